@@ -1,0 +1,48 @@
+# Everything a user or CI runs. Each step says what it is doing.
+PYTHON ?= python3
+VENV ?= .venv
+HOST ?= 127.0.0.1
+PORT ?= 8000
+BIN := $(VENV)/bin
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help serve demo test lint clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(VENV)/.serve: pyproject.toml constraints.txt deploy/steps/install.sh
+	@echo "[1/4] Installing the server and the offline tools into $(VENV)"
+	deploy/steps/install.sh $(VENV) cpu,offline --editable
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt deploy/steps/install.sh
+	@echo "Installing everything the tests need into $(VENV)"
+	deploy/steps/install.sh $(VENV) cpu,offline,evaluation,dev --editable
+	@touch $@ $(VENV)/.serve
+
+models/digits.onnx: | $(VENV)/.serve
+	@echo "[2/4] Training the demo classifier on scikit-learn's handwritten digits"
+	$(BIN)/python -m evaluation.train digits --out $@
+
+stores/digits/CURRENT: models/digits.onnx
+	@echo "[3/4] Building and calibrating its mutant store"
+	$(BIN)/mutant-store build models/digits.onnx --data digits@holdout --operator nai --rate 0.05 --mutants 500 --out stores/digits
+
+demo: stores/digits/CURRENT ## build the demo store
+
+serve: stores/digits/CURRENT ## environment, demo store and server, in one
+	@echo "[4/4] Serving on http://$(HOST):$(PORT)  (stop with Ctrl-C)"
+	$(BIN)/mutant-guard serve --store stores/digits --host $(HOST) --port $(PORT)
+
+test: $(VENV)/.dev ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove the environment and what was built
+	rm -rf $(VENV) models/digits.* stores samples

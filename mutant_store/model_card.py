@@ -1,11 +1,15 @@
 """What a training run writes into the ONNX file's metadata, so that a build knows its input and its data."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mutant_store.errors import ModelError
 from mutant_store.preprocessing import Layout
 
 KEY = "mutant_guard"
+
+OutputKind = Literal["logits", "probabilities"]
 
 
 class DataRange(BaseModel):
@@ -48,4 +52,6 @@ def parse(text: str | None) -> ModelCard:
     try:
         return ModelCard.model_validate_json(text)
     except ValidationError as error:
-        raise ModelError(f"the ONNX file's metadata entry {KEY!r} is damaged; export the model again") from error
+        raise ModelError(
+            f"the ONNX file's metadata entry {KEY!r} is damaged; export the model again"
+        ) from error

@@ -19,7 +19,9 @@ _PLAIN = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB"}
 _ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
 
 
-def to_pixels(image: Image.Image, *, height: int, width: int, channels: int, resize: Resize) -> NDArray[np.uint8]:
+def to_pixels(
+    image: Image.Image, *, height: int, width: int, channels: int, resize: Resize
+) -> NDArray[np.uint8]:
     """Turn an opened image into pixels at model size, after EXIF orientation, colour conversion and resizing.
 
     16-bit grey is scaled to 8 bits by 255/65535; palettes are expanded; an alpha channel is dropped if it is

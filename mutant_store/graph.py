@@ -1,0 +1,180 @@
+"""An ONNX graph one can look things up in and rewrite."""
+
+from collections import defaultdict
+from collections.abc import Iterable, MutableSequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper
+
+
+def describe(node: NodeProto) -> str:
+    """How messages name a node: its operator, its name if it has one, and its first output."""
+    name = f" '{node.name}'" if node.name else ""
+    return f"{node.op_type}{name} (output '{node.output[0]}')"
+
+
+def attribute(node: NodeProto, name: str, default: float) -> float:
+    """A numeric attribute of a node, or the operator's default."""
+    for entry in node.attribute:
+        if entry.name == name:
+            return float(onnx.helper.get_attribute_value(entry))
+    return default
+
+
+class Graph:
+    """A private, editable copy of a model: nodes in order, constants as arrays, fresh names.
+
+    The caller's model is never changed. ``to_model`` gives back a model with what is no longer used left out.
+    """
+
+    def __init__(self, model: ModelProto) -> None:
+        self._model = ModelProto()
+        self._model.CopyFrom(model)
+        self.nodes: list[NodeProto] = list(self._model.graph.node)
+        self.constants: dict[str, TensorProto] = {
+            entry.name: entry for entry in self._model.graph.initializer
+        }
+        self._names = {name for node in self.nodes for name in (*node.input, *node.output)} | set(
+            self.constants
+        )
+
+    @property
+    def proto(self) -> GraphProto:
+        """Inputs and outputs live here; nodes and initializers of it are out of date until ``to_model``."""
+        return self._model.graph
+
+    @property
+    def opset(self) -> int:
+        """Version of the standard operator set."""
+        return int(
+            next((entry.version for entry in self._model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+        )
+
+    @property
+    def input_names(self) -> list[str]:
+        """Graph inputs that are not constants with a default."""
+        return [entry.name for entry in self.proto.input if entry.name not in self.constants]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Graph outputs."""
+        return [entry.name for entry in self.proto.output]
+
+    def consumers(self) -> dict[str, list[NodeProto]]:
+        """Nodes that read each tensor."""
+        found: dict[str, list[NodeProto]] = defaultdict(list)
+        for node in self.nodes:
+            for name in node.input:
+                found[name].append(node)
+        return found
+
+    def producers(self) -> dict[str, NodeProto]:
+        """The node that writes each tensor."""
+        return {name: node for node in self.nodes for name in node.output if name}
+
+    def array(self, name: str) -> NDArray[Any]:
+        """Value of a constant."""
+        return np.asarray(numpy_helper.to_array(self.constants[name]))
+
+    def fresh(self, stem: str) -> str:
+        """A tensor name nothing uses yet."""
+        name, count = stem, 0
+        while name in self._names:
+            count += 1
+            name = f"{stem}_{count}"
+        self._names.add(name)
+        return name
+
+    def add_constant(self, stem: str, value: NDArray[Any]) -> str:
+        """Store an array under a fresh name and return that name."""
+        name = self.fresh(stem)
+        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        return name
+
+    def set_constant(self, name: str, value: NDArray[Any]) -> None:
+        """Give an existing tensor name a constant value."""
+        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)
+
+    def insert_after(self, tensor: str, nodes: list[NodeProto], replacement: str) -> None:
+        """Put ``nodes`` behind the producer of ``tensor``; every other reader of it reads ``replacement``.
+
+        A graph output keeps its name: the producer's own output is renamed instead.
+        """
+        position = next(i for i, node in enumerate(self.nodes) if tensor in node.output)
+        for node in self.nodes:
+            _replace(node.input, tensor, replacement)
+        if tensor in self.output_names:
+            inner = self.fresh(f"{tensor}_before")
+            _replace(self.nodes[position].output, tensor, inner)
+            for node in nodes:
+                _replace(node.input, tensor, inner)
+                _replace(node.output, replacement, tensor)
+            for node in self.nodes:
+                _replace(node.input, replacement, tensor)
+        self.nodes[position + 1 : position + 1] = nodes
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a tensor everywhere; whatever held the new name gives way to a fresh one."""
+        if old == new:
+            return
+        if new in self._names:
+            self.rename(new, self.fresh(f"{new}_inner"))
+        self._names.add(new)
+        for node in self.nodes:
+            _replace(node.input, old, new)
+            _replace(node.output, old, new)
+        for entry in (*self.proto.input, *self.proto.output):
+            if entry.name == old:
+                entry.name = new
+        if old in self.constants:
+            self.constants[new] = self.constants.pop(old)
+            self.constants[new].name = new
+
+    def restrict(self, outputs: Iterable[str]) -> None:
+        """Drop every node that none of ``outputs`` needs."""
+        needed, kept = set(outputs), []
+        for node in reversed(self.nodes):
+            if needed.intersection(node.output):
+                needed.update(node.input)
+                kept.append(node)
+        self.nodes = kept[::-1]
+
+    def to_model(self) -> ModelProto:
+        """The model as it now stands, without unused constants, notes and shape annotations."""
+        self.restrict(self.output_names)
+        used = {name for node in self.nodes for name in node.input} | set(self.output_names)
+        model = ModelProto()
+        model.CopyFrom(self._model)
+        graph = model.graph
+        inputs = [entry for entry in graph.input if entry.name not in self.constants]
+        for field in (
+            "node",
+            "initializer",
+            "value_info",
+            "input",
+            "metadata_props",
+            "quantization_annotation",
+        ):
+            graph.ClearField(field)
+        graph.input.extend(inputs)
+        graph.node.extend(self.nodes)
+        graph.initializer.extend(tensor for name, tensor in self.constants.items() if name in used)
+        return model
+
+    def subgraph(self, inputs: list[ValueInfoProto], outputs: list[ValueInfoProto]) -> ModelProto:
+        """A model of the nodes that lead from ``inputs`` to ``outputs``, under the same operator sets."""
+        part = Graph(self._model)
+        part.nodes, part.constants = list(self.nodes), dict(self.constants)
+        for field, entries in (("input", inputs), ("output", outputs)):
+            part.proto.ClearField(field)
+            getattr(part.proto, field).extend(entries)
+        return part.to_model()
+
+
+def _replace(names: MutableSequence[str], old: str, new: str) -> None:
+    for index, name in enumerate(names):
+        if name == old:
+            names[index] = new

@@ -1,0 +1,243 @@
+"""``mutant-store``: build, inspect, verify and export mutant stores."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mutant_store.calibrate import CalibrationSettings
+from mutant_store.console import BuildReport, calibration_table, errors_shown, estimates_table, manifest_table
+from mutant_store.input_spec import InputOptions
+from mutant_store.model_card import OutputKind
+from mutant_store.preprocessing import Layout, Resize
+
+app = typer.Typer(
+    help="Make, check and export the mutant stores that mutant-guard serves.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+_INPUT, _CHOICE = "Input and output", "Calibration"
+
+StoreArgument = Annotated[Path, typer.Argument(help="Directory of the store, the one that holds CURRENT.")]
+
+
+def _numbers(text: str | None, option: str) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(
+            "give numbers separated by commas, one a channel", param_hint=option
+        ) from error
+
+
+@app.command()
+def build(
+    model: Annotated[Path, typer.Argument(help="The classifier, an ONNX file.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Clean labelled images the classifier never saw: kind[:path][@split][[start:stop]], with kind "
+            "digits, mnist, imagefolder or npz; for example mnist:DIR@holdout or npz:FILE[0:2000]."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Directory of the store; its last part is the store's name.")],
+    operator: Annotated[str, typer.Option(help="Mutation operator: nai.")] = "nai",
+    rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Mutation rate: share of all neurons that a mutant changes.")
+    ] = 0.05,
+    mutants: Annotated[int, typer.Option(min=2, max=100_000, help="Number of accurate mutants.")] = 500,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of every draw; the same seed gives the same store.")
+    ] = 0,
+    accuracy_ratio: Annotated[
+        float, typer.Option(min=0, max=1, help="Least accuracy of a mutant, as a share of the original's.")
+    ] = 0.9,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            help="Mean subtracted from pixels in 0 to 1, one value a channel, separated by commas. "
+            "Default: the model's metadata, else 0.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(
+            help="Standard deviation pixels are divided by, like --mean. Default: the model's metadata, else 1.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    layout: Annotated[
+        Layout | None,
+        typer.Option(
+            help="Order of the input's axes behind the batch. Default: the model's metadata, else its shape.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    resize: Annotated[
+        Resize,
+        typer.Option(
+            help="What to do with images of another size than the model's: refuse, or resample.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = "exact",
+    output: Annotated[
+        str | None,
+        typer.Option(
+            help="Output that holds the class scores. Default: the only one that can.", rich_help_panel=_INPUT
+        ),
+    ] = None,
+    output_kind: Annotated[
+        OutputKind | None,
+        typer.Option(
+            help="What that output holds. Default: probabilities if it ends in Softmax or Sigmoid, else logits.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Class names in the model's order: separated by commas, or @FILE with one a line. "
+            "Default: the model's metadata, else the data's names.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    max_false_alarm: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            max=0.5,
+            help="calibrated: share of rightly classified clean images that may raise an alarm.",
+            rich_help_panel=_CHOICE,
+        ),
+    ] = 0.05,
+    rho: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            help="paper: the threshold is rho times the upper 99 % bound of the mean label change rate.",
+            rich_help_panel=_CHOICE,
+        ),
+    ] = 1.0,
+    alpha: Annotated[
+        float, typer.Option(min=1e-6, max=0.49, help="Nominal bound on misses.", rich_help_panel=_CHOICE)
+    ] = 0.05,
+    beta: Annotated[
+        float,
+        typer.Option(min=1e-6, max=0.49, help="Nominal bound on false alarms.", rich_help_panel=_CHOICE),
+    ] = 0.05,
+    delta_ratio: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            max=0.999,
+            help="paper: half width of the indifference region as a share of the threshold (δ/ςh).",
+            rich_help_panel=_CHOICE,
+        ),
+    ] = 0.1,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 uses all cores.")] = 0,
+) -> None:
+    """Make accurate mutants of a classifier, calibrate them on clean images and publish the store.
+
+    The images are cut into three disjoint parts: half filter the mutants by accuracy, a quarter chooses the
+    thresholds, a quarter certifies them. A build that was killed goes on where it stopped.
+    """
+    from mutant_store.build import BuildSettings, build as build_store  # noqa: PLC0415 (onnx loads slowly)
+
+    with errors_shown():
+        if rate == 0:
+            raise typer.BadParameter("the mutation rate must be above 0", param_hint="--rate")
+        settings = BuildSettings(
+            operator=operator,
+            rate=rate,
+            mutants=mutants,
+            seed=seed,
+            accuracy_ratio=accuracy_ratio,
+            input=InputOptions(_numbers(mean, "--mean"), _numbers(std, "--std"), layout, resize),
+            calibration=CalibrationSettings(rho, alpha, beta, delta_ratio, max_false_alarm),
+            output=output,
+            output_kind=output_kind,
+            classes=_names(classes),
+            threads=threads,
+        )
+        with BuildReport() as report:
+            store = build_store(model, data, out, settings, report)
+        console = Console()
+        console.print(f"published [bold]{out}[/bold] version {store.version}")
+        console.print(estimates_table(store))
+
+
+@app.command()
+def inspect(
+    store: StoreArgument,
+    version: Annotated[str | None, typer.Option(help="Version to look at. Default: the current one.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print manifest and calibration as JSON.")] = False,
+) -> None:
+    """Show what a store holds: model, mutants, data parts, policies and their certified rates."""
+    from mutant_store.reader import open_store  # noqa: PLC0415
+
+    with errors_shown():
+        opened = open_store(store, version)
+        if json:
+            typer.echo(
+                f'{{"version": "{opened.version}", "manifest": {opened.manifest.model_dump_json()}, '
+                f'"calibration": {opened.calibration.model_dump_json()}}}'
+            )
+            return
+        console = Console()
+        for table in (manifest_table(opened), calibration_table(opened), estimates_table(opened)):
+            console.print(table)
+
+
+@app.command()
+def verify(
+    store: StoreArgument,
+    mutants: Annotated[
+        int, typer.Option(min=1, help="How many mutants to compare with their stand-alone models.")
+    ] = 16,
+) -> None:
+    """Check every file's hash, then hold the bank against stand-alone mutants on random images."""
+    from mutant_store.check import check_store  # noqa: PLC0415
+
+    with errors_shown():
+        opened, compared, worst = check_store(store, mutants)
+        typer.echo(
+            f"{store} version {opened.version}: {len(opened.manifest.files)} files as published, "
+            f"{compared} mutants and the original agree with the bank (largest difference {worst:.1e})"
+        )
+
+
+@app.command()
+def export(
+    store: StoreArgument,
+    mutant: Annotated[int, typer.Option(min=0, help="Number of the mutant; 0 is the original.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the ONNX file.")],
+) -> None:
+    """Write one mutant as a plain ONNX classifier with the original's input and output names."""
+    from mutant_store.export import open_mutants  # noqa: PLC0415
+    from mutant_store.publish import write_atomically  # noqa: PLC0415
+    from mutant_store.reader import open_store  # noqa: PLC0415
+
+    with errors_shown():
+        model = open_mutants(open_store(store)).model(mutant)
+        write_atomically(output, model.SerializeToString(deterministic=True))
+        typer.echo(f"wrote {output}")
+
+
+def _names(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    if not text.startswith("@"):
+        return [name.strip() for name in text.split(",")]
+    try:
+        return [
+            line.strip() for line in Path(text[1:]).read_text(encoding="utf-8").splitlines() if line.strip()
+        ]
+    except OSError as error:
+        raise typer.BadParameter(
+            f"cannot read {text[1:]}: {error.strerror}", param_hint="--classes"
+        ) from error

@@ -1,0 +1,133 @@
+"""The two JSON files of a store version. Light: the server reads them with pydantic alone."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from mutant_store.model_card import DataRange, OutputKind
+from mutant_store.preprocessing import Layout, Resize, to_input
+
+SCHEMA_VERSION = 1
+
+Rate = Annotated[float, Ge(0), Le(1)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputSpec(_Frozen):
+    """What the classifier takes. Pixels are divided by 255, then normalised per channel by mean and std."""
+
+    height: int
+    width: int
+    channels: Literal[1, 3]
+    mean: list[float]
+    std: list[Annotated[float, Gt(0)]]
+    layout: Layout
+    resize: Resize
+
+    @model_validator(mode="after")
+    def _one_value_a_channel(self) -> "InputSpec":
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(f"mean and std need {self.channels} value(s), one a channel")
+        return self
+
+    def tensor(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The classifier's input for pixels uint8 [N, height, width, channels]."""
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        return to_input(pixels, mean=mean, std=std, layout=self.layout)
+
+
+class FileEntry(_Frozen):
+    """A file of the version: its sha256 in hex and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class DataParts(_Frozen):
+    """The three disjoint parts of the clean images, each a range of one source in its fixed order."""
+
+    filter: DataRange
+    choice: DataRange
+    certification: DataRange
+
+
+class Manifest(_Frozen):
+    """Everything about a version that is not a weight or a threshold.
+
+    ``candidates[i]`` is the number of the draw that became mutant i + 1: with the operator, the rate and the
+    seed it says how the mutant came about; what it changes stands in ``mutants.safetensors``.
+    """
+
+    schema_version: int
+    name: str
+    input: InputSpec
+    input_name: str
+    output_name: str
+    output_kind: OutputKind
+    classes: list[str]
+    operator: str
+    rate: float
+    seed: int
+    neurons: int
+    layers: list[str]
+    mutants: int
+    candidates: list[int]
+    candidates_drawn: int
+    accuracy_ratio: float
+    original_accuracy: Rate
+    accuracies: list[Rate]
+    data: DataParts
+    files: dict[str, FileEntry]
+    built_with: dict[str, str]
+
+
+class RateEstimate(_Frozen):
+    """A rate counted on certification images, with its exact (Clopper–Pearson) interval."""
+
+    count: int
+    trials: int
+    rate: Rate
+    low: Rate
+    high: Rate
+    confidence: Rate
+
+
+class PolicyRecord(_Frozen):
+    """Hypotheses and bounds of one policy, and what it did on the certification images."""
+
+    p0: float
+    p1: float
+    alpha: float
+    beta: float
+    pool: int
+    error_bounds: dict[str, float] | None
+    settings: dict[str, float]
+    false_alarms: RateEstimate
+    alarms: RateEstimate
+    undecided: RateEstimate
+    alarms_or_undecided: RateEstimate
+    mean_mutants: float
+    p99_mutants: float
+
+
+class NormalRate(_Frozen):
+    """Mean label change rate of correctly classified images of the choice part."""
+
+    images: int
+    mean: float
+    half_width: float
+    confidence: float
+
+
+class CalibrationRecord(_Frozen):
+    """``calibration.json``: the clean-data statistic and every policy that came from it."""
+
+    schema_version: int
+    normal_label_change_rate: NormalRate
+    policies: dict[str, PolicyRecord]

@@ -1,0 +1,43 @@
+"""What a killed build leaves behind so that the next one goes on: which draws were accepted."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutant_store.accuracy_filter import Accepted
+from mutant_store.publish import write_atomically
+
+
+class Checkpoint:
+    """Accepted mutants of an unfinished build, valid only for the same inputs."""
+
+    def __init__(self, path: Path, **inputs: object) -> None:
+        """Args: the file, and everything the accepted mutants depend on."""
+        text = json.dumps(inputs, sort_keys=True, default=str)
+        self._path = path
+        self._key = hashlib.sha256(text.encode()).hexdigest()
+
+    def load(self, draw: Callable[[int], NDArray[np.int32]]) -> Accepted:
+        """What was accepted so far; empty where there is nothing, or it belongs to another build."""
+        try:
+            saved = json.loads(self._path.read_text(encoding="ascii"))
+            if saved["key"] != self._key:
+                return Accepted()
+            candidates, accuracies, drawn = saved["candidates"], saved["accuracies"], saved["drawn"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return Accepted()
+        return Accepted(candidates, [draw(number) for number in candidates], accuracies, drawn)
+
+    def save(self, accepted: Accepted) -> None:
+        """Replace the file by what is accepted now."""
+        content = {
+            "key": self._key,
+            "candidates": accepted.candidates,
+            "accuracies": accepted.accuracies,
+            "drawn": accepted.drawn,
+        }
+        write_atomically(self._path, json.dumps(content).encode("ascii"))

@@ -1,0 +1,148 @@
+"""Opening a store: which version, is it whole, is it unchanged. Light: the server imports it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from detection.policies import SprtPolicy
+from detection.sprt import Sprt
+from mutant_store.errors import StoreError
+from mutant_store.manifest import SCHEMA_VERSION, CalibrationRecord, Manifest
+from mutant_store.session import BankSession
+
+CURRENT = "CURRENT"
+MANIFEST = "manifest.json"
+CALIBRATION = "calibration.json"
+PREFIX = "prefix.onnx"
+BANK = "bank.onnx"
+ORIGINAL = "original.onnx"
+MUTANTS = "mutants.safetensors"
+
+_VERSION_LENGTH = 16
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def version_of(manifest: bytes) -> str:
+    """Name of the version a manifest describes: the start of its sha256."""
+    return hashlib.sha256(manifest).hexdigest()[:_VERSION_LENGTH]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A verified version of a store.
+
+    Attributes:
+        path: directory of the version.
+        version: its name.
+        manifest: ``manifest.json``.
+        calibration: ``calibration.json``.
+    """
+
+    path: Path
+    version: str
+    manifest: Manifest
+    calibration: CalibrationRecord
+
+    @property
+    def name(self) -> str:
+        """Name of the store."""
+        return self.manifest.name
+
+    def policy(self, name: str) -> SprtPolicy:
+        """A policy of this store.
+
+        Raises:
+            StoreError: the store has no policy of that name.
+        """
+        record = self.calibration.policies.get(name)
+        if record is None:
+            known = ", ".join(sorted(self.calibration.policies))
+            raise StoreError(f"store '{self.name}' has no policy '{name}'; it has {known}")
+        return SprtPolicy(name, Sprt(record.p0, record.p1, record.alpha, record.beta), record.pool)
+
+    def session(self, *, providers: list[str] | None = None, threads: int = 0) -> BankSession:
+        """Load the mutant bank."""
+        chosen = providers or ["CPUExecutionProvider"]
+        return BankSession(self.path / PREFIX, self.path / BANK, providers=chosen, threads=threads)
+
+
+def open_store(path: Path, version: str | None = None) -> Store:
+    """Open the current (or a given) version of a store and check every file of it.
+
+    Args:
+        path: the store's directory, the one that holds ``CURRENT``.
+        version: a version's name; by default what ``CURRENT`` names.
+
+    Raises:
+        StoreError: no store there, an unfinished build, a newer schema, or a file missing or changed, named.
+    """
+    chosen = version or _current(path)
+    directory = path / chosen
+    text = _read(directory / MANIFEST)
+    _check_schema(directory / MANIFEST, text)
+    if version_of(text) != chosen:
+        raise StoreError(f"{directory / MANIFEST} was changed after it was published; build the store again")
+    manifest = _parse(Manifest, directory / MANIFEST, text)
+    for name, entry in manifest.files.items():
+        content = _read(directory / name)
+        if len(content) != entry.size or hashlib.sha256(content).hexdigest() != entry.sha256:
+            raise StoreError(
+                f"{directory / name} is damaged (its sha256 does not match); build the store again"
+            )
+    calibration_text = _read(directory / CALIBRATION)
+    _check_schema(directory / CALIBRATION, calibration_text)
+    calibration = _parse(CalibrationRecord, directory / CALIBRATION, calibration_text)
+    return Store(directory, chosen, manifest, calibration)
+
+
+def _current(path: Path) -> str:
+    if not path.is_dir():
+        raise StoreError(f"{path}: no such store; make one with mutant-store build")
+    try:
+        name = (path / CURRENT).read_text(encoding="ascii").strip()
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{path}: no version is published (no {CURRENT} file); a build was not finished: run the same "
+            "mutant-store build again and it goes on where it stopped"
+        ) from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise StoreError(f"{path / CURRENT} cannot be read; build the store again") from error
+    if not name or "/" in name or name.startswith(".") or not (path / name).is_dir():
+        raise StoreError(
+            f"{path / CURRENT} names version '{name}', which is not there; build the store again"
+        )
+    return name
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror}); build the store again") from error
+
+
+def _check_schema(path: Path, text: bytes) -> None:
+    try:
+        version = json.loads(text)["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} is damaged; build the store again") from error
+    if version != SCHEMA_VERSION:
+        newer = isinstance(version, int) and version > SCHEMA_VERSION
+        remedy = "update mutant-guard" if newer else "build the store again"
+        raise StoreError(
+            f"{path} has schema version {version}, this release reads {SCHEMA_VERSION}; {remedy}"
+        )
+
+
+def _parse(kind: type[_M], path: Path, text: bytes) -> _M:
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StoreError(f"{path} is damaged at '{where}' ({first['msg']}); build the store again") from error

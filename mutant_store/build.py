@@ -130,7 +130,8 @@ def _accepted_mutants(
     changed = chosen_count(neuron_count(subject.layers), settings.rate)
     report.step(
         f"drawing {settings.mutants} mutants ({operator.name}, {changed} of {neuron_count(subject.layers)} neurons) "
-        f"that keep {settings.accuracy_ratio:.0%} of the original's {part.correct.mean():.2%} on {len(part.labels)} images"
+        f"that keep {settings.accuracy_ratio:.0%} of the original's {part.correct.mean():.2%} on "
+        f"{len(part.labels)} images"
     )
     draw = drawing(operator, subject, settings.rate, settings.seed)
     checkpoint = Checkpoint(
@@ -195,6 +196,7 @@ def _write(
         neurons=neuron_count(subject.layers),
         layers=[layer.name for layer in subject.layers],
         mutants=settings.mutants,
+        decks=operator_named(settings.operator).decks,
         candidates=accepted.candidates,
         candidates_drawn=accepted.drawn,
         accuracy_ratio=settings.accuracy_ratio,

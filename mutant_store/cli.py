@@ -146,7 +146,8 @@ def build(
     The images are cut into three disjoint parts: half filter the mutants by accuracy, a quarter chooses the
     thresholds, a quarter certifies them. A build that was killed goes on where it stopped.
     """
-    from mutant_store.build import BuildSettings, build as build_store  # noqa: PLC0415 (onnx loads slowly)
+    from mutant_store.build import BuildSettings
+    from mutant_store.build import build as build_store
 
     with errors_shown():
         if rate == 0:
@@ -178,7 +179,7 @@ def inspect(
     json: Annotated[bool, typer.Option("--json", help="Print manifest and calibration as JSON.")] = False,
 ) -> None:
     """Show what a store holds: model, mutants, data parts, policies and their certified rates."""
-    from mutant_store.reader import open_store  # noqa: PLC0415
+    from mutant_store.reader import open_store
 
     with errors_shown():
         opened = open_store(store, version)
@@ -201,7 +202,7 @@ def verify(
     ] = 16,
 ) -> None:
     """Check every file's hash, then hold the bank against stand-alone mutants on random images."""
-    from mutant_store.check import check_store  # noqa: PLC0415
+    from mutant_store.check import check_store
 
     with errors_shown():
         opened, compared, worst = check_store(store, mutants)
@@ -218,9 +219,9 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the ONNX file.")],
 ) -> None:
     """Write one mutant as a plain ONNX classifier with the original's input and output names."""
-    from mutant_store.export import open_mutants  # noqa: PLC0415
-    from mutant_store.publish import write_atomically  # noqa: PLC0415
-    from mutant_store.reader import open_store  # noqa: PLC0415
+    from mutant_store.export import open_mutants
+    from mutant_store.publish import write_atomically
+    from mutant_store.reader import open_store
 
     with errors_shown():
         model = open_mutants(open_store(store)).model(mutant)

@@ -1,6 +1,7 @@
 """Which pixels the classifier takes: from its input's shape, its metadata, the options and the data."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from mutant_store.classifier import Classifier
 from mutant_store.datasets import ImageData, load
@@ -39,7 +40,7 @@ def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> t
         natural = load(spec)
         height, width = height or natural.images.shape[1], width or natural.images.shape[2]
         channels = channels or _channels_of(classifier, natural, layout)
-    if channels != 1 and channels != 3:  # noqa: PLR1714 (so that mypy narrows)
+    if channels not in (1, 3):
         raise ModelError(f"the input has {channels} channels under layout {layout}; an image has 1 or 3")
     data = load(spec, shape=(height, width, channels), resize=options.resize)
     mean = options.mean or classifier.card.mean or [0.0] * channels
@@ -50,10 +51,11 @@ def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> t
         )
     if min(std) <= 0:
         raise ModelError("--std must be above 0 in every channel")
+    depth: Literal[1, 3] = 1 if channels == 1 else 3
     found = InputSpec(
         height=height,
         width=width,
-        channels=channels,
+        channels=depth,
         mean=mean,
         std=std,
         layout=layout,

@@ -61,7 +61,8 @@ class Manifest(_Frozen):
     """Everything about a version that is not a weight or a threshold.
 
     ``candidates[i]`` is the number of the draw that became mutant i + 1: with the operator, the rate and the
-    seed it says how the mutant came about; what it changes stands in ``mutants.safetensors``.
+    seed it says how the mutant came about; what it changes stands in ``mutants.safetensors``. ``decks`` is the
+    number of secret orders requests meet the mutants in.
     """
 
     schema_version: int
@@ -77,6 +78,7 @@ class Manifest(_Frozen):
     neurons: int
     layers: list[str]
     mutants: int
+    decks: int
     candidates: list[int]
     candidates_drawn: int
     accuracy_ratio: float

@@ -1,0 +1,133 @@
+"""``mutant-guard``: serve a store over HTTP, or classify images without a server."""
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mutant_store.errors import GuardError
+from service.errors import BadImageError
+from service.guard import Guard
+from service.http.app import create_app
+from service.http.endpoints import classification
+from service.logs import configure_logs
+from service.settings import Device, Settings
+from service.verdict import Classification, Verdict
+
+app = typer.Typer(
+    help="Guard an image classifier: label, verdict, and the number of mutants it took.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+StoreOption = Annotated[
+    Path | None, typer.Option(help="Directory of the mutant store. Default: GUARD_STORE, else stores/digits.")
+]
+PolicyOption = Annotated[
+    str | None,
+    typer.Option(help="Policy of the verdict: calibrated or paper. Default: GUARD_POLICY, else calibrated."),
+]
+DeviceOption = Annotated[
+    Device | None,
+    typer.Option(help="Where mutants run; auto takes CUDA if it is there. Default: GUARD_DEVICE, else auto."),
+]
+_COLOURS = {Verdict.NORMAL: "green", Verdict.ADVERSARIAL: "red", Verdict.UNDECIDED: "yellow"}
+
+
+def _settings(store: Path | None, policy: str | None, device: Device | None) -> Settings:
+    given = {"store": store, "policy": policy, "device": device}
+    return Settings.model_validate(
+        Settings().model_dump() | {name: value for name, value in given.items() if value is not None}
+    )
+
+
+def _load(settings: Settings) -> Guard:
+    try:
+        return Guard(settings)
+    except GuardError as error:
+        Console(stderr=True).print(
+            f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False
+        )
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def serve(
+    store: StoreOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port to listen on.")] = 8000,
+    policy: PolicyOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Serve a mutant store over HTTP: POST /classify, /livez, /readyz, /metrics, /docs.
+
+    Every other setting is an environment variable with the prefix GUARD_.
+    """
+    settings = _settings(store, policy, device)
+    configure_logs(settings.log_format)
+    guard = _load(settings)
+    uvicorn.run(
+        create_app(guard), host=host, port=port, log_level="warning", access_log=False, server_header=False
+    )
+
+
+@app.command()
+def classify(
+    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files.")],
+    store: StoreOption = None,
+    policy: PolicyOption = None,
+    device: DeviceOption = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line instead of a table.")
+    ] = False,
+) -> None:
+    """Classify image files without a server. Exits 1 if any file could not be classified."""
+    settings = _settings(store, policy, device)
+    configure_logs("console")
+    guard = _load(settings)
+    guard.start()
+    answers = {path: _classify(guard, path) for path in images}
+    guard.scheduler.close()
+    if json:
+        for path, answer in answers.items():
+            found = (
+                {"error": answer}
+                if isinstance(answer, str)
+                else answer.model_dump(mode="json", exclude_unset=True)
+            )
+            typer.echo(json_module.dumps({"image": str(path), **found}))
+    else:
+        Console().print(_table(answers))
+    if any(isinstance(answer, str) for answer in answers.values()):
+        raise typer.Exit(1)
+
+
+def _classify(guard: Guard, path: Path) -> Classification | str:
+    try:
+        judgement, elapsed = guard.judge_now(path.read_bytes())
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except BadImageError as error:
+        return str(error)
+    return classification(guard, judgement, request_id=path.name, cached=False, elapsed=elapsed)
+
+
+def _table(answers: dict[Path, Classification | str]) -> Table:
+    table = Table()
+    for column in ("image", "label", "confidence", "verdict", "mutants", "label changes", "ms"):
+        table.add_column(column, overflow="fold")
+    for path, answer in answers.items():
+        if isinstance(answer, str):
+            table.add_row(escape(str(path)), "", "", f"[red]{escape(answer)}[/]", "", "", "")
+            continue
+        verdict = f"[{_COLOURS[answer.verdict]}]{answer.verdict.value}[/]"
+        numbers = (str(answer.mutants), str(answer.label_changes), f"{answer.elapsed_ms:.1f}")
+        table.add_row(
+            escape(str(path)), escape(answer.class_name), f"{answer.confidence:.3f}", verdict, *numbers
+        )
+    return table

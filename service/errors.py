@@ -1,0 +1,31 @@
+"""Why a request gets no verdict."""
+
+
+class RequestError(Exception):
+    """Base of what a request can be refused for. ``code`` is stable, the message is for people."""
+
+    code = "error"
+
+
+class BadImageError(RequestError):
+    """The body is no image this model takes."""
+
+    code = "bad-image"
+
+
+class QueueFullError(RequestError):
+    """As many requests are in flight as are admitted."""
+
+    code = "queue-full"
+
+
+class DeadlineError(RequestError):
+    """No verdict in time."""
+
+    code = "deadline"
+
+
+class NotReadyError(RequestError):
+    """The inference loop is not running."""
+
+    code = "not-ready"

@@ -1,0 +1,199 @@
+"""The guard itself, without a protocol: bytes in, judgement out."""
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from detection.policies import Decision, SprtPolicy
+from mutant_store.reader import Store, open_store
+from service.cache import MemoryCache, VerdictCache
+from service.engine import load_engine
+from service.errors import DeadlineError
+from service.images import decode
+from service.metrics import Metrics
+from service.order import Order, load_key
+from service.redis_cache import RedisCache
+from service.scheduler import Outcome, Scheduler
+from service.settings import Settings
+from service.verdict import Explanation, Judgement, Verdict
+
+_VERDICTS = {
+    Decision.NORMAL: Verdict.NORMAL,
+    Decision.ADVERSARIAL: Verdict.ADVERSARIAL,
+    Decision.EXHAUSTED: Verdict.UNDECIDED,
+}
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    pixels: NDArray[np.uint8]
+    inputs: NDArray[np.float32]
+    order: NDArray[np.int64]
+    key: str
+
+
+class Guard:
+    """A store, a policy, and the loop that runs them."""
+
+    def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
+        """Open the store and load it on its device.
+
+        Raises:
+            StoreError: the store is missing, unfinished or damaged, or has no such policy.
+            DeviceError: the device asked for is not there.
+        """
+        self.settings, self.metrics = settings, metrics or Metrics()
+        self.store: Store = open_store(settings.store)
+        self.policy: SprtPolicy = self.store.policy(settings.policy)
+        manifest = self.store.manifest
+        self.order = Order(load_key(settings), pool=manifest.mutants, decks=manifest.decks)
+        session = load_engine(self.store, device=settings.device, threads=settings.threads)
+        self.provider = session.provider
+        self.scheduler = Scheduler(
+            session,
+            self.policy,
+            max_in_flight=settings.max_in_flight,
+            batch_rows=settings.batch_rows,
+            max_batch_rows=settings.max_batch_rows,
+            on_run=lambda run: self.metrics.batch_rows.observe(run.rows),
+        )
+        self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
+        self._cache = self._make_cache()
+        self._describe()
+
+    def start(self) -> None:
+        """Start the inference loop."""
+        self.scheduler.start()
+
+    async def close(self) -> None:
+        """Finish what is in flight and stop."""
+        await asyncio.to_thread(self.scheduler.close)
+        self._decoders.shutdown()
+        if self._cache is not None:
+            await self._cache.close()
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are taken."""
+        return self.scheduler.ready
+
+    async def judge(self, body: bytes) -> tuple[Judgement, bool]:
+        """Judge an image; the second value says whether the judgement came from the cache.
+
+        Raises:
+            BadImageError: the body is no image this model takes.
+            QueueFullError: too many requests in flight.
+            DeadlineError: no verdict within the deadline.
+            NotReadyError: the inference loop is not running.
+        """
+        prepared = await asyncio.get_running_loop().run_in_executor(self._decoders, self._prepare, body)
+        kept = await self._look_up(prepared.key)
+        if kept is not None:
+            return kept, True
+        future = self.scheduler.submit(prepared.inputs, prepared.order)
+        try:
+            outcome = await asyncio.wait_for(asyncio.wrap_future(future), self.settings.deadline_seconds)
+        except TimeoutError as error:
+            raise DeadlineError(
+                f"no verdict within {self.settings.deadline_seconds:g} s; try again"
+            ) from error
+        judgement = self._judgement(outcome)
+        self._observe(outcome)
+        if self._cache is not None:
+            await self._cache.put(prepared.key, judgement.model_dump_json().encode())
+        return judgement, False
+
+    def judge_now(self, body: bytes) -> tuple[Judgement, float]:
+        """The same for callers without an event loop: not cached, no deadline; the second value is seconds."""
+        started = time.perf_counter()
+        prepared = self._prepare(body)
+        outcome = self.scheduler.submit(prepared.inputs, prepared.order).result()
+        return self._judgement(outcome), time.perf_counter() - started
+
+    def is_alarm(self, verdict: Verdict) -> bool:
+        """Whether a verdict counts as an alarm under the settings."""
+        return verdict == Verdict.ADVERSARIAL or (
+            verdict == Verdict.UNDECIDED and self.settings.alarm_on_undecided
+        )
+
+    def _prepare(self, body: bytes) -> _Prepared:
+        started = time.perf_counter()
+        spec = self.store.manifest.input
+        pixels = decode(body, spec, self.settings.max_pixels)
+        scope = f"{self.store.version}:{self.policy.name}:{self.order.key_id}:{pixels.shape}:"
+        key = hashlib.sha256(scope.encode() + pixels.tobytes()).hexdigest()
+        prepared = _Prepared(pixels, spec.tensor(pixels[None]), self.order.mutants(pixels), key)
+        self.metrics.stage_duration.labels("decode").observe(time.perf_counter() - started)
+        return prepared
+
+    async def _look_up(self, key: str) -> Judgement | None:
+        if self._cache is None:
+            return None
+        found = None
+        kept = await self._cache.get(key)
+        if kept is not None:
+            with contextlib.suppress(ValidationError):
+                found = Judgement.model_validate_json(kept)
+        self.metrics.cache_requests.labels("miss" if found is None else "hit").inc()
+        return found
+
+    def _judgement(self, outcome: Outcome) -> Judgement:
+        manifest = self.store.manifest
+        met = np.arange(1, outcome.mutants + 1)
+        ratio = self.policy.log_ratio(np.cumsum(outcome.path), met)
+        adversarial, normal = self.policy.bounds
+        return Judgement(
+            label=outcome.label,
+            class_name=manifest.classes[outcome.label],
+            confidence=_confidence(outcome, manifest.output_kind),
+            verdict=_VERDICTS[outcome.decision],
+            mutants=outcome.mutants,
+            label_changes=outcome.label_changes,
+            explanation=Explanation(
+                log_ratio=np.round(ratio, 6).tolist(),
+                label_changed=outcome.path.tolist(),
+                adversarial_bound=adversarial,
+                normal_bound=normal,
+            ),
+        )
+
+    def _observe(self, outcome: Outcome) -> None:
+        self.metrics.stage_duration.labels("queue").observe(outcome.queue_seconds)
+        self.metrics.stage_duration.labels("mutants").observe(outcome.run_seconds)
+        self.metrics.mutants_evaluated.observe(outcome.mutants)
+
+    def _make_cache(self) -> VerdictCache | None:
+        settings = self.settings
+        if settings.cache_seconds == 0:
+            return None
+        if settings.redis_url is not None:
+            url = settings.redis_url.get_secret_value()
+            return RedisCache(url, seconds=settings.cache_seconds, up=self.metrics.redis_up)
+        return MemoryCache(seconds=settings.cache_seconds, entries=settings.cache_entries)
+
+    def _describe(self) -> None:
+        manifest, metrics = self.store.manifest, self.metrics
+        metrics.watch(lambda: self.scheduler.in_flight, lambda: self.scheduler.waiting)
+        labels = (manifest.name, self.store.version, manifest.operator, f"{manifest.rate:g}")
+        metrics.store_info.labels(*labels).set(1)
+        metrics.store_mutants.labels(manifest.name).set(manifest.mutants)
+        record = self.store.calibration.policies[self.policy.name]
+        baseline = record.alarms_or_undecided if self.settings.alarm_on_undecided else record.alarms
+        metrics.alarm_baseline_ratio.labels(manifest.name).set(baseline.rate)
+        for verdict in Verdict:
+            for cached in ("false", "true"):
+                metrics.verdicts.labels(manifest.name, verdict.value, cached)
+
+
+def _confidence(outcome: Outcome, output_kind: str) -> float:
+    scores = outcome.scores.astype(np.float64)
+    if output_kind == "probabilities":
+        return float(scores[outcome.label])
+    return float(1 / np.exp(scores - scores[outcome.label]).sum())

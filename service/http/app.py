@@ -1,0 +1,38 @@
+"""The FastAPI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from service.errors import RequestError
+from service.guard import Guard
+from service.http import problems
+from service.http.endpoints import router
+
+
+def create_app(guard: Guard) -> FastAPI:
+    """An application that serves one guard; the guard's loop runs while the application does."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        guard.start()
+        yield
+        await guard.close()
+
+    app = FastAPI(
+        title="mutant-guard",
+        version=version("mutant-guard"),
+        summary="Image classification with a verdict on whether to trust the label.",
+        lifespan=lifespan,
+    )
+    app.state.guard = guard
+    app.include_router(router)
+    app.add_exception_handler(RequestError, problems.on_request_error)
+    app.add_exception_handler(problems.ProblemError, problems.on_problem)
+    app.add_exception_handler(HTTPException, problems.on_http_exception)
+    app.add_exception_handler(RequestValidationError, problems.on_validation_error)
+    return app

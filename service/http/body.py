@@ -1,0 +1,60 @@
+"""Reading a request's image with the size limit checked before and while it arrives."""
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+from starlette.types import Message
+
+from service.http.problems import ProblemError
+
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
+MULTIPART = "multipart/form-data"
+
+
+async def read_image(request: Request, limit: int) -> bytes:
+    """The image of a request: its raw body, or the first file of a multipart form.
+
+    Raises:
+        ProblemError: 413 over ``limit`` bytes, 415 another content type, 422 a form without a file.
+    """
+    media_type = request.headers.get("content-type", IMAGE_TYPES[-1]).split(";")[0].strip().lower()
+    if media_type not in (*IMAGE_TYPES, MULTIPART):
+        allowed = ", ".join((*IMAGE_TYPES, MULTIPART))
+        raise ProblemError(
+            415,
+            "unsupported-type",
+            f"content type '{media_type}' is not taken; send the image as one of {allowed}",
+        )
+    body = await _bounded(request, limit)
+    return body if media_type != MULTIPART else await _first_file(request, body)
+
+
+async def _bounded(request: Request, limit: int) -> bytes:
+    too_large = ProblemError(
+        413, "body-too-large", f"the body is larger than {limit:,} bytes; send a smaller image"
+    )
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and int(announced) > limit:
+        raise too_large
+    received = bytearray()
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > limit:
+            raise too_large
+    return bytes(received)
+
+
+async def _first_file(request: Request, body: bytes) -> bytes:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    try:
+        form = await Request(request.scope, receive).form(max_files=1, max_fields=8)
+    except (MultiPartException, HTTPException) as error:
+        raise ProblemError(422, "bad-form", f"the multipart form cannot be read: {error}") from error
+    async with form:
+        for value in form.values():
+            if isinstance(value, UploadFile):
+                return await value.read()
+    raise ProblemError(422, "bad-form", "the multipart form holds no file; send the image as its file part")

@@ -1,0 +1,84 @@
+"""From the bytes of a request to pixels at model size, with every limit checked before anything is decoded."""
+
+import io
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from mutant_store.errors import ImageError
+from mutant_store.manifest import InputSpec
+from mutant_store.preprocessing import to_pixels
+from service.errors import BadImageError
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+
+# JPEG files of phones that carry a preview or a depth map behind the picture.
+_STILL_WITH_FRAMES = ("MPO",)
+
+# Our own limit is checked on the header; Pillow's would only warn, on standard error, below twice its size.
+Image.MAX_IMAGE_PIXELS = None
+
+# What Pillow's decoders raise on damaged files.
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    struct.error,
+)
+
+
+def decode(body: bytes, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
+    """Decode one still image.
+
+    Args:
+        body: a PNG, JPEG or WebP file; what it is, is read off its content.
+        spec: the size and colour the model takes, and what to do about others.
+        max_pixels: most pixels of the image as stored.
+
+    Returns:
+        uint8 [height, width, channels].
+
+    Raises:
+        BadImageError: empty, none of these formats, too many pixels, animated, damaged, or not what the
+            model takes.
+    """
+    if not body:
+        raise BadImageError("the body is empty; send an image")
+    try:
+        image = Image.open(io.BytesIO(body), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise BadImageError(f"the body is no {', '.join(FORMATS)} image") from error
+    except _DAMAGED as error:
+        raise BadImageError(f"the image's header is damaged ({error})") from error
+    with image:
+        return _decoded(image, spec, max_pixels)
+
+
+def _decoded(image: Any, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise BadImageError(
+            f"the image is {width}×{height}, more than {max_pixels:,} pixels; send a smaller one"
+        )
+    if getattr(image, "n_frames", 1) > 1 and image.format not in _STILL_WITH_FRAMES:
+        raise BadImageError(f"the image is animated ({image.n_frames} frames); send a still image")
+    try:
+        image.load()
+    except _DAMAGED as error:
+        raise BadImageError(f"the image is damaged or cut short ({error}); send it again") from error
+    try:
+        return to_pixels(
+            image, height=spec.height, width=spec.width, channels=spec.channels, resize=spec.resize
+        )
+    except ImageError as error:
+        raise BadImageError(str(error)) from error
+    except _DAMAGED as error:
+        raise BadImageError(f"the image's metadata or colours are damaged ({error})") from error

@@ -1,0 +1,25 @@
+"""Log lines: one event each, for people or as JSON."""
+
+import sys
+from typing import Literal
+
+import structlog
+
+
+def configure_logs(form: Literal["console", "json"]) -> None:
+    """Send structlog to standard error in the given form."""
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info if form == "json" else structlog.dev.set_exc_info,
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

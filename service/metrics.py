@@ -1,0 +1,76 @@
+"""Prometheus metrics of the guard. Names and labels are an interface: dashboards and alerts read them."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+
+
+class Metrics:
+    """All metrics, on a registry of their own."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        """Args: the registry to use; by default a new one."""
+        self.registry = registry or CollectorRegistry()
+        where = self.registry
+        self.verdicts = Counter(
+            "guard_verdicts", "Answered requests by verdict.", ["store", "verdict", "cached"], registry=where
+        )
+        self.request_duration = Histogram(
+            "guard_request_duration_seconds",
+            "From the request's arrival to its answer.",
+            buckets=_SECONDS,
+            registry=where,
+        )
+        self.stage_duration = Histogram(
+            "guard_stage_duration_seconds",
+            "Time in a stage: decode, queue (until the first run), mutants (until the decision).",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=where,
+        )
+        self.mutants_evaluated = Histogram(
+            "guard_mutants_evaluated",
+            "Mutants a verdict consumed, cached ones left out.",
+            buckets=_COUNTS,
+            registry=where,
+        )
+        self.batch_rows = Histogram(
+            "guard_batch_rows",
+            "Rows (image, mutant) of one run of the bank.",
+            buckets=_COUNTS,
+            registry=where,
+        )
+        self.requests_in_flight = Gauge(
+            "guard_requests_in_flight", "Requests admitted and not answered.", registry=where
+        )
+        self.queue_depth = Gauge("guard_queue_depth", "Requests no run has held yet.", registry=where)
+        self.requests_rejected = Counter(
+            "guard_requests_rejected", "Requests refused, by reason.", ["reason"], registry=where
+        )
+        self.cache_requests = Counter(
+            "guard_cache_requests", "Look-ups in the verdict cache.", ["result"], registry=where
+        )
+        self.store_info = Gauge(
+            "guard_store_info",
+            "The store that is served; always 1.",
+            ["name", "version", "operator", "rate"],
+            registry=where,
+        )
+        self.store_mutants = Gauge("guard_store_mutants", "Mutants in the store.", ["store"], registry=where)
+        self.alarm_baseline_ratio = Gauge(
+            "guard_alarm_baseline_ratio",
+            "Share of clean images that raise an alarm, from calibration.",
+            ["store"],
+            registry=where,
+        )
+        self.redis_up = Gauge(
+            "guard_redis_up", "Whether the last call to Redis succeeded; 0 without Redis.", registry=where
+        )
+
+    def watch(self, in_flight: Callable[[], int], waiting: Callable[[], int]) -> None:
+        """Read the load off the scheduler whenever the metrics are scraped."""
+        self.requests_in_flight.set_function(in_flight)
+        self.queue_depth.set_function(waiting)

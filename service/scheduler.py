@@ -1,0 +1,276 @@
+"""The one loop that owns the mutant bank: every run holds rows of all requests in flight."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from detection.policies import Decision, Policy, State, advance
+from mutant_store.session import BankSession
+from service.errors import NotReadyError, QueueFullError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the test of one request came to.
+
+    Attributes:
+        label: the original's label.
+        scores: float32 [classes], the original's scores.
+        decision: NORMAL, ADVERSARIAL or EXHAUSTED.
+        mutants: mutants consumed, the original not among them.
+        label_changes: how many of them changed the label.
+        path: bool [mutants], label changes in the order they were met.
+        queue_seconds: from submission to the first run.
+        run_seconds: from the first run to the decision.
+    """
+
+    label: int
+    scores: NDArray[np.float32]
+    decision: Decision
+    mutants: int
+    label_changes: int
+    path: NDArray[np.bool_]
+    queue_seconds: float
+    run_seconds: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the bank: how many rows it held, of how many requests."""
+
+    rows: int
+    requests: int
+
+
+@dataclass(eq=False)
+class _Request:
+    inputs: NDArray[np.float32]
+    order: NDArray[np.int64]
+    future: "Future[Outcome]" = field(default_factory=Future)
+    submitted: float = field(default_factory=time.perf_counter)
+    started: float = 0.0
+    features: list[NDArray[np.float32]] = field(default_factory=list)
+    label: int = -1
+    scores: NDArray[np.float32] | None = None
+    changes: int = 0
+    mutants: int = 0
+    path: list[NDArray[np.bool_]] = field(default_factory=list)
+
+
+class Scheduler:
+    """Continuous batching over a bank and a policy.
+
+    Each step gathers the rows that the requests in flight need next: at least each one's look-ahead, more
+    while the machine is idle. Evidence is consumed one mutant at a time in the request's order and what lies
+    behind its decision is discarded, so the outcome does not depend on what else was in flight.
+    """
+
+    def __init__(
+        self,
+        session: BankSession,
+        policy: Policy,
+        *,
+        max_in_flight: int,
+        batch_rows: int,
+        max_batch_rows: int,
+        on_run: Callable[[Run], None] = lambda run: None,
+    ) -> None:
+        """Args: the bank, the policy, the limits of ``service.settings``, and who wants to see every run."""
+        self._session, self._policy = session, policy
+        self._max_in_flight, self._batch_rows, self._max_batch_rows = (
+            max_in_flight,
+            batch_rows,
+            max_batch_rows,
+        )
+        self._on_run = on_run
+        self._arrivals: SimpleQueue[_Request | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._in_flight = 0
+        self._closed = False
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._loop, name="inference", daemon=True)
+
+    def start(self) -> None:
+        """Start the loop."""
+        self._thread.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the loop is running and takes requests."""
+        return self._thread.is_alive() and not self._closed and self._failure is None
+
+    @property
+    def in_flight(self) -> int:
+        """Requests admitted and not answered yet."""
+        return self._in_flight
+
+    @property
+    def waiting(self) -> int:
+        """Requests admitted that no run has held yet."""
+        return self._arrivals.qsize()
+
+    def submit(self, inputs: NDArray[np.float32], order: NDArray[np.int64]) -> "Future[Outcome]":
+        """Admit a request.
+
+        Args:
+            inputs: float32 [1, …], the classifier's input.
+            order: int64 [pool], mutant numbers in the order this request meets them.
+
+        Returns:
+            Its outcome; cancel it to take the request's rows out of the next run.
+
+        Raises:
+            QueueFullError: as many requests are in flight as are admitted.
+            NotReadyError: the loop is not running.
+        """
+        request = _Request(inputs, order)
+        with self._lock:
+            if not self.ready:
+                raise NotReadyError("the inference loop is not running; try again in a moment")
+            if self._in_flight >= self._max_in_flight:
+                raise QueueFullError(
+                    f"{self._max_in_flight} requests are in flight already; try again in a moment"
+                )
+            self._in_flight += 1
+            request.future.add_done_callback(self._leave)
+            self._arrivals.put(request)
+        return request.future
+
+    def close(self) -> None:
+        """Admit no more, finish what is in flight, and stop the loop."""
+        with self._lock:
+            self._closed = True
+            self._arrivals.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _leave(self, _: "Future[Outcome]") -> None:
+        with self._lock:
+            self._in_flight -= 1
+
+    def _loop(self) -> None:
+        active: list[_Request] = []
+        closing = False
+        try:
+            while not (closing and not active):
+                closing = self._admit(active, closing)
+                active = [request for request in active if not request.future.cancelled()]
+                if active:
+                    self._step(active)
+        except Exception as error:
+            structlog.get_logger().exception("inference loop failed")
+            self._fail(active, error)
+
+    def _fail(self, active: list[_Request], error: Exception) -> None:
+        with self._lock:
+            self._failure = error
+        while not self._arrivals.empty():
+            with contextlib.suppress(Empty):
+                arrival = self._arrivals.get_nowait()
+                active.extend([arrival] if arrival is not None else [])
+        for request in active:
+            with contextlib.suppress(InvalidStateError):
+                request.future.set_exception(
+                    NotReadyError("the inference loop failed; the server needs a restart")
+                )
+
+    def _admit(self, active: list[_Request], closing: bool) -> bool:
+        """Take what has arrived; wait only when there is nothing else to do."""
+        while True:
+            try:
+                arrival = self._arrivals.get(block=not active and not closing)
+            except Empty:
+                return closing
+            if arrival is None:
+                closing = True
+            else:
+                active.append(arrival)
+
+    def _step(self, active: list[_Request]) -> None:
+        taken, lengths = self._plan(active)
+        self._prepare([request for request in taken if not request.features])
+        image_index, mutant_index = _rows(taken, lengths)
+        features = [
+            np.concatenate(parts) for parts in zip(*(request.features for request in taken), strict=True)
+        ]
+        scores = self._session.scores(features, image_index, mutant_index)
+        self._on_run(Run(len(image_index), len(taken)))
+        labels = scores.argmax(axis=1)
+        evidence = np.zeros((len(taken), int(lengths.max())), dtype=np.bool_)
+        row = 0
+        for position, request in enumerate(taken):
+            if request.label < 0:
+                request.label, request.scores = int(labels[row]), scores[row].copy()
+                row += 1
+            length = int(lengths[position])
+            evidence[position, :length] = labels[row : row + length] != request.label
+            row += length
+        changes = np.array([request.changes for request in taken], dtype=np.int64)
+        mutants = np.array([request.mutants for request in taken], dtype=np.int64)
+        self._consume(active, taken, evidence, advance(self._policy, changes, mutants, evidence, lengths))
+
+    def _plan(self, active: list[_Request]) -> tuple[list[_Request], NDArray[np.int64]]:
+        """Which requests take part, longest waiting first, and how many mutants each evaluates."""
+        changes = np.array([request.changes for request in active], dtype=np.int64)
+        mutants = np.array([request.mutants for request in active], dtype=np.int64)
+        share = max(1, self._batch_rows // len(active))
+        lengths = np.maximum(self._policy.look_ahead(changes, mutants), share)
+        lengths = np.minimum(lengths, self._policy.pool - mutants)
+        fitting = int(np.searchsorted(np.cumsum(lengths + 1), self._max_batch_rows, side="right"))
+        count = max(1, fitting)
+        lengths[0] = min(lengths[0], self._max_batch_rows)
+        return active[:count], lengths[:count]
+
+    def _prepare(self, fresh: list[_Request]) -> None:
+        """Compute once an image what all its mutants share, and keep it while the request lives."""
+        if not fresh:
+            return
+        started = time.perf_counter()
+        features = self._session.features(np.concatenate([request.inputs for request in fresh]))
+        for position, request in enumerate(fresh):
+            request.started = started
+            request.features = [part[position : position + 1] for part in features]
+
+    def _consume(
+        self, active: list[_Request], taken: list[_Request], evidence: NDArray[np.bool_], state: State
+    ) -> None:
+        now = time.perf_counter()
+        for position, request in enumerate(taken):
+            used = int(state.mutants[position]) - request.mutants
+            request.path.append(evidence[position, :used])
+            request.changes, request.mutants = int(state.changes[position]), int(state.mutants[position])
+            decision = Decision(int(state.decisions[position]))
+            if decision == Decision.CONTINUE or request.scores is None:
+                continue
+            active.remove(request)
+            outcome = Outcome(
+                label=request.label,
+                scores=request.scores,
+                decision=decision,
+                mutants=request.mutants,
+                label_changes=request.changes,
+                path=np.concatenate(request.path),
+                queue_seconds=request.started - request.submitted,
+                run_seconds=now - request.started,
+            )
+            with contextlib.suppress(InvalidStateError):  # cancelled in the meantime
+                request.future.set_result(outcome)
+
+
+def _rows(taken: list[_Request], lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(image, mutant) of every row: a request's first run begins with the original, mutant 0."""
+    images, mutants = [], []
+    for position, (request, length) in enumerate(zip(taken, lengths.tolist(), strict=True)):
+        first = [np.zeros(1, dtype=np.int64)] if request.label < 0 else []
+        chosen = np.concatenate([*first, request.order[request.mutants : request.mutants + length]])
+        images.append(np.full(len(chosen), position, dtype=np.int64))
+        mutants.append(chosen)
+    return np.concatenate(images), np.concatenate(mutants)

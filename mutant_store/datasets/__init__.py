@@ -1,0 +1,36 @@
+"""Labelled images by SPEC: the same images in the same order wherever the data lies and however it is packed."""
+
+from dataclasses import replace
+
+from mutant_store.datasets.conversion import Shape, fit_array
+from mutant_store.datasets.image_data import ImageData
+from mutant_store.datasets.sources import READERS
+from mutant_store.datasets.spec import DataSpec, parse
+from mutant_store.preprocessing import Resize
+
+__all__ = ["DataSpec", "ImageData", "load", "parse"]
+
+
+def load(spec: str | DataSpec, *, shape: Shape | None = None, resize: Resize = "exact") -> ImageData:
+    """Load the images a SPEC names, in the fixed order of their source, as the model takes them.
+
+    Args:
+        spec: ``kind[:path][@split][[start:stop]]``, parsed or not.
+        shape: (height, width, channels) of the model, sizes in pixels; None keeps the natural size, which all
+            images must then share.
+        resize: ``exact`` refuses images of another size, ``bilinear`` resamples them.
+
+    Returns:
+        Images uint8 [N, H, W, C], labels int64 [N], class names, and the range of the source they are.
+
+    Raises:
+        DataError: the SPEC, the data behind it, or its size is not what it has to be; the message says which.
+    """
+    wanted = parse(spec) if isinstance(spec, str) else spec
+    data = READERS[wanted.kind](replace(wanted, start=None, stop=None), shape, resize)
+    if wanted.start is not None or wanted.stop is not None:
+        data = data.part(wanted.start, wanted.stop)
+    fitted = fit_array(data.images, shape, resize)
+    return ImageData(
+        fitted, data.labels, data.class_names, data.range.model_copy(update={"spec": str(wanted)})
+    )

@@ -1,0 +1,20 @@
+"""Mutation operators by name. A new one is one file and one line here."""
+
+from mutant_store.errors import ModelError
+from mutant_store.operators.base import Operator
+from mutant_store.operators.nai import NeuronActivationInverse
+
+OPERATORS: dict[str, Operator] = {
+    NeuronActivationInverse.name: NeuronActivationInverse(),
+}
+
+
+def operator_named(name: str) -> Operator:
+    """The operator of a name.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if name not in OPERATORS:
+        raise ModelError(f"no mutation operator '{name}'; there are {', '.join(sorted(OPERATORS))}")
+    return OPERATORS[name]

@@ -23,6 +23,8 @@ class Operator(ABC):
     """
 
     name: ClassVar[str]
+    decks: ClassVar[int]
+    """Orders requests draw from: many where mutants share weights, few where requests should share mutants."""
 
     @abstractmethod
     def draw(self, layers: list[Layer], rate: float, rng: np.random.Generator) -> Choice:

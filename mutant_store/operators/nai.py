@@ -17,6 +17,7 @@ class NeuronActivationInverse(Operator):
     """
 
     name = "nai"
+    decks = 1024
 
     def draw(self, layers: list[Layer], rate: float, rng: np.random.Generator) -> Choice:
         """Numbers of the chosen neurons, counted over the layers in order, ascending."""

@@ -50,11 +50,10 @@ async def _first_file(request: Request, body: bytes) -> bytes:
         return {"type": "http.request", "body": body, "more_body": False}
 
     try:
-        form = await Request(request.scope, receive).form(max_files=1, max_fields=8)
+        async with Request(request.scope, receive).form(max_files=1, max_fields=8) as form:
+            for value in form.values():
+                if isinstance(value, UploadFile):
+                    return await value.read()
     except (MultiPartException, HTTPException) as error:
         raise ProblemError(422, "bad-form", f"the multipart form cannot be read: {error}") from error
-    async with form:
-        for value in form.values():
-            if isinstance(value, UploadFile):
-                return await value.read()
     raise ProblemError(422, "bad-form", "the multipart form holds no file; send the image as its file part")

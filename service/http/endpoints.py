@@ -28,7 +28,7 @@ _REQUEST_BODY = {
     "requestBody": {
         "required": True,
         "description": "One still PNG, JPEG or WebP image.",
-        "content": {**{kind: _BINARY for kind in IMAGE_TYPES}, MULTIPART: _FORM},
+        "content": {**dict.fromkeys(IMAGE_TYPES, _BINARY), MULTIPART: _FORM},
     }
 }
 _EXAMPLE = {

@@ -1,0 +1,59 @@
+"""Images of any size and colour, fitted to what the model takes by the rule the server uses."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from mutant_store.errors import DataError, ImageError
+from mutant_store.preprocessing import Resize, to_pixels
+
+Shape = tuple[int, int, int]
+"""Height in pixels, width in pixels, channels (1 grey or 3 RGB)."""
+
+_GREY = {"1", "L", "LA", "La"}
+
+
+def natural_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Pixels of an opened image at its own size: [H, W, 1] if it is stored as grey, else [H, W, 3]; uint8.
+
+    Raises:
+        ImageError: transparent pixels or an unsupported pixel format.
+    """
+    image = ImageOps.exif_transpose(image)
+    channels = 1 if image.mode in _GREY or image.mode.startswith("I;16") else 3
+    return to_pixels(image, height=image.height, width=image.width, channels=channels, resize="exact")
+
+
+def fit_image(
+    image: Image.Image, natural: NDArray[np.uint8], shape: Shape | None, resize: Resize
+) -> NDArray[np.uint8]:
+    """Pixels of an opened image as the model takes them, uint8 of ``shape``; ``natural`` where shape is None.
+
+    Raises:
+        ImageError: the image has another size and ``resize`` is ``exact``.
+    """
+    if shape is None or natural.shape == shape:
+        return natural
+    height, width, channels = shape
+    return to_pixels(image, height=height, width=width, channels=channels, resize=resize)
+
+
+def fit_array(images: NDArray[np.uint8], shape: Shape | None, resize: Resize) -> NDArray[np.uint8]:
+    """Fit images held as an array, uint8 [N, H, W, C], to ``shape``; unchanged where shape is None.
+
+    Raises:
+        DataError: the images have another size and ``resize`` is ``exact``.
+    """
+    if shape is None or images.shape[1:] == shape:
+        return images
+    if images.shape[1:3] == shape[:2] and images.shape[3] == 1:
+        return np.repeat(images, shape[2], axis=3)
+    height, width, channels = shape
+    fitted = np.empty((len(images), *shape), dtype=np.uint8)
+    for position, pixels in enumerate(images):
+        opened = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
+        try:
+            fitted[position] = to_pixels(opened, height=height, width=width, channels=channels, resize=resize)
+        except ImageError as error:
+            raise DataError(str(error)) from error
+    return fitted

@@ -1,0 +1,51 @@
+"""Labelled images in memory, and where they come from."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutant_store.datasets.spec import parse
+from mutant_store.errors import DataError
+from mutant_store.model_card import DataRange
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """Images in the fixed order of their source.
+
+    Attributes:
+        images: uint8 [N, H, W, C], values 0 to 255, C 1 (grey) or 3 (RGB).
+        labels: int64 [N], positions in ``class_names``.
+        class_names: one name a class.
+        range: the SPEC they were loaded by, and the positions [start, stop) they hold in their source.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    range: DataRange
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def part(self, start: int | None, stop: int | None) -> "ImageData":
+        """The images [start, stop) of these, counted from 0; None is open. Shares memory.
+
+        Raises:
+            DataError: the slice is empty or reaches past the last image.
+        """
+        first = 0 if start is None else start
+        last = len(self) if stop is None else stop
+        if not 0 <= first < last <= len(self):
+            held = f"{self.range.spec} holds {len(self):,} images"
+            raise DataError(f"slice [{first}:{last}] is empty or out of range: {held}")
+        spec = parse(self.range.spec)
+        offset = spec.start or 0
+        cut = DataRange(
+            spec=str(replace(spec, start=offset + first, stop=offset + last)),
+            source=self.range.source,
+            start=self.range.start + first,
+            stop=self.range.start + last,
+        )
+        return ImageData(self.images[first:last], self.labels[first:last], self.class_names, cut)

@@ -1,0 +1,88 @@
+"""A whole source of images, put in one order that depends on the pixels alone."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutant_store.datasets.image_data import ImageData
+from mutant_store.datasets.spec import DataSpec
+from mutant_store.errors import DataError
+from mutant_store.model_card import DataRange
+
+
+def digest(pixels: NDArray[np.uint8]) -> bytes:
+    """sha256 over the shape and the values of one image, uint8 [H, W, C] at natural size: 32 bytes."""
+    height, width, channels = pixels.shape
+    return hashlib.sha256(f"{height}x{width}x{channels}:".encode() + pixels.tobytes()).digest()
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Images as they were read, and their fixed order: by digest, ties by label.
+
+    A digest says nothing about the class or the file name, so any run of the order is a fair sample of all
+    classes, and copies of a data set under other paths or in other containers have the same order.
+
+    Attributes:
+        images: uint8 [N, H, W, C] as read.
+        labels: int64 [N] as read.
+        class_names: one name a class.
+        order: int64 [N], positions in ``images``.
+        name: hexadecimal sha256 over the sorted digests of all images.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    order: NDArray[np.int64]
+    name: str
+
+    @classmethod
+    def of(
+        cls,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        class_names: Sequence[str],
+        digests: Sequence[bytes] | None = None,
+    ) -> "Source":
+        """Order the images. ``digests`` are those of the natural-size pixels; by default they are taken here."""
+        if digests is None:
+            digests = [digest(image) for image in images]
+        keys = sorted(zip(digests, labels.tolist(), range(len(digests)), strict=True))
+        order = np.array([position for _, _, position in keys], dtype=np.int64)
+        name = hashlib.sha256(b"".join(key for key, _, _ in keys)).hexdigest()
+        return cls(images, labels, tuple(class_names), order, name)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def cut(self, spec: DataSpec, start: int, stop: int) -> ImageData:
+        """Copy the run [start, stop) of the order; ``spec``, without its slice, is what the run is called.
+
+        Raises:
+            DataError: the run is empty.
+        """
+        if start >= stop:
+            raise DataError(f"{spec} is empty: its source has {len(self):,} images, too few to cut it from")
+        chosen = self.order[start:stop]
+        where = DataRange(spec=str(spec), source=self.name, start=start, stop=stop)
+        return ImageData(self.images[chosen], self.labels[chosen], self.class_names, where)
+
+    def cut_split(self, spec: DataSpec, holdout: int) -> ImageData:
+        """The split of a source that has no holdout of its own: the first ``holdout`` images, or the rest.
+
+        Raises:
+            DataError: nothing is left for the split, or it is ``test``, which cannot be cut here.
+        """
+        if spec.split == "holdout":
+            return self.cut(spec, 0, holdout)
+        if spec.split == "train":
+            return self.cut(spec, holdout, len(self))
+        if spec.split is None:
+            return self.cut(spec, 0, len(self))
+        raise DataError(
+            f"{spec}: this data has no {spec.split} split; use @train, @holdout or no split for all"
+        )

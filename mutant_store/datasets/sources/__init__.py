@@ -1,0 +1,18 @@
+"""One reader a kind of data. Each takes a SPEC without its slice and returns that split in the fixed order."""
+
+from collections.abc import Callable
+
+from mutant_store.datasets.conversion import Shape
+from mutant_store.datasets.image_data import ImageData
+from mutant_store.datasets.sources import digits, imagefolder, mnist, npz
+from mutant_store.datasets.spec import DataSpec
+from mutant_store.preprocessing import Resize
+
+Reader = Callable[[DataSpec, Shape | None, Resize], ImageData]
+
+READERS: dict[str, Reader] = {
+    "digits": digits.read,
+    "mnist": mnist.read,
+    "imagefolder": imagefolder.read,
+    "npz": npz.read,
+}

@@ -1,0 +1,79 @@
+"""The image files of a folder or of a tar archive, one after another, without unpacking anything to disk."""
+
+import os
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from lzma import LZMAError
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+from mutant_store.errors import DataError
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+
+ImageFile = tuple[tuple[str, ...], Callable[[], bytes]]
+"""The parts of a file's path inside the tree, and what reads its content while it is the current one."""
+
+
+class _StrictMember(tarfile.TarInfo):
+    """A member whose header must be whole: tarfile takes a damaged one for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.HeaderError as error:
+            if type(error).__name__ == "EOFHeaderError":
+                raise
+            raise tarfile.ReadError(str(error)) from error
+
+
+def walk(path: Path) -> Iterator[ImageFile]:
+    """Go over the image files under a folder, or in a tar archive in one pass.
+
+    Files that are hidden or have no image suffix (PNG, JPEG, WEBP, BMP) are passed over.
+
+    Raises:
+        DataError: the archive is damaged, or holds a link where an image should be.
+    """
+    return _walk_folder(path) if path.is_dir() else _walk_archive(path)
+
+
+def _walk_folder(folder: Path) -> Iterator[ImageFile]:
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()
+        for name in sorted(files):
+            file = Path(parent, name)
+            parts = file.relative_to(folder).parts
+            if _is_image(parts):
+                yield parts, file.read_bytes
+
+
+def _walk_archive(path: Path) -> Iterator[ImageFile]:
+    last = "its start"
+    try:
+        # 'r|*' reads forward only: nothing is extracted, so a member's path is only ever a name.
+        with tarfile.open(path, "r|*", tarinfo=_StrictMember) as archive:
+            for member in archive:
+                last = member.name
+                parts = PurePosixPath(member.name).parts
+                if not _is_image(parts):
+                    continue
+                if member.issym() or member.islnk():
+                    raise DataError(
+                        f"{path}: {member.name} is a link; archive the files themselves (tar --dereference "
+                        "--hard-dereference)"
+                    )
+                stream = archive.extractfile(member)
+                if stream is not None:
+                    yield parts, stream.read
+    except (tarfile.TarError, OSError, EOFError, LZMAError, zlib.error) as error:
+        raise DataError(
+            f"{path} is damaged or no tar archive, at {last} ({error}); download it again"
+        ) from error
+
+
+def _is_image(parts: tuple[str, ...]) -> bool:
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return bool(parts) and not hidden and PurePosixPath(parts[-1]).suffix.lower() in _SUFFIXES

@@ -1,0 +1,95 @@
+"""Image files in one folder a class, under split folders or not, in a directory or in tar archives."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mutant_store.datasets.conversion import Shape
+from mutant_store.datasets.image_data import ImageData
+from mutant_store.datasets.sources.image_group import ImageGroup
+from mutant_store.datasets.sources.image_tree import walk
+from mutant_store.datasets.sources.location import locate
+from mutant_store.datasets.spec import DataSpec
+from mutant_store.errors import DataError
+from mutant_store.preprocessing import Resize
+
+_SPLIT_FOLDERS = {"train": "train", "test": "test", "holdout": "holdout", "val": "holdout"}
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
+
+
+def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
+    """Load the split of ``CLASS/IMAGE`` or ``SPLIT/CLASS/IMAGE`` files, decoded and fitted one by one.
+
+    The path is such a folder, a tar archive of one, or a folder with ``train.tar.xz``, ``test.tar.xz`` and the
+    like. A tree without split folders is one source: all of it, or its first tenth as holdout and the rest as
+    train. Without a ``holdout`` (or ``val``) folder, the holdout is a tenth of train in the same way. Class
+    names are the sorted names of the folders that hold images, in whatever folder or archive is read.
+
+    Raises:
+        DataError: the split is missing, the files lie otherwise, or one of them cannot be decoded or fitted.
+    """
+    path = locate(spec, "cifar10")
+    archives = _archives(path)
+    splits: set[str | None] = set(archives)
+    unnamed = None
+    if archives:
+        unnamed = _folder(spec, splits)
+        path = archives[unnamed]
+    groups: dict[str | None, ImageGroup] = {}
+    class_names = set()
+    for split, class_name, content, name in _labelled(path, unnamed):
+        splits.add(split)
+        class_names.add(class_name)
+        if split is not None and spec.split is None:
+            raise DataError(
+                f"{spec} needs a split, as its images lie in split folders: @train, @holdout or @test"
+            )
+        # A train folder is decoded for a holdout cut from it, unless a holdout of its own has turned up.
+        fallback = spec.split == "holdout" and split == "train" and "holdout" not in splits
+        if split in (None, spec.split) or fallback:
+            groups.setdefault(split, ImageGroup(shape, resize)).add(content(), class_name, name)
+    if not class_names:
+        raise DataError(f"{path} has no PNG, JPEG, WEBP or BMP images in it; put them in one folder a class")
+    folder = None if None in splits else _folder(spec, splits)
+    if folder not in groups:
+        raise DataError(f"{path} has no images of {folder} in it; put them in {folder}/CLASS/IMAGE")
+    source = groups[folder].source(sorted(class_names))
+    if folder is None or (folder == "train" and "holdout" not in splits):
+        return source.cut_split(spec, holdout=len(source) // 10)
+    return source.cut(spec, 0, len(source))
+
+
+def _folder(spec: DataSpec, splits: set[str | None]) -> str:
+    """The split folder or archive to read for the SPEC: its own, or train for a holdout that has none."""
+    folder = "train" if spec.split == "holdout" and "holdout" not in splits else spec.split
+    if folder is None or folder not in splits:
+        there = ", ".join(sorted(f"@{split}" for split in splits))
+        raise DataError(
+            f"{spec} {'needs a split' if folder is None else 'has no such split'}; there is {there}"
+        )
+    return folder
+
+
+def _archives(path: Path) -> dict[str, Path]:
+    """Tar archives in the folder ``path`` that are named after a split."""
+    names = {f"{folder}{ending}": split for folder, split in _SPLIT_FOLDERS.items() for ending in _ARCHIVES}
+    if not path.is_dir():
+        return {}
+    return {names[file.name]: file for file in sorted(path.iterdir()) if file.name in names}
+
+
+def _labelled(path: Path, unnamed: str | None) -> Iterator[tuple[str | None, str, Callable[[], bytes], str]]:
+    """The tree's image files as (split, class name, content, name for messages), checked to lie alike.
+
+    ``unnamed`` is the split of files that lie in no split folder.
+    """
+    layout = None
+    for parts, content in walk(path):
+        name = f"{path}: {'/'.join(parts)}"
+        split_folder = parts[-3] if len(parts) > 2 and parts[-3] in _SPLIT_FOLDERS else None
+        prefix = parts[: -2 if split_folder is None else -3]
+        layout = layout or (split_folder is None, prefix)
+        if len(parts) < 2 or layout != (split_folder is None, prefix):
+            raise DataError(
+                f"{name} lies apart from the others; all must be CLASS/IMAGE or all SPLIT/CLASS/IMAGE"
+            )
+        yield _SPLIT_FOLDERS.get(split_folder or "", unnamed), parts[-2], content, name

@@ -1,0 +1,72 @@
+"""MNIST and its drop-in replacements: a folder with the four IDX files, gzip-compressed or not."""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutant_store.datasets.conversion import Shape
+from mutant_store.datasets.image_data import ImageData
+from mutant_store.datasets.source import Source
+from mutant_store.datasets.sources.location import locate
+from mutant_store.datasets.spec import DataSpec
+from mutant_store.errors import DataError
+from mutant_store.preprocessing import Resize
+
+_HOLDOUT = 5000
+_CLASSES = 10
+
+
+def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
+    """Load the split, [N, 28, 28, 1] for MNIST itself. The holdout is cut from the training files.
+
+    It is the first 5,000 of them, or a tenth where a replacement has fewer than 50,000. Fitting is the caller's.
+
+    Raises:
+        DataError: no split is given, or a file is missing, damaged or of another format.
+    """
+    folder = locate(spec, "mnist")
+    if spec.split is None:
+        raise DataError(f"{spec} needs a split: @train, @holdout or @test")
+    stem = "t10k" if spec.split == "test" else "train"
+    images = read_idx(_find(folder, f"{stem}-images", "idx3-ubyte"), axes=3)[:, :, :, np.newaxis]
+    labels = read_idx(_find(folder, f"{stem}-labels", "idx1-ubyte"), axes=1).astype(np.int64)
+    if len(images) != len(labels) or not len(images):
+        raise DataError(f"{folder}: the {stem} files hold {len(images):,} images and {len(labels):,} labels")
+    classes = max(_CLASSES, int(labels.max()) + 1)
+    source = Source.of(images, labels, [str(label) for label in range(classes)])
+    if spec.split == "test":
+        return source.cut(spec, 0, len(source))
+    return source.cut_split(spec, holdout=min(_HOLDOUT, len(source) // 10))
+
+
+def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes with as many axes as given; ``.gz`` is unpacked on the way.
+
+    Raises:
+        DataError: the file is not such an IDX file, or is shorter or longer than its header says.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}); download it again") from error
+    header = 4 + 4 * axes
+    if len(content) < header or content[:4] != bytes((0, 0, 8, axes)):
+        raise DataError(f"{path} is no IDX file of unsigned bytes with {axes} axes; download it again")
+    sizes = struct.unpack(f">{axes}I", content[4:header])
+    if math.prod(sizes) != len(content) - header:
+        expected, held = math.prod(sizes), len(content) - header
+        raise DataError(f"{path} holds {held:,} bytes where its header says {expected:,}; download it again")
+    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(sizes)
+
+
+def _find(folder: Path, stem: str, ending: str) -> Path:
+    for name in (f"{stem}-{ending}", f"{stem}.{ending}"):
+        for path in (folder / name, folder / f"{name}.gz"):
+            if path.is_file():
+                return path
+    raise DataError(f"{folder} has no {stem}-{ending} or {stem}-{ending}.gz; put the four IDX files there")

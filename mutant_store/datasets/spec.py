@@ -1,0 +1,79 @@
+"""The text that names a set of labelled images: ``kind[:path][@split][[start:stop]]``."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mutant_store.errors import DataError
+
+KINDS = ("digits", "mnist", "imagefolder", "npz")
+SPLITS = ("train", "holdout", "test")
+EXAMPLES = "digits@holdout, mnist:DIR@test, imagefolder:DIR_OR_TAR@test[0:4000] or npz:FILE[100:]"
+
+# Both are taken off the end, so that a path may hold '@', ':' and '[' elsewhere.
+_SLICE = re.compile(r"\[([0-9]*):([0-9]*)\]\Z")
+_SPLIT = re.compile(rf"@({'|'.join(SPLITS)})\Z")
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """A parsed SPEC. ``str()`` gives the text back, and ``parse`` of that an equal DataSpec.
+
+    ``start`` and ``stop`` count images within the split, in the fixed order of its source; None is open.
+
+    Raises:
+        DataError: unknown kind or split, a negative bound, or a path whose own end reads as a split or slice.
+    """
+
+    kind: str
+    path: Path | None = None
+    split: str | None = None
+    start: int | None = None
+    stop: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise DataError(
+                f"unknown kind of data {self.kind!r}; it is one of {', '.join(KINDS)}: {EXAMPLES}"
+            )
+        if self.split is not None and self.split not in SPLITS:
+            raise DataError(f"unknown split {self.split!r}; it is one of {', '.join(SPLITS)}")
+        if min(self.start or 0, self.stop or 0) < 0:
+            raise DataError(f"slice [{self.start}:{self.stop}] counts from the end; use positions from 0")
+        if self.kind == "digits" and self.path is not None:
+            raise DataError(f"digits come with scikit-learn and take no path; drop ':{self.path}'")
+        ending = "" if self.path is None else str(self.path)
+        if _SLICE.search(ending) or _SPLIT.search(ending):
+            raise DataError(f"path {ending!r} ends like a split or a slice; rename it")
+
+    def __str__(self) -> str:
+        path = "" if self.path is None else f":{self.path}"
+        split = "" if self.split is None else f"@{self.split}"
+        if self.start is None and self.stop is None:
+            return f"{self.kind}{path}{split}"
+        start = "" if self.start is None else self.start
+        stop = "" if self.stop is None else self.stop
+        return f"{self.kind}{path}{split}[{start}:{stop}]"
+
+
+def parse(text: str) -> DataSpec:
+    """Read a SPEC such as ``imagefolder:photos.tar@test[0:4000]``. Nothing is opened.
+
+    Raises:
+        DataError: the text does not follow the grammar; the message gives examples.
+    """
+    rest, start, stop, split = text, None, None, None
+    if bounds := _SLICE.search(rest):
+        rest = rest[: bounds.start()]
+        start, stop = (int(bound) if bound else None for bound in bounds.groups())
+    if name := _SPLIT.search(rest):
+        rest = rest[: name.start()]
+        split = name[1]
+    kind, colon, path = rest.partition(":")
+    if colon and not path:
+        raise DataError(f"data {text!r} has a ':' but no path after it; write for example {EXAMPLES}")
+    if not colon and "@" in kind:
+        raise DataError(f"data {text!r} names an unknown split; it is one of {', '.join(SPLITS)}")
+    if not colon and "[" in kind:
+        raise DataError(f"data {text!r} has a slice that does not read [start:stop], both positions from 0")
+    return DataSpec(kind, Path(path) if colon else None, split, start, stop)

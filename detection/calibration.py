@@ -1,5 +1,6 @@
 """Policies from clean images alone: thresholds on one part, their predicted rates on another."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,7 +112,8 @@ def calibrated_policy(
 
     p1 is the upper bound of the normal label change rate. p0 is the smallest rate from 2·p1 on whose replayed
     false alarms, counted as (alarms + 1)/(images + 1), stay within ``max_false_alarm``: the most sensitive
-    test clean images allow. The choice is made on ``recording``; estimate its rates on other images.
+    test clean images allow. Where no p0 reaches it, p1 is raised in steps of a quarter. The choice is made on
+    ``recording``; estimate its rates on other images.
 
     Raises:
         CalibrationError: too few images for the requested rate, or no p0 reaches it.
@@ -123,16 +125,24 @@ def calibrated_policy(
             f"a false-alarm rate of {max_false_alarm:g} needs at least {needed} correctly classified images "
             f"to choose the policy on, there are {len(correct.changes)}; give more, or raise --max-false-alarm"
         )
-    p1 = normal.upper
-    for p0 in _ADVERSARIAL_RATES[_ADVERSARIAL_RATES >= 2 * p1]:
-        policy = SprtPolicy("calibrated", Sprt(float(p0), p1, alpha, beta), recording.pool)
+    for test in _candidates(normal.upper, alpha, beta):
+        policy = SprtPolicy("calibrated", test, recording.pool)
         alarms = int((replay(policy, correct, seed).decisions == Decision.ADVERSARIAL).sum())
         if alarms + 1 <= max_false_alarm * (len(correct.changes) + 1):
             return policy
     raise CalibrationError(
-        f"labels of normal images change too often (upper bound {p1:.3f} of the mean) for a false-alarm rate "
-        f"of {max_false_alarm:g}; lower --rate or raise --max-false-alarm"
+        f"labels of normal images change too often (upper bound {normal.upper:.3f} of the mean) for a false-alarm "
+        f"rate of {max_false_alarm:g}; lower --rate or raise --max-false-alarm"
     )
+
+
+def _candidates(normal: float, alpha: float, beta: float) -> Iterator[Sprt]:
+    """Tests from the most to the least sensitive; a single label change never raises an alarm."""
+    for p1 in normal * 1.25 ** np.arange(20):
+        for p0 in _ADVERSARIAL_RATES[_ADVERSARIAL_RATES >= 2 * p1]:
+            test = Sprt(float(p0), float(p1), alpha, beta)
+            if test.change_step > test.lower:
+                yield test
 
 
 def replay(policy: Policy, recording: Recording, seed: int) -> State:

@@ -1,0 +1,98 @@
+"""A small real classifier and its store: scikit-learn's perceptron on the bundled digits, written as ONNX by hand."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from sklearn.neural_network import MLPClassifier
+
+from mutant_store import model_card
+from mutant_store.build import BuildSettings, build
+from mutant_store.calibrate import CalibrationSettings
+from mutant_store.datasets import load
+from mutant_store.input_spec import InputOptions
+from mutant_store.model_card import ModelCard
+from mutant_store.reader import Store
+
+SETTINGS = BuildSettings(
+    operator="nai",
+    rate=0.05,
+    mutants=60,
+    seed=0,
+    accuracy_ratio=0.9,
+    input=InputOptions(),
+    calibration=CalibrationSettings(),
+)
+
+
+class SilentReport:
+    """A reporter that remembers what it was told and may act on progress."""
+
+    def __init__(self, on_progress: Callable[[int], None] = lambda done: None) -> None:
+        self.steps: list[str] = []
+        self._on_progress = on_progress
+
+    def step(self, text: str) -> None:
+        self.steps.append(text)
+
+    def progress(self, done: int, total: int, note: str) -> None:
+        self._on_progress(done)
+
+
+def train_digits_model(path: Path, *, spec: str = "digits@train", softmax: bool = False) -> Path:
+    """Train a perceptron of 64-32-10 on a SPEC of digits and write it as ONNX [batch, 1, 8, 8] → [batch, 10]."""
+    data = load(spec)
+    inputs = data.images.reshape(len(data), -1).astype(np.float32) / 255
+    model = MLPClassifier((32,), random_state=0, max_iter=60, tol=0.01).fit(inputs, data.labels)
+    weights = [
+        (w.astype(np.float32), b.astype(np.float32))
+        for w, b in zip(model.coefs_, model.intercepts_, strict=True)
+    ]
+    card = ModelCard(
+        train_data=data.range, mean=[0.0], std=[1.0], layout="nchw", classes=list(data.class_names)
+    )
+    onnx.save(perceptron(weights, (1, 8, 8), card=card, softmax=softmax), path)
+    return path
+
+
+def perceptron(
+    weights: list[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    shape: tuple[int, ...],
+    *,
+    card: ModelCard | None = None,
+    softmax: bool = False,
+) -> onnx.ModelProto:
+    """Dense layers with ReLU between them, weights [inputs, outputs], on flattened images."""
+    nodes = [helper.make_node("Flatten", ["pixels"], ["x0"])]
+    constants = []
+    for i, (weight, bias) in enumerate(weights):
+        constants += [numpy_helper.from_array(weight, f"w{i}"), numpy_helper.from_array(bias, f"b{i}")]
+        last = i == len(weights) - 1
+        nodes.append(
+            helper.make_node(
+                "Gemm", [f"x{i}", f"w{i}", f"b{i}"], ["scores" if last else f"y{i}"], f"dense{i}"
+            )
+        )
+        if not last:
+            nodes.append(helper.make_node("Relu", [f"y{i}"], [f"x{i + 1}"]))
+    if softmax:
+        nodes.append(helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1))
+    source = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", *shape])
+    name = "probabilities" if softmax else "scores"
+    target = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", weights[-1][0].shape[1]])
+    graph = helper.make_graph(nodes, "perceptron", [source], [target], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if card is not None:
+        helper.set_model_props(model, {model_card.KEY: card.model_dump_json()})
+    return model
+
+
+def build_digits_store(
+    model: Path, out: Path, *, report: SilentReport | None = None, **changes: object
+) -> Store:
+    """Build a store of 60 NAI mutants from the digits' holdout, with any build setting changed."""
+    return build(model, "digits@holdout", out, replace(SETTINGS, **changes), report or SilentReport())  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -71,10 +72,8 @@ def load_key(settings: Settings) -> bytes:
 def _create(path: Path) -> None:
     if path.exists():
         return
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(
-        os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii"
-    ) as file:
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600, a name of its own
+    with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(secrets.token_hex(_KEY_BYTES) + "\n")
         file.flush()
         os.fsync(file.fileno())
@@ -83,4 +82,4 @@ def _create(path: Path) -> None:
     except FileExistsError:
         pass
     finally:
-        beside.unlink()
+        Path(beside).unlink()

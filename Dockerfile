@@ -1,0 +1,88 @@
+# Three images from one file; every one installs through deploy/steps/install.sh at the versions of constraints.txt.
+#   docker build --target guard      the server on CPU: onnxruntime, neither torch nor onnx (the default)
+#   docker build --target guard-gpu  the same on CUDA
+#   docker build --target offline    builds stores: torch and onnx. For the much smaller CPU build of torch, name the
+#                                    index that has it: --build-arg PIP_EXTRA_INDEX_URL=...
+# The cache mounts (BuildKit) keep downloads between builds and out of the images.
+
+# The interpreter that constraints.txt was tested on.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+# onnxruntime-gpu is linked against CUDA 13 and cuDNN 9 and finds them through the system's loader. A host needs
+# a driver for CUDA 13 and the NVIDIA container toolkit.
+ARG CUDA_IMAGE=nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04
+
+FROM scratch AS source
+COPY pyproject.toml constraints.txt README.md /
+COPY deploy/steps /deploy/steps
+COPY detection /detection
+COPY mutant_store /mutant_store
+COPY service /service
+COPY evaluation /evaluation
+
+FROM ${PYTHON_IMAGE} AS python
+ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key
+RUN groupadd --gid 10001 guard \
+    && useradd --uid 10001 --gid guard --home-dir /var/lib/mutant-guard --shell /usr/sbin/nologin guard \
+    && install -d -o guard -g guard /models /stores \
+    && install -d -o guard -g guard -m 0700 /var/lib/mutant-guard
+
+FROM ${CUDA_IMAGE} AS cuda
+ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key
+RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/* \
+    && groupadd --gid 10001 guard \
+    && useradd --uid 10001 --gid guard --home-dir /var/lib/mutant-guard --shell /usr/sbin/nologin guard \
+    && install -d -o guard -g guard /stores \
+    && install -d -o guard -g guard -m 0700 /var/lib/mutant-guard
+
+FROM python AS guard-build
+WORKDIR /src
+COPY --from=source / .
+RUN --mount=type=cache,target=/root/.cache/pip deploy/steps/install.sh /opt/venv cpu
+
+FROM cuda AS guard-gpu-build
+WORKDIR /src
+COPY --from=source / .
+RUN --mount=type=cache,target=/root/.cache/pip deploy/steps/install.sh /opt/venv gpu
+
+FROM python AS offline-build
+ARG PIP_EXTRA_INDEX_URL
+WORKDIR /src
+COPY --from=source / .
+RUN --mount=type=cache,target=/root/.cache/pip deploy/steps/install.sh /opt/venv cpu,offline
+
+FROM python AS offline
+LABEL org.opencontainers.image.title="mutant-guard-offline" \
+      org.opencontainers.image.description="Builds and calibrates mutant stores"
+COPY --from=offline-build /opt/venv /opt/venv
+COPY deploy/steps/demo-store.sh /usr/local/bin/demo-store.sh
+ENV BIN=/opt/venv/bin MODELS=/models STORES=/stores
+USER 10001:10001
+WORKDIR /var/lib/mutant-guard
+ENTRYPOINT ["mutant-store"]
+CMD ["--help"]
+
+FROM cuda AS guard-gpu
+LABEL org.opencontainers.image.title="mutant-guard-gpu" \
+      org.opencontainers.image.description="Image classifier with a verdict on every input, on CUDA"
+COPY --from=guard-gpu-build /opt/venv /opt/venv
+USER 10001:10001
+WORKDIR /var/lib/mutant-guard
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+ENTRYPOINT ["mutant-guard"]
+CMD ["serve", "--store", "/stores/digits", "--host", "0.0.0.0"]
+
+FROM python AS guard
+LABEL org.opencontainers.image.title="mutant-guard" \
+      org.opencontainers.image.description="Image classifier with a verdict on every input"
+COPY --from=guard-build /opt/venv /opt/venv
+USER 10001:10001
+WORKDIR /var/lib/mutant-guard
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+ENTRYPOINT ["mutant-guard"]
+CMD ["serve", "--store", "/stores/digits", "--host", "0.0.0.0"]

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Trains the demo classifier and builds its mutant store, each only where it is missing or out of date.
+# Used by make and by the store-init service. A build that was interrupted is continued by the next call.
+#   [BIN=.venv/bin] [MODELS=models] [STORES=stores] deploy/steps/demo-store.sh
+set -eu
+bin=${BIN:-.venv/bin}
+model=${MODELS:-models}/digits.onnx
+store=${STORES:-stores}/digits
+
+if [ ! -e "$model" ]; then
+    echo "[2/4] Training the demo classifier on scikit-learn's handwritten digits"
+    "$bin/python" -m evaluation.train digits --out "$model"
+fi
+if [ ! -e "$store/CURRENT" ] || [ -n "$(find "$model" -newer "$store/CURRENT")" ]; then
+    echo "[3/4] Building and calibrating its mutant store"
+    "$bin/mutant-store" build "$model" --data digits@holdout --operator nai --rate 0.05 --mutants 500 --out "$store"
+fi

@@ -1,0 +1,68 @@
+"""What the deployment tests share: the repository, its compose file, and the metrics the server has."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def rules() -> dict[str, str]:
+    """Every recording rule: its name and its expression."""
+    return {
+        rule["record"]: rule["expr"]
+        for path in (ROOT / "deploy/prometheus/rules").glob("*.yml")
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+    }
+
+
+@pytest.fixture(scope="session")
+def exported_names() -> set[str]:
+    """Every name a query may use: what the server's registry exports, by its own account."""
+    from service.metrics import Metrics
+
+    registry = CollectorRegistry()
+    Metrics(registry)
+    suffixes = {
+        "counter": ("_total", "_created"),
+        "histogram": ("_bucket", "_count", "_sum", "_created"),
+        "info": ("_info",),
+        "gauge": ("",),
+    }
+    return {family.name + suffix for family in registry.collect() for suffix in suffixes[family.type]}
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Callable[..., str]:
+    """Runs promtool and returns what it printed; a finding of its fails the test."""
+    binary = shutil.which("promtool")
+    if binary is None:
+        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
+
+    def run(*arguments: str | Path) -> str:
+        done = subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run

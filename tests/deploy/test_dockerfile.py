@@ -1,0 +1,110 @@
+"""The Dockerfile: the same install steps as make, and small images that run as nobody in particular."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass
+class Stage:
+    base: str
+    lines: list[tuple[str, str]] = field(default_factory=list)
+
+    def all(self, instruction: str) -> list[str]:
+        return [rest for name, rest in self.lines if name == instruction]
+
+
+@pytest.fixture(scope="module")
+def stages(root: Path) -> dict[str, Stage]:
+    text = re.sub(r"^#.*\n", "", (root / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    found: dict[str, Stage] = {}
+    current = Stage("")
+    for line in filter(None, map(str.strip, text.splitlines())):
+        instruction, rest = line.split(maxsplit=1)
+        if instruction == "FROM":
+            base, _, name = rest.split()
+            current = found[name] = Stage(base)
+        else:
+            current.lines.append((instruction, rest))
+    return found
+
+
+FINAL = {"guard": "cpu", "guard-gpu": "gpu", "offline": "cpu,offline"}
+every_image = pytest.mark.parametrize("name", FINAL)
+
+
+def test_compose_builds_the_images_there_are(stages: dict[str, Stage], compose: dict[str, Any]) -> None:
+    targets = {s["build"]["target"] for s in compose["services"].values() if "build" in s}
+    assert targets == set(FINAL)
+    assert list(stages)[-1] == "guard"  # what a plain docker build makes
+
+
+@every_image
+def test_images_install_through_the_shared_step(stages: dict[str, Stage], name: str) -> None:
+    (run,) = stages[f"{name}-build"].all("RUN")
+    step = shlex.split(run)
+    assert step[-3:] == ["deploy/steps/install.sh", "/opt/venv", FINAL[name]]  # not editable
+    assert f"--from={name}-build /opt/venv /opt/venv" in stages[name].all("COPY")
+    assert stages[name].base == stages[f"{name}-build"].base
+
+
+def test_nothing_is_installed_by_other_means(root: Path) -> None:
+    text = (root / "Dockerfile").read_text()
+    assert "pip install" not in text
+    assert "curl" not in text
+
+
+@every_image
+def test_images_run_as_a_numeric_user_without_rights(stages: dict[str, Stage], name: str) -> None:
+    assert stages[name].all("USER") == ["10001:10001"]
+    assert not stages[name].all("RUN")
+
+
+@pytest.mark.parametrize("name", ["guard", "guard-gpu"])
+def test_servers_say_when_they_are_ready(stages: dict[str, Stage], name: str) -> None:
+    (check,) = stages[name].all("HEALTHCHECK")
+    assert "/readyz" in check
+    code = re.search(r'"-c", "(.*)"\]', check)
+    assert code is not None
+    compile(code[1], "HEALTHCHECK", "exec")
+    assert stages[name].all("EXPOSE") == ["8000"]
+    assert stages[name].all("ENTRYPOINT") == ['["mutant-guard"]']
+
+
+def test_the_two_servers_differ_in_their_base_and_names_only(stages: dict[str, Stage]) -> None:
+    def comparable(name: str) -> list[str]:
+        rest = [rest for instruction, rest in stages[name].lines if instruction not in {"LABEL", "COPY"}]
+        return [re.sub(r"--start-period=\d+s", "", line) for line in rest]
+
+    assert comparable("guard") == comparable("guard-gpu")
+
+
+def test_every_package_and_file_the_install_needs_is_copied(stages: dict[str, Stage], root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    include = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    files = {"pyproject.toml", "constraints.txt", project["project"]["readme"], "deploy/steps"}
+    copied = {source for line in stages["source"].all("COPY") for source in line.split()[:-1]}
+    assert copied == {name.removesuffix("*") for name in include} | files
+    extras = project["project"]["optional-dependencies"]
+    assert {extra for wanted in FINAL.values() for extra in wanted.split(",")} <= set(extras)
+
+
+def test_what_is_copied_is_not_ignored(stages: dict[str, Stage], root: Path) -> None:
+    ignored = (root / ".dockerignore").read_text().split()
+    for line in stages["source"].all("COPY"):
+        for source in line.split()[:-1]:
+            assert source not in ignored
+            assert f"{source.split('/')[0]}/*" not in ignored or f"!{source}" in ignored
+
+
+def test_base_images_are_pinned(root: Path) -> None:
+    images = re.findall(r"^ARG \w+_IMAGE=(.*)$", (root / "Dockerfile").read_text(), flags=re.MULTILINE)
+    assert len(images) == 2
+    assert all(re.fullmatch(r"[\w/]+:\d+\.\d[\w.-]*", image) for image in images)

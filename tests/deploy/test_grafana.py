@@ -1,0 +1,101 @@
+"""Grafana's provisioning and dashboard: they load, point at Prometheus, and ask for what is there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+
+@pytest.fixture(scope="module")
+def dashboard(root: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((root / "deploy/grafana/dashboards/guard.json").read_text())
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def datasource(root: Path) -> dict[str, Any]:
+    path = root / "deploy/grafana/provisioning/datasources/prometheus.yml"
+    (loaded,) = yaml.safe_load(path.read_text())["datasources"]
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def queries(dashboard: dict[str, Any]) -> list[str]:
+    return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+
+
+def everything_in(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from everything_in(item)
+
+
+def test_the_data_source_is_the_prometheus_of_the_compose_file(
+    datasource: dict[str, Any], compose: dict[str, Any], root: Path
+) -> None:
+    assert datasource["url"] == "http://prometheus:9090"
+    assert compose["services"]["prometheus"]["ports"] == ["127.0.0.1:9090:9090"]
+    scraping = yaml.safe_load((root / "deploy/prometheus/prometheus.yml").read_text())
+    assert datasource["jsonData"]["timeInterval"] == scraping["global"]["scrape_interval"]
+
+
+def test_the_dashboards_are_mounted_where_they_are_looked_for(compose: dict[str, Any], root: Path) -> None:
+    path = root / "deploy/grafana/provisioning/dashboards/guard.yml"
+    (provider,) = yaml.safe_load(path.read_text())["providers"]
+    mounts = dict(mount.split(":")[:2] for mount in compose["services"]["grafana"]["volumes"])
+    assert mounts["./deploy/grafana/dashboards"] == provider["options"]["path"]
+    for kind in ("datasources", "dashboards"):
+        assert mounts[f"./deploy/grafana/provisioning/{kind}"] == f"/etc/grafana/provisioning/{kind}"
+    home = compose["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert home == f"{provider['options']['path']}/guard.json"
+
+
+def test_the_dashboard_has_what_grafana_needs(dashboard: dict[str, Any], datasource: dict[str, Any]) -> None:
+    assert dashboard["schemaVersion"] >= 39
+    assert re.fullmatch(r"[a-z-]{1,40}", dashboard["uid"])
+    assert "id" not in dashboard
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert all(panel["title"] and panel["description"] and panel["targets"] for panel in panels)
+    references = [part["datasource"] for part in everything_in(dashboard) if "datasource" in part]
+    assert references
+    assert all(ref == {"type": "prometheus", "uid": datasource["uid"]} for ref in references)
+
+
+def test_panels_do_not_overlap(dashboard: dict[str, Any]) -> None:
+    def cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= 24
+        return {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+
+    for one, other in combinations(dashboard["panels"], 2):
+        assert not cells(one) & cells(other), (one["title"], other["title"])
+
+
+def test_queries_use_only_metrics_and_rules_that_exist(
+    dashboard: dict[str, Any], rules: dict[str, str], exported_names: set[str]
+) -> None:
+    variables = [variable["definition"] for variable in dashboard["templating"]["list"]]
+    for query in [*queries(dashboard), *variables]:
+        used = set(re.findall(r"[a-z_]+:[\w:]+|\bguard_\w+", query))
+        assert used, query
+        assert used <= exported_names | set(rules), query
+
+
+def test_queries_are_valid(dashboard: dict[str, Any], tmp_path: Path, promtool: Callable[..., str]) -> None:
+    filled = [q.replace("$__rate_interval", "1m").replace("$store", ".*") for q in queries(dashboard)]
+    assert not any("$" in query for query in filled)
+    checks = [{"record": f"panel_query:{number}", "expr": query} for number, query in enumerate(filled)]
+    path = tmp_path / "queries.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": checks}]}))
+    promtool("check", "rules", path)

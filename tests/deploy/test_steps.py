@@ -1,0 +1,115 @@
+"""The shell steps that make, the images and continuous integration share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = [*sorted((ROOT / "deploy/steps").glob("*.sh")), ROOT / ".ci/run"]
+every_script = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+
+
+@every_script
+def test_scripts_parse_and_are_executable(script: Path) -> None:
+    shell = script.read_text().splitlines()[0].split("/")[-1].split()[-1]
+    assert shell in {"sh", "bash"}
+    subprocess.run([shell, "-n", str(script)], check=True)
+    assert os.access(script, os.X_OK)
+
+
+@every_script
+def test_scripts_pass_shellcheck(script: Path) -> None:
+    subprocess.run([Path(sys.executable).with_name("shellcheck"), "--severity=warning", str(script)], check=True)
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> dict[str, str]:
+    """An environment in which training and building only write what they were called with and the files they make."""
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    python, mutant_store = binaries / "python", binaries / "mutant-store"
+    record = '#!/bin/sh\necho "$@" >>"$CALLS"\n[ -z "${BREAK-}" ] || [ "$1" != build ] || exit 1\nfor out; do :; done\n'
+    python.write_text(record + 'mkdir -p "${out%/*}" && touch "$out"\n')
+    mutant_store.write_text(record + 'mkdir -p "$out" && touch "$out/CURRENT"\n')
+    python.chmod(0o755)
+    mutant_store.chmod(0o755)
+    directories = {name.upper(): str(tmp_path / name) for name in ("bin", "models", "stores", "calls")}
+    return {**os.environ, **directories}
+
+
+def run_demo(environment: dict[str, str], *, breaks: bool = False) -> tuple[int, list[str], list[str]]:
+    """The exit status, what was printed, and the programs that were called since the last run."""
+    calls = Path(environment["CALLS"])
+    calls.write_text("")
+    script = ROOT / "deploy/steps/demo-store.sh"
+    env = {**environment, "BREAK": "1" if breaks else ""}
+    done = subprocess.run([str(script)], env=env, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout.splitlines(), calls.read_text().splitlines()
+
+
+def test_the_demo_store_is_made_once(demo: dict[str, str]) -> None:
+    status, printed, calls = run_demo(demo)
+    assert status == 0
+    assert [line[:5] for line in printed] == ["[2/4]", "[3/4]"]
+    model, store = f"{demo['MODELS']}/digits.onnx", f"{demo['STORES']}/digits"
+    assert calls[0] == f"-m evaluation.train digits --out {model}"
+    assert calls[1].startswith(f"build {model} --data digits@holdout ")
+    assert calls[1].endswith(f"--out {store}")
+    assert run_demo(demo) == (0, [], [])
+
+
+def test_an_interrupted_build_is_continued_with_the_same_classifier(demo: dict[str, str]) -> None:
+    status, _, first = run_demo(demo, breaks=True)
+    assert status != 0
+    status, printed, second = run_demo(demo)
+    assert status == 0
+    assert [line[:5] for line in printed] == ["[3/4]"]
+    assert second == first[1:]
+
+
+def test_a_newer_classifier_has_its_store_built_anew(demo: dict[str, str]) -> None:
+    run_demo(demo)
+    current = Path(demo["STORES"]) / "digits/CURRENT"
+    os.utime(current, (0, 0))
+    assert len(run_demo(demo)[2]) == 1
+
+
+def test_make_leaves_a_finished_store_alone(tmp_path: Path) -> None:
+    sources = ["pyproject.toml", "constraints.txt", "deploy/steps/install.sh"]
+    store = tmp_path / "stores/digits/CURRENT"  # enough by itself: a store holds its classifier
+    for path in [*(tmp_path / source for source in sources), tmp_path / ".venv/.serve", store]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    def planned() -> str:
+        command = ["make", "-n", "-C", str(tmp_path), "-f", str(ROOT / "Makefile"), "demo"]
+        environment = {"PATH": os.environ["PATH"]}  # nothing of a make that runs these tests
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert "steps/" not in planned()
+    store.unlink()
+    assert "BIN=.venv/bin deploy/steps/demo-store.sh" in planned()
+    assert "install.sh" not in planned()
+
+
+def test_ci_says_what_is_missing_where_it_cannot_install(tmp_path: Path) -> None:
+    for name in ("bash", "dirname"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    identity = tmp_path / "id"
+    identity.write_text("#!/bin/sh\necho 1000\n")
+    identity.chmod(0o755)
+    done = subprocess.run(
+        [str(tmp_path / "bash"), str(ROOT / ".ci/run")],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "missing: make git redis-server prometheus python3 python3-venv" in done.stderr

@@ -121,8 +121,11 @@ class Graph:
         if old == new:
             return
         if new in self._names:
-            self.rename(new, self.fresh(f"{new}_inner"))
+            self._rename(new, self.fresh(f"{new}_inner"))
         self._names.add(new)
+        self._rename(old, new)
+
+    def _rename(self, old: str, new: str) -> None:
         for node in self.nodes:
             _replace(node.input, old, new)
             _replace(node.output, old, new)

@@ -1,0 +1,207 @@
+"""Image files in class folders and in archives of them."""
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mutant_store.datasets import ImageData, load
+from mutant_store.errors import DataError
+
+Write = Callable[..., Path]
+
+
+def assert_same(one: ImageData, other: ImageData) -> None:
+    assert np.array_equal(one.images, other.images)
+    assert np.array_equal(one.labels, other.labels)
+    assert one.class_names == other.class_names
+    assert (one.range.source, one.range.start, one.range.stop) == (
+        other.range.source,
+        other.range.start,
+        other.range.stop,
+    )
+
+
+def test_classes_without_splits(tmp_path: Path, image_folder: Write) -> None:
+    folder = image_folder(tmp_path / "set")
+    everything, train, holdout = (
+        load(f"imagefolder:{folder}{split}") for split in ("", "@train", "@holdout")
+    )
+    assert (len(everything), len(train), len(holdout)) == (40, 36, 4)
+    assert not train.range.overlaps(holdout.range)
+    assert everything.class_names == ("cat", "dog")
+    assert np.bincount(everything.labels).tolist() == [20, 20]
+    with pytest.raises(DataError, match="no test split"):
+        load(f"imagefolder:{folder}@test")
+
+
+@pytest.mark.parametrize("name", ["set.tar", "set.tar.gz", "set.tar.bz2", "set.tar.xz"])
+@pytest.mark.parametrize("folders", [(), ("train", "test")])
+def test_folder_and_archive_are_the_same_data(
+    tmp_path: Path, image_folder: Write, archive: Write, name: str, folders: tuple[str, ...]
+) -> None:
+    folder = image_folder(tmp_path / "set", *folders)
+    plain, nested = (
+        archive(folder, tmp_path / name),
+        archive(folder, tmp_path / f"n{name}", prefix="some/where"),
+    )
+    for split in ("train", "holdout", *folders[1:]):
+        expected = load(f"imagefolder:{folder}@{split}")
+        assert_same(load(f"imagefolder:{plain}@{split}"), expected)
+        assert_same(load(f"imagefolder:{nested}@{split}"), expected)
+
+
+@pytest.mark.parametrize("prefix", ["", "train"])
+def test_one_archive_a_split(tmp_path: Path, image_folder: Write, archive: Write, prefix: str) -> None:
+    folder = image_folder(tmp_path / "set", "train", "test")
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    archive(folder / "train", packed / "train.tar.xz", prefix)
+    archive(folder / "test", packed / "test.tar.xz", "test" if prefix else "")
+    for split in ("train", "holdout", "test"):
+        assert_same(load(f"imagefolder:{packed}@{split}"), load(f"imagefolder:{folder}@{split}"))
+    with pytest.raises(DataError, match="needs a split; there is @test, @train"):
+        load(f"imagefolder:{packed}")
+
+
+@pytest.mark.parametrize("own", ["holdout", "val"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_holdout_folder_of_its_own(
+    tmp_path: Path, image_folder: Write, archive: Write, own: str, packed: bool
+) -> None:
+    path = image_folder(tmp_path / "set", "train", "test", own)
+    if packed:
+        path = archive(path, tmp_path / "set.tar")
+    train, holdout = load(f"imagefolder:{path}@train"), load(f"imagefolder:{path}@holdout")
+    assert (len(train), len(holdout)) == (40, 40)
+    assert train.range.source != holdout.range.source
+
+
+def test_splits_that_are_not_there_are_refused(tmp_path: Path, image_folder: Write) -> None:
+    folder = image_folder(tmp_path / "set", "train")
+    with pytest.raises(DataError, match="no such split; there is @train"):
+        load(f"imagefolder:{folder}@test")
+    with pytest.raises(DataError, match="needs a split, as its images lie in split folders"):
+        load(f"imagefolder:{folder}")
+    tests_only = image_folder(tmp_path / "tests", "test")
+    for split in ("train", "holdout"):
+        with pytest.raises(DataError, match="no such split; there is @test"):
+            load(f"imagefolder:{tests_only}@{split}")
+
+
+def test_a_split_archive_with_other_splits_in_it_is_refused(
+    tmp_path: Path, image_folder: Write, archive: Write
+) -> None:
+    folder = image_folder(tmp_path / "set", "test")
+    (tmp_path / "packed").mkdir()
+    archive(folder, tmp_path / "packed/train.tar")
+    with pytest.raises(DataError, match="has no images of train in it"):
+        load(f"imagefolder:{tmp_path}/packed@train")
+
+
+def test_labels_do_not_shift_where_a_split_lacks_a_class(tmp_path: Path, image_folder: Write) -> None:
+    folder = image_folder(tmp_path / "set", "train", classes=("cat", "dog"))
+    image_folder(folder, "test", classes=("dog",))
+    test = load(f"imagefolder:{folder}@test")
+    assert test.class_names == ("cat", "dog")
+    assert set(test.labels.tolist()) == {1}
+
+
+def test_other_files_and_hidden_files_are_passed_over(tmp_path: Path, image_folder: Write) -> None:
+    folder = image_folder(tmp_path / "set")
+    before = load(f"imagefolder:{folder}")
+    (folder / "README.txt").write_text("cats and dogs")
+    (folder / "cat/._000.png").write_bytes(b"no image")
+    (folder / ".cache/dog").mkdir(parents=True)
+    (folder / ".cache/dog/000.png").write_bytes(b"no image")
+    assert_same(load(f"imagefolder:{folder}"), before)
+
+
+def test_files_that_lie_otherwise_are_named(tmp_path: Path, image_folder: Write) -> None:
+    folder = image_folder(tmp_path / "deep")
+    image_folder(folder, "cat/more")
+    with pytest.raises(DataError, match="lies apart from the others"):
+        load(f"imagefolder:{folder}")
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    Image.new("RGB", (5, 5)).save(loose / "cat.png")
+    with pytest.raises(DataError, match=r"cat\.png lies apart"):
+        load(f"imagefolder:{loose}")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="has no PNG, JPEG, WEBP or BMP images in it"):
+        load(f"imagefolder:{tmp_path}/empty")
+
+
+def test_a_damaged_or_foreign_image_is_named(tmp_path: Path, image_folder: Write, archive: Write) -> None:
+    folder = image_folder(tmp_path / "set")
+    whole = (folder / "cat/003.png").read_bytes()
+    foreign = io.BytesIO()
+    Image.new("RGB", (6, 5)).save(foreign, "GIF")
+    for content in (whole[:60], b"", b"text", foreign.getvalue()):
+        (folder / "cat/003.png").write_bytes(content)
+        for path in (folder, archive(folder, tmp_path / "set.tar")):
+            with pytest.raises(DataError, match=r"cat/003\.png is damaged or no PNG"):
+                load(f"imagefolder:{path}")
+
+
+def test_a_damaged_archive_is_refused(tmp_path: Path, image_folder: Write, archive: Write) -> None:
+    folder = image_folder(tmp_path / "set")
+    tar = archive(folder, tmp_path / "set.tar").read_bytes()
+    packed = archive(folder, tmp_path / "set.tar.xz").read_bytes()
+    # Cut inside a member, cut between two members, a header overwritten, a stream cut, and no archive at all.
+    second = tar.index(b"./cat/001.png") if b"./cat/001.png" in tar else tar.index(b"cat/001.png")
+    broken = tar[:second] + b"\xff" * 512 + tar[second + 512 :]
+    damaged = {
+        "a.tar": tar[: second + 520],
+        "b.tar": tar[:second],
+        "c.tar": broken,
+        "e.tar": b"text",
+        "f.tar": b"",
+    }
+    damaged["d.tar.xz"] = packed[: len(packed) // 2]
+    for name, content in damaged.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=rf"{name} is damaged or no tar archive"):
+            load(f"imagefolder:{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_link_in_an_archive_is_refused(tmp_path: Path, kind: bytes) -> None:
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        link = tarfile.TarInfo("cat/000.png")
+        link.type, link.linkname = kind, "/etc/hostname"
+        tar.addfile(link)
+    with pytest.raises(DataError, match=r"cat/000\.png is a link"):
+        load(f"imagefolder:{tmp_path}/set.tar")
+
+
+def test_images_are_fitted_to_the_model(tmp_path: Path, image_folder: Write) -> None:
+    folder = image_folder(tmp_path / "set")
+    fitted = load(f"imagefolder:{folder}", shape=(8, 8, 1), resize="bilinear")
+    natural = load(f"imagefolder:{folder}")
+    assert fitted.images.shape == (40, 8, 8, 1)
+    assert natural.images.shape == (40, 5, 6, 3)
+    # The order is that of the natural pixels, whatever the model takes.
+    assert fitted.range.source == natural.range.source
+    assert np.array_equal(fitted.labels, natural.labels)
+    with pytest.raises(DataError, match=r"\.png: the image is 6×5 pixels and this model takes exactly 8×8"):
+        load(f"imagefolder:{folder}", shape=(8, 8, 1))
+
+
+def test_images_of_several_sizes_need_a_model(tmp_path: Path, image_folder: Write) -> None:
+    folder = image_folder(tmp_path / "set")
+    Image.new("L", (9, 9)).save(folder / "cat/zzz.png")
+    with pytest.raises(DataError, match=r"zzz\.png has shape \(9, 9, 1\) where others have \(5, 6, 3\)"):
+        load(f"imagefolder:{folder}")
+    assert load(f"imagefolder:{folder}", shape=(4, 4, 3), resize="bilinear").images.shape == (41, 4, 4, 3)
+
+
+@pytest.mark.parametrize("name", ["x.JPG", "x.jpeg", "x.webp", "x.bmp"])
+def test_every_allowed_format_is_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "set/cat").mkdir(parents=True)
+    Image.new("RGB", (6, 5), (10, 200, 30)).save(tmp_path / "set/cat" / name)
+    assert load(f"imagefolder:{tmp_path}/set").images.shape == (1, 5, 6, 3)

@@ -1,0 +1,61 @@
+from math import ceil
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mutant_store.errors import ModelError
+from mutant_store.neurons import Layer, Use
+from mutant_store.operators import OPERATORS, operator_named
+from mutant_store.operators.base import chosen_count
+from mutant_store.operators.nai import NeuronActivationInverse
+
+
+def layer(neurons: int) -> Layer:
+    return Layer("dense", "Gemm", "w", 0, -1, neurons, (Use("y", "y", None, "y"),))
+
+
+@given(
+    st.lists(st.integers(1, 50), min_size=1, max_size=5),
+    st.floats(0.001, 1),
+    st.integers(0, 2**32),
+    st.integers(0, 999),
+)
+def test_choice_is_distinct_neurons_of_the_whole_model(
+    sizes: list[int], rate: float, seed: int, number: int
+) -> None:
+    layers = [layer(size) for size in sizes]
+    chosen = NeuronActivationInverse().draw(layers, rate, np.random.default_rng([seed, number]))
+    assert chosen.dtype == np.int32
+    assert len(set(chosen.tolist())) == len(chosen) == chosen_count(sum(sizes), rate)
+    assert len(chosen) >= 1
+    assert 0 <= chosen.min()
+    assert chosen.max() < sum(sizes)
+
+
+def test_choice_depends_on_seed_and_number_alone() -> None:
+    operator, layers = NeuronActivationInverse(), [layer(200)]
+    draws = [operator.draw(layers, 0.05, np.random.default_rng([7, 3])).tolist() for _ in range(2)]
+    other = operator.draw(layers, 0.05, np.random.default_rng([7, 4])).tolist()
+    assert draws[0] == draws[1] != other
+
+
+@pytest.mark.parametrize(
+    ("total", "rate", "expected"),
+    [(236, 0.05, 12), (100, 0.07, 7), (236, 0.01, 3), (10, 1, 10), (3, 0.001, 1)],
+)
+def test_count_is_rounded_up_without_float_error(total: int, rate: float, expected: int) -> None:
+    assert chosen_count(total, rate) == expected >= ceil(total * rate - 1e-9)
+
+
+@pytest.mark.parametrize("rate", [0, -0.1, 1.1])
+def test_rates_outside_the_unit_interval_are_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="above 0 and at most 1"):
+        chosen_count(10, rate)
+
+
+def test_unknown_operators_are_refused_by_name() -> None:
+    with pytest.raises(ModelError, match="no mutation operator 'swap'; there are nai"):
+        operator_named("swap")
+    assert set(OPERATORS) == {"nai"}

@@ -44,7 +44,6 @@ class BuildReport:
         self._task: TaskID | None = None
 
     def __enter__(self) -> "BuildReport":
-        self._bar.start()
         return self
 
     def __exit__(
@@ -62,6 +61,7 @@ class BuildReport:
 
     def progress(self, done: int, total: int, note: str) -> None:
         """How far the step is."""
+        self._bar.start()
         if self._task is None:
             self._task = self._bar.add_task(note, total=total)
         self._bar.update(self._task, completed=done, description=note)

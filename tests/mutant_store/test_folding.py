@@ -7,7 +7,7 @@ from mutant_store.graph import Graph
 from mutant_store.session import open_session
 
 
-def graph_of(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], shape: list[str | int]) -> Graph:  # type: ignore[type-arg]
+def graph_of(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], shape: list[str | int]) -> Graph:
     tensors = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items()]
     source = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
     target = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)

@@ -34,12 +34,14 @@ class SilentReport:
 
     def __init__(self, on_progress: Callable[[int], None] = lambda done: None) -> None:
         self.steps: list[str] = []
+        self.calls: list[tuple[int, int]] = []
         self._on_progress = on_progress
 
     def step(self, text: str) -> None:
         self.steps.append(text)
 
     def progress(self, done: int, total: int, note: str) -> None:
+        self.calls.append((done, total))
         self._on_progress(done)
 
 

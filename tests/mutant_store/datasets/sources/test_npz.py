@@ -70,5 +70,5 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.npz").write_bytes(b"")
     (tmp_path / "text.npz").write_bytes(b"hello")
     for name in ("array.npy", "cut.npz", "empty.npz", "text.npz", ""):
-        with pytest.raises(DataError, match="no readable .npz"):
+        with pytest.raises(DataError, match=r"no readable \.npz"):
             load(f"npz:{tmp_path}/{name}")

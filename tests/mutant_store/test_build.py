@@ -1,0 +1,169 @@
+import hashlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from mutant_store.calibrate import CalibrationSettings
+from mutant_store.datasets import load
+from mutant_store.errors import DataError, ModelError, StoreError
+from mutant_store.export import open_mutants
+from mutant_store.input_spec import InputOptions
+from mutant_store.manifest import Manifest
+from mutant_store.publish import building
+from mutant_store.reader import Store, open_store
+from mutant_store.session import open_session
+from tests.support.demo import SETTINGS, SilentReport, build_digits_store, train_digits_model
+
+
+def contents(store: Store) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in store.path.iterdir()}
+
+
+def test_parts_are_disjoint_and_recorded(digits_store: tuple[Path, Store]) -> None:
+    parts = digits_store[1].manifest.data
+    ranges = [parts.filter, parts.choice, parts.certification]
+    assert [(r.start, r.stop) for r in ranges] == [(297, 597), (597, 747), (747, 897)]
+    assert not any(a.overlaps(b) for i, a in enumerate(ranges) for b in ranges[i + 1 :])
+    assert {r.source for r in ranges} == {load("digits@holdout").range.source}
+
+
+def test_mutants_are_accurate_on_the_filter_part(digits_store: tuple[Path, Store]) -> None:
+    store = digits_store[1]
+    data = load(store.manifest.data.filter.spec)
+    mutants = open_mutants(store)
+    inputs = store.manifest.input.tensor(data.images)
+    for index in (1, 17, 60):
+        session = open_session(mutants.model(index, original_names=False).SerializeToString())
+        accuracy = (session.run(None, {"images": inputs})[0].argmax(axis=1) == data.labels).mean()
+        assert accuracy == pytest.approx(store.manifest.accuracies[index - 1])
+        assert accuracy >= 0.9 * store.manifest.original_accuracy
+
+
+def test_an_exported_mutant_keeps_the_users_names_and_differs_from_the_original(
+    digits_store: tuple[Path, Store],
+) -> None:
+    mutants = open_mutants(digits_store[1])
+    model = mutants.model(3)
+    onnx.checker.check_model(model)
+    assert [entry.name for entry in (*model.graph.input, *model.graph.output)] == ["pixels", "scores"]
+    inputs = np.random.default_rng(0).random((20, 1, 8, 8)).astype(np.float32)
+    answers = [
+        open_session(m.SerializeToString()).run(None, {"pixels": inputs})[0]
+        for m in (model, mutants.model(0))
+    ]
+    assert not np.allclose(*answers)
+    with pytest.raises(StoreError, match="no mutant 61; the store has 1 to 60"):
+        mutants.model(61)
+
+
+def test_the_same_inputs_give_the_same_store_byte_for_byte(
+    digits_model: Path, digits_store: tuple[Path, Store], tmp_path: Path
+) -> None:
+    again = build_digits_store(digits_model, tmp_path / "digits")
+    assert (again.version, contents(again)) == (digits_store[1].version, contents(digits_store[1]))
+    other = build_digits_store(digits_model, tmp_path / "digits", seed=1)
+    assert other.version != again.version
+    assert open_store(tmp_path / "digits").version == other.version
+    assert open_store(tmp_path / "digits", again.version).version == again.version
+
+
+def kill_while(stage: Callable[[SilentReport], SilentReport], model: Path, out: Path) -> None:
+    """Build in a child process that kills itself, as hard as a power cut to the process can be."""
+
+    def child() -> None:
+        build_digits_store(model, out, report=stage(SilentReport()), mutants=400)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def killed_in_the_filter(report: SilentReport) -> SilentReport:
+    def kill(done: int) -> None:
+        if done > 100:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return SilentReport(on_progress=kill)
+
+
+class KilledBeforePublishing(SilentReport):
+    def step(self, text: str) -> None:
+        if text == "publishing":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("stage", [killed_in_the_filter, lambda report: KilledBeforePublishing()])
+def test_a_killed_build_is_refused_by_readers_and_goes_on_to_the_same_store(
+    stage: Callable[[SilentReport], SilentReport], digits_model: Path, tmp_path: Path
+) -> None:
+    kill_while(stage, digits_model, tmp_path / "digits")
+    with pytest.raises(StoreError, match="a build was not finished: run the same mutant-store build again"):
+        open_store(tmp_path / "digits")
+    report = SilentReport()
+    resumed = build_digits_store(digits_model, tmp_path / "digits", report=report, mutants=400)
+    fresh = build_digits_store(digits_model, tmp_path / "fresh" / "digits", mutants=400)
+    assert contents(resumed) == contents(fresh)
+    assert all(done > 100 for done, total in report.calls if total == 400)  # it did not begin again
+
+
+def test_images_that_trained_the_classifier_are_refused(digits_model: Path, tmp_path: Path) -> None:
+    from mutant_store.build import build
+
+    for spec in ("digits@train", "digits@train[100:400]"):
+        with pytest.raises(DataError, match=r"holds images that trained this classifier.*@holdout"):
+            build(digits_model, spec, tmp_path / "s", SETTINGS, SilentReport())
+    assert not (tmp_path / "s").exists()
+
+
+def test_fewer_images_than_needed_is_said(digits_model: Path, tmp_path: Path) -> None:
+    from mutant_store.build import build
+
+    with pytest.raises(DataError, match=r"holds 50 images; .* needs at least 80"):
+        build(digits_model, "digits@holdout[0:50]", tmp_path / "s", SETTINGS, SilentReport())
+    strict = replace(SETTINGS, calibration=CalibrationSettings(max_false_alarm=0.005))
+    with pytest.raises(DataError, match=r"holds 600 images; .*false-alarm rate of 0.005 needs at least 800"):
+        build(digits_model, "digits@holdout", tmp_path / "s", strict, SilentReport())
+
+
+def test_a_model_that_does_not_know_the_images_is_refused(digits_model: Path, tmp_path: Path) -> None:
+    wrong = InputOptions(mean=[25.0], std=[0.01])
+    with pytest.raises(ModelError, match=r"gets only .* right, no better than chance.*check --mean"):
+        build_digits_store(digits_model, tmp_path / "s", input=wrong)
+
+
+def test_classes_must_be_the_models(digits_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the model has 10 classes and --classes"):
+        build_digits_store(digits_model, tmp_path / "s", classes=["a", "b"])
+    with pytest.raises(DataError, match="classes the model does not name: 0, 1, 2"):
+        build_digits_store(digits_model, tmp_path / "s", classes=list("abcdefghij"))
+
+
+def test_unknown_data_kinds_and_operators_are_refused(digits_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no mutation operator"):
+        build_digits_store(digits_model, tmp_path / "s", operator="magic")
+
+
+def test_two_builds_of_one_store_do_not_run_at_once(digits_model: Path, tmp_path: Path) -> None:
+    with building(tmp_path / "s"), pytest.raises(StoreError, match=r"another build of .* is running"):
+        build_digits_store(digits_model, tmp_path / "s")
+
+
+def test_a_model_that_ends_in_softmax_serves_probabilities(tmp_path: Path) -> None:
+    model = train_digits_model(tmp_path / "m.onnx", softmax=True)
+    store = build_digits_store(model, tmp_path / "s", mutants=10)
+    assert store.manifest.output_kind == "probabilities"
+
+
+def test_the_manifest_survives_a_round_trip(digits_store: tuple[Path, Store]) -> None:
+    manifest = digits_store[1].manifest
+    assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+    assert manifest.mutants == len(manifest.candidates) == len(manifest.accuracies) == 60
+    assert manifest.neurons == 42

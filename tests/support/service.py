@@ -1,0 +1,167 @@
+"""What the tests of the online half share: image files, guards that run, and a bank that can be held."""
+
+import io
+import socket
+import struct
+import threading
+import zlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import numpy as np
+from httpx import ASGITransport, AsyncClient
+from numpy.typing import NDArray
+from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
+
+from mutant_store.datasets import load
+from mutant_store.reader import open_store
+from mutant_store.session import BankSession
+from service.guard import Guard
+from service.http.app import create_app
+from service.order import Order
+from service.settings import Settings
+
+KEY = "a key for tests only"
+
+
+def digits(count: int, *, noise: float = 0.0) -> NDArray[np.uint8]:
+    """The first ``count`` images of the digits' test split, uint8 [count, 8, 8], blended with noise (0 to 1)."""
+    images = load("digits@test").images[:count, :, :, 0]
+    drawn = np.random.default_rng(5).integers(0, 256, images.shape)
+    return np.rint((1 - noise) * images + noise * drawn).astype(np.uint8)
+
+
+def encode(pixels: NDArray[np.uint8] | Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    """An image file of pixels [H, W] or [H, W, 3], or of an image."""
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG file."""
+    checksum = zlib.crc32(kind + content).to_bytes(4, "big")
+    return len(content).to_bytes(4, "big") + kind + content + checksum
+
+
+def png_of_size(width: int, height: int, data: bytes = b"") -> bytes:
+    """A PNG of one bit a pixel that says it is this large, whatever its data says."""
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def webp_of_size(width: int, height: int) -> bytes:
+    """A WebP whose canvas says it is this large, around a frame of 8×8."""
+    frame = encode(np.zeros((8, 8, 3), np.uint8), "WEBP", lossless=True)[12:]
+    canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    payload = bytes(6) + (7).to_bytes(3, "little") * 2 + (100).to_bytes(3, "little") + b"\0" + frame
+    chunks = b"".join(
+        kind + struct.pack("<I", len(content)) + content
+        for kind, content in ((b"VP8X", b"\x02\0\0\0" + canvas), (b"ANIM", bytes(6)), (b"ANMF", payload))
+    )
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
+
+
+def settings_for(store: Path, **changes: object) -> Settings:
+    """Settings on one CPU thread with a fixed key and no cache, with any of them changed."""
+    fixed = {"store": store, "order_key": KEY, "device": "cpu", "threads": 1, "cache_seconds": 0.0}
+    return Settings.model_validate(fixed | changes)
+
+
+class HeldSession(BankSession):
+    """A bank whose runs wait until they are let go, and fail if they are told to."""
+
+    def __init__(self, held: BankSession) -> None:
+        self._held = held
+        self._gate = threading.Event()
+        self.entered = threading.Event()
+        self.failure: Exception | None = None
+        self.runs = 0
+
+    @classmethod
+    def of(cls, store: Path) -> "HeldSession":
+        """The bank of a store's current version."""
+        return cls(open_store(store).session(threads=1))
+
+    def release(self) -> None:
+        """Let the run that waits go, and all later ones."""
+        self._gate.set()
+
+    @property
+    def provider(self) -> str:
+        return self._held.provider
+
+    def features(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return self._held.features(inputs)
+
+    def scores(
+        self,
+        features: Sequence[NDArray[np.float32]],
+        image_index: NDArray[np.int64],
+        mutant_index: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        self.entered.set()
+        if not self._gate.wait(timeout=10):
+            raise TimeoutError("nobody let the run go")
+        if self.failure is not None:
+            raise self.failure
+        self.runs += 1
+        return self._held.scores(features, image_index, mutant_index)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Guard]:
+    """A guard whose loop runs."""
+    guard = Guard(settings)
+    guard.start()
+    try:
+        yield guard
+    finally:
+        await guard.close()
+
+
+@asynccontextmanager
+async def serving(guard: Guard, *, raise_errors: bool = True) -> AsyncIterator[AsyncClient]:
+    """A client of the application that serves a guard, without sockets."""
+    app = create_app(guard)
+    transport = ASGITransport(app, raise_app_exceptions=raise_errors)
+    async with (
+        app.router.lifespan_context(app),
+        AsyncClient(transport=transport, base_url="http://g") as client,
+    ):
+        yield client
+
+
+def samples(exposition: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """What ``/metrics`` said: value by sample name and labels."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(exposition)
+        for sample in family.samples
+    }
+
+
+def order_of(store: Path, key: str = KEY) -> Order:
+    """The order a guard with this store and key gives."""
+    manifest = open_store(store).manifest
+    return Order(key.encode(), pool=manifest.mutants, decks=manifest.decks)
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that nothing listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextmanager
+def silent_listener() -> Iterator[int]:
+    """A port that takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        yield int(listener.getsockname()[1])

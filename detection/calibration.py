@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil, log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,9 @@ from detection.label_change import MeanRate, label_change_rate, mean_rate
 from detection.policies import Decision, Policy, SprtPolicy, State, advance
 from detection.sprt import Sprt
 
-_ADVERSARIAL_RATES = np.round(np.arange(0.02, 0.96, 0.01), 2)
+# Width of the calibrated test, p0/p1: wide enough for about ten mutants on a clean image.
+_RATIO = 5.0
+_STEP = 1.05
 
 
 class CalibrationError(ValueError):
@@ -110,16 +113,16 @@ def calibrated_policy(
 ) -> SprtPolicy:
     """Simple hypotheses far enough apart to decide in few mutants.
 
-    p1 is the upper bound of the normal label change rate. p0 is the smallest rate from 2·p1 on whose replayed
-    false alarms, counted as (alarms + 1)/(images + 1), stay within ``max_false_alarm``: the most sensitive
-    test clean images allow. Where no p0 reaches it, p1 is raised in steps of a quarter. The choice is made on
-    ``recording``; estimate its rates on other images.
+    p1 starts at the upper bound of the normal label change rate and p0 at five times that (halfway to 1 where
+    that is less); both are raised by 5 % until the replayed false alarms, counted as (alarms + 1)/(images + 1),
+    stay within ``max_false_alarm``: the most sensitive test of its width that clean images allow. The choice
+    is made on ``recording``; estimate its rates on other images.
 
     Raises:
         CalibrationError: too few images for the requested rate, or no p0 reaches it.
     """
     correct = recording.only_correct()
-    needed = int(np.ceil(1 / max_false_alarm)) - 1
+    needed = ceil(1 / max_false_alarm) - 1
     if len(correct.changes) < needed:
         raise CalibrationError(
             f"a false-alarm rate of {max_false_alarm:g} needs at least {needed} correctly classified images "
@@ -137,12 +140,9 @@ def calibrated_policy(
 
 
 def _candidates(normal: float, alpha: float, beta: float) -> Iterator[Sprt]:
-    """Tests from the most to the least sensitive; a single label change never raises an alarm."""
-    for p1 in normal * 1.25 ** np.arange(20):
-        for p0 in _ADVERSARIAL_RATES[_ADVERSARIAL_RATES >= 2 * p1]:
-            test = Sprt(float(p0), float(p1), alpha, beta)
-            if test.change_step > test.lower:
-                yield test
+    """Tests from the most to the least sensitive."""
+    for p1 in normal * _STEP ** np.arange(ceil(log(0.9 / normal) / log(_STEP))):
+        yield Sprt(float(min(_RATIO * p1, (1 + p1) / 2)), float(p1), alpha, beta)
 
 
 def replay(policy: Policy, recording: Recording, seed: int) -> State:

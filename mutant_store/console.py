@@ -49,7 +49,8 @@ class BuildReport:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._task is not None:  # stopping a bar that never started prints an empty line
+            self._bar.stop()
 
     def step(self, text: str) -> None:
         """A new step begins."""
@@ -61,8 +62,8 @@ class BuildReport:
 
     def progress(self, done: int, total: int, note: str) -> None:
         """How far the step is."""
-        self._bar.start()
         if self._task is None:
+            self._bar.start()
             self._task = self._bar.add_task(note, total=total)
         self._bar.update(self._task, completed=done, description=note)
 

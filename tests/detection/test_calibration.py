@@ -49,7 +49,8 @@ def test_a_lower_request_gives_fewer_alarms_and_a_less_sensitive_test() -> None:
         calibrated_policy(part, normal_rate(part), max_false_alarm=rate, alpha=0.05, beta=0.05, seed=0)
         for rate in (0.1, 0.02)
     ]
-    assert policies[1].test.p0 + policies[1].test.p1 > policies[0].test.p0 + policies[0].test.p1
+    assert policies[1].test.p0 > policies[0].test.p0
+    assert policies[1].test.p1 > policies[0].test.p1
     assert (
         estimate(policies[1], other, 0).false_alarms.rate < estimate(policies[0], other, 0).false_alarms.rate
     )
@@ -94,12 +95,11 @@ def test_labels_that_never_change_are_said() -> None:
 
 
 def test_labels_that_always_change_are_said() -> None:
-    rng = np.random.default_rng(0)
-    wild = Recording(rng.random((200, 50)) < 0.7, np.ones(200, np.bool_))
+    wild = Recording(np.repeat(np.arange(200) % 5 == 0, 50).reshape(200, 50), np.ones(200, np.bool_))
     with pytest.raises(CalibrationError, match="lower --rate"):
         calibrated_policy(wild, normal_rate(wild), max_false_alarm=0.05, alpha=0.05, beta=0.05, seed=0)
     with pytest.raises(CalibrationError, match="lower --rate or --rho"):
-        paper_policy(normal_rate(wild), 50, rho=2, alpha=0.05, beta=0.05, delta_ratio=0.1)
+        paper_policy(normal_rate(wild), 50, rho=4, alpha=0.05, beta=0.05, delta_ratio=0.1)
 
 
 def test_one_label_change_alone_never_raises_an_alarm() -> None:

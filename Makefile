@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test lint clean
+.PHONY: help serve demo samples test lint mnist-store mnist-report clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,21 @@ lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+samples: $(VENV)/.dev stores/digits/CURRENT ## a few clean and adversarial digits to post
+	$(BIN)/python -m evaluation.samples digits --out samples --count 5 --attack deepfool --model models/digits.onnx
+
+DATA := $(or $(GUARD_DATA_DIR),../shared/data)
+MNIST ?= $(DATA)/mnist
+
+stores/mnist-lenet/CURRENT: models/mnist-lenet.onnx | $(VENV)/.dev
+	$(BIN)/mutant-store build $< --data "mnist:$(MNIST)@holdout" --operator nai --rate 0.05 --mutants 500 --out stores/mnist-lenet
+
+mnist-store: stores/mnist-lenet/CURRENT ## LeNet's store; MNIST= is the folder of the four IDX files
+
+mnist-report: stores/mnist-lenet/CURRENT ## 1,000 MNIST test images over HTTP, every policy
+	$(BIN)/python -m evaluation.over_http --store stores/mnist-lenet --data "mnist:$(MNIST)@test[0:1000]" \
+		--out reports/mnist-over-http/results.json
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) models/digits.* stores samples

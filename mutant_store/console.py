@@ -18,10 +18,10 @@ from mutant_store.reader import Store
 
 @contextmanager
 def errors_shown() -> Iterator[None]:
-    """Print an error that is the caller's to mend on one line and exit with status 1."""
+    """Print an error that is the caller's to mend, or a file operation that failed, on one line and exit 1."""
     try:
         yield
-    except GuardError as error:
+    except (GuardError, OSError) as error:
         Console(stderr=True).print(
             f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False
         )
@@ -97,7 +97,8 @@ def calibration_table(store: Store) -> Table:
     normal = store.calibration.normal_label_change_rate
     title = f"normal label change rate {normal.mean:.2%} ± {normal.half_width:.2%} ({normal.confidence:.0%})"
     table = Table(title=title, title_justify="left")
-    for column in ("policy", "normal p1", "adversarial p0", "alpha", "beta", "guaranteed", "settings"):
+    table.add_column("policy", no_wrap=True)
+    for column in ("normal p1", "adversarial p0", "alpha", "beta", "guaranteed", "settings"):
         table.add_column(column)
     for name, policy in store.calibration.policies.items():
         settings = ", ".join(f"{key} {value:g}" for key, value in policy.settings.items())
@@ -110,7 +111,8 @@ def calibration_table(store: Store) -> Table:
 def estimates_table(store: Store) -> Table:
     """What every policy did on the certification images."""
     table = Table(title="on certification images (95 % intervals)", title_justify="left")
-    for column in ("policy", "false alarms", "alarms, all clean", "undecided", "mean mutants", "99 %"):
+    table.add_column("policy", no_wrap=True)
+    for column in ("false alarms", "alarms, all clean", "undecided", "mean mutants", "99 %"):
         table.add_column(column)
     for name, policy in store.calibration.policies.items():
         rates = [_rate(value) for value in (policy.false_alarms, policy.alarms, policy.undecided)]

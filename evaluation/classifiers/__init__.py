@@ -1,0 +1,82 @@
+"""The classifiers the evaluation trains, by name, with the data and the settings they are trained with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from evaluation.classifiers.digits_net import DigitsNet
+from evaluation.classifiers.lenet import LeNet
+from evaluation.classifiers.resnet import ResNet20
+from mutant_store.datasets.conversion import Shape
+
+__all__ = ["CLASSIFIERS", "Classifier"]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """How a network is made and trained.
+
+    Attributes:
+        build: makes the untrained network for a number of classes; it maps float32 [N, C, H, W] to [N, classes].
+        data: SPEC of the images it is trained on.
+        shape: height and width in pixels, and channels, it takes.
+        mean: one number a channel, subtracted from pixels scaled to 0 to 1.
+        std: one number a channel, by which the difference is divided.
+        epochs: passes over the training images.
+        batch_size: images a step.
+        learning_rate: peak of the schedule.
+        shift: most pixels by which a training image is moved along each axis.
+        flip: whether training images are mirrored at random.
+        bf16: whether bfloat16 arithmetic pays in training.
+    """
+
+    build: Callable[[int], nn.Module]
+    data: str
+    shape: Shape
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    shift: int = 0
+    flip: bool = False
+    bf16: bool = False
+
+
+CLASSIFIERS = {
+    "digits-net": Classifier(
+        build=DigitsNet,
+        data="digits@train",
+        shape=(8, 8, 1),
+        mean=(0.3053,),
+        std=(0.3761,),
+        epochs=40,
+        batch_size=32,
+        learning_rate=0.05,
+        shift=1,
+    ),
+    "lenet": Classifier(
+        build=LeNet,
+        data="mnist@train",
+        shape=(28, 28, 1),
+        mean=(0.1307,),
+        std=(0.3081,),
+        epochs=12,
+        batch_size=64,
+        learning_rate=0.05,
+    ),
+    "resnet20": Classifier(
+        build=ResNet20,
+        data="imagefolder@train",
+        shape=(32, 32, 3),
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2470, 0.2435, 0.2616),
+        epochs=40,
+        batch_size=128,
+        learning_rate=0.1,
+        shift=4,
+        flip=True,
+        bf16=True,
+    ),
+}

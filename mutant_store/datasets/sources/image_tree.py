@@ -4,13 +4,15 @@ import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
-from typing import Self
+from typing import IO, Self
 
 from mutant_store.errors import DataError
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+_DAMAGED = (tarfile.TarError, OSError, EOFError, LZMAError, zlib.error)
 
 ImageFile = tuple[tuple[str, ...], Callable[[], bytes]]
 """The parts of a file's path inside the tree, and what reads its content while it is the current one."""
@@ -67,11 +69,21 @@ def _walk_archive(path: Path) -> Iterator[ImageFile]:
                     )
                 stream = archive.extractfile(member)
                 if stream is not None:
-                    yield parts, stream.read
-    except (tarfile.TarError, OSError, EOFError, LZMAError, zlib.error) as error:
-        raise DataError(
-            f"{path} is damaged or no tar archive, at {last} ({error}); download it again"
-        ) from error
+                    yield parts, partial(_read, stream, path, last)
+    except _DAMAGED as error:
+        raise _damaged(path, last, error) from error
+
+
+def _read(stream: IO[bytes], path: Path, name: str) -> bytes:
+    # Called by whom the member is yielded to, and so outside the loop's own try.
+    try:
+        return stream.read()
+    except _DAMAGED as error:
+        raise _damaged(path, name, error) from error
+
+
+def _damaged(path: Path, name: str, error: Exception) -> DataError:
+    return DataError(f"{path} is damaged or no tar archive, at {name} ({error}); download it again")
 
 
 def _is_image(parts: tuple[str, ...]) -> bool:

@@ -45,8 +45,8 @@ def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
 
 def _load(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
-        # Pickled arrays could run code, so they are refused.
-        with np.load(path, allow_pickle=False) as archive:
+        # Pickled arrays could run code, so they are refused. NumPy leaves a damaged file that it opened itself open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in ("x", "y", "classes") if name in archive}
     except (
         OSError,

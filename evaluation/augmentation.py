@@ -1,0 +1,31 @@
+"""Random shifts and mirror images, so that a network does not learn its training images by heart."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def augment(images: Tensor, *, shift: int, flip: bool, generator: torch.Generator) -> Tensor:
+    """Move and mirror each image on its own.
+
+    Args:
+        images: [N, C, H, W] of any type and device.
+        shift: most pixels along each axis; what comes into view is 0 (black).
+        flip: mirror left to right with probability one half.
+        generator: source of randomness, on the CPU.
+
+    Returns:
+        A tensor of the same shape, type and device.
+    """
+    count, _, height, width = images.shape
+    if flip:
+        mirrored = torch.rand(count, generator=generator).to(images.device) < 0.5
+        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+    if shift:
+        top, left = torch.randint(0, 2 * shift + 1, (2, count), generator=generator).to(images.device)
+        padded = functional.pad(images, (shift, shift, shift, shift))
+        rows = top[:, None, None] + torch.arange(height, device=images.device)[None, :, None]
+        columns = left[:, None, None] + torch.arange(width, device=images.device)[None, None, :]
+        chosen = torch.arange(count, device=images.device)[:, None, None]
+        images = padded[chosen, :, rows, columns].permute(0, 3, 1, 2)
+    return images

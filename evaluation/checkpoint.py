@@ -1,0 +1,69 @@
+"""A training run's state after an epoch, so that a killed run goes on where it was."""
+
+import io
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evaluation.atomic import write_atomically
+
+# What torch's unpickler raises on bytes that it did not write.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    pickle.UnpicklingError,
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What the next epoch depends on.
+
+    Attributes:
+        settings: everything the run's result depends on, as plain values; a run with others cannot go on from here.
+        epochs: epochs finished.
+        model: the network's state_dict.
+        optimizer: the optimizer's state_dict.
+    """
+
+    settings: dict[str, Any]
+    epochs: int
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write it in place of an older one.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        content = io.BytesIO()
+        torch.save(vars(self), content)
+        write_atomically(path, content.getvalue())
+
+
+def load(path: Path, settings: dict[str, Any]) -> tuple[Checkpoint | None, str]:
+    """Read a checkpoint of a run with the same settings.
+
+    Only tensors and plain values are unpickled, so that a file from elsewhere cannot run code.
+
+    Returns:
+        The checkpoint and an empty text, or None and why there is none to use (empty if there is no file).
+    """
+    if not path.exists():
+        return None, ""
+    try:
+        checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+    except _UNREADABLE:
+        return None, f"{path} is damaged"
+    if changed := [name for name in settings if checkpoint.settings.get(name) != settings[name]]:
+        return None, f"{path} was made with another {', '.join(changed)}"
+    return checkpoint, ""

@@ -1,0 +1,100 @@
+"""A torch classifier as one ONNX file that says what it was trained on, and nothing about the machine."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from google.protobuf.message import Message
+from numpy.typing import NDArray
+from torch import nn
+
+from mutant_store import model_card
+from mutant_store.errors import ModelError
+from mutant_store.model_card import ModelCard
+
+_TOLERANCE = 1e-3
+
+
+def to_onnx(model: nn.Module, card: ModelCard, images: NDArray[np.float32]) -> bytes:
+    """Serialise the model with input ``images``, output ``logits``, both with a dynamic batch axis.
+
+    Args:
+        model: float32 network on the CPU, its weights in contiguous memory format.
+        card: written into the metadata under ``model_card.KEY``.
+        images: a few normalised inputs, float32 [N, C, H, W], N at least 2, which the export is traced with.
+
+    Raises:
+        ModelError: the exporter made something else than one self-contained graph.
+    """
+    with _quiet():
+        program = torch.onnx.export(
+            model.eval(),
+            (torch.from_numpy(images[:2]),),
+            dynamo=True,
+            verbose=False,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=[{0: torch.export.Dim("batch")}],
+        )
+    if program is None:
+        raise ModelError(
+            "torch.onnx.export returned no program; use a tested version of torch (constraints.txt)"
+        )
+    proto = program.model_proto
+    # The exporter notes stack traces with file paths in the metadata of every node.
+    _strip(proto)
+    onnx.helper.set_model_props(proto, {model_card.KEY: card.model_dump_json(exclude_none=True)})
+    onnx.checker.check_model(proto)
+    return proto.SerializeToString()
+
+
+def largest_difference(content: bytes, model: nn.Module, images: NDArray[np.float32]) -> float:
+    """Run both on the images, alone and as a batch, and return the largest absolute difference of logits.
+
+    Raises:
+        ModelError: they differ by more than 0.001.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    difference = 0.0
+    for batch in (images, images[:1]):
+        with torch.inference_mode():
+            expected = model.eval()(torch.from_numpy(batch)).numpy()
+        (actual,) = session.run(["logits"], {"images": batch})
+        difference = max(difference, float(np.abs(actual - expected).max()))
+    if not difference <= _TOLERANCE:
+        raise ModelError(
+            f"the exported model's logits differ from torch's by {difference:.2g}; it was not written"
+        )
+    return difference
+
+
+def _strip(message: Message) -> None:
+    for field, value in message.ListFields():
+        if field.name in ("metadata_props", "doc_string"):
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for part in [value] if isinstance(value, Message) else value:
+                _strip(part)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep out what the exporter says about itself: torchvision not being there, a function it uses being old."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning
+            )
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,73 @@
+"""A trained network's weights as a safetensors file that knows which network they belong to."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import nn
+
+from evaluation.atomic import write_atomically
+from evaluation.classifiers import CLASSIFIERS, Classifier
+from mutant_store import model_card
+from mutant_store.errors import ModelError
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A network in evaluation mode on the CPU, its registered name, and how it is made."""
+
+    name: str
+    network: nn.Module
+    classifier: Classifier
+
+
+def save(path: Path, name: str, model: nn.Module, classes: int) -> None:
+    """Write the weights with the network's registered name and its number of classes in the metadata.
+
+    They are one entry: safetensors writes several in any order, and equal runs are to give equal files.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    state = {key: value.contiguous().cpu() for key, value in model.state_dict().items()}
+    metadata = {model_card.KEY: json.dumps({"model": name, "classes": classes})}
+    write_atomically(path, safetensors.torch.save(state, metadata))
+
+
+def load(path: Path) -> TrainedModel:
+    """Build the registered network and load its weights.
+
+    Raises:
+        ModelError: the file is missing or damaged, or was not written by a training run of this release.
+    """
+    if not path.is_file():
+        raise ModelError(f"there is no {path}; python -m evaluation.train writes it beside the ONNX file")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        state = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ModelError(
+            f"{path} is no readable safetensors file ({error}); train the model again"
+        ) from error
+    name, classes = _network_of(metadata)
+    if name not in CLASSIFIERS:
+        raise ModelError(
+            f"{path} names no registered model ({name!r}); it is one of {', '.join(CLASSIFIERS)}"
+        )
+    network = CLASSIFIERS[name].build(classes)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ModelError(f"{path} does not hold the weights of {name}; train the model again") from error
+    return TrainedModel(name, network.eval(), CLASSIFIERS[name])
+
+
+def _network_of(metadata: dict[str, str]) -> tuple[str, int]:
+    try:
+        entry = json.loads(metadata.get(model_card.KEY, "{}"))
+        return str(entry.get("model", "")), int(entry.get("classes", 0))
+    except (ValueError, TypeError, AttributeError):
+        return "", 0

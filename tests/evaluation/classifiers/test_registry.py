@@ -1,0 +1,29 @@
+"""The registered classifiers."""
+
+import pytest
+import torch
+from torch import nn
+
+from evaluation.classifiers import CLASSIFIERS
+from mutant_store.datasets import parse
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "neurons"),
+    [("digits-net", 29_914, 106), ("lenet", 61_706, 236), ("resnet20", 272_474, 794)],
+)
+def test_sizes_are_the_published_ones(name: str, parameters: int, neurons: int) -> None:
+    model = CLASSIFIERS[name].build(10)
+    assert sum(weights.numel() for weights in model.parameters()) == parameters
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    assert sum(len(layer.weight) for layer in layers) == neurons
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_settings_fit_the_network(name: str) -> None:
+    classifier = CLASSIFIERS[name]
+    height, width, channels = classifier.shape
+    assert len(classifier.mean) == len(classifier.std) == channels
+    assert parse(classifier.data).split == "train"
+    logits = classifier.build(7)(torch.zeros(2, channels, height, width))
+    assert logits.shape == (2, 7)

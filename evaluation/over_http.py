@@ -22,9 +22,9 @@ from rich.table import Table
 from detection.intervals import Interval, clopper_pearson
 from detection.label_change import MeanRate, label_change_rate, mean_rate
 from evaluation.server import served
+from mutant_store.atomic import write_atomically
 from mutant_store.console import errors_shown
 from mutant_store.datasets import ImageData, load
-from mutant_store.publish import write_atomically
 from mutant_store.reader import Store, open_store
 
 

@@ -13,10 +13,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from evaluation import weights
-from evaluation.atomic import write_atomically
-from evaluation.console import console, errors_shown
+from evaluation.console import console
 from evaluation.inference import logits
 from evaluation.weights import TrainedModel
+from mutant_store.atomic import write_atomically
+from mutant_store.console import errors_shown
 from mutant_store.datasets import DataSpec, ImageData, load, parse
 from mutant_store.errors import DataError
 

@@ -11,12 +11,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from evaluation import weights
-from evaluation.atomic import write_atomically
 from evaluation.classifiers import CLASSIFIERS, Classifier
-from evaluation.console import console, errors_shown
+from evaluation.console import console
 from evaluation.inference import accuracy, normalised
 from evaluation.onnx_export import largest_difference, to_onnx
 from evaluation.trainer import Settings, Step, Trainer
+from mutant_store.atomic import write_atomically
+from mutant_store.console import errors_shown
 from mutant_store.datasets import ImageData, load, parse
 from mutant_store.errors import DataError
 from mutant_store.model_card import ModelCard

@@ -8,9 +8,9 @@ import safetensors
 import safetensors.torch
 from torch import nn
 
-from evaluation.atomic import write_atomically
 from evaluation.classifiers import CLASSIFIERS, Classifier
 from mutant_store import model_card
+from mutant_store.atomic import write_atomically
 from mutant_store.errors import ModelError
 
 

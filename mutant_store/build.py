@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from mutant_store.accuracy_filter import Accepted, AccuracyFilter, collect
+from mutant_store.atomic import write_atomically
 from mutant_store.bank import Bank, build_bank
 from mutant_store.calibrate import CalibrationSettings, calibrate
 from mutant_store.export import CHOICES, Mutants
@@ -22,7 +23,7 @@ from mutant_store.neurons import neuron_count
 from mutant_store.operators import operator_named
 from mutant_store.operators.base import Operator, chosen_count
 from mutant_store.progress import Checkpoint
-from mutant_store.publish import building, publish, write_atomically
+from mutant_store.publish import building, publish
 from mutant_store.reader import BANK, CALIBRATION, MANIFEST, MUTANTS, ORIGINAL, PREFIX, Store, open_store
 from mutant_store.session import BankSession
 from mutant_store.subject import Subject, load_subject

@@ -219,8 +219,8 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the ONNX file.")],
 ) -> None:
     """Write one mutant as a plain ONNX classifier with the original's input and output names."""
+    from mutant_store.atomic import write_atomically
     from mutant_store.export import open_mutants
-    from mutant_store.publish import write_atomically
     from mutant_store.reader import open_store
 
     with errors_shown():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutant_store.accuracy_filter import Accepted
-from mutant_store.publish import write_atomically
+from mutant_store.atomic import write_atomically
 
 
 class Checkpoint:

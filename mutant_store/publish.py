@@ -1,27 +1,16 @@
 """Putting files and versions in place so that a reader sees all of them or none."""
 
 import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mutant_store.atomic import sync_directory, write_atomically
 from mutant_store.errors import StoreError
 from mutant_store.reader import CURRENT, MANIFEST, version_of
 
 _LOCK = ".lock"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside, flush to disk, rename: the file is whole or as it was before."""
-    beside = path.with_name(f".{path.name}.partial")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    _sync_directory(path.parent)
 
 
 def publish(store: Path, staged: Path) -> str:
@@ -35,13 +24,13 @@ def publish(store: Path, staged: Path) -> str:
         Name of the version.
     """
     version = version_of((staged / MANIFEST).read_bytes())
-    _sync_directory(staged)
+    sync_directory(staged)
     target = store / version
     if target.exists():  # the same content was published before
         shutil.rmtree(staged)
     else:
         staged.rename(target)
-        _sync_directory(store)
+        sync_directory(store)
     write_atomically(store / CURRENT, f"{version}\n".encode("ascii"))
     return version
 
@@ -66,11 +55,3 @@ def building(store: Path) -> Iterator[None]:
                 f"another build of {store} is running; wait for it, or choose another --out"
             ) from error
         yield
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

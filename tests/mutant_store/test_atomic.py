@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.atomic import write_atomically
+from mutant_store.atomic import write_atomically
 
 
 def test_a_file_is_created_with_its_folders_and_replaced(tmp_path: Path) -> None:

@@ -1,11 +1,17 @@
 """``mutant-guard``: serve a store over HTTP, or classify images without a server."""
 
 import json as json_module
+import signal
+import sys
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
+import structlog
 import typer
 import uvicorn
+from pydantic import ValidationError
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -41,19 +47,29 @@ _COLOURS = {Verdict.NORMAL: "green", Verdict.ADVERSARIAL: "red", Verdict.UNDECID
 
 def _settings(store: Path | None, policy: str | None, device: Device | None) -> Settings:
     given = {"store": store, "policy": policy, "device": device}
-    return Settings.model_validate(
-        Settings().model_dump() | {name: value for name, value in given.items() if value is not None}
-    )
+    try:
+        return Settings.model_validate(
+            Settings().model_dump() | {name: value for name, value in given.items() if value is not None}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        _refuse(f"GUARD_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}", error)
 
 
 def _load(settings: Settings) -> Guard:
     try:
         return Guard(settings)
     except GuardError as error:
-        Console(stderr=True).print(
-            f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False
-        )
-        raise typer.Exit(1) from error
+        _refuse(str(error), error)
+
+
+def _refuse(message: str, error: Exception) -> NoReturn:
+    Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    raise typer.Exit(1) from error
+
+
+def _exit(_: int, __: FrameType | None) -> NoReturn:
+    sys.exit(0)
 
 
 @app.command()
@@ -71,6 +87,9 @@ def serve(
     settings = _settings(store, policy, device)
     configure_logs(settings.log_format)
     guard = _load(settings)
+    where = f"http://{f'[{host}]' if ':' in host else host}:{port}" if port else "a free port"
+    structlog.get_logger().info("serving", url=where, store=guard.store.name, policy=guard.policy.name)
+    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again once it has shut down
     uvicorn.run(
         create_app(guard), host=host, port=port, log_level="warning", access_log=False, server_header=False
     )
@@ -88,13 +107,13 @@ def classify(
 ) -> None:
     """Classify image files without a server. Exits 1 if any file could not be classified."""
     settings = _settings(store, policy, device)
-    configure_logs("console")
+    configure_logs("console", quiet=True)
     guard = _load(settings)
     guard.start()
-    answers = {path: _classify(guard, path) for path in images}
+    answers = [(path, _classify(guard, path)) for path in images]
     guard.scheduler.close()
     if json:
-        for path, answer in answers.items():
+        for path, answer in answers:
             found = (
                 {"error": answer}
                 if isinstance(answer, str)
@@ -103,7 +122,7 @@ def classify(
             typer.echo(json_module.dumps({"image": str(path), **found}))
     else:
         Console().print(_table(answers))
-    if any(isinstance(answer, str) for answer in answers.values()):
+    if any(isinstance(answer, str) for _, answer in answers):
         raise typer.Exit(1)
 
 
@@ -117,13 +136,13 @@ def _classify(guard: Guard, path: Path) -> Classification | str:
     return classification(guard, judgement, request_id=path.name, cached=False, elapsed=elapsed)
 
 
-def _table(answers: dict[Path, Classification | str]) -> Table:
-    table = Table()
-    for column in ("image", "label", "confidence", "verdict", "mutants", "label changes", "ms"):
-        table.add_column(column, overflow="fold")
-    for path, answer in answers.items():
+def _table(answers: list[tuple[Path, Classification | str]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("image", "label", "confidence", "verdict", "mutants", "changes", "ms"):
+        table.add_column(column, overflow="fold", no_wrap=column != "image")
+    for path, answer in answers:
         if isinstance(answer, str):
-            table.add_row(escape(str(path)), "", "", f"[red]{escape(answer)}[/]", "", "", "")
+            table.add_row(escape(path.name), "", "", f"[red]{escape(answer)}[/]", "", "", "")
             continue
         verdict = f"[{_COLOURS[answer.verdict]}]{answer.verdict.value}[/]"
         numbers = (str(answer.mutants), str(answer.label_changes), f"{answer.elapsed_ms:.1f}")

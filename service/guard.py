@@ -15,7 +15,7 @@ from detection.policies import Decision, SprtPolicy
 from mutant_store.reader import Store, open_store
 from service.cache import MemoryCache, VerdictCache
 from service.engine import load_engine
-from service.errors import DeadlineError
+from service.errors import DeadlineError, QueueFullError
 from service.images import decode
 from service.metrics import Metrics
 from service.order import Order, load_key
@@ -64,6 +64,7 @@ class Guard:
             max_batch_rows=settings.max_batch_rows,
             on_run=lambda run: self.metrics.batch_rows.observe(run.rows),
         )
+        self._preparing = 0
         self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
         self._cache = self._make_cache()
         self._describe()
@@ -93,17 +94,20 @@ class Guard:
             DeadlineError: no verdict within the deadline.
             NotReadyError: the inference loop is not running.
         """
-        prepared = await asyncio.get_running_loop().run_in_executor(self._decoders, self._prepare, body)
-        kept = await self._look_up(prepared.key)
-        if kept is not None:
-            return kept, True
-        future = self.scheduler.submit(prepared.inputs, prepared.order)
         try:
-            outcome = await asyncio.wait_for(asyncio.wrap_future(future), self.settings.deadline_seconds)
+            async with asyncio.timeout(self.settings.deadline_seconds):
+                return await self._judge(body)
         except TimeoutError as error:
             raise DeadlineError(
                 f"no verdict within {self.settings.deadline_seconds:g} s; try again"
             ) from error
+
+    async def _judge(self, body: bytes) -> tuple[Judgement, bool]:
+        prepared = await self._prepare_beside(body)
+        kept = await self._look_up(prepared.key)
+        if kept is not None:
+            return kept, True
+        outcome = await asyncio.wrap_future(self.scheduler.submit(prepared.inputs, prepared.order))
         judgement = self._judgement(outcome)
         self._observe(outcome)
         if self._cache is not None:
@@ -122,6 +126,18 @@ class Guard:
         return verdict == Verdict.ADVERSARIAL or (
             verdict == Verdict.UNDECIDED and self.settings.alarm_on_undecided
         )
+
+    async def _prepare_beside(self, body: bytes) -> _Prepared:
+        """Prepare in a thread; what waits for one is bounded like what is in flight."""
+        if self._preparing >= self.settings.max_in_flight:
+            raise QueueFullError(
+                f"{self._preparing} images wait to be decoded already; try again in a moment"
+            )
+        self._preparing += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._decoders, self._prepare, body)
+        finally:
+            self._preparing -= 1
 
     def _prepare(self, body: bytes) -> _Prepared:
         started = time.perf_counter()
@@ -190,6 +206,8 @@ class Guard:
         for verdict in Verdict:
             for cached in ("false", "true"):
                 metrics.verdicts.labels(manifest.name, verdict.value, cached)
+        for result in ("hit", "miss"):
+            metrics.cache_requests.labels(result)
 
 
 def _confidence(outcome: Outcome, output_kind: str) -> float:

@@ -1,13 +1,14 @@
 """Log lines: one event each, for people or as JSON."""
 
+import logging
 import sys
 from typing import Literal
 
 import structlog
 
 
-def configure_logs(form: Literal["console", "json"]) -> None:
-    """Send structlog to standard error in the given form."""
+def configure_logs(form: Literal["console", "json"], *, quiet: bool = False) -> None:
+    """Send structlog to standard error in the given form; ``quiet`` keeps warnings and worse only."""
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"
@@ -21,5 +22,6 @@ def configure_logs(form: Literal["console", "json"]) -> None:
             structlog.processors.format_exc_info if form == "json" else structlog.dev.set_exc_info,
             renderer,
         ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if quiet else logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

@@ -72,7 +72,8 @@ def load_key(settings: Settings) -> bytes:
 def _create(path: Path) -> None:
     if path.exists():
         return
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600, a name of its own
+    # mode 0600, and a name of its own: replicas that share the directory may share their process id as well
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(secrets.token_hex(_KEY_BYTES) + "\n")
         file.flush()

@@ -11,6 +11,9 @@ _TIMEOUT = 0.05
 _PAUSE = 1.0
 _PREFIX = "guard:verdict:"
 
+# The last is what redis-py raises where something else answers.
+_TROUBLE = (RedisError, OSError, ValueError)
+
 
 class RedisCache:
     """A cache that is left alone for a second whenever a call fails, so that requests do not wait for it."""
@@ -27,7 +30,7 @@ class RedisCache:
             return None
         try:
             value = await self._redis.get(_PREFIX + key)
-        except (RedisError, OSError) as error:
+        except _TROUBLE as error:
             self._failed(error)
             return None
         self._up.set(1)
@@ -39,7 +42,7 @@ class RedisCache:
             return
         try:
             await self._redis.set(_PREFIX + key, value, px=max(1, round(self._seconds * 1000)))
-        except (RedisError, OSError) as error:
+        except _TROUBLE as error:
             self._failed(error)
             return
         self._up.set(1)

@@ -166,8 +166,8 @@ class Scheduler:
                 if active:
                     self._step(active)
         except Exception as error:
+            self._fail(active, error)  # before anything else that may fail
             structlog.get_logger().exception("inference loop failed")
-            self._fail(active, error)
 
     def _fail(self, active: list[_Request], error: Exception) -> None:
         with self._lock:
@@ -224,9 +224,10 @@ class Scheduler:
         share = max(1, self._batch_rows // len(active))
         lengths = np.maximum(self._policy.look_ahead(changes, mutants), share)
         lengths = np.minimum(lengths, self._policy.pool - mutants)
-        fitting = int(np.searchsorted(np.cumsum(lengths + 1), self._max_batch_rows, side="right"))
-        count = max(1, fitting)
-        lengths[0] = min(lengths[0], self._max_batch_rows)
+        originals = np.array([request.label < 0 for request in active], dtype=np.int64)
+        lengths[0] = min(lengths[0], max(1, self._max_batch_rows - originals[0]))
+        rows = np.cumsum(lengths + originals)
+        count = max(1, int(np.searchsorted(rows, self._max_batch_rows, side="right")))
         return active[:count], lengths[:count]
 
     def _prepare(self, fresh: list[_Request]) -> None:

@@ -5,16 +5,20 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 from platformdirs import user_state_path
-from pydantic import SecretStr
+from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Device = Literal["auto", "cpu", "cuda"]
+
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 class Settings(BaseSettings):
     """What can be set, by environment variable or by command-line option."""
 
-    model_config = SettingsConfigDict(env_prefix="GUARD_", use_attribute_docstrings=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="GUARD_", env_ignore_empty=True, use_attribute_docstrings=True, extra="ignore"
+    )
 
     store: Path = Path("stores/digits")
     """Directory of the mutant store."""
@@ -34,8 +38,8 @@ class Settings(BaseSettings):
     batch_rows: Annotated[int, Gt(0)] = 64
     """Rows a run is filled up to when few requests are in flight."""
 
-    max_batch_rows: Annotated[int, Gt(0)] = 512
-    """Most rows of one run."""
+    max_batch_rows: Annotated[int, Ge(2)] = 512
+    """Most rows of one run; the least is the original and one mutant."""
 
     max_in_flight: Annotated[int, Gt(0)] = 256
     """Requests admitted at the same time; more are answered 429."""
@@ -69,3 +73,10 @@ class Settings(BaseSettings):
 
     log_format: Literal["console", "json"] = "console"
     """Log lines for people or for machines."""
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_scheme(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(_REDIS_SCHEMES):
+            raise ValueError(f"a Redis URL starts with {', '.join(_REDIS_SCHEMES)}")
+        return url

@@ -30,9 +30,12 @@ def create_app(guard: Guard) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.guard = guard
+    for reason in problems.REASONS:
+        guard.metrics.requests_rejected.labels(reason)
     app.include_router(router)
     app.add_exception_handler(RequestError, problems.on_request_error)
     app.add_exception_handler(problems.ProblemError, problems.on_problem)
     app.add_exception_handler(HTTPException, problems.on_http_exception)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
+    app.add_exception_handler(Exception, problems.on_failure)
     return app

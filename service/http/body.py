@@ -3,7 +3,7 @@
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from service.http.problems import ProblemError
@@ -16,7 +16,8 @@ async def read_image(request: Request, limit: int) -> bytes:
     """The image of a request: its raw body, or the first file of a multipart form.
 
     Raises:
-        ProblemError: 413 over ``limit`` bytes, 415 another content type, 422 a form without a file.
+        ProblemError: 413 over ``limit`` bytes, 415 another content type, 422 a form without a file, 400 the
+            client is gone.
     """
     media_type = request.headers.get("content-type", IMAGE_TYPES[-1]).split(";")[0].strip().lower()
     if media_type not in (*IMAGE_TYPES, MULTIPART):
@@ -35,13 +36,16 @@ async def _bounded(request: Request, limit: int) -> bytes:
         413, "body-too-large", f"the body is larger than {limit:,} bytes; send a smaller image"
     )
     announced = request.headers.get("content-length", "0")
-    if announced.isdigit() and int(announced) > limit:
+    if announced.isdecimal() and int(announced) > limit:
         raise too_large
     received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > limit:
-            raise too_large
+    try:
+        async for chunk in request.stream():
+            received += chunk
+            if len(received) > limit:
+                raise too_large
+    except ClientDisconnect as error:
+        raise ProblemError(400, "incomplete-body", "the connection was closed within the body") from error
     return bytes(received)
 
 

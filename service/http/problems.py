@@ -14,6 +14,9 @@ from service.errors import RequestError
 MEDIA_TYPE = "application/problem+json"
 
 _STATUS = {"bad-image": 422, "queue-full": 429, "not-ready": 503, "deadline": 504}
+# Why a request for a verdict may be refused; counted from zero, so that the first refusal shows in a rate.
+REASONS = (*_STATUS, "body-too-large", "unsupported-type", "bad-form", "incomplete-body")
+
 _RETRY_SECONDS = {429: 1, 503: 2}
 
 
@@ -71,6 +74,11 @@ async def on_http_exception(_: Request, error: Exception) -> JSONResponse:
         raise error
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
     return response(error.status_code, code, str(error.detail), dict(error.headers or {}))
+
+
+async def on_failure(_: Request, __: Exception) -> JSONResponse:
+    """Anything else; the log has the traceback, the caller learns nothing of it."""
+    return response(500, "internal-error", "the server failed on this request; its log says why")
 
 
 async def on_validation_error(_: Request, error: Exception) -> JSONResponse:

@@ -1,5 +1,6 @@
 """Checkpoints of a training run."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -27,8 +28,13 @@ def test_other_settings_are_named(tmp_path: Path) -> None:
 
 
 class _Harmful:
+    """Makes a folder where it is unpickled."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return Path.touch, ("harm",)
+        return os.mkdir, (str(self.place),)
 
 
 def test_damaged_and_foreign_files_are_not_used(tmp_path: Path) -> None:
@@ -40,9 +46,10 @@ def test_damaged_and_foreign_files_are_not_used(tmp_path: Path) -> None:
         b"text",
         whole[: len(whole) // 2],
         pickle.dumps({"epochs": 1}, protocol=2),
-        pickle.dumps(_Harmful(), protocol=2),
+        pickle.dumps(_Harmful(tmp_path / "harm"), protocol=2),
     ):
         path.write_bytes(content)
         assert load(path, SETTINGS) == (None, f"{path} is damaged")
     torch.save({"epochs": 1}, path)
     assert load(path, SETTINGS) == (None, f"{path} is damaged")
+    assert not (tmp_path / "harm").exists()

@@ -87,6 +87,11 @@ class HeldSession(BankSession):
         """The bank of a store's current version."""
         return cls(open_store(store).session(threads=1))
 
+    def hold(self) -> None:
+        """Let no further run go, and forget that one has entered."""
+        self._gate.clear()
+        self.entered.clear()
+
     def release(self) -> None:
         """Let the run that waits go, and all later ones."""
         self._gate.set()
@@ -149,6 +154,16 @@ def order_of(store: Path, key: str = KEY) -> Order:
     """The order a guard with this store and key gives."""
     manifest = open_store(store).manifest
     return Order(key.encode(), pool=manifest.mutants, decks=manifest.decks)
+
+
+class Clock:
+    """Stands in for a module's ``time``, so that only that module's clock is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 def free_port() -> int:

@@ -1,0 +1,151 @@
+"""Every error is a problem+json document that names the thing and, where it helps, when to try again."""
+
+import asyncio
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from httpx import AsyncClient, Response
+from structlog.testing import capture_logs
+
+from service.errors import BadImageError, DeadlineError, NotReadyError, QueueFullError, RequestError
+from service.guard import Guard
+from service.http.problems import status_of
+from tests.support.service import HeldSession, digits, encode, png_of_size, serving, settings_for
+
+pytestmark = pytest.mark.anyio
+
+IMAGE, OTHER, THIRD = (encode(image) for image in digits(3))
+
+
+def check(answer: Response, status: int, code: str, detail: str) -> None:
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    found = answer.json()
+    assert set(found) == {"type", "title", "status", "detail"}
+    assert found["type"] == f"urn:mutant-guard:problem:{code}"
+    assert found["title"] == HTTPStatus(status).phrase
+    assert found["status"] == status
+    assert detail in found["detail"]
+    assert ("retry-after" in answer.headers) is (status in (429, 503))
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", "the body is empty"),
+        (b"text", "no PNG, JPEG, WEBP image"),
+        (IMAGE[:60], "damaged"),
+        (png_of_size(101, 100), "101×100, more than 10,000 pixels"),
+        (encode(digits(1)[0][:7]), "8×7 pixels and this model takes exactly 8×8"),
+    ],
+    ids=["empty", "text", "cut", "large", "size"],
+)
+async def test_a_bad_image_is_a_problem(client: AsyncClient, body: bytes, detail: str) -> None:
+    check(await client.post("/classify", content=body), 422, "bad-image", detail)
+
+
+async def test_a_large_body_is_a_problem(client: AsyncClient) -> None:
+    check(
+        await client.post("/classify", content=bytes(20_001)), 413, "body-too-large", "send a smaller image"
+    )
+
+
+async def test_another_content_type_is_a_problem(client: AsyncClient) -> None:
+    answer = await client.post("/classify", content=IMAGE, headers={"Content-Type": "text/csv"})
+    check(answer, 415, "unsupported-type", "'text/csv' is not taken")
+
+
+async def test_a_bad_parameter_is_a_problem(client: AsyncClient) -> None:
+    check(await client.post("/classify?explain=7", content=IMAGE), 422, "bad-parameter", "query explain")
+
+
+async def test_an_unknown_path_is_a_problem(client: AsyncClient) -> None:
+    check(await client.get("/nothing"), 404, "not-found", "Not Found")
+
+
+async def test_another_method_is_a_problem_that_says_which_is_allowed(client: AsyncClient) -> None:
+    answer = await client.get("/classify")
+    check(answer, 405, "method-not-allowed", "Method Not Allowed")
+    assert answer.headers["allow"] == "POST"
+
+
+async def test_a_full_queue_is_a_problem_and_says_when_to_try_again(
+    digits_store: Path, held_guard_session: HeldSession
+) -> None:
+    guard = Guard(settings_for(digits_store, max_in_flight=1))
+    async with serving(guard) as client:
+        first = asyncio.ensure_future(client.post("/classify", content=IMAGE))
+        await asyncio.to_thread(held_guard_session.entered.wait, 10)
+        answer = await client.post("/classify", content=OTHER)
+        check(answer, 429, "queue-full", "try again in a moment")
+        assert answer.headers["retry-after"] == "1"
+        held_guard_session.release()
+        assert (await first).status_code == 200
+        assert (await client.post("/classify", content=THIRD)).status_code == 200
+        value = guard.metrics.registry.get_sample_value
+        assert value("guard_requests_rejected_total", {"reason": "queue-full"}) == 1
+
+
+async def test_a_missed_deadline_is_a_problem(digits_store: Path, held_guard_session: HeldSession) -> None:
+    guard = Guard(settings_for(digits_store, deadline_seconds=0.05))
+    async with serving(guard) as client:
+        check(await client.post("/classify", content=IMAGE), 504, "deadline", "no verdict within 0.05 s")
+        value = guard.metrics.registry.get_sample_value
+        assert value("guard_requests_rejected_total", {"reason": "deadline"}) == 1
+        assert value("guard_requests_in_flight") == 0
+        held_guard_session.release()
+
+
+async def test_a_dead_loop_is_a_problem_for_everyone_and_for_the_readiness_probe(
+    digits_store: Path, held_guard_session: HeldSession
+) -> None:
+    held_guard_session.failure = RuntimeError("CUDA error 700 at /secret/path")
+    with capture_logs():
+        async with serving(Guard(settings_for(digits_store))) as client:
+            first = asyncio.ensure_future(client.post("/classify", content=IMAGE))
+            await asyncio.to_thread(held_guard_session.entered.wait, 10)
+            held_guard_session.release()
+            check(await first, 503, "not-ready", "needs a restart")
+            assert "secret" not in (await first).text
+            check(await client.post("/classify", content=OTHER), 503, "not-ready", "not running")
+            ready = await client.get("/readyz")
+            check(ready, 503, "not-ready", "not running")
+            assert ready.headers["retry-after"] == "2"
+            assert (await client.get("/livez")).status_code == 200
+
+
+async def test_a_draining_server_is_not_ready(digits_store: Path) -> None:
+    guard = Guard(settings_for(digits_store))
+    async with serving(guard) as client:
+        guard.scheduler.close()
+        check(await client.get("/readyz"), 503, "not-ready", "not running")
+        check(await client.post("/classify", content=IMAGE), 503, "not-ready", "not running")
+
+
+async def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(
+    digits_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(body: bytes) -> None:
+        raise ZeroDivisionError("secret")
+
+    guard = Guard(settings_for(digits_store))
+    monkeypatch.setattr(guard, "judge", fail)
+    async with serving(guard, raise_errors=False) as client:
+        answer = await client.post("/classify", content=IMAGE)
+    check(answer, 500, "internal-error", "the server failed on this request")
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (BadImageError, 422),
+        (QueueFullError, 429),
+        (NotReadyError, 503),
+        (DeadlineError, 504),
+        (RequestError, 500),
+    ],
+)
+async def test_every_refusal_has_its_status(error: type[RequestError], status: int) -> None:
+    assert status_of(error("why")) == status

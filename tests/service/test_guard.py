@@ -1,0 +1,241 @@
+"""The guard without a protocol: bytes to judgement, cache, deadline and alarms."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import anyio
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from detection.policies import Decision
+from mutant_store.errors import StoreError
+from mutant_store.reader import Store
+from service.errors import BadImageError, DeadlineError, NotReadyError, QueueFullError
+from service.guard import Guard
+from service.images import decode
+from service.scheduler import Outcome
+from service.verdict import Judgement, Verdict
+from tests.support.demo import build_digits_store, train_digits_model
+from tests.support.service import HeldSession, digits, encode, order_of, running, settings_for
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_judgement_is_what_bank_order_and_policy_say(digits_store: Path, store: Store) -> None:
+    """Counted here from the labels of all mutants."""
+    session, order, policy = store.session(threads=1), order_of(digits_store), store.policy("calibrated")
+    async with running(settings_for(digits_store)) as guard:
+        for image in digits(20, noise=0.3):
+            judgement, cached = await guard.judge(encode(image))
+            pixels = image[:, :, None]
+            labels = session.labels(store.manifest.input.tensor(pixels[None]), np.arange(61))[0]
+            changed = (labels[order.mutants(pixels)] != labels[0])[: judgement.mutants]
+            assert not cached
+            assert judgement.label == labels[0]
+            assert judgement.class_name == str(labels[0])
+            assert judgement.explanation.label_changed == changed.tolist()
+            assert judgement.label_changes == changed.sum()
+            ratio = policy.log_ratio(np.cumsum(changed), np.arange(1, len(changed) + 1))
+            assert judgement.explanation.log_ratio == pytest.approx(ratio, abs=1e-6)
+            bounds = (judgement.explanation.adversarial_bound, judgement.explanation.normal_bound)
+            assert bounds == policy.bounds
+
+
+@pytest.mark.parametrize(
+    ("decision", "verdict"),
+    [
+        (Decision.NORMAL, Verdict.NORMAL),
+        (Decision.ADVERSARIAL, Verdict.ADVERSARIAL),
+        (Decision.EXHAUSTED, Verdict.UNDECIDED),
+    ],
+)
+async def test_every_decision_has_its_verdict(
+    decision: Decision, verdict: Verdict, digits_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = Outcome(3, np.arange(10, dtype=np.float32), decision, 2, 1, np.array([True, False]), 0.1, 0.2)
+    async with running(settings_for(digits_store)) as guard:
+        done: Future[Outcome] = Future()
+        done.set_result(outcome)
+        monkeypatch.setattr(guard.scheduler, "submit", lambda *_: done)
+        judgement, _ = await guard.judge(encode(digits(1)[0]))
+    assert (judgement.verdict, judgement.label, judgement.class_name) == (verdict, 3, "3")
+    assert (judgement.mutants, judgement.label_changes) == (2, 1)
+    assert judgement.explanation.label_changed == [True, False]
+
+
+@pytest.mark.parametrize("on_undecided", [False, True])
+async def test_undecided_is_an_alarm_where_the_settings_say_so(
+    on_undecided: bool, digits_store: Path, store: Store
+) -> None:
+    async with running(settings_for(digits_store, alarm_on_undecided=on_undecided, policy="paper")) as guard:
+        assert guard.is_alarm(Verdict.ADVERSARIAL)
+        assert not guard.is_alarm(Verdict.NORMAL)
+        assert guard.is_alarm(Verdict.UNDECIDED) is on_undecided
+        record = store.calibration.policies["paper"]
+        baseline = record.alarms_or_undecided if on_undecided else record.alarms
+        exposed = guard.metrics.registry.get_sample_value("guard_alarm_baseline_ratio", {"store": "digits"})
+        assert exposed == baseline.rate
+    assert record.alarms_or_undecided.rate > record.alarms.rate  # or the parameter would show nothing
+
+
+async def test_the_second_time_the_judgement_comes_from_the_cache_and_is_the_same(digits_store: Path) -> None:
+    image = digits(1, noise=0.3)[0]
+    async with running(settings_for(digits_store, cache_seconds=60.0)) as guard:
+        first = await guard.judge(encode(image))
+        second = await guard.judge(encode(image, compress_level=1))
+        other = await guard.judge(encode(255 - image))
+    assert (first[1], second[1], other[1]) == (False, True, False)
+    assert first[0] == second[0]
+
+
+async def test_without_a_cache_every_judgement_is_computed_and_is_the_same(digits_store: Path) -> None:
+    async with running(settings_for(digits_store, cache_seconds=0.0)) as guard:
+        first, second = [await guard.judge(encode(digits(1)[0])) for _ in range(2)]
+    assert not first[1]
+    assert not second[1]
+    assert first[0] == second[0]
+
+
+@pytest.mark.parametrize("change", [{"policy": "paper"}, {"order_key": "another key"}])
+async def test_a_cached_judgement_is_not_used_under_another_policy_or_key(
+    change: dict[str, object], digits_store: Path
+) -> None:
+    body = encode(digits(1)[0])
+    async with (
+        running(settings_for(digits_store, cache_seconds=60.0)) as one,
+        running(settings_for(digits_store, cache_seconds=60.0, **change)) as other,
+    ):
+        other._cache = one._cache
+        await one.judge(body)
+        assert not (await other.judge(body))[1]
+
+
+async def test_a_cached_value_that_cannot_be_read_is_a_miss(digits_store: Path) -> None:
+    class Broken:
+        async def get(self, key: str) -> bytes | None:
+            return b'{"label": "seven"}'
+
+        async def put(self, key: str, value: bytes) -> None:
+            assert Judgement.model_validate_json(value).mutants > 0
+
+        async def close(self) -> None: ...
+
+    async with running(settings_for(digits_store, cache_seconds=60.0)) as guard:
+        guard._cache = Broken()
+        assert not (await guard.judge(encode(digits(1)[0])))[1]
+
+
+async def test_past_the_deadline_the_request_fails_and_its_slot_is_free(
+    digits_store: Path, held_guard_session: HeldSession
+) -> None:
+    async with running(settings_for(digits_store, deadline_seconds=0.05, max_in_flight=1)) as guard:
+        for _ in range(2):
+            with pytest.raises(DeadlineError, match=r"no verdict within 0\.05 s; try again"):
+                await guard.judge(encode(digits(1)[0]))
+            assert guard.scheduler.in_flight == 0
+        held_guard_session.release()
+        guard.settings.deadline_seconds = 10
+        assert (await guard.judge(encode(digits(1)[0])))[0].mutants > 0
+
+
+@pytest.fixture
+def held_decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Decoding waits until this is set."""
+    let_go = threading.Event()
+
+    def held(*args: Any) -> NDArray[np.uint8]:
+        let_go.wait(10)
+        return decode(*args)
+
+    monkeypatch.setattr("service.guard.decode", held)
+    yield let_go
+    let_go.set()
+
+
+async def test_the_deadline_counts_the_decoding_as_well(
+    digits_store: Path, held_decoders: threading.Event
+) -> None:
+    async with running(settings_for(digits_store, deadline_seconds=0.05)) as guard:
+        with anyio.fail_after(5), pytest.raises(DeadlineError):
+            await guard.judge(encode(digits(1)[0]))
+        held_decoders.set()
+
+
+async def test_images_that_wait_for_a_decoder_are_bounded(
+    digits_store: Path, held_decoders: threading.Event
+) -> None:
+    async with running(settings_for(digits_store, max_in_flight=2, decode_threads=1)) as guard:
+        bodies = [encode(image) for image in digits(3)]
+        answers = [asyncio.ensure_future(guard.judge(body)) for body in bodies]
+        done, waiting = await asyncio.wait(answers, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        assert [type(answer.exception()) for answer in done] == [QueueFullError]
+        held_decoders.set()
+        assert len(await asyncio.gather(*waiting)) == 2
+
+
+async def test_a_full_queue_refuses_and_a_cached_image_is_still_answered(
+    digits_store: Path, held_guard_session: HeldSession
+) -> None:
+    first, second, third = (encode(image) for image in digits(3))
+    settings = settings_for(digits_store, max_in_flight=1, cache_seconds=60.0)
+    async with running(settings) as guard, anyio.create_task_group() as tasks:
+        held_guard_session.release()
+        known, _ = await guard.judge(first)
+        held_guard_session.hold()
+        tasks.start_soon(guard.judge, second)
+        await asyncio.to_thread(held_guard_session.entered.wait, 10)
+        with pytest.raises(QueueFullError):
+            await guard.judge(third)
+        assert await guard.judge(first) == (known, True)
+        held_guard_session.release()
+
+
+async def test_a_damaged_image_never_reaches_the_bank(digits_store: Path) -> None:
+    async with running(settings_for(digits_store)) as guard:
+        with pytest.raises(BadImageError):
+            await guard.judge(b"no image")
+        assert guard.metrics.registry.get_sample_value("guard_batch_rows_count") == 0
+
+
+async def test_a_closed_guard_is_not_ready(digits_store: Path) -> None:
+    async with running(settings_for(digits_store)) as guard:
+        assert guard.ready
+        guard.scheduler.close()
+        assert not guard.ready
+        with pytest.raises(NotReadyError):
+            await guard.judge(encode(digits(1)[0]))
+
+
+async def test_the_confidence_is_the_same_whether_the_model_gives_logits_or_probabilities(
+    digits_store: Path, tmp_path: Path
+) -> None:
+    model = train_digits_model(tmp_path / "softmax.onnx", softmax=True)
+    assert build_digits_store(model, tmp_path / "softmax").manifest.output_kind == "probabilities"
+    async with (
+        running(settings_for(digits_store)) as logits,
+        running(settings_for(tmp_path / "softmax")) as probabilities,
+    ):
+        for image in digits(10, noise=0.4):
+            (one, _), (other, _) = [await guard.judge(encode(image)) for guard in (logits, probabilities)]
+            assert one.label == other.label
+            assert one.confidence == pytest.approx(other.confidence, abs=1e-5)
+            assert 0.1 < one.confidence <= 1
+
+
+async def test_a_policy_the_store_has_not_is_refused_by_name(digits_store: Path) -> None:
+    with pytest.raises(StoreError, match="has no policy 'bayes'; it has calibrated, paper"):
+        Guard(settings_for(digits_store, policy="bayes"))
+
+
+async def test_without_an_event_loop_the_judgement_is_the_same(digits_store: Path) -> None:
+    async with running(settings_for(digits_store)) as guard:
+        body = encode(digits(1, noise=0.3)[0])
+        judgement, elapsed = await asyncio.to_thread(guard.judge_now, body)
+        assert elapsed > 0
+        again, _ = await guard.judge(body)
+    assert judgement == again

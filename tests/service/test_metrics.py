@@ -1,0 +1,114 @@
+"""The metrics: their names, labels and buckets are an interface."""
+
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+
+from mutant_store.reader import Store
+from service.guard import Guard
+from service.metrics import Metrics
+from tests.support.service import HeldSession, digits, encode, running, samples, settings_for
+
+COUNTS = ["1.0", "2.0", "4.0", "8.0", "16.0", "32.0", "64.0", "128.0", "256.0", "512.0", "+Inf"]
+
+# Name → kind and labels, as the design has them.
+DESIGNED = {
+    "guard_verdicts": ("counter", {"store", "verdict", "cached"}),
+    "guard_request_duration_seconds": ("histogram", set()),
+    "guard_stage_duration_seconds": ("histogram", {"stage"}),
+    "guard_mutants_evaluated": ("histogram", set()),
+    "guard_batch_rows": ("histogram", set()),
+    "guard_requests_in_flight": ("gauge", set()),
+    "guard_queue_depth": ("gauge", set()),
+    "guard_requests_rejected": ("counter", {"reason"}),
+    "guard_cache_requests": ("counter", {"result"}),
+    "guard_store_info": ("gauge", {"name", "version", "operator", "rate"}),
+    "guard_store_mutants": ("gauge", {"store"}),
+    "guard_alarm_baseline_ratio": ("gauge", {"store"}),
+    "guard_redis_up": ("gauge", set()),
+}
+
+
+def test_there_are_the_designed_metrics_and_no_others() -> None:
+    metrics = Metrics()
+    found = {family.name: family.type for family in metrics.registry.collect()}
+    assert found == {name: kind for name, (kind, _) in DESIGNED.items()}
+    named = {
+        metric._name: set(metric._labelnames)
+        for metric in vars(metrics).values()
+        if hasattr(metric, "_labelnames")
+    }
+    assert named == {name: labels for name, (_, labels) in DESIGNED.items()}
+
+
+@pytest.mark.parametrize("name", ["guard_mutants_evaluated", "guard_batch_rows"])
+def test_counts_have_buckets_of_powers_of_two(name: str) -> None:
+    found = samples(generate_latest(Metrics().registry).decode())
+    assert sorted(dict(labels)["le"] for key, labels in found if key == f"{name}_bucket") == sorted(COUNTS)
+
+
+def test_two_guards_in_one_process_do_not_share_metrics() -> None:
+    one, other = Metrics(), Metrics()
+    one.redis_up.set(1)
+    assert other.registry.get_sample_value("guard_redis_up") == 0
+
+
+@pytest.mark.anyio
+async def test_the_store_is_described_before_any_request(digits_store: Path, store: Store) -> None:
+    async with running(settings_for(digits_store)) as guard:
+        value = guard.metrics.registry.get_sample_value
+        info = {"name": "digits", "version": store.version, "operator": "nai", "rate": "0.05"}
+        assert value("guard_store_info", info) == 1
+        assert value("guard_store_mutants", {"store": "digits"}) == 60
+        baseline = store.calibration.policies["calibrated"].alarms.rate
+        assert value("guard_alarm_baseline_ratio", {"store": "digits"}) == baseline
+        for verdict in ("normal", "adversarial", "undecided"):
+            for cached in ("true", "false"):
+                labels = {"store": "digits", "verdict": verdict, "cached": cached}
+                assert value("guard_verdicts_total", labels) == 0
+
+
+async def observed(guard: Guard) -> dict[str, float]:
+    value = guard.metrics.registry.get_sample_value
+    stages = {
+        stage: value("guard_stage_duration_seconds_count", {"stage": stage}) or 0
+        for stage in ("decode", "queue", "mutants")
+    }
+    return stages | {
+        "verdicts": value("guard_mutants_evaluated_count") or 0,
+        "consumed": value("guard_mutants_evaluated_sum") or 0,
+        "runs": value("guard_batch_rows_count") or 0,
+        "rows": value("guard_batch_rows_sum") or 0,
+    }
+
+
+@pytest.mark.anyio
+async def test_computed_judgements_are_observed_and_cached_ones_only_decoded(digits_store: Path) -> None:
+    async with running(settings_for(digits_store, cache_seconds=60.0, batch_rows=1)) as guard:
+        judgement, _ = await guard.judge(encode(digits(1)[0]))
+        first = await observed(guard)
+        assert (first["decode"], first["queue"], first["mutants"], first["verdicts"]) == (1, 1, 1, 1)
+        assert first["consumed"] == judgement.mutants
+        assert first["rows"] >= judgement.mutants + 1
+        assert first["runs"] >= 1
+        await guard.judge(encode(digits(1)[0]))
+        assert await observed(guard) == first | {"decode": 2}
+        value = guard.metrics.registry.get_sample_value
+        assert value("guard_cache_requests_total", {"result": "miss"}) == 1
+        assert value("guard_cache_requests_total", {"result": "hit"}) == 1
+
+
+@pytest.mark.anyio
+async def test_load_is_read_off_the_scheduler_when_scraped(
+    digits_store: Path, held_guard_session: HeldSession, store: Store
+) -> None:
+    spec = store.manifest.input
+    async with running(settings_for(digits_store)) as guard:
+        value = guard.metrics.registry.get_sample_value
+        assert (value("guard_requests_in_flight"), value("guard_queue_depth")) == (0, 0)
+        for image in digits(3)[..., None]:
+            guard.scheduler.submit(spec.tensor(image[None]), guard.order.mutants(image))
+            assert held_guard_session.entered.wait(10)
+        assert (value("guard_requests_in_flight"), value("guard_queue_depth")) == (3, 2)
+        held_guard_session.release()

@@ -1,0 +1,193 @@
+"""The server as it is started: over real sockets, against the command line, to its end by a signal."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.service import KEY, digits, encode, free_port
+
+COMMAND = str(Path(sys.executable).parent / "mutant-guard")
+START_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running ``mutant-guard serve``."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def events(self) -> list[dict[str, object]]:
+        """Its log lines so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GUARD_")}
+    return kept | {"GUARD_ORDER_KEY": KEY, "GUARD_THREADS": "1", "GUARD_DEVICE": "cpu"} | changes
+
+
+@contextmanager
+def serve(store: Path, log: Path) -> Iterator[Server]:
+    port = free_port()
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [COMMAND, "serve", "--store", str(store), "--port", str(port)],
+            stderr=stderr,
+            env=environment(GUARD_LOG_FORMAT="json"),
+        )
+    try:
+        _wait_until_ready(process, port, log)
+        yield Server(process, port, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    give_up = time.monotonic() + START_SECONDS
+    while time.monotonic() < give_up:
+        assert process.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)  # a process says by nothing else that it listens
+    raise AssertionError(f"the server is not ready after {START_SECONDS} s: {log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def server(digits_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serve(digits_store, tmp_path_factory.mktemp("server") / "log") as server:
+        yield server
+
+
+def test_under_load_it_answers_what_the_command_line_does(
+    server: Server, digits_store: Path, tmp_path: Path
+) -> None:
+    paths = []
+    for number, image in enumerate([*digits(30), *digits(30, noise=0.4)]):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(encode(image))
+        paths.append(path)
+    alone = subprocess.run(
+        [COMMAND, "classify", *map(str, paths), "--store", str(digits_store), "--json"],
+        env=environment(),
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    )
+    expected = [json.loads(line) for line in alone.stdout.splitlines()]
+    limits = httpx.Limits(max_connections=16)
+
+    async def post_all() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=30) as client:
+            return await asyncio.gather(*(client.post("/classify", content=p.read_bytes()) for p in paths))
+
+    found = [answer.raise_for_status().json() for answer in asyncio.run(post_all())]
+    own = {"request_id", "elapsed_ms", "confidence", "image"}
+    assert [_without(one, own) for one in found] == [_without(one, own) for one in expected]
+    confidences = [one["confidence"] for one in expected]
+    assert [one["confidence"] for one in found] == pytest.approx(confidences, abs=1e-5)
+    assert len({one["verdict"] for one in found}) >= 2
+
+
+def _without(answer: dict[str, object], fields: set[str]) -> dict[str, object]:
+    return {name: value for name, value in answer.items() if name not in fields}
+
+
+def test_every_request_is_one_line_of_json(server: Server) -> None:
+    for name, body in (("good", encode(digits(1)[0])), ("bad", b"text")):
+        httpx.post(f"{server.url}/classify", content=body, headers={"X-Request-Id": name})
+    found = {event["request_id"]: event for event in server.events() if "request_id" in event}
+    assert found["good"]["event"] == "classified"
+    assert {"label", "verdict", "mutants", "cached", "elapsed_ms", "timestamp"} <= set(found["good"])
+    assert (found["bad"]["event"], found["bad"]["reason"]) == ("refused", "bad-image")
+
+
+def test_a_body_far_over_the_limit_is_answered(server: Server) -> None:
+    with httpx.Client(base_url=server.url) as client:
+        assert client.post("/classify", content=bytes(12 << 20)).status_code == 413
+        assert client.get("/livez").status_code == 200
+
+
+def test_a_client_that_goes_away_leaves_no_traceback(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(
+            b"POST /classify HTTP/1.1\r\nHost: g\r\nX-Request-Id: gone\r\nContent-Length: 999\r\n\r\nabc"
+        )
+    give_up = time.monotonic() + 10
+    while not any(event.get("request_id") == "gone" for event in server.events()):
+        assert time.monotonic() < give_up
+        time.sleep(0.02)  # the connection is closed, so only the log tells
+    assert httpx.get(f"{server.url}/readyz").status_code == 200
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(end: signal.Signals, digits_store: Path, tmp_path: Path) -> None:
+    with serve(digits_store, tmp_path / "log") as server:
+        assert httpx.post(f"{server.url}/classify", content=encode(digits(1)[0])).status_code == 200
+        server.process.send_signal(end)
+        assert server.process.wait(timeout=20) == 0
+        assert "Traceback" not in server.log.read_text()
+        assert "rror" not in server.log.read_text()
+
+
+def _flip_a_byte(store: Path) -> str:
+    bank = next(store.glob("*/bank.onnx"))
+    content = bytearray(bank.read_bytes())
+    content[100] ^= 1
+    bank.write_bytes(content)
+    return f"{bank} is damaged"
+
+
+def _make_newer(store: Path) -> str:
+    manifest = next(store.glob("*/manifest.json"))
+    manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    return f"{manifest} has schema version 2, this release reads 1; update mutant-guard"
+
+
+def _leave_unfinished(store: Path) -> str:
+    (store / "CURRENT").unlink()
+    return f"{store}: no version is published"
+
+
+@pytest.mark.parametrize("damage", [_flip_a_byte, _make_newer, _leave_unfinished])
+def test_a_store_that_cannot_be_served_ends_the_start_with_one_line(
+    damage: Callable[[Path], str], digits_store: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "digits"
+    shutil.copytree(digits_store, store)
+    message = damage(store)
+    done = subprocess.run(
+        [COMMAND, "serve", "--store", str(store), "--port", str(free_port())],
+        env=environment(),
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {message}")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""

@@ -1,0 +1,116 @@
+"""Settings: their defaults, their environment variables, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.settings import Settings
+
+
+def test_the_defaults_serve_the_demo_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GUARD_ORDER_KEY_FILE")
+    settings = Settings()
+    assert settings.store == Path("stores/digits")
+    assert (settings.policy, settings.device, settings.threads) == ("calibrated", "auto", 0)
+    assert not settings.alarm_on_undecided
+    assert (settings.batch_rows, settings.max_batch_rows, settings.max_in_flight) == (64, 512, 256)
+    assert settings.deadline_seconds == 30
+    assert settings.max_body_bytes == 10 * 2**20
+    assert settings.max_pixels == 2**24
+    assert settings.order_key is None
+    assert settings.order_key_file.name == "order.key"
+    assert settings.redis_url is None
+    assert (settings.cache_seconds, settings.cache_entries) == (300, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("store", "/srv/store", Path("/srv/store")),
+        ("policy", "paper", "paper"),
+        ("alarm_on_undecided", "true", True),
+        ("device", "cpu", "cpu"),
+        ("threads", "3", 3),
+        ("batch_rows", "1", 1),
+        ("max_batch_rows", "2", 2),
+        ("max_in_flight", "1", 1),
+        ("deadline_seconds", "0.5", 0.5),
+        ("max_body_bytes", "1024", 1024),
+        ("max_pixels", "64", 64),
+        ("decode_threads", "8", 8),
+        ("order_key_file", "/key", Path("/key")),
+        ("cache_seconds", "0", 0.0),
+        ("cache_entries", "5", 5),
+        ("log_format", "json", "json"),
+    ],
+)
+def test_every_field_is_an_environment_variable(
+    name: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"GUARD_{name.upper()}", text)
+    assert getattr(Settings(), name) == value
+
+
+def test_secrets_are_read_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUARD_ORDER_KEY", "hush")
+    monkeypatch.setenv("GUARD_REDIS_URL", "redis://:hush@localhost:6379/0")
+    settings = Settings()
+    assert settings.order_key is not None
+    assert settings.order_key.get_secret_value() == "hush"
+    assert settings.redis_url is not None
+    assert settings.redis_url.get_secret_value() == "redis://:hush@localhost:6379/0"
+    assert "hush" not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ["order_key", "redis_url", "threads", "store"])
+def test_an_empty_variable_is_one_that_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compose file that passes on an unset variable must not make the secret empty."""
+    monkeypatch.setenv(f"GUARD_{name.upper()}", "")
+    assert getattr(Settings(), name) == Settings.model_fields[name].default
+
+
+def test_a_variable_without_the_prefix_or_of_no_field_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = Settings()
+    monkeypatch.setenv("THREADS", "7")
+    monkeypatch.setenv("GUARD_NO_SUCH_FIELD", "7")
+    assert Settings() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("device", "tpu"),
+        ("threads", "-1"),
+        ("threads", "two"),
+        ("batch_rows", "0"),
+        ("max_batch_rows", "1"),
+        ("max_in_flight", "0"),
+        ("deadline_seconds", "0"),
+        ("deadline_seconds", "nan"),
+        ("max_body_bytes", "-5"),
+        ("max_pixels", "0"),
+        ("decode_threads", "0"),
+        ("redis_url", "localhost:6379"),
+        ("cache_seconds", "-1"),
+        ("cache_entries", "0"),
+        ("alarm_on_undecided", "perhaps"),
+        ("log_format", "xml"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_field(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"GUARD_{name.upper()}", text)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert [error["loc"] for error in caught.value.errors()] == [(name,)]
+
+
+def test_a_refused_redis_url_does_not_show_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUARD_REDIS_URL", "http://:hush@localhost")
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert "hush" not in caught.value.errors()[0]["msg"]

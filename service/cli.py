@@ -64,8 +64,12 @@ def _load(settings: Settings) -> Guard:
 
 
 def _refuse(message: str, error: Exception) -> NoReturn:
-    Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    _show_error(message)
     raise typer.Exit(1) from error
+
+
+def _show_error(message: str) -> None:
+    Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)
 
 
 def _exit(_: int, __: FrameType | None) -> NoReturn:
@@ -122,6 +126,9 @@ def classify(
             typer.echo(json_module.dumps({"image": str(path), **found}))
     else:
         Console().print(_table(answers))
+        for path, answer in answers:
+            if isinstance(answer, str):
+                _show_error(f"{path}: {answer}")
     if any(isinstance(answer, str) for _, answer in answers):
         raise typer.Exit(1)
 
@@ -137,16 +144,16 @@ def _classify(guard: Guard, path: Path) -> Classification | str:
 
 
 def _table(answers: list[tuple[Path, Classification | str]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in ("image", "label", "confidence", "verdict", "mutants", "changes", "ms"):
-        table.add_column(column, overflow="fold", no_wrap=column != "image")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("image", overflow="fold", min_width=20)
+    for column in ("label", "confidence", "verdict", "mutants", "changes", "ms"):
+        table.add_column(column, no_wrap=column != "label")
     for path, answer in answers:
         if isinstance(answer, str):
-            table.add_row(escape(path.name), "", "", f"[red]{escape(answer)}[/]", "", "", "")
+            table.add_row(escape(path.name), "", "", "[red]refused[/]")
             continue
         verdict = f"[{_COLOURS[answer.verdict]}]{answer.verdict.value}[/]"
         numbers = (str(answer.mutants), str(answer.label_changes), f"{answer.elapsed_ms:.1f}")
-        table.add_row(
-            escape(str(path)), escape(answer.class_name), f"{answer.confidence:.3f}", verdict, *numbers
-        )
+        name, label = escape(path.name), escape(answer.class_name)
+        table.add_row(name, label, f"{answer.confidence:.3f}", verdict, *numbers)
     return table

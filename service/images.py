@@ -55,7 +55,7 @@ def decode(body: bytes, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
     try:
         image = Image.open(io.BytesIO(body), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise BadImageError(f"the body is no {', '.join(FORMATS)} image") from error
+        raise BadImageError("the body is no PNG, JPEG or WebP image") from error
     except _DAMAGED as error:
         raise BadImageError(f"the image's header is damaged ({error})") from error
     with image:

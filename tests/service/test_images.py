@@ -50,10 +50,10 @@ def test_every_format_gives_the_pixels_that_were_stored(
     ("body", "message"),
     [
         (b"", "the body is empty"),
-        (b"label,image\n7,0\n", "no PNG, JPEG, WEBP image"),
-        (encode(GREY, "GIF"), "no PNG, JPEG, WEBP image"),
-        (encode(GREY, "BMP"), "no PNG, JPEG, WEBP image"),
-        (encode(GREY, "TIFF"), "no PNG, JPEG, WEBP image"),
+        (b"label,image\n7,0\n", "no PNG, JPEG or WebP image"),
+        (encode(GREY, "GIF"), "no PNG, JPEG or WebP image"),
+        (encode(GREY, "BMP"), "no PNG, JPEG or WebP image"),
+        (encode(GREY, "TIFF"), "no PNG, JPEG or WebP image"),
     ],
     ids=["empty", "text", "gif", "bmp", "tiff"],
 )

@@ -34,7 +34,7 @@ def check(answer: Response, status: int, code: str, detail: str) -> None:
     ("body", "detail"),
     [
         (b"", "the body is empty"),
-        (b"text", "no PNG, JPEG, WEBP image"),
+        (b"text", "no PNG, JPEG or WebP image"),
         (IMAGE[:60], "damaged"),
         (png_of_size(101, 100), "101×100, more than 10,000 pixels"),
         (encode(digits(1)[0][:7]), "8×7 pixels and this model takes exactly 8×8"),

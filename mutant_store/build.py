@@ -204,9 +204,9 @@ def _write(
         original_accuracy=float(subject.filter.correct.mean()),
         accuracies=accepted.accuracies,
         data=DataParts(
-            filter=subject.filter.data.range,
-            choice=subject.choice.data.range,
-            certification=subject.certification.data.range,
+            filter=subject.filter.data.portable_range,
+            choice=subject.choice.data.portable_range,
+            certification=subject.certification.data.portable_range,
         ),
         files={
             file_name: FileEntry(sha256=hashlib.sha256(content).hexdigest(), size=len(content))

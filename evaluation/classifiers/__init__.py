@@ -29,6 +29,8 @@ class Classifier:
         shift: most pixels by which a training image is moved along each axis.
         flip: whether training images are mirrored at random.
         bf16: whether bfloat16 arithmetic pays in training.
+        threads: CPU threads to train with; None leaves it to torch. Threads that wait for each other at every
+            step of a tiny network cost many times the training itself when the machine has other work to do.
     """
 
     build: Callable[[int], nn.Module]
@@ -42,6 +44,7 @@ class Classifier:
     shift: int = 0
     flip: bool = False
     bf16: bool = False
+    threads: int | None = None
 
 
 CLASSIFIERS = {
@@ -55,6 +58,7 @@ CLASSIFIERS = {
         batch_size=32,
         learning_rate=0.05,
         shift=1,
+        threads=1,
     ),
     "lenet": Classifier(
         build=LeNet,
@@ -65,6 +69,7 @@ CLASSIFIERS = {
         epochs=12,
         batch_size=64,
         learning_rate=0.05,
+        threads=2,
     ),
     "resnet20": Classifier(
         build=ResNet20,

@@ -29,6 +29,11 @@ class ImageData:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def portable_range(self) -> DataRange:
+        """``range`` without the folders the data lies in on this machine."""
+        return self.range.model_copy(update={"spec": str(parse(self.range.spec).portable())})
+
     def part(self, start: int | None, stop: int | None) -> "ImageData":
         """The images [start, stop) of these, counted from 0; None is open. Shares memory.
 

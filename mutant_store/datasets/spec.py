@@ -1,7 +1,7 @@
 """The text that names a set of labelled images: ``kind[:path][@split][[start:stop]]``."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mutant_store.errors import DataError
@@ -45,6 +45,11 @@ class DataSpec:
         ending = "" if self.path is None else str(self.path)
         if _SLICE.search(ending) or _SPLIT.search(ending):
             raise DataError(f"path {ending!r} ends like a split or a slice; rename it")
+
+    def portable(self) -> "DataSpec":
+        """The same without the folders it lies in on this machine: what is written into files that travel."""
+        keep = self.path is not None and self.kind != "mnist" and self.path.name
+        return replace(self, path=Path(keep) if keep else None)
 
     def __str__(self) -> str:
         path = "" if self.path is None else f":{self.path}"

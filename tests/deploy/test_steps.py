@@ -25,7 +25,9 @@ def test_scripts_parse_and_are_executable(script: Path) -> None:
 
 @every_script
 def test_scripts_pass_shellcheck(script: Path) -> None:
-    subprocess.run([Path(sys.executable).with_name("shellcheck"), "--severity=warning", str(script)], check=True)
+    subprocess.run(
+        [Path(sys.executable).with_name("shellcheck"), "--severity=warning", str(script)], check=True
+    )
 
 
 @pytest.fixture

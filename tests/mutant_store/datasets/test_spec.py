@@ -73,3 +73,16 @@ def test_text_and_spec_round_trip(
         assume(False)  # the path ends like a split or a slice
         return
     assert parse(str(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mnist:/somewhere/mnist@holdout[0:5]", "mnist@holdout[0:5]"),
+        ("npz:/somewhere/x.npz[3:]", "npz:x.npz[3:]"),
+        ("imagefolder:photos/cats.tar@test", "imagefolder:cats.tar@test"),
+        ("digits@train", "digits@train"),
+    ],
+)
+def test_portable_specs_tell_nothing_of_the_machine(text: str, expected: str) -> None:
+    assert str(parse(text).portable()) == expected

@@ -1,0 +1,44 @@
+"""What the README says is so: its figures, its links, its make targets and its commands."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def percent(value: dict[str, Any]) -> str:
+    return f"{100 * value['rate']:.1f} % ({100 * value['low']:.1f}–{100 * value['high']:.1f})"
+
+
+def test_mnist_figures_are_those_of_the_report() -> None:
+    report = json.loads((ROOT / "reports/mnist-over-http/results.json").read_bytes())
+    for policy in report["policies"]:
+        cells = [percent(policy[name]) for name in ("accuracy", "false_alarms", "alarms", "undecided")]
+        assert f"| `{policy['policy']}` | {' | '.join(cells)} | {policy['mean_mutants']:.1f} |" in README
+    rate = report["label_change_rate"]
+    assert f"{100 * rate['mean']:.2f} ± {100 * rate['half_width']:.2f} % (99 %)" in README
+    assert report["data"] == "mnist@test[0:1000]"
+
+
+def test_links_lead_to_files() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?m)(?:^    |`)make ([a-z-]+)", README))))
+def test_make_knows_every_target(target: str) -> None:
+    found = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+
+
+def test_settings_named_there_exist() -> None:
+    from service.settings import Settings
+
+    for name in re.findall(r"GUARD_([A-Z_]+)", README):
+        assert name == "DATA_DIR" or name.lower() in Settings.model_fields, name

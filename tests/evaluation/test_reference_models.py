@@ -1,0 +1,67 @@
+"""The classifiers people meet: the demo's, trained as make does, and LeNet from the committed weights."""
+
+from pathlib import Path
+
+import numpy as np
+from typer.testing import CliRunner
+
+from evaluation.train import app
+from mutant_store.accuracy_filter import AccuracyFilter
+from mutant_store.bank import build_bank
+from mutant_store.classifier import Classifier, load_classifier
+from mutant_store.datasets import load
+from mutant_store.export import Mutants
+from mutant_store.graph import Graph
+from mutant_store.manifest import InputSpec
+from mutant_store.neurons import find_layers, neuron_count
+from mutant_store.operators.nai import NeuronActivationInverse
+from mutant_store.rows import measure_rows
+from mutant_store.session import open_session
+
+LENET = Path(__file__).parents[2] / "models" / "mnist-lenet.onnx"
+
+
+def input_spec(classifier: Classifier, side: int) -> InputSpec:
+    card = classifier.card
+    assert card.mean is not None
+    assert card.std is not None
+    return InputSpec(
+        height=side, width=side, channels=1, mean=card.mean, std=card.std, layout="nchw", resize="exact"
+    )
+
+
+def test_the_demo_classifier_knows_the_digits(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["digits", "--out", str(tmp_path / "digits.onnx")])
+    assert result.exit_code == 0, result.output
+    classifier, data = load_classifier(tmp_path / "digits.onnx"), load("digits@test")
+    right = classifier.scores(input_spec(classifier, 8).tensor(data.images)).argmax(axis=1) == data.labels
+    assert right.mean() >= 0.97
+    assert classifier.card.train_data is not None
+    assert not classifier.card.train_data.overlaps(load("digits@holdout").range)
+
+
+def test_the_committed_lenet_is_the_papers_and_accurate(data_dir: Path) -> None:
+    classifier, data = load_classifier(LENET), load(f"mnist:{data_dir / 'mnist'}@test")
+    layers = find_layers(Graph(classifier.model))
+    assert [layer.neurons for layer in layers] == [6, 16, 120, 84, 10]
+    assert neuron_count(layers) == 236
+    scores = classifier.scores(input_spec(classifier, 28).tensor(data.images))
+    assert len(data) == 10_000
+    assert (scores.argmax(axis=1) == data.labels).mean() >= 0.983
+
+
+def test_lenets_bank_answers_like_its_mutants_on_a_thousand_real_images(data_dir: Path) -> None:
+    classifier, data = load_classifier(LENET), load(f"mnist:{data_dir / 'mnist'}@holdout[0:1000]")
+    inputs = input_spec(classifier, 28).tensor(data.images)
+    layers = measure_rows(classifier, find_layers(Graph(classifier.model)), inputs[:4])
+    operator = NeuronActivationInverse()
+    pool = np.array([operator.draw(layers, 0.05, np.random.default_rng([0, i])) for i in range(20)], np.int32)
+    session = build_bank(classifier, layers, operator, pool, inputs[:4]).session()
+    labels = session.labels(inputs, np.arange(21))
+    mutants = Mutants(classifier.model, "nai", pool, "images", "logits")
+    for index in range(21):
+        alone = open_session(mutants.model(index).SerializeToString()).run(None, {"images": inputs})[0]
+        assert (labels[:, index] == alone.argmax(axis=1)).all()
+    original = int((labels[:, 0] == data.labels).sum())
+    kept = AccuracyFilter(inputs, data.labels, original, 0.9).correct(session, 20) >= 0
+    assert kept.tolist() == ((labels[:, 1:] == data.labels[:, None]).sum(axis=0) >= 0.9 * original).tolist()

@@ -5,7 +5,6 @@ computed here.
 """
 
 import asyncio
-import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,13 +13,13 @@ from typing import Annotated, Any
 import httpx
 import numpy as np
 import typer
-from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from detection.intervals import Interval, clopper_pearson
 from detection.label_change import MeanRate, label_change_rate, mean_rate
+from evaluation.png import encode_png
 from evaluation.server import served
 from mutant_store.atomic import write_atomically
 from mutant_store.console import errors_shown
@@ -52,13 +51,6 @@ class PolicyResult:
     undecided: Interval
     mean_mutants: float
     median_ms: float
-
-
-def png(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
-    """An image uint8 [H, W, C] as a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 async def post_all(url: str, bodies: list[bytes], concurrency: int) -> list[dict[str, Any]]:
@@ -131,7 +123,7 @@ def main(
         opened = open_store(store)
         spec = opened.manifest.input
         images = load(data, shape=(spec.height, spec.width, spec.channels), resize=spec.resize)
-    bodies = [png(pixels) for pixels in images.images]
+    bodies = [encode_png(pixels) for pixels in images.images]
     results = []
     for name in policy or sorted(opened.calibration.policies):
         with served(store, policy=name, cache_seconds="0", order_key=_KEY) as url:

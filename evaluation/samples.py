@@ -1,7 +1,6 @@
 """``python -m evaluation.samples``: writes test images, and adversarial ones made from them, as PNG files."""
 
 from enum import StrEnum
-from io import BytesIO
 from pathlib import Path
 from typing import Annotated
 
@@ -9,12 +8,12 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from evaluation import weights
 from evaluation.console import console
 from evaluation.inference import logits
+from evaluation.png import encode_png
 from evaluation.weights import TrainedModel
 from mutant_store.atomic import write_atomically
 from mutant_store.console import errors_shown
@@ -93,7 +92,7 @@ def samples(
         images = load(spec, shape=victim.classifier.shape if victim else None)
         images = images.part(0, min(count, len(images)))
         for position, pixels in enumerate(images.images):
-            _write(out / _name(spec, images, position, Attack.none), pixels)
+            write_atomically(out / _name(spec, images, position, Attack.none), encode_png(pixels))
         console.print(f"Wrote {len(images)} images of {spec} to {out}", markup=False)
         if victim is not None and attack is not Attack.none:
             _write_attacks(victim, images, attack, epsilon, spec, out)
@@ -151,7 +150,7 @@ def _write_attacks(
     right = before == images.labels
     fooled = np.flatnonzero(right & (after != images.labels))
     for position in fooled:
-        _write(out / _name(spec, images, int(position), attack), attacked[position])
+        write_atomically(out / _name(spec, images, int(position), attack), encode_png(attacked[position]))
     console.print(
         f"Wrote {len(fooled)} {attack} images to {out}: that many of the {int(right.sum())} that {model.name} "
         "labels rightly fool it after rounding to 8 bits",
@@ -164,12 +163,6 @@ def _name(spec: DataSpec, images: ImageData, position: int, attack: Attack) -> s
     made = "" if attack is Attack.none else f"-{attack}"
     label = images.class_names[images.labels[position]].replace("/", "_")
     return f"{source}-{(spec.start or 0) + position}{made}-label-{label}.png"
-
-
-def _write(path: Path, pixels: NDArray[np.uint8]) -> None:
-    content = BytesIO()
-    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).save(content, "PNG")
-    write_atomically(path, content.getvalue())
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """A user's ONNX file, checked to be an image classifier and brought into the shape the mutants are made from."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
@@ -20,6 +23,7 @@ LOGITS = "logits"
 """Name of the class scores in every graph of a store, whatever kind they are."""
 
 _LEAST_OPSET = 7
+_BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,18 @@ class Classifier:
     output_kind: OutputKind
     card: ModelCard
 
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        return open_session(self.model.SerializeToString())
+
     def scores(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Class scores float32 [N, classes] of float32 inputs [N, …].
 
         Raises:
             ModelError: the model does not take these inputs, or does not answer with one row of scores each.
         """
-        return run_session(open_session(self.model.SerializeToString()), IMAGES, inputs)[0]
+        blocks = np.array_split(inputs, ceil(len(inputs) / _BLOCK))
+        return np.concatenate([run_session(self._session, IMAGES, block)[0] for block in blocks])
 
 
 def load_classifier(

@@ -148,12 +148,13 @@ def _table(answers: list[tuple[Path, Classification | str]]) -> Table:
     table.add_column("image", overflow="fold", min_width=20)
     for column in ("label", "confidence", "verdict", "mutants", "changes", "ms"):
         table.add_column(column, no_wrap=column != "label")
+    names = [path.name for path, _ in answers]
     for path, answer in answers:
+        name = escape(path.name if names.count(path.name) == 1 else str(path))
         if isinstance(answer, str):
-            table.add_row(escape(path.name), "", "", "[red]refused[/]")
+            table.add_row(name, "", "", "[red]refused[/]")
             continue
         verdict = f"[{_COLOURS[answer.verdict]}]{answer.verdict.value}[/]"
         numbers = (str(answer.mutants), str(answer.label_changes), f"{answer.elapsed_ms:.1f}")
-        name, label = escape(path.name), escape(answer.class_name)
-        table.add_row(name, label, f"{answer.confidence:.3f}", verdict, *numbers)
+        table.add_row(name, escape(answer.class_name), f"{answer.confidence:.3f}", verdict, *numbers)
     return table

@@ -58,7 +58,8 @@ class Classifier:
             ModelError: the model does not take these inputs, or does not answer with one row of scores each.
         """
         blocks = np.array_split(inputs, ceil(len(inputs) / _BLOCK))
-        return np.concatenate([run_session(self._session, IMAGES, block)[0] for block in blocks])
+        answers = [run_session(self._session, IMAGES, block)[0] for block in blocks]
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
 
 def load_classifier(

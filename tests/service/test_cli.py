@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from service.cli import app
-from tests.support.service import KEY, digits, encode
+from tests.support.service import FIELDS, KEY, digits, encode
 
 
 @pytest.fixture
@@ -42,25 +42,7 @@ def test_json_has_one_object_a_file_with_the_fields_of_the_server(
     assert result.exit_code == 0
     found = answers(result)
     assert [one["image"] for one in found] == [str(path) for path in files]
-    assert {tuple(one) for one in found} == {
-        (
-            "image",
-            "request_id",
-            "store",
-            "label",
-            "class_name",
-            "confidence",
-            "verdict",
-            "adversarial",
-            "mutants",
-            "label_changes",
-            "label_change_rate",
-            "policy",
-            "error_bounds",
-            "cached",
-            "elapsed_ms",
-        )
-    }
+    assert {tuple(one) for one in found} == {("image", *FIELDS)}
     assert [one["cached"] for one in found] == [False] * 4
 
 

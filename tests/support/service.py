@@ -25,6 +25,24 @@ from service.settings import Settings
 
 KEY = "a key for tests only"
 
+# What an answer holds, in this order.
+FIELDS = [
+    "request_id",
+    "store",
+    "label",
+    "class_name",
+    "confidence",
+    "verdict",
+    "adversarial",
+    "mutants",
+    "label_changes",
+    "label_change_rate",
+    "policy",
+    "error_bounds",
+    "cached",
+    "elapsed_ms",
+]
+
 
 def digits(count: int, *, noise: float = 0.0) -> NDArray[np.uint8]:
     """The first ``count`` images of the digits' test split, uint8 [count, 8, 8], blended with noise (0 to 1)."""

@@ -12,27 +12,11 @@ from mutant_store.reader import Store
 from service.guard import Guard
 from service.http.app import create_app
 from service.http.problems import REASONS
-from tests.support.service import digits, encode, samples, serving, settings_for
+from tests.support.service import FIELDS, digits, encode, samples, serving, settings_for
 
 pytestmark = pytest.mark.anyio
 
 IMAGE = encode(digits(1)[0])
-FIELDS = [
-    "request_id",
-    "store",
-    "label",
-    "class_name",
-    "confidence",
-    "verdict",
-    "adversarial",
-    "mutants",
-    "label_changes",
-    "label_change_rate",
-    "policy",
-    "error_bounds",
-    "cached",
-    "elapsed_ms",
-]
 
 
 async def scraped(client: AsyncClient) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

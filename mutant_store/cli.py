@@ -45,7 +45,9 @@ def build(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Directory of the store; its last part is the store's name.")],
-    operator: Annotated[str, typer.Option(help="Mutation operator: nai.")] = "nai",
+    operator: Annotated[
+        str, typer.Option(help="Mutation operator: nai (negate neurons) or ns (switch neurons of a layer).")
+    ] = "nai",
     rate: Annotated[
         float, typer.Option(min=0, max=1, help="Mutation rate: share of all neurons that a mutant changes.")
     ] = 0.05,

@@ -58,6 +58,7 @@ class Layer:
         weight_axis: axis of the weight that counts neurons.
         channel_axis: axis of the tap that counts neurons: 1 for convolutions, -1 for dense layers.
         neurons: number of neurons.
+        groups: sets of neurons that read different inputs, above 1 in grouped convolutions.
         uses: the nodes that apply it.
     """
 
@@ -67,6 +68,7 @@ class Layer:
     weight_axis: int
     channel_axis: int
     neurons: int
+    groups: int
     uses: tuple[Use, ...]
 
 
@@ -88,7 +90,11 @@ def find_layers(graph: Graph) -> list[Layer]:
         known = layers.get(layer.weight)
         if known is None:
             layers[layer.weight] = layer
-        elif (known.op_type, known.weight_axis) == (layer.op_type, layer.weight_axis):
+        elif (known.op_type, known.weight_axis, known.groups) == (
+            layer.op_type,
+            layer.weight_axis,
+            layer.groups,
+        ):
             layers[layer.weight] = Layer(**{**vars(known), "uses": known.uses + layer.uses})
         else:
             raise refuse(node, f"it shares weight '{layer.weight}' with a layer that reads it another way")
@@ -129,7 +135,9 @@ def _layer(graph: Graph, node: NodeProto) -> Layer | None:
         if bias is not None and not (bias in graph.constants and _is_bias(graph, bias, shape[axis])):
             raise refuse(node, "what it adds is not a constant bias with one value a neuron")
         use = Use(node.output[0], node.output[0], bias, node.output[0])
-    return Layer(node.name or node.output[0], node.op_type, weight, axis, channel_axis, shape[axis], (use,))
+    groups = int(attribute(node, "group", 1)) if node.op_type == "Conv" else 1
+    name = node.name or node.output[0]
+    return Layer(name, node.op_type, weight, axis, channel_axis, shape[axis], groups, (use,))
 
 
 def _matmul_use(graph: Graph, node: NodeProto, neurons: int) -> Use:

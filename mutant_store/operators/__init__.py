@@ -3,9 +3,11 @@
 from mutant_store.errors import ModelError
 from mutant_store.operators.base import Operator
 from mutant_store.operators.nai import NeuronActivationInverse
+from mutant_store.operators.ns import NeuronSwitch
 
 OPERATORS: dict[str, Operator] = {
     NeuronActivationInverse.name: NeuronActivationInverse(),
+    NeuronSwitch.name: NeuronSwitch(),
 }
 
 

@@ -1,6 +1,7 @@
 """Bank row = stand-alone ONNX mutant = an independent reference on the torch module."""
 
 import copy
+import itertools
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
@@ -13,12 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mutant_store.bank import build_bank
 from mutant_store.classifier import Classifier, check_scores, load_classifier
 from mutant_store.export import Mutants
 from mutant_store.graph import Graph
 from mutant_store.neurons import Layer, find_layers, neuron_count
+from mutant_store.operators import OPERATORS
 from mutant_store.operators.nai import NeuronActivationInverse
 from mutant_store.rows import measure_rows
 from mutant_store.session import BankSession
@@ -42,9 +45,10 @@ def prepared(module: nn.Module, path: Path, inputs: NDArray[np.float32]) -> tupl
     return classifier, measure_rows(classifier, find_layers(Graph(classifier.model)), inputs)
 
 
-def pool_of(layers: list[Layer], rate: float, mutants: int, seed: int = 0) -> NDArray[np.int32]:
-    operator = NeuronActivationInverse()
-    draws = [operator.draw(layers, rate, np.random.default_rng([seed, i])) for i in range(mutants)]
+def pool_of(
+    layers: list[Layer], rate: float, mutants: int, seed: int = 0, operator: str = "nai"
+) -> NDArray[np.int32]:
+    draws = [OPERATORS[operator].draw(layers, rate, np.random.default_rng([seed, i])) for i in range(mutants)]
     return np.array(draws, dtype=np.int32)
 
 
@@ -75,30 +79,59 @@ def negated(module: nn.Module, choice: NDArray[np.int32]) -> nn.Module:
     return mutant
 
 
+def switched(module: nn.Module, choice: NDArray[np.int32]) -> nn.Module:
+    """NS on the torch module, its batch normalisation folded by torch's own utility; pairs (neuron, source)."""
+    mutant = copy.deepcopy(module)
+    for parent in list(mutant.modules()):
+        children = list(parent.named_children())
+        for (name, child), (next_name, following) in itertools.pairwise(children):
+            if isinstance(child, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(child, following))
+                setattr(parent, next_name, nn.Identity())
+    offset = 0
+    with torch.no_grad():
+        for layer in [part for part in mutant.modules() if isinstance(part, nn.Conv2d | nn.Linear)]:
+            neurons = layer.weight.shape[0]
+            original = layer.weight.clone()
+            for neuron, source in choice.reshape(-1, 2).tolist():
+                if offset <= neuron < offset + neurons:
+                    layer.weight[neuron - offset] = original[source - offset]
+            offset += neurons
+    return mutant
+
+
+REFERENCES = {"nai": negated, "ns": switched}
+every_operator = pytest.mark.parametrize("operator", REFERENCES)
+
+
+@every_operator
 @every_network
-def test_bank_equals_stand_alone_mutants_and_the_torch_reference(name: str, tmp_path: Path) -> None:
+def test_bank_equals_stand_alone_mutants_and_the_torch_reference(
+    name: str, operator: str, tmp_path: Path
+) -> None:
     module = randomised(NETWORKS[name](), seed=3)
     inputs = np.random.default_rng(0).standard_normal((7, *SHAPE)).astype(np.float32)
     classifier, layers = prepared(module, tmp_path / "model.onnx", inputs)
-    pool = pool_of(layers, 0.2, 25)
-    session = build_bank(classifier, layers, NeuronActivationInverse(), pool, inputs).session()
-    mutants = Mutants(classifier.model, "nai", pool, "image", "out")
+    pool = pool_of(layers, 0.4, 25, operator=operator)
+    session = build_bank(classifier, layers, OPERATORS[operator], pool, inputs).session()
+    mutants = Mutants(classifier.model, operator, pool, "image", "out")
     assert largest_difference(session, mutants, list(range(26)), inputs) < 1e-4
     features = session.features(inputs)
     rows = np.arange(7)
     for index in range(26):
         scores = session.scores(features, rows, np.full(7, index))
-        reference = answer(negated(module, pool[index - 1]) if index else module, inputs)
+        reference = answer(REFERENCES[operator](module, pool[index - 1]) if index else module, inputs)
         np.testing.assert_allclose(scores, reference, rtol=1e-3, atol=1e-4)
 
 
+@every_operator
 @every_network
-def test_every_mutant_differs_from_the_original(name: str, tmp_path: Path) -> None:
+def test_every_mutant_differs_from_the_original(name: str, operator: str, tmp_path: Path) -> None:
     module = randomised(NETWORKS[name](), seed=4)
     inputs = np.random.default_rng(1).standard_normal((5, *SHAPE)).astype(np.float32)
     classifier, layers = prepared(module, tmp_path / "model.onnx", inputs)
-    pool = pool_of(layers, 0.01, 8)
-    original, mutants = classifier.model, Mutants(classifier.model, "nai", pool, "image", "out")
+    pool = pool_of(layers, 0.25, 8, operator=operator)
+    original, mutants = classifier.model, Mutants(classifier.model, operator, pool, "image", "out")
     for index in range(1, 9):
         changed = {t.name: t.raw_data for t in mutants.model(index).graph.initializer}
         assert changed != {t.name: t.raw_data for t in original.graph.initializer}
@@ -157,17 +190,25 @@ def test_a_bank_of_many_mutants_shares_the_weights(tmp_path: Path) -> None:
     classes=st.integers(2, 6),
     rate=st.floats(0.01, 1),
     seed=st.integers(0, 2**16),
+    operator=st.sampled_from(sorted(REFERENCES)),
 )
 def test_random_networks(
-    tmp_path: Path, channels: int, widths: tuple[int, int], classes: int, rate: float, seed: int
+    tmp_path: Path,
+    channels: int,
+    widths: tuple[int, int],
+    classes: int,
+    rate: float,
+    seed: int,
+    operator: str,
 ) -> None:
     module = randomised(convolutional(channels, 6, widths, classes), seed)
     inputs = np.random.default_rng(seed).standard_normal((4, channels, 6, 6)).astype(np.float32)
     classifier, layers = prepared(module, tmp_path / "m.onnx", inputs)
-    pool = pool_of(layers, rate, 5, seed)
-    session: BankSession = build_bank(classifier, layers, NeuronActivationInverse(), pool, inputs).session()
+    largest = max(layer.neurons for layer in layers)
+    pool = pool_of(layers, rate if operator == "nai" else max(rate, 1.5 / largest), 5, seed, operator)
+    session: BankSession = build_bank(classifier, layers, OPERATORS[operator], pool, inputs).session()
     features = session.features(inputs)
     for index in range(6):
         scores = session.scores(features, np.arange(4), np.full(4, index))
-        reference = answer(negated(module, pool[index - 1]) if index else module, inputs)
+        reference = answer(REFERENCES[operator](module, pool[index - 1]) if index else module, inputs)
         np.testing.assert_allclose(scores, reference, rtol=1e-3, atol=1e-4)

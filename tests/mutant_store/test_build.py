@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 from mutant_store.calibrate import CalibrationSettings
+from mutant_store.check import check_store
 from mutant_store.datasets import load
 from mutant_store.errors import DataError, ModelError, StoreError
 from mutant_store.export import open_mutants
@@ -160,6 +161,19 @@ def test_a_model_that_ends_in_softmax_serves_probabilities(tmp_path: Path) -> No
     model = train_digits_model(tmp_path / "m.onnx", softmax=True)
     store = build_digits_store(model, tmp_path / "s", mutants=10)
     assert store.manifest.output_kind == "probabilities"
+
+
+def test_switched_neurons_build_a_store_too(digits_model: Path, tmp_path: Path) -> None:
+    store = build_digits_store(digits_model, tmp_path / "s", operator="ns", rate=0.1, mutants=20)
+    assert (store.manifest.operator, store.manifest.mutants) == ("ns", 20)
+    _, compared, worst = check_store(tmp_path / "s", 20)
+    assert compared == 20
+    assert worst < 1e-4
+
+
+def test_a_rate_that_switches_no_neurons_is_refused(digits_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"of 32 neurons, needs a rate above 0\.03125"):
+        build_digits_store(digits_model, tmp_path / "s", operator="ns", rate=0.03)
 
 
 def test_the_manifest_survives_a_round_trip(digits_store: tuple[Path, Store]) -> None:

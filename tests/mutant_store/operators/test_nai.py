@@ -13,7 +13,7 @@ from mutant_store.operators.nai import NeuronActivationInverse
 
 
 def layer(neurons: int) -> Layer:
-    return Layer("dense", "Gemm", "w", 0, -1, neurons, (Use("y", "y", None, "y"),))
+    return Layer("dense", "Gemm", "w", 0, -1, neurons, 1, (Use("y", "y", None, "y"),))
 
 
 @given(
@@ -56,6 +56,6 @@ def test_rates_outside_the_unit_interval_are_refused(rate: float) -> None:
 
 
 def test_unknown_operators_are_refused_by_name() -> None:
-    with pytest.raises(ModelError, match="no mutation operator 'swap'; there are nai"):
+    with pytest.raises(ModelError, match="no mutation operator 'swap'; there are nai, ns"):
         operator_named("swap")
-    assert set(OPERATORS) == {"nai"}
+    assert set(OPERATORS) == {"nai", "ns"}

@@ -46,7 +46,9 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """What to build. ``rate`` is the share of neurons a mutant changes, ``seed`` decides every draw."""
+    """What to build. ``rate`` is the share of neurons a mutant changes, ``seed`` decides every draw, ``layers`` is
+    a regular expression for the names of the layers that may be changed.
+    """
 
     operator: str
     rate: float
@@ -58,6 +60,7 @@ class BuildSettings:
     output: str | None = None
     output_kind: OutputKind | None = None
     classes: list[str] | None = None
+    layers: str = ""
     threads: int = 0
 
 
@@ -78,6 +81,7 @@ def build(model: Path, spec: str, out: Path, settings: BuildSettings, report: Re
         output=settings.output,
         output_kind=settings.output_kind,
         classes=settings.classes,
+        layers_pattern=settings.layers,
         max_false_alarm=settings.calibration.max_false_alarm,
     )
     with building(out):
@@ -91,6 +95,7 @@ def build(model: Path, spec: str, out: Path, settings: BuildSettings, report: Re
         mutants = Mutants(
             subject.classifier.model,
             operator.name,
+            [layer.name for layer in subject.layers],
             pool,
             subject.classifier.input_name,
             subject.classifier.output_name,
@@ -142,6 +147,7 @@ def _accepted_mutants(
         data=[part.data.range.source, part.data.range.start, part.data.range.stop],
         classes=subject.classes,
         operator=operator.name,
+        layers=[layer.name for layer in subject.layers],
         rate=settings.rate,
         seed=settings.seed,
         accuracy_ratio=settings.accuracy_ratio,
@@ -195,7 +201,7 @@ def _write(
         rate=settings.rate,
         seed=settings.seed,
         neurons=neuron_count(subject.layers),
-        layers=[layer.name for layer in subject.layers],
+        layers=mutants.layers,
         mutants=settings.mutants,
         decks=operator_named(settings.operator).decks,
         candidates=accepted.candidates,

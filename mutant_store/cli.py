@@ -51,6 +51,13 @@ def build(
     rate: Annotated[
         float, typer.Option(min=0, max=1, help="Mutation rate: share of all neurons that a mutant changes.")
     ] = 0.05,
+    layers: Annotated[
+        str,
+        typer.Option(
+            help="Mutate only layers whose node name this regular expression matches; what lies before the first "
+            "of them is then computed once an image. Default: all layers."
+        ),
+    ] = "",
     mutants: Annotated[int, typer.Option(min=2, max=100_000, help="Number of accurate mutants.")] = 500,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of every draw; the same seed gives the same store.")
@@ -165,6 +172,7 @@ def build(
             output=output,
             output_kind=output_kind,
             classes=_names(classes),
+            layers=layers,
             threads=threads,
         )
         with BuildReport() as report:

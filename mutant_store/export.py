@@ -22,10 +22,11 @@ CHOICES = "choices"
 
 @dataclass(frozen=True)
 class Mutants:
-    """A store's mutants, to be applied to the original one at a time."""
+    """A store's mutants, to be applied to the original one at a time. ``layers``: names of those they change."""
 
     original: ModelProto
     operator: str
+    layers: list[str]
     choices: NDArray[np.int32]
     input_name: str
     output_name: str
@@ -46,7 +47,8 @@ class Mutants:
             )
         graph = Graph(self.original)
         if index:
-            operator_named(self.operator).mutate(graph, find_layers(graph), self.choices[index - 1])
+            layers = [layer for layer in find_layers(graph) if layer.name in self.layers]
+            operator_named(self.operator).mutate(graph, layers, self.choices[index - 1])
         if original_names:
             graph.rename(IMAGES, self.input_name)
             graph.rename(LOGITS, self.output_name)
@@ -58,7 +60,8 @@ def open_mutants(store: Store) -> Mutants:
     manifest = store.manifest
     choices: NDArray[np.int32] = load_file(_file(store.path, MUTANTS))[CHOICES]
     original = onnx.load(_file(store.path, ORIGINAL))
-    return Mutants(original, manifest.operator, choices, manifest.input_name, manifest.output_name)
+    names = manifest.input_name, manifest.output_name
+    return Mutants(original, manifest.operator, manifest.layers, choices, *names)
 
 
 def _file(directory: Path, name: str) -> Path:

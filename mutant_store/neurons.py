@@ -1,5 +1,6 @@
 """Neurons of an ONNX classifier: output channels of convolutions, outputs of dense layers."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,8 +106,24 @@ def find_layers(graph: Graph) -> list[Layer]:
     return list(layers.values())
 
 
+def select_layers(layers: list[Layer], pattern: str) -> list[Layer]:
+    """The layers whose name a regular expression matches anywhere.
+
+    Raises:
+        ModelError: the expression does not parse, or matches no layer; the names there are follow.
+    """
+    try:
+        chosen = [layer for layer in layers if re.search(pattern, layer.name)]
+    except re.error as error:
+        raise ModelError(f"--layers '{pattern}' is no regular expression: {error}") from error
+    if not chosen:
+        names = ", ".join(layer.name for layer in layers)
+        raise ModelError(f"--layers '{pattern}' matches none of the model's layers: {names}")
+    return chosen
+
+
 def neuron_count(layers: list[Layer]) -> int:
-    """N, the number of neurons of the whole model."""
+    """N, the number of neurons of these layers."""
     return sum(layer.neurons for layer in layers)
 
 

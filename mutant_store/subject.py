@@ -14,7 +14,7 @@ from mutant_store.graph import Graph
 from mutant_store.input_spec import InputOptions, resolve_input
 from mutant_store.manifest import InputSpec
 from mutant_store.model_card import OutputKind
-from mutant_store.neurons import Layer, find_layers
+from mutant_store.neurons import Layer, find_layers, select_layers
 from mutant_store.rows import measure_rows
 
 _PROBE = 8
@@ -70,6 +70,7 @@ def load_subject(
     output: str | None,
     output_kind: OutputKind | None,
     classes: list[str] | None,
+    layers_pattern: str,
     max_false_alarm: float,
 ) -> Subject:
     """Read the model and its data, check that they fit, and cut the data into filter, choice and certification.
@@ -81,7 +82,7 @@ def load_subject(
         DataError: too few images, other classes than the model's, or images that trained the model.
     """
     classifier = load_classifier(model, output=output, output_kind=output_kind)
-    layers = find_layers(Graph(classifier.model))
+    layers = select_layers(find_layers(Graph(classifier.model)), layers_pattern)
     input_spec, data = resolve_input(classifier, spec, options)
     trained = classifier.card.train_data
     if trained is not None and trained.overlaps(data.range):

@@ -58,7 +58,7 @@ def test_lenets_bank_answers_like_its_mutants_on_a_thousand_real_images(data_dir
     pool = np.array([operator.draw(layers, 0.05, np.random.default_rng([0, i])) for i in range(20)], np.int32)
     session = build_bank(classifier, layers, operator, pool, inputs[:4]).session()
     labels = session.labels(inputs, np.arange(21))
-    mutants = Mutants(classifier.model, "nai", pool, "images", "logits")
+    mutants = Mutants(classifier.model, "nai", [layer.name for layer in layers], pool, "images", "logits")
     for index in range(21):
         alone = open_session(mutants.model(index).SerializeToString()).run(None, {"images": inputs})[0]
         assert (labels[:, index] == alone.argmax(axis=1)).all()

@@ -20,7 +20,7 @@ from mutant_store.bank import build_bank
 from mutant_store.classifier import Classifier, check_scores, load_classifier
 from mutant_store.export import Mutants
 from mutant_store.graph import Graph
-from mutant_store.neurons import Layer, find_layers, neuron_count
+from mutant_store.neurons import Layer, find_layers, neuron_count, select_layers
 from mutant_store.operators import OPERATORS
 from mutant_store.operators.nai import NeuronActivationInverse
 from mutant_store.rows import measure_rows
@@ -114,7 +114,7 @@ def test_bank_equals_stand_alone_mutants_and_the_torch_reference(
     classifier, layers = prepared(module, tmp_path / "model.onnx", inputs)
     pool = pool_of(layers, 0.4, 25, operator=operator)
     session = build_bank(classifier, layers, OPERATORS[operator], pool, inputs).session()
-    mutants = Mutants(classifier.model, operator, pool, "image", "out")
+    mutants = Mutants(classifier.model, operator, [layer.name for layer in layers], pool, "image", "out")
     assert largest_difference(session, mutants, list(range(26)), inputs) < 1e-4
     features = session.features(inputs)
     rows = np.arange(7)
@@ -131,7 +131,10 @@ def test_every_mutant_differs_from_the_original(name: str, operator: str, tmp_pa
     inputs = np.random.default_rng(1).standard_normal((5, *SHAPE)).astype(np.float32)
     classifier, layers = prepared(module, tmp_path / "model.onnx", inputs)
     pool = pool_of(layers, 0.25, 8, operator=operator)
-    original, mutants = classifier.model, Mutants(classifier.model, operator, pool, "image", "out")
+    original, mutants = (
+        classifier.model,
+        Mutants(classifier.model, operator, [layer.name for layer in layers], pool, "image", "out"),
+    )
     for index in range(1, 9):
         changed = {t.name: t.raw_data for t in mutants.model(index).graph.initializer}
         assert changed != {t.name: t.raw_data for t in original.graph.initializer}
@@ -171,6 +174,21 @@ def test_the_first_mutated_convolution_runs_once_an_image(tmp_path: Path) -> Non
     assert [node.op_type for node in bank.bank.graph.node].count("Conv") == 1
     onnx.checker.check_model(bank.prefix)
     onnx.checker.check_model(bank.bank)
+
+
+@every_operator
+def test_only_the_chosen_layers_are_mutated_and_what_lies_before_runs_once_an_image(
+    operator: str, tmp_path: Path
+) -> None:
+    inputs = np.random.default_rng(2).standard_normal((4, *SHAPE)).astype(np.float32)
+    classifier, layers = prepared(randomised(NETWORKS["convolutional"](), 1), tmp_path / "m.onnx", inputs)
+    chosen = select_layers(layers, "Gemm")
+    assert [layer.op_type for layer in chosen] == ["Gemm", "Gemm"]
+    pool = pool_of(chosen, 0.3, 10, operator=operator)
+    bank = build_bank(classifier, chosen, OPERATORS[operator], pool, inputs)
+    assert "Conv" not in {node.op_type for node in bank.bank.graph.node}
+    mutants = Mutants(classifier.model, operator, [layer.name for layer in chosen], pool, "image", "out")
+    assert largest_difference(bank.session(), mutants, list(range(11)), inputs) < 1e-4
 
 
 def test_a_bank_of_many_mutants_shares_the_weights(tmp_path: Path) -> None:

@@ -171,6 +171,14 @@ def test_switched_neurons_build_a_store_too(digits_model: Path, tmp_path: Path) 
     assert worst < 1e-4
 
 
+def test_only_layers_that_match_are_mutated(digits_model: Path, tmp_path: Path) -> None:
+    store = build_digits_store(digits_model, tmp_path / "s", layers="dense0", rate=0.05, mutants=10)
+    assert (store.manifest.layers, store.manifest.neurons) == (["dense0"], 32)
+    _, compared, worst = check_store(tmp_path / "s", 10)
+    assert compared == 10
+    assert worst < 1e-4
+
+
 def test_a_rate_that_switches_no_neurons_is_refused(digits_model: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"of 32 neurons, needs a rate above 0\.03125"):
         build_digits_store(digits_model, tmp_path / "s", operator="ns", rate=0.03)

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mutant_store.errors import ModelError
 from mutant_store.graph import Graph
-from mutant_store.neurons import find_layers, neuron_count
+from mutant_store.neurons import find_layers, neuron_count, select_layers
 
 
 def graph_of(nodes: Sequence[onnx.NodeProto], shapes: dict[str, tuple[int, ...]]) -> Graph:
@@ -83,3 +83,14 @@ def test_a_separate_add_is_the_bias_of_a_matmul_only_when_it_alone_reads_it() ->
     assert find_layers(graph_of([node("MatMul", ["x", "w"], "a"), add], shapes))[0].uses[0].tap == "y"
     reader = helper.make_node("Relu", ["a"], ["z"])
     assert find_layers(graph_of([node("MatMul", ["x", "w"], "a"), add, reader], shapes))[0].uses[0].tap == "a"
+
+
+def test_layers_are_selected_by_name() -> None:
+    nodes = [node("MatMul", ["x", "w"], "a"), helper.make_node("MatMul", ["a", "w2"], ["y"], name="head")]
+    layers = find_layers(graph_of(nodes, {"w": (4, 4), "w2": (4, 3)}))
+    assert [layer.name for layer in select_layers(layers, "^head$")] == ["head"]
+    assert select_layers(layers, "") == layers
+    with pytest.raises(ModelError, match="matches none of the model's layers: my_matmul, head"):
+        select_layers(layers, "conv")
+    with pytest.raises(ModelError, match="is no regular expression"):
+        select_layers(layers, "(")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 from platformdirs import user_state_path
-from pydantic import SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -56,8 +56,9 @@ class Settings(BaseSettings):
     decode_threads: Annotated[int, Gt(0)] = 2
     """Threads that decode images."""
 
-    order_key: SecretStr | None = None
-    """Secret that orders the mutants; replicas that share it give the same verdicts. Default: the key file."""
+    order_key: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """Secret that orders the mutants, 16 characters or more; replicas that share it give the same verdicts.
+    Default: the key file."""
 
     order_key_file: Path = user_state_path("mutant-guard") / "order.key"
     """Where the secret is kept if it is not given; made at first start."""

@@ -32,7 +32,7 @@ from service.guard import Guard
 from service.settings import Settings
 
 async def judge(store, image):
-    guard = Guard(Settings(store=store, device="cpu", threads=1, order_key="key"))
+    guard = Guard(Settings(store=store, device="cpu", threads=1, order_key="a key for this test"))
     guard.start()
     judgement, _ = await guard.judge(open(image, "rb").read())
     await guard.close()

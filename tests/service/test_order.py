@@ -114,7 +114,7 @@ def settings(path: Path, **changes: object) -> Settings:
 
 
 def test_a_given_key_is_taken_and_no_file_is_made(tmp_path: Path) -> None:
-    assert load_key(settings(tmp_path / "order.key", order_key="given")) == b"given"
+    assert load_key(settings(tmp_path / "order.key", order_key="given by the user")) == b"given by the user"
     assert list(tmp_path.iterdir()) == []
 
 

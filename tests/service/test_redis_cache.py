@@ -120,7 +120,9 @@ async def test_guards_share_their_judgements(digits_store: Path, server: RedisSe
 async def test_guards_with_other_keys_do_not(digits_store: Path, server: RedisServer) -> None:
     server.start()
     settings = with_redis(digits_store, server.url)
-    other_key = settings_for(digits_store, cache_seconds=60.0, redis_url=server.url, order_key="another key")
+    other_key = settings_for(
+        digits_store, cache_seconds=60.0, redis_url=server.url, order_key="another key for tests"
+    )
     async with running(settings) as one, running(other_key) as other:
         await one.judge(BODIES[0])
         assert not (await other.judge(BODIES[0]))[1]

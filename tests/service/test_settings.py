@@ -53,11 +53,11 @@ def test_every_field_is_an_environment_variable(
 
 
 def test_secrets_are_read_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GUARD_ORDER_KEY", "hush")
+    monkeypatch.setenv("GUARD_ORDER_KEY", "hush, a long secret")
     monkeypatch.setenv("GUARD_REDIS_URL", "redis://:hush@localhost:6379/0")
     settings = Settings()
     assert settings.order_key is not None
-    assert settings.order_key.get_secret_value() == "hush"
+    assert settings.order_key.get_secret_value() == "hush, a long secret"
     assert settings.redis_url is not None
     assert settings.redis_url.get_secret_value() == "redis://:hush@localhost:6379/0"
     assert "hush" not in repr(settings)
@@ -98,6 +98,7 @@ def test_a_variable_without_the_prefix_or_of_no_field_changes_nothing(
         ("cache_entries", "0"),
         ("alarm_on_undecided", "perhaps"),
         ("log_format", "xml"),
+        ("order_key", "too short"),
     ],
 )
 def test_a_bad_value_is_refused_by_the_name_of_its_field(

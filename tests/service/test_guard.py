@@ -101,7 +101,7 @@ async def test_without_a_cache_every_judgement_is_computed_and_is_the_same(digit
     assert first[0] == second[0]
 
 
-@pytest.mark.parametrize("change", [{"policy": "paper"}, {"order_key": "another key"}])
+@pytest.mark.parametrize("change", [{"policy": "paper"}, {"order_key": "another key for these tests"}])
 async def test_a_cached_judgement_is_not_used_under_another_policy_or_key(
     change: dict[str, object], digits_store: Path
 ) -> None:

@@ -40,8 +40,8 @@ def build(
     data: Annotated[
         str,
         typer.Option(
-            help="Clean labelled images the classifier never saw: kind[:path][@split][[start:stop]], with kind "
-            "digits, mnist, imagefolder or npz; for example mnist:DIR@holdout or npz:FILE[0:2000]."
+            help="Clean labelled images the classifier never saw: kind\\[:path]\\[@split]\\[\\[start:stop]], with kind "
+            "digits, mnist, imagefolder or npz; for example mnist:DIR@holdout or npz:FILE\\[0:2000]."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Directory of the store; its last part is the store's name.")],

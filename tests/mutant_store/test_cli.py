@@ -113,3 +113,9 @@ def test_help_explains_every_option_and_argument() -> None:
         for parameter in command.params:
             if parameter.name != "help":
                 assert getattr(parameter, "help", None), f"{command.name} {parameter.name}"
+
+
+def test_help_shows_the_grammar_of_data_as_it_is() -> None:
+    shown = runner.invoke(app, ["build", "--help"], env={"COLUMNS": "240"}).output
+    assert "kind[:path][@split][[start:stop]]" in shown
+    assert "npz:FILE[0:2000]" in shown

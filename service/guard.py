@@ -22,7 +22,7 @@ from service.order import Order, load_key
 from service.redis_cache import RedisCache
 from service.scheduler import Outcome, Scheduler
 from service.settings import Settings
-from service.verdict import Explanation, Judgement, Verdict
+from service.verdict import Bounds, Explanation, Judgement, Verdict
 
 _VERDICTS = {
     Decision.NORMAL: Verdict.NORMAL,
@@ -52,6 +52,8 @@ class Guard:
         self.settings, self.metrics = settings, metrics or Metrics()
         self.store: Store = open_store(settings.store)
         self.policy: SprtPolicy = self.store.policy(settings.policy)
+        bounds = self.store.calibration.policies[self.policy.name].error_bounds
+        self.error_bounds = Bounds(**bounds) if bounds else None
         manifest = self.store.manifest
         self.order = Order(load_key(settings), pool=manifest.mutants, decks=manifest.decks)
         session = load_engine(self.store, device=settings.device, threads=settings.threads)

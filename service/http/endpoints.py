@@ -12,7 +12,7 @@ from service.errors import RequestError
 from service.guard import Guard
 from service.http.body import IMAGE_TYPES, MULTIPART, read_image
 from service.http.problems import ProblemError, documented, response
-from service.verdict import Bounds, Classification, Judgement, StoreName
+from service.verdict import Classification, Judgement, StoreName
 
 router = APIRouter()
 
@@ -103,7 +103,6 @@ def classification(
     guard: Guard, judgement: Judgement, *, request_id: str, cached: bool, elapsed: float
 ) -> Classification:
     """The response body for a judgement; ``elapsed`` in seconds."""
-    bounds = guard.policy.error_bounds
     return Classification(
         request_id=request_id,
         store=StoreName(name=guard.store.name, version=guard.store.version),
@@ -116,7 +115,7 @@ def classification(
         label_changes=judgement.label_changes,
         label_change_rate=round(judgement.label_changes / judgement.mutants, 6),
         policy=guard.policy.name,
-        error_bounds=Bounds(**bounds._asdict()) if bounds else None,
+        error_bounds=guard.error_bounds,
         cached=cached,
         elapsed_ms=round(elapsed * 1000, 3),
     )

@@ -13,6 +13,7 @@ import structlog
 from numpy.typing import NDArray
 
 from detection.policies import Decision, Policy, State, advance
+from detection.sprt import Counts
 from mutant_store.session import BankSession
 from service.errors import NotReadyError, QueueFullError
 
@@ -195,7 +196,7 @@ class Scheduler:
                 active.append(arrival)
 
     def _step(self, active: list[_Request]) -> None:
-        taken, lengths = self._plan(active)
+        taken, lengths, changes, mutants = self._plan(active)
         self._prepare([request for request in taken if not request.features])
         image_index, mutant_index = _rows(taken, lengths)
         features = [
@@ -213,12 +214,10 @@ class Scheduler:
             length = int(lengths[position])
             evidence[position, :length] = labels[row : row + length] != request.label
             row += length
-        changes = np.array([request.changes for request in taken], dtype=np.int64)
-        mutants = np.array([request.mutants for request in taken], dtype=np.int64)
         self._consume(active, taken, evidence, advance(self._policy, changes, mutants, evidence, lengths))
 
-    def _plan(self, active: list[_Request]) -> tuple[list[_Request], NDArray[np.int64]]:
-        """Which requests take part, longest waiting first, and how many mutants each evaluates."""
+    def _plan(self, active: list[_Request]) -> tuple[list[_Request], Counts, Counts, Counts]:
+        """Which requests take part, longest waiting first, how many mutants each evaluates, and where it stands."""
         changes = np.array([request.changes for request in active], dtype=np.int64)
         mutants = np.array([request.mutants for request in active], dtype=np.int64)
         share = max(1, self._batch_rows // len(active))
@@ -228,7 +227,7 @@ class Scheduler:
         lengths[0] = min(lengths[0], max(1, self._max_batch_rows - originals[0]))
         rows = np.cumsum(lengths + originals)
         count = max(1, int(np.searchsorted(rows, self._max_batch_rows, side="right")))
-        return active[:count], lengths[:count]
+        return active[:count], lengths[:count], changes[:count], mutants[:count]
 
     def _prepare(self, fresh: list[_Request]) -> None:
         """Compute once an image what all its mutants share, and keep it while the request lives."""

@@ -21,13 +21,13 @@ from mutant_store.manifest import SCHEMA_VERSION, CalibrationRecord, DataParts, 
 from mutant_store.model_card import OutputKind
 from mutant_store.neurons import neuron_count
 from mutant_store.operators import operator_named
-from mutant_store.operators.base import Operator, chosen_count
+from mutant_store.operators.base import Operator
 from mutant_store.progress import Checkpoint
 from mutant_store.publish import building, publish
 from mutant_store.reader import BANK, CALIBRATION, MANIFEST, MUTANTS, ORIGINAL, PREFIX, Store, open_store
 from mutant_store.session import BankSession
 from mutant_store.subject import Subject, load_subject
-from mutant_store.verify import largest_difference
+from mutant_store.verify import largest_difference, spread
 from mutant_store.versions import built_with
 
 _STAGING = ".building"
@@ -87,7 +87,7 @@ def build(model: Path, spec: str, out: Path, settings: BuildSettings, report: Re
     with building(out):
         staged = out / _STAGING
         staged.mkdir(exist_ok=True)
-        accepted = _accepted_mutants(model, subject, operator, settings, staged, report)
+        accepted = _accepted_mutants(subject, operator, settings, staged, report)
         pool = np.array(accepted.choices, dtype=np.int32)
         report.step("building and checking the mutant bank")
         bank = build_bank(subject.classifier, subject.layers, operator, pool, subject.probe)
@@ -100,8 +100,7 @@ def build(model: Path, spec: str, out: Path, settings: BuildSettings, report: Re
             subject.classifier.input_name,
             subject.classifier.output_name,
         )
-        sample = sorted({0, *np.linspace(1, len(pool), _VERIFIED, dtype=int).tolist()})
-        largest_difference(session, mutants, sample, subject.probe)
+        largest_difference(session, mutants, spread(len(pool), _VERIFIED), subject.probe)
         report.step("calibrating on images that filtered no mutant")
         calibration = calibrate(
             session,
@@ -130,13 +129,12 @@ def drawing(
 
 
 def _accepted_mutants(
-    model: Path, subject: Subject, operator: Operator, settings: BuildSettings, staged: Path, report: Reporter
+    subject: Subject, operator: Operator, settings: BuildSettings, staged: Path, report: Reporter
 ) -> Accepted:
     part = subject.filter
-    changed = chosen_count(neuron_count(subject.layers), settings.rate)
     report.step(
-        f"drawing {settings.mutants} mutants ({operator.name}, {changed} of {neuron_count(subject.layers)} neurons) "
-        f"that keep {settings.accuracy_ratio:.0%} of the original's {part.correct.mean():.2%} on "
+        f"drawing {settings.mutants} mutants ({operator.name}, rate {settings.rate:g} of "
+        f"{neuron_count(subject.layers)} neurons) that keep {settings.accuracy_ratio:.0%} of the original's {part.correct.mean():.2%} on "
         f"{len(part.labels)} images"
     )
     draw = drawing(operator, subject, settings.rate, settings.seed)
@@ -145,6 +143,7 @@ def _accepted_mutants(
         model=hashlib.sha256(subject.classifier.model.SerializeToString(deterministic=True)).hexdigest(),
         input=subject.input.model_dump(),
         data=[part.data.range.source, part.data.range.start, part.data.range.stop],
+        labels=hashlib.sha256(part.labels.tobytes()).hexdigest(),
         classes=subject.classes,
         operator=operator.name,
         layers=[layer.name for layer in subject.layers],

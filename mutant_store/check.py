@@ -6,7 +6,7 @@ import numpy as np
 
 from mutant_store.export import open_mutants
 from mutant_store.reader import Store, open_store
-from mutant_store.verify import largest_difference
+from mutant_store.verify import largest_difference, spread
 
 _IMAGES = 8
 
@@ -25,8 +25,7 @@ def check_store(path: Path, mutants: int) -> tuple[Store, int, float]:
         StoreError: a file is missing or changed, or the bank answers otherwise than a mutant does.
     """
     store = open_store(path)
-    count = min(mutants, store.manifest.mutants)
-    indices = sorted({0, *np.linspace(1, store.manifest.mutants, count, dtype=int).tolist()})
+    indices = spread(store.manifest.mutants, mutants)
     spec = store.manifest.input
     pixels = np.random.default_rng(0).integers(
         0, 256, (_IMAGES, spec.height, spec.width, spec.channels), np.uint8

@@ -1,7 +1,7 @@
 """Neurons of an ONNX classifier: output channels of convolutions, outputs of dense layers."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from onnx import NodeProto
@@ -96,7 +96,7 @@ def find_layers(graph: Graph) -> list[Layer]:
             layer.weight_axis,
             layer.groups,
         ):
-            layers[layer.weight] = Layer(**{**vars(known), "uses": known.uses + layer.uses})
+            layers[layer.weight] = replace(known, uses=known.uses + layer.uses)
         else:
             raise refuse(node, f"it shares weight '{layer.weight}' with a layer that reads it another way")
     if not layers:

@@ -11,6 +11,11 @@ TOLERANCE = 1e-3
 """Largest difference of float32 logits that rounding explains, relative to their size and absolute."""
 
 
+def spread(mutants: int, count: int) -> list[int]:
+    """The original and at most ``count`` of a pool's mutants, evenly spread."""
+    return sorted({0, *np.linspace(1, mutants, min(count, mutants), dtype=int).tolist()})
+
+
 def largest_difference(
     session: BankSession, mutants: Mutants, indices: list[int], inputs: NDArray[np.float32]
 ) -> float:

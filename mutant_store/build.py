@@ -134,8 +134,8 @@ def _accepted_mutants(
     part = subject.filter
     report.step(
         f"drawing {settings.mutants} mutants ({operator.name}, rate {settings.rate:g} of "
-        f"{neuron_count(subject.layers)} neurons) that keep {settings.accuracy_ratio:.0%} of the original's {part.correct.mean():.2%} on "
-        f"{len(part.labels)} images"
+        f"{neuron_count(subject.layers)} neurons) that keep {settings.accuracy_ratio:.0%} of the original's "
+        f"{part.correct.mean():.2%} on {len(part.labels)} images"
     )
     draw = drawing(operator, subject, settings.rate, settings.seed)
     checkpoint = Checkpoint(

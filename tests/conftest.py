@@ -1,9 +1,11 @@
-"""Real data for the tests that want it."""
+"""Real data for the tests that want it, and the demo classifier with its store, made once."""
 
 import os
 from pathlib import Path
 
 import pytest
+
+from tests.support.demo import build_digits_store, train_digits_model
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +18,17 @@ def data_dir() -> Path:
             "no MNIST and CIFAR-10 here: set GUARD_DATA_DIR to a folder with mnist/ and cifar10/ in it"
         )
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def digits_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ONNX file of a perceptron on digits."""
+    return train_digits_model(tmp_path_factory.mktemp("model") / "digits.onnx")
+
+
+@pytest.fixture(scope="session")
+def demo_store(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of its store of 60 mutants, not to be changed by tests."""
+    path = tmp_path_factory.mktemp("stores") / "digits"
+    build_digits_store(digits_model, path)
+    return path

@@ -10,27 +10,19 @@ from evaluation.over_http import counted, full_pool_rate, main
 from evaluation.server import served
 from mutant_store.datasets import load
 from mutant_store.reader import open_store
-from tests.support.demo import build_digits_store, train_digits_model
 
 app = Typer()
 app.command()(main)
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("served")
-    build_digits_store(train_digits_model(directory / "digits.onnx"), directory / "digits")
-    return directory / "digits"
-
-
-def test_every_policy_of_the_store_is_measured_on_the_real_server(store: Path, tmp_path: Path) -> None:
+def test_every_policy_of_the_store_is_measured_on_the_real_server(demo_store: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "results.json"
     result = CliRunner().invoke(
-        app, ["--store", str(store), "--data", "digits@test[0:80]", "--out", str(out)]
+        app, ["--store", str(demo_store), "--data", "digits@test[0:80]", "--out", str(out)]
     )
     assert result.exit_code == 0, result.output
     figures = json.loads(out.read_bytes())
-    data, opened = load("digits@test[0:80]"), open_store(store)
+    data, opened = load("digits@test[0:80]"), open_store(demo_store)
     original = opened.session().labels(opened.manifest.input.tensor(data.images), np.zeros(1, np.int64))[:, 0]
     right = int((original == data.labels).sum())
     for policy in figures["policies"]:
@@ -59,8 +51,8 @@ def test_rates_are_counted_over_the_right_images() -> None:
     assert (found.alarms.count, found.undecided.count) == (2, 1)
 
 
-def test_label_change_rate_is_that_of_the_whole_pool(store: Path) -> None:
-    opened, data = open_store(store), load("digits@test[0:50]")
+def test_label_change_rate_is_that_of_the_whole_pool(demo_store: Path) -> None:
+    opened, data = open_store(demo_store), load("digits@test[0:50]")
     labels = opened.session().labels(opened.manifest.input.tensor(data.images), np.arange(61))
     right = labels[:, 0] == data.labels
     expected = (labels[right, 1:] != labels[right, :1]).mean()

@@ -5,7 +5,6 @@ from typer.testing import CliRunner
 
 from evaluation.paths import draw, main
 from service.verdict import Explanation, Judgement, Verdict
-from tests.support.demo import build_digits_store, train_digits_model
 from tests.support.service import digits, encode
 
 app = Typer()
@@ -37,14 +36,11 @@ def test_every_image_is_a_line_and_every_verdict_is_counted() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["2 normal", "1 adversarial"]
 
 
-def test_the_command_writes_a_picture(tmp_path: Path) -> None:
-    build_digits_store(train_digits_model(tmp_path / "digits.onnx"), tmp_path / "digits")
+def test_the_command_writes_a_picture(demo_store: Path, tmp_path: Path) -> None:
     images = [tmp_path / f"{i}.png" for i in range(3)]
     for path, pixels in zip(images, digits(3), strict=True):
         path.write_bytes(encode(pixels))
     out = tmp_path / "docs" / "paths.png"
-    result = CliRunner().invoke(
-        app, [*map(str, images), "--store", str(tmp_path / "digits"), "--out", str(out)]
-    )
+    result = CliRunner().invoke(app, [*map(str, images), "--store", str(demo_store), "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert out.read_bytes().startswith(b"\x89PNG")

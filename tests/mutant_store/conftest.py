@@ -1,20 +1,13 @@
-"""A digits classifier and a store of it, made once."""
+"""The demo store as the offline half's tests use it."""
 
 from pathlib import Path
 
 import pytest
 
-from mutant_store.reader import Store
-from tests.support.demo import build_digits_store, train_digits_model
+from mutant_store.reader import Store, open_store
 
 
 @pytest.fixture(scope="session")
-def digits_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_digits_model(tmp_path_factory.mktemp("model") / "digits.onnx")
-
-
-@pytest.fixture(scope="session")
-def digits_store(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Store]:
+def digits_store(demo_store: Path) -> tuple[Path, Store]:
     """Directory of a store, not to be changed by tests, and its opened version."""
-    path = tmp_path_factory.mktemp("stores") / "digits"
-    return path, build_digits_store(digits_model, path)
+    return demo_store, open_store(demo_store)

@@ -8,17 +8,13 @@ import pytest
 import structlog
 
 from mutant_store.reader import Store, open_store
-from tests.support.demo import build_digits_store, train_digits_model
 from tests.support.service import HeldSession
 
 
 @pytest.fixture(scope="session")
-def digits_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def digits_store(demo_store: Path) -> Path:
     """Directory of a store of 60 mutants, not to be changed by tests."""
-    directory = tmp_path_factory.mktemp("online")
-    model = train_digits_model(directory / "digits.onnx")
-    build_digits_store(model, directory / "digits")
-    return directory / "digits"
+    return demo_store
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Random shifts and mirror images, so that a network does not learn its training images by heart."""
+"""Random shifts, mirror images and blanks, so that a network does not learn its training images by heart."""
 
 import torch
 from torch import Tensor
@@ -29,3 +29,24 @@ def augment(images: Tensor, *, shift: int, flip: bool, generator: torch.Generato
         chosen = torch.arange(count, device=images.device)[:, None, None]
         images = padded[chosen, :, rows, columns].permute(0, 3, 1, 2)
     return images
+
+
+def erase(images: Tensor, *, size: int, generator: torch.Generator) -> Tensor:
+    """Blank one square of each image (DeVries, Taylor: Improved regularization of CNNs with cutout. 2017).
+
+    Args:
+        images: [N, C, H, W], normalised, so that 0 is the mean colour.
+        size: side of the square in pixels; its centre may lie anywhere in the image, so parts may fall outside.
+        generator: source of randomness, on the CPU.
+
+    Returns:
+        A tensor of the same shape, type and device.
+    """
+    count, _, height, width = images.shape
+    inside = []
+    for length in (height, width):
+        first = torch.randint(0, length, (count, 1), generator=generator).to(images.device) - size // 2
+        position = torch.arange(length, device=images.device)
+        inside.append((position >= first) & (position < first + size))
+    blank = inside[0][:, None, :, None] & inside[1][:, None, None, :]
+    return images.masked_fill(blank, 0)

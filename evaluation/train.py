@@ -66,7 +66,7 @@ def train(
         ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the images. Default: 40, LeNet 12.")
+        int | None, typer.Option(min=1, help="Passes over the images. Default: digits-net 40, lenet 12, resnet20 66.")
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images a step. Default: digits-net 32, lenet 64, resnet20 128.")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from evaluation import checkpoint
-from evaluation.augmentation import augment
+from evaluation.augmentation import augment, erase
 from evaluation.checkpoint import Checkpoint
 from evaluation.classifiers import Classifier
 from mutant_store.datasets import ImageData
@@ -73,7 +73,11 @@ class Trainer:
             nesterov=True,
             weight_decay=_WEIGHT_DECAY,
         )
-        self._identity: dict[str, Any] = {**asdict(settings), "data": data.range.model_dump()}
+        self._identity: dict[str, Any] = {
+            **asdict(settings),
+            "data": data.range.model_dump(),
+            "augmentation": [classifier.shift, classifier.flip, classifier.erase],
+        }
         self.steps = math.ceil(len(data) / settings.batch_size)
         self.finished = 0
 
@@ -134,6 +138,8 @@ class Trainer:
                 generator=generator,
             )
             normalised = (images.float() / 255 - mean) / std
+            if self.classifier.erase:
+                normalised = erase(normalised, size=self.classifier.erase, generator=generator)
             yield normalised.contiguous(memory_format=self._layout), self._labels[chosen]
 
     def _learning_rate(self, step: int) -> float:

@@ -28,6 +28,7 @@ class Classifier:
         learning_rate: peak of the schedule.
         shift: most pixels by which a training image is moved along each axis.
         flip: whether training images are mirrored at random.
+        erase: side in pixels of the square blanked in a training image; 0 blanks none.
         bf16: whether bfloat16 arithmetic pays in training.
         threads: CPU threads to train with; None leaves it to torch. Threads that wait for each other at every
             step of a tiny network cost many times the training itself when the machine has other work to do.
@@ -43,6 +44,7 @@ class Classifier:
     learning_rate: float
     shift: int = 0
     flip: bool = False
+    erase: int = 0
     bf16: bool = False
     threads: int | None = None
 
@@ -77,11 +79,12 @@ CLASSIFIERS = {
         shape=(32, 32, 3),
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2470, 0.2435, 0.2616),
-        epochs=40,
+        epochs=66,
         batch_size=128,
         learning_rate=0.1,
         shift=4,
         flip=True,
+        erase=8,
         bf16=True,
     ),
 }

@@ -1,9 +1,9 @@
-"""Random shifts and mirror images."""
+"""Random shifts, mirror images and blanks."""
 
 import torch
 from torch import Tensor
 
-from evaluation.augmentation import augment
+from evaluation.augmentation import augment, erase
 
 
 def generator() -> torch.Generator:
@@ -36,3 +36,20 @@ def test_images_are_moved_and_filled_with_black() -> None:
     possible = [padded[:, top : top + 4, left : left + 5] for top in range(3) for left in range(3)]
     seen = {next(i for i, one in enumerate(possible) if torch.equal(one, image)) for image in moved}
     assert seen == set(range(9))
+
+
+def test_one_square_of_each_image_is_blanked() -> None:
+    images = torch.ones(300, 3, 6, 7)
+    erased = erase(images, size=2, generator=generator())
+    assert (images == 1).all()
+    blanks = set()
+    for image in erased:
+        assert torch.equal(image[0], image[1])
+        assert torch.equal(image[0], image[2])
+        rows, columns = torch.nonzero(image[0] == 0, as_tuple=True)
+        blanks.add((int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())))
+        assert len(rows) == (rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1)
+    # a centre in each of 6 × 7 places; squares over the upper and left edges are cut
+    tops = {(0, 0), (0, 1), (1, 2), (2, 3), (3, 4), (4, 5)}
+    assert {(top, bottom) for top, bottom, _, _ in blanks} == tops
+    assert {(left, right) for _, _, left, right in blanks} == tops | {(5, 6)}

@@ -1,19 +1,27 @@
 """Keep the mutants that are still accurate (Wang et al. 2019, section III-B: at least 90 % of the original)."""
 
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.stopping_rule import StoppingRule, exact_rule, geometric_looks, sequential_rule
+from mutant_store.bank_session import BankSession
 from mutant_store.errors import ModelError
-from mutant_store.session import BankSession
+from mutant_store.pool import Mutant
 
 _CHUNK = 128
-_IMAGE_BLOCK = 250
 _PATIENCE = 1024
 _HOPELESS = 0.005
+
+
+class HopelessError(ModelError):
+    """Hardly any candidate is accurate enough."""
 
 
 @dataclass
@@ -22,13 +30,13 @@ class Accepted:
 
     Attributes:
         candidates: numbers of the accepted draws.
-        choices: what each changes, int32 [k].
-        accuracies: each one's accuracy on the filter images.
+        mutants: what each changes.
+        accuracies: each one's accuracy on the filter images it was run on.
         drawn: how many candidates were drawn.
     """
 
     candidates: list[int] = field(default_factory=list)
-    choices: list[NDArray[np.int32]] = field(default_factory=list)
+    mutants: list[Mutant] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
     drawn: int = 0
 
@@ -42,37 +50,57 @@ class AccuracyFilter:
         labels: int64 [N], the true labels.
         original_correct: how many the original gets right.
         ratio: least accuracy of a mutant as a share of the original's.
+        error: largest probability that a mutant is judged otherwise than on all images; 0 asks for none.
+        seed: of the order the images are visited in, which that probability is over.
     """
 
     inputs: NDArray[np.float32]
     labels: NDArray[np.int64]
     original_correct: int
     ratio: float
+    error: float = 0.0
+    seed: int = 0
 
     @property
     def needed(self) -> int:
         """Least number of correct images."""
         return ceil(round(self.ratio * self.original_correct, 9))
 
-    def correct(self, session: BankSession, mutants: int) -> NDArray[np.int64]:
-        """Correct images of mutants 1 to ``mutants`` of a bank, −1 for those below the bar.
+    @cached_property
+    def rule(self) -> StoppingRule:
+        """When a mutant is judged before it has seen all images."""
+        looks = geometric_looks(len(self.labels))
+        if self.error:
+            return sequential_rule(len(self.labels), self.needed, looks, self.error)
+        return exact_rule(len(self.labels), self.needed, looks)
 
-        A mutant leaves as soon as it cannot reach the bar any more, which changes no outcome. Accepted ones
-        are counted on every image.
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """The order the images are visited in, the same for all mutants."""
+        return np.random.default_rng([self.seed, len(self.labels)]).permutation(len(self.labels))
+
+    def judge(self, session: BankSession, mutants: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """Which of mutants 1 to ``mutants`` of a bank are accurate: bool [mutants], and their accuracies float64.
+
+        A mutant leaves as soon as the rule allows; its accuracy is that on the images it has met.
         """
-        hits = np.zeros(mutants, dtype=np.int64)
-        alive = np.arange(mutants)
-        for start in range(0, len(self.labels), _IMAGE_BLOCK):
-            stop = min(start + _IMAGE_BLOCK, len(self.labels))
-            labels = session.labels(self.inputs[start:stop], alive + 1)
-            hits[alive] += (labels == self.labels[start:stop, None]).sum(axis=0)
-            alive = alive[hits[alive] + len(self.labels) - stop >= self.needed]
-            if not alive.size:
+        hits, seen = np.zeros((2, mutants), dtype=np.int64)
+        kept = np.zeros(mutants, dtype=np.bool_)
+        undecided = np.arange(mutants)
+        start = 0
+        for stop, low, high in zip(
+            self.rule.looks, self.rule.reject_at_most, self.rule.accept_at_least, strict=True
+        ):
+            images = self.order[start:stop]
+            labels = session.labels(self.inputs[images], undecided + 1)
+            hits[undecided] += (labels == self.labels[images, None]).sum(axis=0)
+            seen[undecided] = stop
+            kept[undecided] = hits[undecided] >= high
+            undecided = undecided[(hits[undecided] > low) & (hits[undecided] < high)]
+            start = stop
+            if not undecided.size:
                 break
-        below = np.ones(mutants, dtype=np.bool_)
-        below[alive] = False
-        hits[below] = -1
-        return hits
+        return kept, hits / seen
 
 
 def collect(
@@ -80,9 +108,10 @@ def collect(
     wanted: int,
     accepted: Accepted,
     *,
-    draw: Callable[[int], NDArray[np.int32]],
-    load: Callable[[NDArray[np.int32]], BankSession],
+    draw: Callable[[int], Mutant],
+    load: Callable[[list[Mutant]], BankSession],
     progress: Callable[[Accepted], None],
+    jobs: int = 1,
 ) -> Accepted:
     """Draw candidates in order and keep the accurate ones until there are enough.
 
@@ -90,30 +119,45 @@ def collect(
         filtering: the images and the bar.
         wanted: number of mutants.
         accepted: where an earlier run stopped, or an empty one; changed in place.
-        draw: candidate number → its choice, a function of the seed and the number alone.
-        load: pool int32 [M, k] → a bank of it.
+        draw: candidate number → its mutant, a function of the seed and the number alone.
+        load: a pool → a bank of it.
         progress: called after every chunk; what it saves is enough to go on from.
+        jobs: chunks judged at a time. They are taken in order, so it changes nothing but the time.
 
     Raises:
-        ModelError: hardly any candidate is accurate enough.
+        HopelessError: hardly any candidate is accurate enough.
     """
-    while len(accepted.candidates) < wanted:
-        numbers = range(accepted.drawn, accepted.drawn + _CHUNK)
-        pool = np.array([draw(number) for number in numbers], dtype=np.int32)
-        hits = filtering.correct(load(pool), len(pool))
-        for number, choice, count in zip(numbers, pool, hits, strict=True):
-            if count < 0 or len(accepted.candidates) == wanted:
-                continue
-            accepted.candidates.append(number)
-            accepted.choices.append(choice)
-            accepted.accuracies.append(int(count) / len(filtering.labels))
-        full = len(accepted.candidates) == wanted
-        accepted.drawn = accepted.candidates[-1] + 1 if full else numbers.stop
-        progress(accepted)
-        if accepted.drawn >= _PATIENCE and len(accepted.candidates) < _HOPELESS * accepted.drawn:
-            raise ModelError(
-                f"only {len(accepted.candidates)} of {accepted.drawn} mutants keep "
-                f"{filtering.ratio:.0%} of the original's accuracy; lower --rate (half of it is a good next try) "
-                "or --accuracy-ratio"
-            )
+
+    def judge(first: int) -> tuple[list[Mutant], NDArray[np.bool_], NDArray[np.float64]]:
+        pool = [draw(number) for number in range(first, first + _CHUNK)]
+        session = load(pool)
+        try:
+            return pool, *filtering.judge(session, len(pool))
+        finally:
+            session.close()
+
+    pending: deque[Future[tuple[list[Mutant], NDArray[np.bool_], NDArray[np.float64]]]] = deque()
+    following = accepted.drawn
+    executor = ThreadPoolExecutor(jobs, thread_name_prefix="filter")
+    try:
+        while len(accepted.candidates) < wanted:
+            while len(pending) < jobs:
+                pending.append(executor.submit(judge, following))
+                following += _CHUNK
+            pool, kept, accuracies = pending.popleft().result()
+            first = accepted.drawn
+            for place in np.flatnonzero(kept)[: wanted - len(accepted.candidates)].tolist():
+                accepted.candidates.append(first + place)
+                accepted.mutants.append(pool[place])
+                accepted.accuracies.append(float(accuracies[place]))
+            full = len(accepted.candidates) == wanted
+            accepted.drawn = accepted.candidates[-1] + 1 if full else first + _CHUNK
+            progress(accepted)
+            if accepted.drawn >= _PATIENCE and len(accepted.candidates) < _HOPELESS * accepted.drawn:
+                raise HopelessError(
+                    f"only {len(accepted.candidates)} of {accepted.drawn} mutants keep "
+                    f"{filtering.ratio:.0%} of the original's accuracy"
+                )
+    finally:
+        executor.shutdown(cancel_futures=True)
     return accepted

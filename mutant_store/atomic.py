@@ -1,8 +1,12 @@
 """Files that are either the old ones or whole. Light: nothing but the standard library."""
 
 import os
+import re
+import shutil
 import tempfile
 from pathlib import Path
+
+_REMOVING = ".removing."
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -25,6 +29,52 @@ def write_atomically(path: Path, content: bytes) -> None:
         beside.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def create(path: Path, content: bytes, *, mode: int) -> None:
+    """Write a file that is not there yet, made durable; its folder is created if need be.
+
+    Raises:
+        FileExistsError: there is one.
+        OSError: the folder or the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def remove_directory(path: Path) -> None:
+    """Remove a directory that is never seen half removed: it takes a hidden name first.
+
+    Raises:
+        OSError: it cannot be renamed or removed.
+    """
+    hidden = path.with_name(path.name if path.name.startswith(_REMOVING) else f"{_REMOVING}{path.name}")
+    if hidden != path:
+        if hidden.exists():  # an earlier removal was killed
+            shutil.rmtree(hidden)
+        path.rename(hidden)
+        sync_directory(path.parent)
+    shutil.rmtree(hidden)
+
+
+def half_removed(folder: Path) -> list[Path]:
+    """Directories that a killed ``remove_directory`` left in a folder."""
+    return sorted(path for path in folder.glob(f"{_REMOVING}*") if path.is_dir())
+
+
+def half_written(path: Path) -> list[Path]:
+    """Files that a killed ``write_atomically`` of this path left beside it."""
+    form = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}")  # what mkstemp makes of its prefix
+    return sorted(beside for beside in path.parent.iterdir() if form.fullmatch(beside.name))
 
 
 def sync_directory(path: Path) -> None:

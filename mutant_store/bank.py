@@ -1,107 +1,262 @@
-"""The mutant bank: one graph that evaluates any mix of (image, mutant) rows as one batch."""
+"""The mutant bank: graphs that evaluate any mix of (image, mutant) rows in few batches."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
+from mutant_store.activations import Activations
+from mutant_store.bank_session import BankSession
 from mutant_store.classifier import LOGITS, Classifier, refuse
+from mutant_store.entries import entry_points
 from mutant_store.graph import Graph
+from mutant_store.hoisting import Hoisted, hoist
 from mutant_store.neurons import Layer
-from mutant_store.operators.base import MUTANT_INDEX, Operator
-from mutant_store.rows import tensors_at
-from mutant_store.session import IMAGES, BankSession
+from mutant_store.operators import OPERATORS
+from mutant_store.operators.base import MUTANT_INDEX, SharedWeights
+from mutant_store.own_tail import PARAMETER
+from mutant_store.parameters import Parameters, rewire
+from mutant_store.pool import Mutant
+from mutant_store.session import IMAGES
+from mutant_store.shared_tail import IMAGE_INDEX
+from mutant_store.tail import TailRecord
 
-IMAGE_INDEX = "image_index"
+_WEAVERS = {name: operator for name, operator in OPERATORS.items() if isinstance(operator, SharedWeights)}
+
+
+@dataclass(frozen=True)
+class TailModel:
+    """The part of the classifier behind one entry point, and the mutants that enter there.
+
+    ``model`` reads what the prefix gives under the names ``features``; where weights are ``shared`` a batch of any
+    rows, otherwise images of one mutant whose parameters are inputs too. ``mutants`` are numbers, ascending.
+    """
+
+    model: ModelProto
+    shared: bool
+    features: list[str]
+    mutants: list[int]
 
 
 @dataclass(frozen=True)
 class Bank:
-    """Two graphs. ``prefix``: images [R, …] → features; ``bank``: features, image_index, mutant_index → logits."""
+    """``prefix``: the original, images [R, …] → features of every tail, and ``logits``; ``tails``: what follows."""
 
     prefix: ModelProto
-    bank: ModelProto
+    tails: list[TailModel]
+    pool: list[Mutant]
+    parameters: Parameters
 
     def session(self, threads: int = 0) -> BankSession:
-        """Load both on the CPU."""
-        return BankSession(self.prefix.SerializeToString(), self.bank.SerializeToString(), threads=threads)
+        """Load it on the CPU."""
+        records = [
+            TailRecord(
+                model=tail.model.SerializeToString(),
+                shared=tail.shared,
+                features=tail.features,
+                mutants=tail.mutants,
+            )
+            for tail in self.tails
+        ]
+        return BankSession(
+            self.prefix.SerializeToString(),
+            records,
+            pool=self.pool,
+            parameters=self.parameters.values,
+            threads=threads,
+        )
 
 
 def build_bank(
-    classifier: Classifier,
-    layers: list[Layer],
-    operator: Operator,
-    pool: NDArray[np.int32],
-    probe: NDArray[np.float32],
+    classifier: Classifier, layers: list[Layer], pool: list[Mutant], probe: NDArray[np.float32]
 ) -> Bank:
-    """Weave a pool of mutants into the classifier's graph and cut it where images part into rows.
-
-    What does not depend on the mutant, up to and including the first mutated layer's product under NAI, goes
-    into the prefix and runs once an image. The rest runs once a row: its features are gathered by image, its
-    mutations by mutant.
+    """Build the bank of a pool; see :class:`BankBuilder`, which builds several of one classifier faster.
 
     Args:
         classifier: the original.
-        layers: its layers with ranks, from ``measure_rows``.
-        operator: the mutation operator.
-        pool: int32 [M, k], one choice a mutant; mutant 0 of the bank is the original, i is ``pool[i − 1]``.
+        layers: those its mutants change.
+        pool: the mutants; mutant 0 of the bank is the original, i is ``pool[i − 1]``.
         probe: float32 [N, …], N ≥ 3 real images, on which tensors are told to be per image or constant.
 
     Raises:
-        ModelError: a tensor that crosses the cut is neither per image nor constant.
+        ModelError: a tensor that crosses an entry point is neither per image nor constant.
     """
-    graph = Graph(classifier.model)
-    operator.weave(graph, layers, pool)
-    features = _features(graph, probe)
-    image = next(entry for entry in graph.proto.input if entry.name == IMAGES)
-    scores = next(entry for entry in graph.proto.output if entry.name == LOGITS)
-    names = [graph.fresh("features" if len(features) == 1 else f"features_{i}") for i in range(len(features))]
-    entries = [
-        _floats(name, ["images", *shape[1:]]) for name, shape in zip(names, features.values(), strict=True)
-    ]
-    indices = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, ["rows"])
-        for name in (IMAGE_INDEX, MUTANT_INDEX)
-    ]
-    head, tail = list(graph.nodes), list(graph.nodes)
-    for tensor, name in zip(features, names, strict=True):
-        head.append(helper.make_node("Identity", [tensor], [name], name=name))
-        gather = helper.make_node("Gather", [name, IMAGE_INDEX], [tensor], name=f"{name}_rows", axis=0)
-        tail = [gather, *(node for node in tail if tensor not in node.output)]
-    graph.nodes = head
-    prefix = graph.subgraph([image], entries)
-    graph.nodes = tail
-    return Bank(prefix, graph.subgraph([*entries, *indices], [scores]))
+    return BankBuilder(classifier, layers, Activations(classifier, probe)).build(pool)
 
 
-def _features(graph: Graph, probe: NDArray[np.float32]) -> dict[str, tuple[int, ...]]:
-    """Tensors that rows read and images provide, with their shapes; constant ones are folded instead."""
-    rows = {MUTANT_INDEX}
-    crossing: dict[str, None] = {}
+class BankBuilder:
+    """Builds banks of one classifier.
+
+    What does not depend on the mutants of a tail, up to and including the first mutated layer's product where
+    weights are shared, goes into the prefix and runs once an image. The rest runs once a row: its features are
+    gathered by image, its mutations by mutant.
+    """
+
+    def __init__(self, classifier: Classifier, layers: list[Layer], activations: Activations) -> None:
+        """Measures the layers.
+
+        Raises:
+            ModelError: a layer whose rows are not images, by name.
+        """
+        self._classifier, self._activations = classifier, activations
+        self.parameters = Parameters(activations.graph, activations.measured(layers))
+
+    def build(self, pool: list[Mutant]) -> Bank:
+        """The bank of a pool of at least one mutant.
+
+        Raises:
+            ModelError: a tensor that crosses an entry point is neither per image nor constant.
+        """
+        prefix = _Prefix(self._classifier)
+        tails = [
+            self._tail(pool, mutants, entry, prefix, shared=shared)
+            for shared in (True, False)
+            for entry, mutants in self._entries(pool, shared=shared)
+        ]
+        return Bank(prefix.model(), tails, pool, self.parameters)
+
+    def _entries(self, pool: list[Mutant], *, shared: bool) -> Iterable[tuple[int, list[int]]]:
+        """Entry points of the mutants whose weights are shared or their own, and who enters where."""
+        numbers = [n for n, mutant in enumerate(pool, 1) if (mutant.operator in _WEAVERS) == shared]
+        if not numbers:
+            return
+        first = np.array(
+            [
+                OPERATORS[pool[n - 1].operator].first_layer(self.parameters, pool[n - 1].choice)
+                for n in numbers
+            ]
+        )
+        entries = entry_points(self.parameters, first, shared=shared)
+        own = np.searchsorted(entries, first, side="right") - 1
+        for position, entry in enumerate(entries):
+            yield entry, [number for number, at in zip(numbers, own, strict=True) if at == position]
+
+    def _tail(
+        self, pool: list[Mutant], mutants: list[int], entry: int, prefix: "_Prefix", *, shared: bool
+    ) -> TailModel:
+        graph = Graph(self._classifier.model)
+        inputs = (
+            self._weave(graph, [pool[number - 1] for number in mutants])
+            if shared
+            else self._free_parameters(graph, entry)
+        )
+        sources = {entry.name for entry in inputs} - {IMAGE_INDEX}
+        features = {}
+        if shared and (hoisted := self._hoist(graph, sources, prefix)):
+            name = prefix.computed(hoisted)
+            graph.rename(hoisted.tensor, name)
+            features[name] = hoisted.shape
+        for tensor, shape in self._crossing(graph, sources, set(features)).items():
+            name = prefix.feature(tensor, shape)
+            graph.nodes = [node for node in graph.nodes if tensor not in node.output]
+            take = ("Gather", [name, IMAGE_INDEX]) if shared else ("Identity", [name])
+            graph.nodes.insert(0, helper.make_node(*take, [tensor], name=f"{name}_rows"))
+            features[name] = shape
+        entries = [
+            _floats(name, ["images" if shared else "rows", *shape]) for name, shape in features.items()
+        ]
+        scores = [entry for entry in graph.proto.output if entry.name == LOGITS]
+        return TailModel(graph.subgraph([*entries, *inputs], scores), shared, list(features), mutants)
+
+    def _hoist(self, graph: Graph, sources: set[str], prefix: "_Prefix") -> Hoisted | None:
+        rows = _dependents(graph, sources)
+        return hoist(graph, rows, self._activations.shape, f"entry_{len(prefix.features)}")
+
+    def _weave(self, graph: Graph, members: list[Mutant]) -> list[ValueInfoProto]:
+        for name in sorted({mutant.operator for mutant in members}):
+            choices = [mutant.choice if mutant.operator == name else None for mutant in members]
+            _WEAVERS[name].weave(graph, self.parameters, [None, *choices])
+        return [
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["rows"])
+            for name in (IMAGE_INDEX, MUTANT_INDEX)
+        ]
+
+    def _free_parameters(self, graph: Graph, entry: int) -> list[ValueInfoProto]:
+        """Turn the weights and biases of all layers from ``entry`` on into inputs of the graph."""
+        inputs = []
+        axes = {layer.weight: layer.weight_axis for layer in self.parameters.layers}
+        for tensor in self.parameters.tensors:
+            if tensor.layer < entry:
+                continue
+            name = graph.fresh(f"{PARAMETER}{tensor.start}")
+            inputs.append(_floats(name, list(tensor.shape)))
+            if axes.get(tensor.name, 0) == 0:
+                rewire(graph, self.parameters.layers, tensor.name, name)
+                continue
+            turned = graph.fresh(f"{name}_turned")
+            rewire(graph, self.parameters.layers, tensor.name, turned)
+            graph.nodes.insert(0, helper.make_node("Transpose", [name], [turned], name=turned, perm=[1, 0]))
+        return inputs
+
+    def _crossing(self, graph: Graph, sources: set[str], known: set[str]) -> dict[str, tuple[int, ...]]:
+        """Tensors that rows read and images provide, with their shapes; constant ones are folded instead.
+
+        ``known`` are features already. What an operator put in is never shared: nothing is known of it.
+        """
+        own = {name for node in graph.nodes for name in node.output if name not in self._activations.names}
+        rows = _dependents(graph, sources | known | {IMAGE_INDEX} | own)
+        crossing: dict[str, None] = {}
+        for node in graph.nodes:
+            if rows.intersection(node.output):
+                crossing.update(
+                    dict.fromkeys(n for n in node.input if n and n not in rows | graph.constants.keys())
+                )
+        features = {}
+        for name in crossing:
+            shape, value = self._activations.shape(name), self._activations.constant(name)
+            if shape is not None:
+                features[name] = shape
+            elif value is not None:
+                graph.set_constant(name, value)
+                graph.nodes = [node for node in graph.nodes if name not in node.output]
+            else:
+                raise refuse(
+                    graph.producers()[name],
+                    "its result reaches the mutated layers but is neither one row an image nor constant",
+                )
+        return features
+
+
+class _Prefix:
+    """The original, and which of its tensors the tails read under which names."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._graph = Graph(classifier.model)
+        self._tensors: dict[str, str] = {}
+        self.features: dict[str, tuple[int, ...]] = {}
+
+    def feature(self, tensor: str, shape: tuple[int, ...]) -> str:
+        """Name under which a tensor is given out."""
+        if tensor not in self._tensors:
+            self._tensors[tensor] = f"features_{len(self.features)}"
+            self.features[self._tensors[tensor]] = shape
+        return self._tensors[tensor]
+
+    def computed(self, hoisted: Hoisted) -> str:
+        """Compute a tensor of a tail's, and the name under which it is given out."""
+        self._graph.nodes.extend(hoisted.nodes)
+        return self.feature(hoisted.tensor, hoisted.shape)
+
+    def model(self) -> ModelProto:
+        """Images [R, …] → features, and the original's scores."""
+        graph = self._graph
+        image = next(entry for entry in graph.proto.input if entry.name == IMAGES)
+        scores = next(entry for entry in graph.proto.output if entry.name == LOGITS)
+        for tensor, name in self._tensors.items():
+            graph.nodes.append(helper.make_node("Identity", [tensor], [name], name=name))
+        outputs = [_floats(name, ["batch", *shape]) for name, shape in self.features.items()]
+        return graph.subgraph([image], [*outputs, scores])
+
+
+def _dependents(graph: Graph, sources: set[str]) -> set[str]:
+    """The sources and every tensor computed from them."""
+    found = set(sources)
     for node in graph.nodes:
-        if rows.intersection(node.input):
-            rows.update(node.output)
-    for node in graph.nodes:
-        if rows.intersection(node.output):
-            crossing.update(
-                dict.fromkeys(n for n in node.input if n and n not in rows | graph.constants.keys())
-            )
-    names = list(crossing)
-    two, three, other = (tensors_at(graph, names, images) for images in (probe[:2], probe[:3], probe[1:3]))
-    features = {}
-    for name, value, larger, different in zip(names, two, three, other, strict=True):
-        if value.dtype == np.float32 and value.shape[:1] == (2,) and larger.shape[:1] == (3,):
-            features[name] = value.shape
-        elif np.array_equal(value, larger) and np.array_equal(value, different):
-            graph.set_constant(name, value)
-            graph.nodes = [node for node in graph.nodes if name not in node.output]
-        else:
-            node = graph.producers()[name]
-            raise refuse(
-                node, "its result reaches the mutated layers but is neither one row an image nor constant"
-            )
-    return features
+        if found.intersection(node.input):
+            found.update(node.output)
+    return found
 
 
 def _floats(name: str, shape: list[str | int]) -> ValueInfoProto:

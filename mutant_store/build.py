@@ -2,59 +2,47 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from mutant_store.accuracy_filter import Accepted, AccuracyFilter, collect
+from mutant_store.activations import Activations
 from mutant_store.atomic import write_atomically
-from mutant_store.bank import Bank, build_bank
+from mutant_store.bank import Bank, BankBuilder
 from mutant_store.calibrate import CalibrationSettings, calibrate
-from mutant_store.export import CHOICES, Mutants
+from mutant_store.export import Mutants
 from mutant_store.input_spec import InputOptions
-from mutant_store.manifest import SCHEMA_VERSION, CalibrationRecord, DataParts, FileEntry, Manifest
+from mutant_store.manifest import (
+    SCHEMA_VERSION,
+    CalibrationRecord,
+    DataParts,
+    FileEntry,
+    Manifest,
+    TailEntry,
+)
 from mutant_store.model_card import OutputKind
-from mutant_store.neurons import neuron_count
-from mutant_store.operators import operator_named
-from mutant_store.operators.base import Operator
-from mutant_store.progress import Checkpoint
-from mutant_store.publish import building, publish
-from mutant_store.reader import BANK, CALIBRATION, MANIFEST, MUTANTS, ORIGINAL, PREFIX, Store, open_store
-from mutant_store.session import BankSession
+from mutant_store.operators import OPERATORS, operators_named
+from mutant_store.pool import pack
+from mutant_store.publish import STAGING, building, publish
+from mutant_store.reader import BANK, CALIBRATION, MANIFEST, MUTANTS, PARAMETERS, PREFIX, Store, open_store
+from mutant_store.selection import Reporter, Selection, SelectionSettings, select
+from mutant_store.signature import load_private_key
 from mutant_store.subject import Subject, load_subject
 from mutant_store.verify import largest_difference, spread
 from mutant_store.versions import built_with
 
-_STAGING = ".building"
 _VERIFIED = 8
-
-
-class Reporter(Protocol):
-    """Where a build says what it is doing."""
-
-    def step(self, text: str) -> None:
-        """A new step begins."""
-
-    def progress(self, done: int, total: int, note: str) -> None:
-        """How far the step is."""
 
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """What to build. ``rate`` is the share of neurons a mutant changes, ``seed`` decides every draw, ``layers`` is
-    a regular expression for the names of the layers that may be changed.
+    """What to build: which mutants, ``operator`` by name or ``mixed:NAME,NAME``, of the layers whose names the
+    regular expression ``layers`` matches. ``sign_key`` is a private key in PEM that signs the store.
     """
 
     operator: str
-    rate: float
-    mutants: int
-    seed: int
-    accuracy_ratio: float
+    selection: SelectionSettings
     input: InputOptions
     calibration: CalibrationSettings
     output: str | None = None
@@ -62,6 +50,7 @@ class BuildSettings:
     classes: list[str] | None = None
     layers: str = ""
     threads: int = 0
+    sign_key: Path | None = None
 
 
 def build(model: Path, spec: str, out: Path, settings: BuildSettings, report: Reporter) -> Store:
@@ -72,7 +61,8 @@ def build(model: Path, spec: str, out: Path, settings: BuildSettings, report: Re
     Raises:
         GuardError: the model, the data or the settings do not allow it; the message names what and the remedy.
     """
-    operator = operator_named(settings.operator)
+    operators = operators_named(settings.operator)
+    key = load_private_key(settings.sign_key) if settings.sign_key else None
     report.step(f"reading {model} and {spec}")
     subject = load_subject(
         model,
@@ -84,89 +74,36 @@ def build(model: Path, spec: str, out: Path, settings: BuildSettings, report: Re
         layers_pattern=settings.layers,
         max_false_alarm=settings.calibration.max_false_alarm,
     )
+    builder = BankBuilder(subject.classifier, subject.layers, Activations(subject.classifier, subject.probe))
     with building(out):
-        staged = out / _STAGING
+        staged = out / STAGING
         staged.mkdir(exist_ok=True)
-        accepted = _accepted_mutants(subject, operator, settings, staged, report)
-        pool = np.array(accepted.choices, dtype=np.int32)
+        selection = select(subject, builder, operators, settings.selection, staged, report)
         report.step("building and checking the mutant bank")
-        bank = build_bank(subject.classifier, subject.layers, operator, pool, subject.probe)
+        bank = builder.build(selection.pool)
         session = bank.session(settings.threads)
         mutants = Mutants(
             subject.classifier.model,
-            operator.name,
             [layer.name for layer in subject.layers],
-            pool,
+            selection.pool,
             subject.classifier.input_name,
             subject.classifier.output_name,
         )
-        largest_difference(session, mutants, spread(len(pool), _VERIFIED), subject.probe)
+        largest_difference(session, mutants, spread(len(selection.pool), _VERIFIED), subject.probe)
         report.step("calibrating on images that filtered no mutant")
         calibration = calibrate(
             session,
-            len(pool),
+            len(selection.pool),
             subject.choice,
             subject.certification,
             settings.calibration,
-            settings.seed,
+            settings.selection.seed,
             report,
         )
         report.step("publishing")
-        _write(staged, out.name, subject, settings, accepted, bank, mutants, calibration)
-        version = publish(out, staged)
+        _write(staged, out.name, subject, settings, selection, bank, calibration)
+        version = publish(out, staged, key)
     return open_store(out, version)
-
-
-def drawing(
-    operator: Operator, subject: Subject, rate: float, seed: int
-) -> Callable[[int], NDArray[np.int32]]:
-    """Candidate number → choice, a function of the seed and the number alone."""
-
-    def draw(number: int) -> NDArray[np.int32]:
-        return operator.draw(subject.layers, rate, np.random.default_rng([seed, number]))
-
-    return draw
-
-
-def _accepted_mutants(
-    subject: Subject, operator: Operator, settings: BuildSettings, staged: Path, report: Reporter
-) -> Accepted:
-    part = subject.filter
-    report.step(
-        f"drawing {settings.mutants} mutants ({operator.name}, rate {settings.rate:g} of "
-        f"{neuron_count(subject.layers)} neurons) that keep {settings.accuracy_ratio:.0%} of the original's "
-        f"{part.correct.mean():.2%} on {len(part.labels)} images"
-    )
-    draw = drawing(operator, subject, settings.rate, settings.seed)
-    checkpoint = Checkpoint(
-        staged / "progress.json",
-        model=hashlib.sha256(subject.classifier.model.SerializeToString(deterministic=True)).hexdigest(),
-        input=subject.input.model_dump(),
-        data=[part.data.range.source, part.data.range.start, part.data.range.stop],
-        labels=hashlib.sha256(part.labels.tobytes()).hexdigest(),
-        classes=subject.classes,
-        operator=operator.name,
-        layers=[layer.name for layer in subject.layers],
-        rate=settings.rate,
-        seed=settings.seed,
-        accuracy_ratio=settings.accuracy_ratio,
-        mutants=settings.mutants,
-    )
-
-    def load(pool: NDArray[np.int32]) -> BankSession:
-        return build_bank(subject.classifier, subject.layers, operator, pool, subject.probe).session(
-            settings.threads
-        )
-
-    def progress(accepted: Accepted) -> None:
-        checkpoint.save(accepted)
-        found = len(accepted.candidates)
-        report.progress(found, settings.mutants, f"{found / max(accepted.drawn, 1):.0%} accepted")
-
-    filtering = AccuracyFilter(part.inputs, part.labels, int(part.correct.sum()), settings.accuracy_ratio)
-    return collect(
-        filtering, settings.mutants, checkpoint.load(draw), draw=draw, load=load, progress=progress
-    )
 
 
 def _write(
@@ -174,40 +111,48 @@ def _write(
     name: str,
     subject: Subject,
     settings: BuildSettings,
-    accepted: Accepted,
+    selection: Selection,
     bank: Bank,
-    mutants: Mutants,
     calibration: CalibrationRecord,
 ) -> None:
+    chosen = settings.selection
+    arrays = pack(selection.pool)
+    if not all(tail.shared for tail in bank.tails):
+        arrays[PARAMETERS] = bank.parameters.values
     contents = {
         PREFIX: bank.prefix.SerializeToString(deterministic=True),
-        BANK: bank.bank.SerializeToString(deterministic=True),
-        ORIGINAL: mutants.original.SerializeToString(deterministic=True),
-        MUTANTS: save({CHOICES: mutants.choices}),
+        MUTANTS: save(arrays),
         CALIBRATION: calibration.model_dump_json(indent=1).encode(),
     }
+    tails = []
+    for number, tail in enumerate(bank.tails):
+        file = BANK.format(number)
+        contents[file] = tail.model.SerializeToString(deterministic=True)
+        tails.append(TailEntry(file=file, shared=tail.shared, features=tail.features, mutants=tail.mutants))
     for file_name, content in contents.items():
         write_atomically(staged / file_name, content)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         name=name,
         input=subject.input,
-        input_name=mutants.input_name,
-        output_name=mutants.output_name,
+        input_name=subject.classifier.input_name,
+        output_name=subject.classifier.output_name,
         output_kind=subject.classifier.output_kind,
         classes=subject.classes,
         operator=settings.operator,
-        rate=settings.rate,
-        seed=settings.seed,
-        neurons=neuron_count(subject.layers),
-        layers=mutants.layers,
-        mutants=settings.mutants,
-        decks=operator_named(settings.operator).decks,
-        candidates=accepted.candidates,
-        candidates_drawn=accepted.drawn,
-        accuracy_ratio=settings.accuracy_ratio,
+        rate=chosen.rate,
+        seed=chosen.seed,
+        neurons=bank.parameters.neurons,
+        layers=[layer.name for layer in subject.layers],
+        mutants=chosen.mutants,
+        decks=min(OPERATORS[mutant.operator].decks for mutant in selection.pool),
+        candidates=selection.candidates,
+        candidates_drawn=selection.drawn,
+        accuracy_ratio=chosen.accuracy_ratio,
+        filter_error=chosen.filter_error,
         original_accuracy=float(subject.filter.correct.mean()),
-        accuracies=accepted.accuracies,
+        accuracies=selection.accuracies,
+        bank=tails,
         data=DataParts(
             filter=subject.filter.data.portable_range,
             choice=subject.choice.data.portable_range,

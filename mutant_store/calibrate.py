@@ -16,9 +16,9 @@ from detection.calibration import (
     paper_policy,
 )
 from detection.policies import SprtPolicy
+from mutant_store.bank_session import BankSession
 from mutant_store.errors import DataError
 from mutant_store.manifest import SCHEMA_VERSION, CalibrationRecord, NormalRate, PolicyRecord, RateEstimate
-from mutant_store.session import BankSession
 from mutant_store.subject import Part
 
 _IMAGE_BLOCK = 50

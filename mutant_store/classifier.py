@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
 from mutant_store import model_card
+from mutant_store.batch_axis import open_batch
+from mutant_store.class_scores import kind_of, unzip
 from mutant_store.errors import ModelError
 from mutant_store.folding import simplify
 from mutant_store.graph import Graph, describe
@@ -70,10 +72,11 @@ def load_classifier(
     Args:
         path: the ``.onnx`` file; weights stored beside it are read too.
         output: which output holds the class scores, where the model has several.
-        output_kind: what the output holds; by default probabilities where its last node is Softmax or Sigmoid.
+        output_kind: what the output holds; by default probabilities where it comes from Softmax or Sigmoid.
 
     Raises:
-        ModelError: the file is missing or no ONNX, has no single float32 image input, or no such output.
+        ModelError: the file is missing or no ONNX, has no single float32 image input or no such output, or takes
+            only a fixed number of images.
     """
     model = _read(path)
     graph = Graph(model)
@@ -96,15 +99,17 @@ def load_classifier(
             f"{path}: input '{names[0]}' has no batch axis followed by the image; export it with both"
         )
     shape = tuple(dim.dim_value or None for dim in tensor.shape.dim[1:])
+    unzip(graph)
     chosen = _choose_output(path, graph, output)
+    graph.restrict([chosen])
     simplify(graph)
     _open_batch(graph, names[0], chosen)
-    last = graph.producers().get(chosen)
-    if last is None:
+    if chosen not in graph.producers():
         raise ModelError(f"{path}: output '{chosen}' does not depend on the input; this is no classifier")
-    implied: OutputKind = "probabilities" if last.op_type in ("Softmax", "Sigmoid") else "logits"
+    implied = kind_of(graph, chosen)
     graph.rename(names[0], IMAGES)
     graph.rename(chosen, LOGITS)
+    graph.detach_output(LOGITS)
     card = model_card.parse(next((p.value for p in model.metadata_props if p.key == model_card.KEY), None))
     return Classifier(graph.to_model(), names[0], shape, chosen, output_kind or implied, card)
 
@@ -152,6 +157,9 @@ def _open_batch(graph: Graph, input_name: str, output_name: str) -> None:
     outputs = [entry for entry in graph.proto.output if entry.name == output_name]
     del graph.proto.output[:]
     graph.proto.output.extend(outputs)
+    source = next(entry for entry in graph.proto.input if entry.name == input_name)
+    if size := source.type.tensor_type.shape.dim[0].dim_value:
+        open_batch(graph, input_name, size)
     for entry in (*graph.proto.input, *graph.proto.output):
         if entry.name in (input_name, output_name) and entry.type.tensor_type.shape.dim:
             entry.type.tensor_type.shape.dim[0].dim_param = "batch"
@@ -171,7 +179,11 @@ def check_scores(classifier: Classifier, inputs: NDArray[np.float32]) -> NDArray
         ModelError: other shapes, fewer than two classes, scores that are not finite, rows that influence
             each other, or 'probabilities' that are none.
     """
-    together = classifier.scores(inputs)
+    try:
+        together = classifier.scores(inputs)
+    except ModelError as error:
+        classifier.scores(inputs[:1])  # where one image fails as well, that is what to say
+        raise ModelError(f"{error}; one image works: export the model with a dynamic batch axis") from error
     if together.ndim != 2 or len(together) != len(inputs) or together.shape[1] < 2:
         raise ModelError(
             f"for {len(inputs)} images the model's output '{classifier.output_name}' has shape "

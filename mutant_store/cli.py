@@ -11,6 +11,8 @@ from mutant_store.console import BuildReport, calibration_table, errors_shown, e
 from mutant_store.input_spec import InputOptions
 from mutant_store.model_card import OutputKind
 from mutant_store.preprocessing import Layout, Resize
+from mutant_store.versions_cli import StoreArgument
+from mutant_store.versions_cli import app as versions_app
 
 app = typer.Typer(
     help="Make, check and export the mutant stores that mutant-guard serves.",
@@ -20,7 +22,7 @@ app = typer.Typer(
 
 _INPUT, _CHOICE = "Input and output", "Calibration"
 
-StoreArgument = Annotated[Path, typer.Argument(help="Directory of the store, the one that holds CURRENT.")]
+app.add_typer(versions_app)
 
 
 def _numbers(text: str | None, option: str) -> list[float] | None:
@@ -46,10 +48,19 @@ def build(
     ],
     out: Annotated[Path, typer.Option(help="Directory of the store; its last part is the store's name.")],
     operator: Annotated[
-        str, typer.Option(help="Mutation operator: nai (negate neurons) or ns (switch neurons of a layer).")
+        str,
+        typer.Option(
+            help="Mutation operator: nai (negate neurons), ns (switch neurons of a layer), gf (redraw weights), ws "
+            "(shuffle the weights of neurons), or mixed:nai,gf and the like for a pool of several."
+        ),
     ] = "nai",
     rate: Annotated[
-        float, typer.Option(min=0, max=1, help="Mutation rate: share of all neurons that a mutant changes.")
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Mutation rate: share of all neurons (gf: of all parameters) that a mutant changes.",
+        ),
     ] = 0.05,
     layers: Annotated[
         str,
@@ -65,6 +76,19 @@ def build(
     accuracy_ratio: Annotated[
         float, typer.Option(min=0, max=1, help="Least accuracy of a mutant, as a share of the original's.")
     ] = 0.9,
+    filter_error: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.01,
+            help="Filter sequentially: probability with which a mutant may be judged otherwise than on all images; "
+            "1e-6 judges most mutants on a tenth of them. 0 filters exactly.",
+        ),
+    ] = 0.0,
+    jobs: Annotated[
+        int,
+        typer.Option(min=0, help="Batches of mutants filtered at a time, on a core each; 0 takes all cores."),
+    ] = 0,
     mean: Annotated[
         str | None,
         typer.Option(
@@ -149,6 +173,10 @@ def build(
         ),
     ] = 0.1,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 uses all cores.")] = 0,
+    sign_key: Annotated[
+        Path | None,
+        typer.Option(help="Sign the store with this private key before it becomes the current version."),
+    ] = None,
 ) -> None:
     """Make accurate mutants of a classifier, calibrate them on clean images and publish the store.
 
@@ -157,16 +185,17 @@ def build(
     """
     from mutant_store.build import BuildSettings
     from mutant_store.build import build as build_store
+    from mutant_store.cores import available_cores
+    from mutant_store.selection import SelectionSettings
 
     with errors_shown():
         if rate == 0:
             raise typer.BadParameter("the mutation rate must be above 0", param_hint="--rate")
         settings = BuildSettings(
             operator=operator,
-            rate=rate,
-            mutants=mutants,
-            seed=seed,
-            accuracy_ratio=accuracy_ratio,
+            selection=SelectionSettings(
+                rate, mutants, seed, accuracy_ratio, filter_error, jobs or available_cores()
+            ),
             input=InputOptions(_numbers(mean, "--mean"), _numbers(std, "--std"), layout, resize),
             calibration=CalibrationSettings(rho, alpha, beta, delta_ratio, max_false_alarm),
             output=output,
@@ -174,6 +203,7 @@ def build(
             classes=_names(classes),
             layers=layers,
             threads=threads,
+            sign_key=sign_key,
         )
         with BuildReport() as report:
             store = build_store(model, data, out, settings, report)
@@ -189,10 +219,11 @@ def inspect(
     json: Annotated[bool, typer.Option("--json", help="Print manifest and calibration as JSON.")] = False,
 ) -> None:
     """Show what a store holds: model, mutants, data parts, policies and their certified rates."""
+    from mutant_store.housekeeping import find_version
     from mutant_store.reader import open_store
 
     with errors_shown():
-        opened = open_store(store, version)
+        opened = open_store(store, find_version(store, version) if version else None)
         if json:
             typer.echo(
                 f'{{"version": "{opened.version}", "manifest": {opened.manifest.model_dump_json()}, '
@@ -210,12 +241,17 @@ def verify(
     mutants: Annotated[
         int, typer.Option(min=1, help="How many mutants to compare with their stand-alone models.")
     ] = 16,
+    require_signature: Annotated[
+        Path | None, typer.Option(help="Public key in PEM that must have signed the store.")
+    ] = None,
 ) -> None:
     """Check every file's hash, then hold the bank against stand-alone mutants on random images."""
     from mutant_store.check import check_store
+    from mutant_store.signature import load_public_key
 
     with errors_shown():
-        opened, compared, worst = check_store(store, mutants)
+        key = load_public_key(require_signature) if require_signature else None
+        opened, compared, worst = check_store(store, mutants, signed_by=key)
         typer.echo(
             f"{store} version {opened.version}: {len(opened.manifest.files)} files as published, "
             f"{compared} mutants and the original agree with the bank (largest difference {worst:.1e})"

@@ -3,15 +3,19 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mutant_store.errors import GuardError
+from mutant_store.housekeeping import Garbage, Version
 from mutant_store.manifest import RateEstimate
 from mutant_store.reader import Store
 
@@ -118,6 +122,36 @@ def estimates_table(store: Store) -> Table:
         rates = [_rate(value) for value in (policy.false_alarms, policy.alarms, policy.undecided)]
         table.add_row(name, *rates, f"{policy.mean_mutants:.1f}", f"{policy.p99_mutants:.0f}")
     return table
+
+
+def versions_table(versions: list[Version]) -> Table:
+    """Published versions, one a row."""
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    for column in ("version", "published", "operator", "rate", "mutants", "size", "signed", ""):
+        table.add_column(column, no_wrap=column != "operator", overflow="fold")
+    for version in versions:
+        m = version.manifest
+        made = (escape(m.operator), f"{m.rate:g}", str(m.mutants)) if m else ("", "", "")
+        states = ["[green]current[/]"] * version.current + ["[red]unusable[/]"] * (
+            version.problem is not None
+        )
+        table.add_row(
+            version.name,
+            f"{datetime.fromtimestamp(version.published):%Y-%m-%d %H:%M}",
+            *made,
+            f"{version.size / 1e6:.1f} MB",
+            "yes" if version.signed else "no",
+            "\n".join(states),
+        )
+    return table
+
+
+def garbage_lines(store: Path, garbage: list[Garbage], *, dry_run: bool) -> list[str]:
+    """What was, or would be, removed from a store, and the sum of it."""
+    verb = "would remove" if dry_run else "removed"
+    lines = [f"{verb} {entry.path.relative_to(store)} ({entry.size:,} bytes)" for entry in garbage]
+    freed = sum(entry.size for entry in garbage)
+    return [*lines, f"{freed:,} bytes {'would be ' if dry_run else ''}freed"]
 
 
 def _rate(value: RateEstimate) -> str:

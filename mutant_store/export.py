@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import ModelProto
 from safetensors.numpy import load_file
 
@@ -13,11 +11,11 @@ from mutant_store.classifier import LOGITS
 from mutant_store.errors import StoreError
 from mutant_store.graph import Graph
 from mutant_store.neurons import find_layers
-from mutant_store.operators import operator_named
-from mutant_store.reader import MUTANTS, ORIGINAL, Store
+from mutant_store.operators import OPERATORS
+from mutant_store.parameters import Parameters
+from mutant_store.pool import Mutant, unpack
+from mutant_store.reader import MUTANTS, PREFIX, Store
 from mutant_store.session import IMAGES
-
-CHOICES = "choices"
 
 
 @dataclass(frozen=True)
@@ -25,9 +23,8 @@ class Mutants:
     """A store's mutants, to be applied to the original one at a time. ``layers``: names of those they change."""
 
     original: ModelProto
-    operator: str
     layers: list[str]
-    choices: NDArray[np.int32]
+    pool: list[Mutant]
     input_name: str
     output_name: str
 
@@ -41,14 +38,15 @@ class Mutants:
         Raises:
             StoreError: there is no such mutant.
         """
-        if not 0 <= index <= len(self.choices):
+        if not 0 <= index <= len(self.pool):
             raise StoreError(
-                f"there is no mutant {index}; the store has 1 to {len(self.choices)}, 0 is the original"
+                f"there is no mutant {index}; the store has 1 to {len(self.pool)}, 0 is the original"
             )
         graph = Graph(self.original)
         if index:
             layers = [layer for layer in find_layers(graph) if layer.name in self.layers]
-            operator_named(self.operator).mutate(graph, layers, self.choices[index - 1])
+            mutant = self.pool[index - 1]
+            OPERATORS[mutant.operator].mutate(graph, Parameters(graph, layers), mutant.choice)
         if original_names:
             graph.rename(IMAGES, self.input_name)
             graph.rename(LOGITS, self.output_name)
@@ -58,10 +56,12 @@ class Mutants:
 def open_mutants(store: Store) -> Mutants:
     """The mutants of a verified store version."""
     manifest = store.manifest
-    choices: NDArray[np.int32] = load_file(_file(store.path, MUTANTS))[CHOICES]
-    original = onnx.load(_file(store.path, ORIGINAL))
-    names = manifest.input_name, manifest.output_name
-    return Mutants(original, manifest.operator, manifest.layers, choices, *names)
+    pool = unpack(load_file(_file(store.path, MUTANTS)))
+    original = Graph(onnx.load(_file(store.path, PREFIX)))
+    scores = [entry for entry in original.proto.output if entry.name == LOGITS]
+    del original.proto.output[:]
+    original.proto.output.extend(scores)
+    return Mutants(original.to_model(), manifest.layers, pool, manifest.input_name, manifest.output_name)
 
 
 def _file(directory: Path, name: str) -> Path:

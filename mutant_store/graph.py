@@ -116,6 +116,14 @@ class Graph:
                 _replace(node.input, replacement, tensor)
         self.nodes[position + 1 : position + 1] = nodes
 
+    def detach_output(self, name: str) -> None:
+        """Give a graph output a node of its own, so that what is put behind its producer stays inside the graph."""
+        inner = self.fresh(f"{name}_inner")
+        for node in self.nodes:
+            _replace(node.input, name, inner)
+            _replace(node.output, name, inner)
+        self.nodes.append(onnx.helper.make_node("Identity", [inner], [name], name=inner))
+
     def rename(self, old: str, new: str) -> None:
         """Rename a tensor everywhere; whatever held the new name gives way to a fresh one."""
         if old == new:

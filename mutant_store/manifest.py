@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from mutant_store.model_card import DataRange, OutputKind
 from mutant_store.preprocessing import Layout, Resize, to_input
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Rate = Annotated[float, Ge(0), Le(1)]
 
@@ -49,6 +49,18 @@ class FileEntry(_Frozen):
     size: int
 
 
+class TailEntry(_Frozen):
+    """The part of the bank behind one entry point.
+
+    Its file; whether its mutants share weights; its inputs among the outputs of the prefix; its mutants' numbers.
+    """
+
+    file: str
+    shared: bool
+    features: list[str]
+    mutants: list[int]
+
+
 class DataParts(_Frozen):
     """The three disjoint parts of the clean images, each a range of one source in its fixed order."""
 
@@ -61,7 +73,9 @@ class Manifest(_Frozen):
     """Everything about a version that is not a weight or a threshold.
 
     ``candidates[i]`` is the number of the draw that became mutant i + 1: with the operator, the rate and the
-    seed it says how the mutant came about; what it changes stands in ``mutants.safetensors``. ``decks`` is the
+    seed it says how the mutant came about; what it changes stands in ``mutants.safetensors``. ``accuracies[i]`` is
+    its share of right answers on the filter images it was run on, which are not all where the filter could judge
+    it earlier; ``filter_error`` is the probability that it judged otherwise than on all of them. ``decks`` is the
     number of secret orders requests meet the mutants in.
     """
 
@@ -82,8 +96,10 @@ class Manifest(_Frozen):
     candidates: list[int]
     candidates_drawn: int
     accuracy_ratio: float
+    filter_error: float
     original_accuracy: Rate
     accuracies: list[Rate]
+    bank: list[TailEntry]
     data: DataParts
     files: dict[str, FileEntry]
     built_with: dict[str, str]

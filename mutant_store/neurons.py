@@ -26,6 +26,8 @@ _UNSUPPORTED = {
     "If": "control flow is not supported; export one branch",
     "Loop": "control flow is not supported; export it unrolled",
     "Scan": "control flow is not supported; export it unrolled",
+    "SequenceConstruct": "sequences are not supported; export with tensors",
+    "SplitToSequence": "sequences are not supported; export with tensors",
 }
 
 
@@ -38,7 +40,8 @@ class Use:
         tap: the tensor that holds its outputs after the bias.
         bias: the constant added, if any.
         bias_node: first output of the node that reads the bias: the weighted node itself, or an Add behind it.
-        rank: number of dimensions of the tap, filled in by ``mutant_store.rows``.
+        rank: number of dimensions of the tap, filled in by ``mutant_store.activations``.
+        outputs: numbers an image in the tap, filled in likewise.
     """
 
     node: str
@@ -46,6 +49,7 @@ class Use:
     bias: str | None
     bias_node: str
     rank: int = 2
+    outputs: int = 0
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,8 @@ def _layer(graph: Graph, node: NodeProto) -> Layer | None:
         )
     weight = node.input[1]
     shape = graph.array(weight).shape
+    if graph.array(weight).dtype != np.float32:
+        raise refuse(node, f"its weights are {graph.array(weight).dtype}; export the float32 model")
     if node.op_type == "MatMul":
         if len(shape) != 2:
             raise refuse(node, f"its weight has {len(shape)} dimensions; only matrices are supported")

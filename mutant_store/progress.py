@@ -2,18 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from mutant_store.accuracy_filter import Accepted
 from mutant_store.atomic import write_atomically
 
 
 class Checkpoint:
-    """Accepted mutants of an unfinished build, valid only for the same inputs."""
+    """Accepted mutants of an unfinished build, valid only for the same inputs and the same versions.
+
+    What a mutant changes is drawn again from its number: other versions of numpy may draw otherwise, so versions
+    are among the inputs.
+    """
 
     def __init__(self, path: Path, **inputs: object) -> None:
         """Args: the file, and everything the accepted mutants depend on."""
@@ -21,16 +21,15 @@ class Checkpoint:
         self._path = path
         self._key = hashlib.sha256(text.encode()).hexdigest()
 
-    def load(self, draw: Callable[[int], NDArray[np.int32]]) -> Accepted:
-        """What was accepted so far; empty where there is nothing, or it belongs to another build."""
+    def load(self) -> Accepted:
+        """Candidates accepted so far, their mutants still to be drawn; empty where there is nothing of this build."""
         try:
             saved = json.loads(self._path.read_text(encoding="ascii"))
             if saved["key"] != self._key:
                 return Accepted()
-            candidates, accuracies, drawn = saved["candidates"], saved["accuracies"], saved["drawn"]
+            return Accepted(saved["candidates"], [], saved["accuracies"], saved["drawn"])
         except (OSError, ValueError, KeyError, TypeError):
             return Accepted()
-        return Accepted(candidates, [draw(number) for number in candidates], accuracies, drawn)
 
     def save(self, accepted: Accepted) -> None:
         """Replace the file by what is accepted now."""

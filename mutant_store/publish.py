@@ -6,33 +6,57 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mutant_store.atomic import sync_directory, write_atomically
+from mutant_store.atomic import remove_directory, sync_directory, write_atomically
 from mutant_store.errors import StoreError
-from mutant_store.reader import CURRENT, MANIFEST, version_of
+from mutant_store.reader import CURRENT, MANIFEST, open_store, version_of
+from mutant_store.signature import SIGNATURE, PrivateKey
+
+STAGING = ".building"
+"""Where a version is built, inside its store."""
 
 _LOCK = ".lock"
 
 
-def publish(store: Path, staged: Path) -> str:
+def publish(store: Path, staged: Path, key: PrivateKey | None = None) -> str:
     """Rename a staged version, complete with its manifest, into place and make it the current one.
 
     Args:
         store: the store's directory.
         staged: a directory inside it on which every file is written.
+        key: signs the version before it becomes the current one.
 
     Returns:
         Name of the version.
     """
-    version = version_of((staged / MANIFEST).read_bytes())
-    sync_directory(staged)
+    manifest = (staged / MANIFEST).read_bytes()
+    version = version_of(manifest)
     target = store / version
-    if target.exists():  # the same content was published before
+    if target.exists() and not _is_whole(store, version):
+        remove_directory(target)  # or building again, the remedy for damage, would change nothing
+    published = target.exists()  # the same content was published before
+    if key is not None:
+        write_atomically((target if published else staged) / SIGNATURE, key.sign(manifest))
+    if published:
         shutil.rmtree(staged)
     else:
+        sync_directory(staged)
         staged.rename(target)
         sync_directory(store)
-    write_atomically(store / CURRENT, f"{version}\n".encode("ascii"))
+    make_current(store, version)
     return version
+
+
+def make_current(store: Path, version: str) -> None:
+    """Have a published version be the one that is served from now on."""
+    write_atomically(store / CURRENT, f"{version}\n".encode("ascii"))
+
+
+def _is_whole(store: Path, version: str) -> bool:
+    try:
+        open_store(store, version)
+    except StoreError:
+        return False
+    return True
 
 
 @contextmanager
@@ -42,16 +66,41 @@ def building(store: Path) -> Iterator[None]:
     Raises:
         StoreError: another build of the same store is running, or the directory cannot be made.
     """
+    with _locked(
+        store,
+        unwritable="choose another --out",
+        busy=f"another build of {store} is running; wait for it, or choose another --out",
+    ):
+        yield
+
+
+@contextmanager
+def changing(store: Path) -> Iterator[None]:
+    """Hold the build lock of a store that is there.
+
+    Raises:
+        StoreError: there is no store, a build of it is running, or it cannot be written to.
+    """
+    if not store.is_dir():
+        raise StoreError(f"{store}: no such store; make one with mutant-store build")
+    with _locked(
+        store,
+        unwritable="run this as the user that builds it",
+        busy=f"a build of {store} is running, or another command that changes it; wait for it",
+    ):
+        yield
+
+
+@contextmanager
+def _locked(store: Path, *, unwritable: str, busy: str) -> Iterator[None]:
     try:
         store.mkdir(parents=True, exist_ok=True)
         file = (store / _LOCK).open("w")
     except OSError as error:
-        raise StoreError(f"cannot write to {store} ({error.strerror}); choose another --out") from error
+        raise StoreError(f"cannot write to {store} ({error.strerror}); {unwritable}") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise StoreError(
-                f"another build of {store} is running; wait for it, or choose another --out"
-            ) from error
+            raise StoreError(busy) from error
         yield

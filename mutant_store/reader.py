@@ -7,19 +7,23 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from safetensors.numpy import load_file
 
 from detection.policies import SprtPolicy
 from detection.sprt import Sprt
+from mutant_store.bank_session import BankSession
 from mutant_store.errors import StoreError
 from mutant_store.manifest import SCHEMA_VERSION, CalibrationRecord, Manifest
-from mutant_store.session import BankSession
+from mutant_store.pool import unpack
+from mutant_store.signature import PublicKey
+from mutant_store.tail import TailRecord
 
 CURRENT = "CURRENT"
 MANIFEST = "manifest.json"
 CALIBRATION = "calibration.json"
 PREFIX = "prefix.onnx"
-BANK = "bank.onnx"
-ORIGINAL = "original.onnx"
+BANK = "bank-{}.onnx"
+PARAMETERS = "parameters"
 MUTANTS = "mutants.safetensors"
 
 _VERSION_LENGTH = 16
@@ -67,23 +71,38 @@ class Store:
 
     def session(self, *, providers: list[str] | None = None, threads: int = 0) -> BankSession:
         """Load the mutant bank."""
-        chosen = providers or ["CPUExecutionProvider"]
-        return BankSession(self.path / PREFIX, self.path / BANK, providers=chosen, threads=threads)
+        records = [
+            TailRecord(self.path / tail.file, tail.shared, tail.features, tail.mutants)
+            for tail in self.manifest.bank
+        ]
+        arrays = {} if all(tail.shared for tail in self.manifest.bank) else load_file(self.path / MUTANTS)
+        return BankSession(
+            self.path / PREFIX,
+            records,
+            pool=unpack(arrays),
+            parameters=arrays.get(PARAMETERS),
+            providers=providers or ["CPUExecutionProvider"],
+            threads=threads,
+        )
 
 
-def open_store(path: Path, version: str | None = None) -> Store:
+def open_store(path: Path, version: str | None = None, *, signed_by: PublicKey | None = None) -> Store:
     """Open the current (or a given) version of a store and check every file of it.
 
     Args:
         path: the store's directory, the one that holds ``CURRENT``.
         version: a version's name; by default what ``CURRENT`` names.
+        signed_by: the key that must have signed the version; by default it need not be signed.
 
     Raises:
-        StoreError: no store there, an unfinished build, a newer schema, or a file missing or changed, named.
+        StoreError: no store there, an unfinished build, a newer schema, a file missing or changed, named, or no
+            signature by that key.
     """
-    chosen = version or _current(path)
+    chosen = version or current_version(path)
     directory = path / chosen
     text = _read(directory / MANIFEST)
+    if signed_by is not None:
+        signed_by.check(directory, text)
     _check_schema(directory / MANIFEST, text)
     if version_of(text) != chosen:
         raise StoreError(f"{directory / MANIFEST} was changed after it was published; build the store again")
@@ -100,7 +119,12 @@ def open_store(path: Path, version: str | None = None) -> Store:
     return Store(directory, chosen, manifest, calibration)
 
 
-def _current(path: Path) -> str:
+def current_version(path: Path) -> str:
+    """Name of the version that a store serves.
+
+    Raises:
+        StoreError: no store there, nothing published yet, or ``CURRENT`` is damaged.
+    """
     if not path.is_dir():
         raise StoreError(f"{path}: no such store; make one with mutant-store build")
     try:

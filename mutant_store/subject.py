@@ -15,7 +15,6 @@ from mutant_store.input_spec import InputOptions, resolve_input
 from mutant_store.manifest import InputSpec
 from mutant_store.model_card import OutputKind
 from mutant_store.neurons import Layer, find_layers, select_layers
-from mutant_store.rows import measure_rows
 
 _PROBE = 8
 _LEAST_IMAGES = 80
@@ -113,7 +112,7 @@ def load_subject(
 
     return Subject(
         classifier,
-        measure_rows(classifier, layers, inputs[:_PROBE]),
+        layers,
         input_spec,
         names,
         part(0, half),

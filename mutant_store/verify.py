@@ -3,9 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from mutant_store.bank_session import BankSession
 from mutant_store.errors import StoreError
 from mutant_store.export import Mutants
-from mutant_store.session import IMAGES, BankSession, open_session, run_session
+from mutant_store.session import IMAGES, open_session, run_session
 
 TOLERANCE = 1e-3
 """Largest difference of float32 logits that rounding explains, relative to their size and absolute."""

@@ -42,11 +42,20 @@ DeviceOption = Annotated[
     Device | None,
     typer.Option(help="Where mutants run; auto takes CUDA if it is there. Default: GUARD_DEVICE, else auto."),
 ]
+SignatureOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Serve the store only if this public key (PEM) signed it. Default: GUARD_REQUIRE_SIGNATURE, else any.",
+        metavar="PUB",
+    ),
+]
 _COLOURS = {Verdict.NORMAL: "green", Verdict.ADVERSARIAL: "red", Verdict.UNDECIDED: "yellow"}
 
 
-def _settings(store: Path | None, policy: str | None, device: Device | None) -> Settings:
-    given = {"store": store, "policy": policy, "device": device}
+def _settings(
+    store: Path | None, policy: str | None, device: Device | None, require_signature: Path | None
+) -> Settings:
+    given = {"store": store, "policy": policy, "device": device, "require_signature": require_signature}
     try:
         return Settings.model_validate(
             Settings().model_dump() | {name: value for name, value in given.items() if value is not None}
@@ -83,12 +92,13 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port to listen on.")] = 8000,
     policy: PolicyOption = None,
     device: DeviceOption = None,
+    require_signature: SignatureOption = None,
 ) -> None:
     """Serve a mutant store over HTTP: POST /classify, /livez, /readyz, /metrics, /docs.
 
     Every other setting is an environment variable with the prefix GUARD_.
     """
-    settings = _settings(store, policy, device)
+    settings = _settings(store, policy, device, require_signature)
     configure_logs(settings.log_format)
     guard = _load(settings)
     where = f"http://{f'[{host}]' if ':' in host else host}:{port}" if port else "a free port"
@@ -105,12 +115,13 @@ def classify(
     store: StoreOption = None,
     policy: PolicyOption = None,
     device: DeviceOption = None,
+    require_signature: SignatureOption = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line instead of a table.")
     ] = False,
 ) -> None:
     """Classify image files without a server. Exits 1 if any file could not be classified."""
-    settings = _settings(store, policy, device)
+    settings = _settings(store, policy, device, require_signature)
     configure_logs("console", quiet=True)
     guard = _load(settings)
     guard.start()

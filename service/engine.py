@@ -1,20 +1,16 @@
 """The loaded mutant bank on the device it runs on."""
 
-import math
-import os
-from pathlib import Path
-
 import numpy as np
 import onnxruntime
 import structlog
 
+from mutant_store.bank_session import BankSession
+from mutant_store.cores import available_cores
 from mutant_store.errors import GuardError
 from mutant_store.reader import Store
-from mutant_store.session import BankSession
 from service.settings import Device
 
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-_CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
 
 
 class DeviceError(GuardError):
@@ -34,8 +30,7 @@ def load_engine(store: Store, *, device: Device, threads: int) -> BankSession:
         )
     spec = store.manifest.input
     blank = spec.tensor(np.zeros((1, spec.height, spec.width, spec.channels), np.uint8))
-    zero = np.zeros(1, dtype=np.int64)
-    session.scores(session.features(blank), zero, zero)
+    session.warm(blank)
     structlog.get_logger().info(
         "engine loaded", store=store.name, version=store.version, provider=session.provider
     )
@@ -54,13 +49,3 @@ def providers(device: Device) -> list[str]:
             "this onnxruntime has no CUDA provider; install mutant-guard[gpu], or use --device cpu"
         )
     return [_CUDA, _CPU] if there and device != "cpu" else [_CPU]
-
-
-def available_cores() -> int:
-    """Cores this process may use: its affinity, capped by the cgroup's quota (not the host's cores)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _CGROUP_CPU.read_text(encoding="ascii").split()
-        return max(1, min(cores, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no cgroup v2, or 'max': no quota
-        return cores

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from detection.policies import Decision, SprtPolicy
 from mutant_store.reader import Store, open_store
+from mutant_store.signature import load_public_key
 from service.cache import MemoryCache, VerdictCache
 from service.engine import load_engine
 from service.errors import DeadlineError, QueueFullError
@@ -46,11 +47,13 @@ class Guard:
         """Open the store and load it on its device.
 
         Raises:
-            StoreError: the store is missing, unfinished or damaged, or has no such policy.
+            StoreError: the store is missing, unfinished, damaged or not signed as the settings require, or has no
+                such policy.
             DeviceError: the device asked for is not there.
         """
         self.settings, self.metrics = settings, metrics or Metrics()
-        self.store: Store = open_store(settings.store)
+        signer = load_public_key(settings.require_signature) if settings.require_signature else None
+        self.store: Store = open_store(settings.store, signed_by=signer)
         self.policy: SprtPolicy = self.store.policy(settings.policy)
         bounds = self.store.calibration.policies[self.policy.name].error_bounds
         self.error_bounds = Bounds(**bounds) if bounds else None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from detection.policies import Decision, Policy, State, advance
 from detection.sprt import Counts
-from mutant_store.session import BankSession
+from mutant_store.bank_session import BankSession
 from service.errors import NotReadyError, QueueFullError
 
 

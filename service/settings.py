@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     store: Path = Path("stores/digits")
     """Directory of the mutant store."""
 
+    require_signature: Path | None = None
+    """Public key (PEM, Ed25519) that must have signed the store; without it any whole store is served."""
+
     policy: str = "calibrated"
     """Policy of the verdict: calibrated or paper."""
 

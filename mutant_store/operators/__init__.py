@@ -2,21 +2,34 @@
 
 from mutant_store.errors import ModelError
 from mutant_store.operators.base import Operator
+from mutant_store.operators.gf import GaussianFuzzing
 from mutant_store.operators.nai import NeuronActivationInverse
 from mutant_store.operators.ns import NeuronSwitch
+from mutant_store.operators.ws import WeightShuffling
 
 OPERATORS: dict[str, Operator] = {
+    GaussianFuzzing.name: GaussianFuzzing(),
     NeuronActivationInverse.name: NeuronActivationInverse(),
     NeuronSwitch.name: NeuronSwitch(),
+    WeightShuffling.name: WeightShuffling(),
 }
 
+_MIXED = "mixed:"
 
-def operator_named(name: str) -> Operator:
-    """The operator of a name.
+
+def operators_named(text: str) -> list[Operator]:
+    """The operator of a name, or the operators of ``mixed:NAME,NAME…``, which share a pool equally.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none of that name, or one is named twice.
     """
-    if name not in OPERATORS:
-        raise ModelError(f"no mutation operator '{name}'; there are {', '.join(sorted(OPERATORS))}")
-    return OPERATORS[name]
+    names = text.removeprefix(_MIXED).split(",") if text.startswith(_MIXED) else [text]
+    for name in names:
+        if name not in OPERATORS:
+            raise ModelError(
+                f"no mutation operator '{name}'; there are {', '.join(sorted(OPERATORS))}, "
+                "and mixed:NAME,NAME for a pool of several"
+            )
+    if len(set(names)) < len(names):
+        raise ModelError(f"'{text}' names an operator twice; name each once")
+    return [OPERATORS[name] for name in names]

@@ -1,16 +1,15 @@
 """What a mutation operator has to do."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from math import ceil
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mutant_store.graph import Graph
-from mutant_store.neurons import Layer
-
-Choice = NDArray[np.int32]
+from mutant_store.parameters import Parameters
+from mutant_store.pool import Choice, patch
 
 MUTANT_INDEX = "mutant_index"
 
@@ -18,8 +17,8 @@ MUTANT_INDEX = "mutant_index"
 class Operator(ABC):
     """A way of making mutants, recorded as what differs from the original.
 
-    ``draw`` makes the choice, ``mutate`` applies one choice to the weights, ``weave`` makes one graph that
-    applies any of a pool of choices by row. Equal choices give equal mutants whatever drew them.
+    ``draw`` makes the choice, ``mutate`` applies one to the weights of a stand-alone classifier. Equal choices
+    give equal mutants whatever drew them. Implement :class:`SharedWeights` or :class:`OwnWeights`.
     """
 
     name: ClassVar[str]
@@ -27,16 +26,59 @@ class Operator(ABC):
     """Orders requests draw from: many where mutants share weights, few where requests should share mutants."""
 
     @abstractmethod
-    def draw(self, layers: list[Layer], rate: float, rng: np.random.Generator) -> Choice:
-        """Draw what one mutant changes: int32 [k], k the same for every mutant of a pool."""
+    def draw(self, parameters: Parameters, rate: float, rng: np.random.Generator) -> Choice:
+        """Draw what one mutant changes; it always differs from the original.
+
+        Raises:
+            ModelError: at this rate, or for this classifier, there is nothing to change.
+        """
 
     @abstractmethod
-    def mutate(self, graph: Graph, layers: list[Layer], choice: Choice) -> None:
+    def population(self, parameters: Parameters) -> str:
+        """What the rate is a share of, such as '236 neurons'."""
+
+    @abstractmethod
+    def first_layer(self, parameters: Parameters, choice: Choice) -> int:
+        """Position of the first layer that the mutant changes; all before it is the original's."""
+
+    @abstractmethod
+    def mutate(self, graph: Graph, parameters: Parameters, choice: Choice) -> None:
         """Apply one choice to the weights of a stand-alone classifier, in place."""
 
+
+class SharedWeights(Operator):
+    """An operator whose mutants are the original's layers with something done to their outputs."""
+
+    decks = 1024
+
     @abstractmethod
-    def weave(self, graph: Graph, layers: list[Layer], pool: NDArray[np.int32]) -> None:
-        """Insert nodes that apply choice ``mutant_index − 1`` of pool int32 [M, k] to each row; row 0 none."""
+    def weave(self, graph: Graph, parameters: Parameters, choices: Sequence[Choice | None]) -> None:
+        """Insert nodes that do to each row what ``choices[mutant_index]`` says; None leaves a row the original's.
+
+        A layer that no choice touches is left alone, and no existing tensor gets another meaning: what lies
+        before the first touched layer is then computed once an image.
+        """
+
+
+class OwnWeights(Operator):
+    """An operator whose mutants have weights of their own.
+
+    A choice is ``positions`` int32 [k] among the :class:`Parameters`, with ``values`` float32 [k] or ``sources``
+    int32 [k]; see :func:`mutant_store.pool.patch`.
+    """
+
+    decks = 4
+
+    def first_layer(self, parameters: Parameters, choice: Choice) -> int:
+        """The layer of the first changed parameter."""
+        return parameters.tensors[int(parameters.tensors_of(choice["positions"]).min())].layer
+
+    def mutate(self, graph: Graph, parameters: Parameters, choice: Choice) -> None:
+        """Write the changed parameters over the original's."""
+        positions, written = patch(choice, parameters.values)
+        values = parameters.values.copy()
+        values[positions] = written
+        parameters.write(graph, values)
 
 
 def chosen_count(total: int, rate: float) -> int:

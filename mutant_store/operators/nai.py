@@ -1,35 +1,46 @@
 """Neuron Activation Inverse (Ma et al., DeepMutation, 2018; Wang et al. 2019, Algorithm 2)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from mutant_store.graph import Graph
-from mutant_store.neurons import Layer, neuron_count
-from mutant_store.operators.base import MUTANT_INDEX, Choice, Operator, chosen_count
+from mutant_store.operators.base import MUTANT_INDEX, SharedWeights, chosen_count
+from mutant_store.parameters import Parameters
+from mutant_store.pool import Choice
 
 
-class NeuronActivationInverse(Operator):
+class NeuronActivationInverse(SharedWeights):
     """Negate the weights and the bias of ⌈Nγ⌉ of all N neurons.
 
     A negated neuron's output is the negative of the original's, so all mutants share the weights and differ by
-    a sign a channel, applied where the layer's output stands after its bias.
+    a sign a channel, applied where the layer's output stands after its bias. A choice is ``neurons`` int32 [k].
     """
 
     name = "nai"
-    decks = 1024
 
-    def draw(self, layers: list[Layer], rate: float, rng: np.random.Generator) -> Choice:
+    def draw(self, parameters: Parameters, rate: float, rng: np.random.Generator) -> Choice:
         """Numbers of the chosen neurons, counted over the layers in order, ascending."""
-        total = neuron_count(layers)
+        total = parameters.neurons
         chosen = rng.choice(total, size=chosen_count(total, rate), replace=False)
-        return np.sort(chosen).astype(np.int32)
+        return {"neurons": np.sort(chosen).astype(np.int32)}
 
-    def mutate(self, graph: Graph, layers: list[Layer], choice: Choice) -> None:
+    def population(self, parameters: Parameters) -> str:
+        """The neurons."""
+        return f"{parameters.neurons:,} neurons"
+
+    def first_layer(self, parameters: Parameters, choice: Choice) -> int:
+        """The layer of the first chosen neuron."""
+        return parameters.layer_of_neuron(int(choice["neurons"][0]))
+
+    def mutate(self, graph: Graph, parameters: Parameters, choice: Choice) -> None:
         """Multiply the chosen rows of weights, and their biases, by −1."""
         offset = 0
-        for layer in layers:
-            mine = choice[(choice >= offset) & (choice < offset + layer.neurons)] - offset
+        for layer in parameters.layers:
+            neurons = choice["neurons"]
+            mine = neurons[(neurons >= offset) & (neurons < offset + layer.neurons)] - offset
             offset += layer.neurons
             if not mine.size:
                 continue
@@ -49,14 +60,18 @@ class NeuronActivationInverse(Operator):
                 reader = producers[use.bias_node]
                 reader.input[list(reader.input).index(use.bias)] = replaced
 
-    def weave(self, graph: Graph, layers: list[Layer], pool: NDArray[np.int32]) -> None:
+    def weave(self, graph: Graph, parameters: Parameters, choices: Sequence[Choice | None]) -> None:
         """A table of signs per layer, gathered by mutant and multiplied onto the layer's output."""
-        signs = np.ones((len(pool) + 1, neuron_count(layers)), dtype=np.int8)
-        signs[np.arange(1, len(pool) + 1)[:, None], pool] = -1
+        signs = np.ones((len(choices), parameters.neurons), dtype=np.int8)
+        for row, choice in enumerate(choices):
+            if choice is not None:
+                signs[row, choice["neurons"]] = -1
         offset = 0
-        for layer in layers:
+        for layer in parameters.layers:
             own = signs[:, offset : offset + layer.neurons]
             offset += layer.neurons
+            if (own == 1).all():
+                continue
             for use in layer.uses:
                 shape = [len(own), *[1] * (use.rank - 1)]
                 shape[layer.channel_axis] = layer.neurons

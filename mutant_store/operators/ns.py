@@ -1,48 +1,65 @@
-"""Neuron Switch (Ma et al., DeepMutation, 2018; Wang et al. 2019, Table I)."""
+"""Neuron Switch (Ma et al., DeepMutation, 2018; Wang et al. 2019, Algorithm 5)."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto, helper
+from onnx import TensorProto, helper
 
 from mutant_store.errors import ModelError
 from mutant_store.graph import Graph, attribute
 from mutant_store.neurons import Layer, Use
-from mutant_store.operators.base import MUTANT_INDEX, Choice, Operator, chosen_count
+from mutant_store.operators.base import MUTANT_INDEX, SharedWeights, chosen_count
+from mutant_store.parameters import Parameters
+from mutant_store.pool import Choice
 
 
-class NeuronSwitch(Operator):
+class NeuronSwitch(SharedWeights):
     """Within each layer, exchange the weights of ⌈Nγ⌉ of its N neurons so that none keeps its own; biases stay.
 
-    A layer's output before its bias is then a permutation of the original's, so all mutants share the weights
+    A layer's output without its bias is then a permutation of the original's, so all mutants share the weights
     and differ by an index a channel. In a grouped convolution neurons are exchanged within their group, since
-    only those read the same inputs. A layer (or group) in which fewer than two are chosen is left alone.
+    only those read the same inputs. A layer (or group) in which fewer than two are chosen is left alone. A choice
+    is ``neurons`` int32 [k] and ``sources`` int32 [k], the neurons whose weights they take, counted over all layers.
     """
 
     name = "ns"
-    decks = 1024
 
-    def draw(self, layers: list[Layer], rate: float, rng: np.random.Generator) -> Choice:
-        """Pairs (neuron, the neuron whose weights it takes), flattened: int32 [2·k], counted over all layers.
+    def draw(self, parameters: Parameters, rate: float, rng: np.random.Generator) -> Choice:
+        """Draw neurons and derange them.
 
         Raises:
             ModelError: the rate is too low for any layer; the least one that works is named.
         """
-        pairs = []
-        for start, neurons in _groups(layers):
-            count = chosen_count(neurons, rate)
+        groups = _groups(parameters.layers)
+        neurons, sources = [], []
+        for start, size in groups:
+            count = chosen_count(size, rate)
             if count < 2:
                 continue
-            chosen = start + np.sort(rng.choice(neurons, size=count, replace=False))
-            pairs.append(np.stack([chosen, chosen[_derangement(count, rng)]], axis=1))
-        if not pairs:
-            raise ModelError(_too_low(rate, max(neurons for _, neurons in _groups(layers))))
-        return np.concatenate(pairs).ravel().astype(np.int32)
+            chosen = start + np.sort(rng.choice(size, size=count, replace=False))
+            neurons.append(chosen)
+            sources.append(chosen[_derangement(count, rng)])
+        if not neurons:
+            raise ModelError(_too_low(rate, max(size for _, size in groups)))
+        return {
+            "neurons": np.concatenate(neurons).astype(np.int32),
+            "sources": np.concatenate(sources).astype(np.int32),
+        }
 
-    def mutate(self, graph: Graph, layers: list[Layer], choice: Choice) -> None:
+    def population(self, parameters: Parameters) -> str:
+        """The neurons of each layer."""
+        return f"the neurons of each of {len(parameters.layers)} layers"
+
+    def first_layer(self, parameters: Parameters, choice: Choice) -> int:
+        """The layer of the first neuron."""
+        return parameters.layer_of_neuron(int(choice["neurons"].min()))
+
+    def mutate(self, graph: Graph, parameters: Parameters, choice: Choice) -> None:
         """Exchange the chosen rows of weights."""
-        sources = _sources(layers, choice[None])[0]
+        sources = _sources(parameters, [choice])[0]
         offset = 0
-        for layer in layers:
+        for layer in parameters.layers:
             rows = sources[offset : offset + layer.neurons] - offset
             offset += layer.neurons
             if (rows == np.arange(layer.neurons)).all():
@@ -53,15 +70,14 @@ class NeuronSwitch(Operator):
             for use in layer.uses:
                 producers[use.node].input[1] = mutated
 
-    def weave(self, graph: Graph, layers: list[Layer], pool: NDArray[np.int32]) -> None:
-        """A table of channel indices per layer, gathered by mutant; the bias is added behind it."""
-        sources = _sources(layers, pool)
-        sources = np.concatenate([np.arange(sources.shape[1])[None], sources])
+    def weave(self, graph: Graph, parameters: Parameters, choices: Sequence[Choice | None]) -> None:
+        """A table of channel indices per layer, gathered by mutant, and one that puts the biases right."""
+        sources = _sources(parameters, choices)
         offset = 0
-        for layer in layers:
+        for layer in parameters.layers:
             own = sources[:, offset : offset + layer.neurons] - offset
             offset += layer.neurons
-            if (own == own[0]).all():
+            if (own == np.arange(layer.neurons)).all():
                 continue
             for use in layer.uses:
                 _permute(graph, layer, use, own)
@@ -94,20 +110,24 @@ def _too_low(rate: float, largest: int) -> str:
     )
 
 
-def _sources(layers: list[Layer], pool: NDArray[np.int32]) -> NDArray[np.int64]:
-    """For every mutant and neuron, the neuron whose weights it has: int64 [M, N]."""
-    total = sum(layer.neurons for layer in layers)
-    sources = np.tile(np.arange(total), (len(pool), 1))
-    sources[np.arange(len(pool))[:, None], pool[:, ::2]] = pool[:, 1::2]
+def _sources(parameters: Parameters, choices: Sequence[Choice | None]) -> NDArray[np.int64]:
+    """For every choice and neuron, the neuron whose weights it has: int64 [M, N]."""
+    sources = np.tile(np.arange(parameters.neurons), (len(choices), 1))
+    for row, choice in enumerate(choices):
+        if choice is not None:
+            sources[row, choice["neurons"]] = choice["sources"]
     return sources
 
 
 def _permute(graph: Graph, layer: Layer, use: Use, own: NDArray[np.int64]) -> None:
-    node = graph.producers()[use.node]
-    bias = _take_bias(graph, node, layer, use)
-    table = graph.add_constant(f"{use.node}_sources", own[..., None])
-    row = graph.fresh(f"{use.node}_source_row")
-    nodes = [helper.make_node("Gather", [table, MUTANT_INDEX], [row], name=row, axis=0)]
+    kept = _bias_left_behind(graph, layer, use, own)
+    narrow = np.int16 if layer.neurons <= np.iinfo(np.int16).max else np.int32
+    table = graph.add_constant(f"{use.node}_sources", own[..., None].astype(narrow))
+    narrow_row, row = (graph.fresh(f"{use.node}_{part}") for part in ("source_row", "sources_of_row"))
+    nodes = [
+        helper.make_node("Gather", [table, MUTANT_INDEX], [narrow_row], name=narrow_row, axis=0),
+        helper.make_node("Cast", [narrow_row], [row], name=row, to=TensorProto.INT64),
+    ]
     current = use.node
 
     def then(kind: str, inputs: list[str], **attributes: object) -> str:
@@ -123,18 +143,27 @@ def _permute(graph: Graph, layer: Layer, use: Use, own: NDArray[np.int64]) -> No
     current = then("GatherND", [current, row], batch_dims=1)
     if swap:
         current = then("Transpose", [current], perm=np.argsort(order).tolist())
-    if bias is not None:
-        shape = [1] * use.rank
+    if kept is not None:
+        shape = [len(own), *[1] * (use.rank - 1)]
         shape[layer.channel_axis] = layer.neurons
-        current = then("Add", [current, graph.add_constant(f"{use.node}_bias", bias.reshape(shape))])
+        corrections = graph.add_constant(f"{use.node}_corrections", kept.reshape(shape))
+        correction = then("Gather", [corrections, MUTANT_INDEX], axis=0)
+        current = then("Add", [current, correction])
     graph.insert_after(use.node, nodes, current)
 
 
-def _take_bias(graph: Graph, node: NodeProto, layer: Layer, use: Use) -> NDArray[np.float32] | None:
-    """Take the bias out of a convolution or Gemm; that of a MatMul stands in a node of its own already."""
+def _bias_left_behind(
+    graph: Graph, layer: Layer, use: Use, own: NDArray[np.int64]
+) -> NDArray[np.float32] | None:
+    """What to add after permuting an output that holds its bias: b − P·b, float32 [M, neurons].
+
+    Leaving the bias in its node keeps the tensor the original's, so that it can be computed once an image. The
+    bias of a MatMul stands in a node behind it and is not permuted.
+    """
     if use.bias is None or use.bias_node != use.node:
         return None
+    node = graph.producers()[use.node]
     bias = np.broadcast_to(graph.array(use.bias).reshape(-1), layer.neurons)
-    del node.input[2:]
-    scale = attribute(node, "beta", 1) if node.op_type == "Gemm" else 1
-    return np.asarray(bias * np.float32(scale), dtype=np.float32)
+    bias = bias * np.float32(attribute(node, "beta", 1) if node.op_type == "Gemm" else 1)
+    left: NDArray[np.float32] = (bias - bias[own]).astype(np.float32)
+    return left if left.any() else None

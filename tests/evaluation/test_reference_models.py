@@ -14,8 +14,9 @@ from mutant_store.export import Mutants
 from mutant_store.graph import Graph
 from mutant_store.manifest import InputSpec
 from mutant_store.neurons import find_layers, neuron_count
-from mutant_store.operators.nai import NeuronActivationInverse
-from mutant_store.rows import measure_rows
+from mutant_store.operators import OPERATORS
+from mutant_store.parameters import Parameters
+from mutant_store.pool import Mutant
 from mutant_store.session import open_session
 
 LENET = Path(__file__).parents[2] / "models" / "mnist-lenet.onnx"
@@ -53,15 +54,20 @@ def test_the_committed_lenet_is_the_papers_and_accurate(data_dir: Path) -> None:
 def test_lenets_bank_answers_like_its_mutants_on_a_thousand_real_images(data_dir: Path) -> None:
     classifier, data = load_classifier(LENET), load(f"mnist:{data_dir / 'mnist'}@holdout[0:1000]")
     inputs = input_spec(classifier, 28).tensor(data.images)
-    layers = measure_rows(classifier, find_layers(Graph(classifier.model)), inputs[:4])
-    operator = NeuronActivationInverse()
-    pool = np.array([operator.draw(layers, 0.05, np.random.default_rng([0, i])) for i in range(20)], np.int32)
-    session = build_bank(classifier, layers, operator, pool, inputs[:4]).session()
+    parameters = Parameters(Graph(classifier.model), find_layers(Graph(classifier.model)))
+    drawn = [
+        Mutant(name, OPERATORS[name].draw(parameters, 0.05, np.random.default_rng([0, i])))
+        for i in range(5)
+        for name in sorted(OPERATORS)
+    ]
+    session = build_bank(classifier, parameters.layers, drawn, inputs[:4]).session()
     labels = session.labels(inputs, np.arange(21))
-    mutants = Mutants(classifier.model, "nai", [layer.name for layer in layers], pool, "images", "logits")
+    mutants = Mutants(
+        classifier.model, [layer.name for layer in parameters.layers], drawn, "images", "logits"
+    )
     for index in range(21):
         alone = open_session(mutants.model(index).SerializeToString()).run(None, {"images": inputs})[0]
         assert (labels[:, index] == alone.argmax(axis=1)).all()
     original = int((labels[:, 0] == data.labels).sum())
-    kept = AccuracyFilter(inputs, data.labels, original, 0.9).correct(session, 20) >= 0
+    kept, _ = AccuracyFilter(inputs, data.labels, original, 0.9).judge(session, 20)
     assert kept.tolist() == ((labels[:, 1:] == data.labels[:, None]).sum(axis=0) >= 0.9 * original).tolist()

@@ -1,9 +1,7 @@
 """Bank row = stand-alone ONNX mutant = an independent reference on the torch module."""
 
-import copy
-import itertools
 from collections.abc import Callable
-from math import ceil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +12,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mutant_store.bank import build_bank
+from mutant_store.bank import Bank, build_bank
+from mutant_store.bank_session import BankSession
 from mutant_store.classifier import Classifier, check_scores, load_classifier
 from mutant_store.export import Mutants
 from mutant_store.graph import Graph
-from mutant_store.neurons import Layer, find_layers, neuron_count, select_layers
+from mutant_store.neurons import find_layers, select_layers
 from mutant_store.operators import OPERATORS
-from mutant_store.operators.nai import NeuronActivationInverse
-from mutant_store.rows import measure_rows
-from mutant_store.session import BankSession
+from mutant_store.parameters import Parameters
+from mutant_store.pool import Mutant, of
 from mutant_store.verify import largest_difference
 from tests.support.networks import Residual, Tokens, answer, convolutional, export, randomised
+from tests.support.references import REFERENCES, folded, weighted
 
 SHAPE = (2, 8, 8)
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
@@ -39,69 +37,60 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
-def prepared(module: nn.Module, path: Path, inputs: NDArray[np.float32]) -> tuple[Classifier, list[Layer]]:
+every_operator = pytest.mark.parametrize("operator", sorted(REFERENCES))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A torch module and the classifier that was exported from it, with inputs float32 [N, …]."""
+
+    module: nn.Module
+    classifier: Classifier
+    parameters: Parameters
+    inputs: NDArray[np.float32]
+
+    def pool(self, operator: str, rate: float, mutants: int, seed: int = 0) -> list[Mutant]:
+        rngs = (np.random.default_rng([seed, number]) for number in range(mutants))
+        return of(operator, [OPERATORS[operator].draw(self.parameters, rate, rng) for rng in rngs])
+
+    def bank(self, pool: list[Mutant]) -> Bank:
+        return build_bank(self.classifier, self.parameters.layers, pool, self.inputs)
+
+    def mutants(self, pool: list[Mutant]) -> Mutants:
+        return Mutants(
+            self.classifier.model, [layer.name for layer in self.parameters.layers], pool, "image", "out"
+        )
+
+    def check(self, pool: list[Mutant], session: BankSession | None = None) -> None:
+        """Bank row = stand-alone mutant = reference, for every mutant and image."""
+        session = session or self.bank(pool).session(2)
+        everyone = list(range(len(pool) + 1))
+        assert largest_difference(session, self.mutants(pool), everyone, self.inputs) < 1e-4
+        count = len(self.inputs)
+        scores = session.scores(
+            session.features(self.inputs),
+            np.tile(np.arange(count), len(everyone)),
+            np.repeat(np.array(everyone), count),
+        ).reshape(len(everyone), count, -1)
+        modules = [self.module, *(REFERENCES[m.operator](self.module, m.choice) for m in pool)]
+        for own, reference in zip(scores, modules, strict=True):
+            np.testing.assert_allclose(own, answer(reference, self.inputs), rtol=1e-3, atol=1e-4)
+        assert (scores[0].argmax(axis=1) == self.classifier.scores(self.inputs).argmax(axis=1)).all()
+
+
+def prepared(
+    module: nn.Module, path: Path, inputs: NDArray[np.float32], layers_pattern: str = ""
+) -> Prepared:
     classifier = load_classifier(export(module, inputs.shape[1:], path))
     check_scores(classifier, inputs)
-    return classifier, measure_rows(classifier, find_layers(Graph(classifier.model)), inputs)
+    graph = Graph(classifier.model)
+    return Prepared(
+        module, classifier, Parameters(graph, select_layers(find_layers(graph), layers_pattern)), inputs
+    )
 
 
-def pool_of(
-    layers: list[Layer], rate: float, mutants: int, seed: int = 0, operator: str = "nai"
-) -> NDArray[np.int32]:
-    draws = [OPERATORS[operator].draw(layers, rate, np.random.default_rng([seed, i])) for i in range(mutants)]
-    return np.array(draws, dtype=np.int32)
-
-
-def negated(module: nn.Module, choice: NDArray[np.int32]) -> nn.Module:
-    """NAI on the torch module: neurons counted over weighted layers in forward order, weights and bias negated.
-
-    A convolution that a batch normalisation follows is negated together with it, as the two are one layer
-    once folded: negating the normalised output is negating its scale and shift.
-    """
-    mutant = copy.deepcopy(module)
-    weighted = [part for part in mutant.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
-    parts = list(mutant.modules())
-    offset = 0
-    with torch.no_grad():
-        for layer in weighted:
-            neurons = layer.weight.shape[0]
-            mine = [int(n) - offset for n in choice if offset <= n < offset + neurons]
-            offset += neurons
-            following = parts[parts.index(layer) + 1] if parts.index(layer) + 1 < len(parts) else None
-            folded = (
-                following if isinstance(following, nn.BatchNorm2d) and isinstance(layer, nn.Conv2d) else None
-            )
-            for neuron in mine:
-                targets = [folded.weight, folded.bias] if folded is not None else [layer.weight, layer.bias]
-                for parameter in targets:
-                    if parameter is not None:
-                        parameter[neuron] *= -1
-    return mutant
-
-
-def switched(module: nn.Module, choice: NDArray[np.int32]) -> nn.Module:
-    """NS on the torch module, its batch normalisation folded by torch's own utility; pairs (neuron, source)."""
-    mutant = copy.deepcopy(module)
-    for parent in list(mutant.modules()):
-        children = list(parent.named_children())
-        for (name, child), (next_name, following) in itertools.pairwise(children):
-            if isinstance(child, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
-                setattr(parent, name, fuse_conv_bn_eval(child, following))
-                setattr(parent, next_name, nn.Identity())
-    offset = 0
-    with torch.no_grad():
-        for layer in [part for part in mutant.modules() if isinstance(part, nn.Conv2d | nn.Linear)]:
-            neurons = layer.weight.shape[0]
-            original = layer.weight.clone()
-            for neuron, source in choice.reshape(-1, 2).tolist():
-                if offset <= neuron < offset + neurons:
-                    layer.weight[neuron - offset] = original[source - offset]
-            offset += neurons
-    return mutant
-
-
-REFERENCES = {"nai": negated, "ns": switched}
-every_operator = pytest.mark.parametrize("operator", REFERENCES)
+def images(count: int, shape: tuple[int, ...] = SHAPE, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32)
 
 
 @every_operator
@@ -109,99 +98,115 @@ every_operator = pytest.mark.parametrize("operator", REFERENCES)
 def test_bank_equals_stand_alone_mutants_and_the_torch_reference(
     name: str, operator: str, tmp_path: Path
 ) -> None:
-    module = randomised(NETWORKS[name](), seed=3)
-    inputs = np.random.default_rng(0).standard_normal((7, *SHAPE)).astype(np.float32)
-    classifier, layers = prepared(module, tmp_path / "model.onnx", inputs)
-    pool = pool_of(layers, 0.4, 25, operator=operator)
-    session = build_bank(classifier, layers, OPERATORS[operator], pool, inputs).session()
-    mutants = Mutants(classifier.model, operator, [layer.name for layer in layers], pool, "image", "out")
-    assert largest_difference(session, mutants, list(range(26)), inputs) < 1e-4
-    features = session.features(inputs)
-    rows = np.arange(7)
-    for index in range(26):
-        scores = session.scores(features, rows, np.full(7, index))
-        reference = answer(REFERENCES[operator](module, pool[index - 1]) if index else module, inputs)
-        np.testing.assert_allclose(scores, reference, rtol=1e-3, atol=1e-4)
+    own = prepared(randomised(NETWORKS[name](), seed=3), tmp_path / "model.onnx", images(7))
+    own.check(own.pool(operator, 0.4, 25))
+
+
+@every_operator
+@every_network
+def test_mutants_that_change_little_enter_late(name: str, operator: str, tmp_path: Path) -> None:
+    """At a low rate the first mutated layers differ, and with them the entry points."""
+    own = prepared(randomised(NETWORKS[name](), seed=8), tmp_path / "model.onnx", images(5))
+    layers = [layer.neurons for layer in own.parameters.layers]
+    pool = own.pool(operator, 1.5 / max(layers) if operator == "ns" else 0.001, 25)
+    own.check(pool)
+
+
+@pytest.mark.parametrize("operators", [("nai", "ns"), ("nai", "gf"), ("gf", "nai", "ns", "ws")])
+@every_network
+def test_a_pool_of_several_operators(name: str, operators: tuple[str, ...], tmp_path: Path) -> None:
+    own = prepared(randomised(NETWORKS[name](), seed=5), tmp_path / "model.onnx", images(5))
+    pools = [own.pool(operator, 0.3, 6) for operator in operators]
+    own.check([mutant for turn in zip(*pools, strict=True) for mutant in turn])
 
 
 @every_operator
 @every_network
 def test_every_mutant_differs_from_the_original(name: str, operator: str, tmp_path: Path) -> None:
-    module = randomised(NETWORKS[name](), seed=4)
-    inputs = np.random.default_rng(1).standard_normal((5, *SHAPE)).astype(np.float32)
-    classifier, layers = prepared(module, tmp_path / "model.onnx", inputs)
-    pool = pool_of(layers, 0.25, 8, operator=operator)
-    original, mutants = (
-        classifier.model,
-        Mutants(classifier.model, operator, [layer.name for layer in layers], pool, "image", "out"),
-    )
+    own = prepared(randomised(NETWORKS[name](), seed=4), tmp_path / "model.onnx", images(5))
+    mutants = own.mutants(own.pool(operator, 0.25, 8))
     for index in range(1, 9):
         changed = {t.name: t.raw_data for t in mutants.model(index).graph.initializer}
-        assert changed != {t.name: t.raw_data for t in original.graph.initializer}
+        assert changed != {t.name: t.raw_data for t in own.classifier.model.graph.initializer}
 
 
 def test_neurons_are_channels_and_dense_outputs(tmp_path: Path) -> None:
-    inputs = np.zeros((3, 1, 8, 8), np.float32)
-    _, layers = prepared(randomised(convolutional(1, 8, (4, 6), 5), 0), tmp_path / "m.onnx", inputs)
-    assert [layer.neurons for layer in layers] == [4, 6, 12, 5]
-    assert pool_of(layers, 0.05, 1).shape == (1, ceil(27 * 0.05))
+    own = prepared(randomised(convolutional(1, 8, (4, 6), 5), 0), tmp_path / "m.onnx", images(3, (1, 8, 8)))
+    assert [layer.neurons for layer in own.parameters.layers] == [4, 6, 12, 5]
+    assert own.parameters.neurons == 27
+    assert len(own.parameters.values) == sum(p.numel() for p in weighted_parameters(own.module))
+
+
+def weighted_parameters(module: nn.Module) -> list[torch.Tensor]:
+    return [p for layer in weighted(folded(module)) for p in layer.parameters()]
 
 
 def test_mixed_rows_in_any_order_are_each_images_own(tmp_path: Path) -> None:
-    rng = np.random.default_rng(2)
-    inputs = rng.standard_normal((6, *SHAPE)).astype(np.float32)
-    classifier, layers = prepared(randomised(NETWORKS["residual"](), 1), tmp_path / "m.onnx", inputs)
-    session = build_bank(
-        classifier, layers, NeuronActivationInverse(), pool_of(layers, 0.1, 30), inputs
-    ).session()
-    features = session.features(inputs)
+    own = prepared(randomised(NETWORKS["residual"](), 1), tmp_path / "m.onnx", images(6, seed=2))
+    pool = [*own.pool("nai", 0.1, 20), *own.pool("gf", 0.1, 10)]
+    session = own.bank(pool).session(2)
+    features = session.features(own.inputs)
+    rng = np.random.default_rng(3)
     image, mutant = rng.integers(0, 6, 200), rng.integers(0, 31, 200)
     together = session.scores(features, image, mutant)
     for row in range(0, 200, 9):
         alone = session.scores(
-            session.features(inputs[image[row] : image[row] + 1]),
+            session.features(own.inputs[image[row] : image[row] + 1]),
             np.zeros(1, np.int64),
             mutant[row : row + 1],
         )
         np.testing.assert_allclose(together[row], alone[0], rtol=1e-4, atol=1e-5)
 
 
-def test_the_first_mutated_convolution_runs_once_an_image(tmp_path: Path) -> None:
-    inputs = np.random.default_rng(2).standard_normal((4, *SHAPE)).astype(np.float32)
-    classifier, layers = prepared(randomised(NETWORKS["convolutional"](), 1), tmp_path / "m.onnx", inputs)
-    bank = build_bank(classifier, layers, NeuronActivationInverse(), pool_of(layers, 0.1, 4), inputs)
-    assert [node.op_type for node in bank.prefix.graph.node].count("Conv") == 1
-    assert [node.op_type for node in bank.bank.graph.node].count("Conv") == 1
+def count_of(model: onnx.ModelProto, kind: str) -> int:
+    return [node.op_type for node in model.graph.node].count(kind)
+
+
+def test_what_precedes_the_first_change_runs_once_an_image(tmp_path: Path) -> None:
+    own = prepared(randomised(NETWORKS["convolutional"](), 1), tmp_path / "m.onnx", images(4))
+    pool = of("nai", [{"neurons": np.array([n], np.int32)} for n in (0, 0, 0, 4, 4, 4, 10, 10, 10)])
+    bank = own.bank(pool)
     onnx.checker.check_model(bank.prefix)
-    onnx.checker.check_model(bank.bank)
+    assert count_of(bank.prefix, "Conv") == 2
+    for tail in bank.tails:
+        onnx.checker.check_model(tail.model)
+        first = {own.parameters.layer_of_neuron(int(pool[n - 1].choice["neurons"][0])) for n in tail.mutants}
+        assert count_of(tail.model, "Conv") == max(0, 1 - min(first))
+    own.check(pool)
+
+
+def test_both_signs_of_the_first_mutated_layer_are_computed_once_an_image(tmp_path: Path) -> None:
+    own = prepared(randomised(NETWORKS["convolutional"](), 1), tmp_path / "m.onnx", images(4))
+    bank = own.bank(of("nai", [{"neurons": np.array([n], np.int32)} for n in range(4)]))
+    assert [count_of(tail.model, "MaxPool") for tail in bank.tails] == [0]
+    assert count_of(bank.prefix, "MaxPool") == 3  # the original's, and both signs
 
 
 @every_operator
 def test_only_the_chosen_layers_are_mutated_and_what_lies_before_runs_once_an_image(
     operator: str, tmp_path: Path
 ) -> None:
-    inputs = np.random.default_rng(2).standard_normal((4, *SHAPE)).astype(np.float32)
-    classifier, layers = prepared(randomised(NETWORKS["convolutional"](), 1), tmp_path / "m.onnx", inputs)
-    chosen = select_layers(layers, "Gemm")
-    assert [layer.op_type for layer in chosen] == ["Gemm", "Gemm"]
-    pool = pool_of(chosen, 0.3, 10, operator=operator)
-    bank = build_bank(classifier, chosen, OPERATORS[operator], pool, inputs)
-    assert "Conv" not in {node.op_type for node in bank.bank.graph.node}
-    mutants = Mutants(classifier.model, operator, [layer.name for layer in chosen], pool, "image", "out")
-    assert largest_difference(bank.session(), mutants, list(range(11)), inputs) < 1e-4
+    own = prepared(randomised(NETWORKS["convolutional"](), 1), tmp_path / "m.onnx", images(4), "Gemm")
+    assert [layer.op_type for layer in own.parameters.layers] == ["Gemm", "Gemm"]
+    pool = own.pool(operator, 0.3, 10)
+    bank = own.bank(pool)
+    assert not any(count_of(tail.model, "Conv") for tail in bank.tails)
+    session, mutants = bank.session(), own.mutants(pool)
+    assert largest_difference(session, mutants, list(range(11)), own.inputs) < 1e-4
 
 
-def test_a_bank_of_many_mutants_shares_the_weights(tmp_path: Path) -> None:
-    inputs = np.random.default_rng(2).standard_normal((4, 1, 28, 28)).astype(np.float32)
-    classifier, layers = prepared(
-        randomised(convolutional(1, 28, (6, 16), 10), 1), tmp_path / "m.onnx", inputs
+@pytest.mark.parametrize("operator", ["nai", "ns"])
+def test_a_bank_of_many_mutants_shares_the_weights(operator: str, tmp_path: Path) -> None:
+    own = prepared(
+        randomised(convolutional(1, 28, (6, 16), 10), 1), tmp_path / "m.onnx", images(4, (1, 28, 28))
     )
-    bank = build_bank(classifier, layers, NeuronActivationInverse(), pool_of(layers, 0.05, 500), inputs)
-    signs = 501 * neuron_count(layers)
-    assert bank.bank.ByteSize() + bank.prefix.ByteSize() < classifier.model.ByteSize() + signs + 8192
+    bank = own.bank(own.pool(operator, 0.1, 500))
+    size = bank.prefix.ByteSize() + sum(tail.model.ByteSize() for tail in bank.tails)
+    tables = 501 * own.parameters.neurons * (1 if operator == "nai" else 6)
+    assert size < (1 + len(bank.tails)) * own.classifier.model.ByteSize() + tables + 32_768
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     channels=st.sampled_from([1, 3]),
     widths=st.tuples(st.integers(1, 7), st.integers(1, 7)),
@@ -220,13 +225,6 @@ def test_random_networks(
     operator: str,
 ) -> None:
     module = randomised(convolutional(channels, 6, widths, classes), seed)
-    inputs = np.random.default_rng(seed).standard_normal((4, channels, 6, 6)).astype(np.float32)
-    classifier, layers = prepared(module, tmp_path / "m.onnx", inputs)
-    largest = max(layer.neurons for layer in layers)
-    pool = pool_of(layers, rate if operator == "nai" else max(rate, 1.5 / largest), 5, seed, operator)
-    session: BankSession = build_bank(classifier, layers, OPERATORS[operator], pool, inputs).session()
-    features = session.features(inputs)
-    for index in range(6):
-        scores = session.scores(features, np.arange(4), np.full(4, index))
-        reference = answer(REFERENCES[operator](module, pool[index - 1]) if index else module, inputs)
-        np.testing.assert_allclose(scores, reference, rtol=1e-3, atol=1e-4)
+    own = prepared(module, tmp_path / "m.onnx", images(4, (channels, 6, 6), seed))
+    largest = max(layer.neurons for layer in own.parameters.layers)
+    own.check(own.pool(operator, max(rate, 1.5 / largest) if operator == "ns" else rate, 5, seed))

@@ -132,7 +132,7 @@ def test_a_policy_the_store_has_not_is_refused(digits_store: Path, files: list[P
     assert "has no policy 'bayes'; it has calibrated, paper" in result.stderr
 
 
-@pytest.mark.parametrize("file", ["bank.onnx", "prefix.onnx", "calibration.json"])
+@pytest.mark.parametrize("file", ["bank-0.onnx", "prefix.onnx", "calibration.json"])
 def test_a_store_with_a_flipped_byte_is_refused_by_the_name_of_the_file(
     file: str, digits_store: Path, files: list[Path], tmp_path: Path
 ) -> None:
@@ -150,5 +150,5 @@ def test_a_store_with_a_flipped_byte_is_refused_by_the_name_of_the_file(
 def test_help_names_the_variables_behind_the_options() -> None:
     result = run("serve", "--help")
     assert result.exit_code == 0
-    for name in ("GUARD_STORE", "GUARD_POLICY", "GUARD_DEVICE"):
+    for name in ("GUARD_STORE", "GUARD_POLICY", "GUARD_DEVICE", "GUARD_REQUIRE_SIGNATURE"):
         assert name in result.stdout

@@ -1,15 +1,13 @@
 """The engine: which device is taken, which cores are used, and that the bank has run once."""
 
-import os
-from pathlib import Path
 
 import onnxruntime
 import pytest
 from structlog.testing import capture_logs
 
+from mutant_store.bank_session import BankSession
 from mutant_store.reader import Store
-from mutant_store.session import BankSession
-from service.engine import DeviceError, available_cores, load_engine, providers
+from service.engine import DeviceError, load_engine, providers
 from service.settings import Device
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -77,27 +75,3 @@ def test_the_threads_are_those_asked_for_else_the_cores_there_are(
     monkeypatch.setattr(Store, "session", opened)
     load_engine(store, device="cpu", threads=threads)
     assert asked == [used]
-
-
-@pytest.mark.parametrize(
-    ("quota", "cores"),
-    [
-        ("max 100000\n", 8),
-        ("200000 100000\n", 2),
-        ("150000 100000\n", 2),
-        ("50000 100000\n", 1),
-        ("1000 100000\n", 1),
-        ("6400000 100000\n", 8),
-        ("damaged\n", 8),
-        (None, 8),
-    ],
-)
-def test_the_cores_are_those_of_the_affinity_capped_by_the_quota(
-    quota: str | None, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "cpu.max"
-    if quota is not None:
-        file.write_text(quota)
-    monkeypatch.setattr("service.engine._CGROUP_CPU", file)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    assert available_cores() == cores

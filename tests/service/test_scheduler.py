@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 
 from detection.policies import Decision, Policy, SprtPolicy
 from detection.sprt import Sprt
+from mutant_store.bank_session import BankSession
 from mutant_store.reader import Store
-from mutant_store.session import BankSession
 from service.errors import NotReadyError, QueueFullError
 from service.scheduler import Outcome, Run, Scheduler
 from tests.support.service import HeldSession, digits, order_of

@@ -154,7 +154,7 @@ def test_a_signal_ends_it_in_order(end: signal.Signals, digits_store: Path, tmp_
 
 
 def _flip_a_byte(store: Path) -> str:
-    bank = next(store.glob("*/bank.onnx"))
+    bank = next(store.glob("*/bank-0.onnx"))
     content = bytearray(bank.read_bytes())
     content[100] ^= 1
     bank.write_bytes(content)
@@ -163,8 +163,8 @@ def _flip_a_byte(store: Path) -> str:
 
 def _make_newer(store: Path) -> str:
     manifest = next(store.glob("*/manifest.json"))
-    manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 2'))
-    return f"{manifest} has schema version 2, this release reads 1; update mutant-guard"
+    manifest.write_text(manifest.read_text().replace('"schema_version": 2', '"schema_version": 3'))
+    return f"{manifest} has schema version 3, this release reads 2; update mutant-guard"
 
 
 def _leave_unfinished(store: Path) -> str:

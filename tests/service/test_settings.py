@@ -13,6 +13,7 @@ def test_the_defaults_serve_the_demo_store(monkeypatch: pytest.MonkeyPatch) -> N
     settings = Settings()
     assert settings.store == Path("stores/digits")
     assert (settings.policy, settings.device, settings.threads) == ("calibrated", "auto", 0)
+    assert settings.require_signature is None
     assert not settings.alarm_on_undecided
     assert (settings.batch_rows, settings.max_batch_rows, settings.max_in_flight) == (64, 512, 256)
     assert settings.deadline_seconds == 30
@@ -29,6 +30,7 @@ def test_the_defaults_serve_the_demo_store(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("store", "/srv/store", Path("/srv/store")),
         ("policy", "paper", "paper"),
+        ("require_signature", "/key.pub", Path("/key.pub")),
         ("alarm_on_undecided", "true", True),
         ("device", "cpu", "cpu"),
         ("threads", "3", 3),

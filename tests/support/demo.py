@@ -1,7 +1,7 @@
 """A small real classifier and its store: scikit-learn's perceptron on the bundled digits, written as ONNX by hand."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,11 @@ from mutant_store.datasets import load
 from mutant_store.input_spec import InputOptions
 from mutant_store.model_card import ModelCard
 from mutant_store.reader import Store
+from mutant_store.selection import SelectionSettings
 
 SETTINGS = BuildSettings(
     operator="nai",
-    rate=0.05,
-    mutants=60,
-    seed=0,
-    accuracy_ratio=0.9,
+    selection=SelectionSettings(rate=0.05, mutants=60, seed=0, accuracy_ratio=0.9),
     input=InputOptions(),
     calibration=CalibrationSettings(),
 )
@@ -96,5 +94,8 @@ def perceptron(
 def build_digits_store(
     model: Path, out: Path, *, report: SilentReport | None = None, **changes: object
 ) -> Store:
-    """Build a store of 60 NAI mutants from the digits' holdout, with any build setting changed."""
-    return build(model, "digits@holdout", out, replace(SETTINGS, **changes), report or SilentReport())  # type: ignore[arg-type]
+    """Build a store of 60 NAI mutants from the digits' holdout, with any setting of build or selection changed."""
+    names = {field.name for field in fields(SelectionSettings)}
+    selection = replace(SETTINGS.selection, **{name: changes.pop(name) for name in names & changes.keys()})  # type: ignore[arg-type]
+    settings = replace(SETTINGS, selection=selection, **changes)  # type: ignore[arg-type]
+    return build(model, "digits@holdout", out, settings, report or SilentReport())

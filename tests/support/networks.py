@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 
 
 class Residual(nn.Module):
@@ -47,6 +48,42 @@ class Tokens(nn.Module):
         return scores
 
 
+class Separable(nn.Module):
+    """Depthwise and pointwise convolutions in turn, as in MobileNet, one depthwise of two channels an input."""
+
+    def __init__(self, channels: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        self.stem_norm = nn.BatchNorm2d(width)
+        self.depthwise = nn.Conv2d(width, width, 3, 2, padding=1, groups=width, bias=False)
+        self.depthwise_norm = nn.BatchNorm2d(width)
+        self.pointwise = nn.Conv2d(width, 2 * width, 1, bias=False)
+        self.pointwise_norm = nn.BatchNorm2d(2 * width)
+        self.multiplied = nn.Conv2d(2 * width, 4 * width, 3, padding=1, groups=2 * width)
+        self.narrow = nn.Conv2d(4 * width, width, 1)
+        self.dense = nn.Linear(width, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.stem_norm(self.stem(x)))
+        x = functional.relu6(self.depthwise_norm(self.depthwise(x)))
+        x = functional.relu6(self.pointwise_norm(self.pointwise(x)))
+        x = self.narrow(functional.relu6(self.multiplied(x)))
+        scores: torch.Tensor = self.dense(functional.adaptive_avg_pool2d(x, 1).flatten(1))
+        return scores
+
+
+def flat(pixels: int, width: int, classes: int) -> nn.Module:
+    """Dense layers on images that arrive as rows of numbers, ending in probabilities."""
+    return nn.Sequential(
+        nn.Linear(pixels, width),
+        nn.Tanh(),
+        nn.Linear(width, width, bias=False),
+        nn.Tanh(),
+        nn.Linear(width, classes),
+        nn.Softmax(1),
+    )
+
+
 def convolutional(channels: int, size: int, widths: tuple[int, int], classes: int) -> nn.Module:
     """Two convolutions with pooling and two dense layers, the shape of LeNet."""
     first, second = widths
@@ -79,27 +116,67 @@ def randomised(module: nn.Module, seed: int) -> nn.Module:
     return module.eval()
 
 
+def settled(module: nn.Module, images: NDArray[np.float32], seed: int) -> nn.Module:
+    """A deep network as it was made, with random biases and normalisation, and the statistics of these images.
+
+    Weights that are random without regard to their number would let the activations of twenty layers overflow.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = 1.0
+            part.weight.data.uniform_(0.5, 1.5, generator=generator)
+        bias = getattr(part, "bias", None)
+        if bias is not None:
+            bias.data.uniform_(-0.3, 0.3, generator=generator)
+    with torch.no_grad():
+        module.train()(torch.from_numpy(images))
+    return module.eval()
+
+
 def export(
-    module: nn.Module, shape: tuple[int, ...], path: Path, *, dynamic: bool = True, raw: bool = True
+    module: nn.Module,
+    shape: tuple[int, ...],
+    path: Path,
+    *,
+    dynamic: bool = True,
+    batch: int = 1,
+    raw: bool = True,
+    dynamo: bool = False,
 ) -> Path:
-    """Write a module as ONNX. ``raw`` leaves folding to us: batch normalisation and dropout stay in the graph."""
-    axes = {"image": {0: "n"}, "out": {0: "n"}} if dynamic else None
-    training = torch.onnx.TrainingMode.PRESERVE if raw else torch.onnx.TrainingMode.EVAL
-    with (
-        warnings.catch_warnings()
-    ):  # the TorchScript exporter is deprecated, and what many users' files came from
+    """Write a module as ONNX, by the exporter most users' files came from or by torch's newer one.
+
+    Args:
+        module: in evaluation mode.
+        shape: of one image.
+        path: the file to write.
+        dynamic: whether any number of images will do.
+        batch: the number that it is exported with.
+        raw: leave folding to us: batch normalisation and dropout stay in the graph.
+        dynamo: use the newer exporter, which folds in any case.
+    """
+    images = torch.zeros(batch, *shape)
+    with warnings.catch_warnings():  # the older exporter is deprecated, the newer one uses what is deprecated
         warnings.simplefilter("ignore")
+        if dynamo:
+            program = torch.onnx.export(
+                module, (images,), dynamo=True, verbose=False, input_names=["image"], output_names=["out"]
+            )
+            assert program is not None
+            assert not dynamic
+            program.save(path)
+            return path
         torch.onnx.export(
             module,
-            (torch.zeros(1, *shape),),
+            (images,),
             path,
             dynamo=False,
             input_names=["image"],
             output_names=["out"],
-            dynamic_axes=axes,
+            dynamic_axes={"image": {0: "n"}, "out": {0: "n"}} if dynamic else None,
             opset_version=17,
             do_constant_folding=not raw,
-            training=training,
+            training=torch.onnx.TrainingMode.PRESERVE if raw else torch.onnx.TrainingMode.EVAL,
         )
     return path
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
+from mutant_store.bank_session import BankSession
 from mutant_store.datasets import load
 from mutant_store.reader import open_store
-from mutant_store.session import BankSession
 from service.guard import Guard
 from service.http.app import create_app
 from service.order import Order

@@ -5,15 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mutant_store.errors import ModelError
-from mutant_store.neurons import Layer, Use
-from mutant_store.operators import OPERATORS, operator_named
 from mutant_store.operators.base import chosen_count
 from mutant_store.operators.nai import NeuronActivationInverse
-
-
-def layer(neurons: int) -> Layer:
-    return Layer("dense", "Gemm", "w", 0, -1, neurons, 1, (Use("y", "y", None, "y"),))
+from tests.support.layers import dense
 
 
 @given(
@@ -25,19 +19,24 @@ def layer(neurons: int) -> Layer:
 def test_choice_is_distinct_neurons_of_the_whole_model(
     sizes: list[int], rate: float, seed: int, number: int
 ) -> None:
-    layers = [layer(size) for size in sizes]
-    chosen = NeuronActivationInverse().draw(layers, rate, np.random.default_rng([seed, number]))
+    parameters = dense(sizes)
+    choice = NeuronActivationInverse().draw(parameters, rate, np.random.default_rng([seed, number]))
+    chosen = choice["neurons"]
     assert chosen.dtype == np.int32
     assert len(set(chosen.tolist())) == len(chosen) == chosen_count(sum(sizes), rate)
     assert len(chosen) >= 1
     assert 0 <= chosen.min()
     assert chosen.max() < sum(sizes)
+    first = NeuronActivationInverse().first_layer(parameters, choice)
+    assert sum(sizes[:first]) <= chosen.min() < sum(sizes[: first + 1])
 
 
 def test_choice_depends_on_seed_and_number_alone() -> None:
-    operator, layers = NeuronActivationInverse(), [layer(200)]
-    draws = [operator.draw(layers, 0.05, np.random.default_rng([7, 3])).tolist() for _ in range(2)]
-    other = operator.draw(layers, 0.05, np.random.default_rng([7, 4])).tolist()
+    operator, parameters = NeuronActivationInverse(), dense([200])
+    draws = [
+        operator.draw(parameters, 0.05, np.random.default_rng([7, 3]))["neurons"].tolist() for _ in range(2)
+    ]
+    other = operator.draw(parameters, 0.05, np.random.default_rng([7, 4]))["neurons"].tolist()
     assert draws[0] == draws[1] != other
 
 
@@ -53,9 +52,3 @@ def test_count_is_rounded_up_without_float_error(total: int, rate: float, expect
 def test_rates_outside_the_unit_interval_are_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="above 0 and at most 1"):
         chosen_count(10, rate)
-
-
-def test_unknown_operators_are_refused_by_name() -> None:
-    with pytest.raises(ModelError, match="no mutation operator 'swap'; there are nai, ns"):
-        operator_named("swap")
-    assert set(OPERATORS) == {"nai", "ns"}

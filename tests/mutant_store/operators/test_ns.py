@@ -4,19 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mutant_store.errors import ModelError
-from mutant_store.neurons import Layer, Use
 from mutant_store.operators.base import chosen_count
 from mutant_store.operators.ns import NeuronSwitch
+from tests.support.layers import dense
 
 
-def layer(neurons: int, groups: int = 1) -> Layer:
-    return Layer("conv", "Conv", "w", 0, 1, neurons, groups, (Use("y", "y", None, "y"),))
-
-
-def drawn(layers: list[Layer], rate: float, seed: int) -> list[tuple[int, int]]:
-    choice = NeuronSwitch().draw(layers, rate, np.random.default_rng(seed))
-    assert choice.dtype == np.int32
-    return [(int(neuron), int(source)) for neuron, source in choice.reshape(-1, 2)]
+def drawn(sizes: list[int], rate: float, seed: int, groups: int = 1) -> list[tuple[int, int]]:
+    choice = NeuronSwitch().draw(dense(sizes, groups=groups), rate, np.random.default_rng(seed))
+    assert choice["neurons"].dtype == choice["sources"].dtype == np.int32
+    return list(zip(choice["neurons"].tolist(), choice["sources"].tolist(), strict=True))
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=5), st.floats(0.01, 1), st.integers(0, 2**32))
@@ -26,7 +22,7 @@ def test_each_layer_exchanges_its_share_and_no_chosen_neuron_keeps_its_weights(
     counts = [chosen_count(size, rate) for size in sizes]
     if max(counts) < 2:
         return
-    pairs = drawn([layer(size) for size in sizes], rate, seed)
+    pairs = drawn(sizes, rate, seed)
     assert all(neuron != source for neuron, source in pairs)
     offset = 0
     for size, count in zip(sizes, counts, strict=True):
@@ -38,22 +34,22 @@ def test_each_layer_exchanges_its_share_and_no_chosen_neuron_keeps_its_weights(
 
 @given(st.integers(2, 8), st.integers(2, 6), st.integers(0, 2**32))
 def test_grouped_convolutions_exchange_within_a_group(size: int, groups: int, seed: int) -> None:
-    for neuron, source in drawn([layer(size * groups, groups)], 0.9, seed):
+    for neuron, source in drawn([size * groups], 0.9, seed, groups):
         assert neuron // size == source // size
 
 
 def test_a_rate_that_switches_nothing_is_refused_and_the_least_that_works_is_named() -> None:
-    layers = [layer(6), layer(120), layer(84)]
+    sizes = [6, 120, 84]
     with pytest.raises(ModelError, match=r"the largest layer, of 120 neurons, needs a rate above 0.00833333"):
-        NeuronSwitch().draw(layers, 1 / 120, np.random.default_rng(0))
-    assert len(drawn(layers, 0.00834, 0)) == 2
+        NeuronSwitch().draw(dense(sizes), 1 / 120, np.random.default_rng(0))
+    assert len(drawn(sizes, 0.00834, 0)) == 2
 
 
 def test_depthwise_convolutions_alone_cannot_be_switched() -> None:
     with pytest.raises(ModelError, match="no layer has two neurons that read the same inputs"):
-        NeuronSwitch().draw([layer(8, 8)], 0.5, np.random.default_rng(0))
+        NeuronSwitch().draw(dense([8], groups=8), 0.5, np.random.default_rng(0))
 
 
 def test_all_derangements_are_drawn_equally() -> None:
-    seen = {tuple(drawn([layer(4)], 1, seed)) for seed in range(400)}
+    seen = {tuple(drawn([4], 1, seed)) for seed in range(400)}
     assert len(seen) == 9  # the number of derangements of four

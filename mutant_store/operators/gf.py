@@ -1,0 +1,42 @@
+"""Gaussian Fuzzing (Ma et al., DeepMutation, 2018; Wang et al. 2019, Algorithm 3)."""
+
+import numpy as np
+
+from mutant_store.errors import ModelError
+from mutant_store.operators.base import OwnWeights, chosen_count
+from mutant_store.parameters import Parameters
+from mutant_store.pool import Choice
+
+
+class GaussianFuzzing(OwnWeights):
+    """Redraw ⌈Pγ⌉ of all P parameters, biases included, from the normal distribution of their own tensor.
+
+    Mean and standard deviation are those of the weight or bias the parameter stands in. A choice is
+    ``positions`` int32 [k], ascending, and ``values`` float32 [k].
+    """
+
+    name = "gf"
+
+    def draw(self, parameters: Parameters, rate: float, rng: np.random.Generator) -> Choice:
+        """Draw positions and what they become.
+
+        Raises:
+            ModelError: every tensor is constant, so that redrawing changes nothing.
+        """
+        means, deviations = parameters.moments
+        if not deviations.any():
+            raise ModelError(
+                "all weights of a layer are equal in every layer, so fuzzing them changes nothing"
+            )
+        total = len(parameters.values)
+        count = chosen_count(total, rate)
+        while True:
+            positions = np.sort(rng.choice(total, size=count, replace=False))
+            tensor = parameters.tensors_of(positions)
+            values = (rng.standard_normal(count) * deviations[tensor] + means[tensor]).astype(np.float32)
+            if (values != parameters.values[positions]).any():
+                return {"positions": positions.astype(np.int32), "values": values}
+
+    def population(self, parameters: Parameters) -> str:
+        """The parameters."""
+        return f"{len(parameters.values):,} parameters"

@@ -1,0 +1,187 @@
+"""The mutants of a build: drawn, filtered by accuracy, and kept count of so that a killed build goes on."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from mutant_store.accuracy_filter import Accepted, AccuracyFilter, HopelessError, collect
+from mutant_store.bank import BankBuilder
+from mutant_store.bank_session import BankSession
+from mutant_store.errors import ModelError
+from mutant_store.operators.base import Operator
+from mutant_store.pool import Mutant
+from mutant_store.progress import Checkpoint
+from mutant_store.subject import Subject
+from mutant_store.versions import built_with
+
+_TRIED = 64
+_WORTHWHILE = 0.1
+_HALVINGS = 10
+
+
+class Reporter(Protocol):
+    """Where a build says what it is doing."""
+
+    def step(self, text: str) -> None:
+        """A new step begins."""
+
+    def progress(self, done: int, total: int, note: str) -> None:
+        """How far the step is."""
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """Which mutants: how many, drawn by which operators at which rate and seed, and how accurate.
+
+    ``filter_error`` is the probability with which the sequential filter may judge a mutant otherwise than the
+    exact one, 0 for the exact one; ``jobs`` is how many chunks are filtered at a time.
+    """
+
+    rate: float
+    mutants: int
+    seed: int
+    accuracy_ratio: float
+    filter_error: float = 0.0
+    jobs: int = 1
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The pool, with the number of the draw each mutant came from, its accuracy, and how many were drawn in all."""
+
+    pool: list[Mutant]
+    candidates: list[int]
+    accuracies: list[float]
+    drawn: int
+
+
+def select(
+    subject: Subject,
+    builder: BankBuilder,
+    operators: list[Operator],
+    settings: SelectionSettings,
+    staged: Path,
+    report: Reporter,
+) -> Selection:
+    """Draw and filter the pool; several operators get equal shares and take turns in it.
+
+    Raises:
+        ModelError: hardly any mutant is accurate enough, or an operator has nothing to change at this rate.
+    """
+    accepted = []
+    for turn, operator in enumerate(operators):
+        wanted = (settings.mutants - turn + len(operators) - 1) // len(operators)
+        chosen = _Collection(subject, builder, operator, settings, staged, report).collect(wanted)
+        accepted.append(chosen)
+    pool: list[Mutant] = []
+    candidates: list[int] = []
+    accuracies: list[float] = []
+    for number in range(settings.mutants):
+        place, own = divmod(number, len(operators))
+        pool.append(accepted[own].mutants[place])
+        candidates.append(accepted[own].candidates[place])
+        accuracies.append(accepted[own].accuracies[place])
+    return Selection(pool, candidates, accuracies, sum(chosen.drawn for chosen in accepted))
+
+
+class _Collection:
+    """The mutants of one operator."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        builder: BankBuilder,
+        operator: Operator,
+        settings: SelectionSettings,
+        staged: Path,
+        report: Reporter,
+    ) -> None:
+        self._subject, self._builder, self._operator = subject, builder, operator
+        self._settings, self._staged, self._report = settings, staged, report
+        part = subject.filter
+        self._filter = AccuracyFilter(
+            part.inputs,
+            part.labels,
+            int(part.correct.sum()),
+            settings.accuracy_ratio,
+            settings.filter_error,
+            settings.seed,
+        )
+
+    def collect(self, wanted: int) -> Accepted:
+        settings, part, operator = self._settings, self._subject.filter, self._operator
+        self._report.step(
+            f"drawing {wanted} mutants ({operator.name}, rate {settings.rate:g} of "
+            f"{operator.population(self._builder.parameters)}) that keep {settings.accuracy_ratio:.0%} of the "
+            f"original's {part.correct.mean():.2%} on {len(part.labels)} images"
+        )
+        checkpoint = self._checkpoint(wanted)
+        accepted = checkpoint.load()
+        accepted.mutants = [self._draw(number) for number in accepted.candidates]
+
+        def progress(found: Accepted) -> None:
+            checkpoint.save(found)
+            done = len(found.candidates)
+            self._report.progress(done, wanted, f"{done / max(found.drawn, 1):.0%} accepted")
+
+        try:
+            return collect(
+                self._filter,
+                wanted,
+                accepted,
+                draw=self._draw,
+                load=self._load,
+                progress=progress,
+                jobs=settings.jobs,
+            )
+        except HopelessError as error:
+            raise ModelError(f"{error}; {self._suggestion()}") from error
+
+    def _draw(self, number: int, rate: float | None = None) -> Mutant:
+        """A function of the operator, the rate, the seed and the number alone."""
+        rng = np.random.default_rng([self._settings.seed, number])
+        choice = self._operator.draw(self._builder.parameters, rate or self._settings.rate, rng)
+        return Mutant(self._operator.name, choice)
+
+    def _load(self, pool: list[Mutant]) -> BankSession:
+        return self._builder.build(pool).session(threads=1)  # jobs run side by side
+
+    def _checkpoint(self, wanted: int) -> Checkpoint:
+        subject, settings, part = self._subject, self._settings, self._subject.filter
+        return Checkpoint(
+            self._staged / f"progress-{self._operator.name}.json",
+            model=hashlib.sha256(subject.classifier.model.SerializeToString(deterministic=True)).hexdigest(),
+            input=subject.input.model_dump(),
+            data=[part.data.range.source, part.data.range.start, part.data.range.stop],
+            labels=hashlib.sha256(part.labels.tobytes()).hexdigest(),
+            classes=subject.classes,
+            operator=self._operator.name,
+            layers=[layer.name for layer in subject.layers],
+            rate=settings.rate,
+            seed=settings.seed,
+            accuracy_ratio=settings.accuracy_ratio,
+            filter_error=settings.filter_error,
+            mutants=wanted,
+            versions=built_with(),
+        )
+
+    def _suggestion(self) -> str:
+        """A rate at which a worthwhile share survives, found by trying."""
+        rate = self._settings.rate
+        for _ in range(_HALVINGS):
+            rate /= 2
+            try:
+                pool = [self._draw(number, rate) for number in range(_TRIED)]
+            except ModelError:
+                break  # too low for this operator
+            session = self._load(pool)
+            kept, _ = self._filter.judge(session, len(pool))
+            session.close()
+            if kept.mean() >= _WORTHWHILE:
+                return (
+                    f"at --rate {rate:.3g} {kept.sum()} of {_TRIED} do: use that, or lower --accuracy-ratio"
+                )
+        return "no lower rate helps either: lower --accuracy-ratio, or restrict the mutants to some --layers"

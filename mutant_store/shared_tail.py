@@ -1,0 +1,34 @@
+"""Rows of mutants that share the original's weights: one batch, whatever the mix. Light: the server imports it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutant_store.session import FloatArray, Model, open_session
+from mutant_store.tail import Features
+
+IMAGE_INDEX = "image_index"
+
+
+class SharedTail:
+    """One session; what a mutant does to the layers' outputs stands in tables inside the graph."""
+
+    def __init__(
+        self, model: Model, features: Sequence[str], *, providers: Sequence[str], threads: int
+    ) -> None:
+        self._session = open_session(model, providers=providers, threads=threads)
+        self._features = features
+
+    def scores(
+        self, features: Features, image_index: NDArray[np.int64], mutants: NDArray[np.int64]
+    ) -> FloatArray:
+        """Run all rows at once. Row 0 of the graph's tables is the original."""
+        feed: dict[str, NDArray[np.float32] | NDArray[np.int64]] = {
+            name: features[name] for name in self._features
+        }
+        feed.update(image_index=image_index, mutant_index=mutants + 1)
+        return np.asarray(self._session.run(None, feed)[0])
+
+    def close(self) -> None:
+        """Nothing to let go of."""

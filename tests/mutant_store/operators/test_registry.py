@@ -1,0 +1,25 @@
+import pytest
+
+from mutant_store.errors import ModelError
+from mutant_store.operators import OPERATORS, operators_named
+
+
+def test_the_papers_four_operators_are_there() -> None:
+    assert list(OPERATORS) == ["gf", "nai", "ns", "ws"]
+    assert all(name == operator.name for name, operator in OPERATORS.items())
+
+
+def test_operators_are_found_by_name_alone_and_mixed() -> None:
+    assert operators_named("ns") == [OPERATORS["ns"]]
+    assert operators_named("mixed:nai,gf") == [OPERATORS["nai"], OPERATORS["gf"]]
+
+
+@pytest.mark.parametrize("text", ["swap", "mixed:nai,swap", "nai,gf", "mixed:", ""])
+def test_unknown_operators_are_refused_by_name(text: str) -> None:
+    with pytest.raises(ModelError, match=r"no mutation operator '.*'; there are gf, nai, ns, ws, and mixed:"):
+        operators_named(text)
+
+
+def test_an_operator_is_mixed_with_others() -> None:
+    with pytest.raises(ModelError, match="names an operator twice"):
+        operators_named("mixed:nai,gf,nai")

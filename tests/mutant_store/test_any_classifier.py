@@ -1,0 +1,138 @@
+"""Bank row = stand-alone mutant = independent reference, for every operator and every kind of classifier."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from torch import nn
+
+from evaluation.classifiers import CLASSIFIERS
+from mutant_store.bank import build_bank
+from mutant_store.classifier import Classifier, check_scores, load_classifier
+from mutant_store.export import Mutants
+from mutant_store.graph import Graph
+from mutant_store.neurons import find_layers
+from mutant_store.operators import OPERATORS
+from mutant_store.parameters import Parameters
+from mutant_store.pool import Mutant
+from mutant_store.verify import largest_difference
+from tests.support.foreign import train_perceptron
+from tests.support.networks import (
+    Residual,
+    Separable,
+    answer,
+    export,
+    flat,
+    randomised,
+    settled,
+)
+from tests.support.references import REFERENCES
+from tests.support.transformers import VisionTransformer
+
+TOLERANCE = 1e-3
+"""Largest difference of scores that float32 explains, relative to the largest score of an image."""
+
+Images = NDArray[np.float32]
+Reference = Callable[[Mutant], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A torch network, the shape of its images, how it is exported, and the share of neurons to mutate."""
+
+    build: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+    rate: float = 0.3
+
+
+SMALL = {
+    "transformer": Case(lambda: VisionTransformer(2, 8, 5), (2, 8, 8)),
+    "fused attention": Case(lambda: VisionTransformer(2, 8, 5, fused=True), (2, 8, 8), {"raw": False}),
+    "depthwise": Case(lambda: Separable(3, 4, 5), (3, 8, 8)),
+    "one dimension": Case(lambda: flat(12, 7, 5), (12,)),
+    "softmax": Case(lambda: Residual(2, 6, 5, softmax=True), (2, 8, 8)),
+    "batches of one": Case(lambda: Residual(2, 6, 5, softmax=False), (2, 8, 8), {"dynamic": False}),
+    "transformer, batches of one": Case(lambda: VisionTransformer(2, 8, 5), (2, 8, 8), {"dynamic": False}),
+}
+every_operator = pytest.mark.parametrize("operator", sorted(OPERATORS))
+
+
+def pool_of(classifier: Classifier, operators: list[str], rate: float, each: int) -> list[Mutant]:
+    parameters = Parameters(Graph(classifier.model), find_layers(Graph(classifier.model)))
+    return [
+        Mutant(name, OPERATORS[name].draw(parameters, rate, np.random.default_rng([7, number])))
+        for name in operators
+        for number in range(each)
+    ]
+
+
+def assert_all_agree(
+    classifier: Classifier, pool: list[Mutant], inputs: Images, original: NDArray[Any], reference: Reference
+) -> None:
+    """Compare every mutant's bank rows, the mutant itself, and the reference on the same images."""
+    layers = find_layers(Graph(classifier.model))
+    session = build_bank(classifier, layers, pool, inputs[:4]).session(threads=1)
+    names = [layer.name for layer in layers]
+    mutants = Mutants(classifier.model, names, pool, classifier.input_name, classifier.output_name)
+    largest_difference(session, mutants, list(range(len(pool) + 1)), inputs)
+
+    features, rows = session.features(inputs), np.arange(len(inputs))
+    changed = 0
+    for index, expected in enumerate([original, *map(reference, pool)]):
+        scores = session.scores(features, rows, np.full(len(inputs), index))
+        slack = TOLERANCE * np.abs(expected).max(axis=1)
+        assert (np.abs(scores - expected).max(axis=1) <= slack).all()
+        second, first = np.sort(expected, axis=1)[:, -2:].T
+        clear = first - second > 2 * slack
+        assert clear.mean() > 0.8
+        assert (scores.argmax(axis=1) == expected.argmax(axis=1))[clear].all()
+        changed += index > 0 and not np.allclose(scores, original, rtol=TOLERANCE, atol=TOLERANCE)
+    assert changed
+    labels = session.labels(inputs, np.arange(len(pool) + 1))
+    assert (labels[:, 0] == classifier.scores(inputs).argmax(axis=1)).all()
+
+
+def torch_reference(module: nn.Module, inputs: Images) -> Reference:
+    return lambda mutant: answer(REFERENCES[mutant.operator](module, mutant.choice), inputs)
+
+
+@every_operator
+@pytest.mark.parametrize("name", SMALL)
+def test_small_networks(name: str, operator: str, tmp_path: Path) -> None:
+    case = SMALL[name]
+    module = randomised(case.build(), seed=5)
+    inputs = np.random.default_rng(5).standard_normal((12, *case.shape)).astype(np.float32)
+    classifier = load_classifier(export(module, case.shape, tmp_path / "model.onnx", **case.options))
+    check_scores(classifier, inputs)
+    pool = pool_of(classifier, [operator], case.rate, 6)
+    assert_all_agree(classifier, pool, inputs, answer(module, inputs), torch_reference(module, inputs))
+
+
+@pytest.mark.parametrize(("name", "images", "each"), [("resnet20", 64, 3), ("googlenet", 4, 1)])
+def test_networks_for_cifar10(name: str, images: int, each: int, tmp_path: Path) -> None:
+    """All operators in one pool, as a store may have them."""
+    inputs = np.random.default_rng(6).standard_normal((images, 3, 32, 32)).astype(np.float32)
+    module = settled(CLASSIFIERS[name].build(10), inputs, seed=6)
+    classifier = load_classifier(export(module, (3, 32, 32), tmp_path / "model.onnx"))
+    pool = pool_of(classifier, sorted(OPERATORS), 0.03, each)
+    assert_all_agree(classifier, pool, inputs, answer(module, inputs), torch_reference(module, inputs))
+
+
+@every_operator
+def test_another_frameworks_perceptron(operator: str, tmp_path: Path) -> None:
+    perceptron = train_perceptron()
+    classifier = load_classifier(perceptron.export(tmp_path / "model.onnx", zipmap=True))
+    pool = pool_of(classifier, [operator], 0.2, 10)
+    original = perceptron.model.predict_proba(perceptron.images)
+    assert_all_agree(
+        classifier,
+        pool,
+        perceptron.images,
+        original,
+        lambda mutant: perceptron.mutated(mutant.operator, mutant.choice),
+    )

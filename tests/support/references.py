@@ -1,0 +1,112 @@
+"""The four mutation operators on a torch module, independent of how ONNX files are mutated.
+
+Layers are the module's convolutions and dense layers in the order they are registered in, which has to be the order they
+run in. Neurons are counted over them; so are parameters: each layer's weights neuron by neuron, then its bias. Batch
+normalisation registered right behind a convolution belongs to it.
+"""
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Choice = Mapping[str, NDArray[Any]]
+
+
+def negated(module: nn.Module, choice: Choice) -> nn.Module:
+    """NAI: ``neurons`` have their weights and bias negated.
+
+    Where batch normalisation belongs to a layer, its scale and shift are negated instead, which negates the same output.
+    """
+    mutant = copy.deepcopy(module)
+    parts = list(mutant.modules())
+    with torch.no_grad():
+        for layer, first in _layers(mutant):
+            following = parts[parts.index(layer) + 1 :][:1]
+            normalised = isinstance(layer, nn.Conv2d) and isinstance(*following, nn.BatchNorm2d)
+            target = following[0] if normalised else layer
+            for neuron in choice["neurons"].tolist():
+                if first <= neuron < first + len(layer.weight):
+                    for parameter in target.parameters(recurse=False):
+                        parameter[neuron - first] *= -1
+    return mutant
+
+
+def switched(module: nn.Module, choice: Choice) -> nn.Module:
+    """NS: each of ``neurons`` takes the original weights of the one beside it in ``sources``; biases stay."""
+    mutant = folded(module)
+    pairs = list(zip(choice["neurons"].tolist(), choice["sources"].tolist(), strict=True))
+    with torch.no_grad():
+        for layer, first in _layers(mutant):
+            original = layer.weight.clone()
+            for neuron, source in pairs:
+                if first <= neuron < first + len(original):
+                    layer.weight[neuron - first] = original[source - first]
+    return mutant
+
+
+def fuzzed(module: nn.Module, choice: Choice) -> nn.Module:
+    """GF: the parameters at ``positions`` become ``values``."""
+    mutant = folded(module)
+    values = parameters(mutant)
+    values[torch.from_numpy(choice["positions"]).long()] = torch.from_numpy(choice["values"])
+    return _filled(mutant, values)
+
+
+def shuffled(module: nn.Module, choice: Choice) -> nn.Module:
+    """WS: the parameters at ``positions`` become the original ones at ``sources``."""
+    mutant = folded(module)
+    values, original = parameters(mutant), parameters(mutant)
+    values[torch.from_numpy(choice["positions"]).long()] = original[torch.from_numpy(choice["sources"]).long()]
+    return _filled(mutant, values)
+
+
+REFERENCES: dict[str, Callable[[nn.Module, Choice], nn.Module]] = {
+    "gf": fuzzed,
+    "nai": negated,
+    "ns": switched,
+    "ws": shuffled,
+}
+
+
+def folded(module: nn.Module) -> nn.Module:
+    """A copy with batch normalisation folded into the convolution it belongs to, by torch's own utility."""
+    copied = copy.deepcopy(module)
+    for parent in list(copied.modules()):
+        for (name, child), (next_name, following) in itertools.pairwise(list(parent.named_children())):
+            if isinstance(child, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(child, following))
+                setattr(parent, next_name, nn.Identity())
+    return copied
+
+
+def parameters(module: nn.Module) -> torch.Tensor:
+    """A copy of all weights and biases of a folded module's layers, float32 [P]."""
+    parts = [part.detach().flatten() for layer, _ in _layers(module) for part in _tensors(layer)]
+    return torch.cat(parts)
+
+
+def _filled(module: nn.Module, values: torch.Tensor) -> nn.Module:
+    tensors = [tensor for layer, _ in _layers(module) for tensor in _tensors(layer)]
+    with torch.no_grad():
+        for tensor, part in zip(tensors, values.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor))
+    return module
+
+
+def _layers(module: nn.Module) -> Iterator[tuple[nn.Conv2d | nn.Linear, int]]:
+    """Every layer with the number of its first neuron."""
+    first = 0
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            yield part, first
+            first += len(part.weight)
+
+
+def _tensors(layer: nn.Conv2d | nn.Linear) -> list[nn.Parameter]:
+    return [layer.weight] if layer.bias is None else [layer.weight, layer.bias]

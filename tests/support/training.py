@@ -1,0 +1,22 @@
+"""Training runs that stop where a test wants them to."""
+
+from collections.abc import Callable
+
+import pytest
+
+from evaluation.trainer import Step, Trainer
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, epoch: int, step: int) -> None:
+    """Make training stop dead in the middle of an epoch."""
+    original = Trainer.run_epoch
+
+    def run_epoch(self: Trainer, on_step: Callable[[Step], None]) -> Step:
+        def stop(report: Step) -> None:
+            if (report.epoch, report.step) == (epoch, step):
+                raise KeyboardInterrupt
+            on_step(report)
+
+        return original(self, stop)
+
+    monkeypatch.setattr(Trainer, "run_epoch", run_epoch)

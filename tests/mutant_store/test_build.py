@@ -75,11 +75,11 @@ def test_the_same_inputs_give_the_same_store_byte_for_byte(
     assert open_store(tmp_path / "digits", again.version).version == again.version
 
 
-def kill_while(stage: Callable[[SilentReport], SilentReport], model: Path, out: Path) -> None:
+def kill_while(stage: Callable[[SilentReport], SilentReport], model: Path, out: Path, operator: str) -> None:
     """Build in a child process that kills itself, as hard as a power cut to the process can be."""
 
     def child() -> None:
-        build_digits_store(model, out, report=stage(SilentReport()), mutants=400)
+        build_digits_store(model, out, report=stage(SilentReport()), mutants=400, operator=operator, jobs=2)
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
@@ -101,18 +101,28 @@ class KilledBeforePublishing(SilentReport):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("stage", [killed_in_the_filter, lambda report: KilledBeforePublishing()])
+@pytest.mark.parametrize(
+    ("stage", "operator"),
+    [
+        (killed_in_the_filter, "nai"),
+        (killed_in_the_filter, "mixed:nai,gf"),
+        (lambda report: KilledBeforePublishing(), "ws"),
+    ],
+)
 def test_a_killed_build_is_refused_by_readers_and_goes_on_to_the_same_store(
-    stage: Callable[[SilentReport], SilentReport], digits_model: Path, tmp_path: Path
+    stage: Callable[[SilentReport], SilentReport], operator: str, digits_model: Path, tmp_path: Path
 ) -> None:
-    kill_while(stage, digits_model, tmp_path / "digits")
+    kill_while(stage, digits_model, tmp_path / "digits", operator)
     with pytest.raises(StoreError, match="a build was not finished: run the same mutant-store build again"):
         open_store(tmp_path / "digits")
     report = SilentReport()
-    resumed = build_digits_store(digits_model, tmp_path / "digits", report=report, mutants=400)
-    fresh = build_digits_store(digits_model, tmp_path / "fresh" / "digits", mutants=400)
+    resumed = build_digits_store(
+        digits_model, tmp_path / "digits", report=report, mutants=400, operator=operator
+    )
+    fresh = build_digits_store(digits_model, tmp_path / "fresh" / "digits", mutants=400, operator=operator)
     assert contents(resumed) == contents(fresh)
-    assert all(done > 100 for done, total in report.calls if total == 400)  # it did not begin again
+    first = [done for done, total in report.calls if total in (400, 200)][:1]
+    assert all(done > 100 for done in first)  # it did not begin again
 
 
 def test_images_that_trained_the_classifier_are_refused(digits_model: Path, tmp_path: Path) -> None:
@@ -163,12 +173,64 @@ def test_a_model_that_ends_in_softmax_serves_probabilities(tmp_path: Path) -> No
     assert store.manifest.output_kind == "probabilities"
 
 
-def test_switched_neurons_build_a_store_too(digits_model: Path, tmp_path: Path) -> None:
-    store = build_digits_store(digits_model, tmp_path / "s", operator="ns", rate=0.1, mutants=20)
-    assert (store.manifest.operator, store.manifest.mutants) == ("ns", 20)
+@pytest.mark.parametrize(("operator", "decks"), [("ns", 1024), ("gf", 4), ("ws", 4), ("mixed:nai,ns,gf", 4)])
+def test_every_operator_builds_a_store(operator: str, decks: int, digits_model: Path, tmp_path: Path) -> None:
+    store = build_digits_store(digits_model, tmp_path / "s", operator=operator, rate=0.07, mutants=20)
+    assert (store.manifest.operator, store.manifest.mutants) == (operator, 20)
+    assert store.manifest.decks == decks
     _, compared, worst = check_store(tmp_path / "s", 20)
     assert compared == 20
     assert worst < 1e-4
+
+
+def test_a_mixed_pool_takes_the_operators_in_turn_and_each_ones_first_mutants(
+    digits_model: Path, digits_store: tuple[Path, Store], tmp_path: Path
+) -> None:
+    mixed = build_digits_store(digits_model, tmp_path / "s", operator="mixed:nai,gf", mutants=21)
+    pool = open_mutants(mixed).pool
+    assert [mutant.operator for mutant in pool] == [*("nai", "gf") * 10, "nai"]
+    alone = open_mutants(digits_store[1]).pool
+    for number, mutant in enumerate(pool[::2]):
+        assert mutant.choice["neurons"].tolist() == alone[number].choice["neurons"].tolist()
+    assert mixed.manifest.candidates[::2] == digits_store[1].manifest.candidates[:11]
+
+
+@pytest.mark.parametrize("operator", ["nai", "mixed:ws,ns"])
+def test_the_number_of_jobs_changes_no_byte(operator: str, digits_model: Path, tmp_path: Path) -> None:
+    built = [
+        build_digits_store(
+            digits_model, tmp_path / str(jobs) / "s", operator=operator, mutants=200, jobs=jobs, rate=0.1
+        )
+        for jobs in (1, 3)
+    ]
+    assert contents(built[0]) == contents(built[1])
+
+
+def test_the_sequential_filter_keeps_the_same_mutants_and_records_its_error(
+    digits_model: Path, digits_store: tuple[Path, Store], tmp_path: Path
+) -> None:
+    manifest = build_digits_store(digits_model, tmp_path / "s", filter_error=1e-6).manifest
+    exact = digits_store[1].manifest
+    assert (exact.filter_error, manifest.filter_error) == (0, 1e-6)
+    assert manifest.candidates == exact.candidates
+    assert manifest.accuracies != exact.accuracies
+
+
+@pytest.mark.parametrize(
+    ("operator", "rate", "ratio", "remedy"),
+    [
+        ("nai", 0.9, 0.9, r"at --rate 0\.\d+ \d+ of 64 do: use that, or lower --accuracy-ratio"),
+        ("gf", 1.0, 0.9, r"at --rate 0\.\d+ \d+ of 64 do"),
+        ("nai", 0.9, 1.0, r"no lower rate helps either: lower --accuracy-ratio"),
+    ],
+)
+def test_a_rate_hardly_any_mutant_survives_ends_with_one_that_works(
+    operator: str, rate: float, ratio: float, remedy: str, digits_model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=rf"only \d+ of 1024 mutants keep {ratio:.0%} .*; {remedy}"):
+        build_digits_store(
+            digits_model, tmp_path / "s", operator=operator, rate=rate, accuracy_ratio=ratio, mutants=100
+        )
 
 
 def test_only_layers_that_match_are_mutated(digits_model: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """``python -m evaluation.train``: trains a registered classifier and writes it as ONNX and safetensors."""
 
+import time
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from evaluation import weights
 from evaluation.classifiers import CLASSIFIERS, Classifier
 from evaluation.console import console
+from evaluation.curve import Curve, Point
 from evaluation.inference import accuracy, normalised
 from evaluation.onnx_export import largest_difference, to_onnx
 from evaluation.trainer import Settings, Step, Trainer
@@ -52,7 +54,10 @@ _NAMES = ", ".join(CLASSIFIERS)
 def train(
     dataset: Annotated[DataSet, typer.Argument(help="Data set; it sets the defaults of --model and --data.")],
     *,
-    out: Annotated[Path, typer.Option(help="ONNX file to write; NAME.safetensors is written beside it.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="ONNX file to write; NAME.safetensors and NAME.curve.csv are written beside it."),
+    ],
     model: Annotated[
         str | None,
         typer.Option(help=f"One of {_NAMES}. Default: digits-net, lenet or resnet20, by data set."),
@@ -66,13 +71,19 @@ def train(
         ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the images. Default: digits-net 40, lenet 12, resnet20 66.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Passes over the images. Default: digits-net 40, lenet 12, resnet20 66, googlenet 100.",
+        ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images a step. Default: digits-net 32, lenet 64, resnet20 128.")
+        int | None,
+        typer.Option(min=1, help="Images a step. Default: digits-net 32, lenet 64, the others 128."),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(min=0.0, help="Peak learning rate. Default: 0.05, resnet20 0.1.")
+        float | None,
+        typer.Option(min=0.0, help="Peak learning rate. Default: 0.05, resnet20 and googlenet 0.1."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of every random draw.")] = 0,
     device: Annotated[
@@ -80,17 +91,20 @@ def train(
     ] = Device.auto,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="CPU threads. Default: digits-net 1, lenet 2, resnet20 one a core."),
+        typer.Option(min=1, help="CPU threads. Default: digits-net 1, lenet 2, the others one a core."),
     ] = None,
     bf16: Annotated[
         bool | None,
-        typer.Option("--bf16/--no-bf16", help="Train in bfloat16 arithmetic. Default: only resnet20."),
+        typer.Option(
+            "--bf16/--no-bf16", help="Train in bfloat16 arithmetic. Default: only resnet20 and googlenet."
+        ),
     ] = None,
 ) -> None:
     """Train a classifier, export it to ONNX, and report its accuracy on held-out images.
 
     Only the images of --data are learned from. A run that is killed goes on at its last finished epoch when the
-    same command is given again, with the same result on a CPU.
+    same command is given again, with the same result on a CPU. NAME.curve.csv holds the loss and the accuracies of
+    every epoch.
     """
     name = model or _MODELS[dataset]
     if name not in CLASSIFIERS:
@@ -134,14 +148,16 @@ def _train(classifier: Classifier, settings: Settings, spec: str, out: Path) -> 
         console.print(f"Starting over: {reason}", markup=False)
     elif trainer.finished:
         console.print(f"Going on after epoch {trainer.finished}, from {checkpoint}", markup=False)
+    curve = Curve(out.with_suffix(".curve.csv"), trainer.finished)
     while trainer.finished < settings.epochs:
-        _show_epoch(trainer, holdout)
+        curve.append(_run_epoch(trainer, holdout))
         trainer.save(checkpoint)
     _export(trainer, data, holdout, out)
     checkpoint.unlink(missing_ok=True)
 
 
-def _show_epoch(trainer: Trainer, holdout: ImageData | None) -> None:
+def _run_epoch(trainer: Trainer, holdout: ImageData | None) -> Point:
+    start = time.perf_counter()
     epoch = f"epoch {trainer.finished + 1}/{trainer.settings.epochs}"
     columns = TextColumn(epoch), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -152,8 +168,10 @@ def _show_epoch(trainer: Trainer, holdout: ImageData | None) -> None:
             progress.update(task, completed=step.step, description=text)
 
         last = trainer.run_epoch(show)
-    held = "" if holdout is None else f"  holdout {accuracy(trainer.model, trainer.classifier, holdout):.2%}"
-    console.print(f"{epoch}  loss {last.loss:.4f}  accuracy {last.accuracy:.2%}{held}")
+    held = None if holdout is None else accuracy(trainer.model, trainer.classifier, holdout)
+    shown = "" if held is None else f"  holdout {held:.2%}"
+    console.print(f"{epoch}  loss {last.loss:.4f}  accuracy {last.accuracy:.2%}{shown}")
+    return Point(last.epoch, last.loss, last.accuracy, held, time.perf_counter() - start)
 
 
 def _export(trainer: Trainer, data: ImageData, holdout: ImageData | None, out: Path) -> None:

@@ -1,8 +1,9 @@
-"""Open the batch axis of a classifier that was exported for a fixed number of images.
+"""Free the batch axis of a classifier.
 
-Such a file may have the number built in: a reshape to [1, 96], a class token held as [1, 1, 8]. The shapes are
-inferred once more for a number of images that no other dimension is a multiple of, so that what grows with the batch
-shows, and a node in the way of that is rewritten where there is only one way to, or refused.
+A file exported for a fixed number of images may have the number built in: a reshape to [1, 96], a class token held as
+[1, 1, 8]. One exported for any number may read it from the images wherever it needs it, which ties every layer to them.
+The shapes are inferred once more for a number of images that no other dimension is a multiple of, so that what grows
+with the batch shows; a node in the way of that is rewritten where there is only one way to.
 """
 
 import math
@@ -18,8 +19,8 @@ _MANY = 1_000_003
 """Images to infer for: a prime above any dimension of a model."""
 
 
-def open_batch(graph: Graph, input_name: str, size: int) -> None:
-    """Make a graph exported for ``size`` images take any number; only what nodes do to shapes is looked at.
+def open_batch(graph: Graph, input_name: str, size: int | None) -> None:
+    """Make a graph take any number of images; only what nodes do to shapes is looked at.
 
     A node whose shapes cannot be inferred is left alone. Whether images influence each other is not for here but for
     ``check_scores`` to see.
@@ -27,22 +28,27 @@ def open_batch(graph: Graph, input_name: str, size: int) -> None:
     Args:
         graph: nodes in order, constants folded; rewritten in place.
         input_name: its input, whose first axis is the batch.
-        size: the number of images it was exported for.
+        size: the number of images it was exported for; None where any will do.
 
     Raises:
-        ModelError: a node that takes no other number of images, by name.
+        ModelError: a node that takes no other number of images than ``size``, by name.
     """
-    shapes = Shapes(graph, input_name, _MANY, size)
+    shapes = Shapes(graph, input_name, _MANY, size or 1)
     nodes, graph.nodes = graph.nodes, []
     for node in nodes:
-        for step in (*_opened(graph, shapes, node), node):
+        before = _opened(graph, shapes, node) if size else []
+        if node.op_type == "Reshape":
+            _settle_reshape(graph, shapes, node)
+        for step in (*before, node):
             graph.nodes.append(step)
             try:
                 outputs = shapes.infer(step)
             except ShapeMismatchError as error:
-                raise _refuse(node, size) from error
+                if size:
+                    raise _refuse(node, size) from error
+                continue
             read = [dims for name in step.input if (dims := shapes.of(name)) is not None]
-            if any(map(_grows, read)) and outputs and not any(map(_grows, outputs)):
+            if size and any(map(_grows, read)) and outputs and not any(map(_grows, outputs)):
                 raise _refuse(node, size)
 
 
@@ -89,6 +95,18 @@ def _open_reshape(graph: Graph, shapes: Shapes, node: NodeProto) -> None:
     wanted[axis] = -1
     if _resolve(wanted, source, literal) != _resolve(target.tolist(), source, literal):
         node.input[1] = graph.add_constant(f"{node.output[0]}_shape", np.array(wanted, np.int64))
+
+
+def _settle_reshape(graph: Graph, shapes: Shapes, node: NodeProto) -> None:
+    """Say by −1 which axis grows with the batch, rather than compute its length when the model runs."""
+    source, target = shapes.of(node.input[0]), shapes.value(node.input[1])
+    if source is None or target is None or node.input[1] in graph.constants:
+        return
+    found = _resolve(target.tolist(), source, bool(attribute(node, "allowzero", 0)))
+    if found is None or sum(_grows((dim,)) for dim in found) != 1 or 0 in found:
+        return
+    settled = [-1 if _grows((dim,)) else dim for dim in found]
+    node.input[1] = graph.add_constant(f"{node.output[0]}_shape", np.array(settled, np.int64))
 
 
 def _resolve(target: list[int], source: Dims, literal: bool) -> Dims | None:

@@ -158,8 +158,7 @@ def _open_batch(graph: Graph, input_name: str, output_name: str) -> None:
     del graph.proto.output[:]
     graph.proto.output.extend(outputs)
     source = next(entry for entry in graph.proto.input if entry.name == input_name)
-    if size := source.type.tensor_type.shape.dim[0].dim_value:
-        open_batch(graph, input_name, size)
+    open_batch(graph, input_name, source.type.tensor_type.shape.dim[0].dim_value or None)
     for entry in (*graph.proto.input, *graph.proto.output):
         if entry.name in (input_name, output_name) and entry.type.tensor_type.shape.dim:
             entry.type.tensor_type.shape.dim[0].dim_param = "batch"

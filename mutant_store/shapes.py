@@ -67,7 +67,7 @@ class Shapes:
         except InferenceError as error:
             try:
                 few = {
-                    name: np.array(self.few(tuple(value.flat)), value.dtype).reshape(value.shape)
+                    name: np.array(self.few(tuple(value.ravel().tolist())), value.dtype).reshape(value.shape)
                     for name, value in values.items()
                 }
                 exported = {name: self._exported(kind) for name, kind in inputs.items()}

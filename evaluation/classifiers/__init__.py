@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from evaluation.classifiers.digits_net import DigitsNet
+from evaluation.classifiers.googlenet import GoogLeNet
 from evaluation.classifiers.lenet import LeNet
 from evaluation.classifiers.resnet import ResNet20
 from mutant_store.datasets.conversion import Shape
@@ -80,6 +81,20 @@ CLASSIFIERS = {
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2470, 0.2435, 0.2616),
         epochs=66,
+        batch_size=128,
+        learning_rate=0.1,
+        shift=4,
+        flip=True,
+        erase=8,
+        bf16=True,
+    ),
+    "googlenet": Classifier(
+        build=GoogLeNet,
+        data="imagefolder@train",
+        shape=(32, 32, 3),
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2470, 0.2435, 0.2616),
+        epochs=100,
         batch_size=128,
         learning_rate=0.1,
         shift=4,

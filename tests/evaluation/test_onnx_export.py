@@ -43,6 +43,7 @@ def test_a_classifier_is_exported_whole_and_clean(name: str, capfd: pytest.Captu
         "Flatten",
         "Gemm",
         "Add",
+        "Concat",
         "ReduceMean",
         "GlobalAveragePool",
     }

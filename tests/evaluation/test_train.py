@@ -17,26 +17,25 @@ from typer.testing import CliRunner, Result
 from evaluation.classifiers import CLASSIFIERS
 from evaluation.inference import normalised
 from evaluation.train import app
-from evaluation.trainer import Step, Trainer
 from mutant_store import model_card
 from mutant_store.datasets import load
+from tests.support.training import interrupt
 
 RunTrain = Callable[..., Result]
 
 
-def interrupt(monkeypatch: pytest.MonkeyPatch, epoch: int, step: int) -> None:
-    """Make training stop dead in the middle of an epoch."""
-    original = Trainer.run_epoch
+def timeless(model: Path) -> list[list[str]]:
+    """The curve beside a model without its last column, the seconds."""
+    rows = model.with_suffix(".curve.csv").read_text().splitlines()
+    return [row.split(",")[:-1] for row in rows]
 
-    def run_epoch(self: Trainer, on_step: Callable[[Step], None]) -> Step:
-        def stop(report: Step) -> None:
-            if (report.epoch, report.step) == (epoch, step):
-                raise KeyboardInterrupt
-            on_step(report)
 
-        return original(self, stop)
-
-    monkeypatch.setattr(Trainer, "run_epoch", run_epoch)
+def test_the_curve_is_logged(tiny_model: Path) -> None:
+    header, *rows = timeless(tiny_model)
+    assert header == ["epoch", "loss", "accuracy", "holdout"]
+    assert [int(row[0]) for row in rows] == list(range(1, 9))
+    assert float(rows[-1][1]) < float(rows[0][1])
+    assert all(0 <= float(share) <= 1 for row in rows for share in row[2:])
 
 
 def test_the_model_says_what_it_was_trained_on(tiny_model: Path) -> None:
@@ -63,7 +62,11 @@ def test_the_command_reports_and_tidies_up(tmp_path: Path, run_train: RunTrain, 
     last = result.output.splitlines()[-1]
     for part in ("of 600", "test ", "of 297", "again.onnx", "again.safetensors"):
         assert part in last
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.onnx", "again.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "again.curve.csv",
+        "again.onnx",
+        "again.safetensors",
+    ]
     # The same seed, the same bytes.
     assert (tmp_path / "again.onnx").read_bytes() == tiny_model.read_bytes()
 
@@ -76,13 +79,14 @@ def test_an_interrupted_run_ends_in_the_same_model(
         interrupt(patch, epoch=6, step=3)
         stopped = run_train(out)
     assert stopped.exit_code == 130
-    assert [path.name for path in tmp_path.iterdir()] == ["tiny.checkpoint"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.checkpoint", "tiny.curve.csv"]
     resumed = run_train(out)
     assert "Going on after epoch 5" in resumed.output
     assert "epoch 5/8" not in resumed.output
     assert "epoch 6/8" in resumed.output
     for path in (out, out.with_suffix(".safetensors")):
         assert path.read_bytes() == (tiny_model.parent / path.name).read_bytes()
+    assert timeless(out) == timeless(tiny_model)
     assert not out.with_suffix(".checkpoint").exists()
 
 
@@ -123,13 +127,14 @@ def test_data_without_splits_trains_without_reports(tmp_path: Path, run_train: R
     result = run_train(tmp_path / "tiny.onnx", "--data", f"npz:{tmp_path}/set.npz", "--epochs", "1")
     assert result.exit_code == 0
     assert "holdout" not in result.output
+    assert timeless(tmp_path / "tiny.onnx")[1][-1] == ""
     assert "test " not in result.output.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--model", "vgg"], "'vgg' is not registered; it is one of digits-net, lenet, resnet20"),
+        (["--model", "vgg"], "'vgg' is not registered; it is one of digits-net, lenet, resnet20, googlenet"),
         (["--out", "model.pt"], "must end in .onnx"),
         (["--data", "digits@train[0:5000]"], "holds 900 images"),
         (["--data", "npz:nowhere.npz"], "there is no 'nowhere.npz'"),

@@ -1,12 +1,13 @@
 """Bank row = stand-alone mutant = independent reference, for every operator and every kind of classifier."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -23,6 +24,7 @@ from mutant_store.verify import largest_difference
 from tests.support.foreign import train_perceptron
 from tests.support.networks import (
     Residual,
+    Reused,
     Separable,
     answer,
     export,
@@ -55,11 +57,21 @@ SMALL = {
     "fused attention": Case(lambda: VisionTransformer(2, 8, 5, fused=True), (2, 8, 8), {"raw": False}),
     "depthwise": Case(lambda: Separable(3, 4, 5), (3, 8, 8)),
     "one dimension": Case(lambda: flat(12, 7, 5), (12,)),
+    "reused": Case(lambda: Reused(3, 6, 5), (6, 6, 3)),
     "softmax": Case(lambda: Residual(2, 6, 5, softmax=True), (2, 8, 8)),
     "batches of one": Case(lambda: Residual(2, 6, 5, softmax=False), (2, 8, 8), {"dynamic": False}),
     "transformer, batches of one": Case(lambda: VisionTransformer(2, 8, 5), (2, 8, 8), {"dynamic": False}),
 }
 every_operator = pytest.mark.parametrize("operator", sorted(OPERATORS))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Threads of torch's that wait for each other cost many times the sums where other work goes on."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def pool_of(classifier: Classifier, operators: list[str], rate: float, each: int) -> list[Mutant]:
@@ -92,7 +104,7 @@ def assert_all_agree(
         assert clear.mean() > 0.8
         assert (scores.argmax(axis=1) == expected.argmax(axis=1))[clear].all()
         changed += index > 0 and not np.allclose(scores, original, rtol=TOLERANCE, atol=TOLERANCE)
-    assert changed
+    assert changed > len(pool) / 2
     labels = session.labels(inputs, np.arange(len(pool) + 1))
     assert (labels[:, 0] == classifier.scores(inputs).argmax(axis=1)).all()
 

@@ -14,6 +14,7 @@ from mutant_store.classifier import check_scores, load_classifier
 from mutant_store.errors import ModelError
 from mutant_store.graph import Graph
 from mutant_store.neurons import find_layers
+from mutant_store.session import open_session, run_session
 from tests.support.networks import (
     Residual,
     Separable,
@@ -100,9 +101,21 @@ def test_the_number_is_taken_out_of_shapes(body: str, tmp_path: Path) -> None:
     classifier = load_classifier(saved(tmp_path / "m.onnx", body))
     inputs = np.random.default_rng(0).standard_normal((6, 3, 4)).astype(np.float32)
     together = check_scores(classifier, inputs)
-    session = onnx.reference.ReferenceEvaluator(str(tmp_path / "m.onnx"))
-    exported = [session.run(None, {"images": pair})[0] for pair in np.split(inputs, 3)]
+    session = open_session(tmp_path / "m.onnx")
+    exported = [run_session(session, "images", pair)[0] for pair in np.split(inputs, 3)]
     np.testing.assert_allclose(together, np.concatenate(exported), rtol=1e-5, atol=1e-5)
+
+
+def test_reshapes_do_not_read_the_number_from_the_images(tmp_path: Path) -> None:
+    """``x.view(images.shape[0], -1)`` would tie a layer's rows to the images', and rows of a bank are more."""
+    body = (
+        "s = Shape (images) i = Constant <value_ints = [0]> () n = Gather (s, i) m = Constant <value_ints = [-1]> ()"
+        "t = Concat <axis = 0> (n, m) a = Relu (images) x = Reshape (a, t) logits = MatMul (x, w)"
+    )
+    path = saved(tmp_path / "m.onnx", body, images="float[n,3,4]", logits="float[n,5]")
+    classifier = load_classifier(path)
+    assert "Shape" not in {node.op_type for node in classifier.model.graph.node}
+    check_scores(classifier, np.random.default_rng(0).standard_normal((6, 3, 4)).astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +136,9 @@ def test_the_number_is_taken_out_of_shapes(body: str, tmp_path: Path) -> None:
 def test_what_cannot_be_opened_is_refused_by_name(body: str, node: str, tmp_path: Path) -> None:
     body = f"i = Constant <value_ints = [0]> () {body}"
     path = saved(tmp_path / "m.onnx", body, images="float[1,3,4]", logits="float[1,5]")
-    with pytest.raises(ModelError, match=rf"exported for batches of 1, and {node} .*: export it with a dynamic"):
+    with pytest.raises(
+        ModelError, match=rf"exported for batches of 1, and {node} .*: export it with a dynamic"
+    ):
         load_classifier(path)
 
 

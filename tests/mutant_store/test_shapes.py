@@ -10,7 +10,9 @@ MANY = 10_007
 
 
 def graph_of(body: str) -> Graph:
-    text = f'<ir_version: 8, opset_import: ["": 17, "far": 1]> g (float[2,3,4] x) => (float[a] y) {{ {body} }}'
+    text = (
+        f'<ir_version: 8, opset_import: ["": 17, "far": 1]> g (float[2,3,4] x) => (float[a] y) {{ {body} }}'
+    )
     return Graph(parser.parse_model(text))
 
 

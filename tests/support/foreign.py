@@ -15,7 +15,7 @@ from sklearn.neural_network import MLPClassifier
 
 from mutant_store.datasets import load
 
-FloatArray = NDArray[np.floating[Any]]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,16 +31,17 @@ class Perceptron:
         onnx.save(to_onnx(self.model, self.images[:1], options={id(self.model): {"zipmap": zipmap}}), path)
         return path
 
-    def probabilities(self, weights: list[FloatArray], biases: list[FloatArray]) -> FloatArray:
+    def probabilities(self, weights: list[Floats], biases: list[Floats]) -> Floats:
         """What a perceptron with these weights, each [outputs, inputs], says of the images: float64 [100, 10]."""
         values = self.images.astype(np.float64)
         for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
             values = np.maximum(values @ weight.T + bias, 0)
         scores = values @ weights[-1].T + biases[-1]
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        probabilities: Floats = powers / powers.sum(axis=1, keepdims=True)
+        return probabilities
 
-    def mutated(self, operator: str, choice: Mapping[str, NDArray[Any]]) -> FloatArray:
+    def mutated(self, operator: str, choice: Mapping[str, NDArray[Any]]) -> Floats:
         """What a mutant says of the images, without a framework: only numpy on the trained coefficients."""
         weights = [weight.T.copy() for weight in self.model.coefs_]
         biases = [bias.copy() for bias in self.model.intercepts_]
@@ -77,4 +78,4 @@ def train_perceptron() -> Perceptron:
 
 
 def _rows(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return images.reshape(len(images), -1).astype(np.float32) / 255
+    return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)

@@ -72,6 +72,21 @@ class Separable(nn.Module):
         return scores
 
 
+class Reused(nn.Module):
+    """Channels last, a convolution used twice, and a reshape that reads the number of images from the images."""
+
+    def __init__(self, channels: int, size: int, classes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.dense = nn.Linear(channels * size**2, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        images = x.shape[0]
+        features = torch.relu(self.conv(x.permute(0, 3, 1, 2)))
+        scores: torch.Tensor = self.dense(self.conv(features).reshape(images, -1))
+        return scores
+
+
 def flat(pixels: int, width: int, classes: int) -> nn.Module:
     """Dense layers on images that arrive as rows of numbers, ending in probabilities."""
     return nn.Sequential(

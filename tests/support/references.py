@@ -1,8 +1,8 @@
 """The four mutation operators on a torch module, independent of how ONNX files are mutated.
 
-Layers are the module's convolutions and dense layers in the order they are registered in, which has to be the order they
-run in. Neurons are counted over them; so are parameters: each layer's weights neuron by neuron, then its bias. Batch
-normalisation registered right behind a convolution belongs to it.
+Layers are the module's convolutions and dense layers in the order they are registered in, which has to be the order
+they run in. Neurons are counted over them; so are parameters: each layer's weights neuron by neuron, then its bias.
+Batch normalisation registered right behind a convolution belongs to it.
 """
 
 import copy
@@ -16,20 +16,21 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Choice = Mapping[str, NDArray[Any]]
+Layer = nn.Conv1d | nn.Conv2d | nn.Linear
 
 
 def negated(module: nn.Module, choice: Choice) -> nn.Module:
     """NAI: ``neurons`` have their weights and bias negated.
 
-    Where batch normalisation belongs to a layer, its scale and shift are negated instead, which negates the same output.
+    Where batch normalisation belongs to a layer, its scale and shift are negated instead: the output is the same.
     """
     mutant = copy.deepcopy(module)
     parts = list(mutant.modules())
     with torch.no_grad():
-        for layer, first in _layers(mutant):
-            following = parts[parts.index(layer) + 1 :][:1]
-            normalised = isinstance(layer, nn.Conv2d) and isinstance(*following, nn.BatchNorm2d)
-            target = following[0] if normalised else layer
+        for layer, first in _numbered(mutant):
+            following = parts[parts.index(layer) + 1] if layer is not parts[-1] else None
+            normalised = isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d)
+            target = following if normalised and following is not None else layer
             for neuron in choice["neurons"].tolist():
                 if first <= neuron < first + len(layer.weight):
                     for parameter in target.parameters(recurse=False):
@@ -42,7 +43,7 @@ def switched(module: nn.Module, choice: Choice) -> nn.Module:
     mutant = folded(module)
     pairs = list(zip(choice["neurons"].tolist(), choice["sources"].tolist(), strict=True))
     with torch.no_grad():
-        for layer, first in _layers(mutant):
+        for layer, first in _numbered(mutant):
             original = layer.weight.clone()
             for neuron, source in pairs:
                 if first <= neuron < first + len(original):
@@ -62,7 +63,9 @@ def shuffled(module: nn.Module, choice: Choice) -> nn.Module:
     """WS: the parameters at ``positions`` become the original ones at ``sources``."""
     mutant = folded(module)
     values, original = parameters(mutant), parameters(mutant)
-    values[torch.from_numpy(choice["positions"]).long()] = original[torch.from_numpy(choice["sources"]).long()]
+    values[torch.from_numpy(choice["positions"]).long()] = original[
+        torch.from_numpy(choice["sources"]).long()
+    ]
     return _filled(mutant, values)
 
 
@@ -85,28 +88,33 @@ def folded(module: nn.Module) -> nn.Module:
     return copied
 
 
+def weighted(module: nn.Module) -> list[Layer]:
+    """The module's layers."""
+    return [part for part in module.modules() if isinstance(part, Layer)]
+
+
 def parameters(module: nn.Module) -> torch.Tensor:
     """A copy of all weights and biases of a folded module's layers, float32 [P]."""
-    parts = [part.detach().flatten() for layer, _ in _layers(module) for part in _tensors(layer)]
-    return torch.cat(parts)
+    return torch.cat([part.detach().flatten() for layer in weighted(module) for part in _tensors(layer)])
 
 
 def _filled(module: nn.Module, values: torch.Tensor) -> nn.Module:
-    tensors = [tensor for layer, _ in _layers(module) for tensor in _tensors(layer)]
+    start = 0
     with torch.no_grad():
-        for tensor, part in zip(tensors, values.split([t.numel() for t in tensors]), strict=True):
-            tensor.copy_(part.view_as(tensor))
+        for tensor in [tensor for layer in weighted(module) for tensor in _tensors(layer)]:
+            tensor.copy_(values[start : start + tensor.numel()].view_as(tensor))
+            start += tensor.numel()
+    assert start == len(values)
     return module
 
 
-def _layers(module: nn.Module) -> Iterator[tuple[nn.Conv2d | nn.Linear, int]]:
+def _numbered(module: nn.Module) -> Iterator[tuple[Layer, int]]:
     """Every layer with the number of its first neuron."""
     first = 0
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d | nn.Linear):
-            yield part, first
-            first += len(part.weight)
+    for layer in weighted(module):
+        yield layer, first
+        first += len(layer.weight)
 
 
-def _tensors(layer: nn.Conv2d | nn.Linear) -> list[nn.Parameter]:
+def _tensors(layer: Layer) -> list[torch.Tensor]:
     return [layer.weight] if layer.bias is None else [layer.weight, layer.bias]

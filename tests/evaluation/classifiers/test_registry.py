@@ -10,7 +10,12 @@ from mutant_store.datasets import parse
 
 @pytest.mark.parametrize(
     ("name", "parameters", "neurons"),
-    [("digits-net", 29_914, 106), ("lenet", 61_706, 236), ("resnet20", 272_474, 794)],
+    [
+        ("digits-net", 29_914, 106),
+        ("lenet", 61_706, 236),
+        ("resnet20", 272_474, 794),
+        ("googlenet", 6_166_250, 7_914),
+    ],
 )
 def test_sizes_are_the_published_ones(name: str, parameters: int, neurons: int) -> None:
     model = CLASSIFIERS[name].build(10)

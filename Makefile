@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test lint mnist-store mnist-report clean
+.PHONY: help serve demo samples test lint equivalence mnist-store mnist-report clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,9 @@ lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+equivalence: $(VENV)/.dev ## hold ResNet-20 and GoogLeNet banks to 1,000 real images (about 15 minutes)
+	GUARD_EQUIVALENCE_IMAGES=1000 $(BIN)/python -m pytest tests/mutant_store/test_any_classifier.py -k cifar10
 
 samples: $(VENV)/.dev stores/digits/CURRENT ## a few clean and adversarial digits to post
 	$(BIN)/python -m evaluation.samples digits --out samples --count 5 --attack deepfool --model models/digits.onnx

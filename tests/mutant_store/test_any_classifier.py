@@ -1,5 +1,6 @@
 """Bank row = stand-alone mutant = independent reference, for every operator and every kind of classifier."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from sklearn.datasets import load_digits
 from torch import nn
 
 from evaluation.classifiers import CLASSIFIERS
+from evaluation.inference import normalised
 from mutant_store.bank import build_bank
 from mutant_store.classifier import Classifier, check_scores, load_classifier
+from mutant_store.datasets import load
 from mutant_store.export import Mutants
 from mutant_store.graph import Graph
 from mutant_store.neurons import find_layers
@@ -56,7 +60,7 @@ SMALL = {
     "transformer": Case(lambda: VisionTransformer(2, 8, 5), (2, 8, 8)),
     "fused attention": Case(lambda: VisionTransformer(2, 8, 5, fused=True), (2, 8, 8), {"raw": False}),
     "depthwise": Case(lambda: Separable(3, 4, 5), (3, 8, 8)),
-    "one dimension": Case(lambda: flat(12, 7, 5), (12,)),
+    "one dimension": Case(lambda: flat(64, 7, 5), (64,)),
     "reused": Case(lambda: Reused(3, 6, 5), (6, 6, 3)),
     "softmax": Case(lambda: Residual(2, 6, 5, softmax=True), (2, 8, 8)),
     "batches of one": Case(lambda: Residual(2, 6, 5, softmax=False), (2, 8, 8), {"dynamic": False}),
@@ -72,6 +76,17 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def real_digits(shape: tuple[int, ...]) -> Images:
+    """1,000 of scikit-learn's digits in a shape; further channels are the image moved aside."""
+    images = (load_digits().images[:1000].astype(np.float32) / 16 - 0.3053) / 0.3761
+    if len(shape) == 1:
+        return np.asarray(images.reshape(1000, -1)[:, : shape[0]])
+    last = shape[-1] < shape[0]
+    channels, size = (shape[-1], shape[0]) if last else (shape[0], shape[1])
+    moved = [np.roll(images, channel, axis=2)[:, :size, :size] for channel in range(channels)]
+    return np.ascontiguousarray(np.stack(moved, axis=-1 if last else 1))
 
 
 def pool_of(classifier: Classifier, operators: list[str], rate: float, each: int) -> list[Mutant]:
@@ -118,17 +133,19 @@ def torch_reference(module: nn.Module, inputs: Images) -> Reference:
 def test_small_networks(name: str, operator: str, tmp_path: Path) -> None:
     case = SMALL[name]
     module = randomised(case.build(), seed=5)
-    inputs = np.random.default_rng(5).standard_normal((12, *case.shape)).astype(np.float32)
+    inputs = real_digits(case.shape)
     classifier = load_classifier(export(module, case.shape, tmp_path / "model.onnx", **case.options))
-    check_scores(classifier, inputs)
+    check_scores(classifier, inputs[:12])
     pool = pool_of(classifier, [operator], case.rate, 6)
     assert_all_agree(classifier, pool, inputs, answer(module, inputs), torch_reference(module, inputs))
 
 
 @pytest.mark.parametrize(("name", "images", "each"), [("resnet20", 64, 3), ("googlenet", 4, 1)])
-def test_networks_for_cifar10(name: str, images: int, each: int, tmp_path: Path) -> None:
-    """All operators in one pool, as a store may have them."""
-    inputs = np.random.default_rng(6).standard_normal((images, 3, 32, 32)).astype(np.float32)
+def test_networks_for_cifar10(name: str, images: int, each: int, data_dir: Path, tmp_path: Path) -> None:
+    """All operators in one pool, as a store may have them; ``make equivalence`` takes 1,000 images."""
+    images = int(os.environ.get("GUARD_EQUIVALENCE_IMAGES", images))
+    data = load(f"imagefolder:{data_dir}/cifar10@test[0:{images}]", shape=CLASSIFIERS[name].shape)
+    inputs = normalised(CLASSIFIERS[name], data.images)
     module = settled(CLASSIFIERS[name].build(10), inputs, seed=6)
     classifier = load_classifier(export(module, (3, 32, 32), tmp_path / "model.onnx"))
     pool = pool_of(classifier, sorted(OPERATORS), 0.03, each)

@@ -90,6 +90,11 @@ class Parameters:
         start = tensor.start + width * (neuron - int(self._first_neurons[position]))
         return start, start + width
 
+    def weights_of(self, neuron: int) -> NDArray[np.float32]:
+        """The incoming weights of a neuron, float32 [inputs]."""
+        start, stop = self.incoming(neuron)
+        return self.values[start:stop]
+
     def write(self, graph: Graph, values: NDArray[np.float32]) -> None:
         """Make a graph of the same classifier read ``values`` float32 [P] where they differ from the original's."""
         for tensor in self.tensors:

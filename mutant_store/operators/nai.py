@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from mutant_store.errors import ModelError
 from mutant_store.graph import Graph
 from mutant_store.operators.base import MUTANT_INDEX, SharedWeights, chosen_count
 from mutant_store.parameters import Parameters
@@ -22,10 +23,20 @@ class NeuronActivationInverse(SharedWeights):
     name = "nai"
 
     def draw(self, parameters: Parameters, rate: float, rng: np.random.Generator) -> Choice:
-        """Numbers of the chosen neurons, counted over the layers in order, ascending."""
+        """Numbers of the chosen neurons, counted over the layers in order, ascending.
+
+        Pruned neurons, whose weights are all 0, are chosen like others, but never alone.
+
+        Raises:
+            ModelError: all weights are 0.
+        """
+        if not any(parameters.weights_of(neuron).any() for neuron in range(parameters.neurons)):
+            raise ModelError("all weights of all layers are 0, so negating them changes nothing")
         total = parameters.neurons
-        chosen = rng.choice(total, size=chosen_count(total, rate), replace=False)
-        return {"neurons": np.sort(chosen).astype(np.int32)}
+        while True:
+            chosen = np.sort(rng.choice(total, size=chosen_count(total, rate), replace=False))
+            if any(parameters.weights_of(neuron).any() for neuron in chosen.tolist()):
+                return {"neurons": chosen.astype(np.int32)}
 
     def population(self, parameters: Parameters) -> str:
         """The neurons."""

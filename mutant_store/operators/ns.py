@@ -1,6 +1,6 @@
 """Neuron Switch (Ma et al., DeepMutation, 2018; Wang et al. 2019, Algorithm 5)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,23 +29,25 @@ class NeuronSwitch(SharedWeights):
         """Draw neurons and derange them.
 
         Raises:
-            ModelError: the rate is too low for any layer; the least one that works is named.
+            ModelError: the rate is too low for any layer (the least one that works is named), or all neurons of
+                each layer have the same weights.
         """
         groups = _groups(parameters.layers)
-        neurons, sources = [], []
-        for start, size in groups:
-            count = chosen_count(size, rate)
-            if count < 2:
-                continue
-            chosen = start + np.sort(rng.choice(size, size=count, replace=False))
-            neurons.append(chosen)
-            sources.append(chosen[_derangement(count, rng)])
-        if not neurons:
+        able = [(start, size, chosen_count(size, rate)) for start, size in groups]
+        able = [(start, size, count) for start, size, count in able if count >= 2]
+        if not able:
             raise ModelError(_too_low(rate, max(size for _, size in groups)))
-        return {
-            "neurons": np.concatenate(neurons).astype(np.int32),
-            "sources": np.concatenate(sources).astype(np.int32),
-        }
+        if all(_alike(parameters, range(start, start + size)) for start, size, _ in able):
+            raise ModelError(
+                "the neurons of each layer all have the same weights, so switching changes nothing"
+            )
+        while True:
+            chosen = [s + np.sort(rng.choice(size, size=count, replace=False)) for s, size, count in able]
+            neurons = np.concatenate(chosen)
+            sources = np.concatenate([own[_derangement(len(own), rng)] for own in chosen])
+            pairs = zip(neurons.tolist(), sources.tolist(), strict=True)
+            if not all(_alike(parameters, pair) for pair in pairs):
+                return {"neurons": neurons.astype(np.int32), "sources": sources.astype(np.int32)}
 
     def population(self, parameters: Parameters) -> str:
         """The neurons of each layer."""
@@ -91,6 +93,13 @@ def _groups(layers: list[Layer]) -> list[tuple[int, int]]:
         found += [(offset + group * size, size) for group in range(layer.groups)]
         offset += layer.neurons
     return found
+
+
+def _alike(parameters: Parameters, neurons: Iterable[int]) -> bool:
+    """Whether neurons have the same weights, as pruned ones do."""
+    weights = map(parameters.weights_of, neurons)
+    first = next(weights)
+    return all(np.array_equal(first, other) for other in weights)
 
 
 def _derangement(count: int, rng: np.random.Generator) -> NDArray[np.int64]:

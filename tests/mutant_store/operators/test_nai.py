@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mutant_store.errors import ModelError
 from mutant_store.operators.base import chosen_count
 from mutant_store.operators.nai import NeuronActivationInverse
-from tests.support.layers import dense
+from tests.support.layers import dense, of_weights
 
 
 @given(
@@ -52,3 +53,15 @@ def test_count_is_rounded_up_without_float_error(total: int, rate: float, expect
 def test_rates_outside_the_unit_interval_are_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="above 0 and at most 1"):
         chosen_count(10, rate)
+
+
+def test_pruned_neurons_alone_do_not_make_a_mutant() -> None:
+    parameters = of_weights([(np.vstack([np.zeros((40, 3)), np.ones((2, 3))]), np.zeros(42))])
+    for seed in range(30):
+        choice = NeuronActivationInverse().draw(parameters, 0.05, np.random.default_rng(seed))
+        assert len(choice["neurons"]) == 3
+        assert choice["neurons"].max() >= 40
+    with pytest.raises(ModelError, match="all weights of all layers are 0"):
+        NeuronActivationInverse().draw(
+            of_weights([(np.zeros((4, 3)), np.ones(4))]), 0.5, np.random.default_rng(0)
+        )

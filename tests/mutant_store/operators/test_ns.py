@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from mutant_store.errors import ModelError
 from mutant_store.operators.base import chosen_count
 from mutant_store.operators.ns import NeuronSwitch
-from tests.support.layers import dense
+from tests.support.layers import dense, of_weights
 
 
 def drawn(sizes: list[int], rate: float, seed: int, groups: int = 1) -> list[tuple[int, int]]:
@@ -53,3 +53,12 @@ def test_depthwise_convolutions_alone_cannot_be_switched() -> None:
 def test_all_derangements_are_drawn_equally() -> None:
     seen = {tuple(drawn([4], 1, seed)) for seed in range(400)}
     assert len(seen) == 9  # the number of derangements of four
+
+
+def test_neurons_of_equal_weights_alone_do_not_make_a_mutant() -> None:
+    parameters = of_weights([(np.vstack([np.ones((20, 3)), np.full((2, 3), 2.0)]), np.zeros(22))])
+    for seed in range(30):
+        choice = NeuronSwitch().draw(parameters, 0.1, np.random.default_rng(seed))
+        assert ((choice["neurons"] >= 20) != (choice["sources"] >= 20)).any()
+    with pytest.raises(ModelError, match="all have the same weights, so switching changes nothing"):
+        NeuronSwitch().draw(of_weights([(np.ones((9, 3)), np.arange(9.0))]), 0.5, np.random.default_rng(0))

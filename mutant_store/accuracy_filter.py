@@ -15,7 +15,6 @@ from mutant_store.bank_session import BankSession
 from mutant_store.errors import ModelError
 from mutant_store.pool import Mutant
 
-_CHUNK = 128
 _PATIENCE = 1024
 _HOPELESS = 0.005
 
@@ -111,6 +110,7 @@ def collect(
     draw: Callable[[int], Mutant],
     load: Callable[[list[Mutant]], BankSession],
     progress: Callable[[Accepted], None],
+    chunk: int = 128,
     jobs: int = 1,
 ) -> Accepted:
     """Draw candidates in order and keep the accurate ones until there are enough.
@@ -122,6 +122,7 @@ def collect(
         draw: candidate number → its mutant, a function of the seed and the number alone.
         load: a pool → a bank of it.
         progress: called after every chunk; what it saves is enough to go on from.
+        chunk: candidates judged together, the unit of progress.
         jobs: chunks judged at a time. They are taken in order, so it changes nothing but the time.
 
     Raises:
@@ -129,7 +130,7 @@ def collect(
     """
 
     def judge(first: int) -> tuple[list[Mutant], NDArray[np.bool_], NDArray[np.float64]]:
-        pool = [draw(number) for number in range(first, first + _CHUNK)]
+        pool = [draw(number) for number in range(first, first + chunk)]
         session = load(pool)
         try:
             return pool, *filtering.judge(session, len(pool))
@@ -143,7 +144,7 @@ def collect(
         while len(accepted.candidates) < wanted:
             while len(pending) < jobs:
                 pending.append(executor.submit(judge, following))
-                following += _CHUNK
+                following += chunk
             pool, kept, accuracies = pending.popleft().result()
             first = accepted.drawn
             for place in np.flatnonzero(kept)[: wanted - len(accepted.candidates)].tolist():
@@ -151,7 +152,7 @@ def collect(
                 accepted.mutants.append(pool[place])
                 accepted.accuracies.append(float(accuracies[place]))
             full = len(accepted.candidates) == wanted
-            accepted.drawn = accepted.candidates[-1] + 1 if full else first + _CHUNK
+            accepted.drawn = accepted.candidates[-1] + 1 if full else first + chunk
             progress(accepted)
             if accepted.drawn >= _PATIENCE and len(accepted.candidates) < _HOPELESS * accepted.drawn:
                 raise HopelessError(

@@ -25,7 +25,7 @@ def entry_points(parameters: Parameters, first_layers: NDArray[np.int64], *, sha
         Positions of layers, ascending; a mutant enters at the last one that is not behind its first layer.
     """
     distinct, counts = np.unique(first_layers, return_counts=True)
-    costs = [_cost(parameters, int(layer), shared=shared) for layer in distinct]
+    costs = [tail_cost(parameters, int(layer), shared=shared) for layer in distinct]
     # best[k][i]: the mutants from distinct layer i on, evaluated with k more entry points, the first of them at i
     size = len(distinct)
     behind = np.append(np.cumsum(counts[::-1])[::-1], 0)
@@ -46,7 +46,7 @@ def entry_points(parameters: Parameters, first_layers: NDArray[np.int64], *, sha
     return chosen
 
 
-def _cost(parameters: Parameters, entry: int, *, shared: bool) -> float:
+def tail_cost(parameters: Parameters, entry: int, *, shared: bool) -> float:
     """Multiply-adds a row that enters at a layer costs, its outputs' share included."""
     total = 0.0
     tensors = {tensor.name: tensor for tensor in parameters.tensors}

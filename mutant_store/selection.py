@@ -10,6 +10,7 @@ import numpy as np
 from mutant_store.accuracy_filter import Accepted, AccuracyFilter, HopelessError, collect
 from mutant_store.bank import BankBuilder
 from mutant_store.bank_session import BankSession
+from mutant_store.entries import tail_cost
 from mutant_store.errors import ModelError
 from mutant_store.operators.base import Operator
 from mutant_store.pool import Mutant
@@ -17,6 +18,9 @@ from mutant_store.progress import Checkpoint
 from mutant_store.subject import Subject
 from mutant_store.versions import built_with
 
+_CHUNK_COST = 3e11
+"""Multiply-adds of a chunk of candidates: about ten seconds of a core."""
+_LARGEST_CHUNK = 128
 _TRIED = 64
 _WORTHWHILE = 0.1
 _HALVINGS = 10
@@ -127,6 +131,7 @@ class _Collection:
             done = len(found.candidates)
             self._report.progress(done, wanted, f"{done / max(found.drawn, 1):.0%} accepted")
 
+        self._report.progress(len(accepted.candidates), wanted, "first of them")
         try:
             return collect(
                 self._filter,
@@ -135,10 +140,16 @@ class _Collection:
                 draw=self._draw,
                 load=self._load,
                 progress=progress,
+                chunk=self._chunk(),
                 jobs=settings.jobs,
             )
         except HopelessError as error:
             raise ModelError(f"{error}; {self._suggestion()}") from error
+
+    def _chunk(self) -> int:
+        """Candidates that take some seconds together, as far as the layers' sizes tell; the same on any machine."""
+        each = len(self._filter.labels) * tail_cost(self._builder.parameters, 0, shared=False)
+        return int(np.clip(_CHUNK_COST / each, 1, _LARGEST_CHUNK))
 
     def _draw(self, number: int, rate: float | None = None) -> Mutant:
         """A function of the operator, the rate, the seed and the number alone."""

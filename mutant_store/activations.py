@@ -32,6 +32,8 @@ class Activations:
 
     def shape(self, name: str) -> tuple[int, ...] | None:
         """Shape behind the batch of a float32 tensor with one row an image, None for any other."""
+        if name not in self._batches[0]:
+            return None
         two, three, _ = (batch[name] for batch in self._batches)
         per_image = two.dtype == np.float32 and two.shape[:1] == (2,) and three.shape[:1] == (3,)
         return two.shape[1:] if per_image else None

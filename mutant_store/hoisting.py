@@ -100,7 +100,8 @@ def _chain(graph: Graph, rows: set[str], shape: Shape, product: NodeProto) -> tu
             and all(name in graph.constants for name in others if name)
         )
         kept = inner is not None and len(inner) == len(channels) and inner[0] == channels[0]
-        if not by_channel or not kept or len(node.output) > 1 or rows.intersection(others):
+        known = all(name in graph.constants or shape(name) is not None for name in others if name)
+        if not by_channel or not kept or not known or len(node.output) > 1 or rows.intersection(others):
             break
         chain.append(node)
         end = node.output[0]

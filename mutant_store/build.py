@@ -25,12 +25,23 @@ from mutant_store.model_card import OutputKind
 from mutant_store.operators import OPERATORS, operators_named
 from mutant_store.pool import pack
 from mutant_store.publish import STAGING, building, publish
-from mutant_store.reader import BANK, CALIBRATION, MANIFEST, MUTANTS, PARAMETERS, PREFIX, Store, open_store
+from mutant_store.reader import (
+    BANK,
+    CALIBRATION,
+    MANIFEST,
+    MUTANTS,
+    PARAMETERS,
+    PREFIX,
+    WEIGHTS,
+    Store,
+    open_store,
+)
 from mutant_store.selection import Reporter, Selection, SelectionSettings, select
 from mutant_store.signature import load_private_key
 from mutant_store.subject import Subject, load_subject
 from mutant_store.verify import largest_difference, spread
 from mutant_store.versions import built_with
+from mutant_store.weights_file import WeightsFile
 
 _VERIFIED = 8
 
@@ -119,16 +130,19 @@ def _write(
     arrays = pack(selection.pool)
     if not all(tail.shared for tail in bank.tails):
         arrays[PARAMETERS] = bank.parameters.values
+    weights = WeightsFile(WEIGHTS)
     contents = {
-        PREFIX: bank.prefix.SerializeToString(deterministic=True),
+        PREFIX: weights.moved(bank.prefix).SerializeToString(deterministic=True),
         MUTANTS: save(arrays),
         CALIBRATION: calibration.model_dump_json(indent=1).encode(),
     }
     tails = []
     for number, tail in enumerate(bank.tails):
         file = BANK.format(number)
-        contents[file] = tail.model.SerializeToString(deterministic=True)
+        contents[file] = weights.moved(tail.model).SerializeToString(deterministic=True)
         tails.append(TailEntry(file=file, shared=tail.shared, features=tail.features, mutants=tail.mutants))
+    if weights.content:  # none where every constant is small
+        contents[WEIGHTS] = bytes(weights.content)
     for file_name, content in contents.items():
         write_atomically(staged / file_name, content)
     manifest = Manifest(

@@ -95,7 +95,7 @@ def test_inspect_shows_what_the_store_holds(digits_store: tuple[Path, Store]) ->
 def test_verify_says_what_it_compared(digits_store: tuple[Path, Store]) -> None:
     result = runner.invoke(app, ["verify", str(digits_store[0])])
     assert result.exit_code == 0
-    assert "4 files as published, 16 mutants and the original agree" in result.output
+    assert "5 files as published, 16 mutants and the original agree" in result.output
 
 
 def test_export_writes_a_classifier(digits_store: tuple[Path, Store], tmp_path: Path) -> None:

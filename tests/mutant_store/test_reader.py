@@ -12,6 +12,7 @@ from mutant_store.reader import (
     MANIFEST,
     MUTANTS,
     PREFIX,
+    WEIGHTS,
     Store,
     open_store,
     version_of,
@@ -29,7 +30,7 @@ def flip(path: Path, position: int) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["bank-0.onnx", PREFIX, MUTANTS, CALIBRATION, MANIFEST])
+@pytest.mark.parametrize("name", ["bank-0.onnx", PREFIX, WEIGHTS, MUTANTS, CALIBRATION, MANIFEST])
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
 def test_a_flipped_byte_in_any_file_is_refused_and_the_file_named(
     copy: Path, name: str, share: float
@@ -41,7 +42,7 @@ def test_a_flipped_byte_in_any_file_is_refused_and_the_file_named(
         open_store(copy)
 
 
-@pytest.mark.parametrize("name", ["bank-0.onnx", PREFIX, CALIBRATION, MANIFEST])
+@pytest.mark.parametrize("name", ["bank-0.onnx", PREFIX, WEIGHTS, CALIBRATION, MANIFEST])
 def test_a_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / open_store(copy).version / name).unlink()
     with pytest.raises(StoreError, match=rf"{name} cannot be read"):

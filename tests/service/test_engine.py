@@ -1,6 +1,5 @@
 """The engine: which device is taken, which cores are used, and that the bank has run once."""
 
-
 import onnxruntime
 import pytest
 from structlog.testing import capture_logs

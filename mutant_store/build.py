@@ -5,11 +5,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.numpy import save
-
 from mutant_store.activations import Activations
 from mutant_store.atomic import write_atomically
 from mutant_store.bank import Bank, BankBuilder
+from mutant_store.bank_files import bank_files
 from mutant_store.calibrate import CalibrationSettings, calibrate
 from mutant_store.export import Mutants
 from mutant_store.input_spec import InputOptions
@@ -19,20 +18,13 @@ from mutant_store.manifest import (
     DataParts,
     FileEntry,
     Manifest,
-    TailEntry,
 )
 from mutant_store.model_card import OutputKind
 from mutant_store.operators import OPERATORS, operators_named
-from mutant_store.pool import pack
 from mutant_store.publish import STAGING, building, publish
 from mutant_store.reader import (
-    BANK,
     CALIBRATION,
     MANIFEST,
-    MUTANTS,
-    PARAMETERS,
-    PREFIX,
-    WEIGHTS,
     Store,
     open_store,
 )
@@ -41,7 +33,6 @@ from mutant_store.signature import load_private_key
 from mutant_store.subject import Subject, load_subject
 from mutant_store.verify import largest_difference, spread
 from mutant_store.versions import built_with
-from mutant_store.weights_file import WeightsFile
 
 _VERIFIED = 8
 
@@ -127,22 +118,8 @@ def _write(
     calibration: CalibrationRecord,
 ) -> None:
     chosen = settings.selection
-    arrays = pack(selection.pool)
-    if not all(tail.shared for tail in bank.tails):
-        arrays[PARAMETERS] = bank.parameters.values
-    weights = WeightsFile(WEIGHTS)
-    contents = {
-        PREFIX: weights.moved(bank.prefix).SerializeToString(deterministic=True),
-        MUTANTS: save(arrays),
-        CALIBRATION: calibration.model_dump_json(indent=1).encode(),
-    }
-    tails = []
-    for number, tail in enumerate(bank.tails):
-        file = BANK.format(number)
-        contents[file] = weights.moved(tail.model).SerializeToString(deterministic=True)
-        tails.append(TailEntry(file=file, shared=tail.shared, features=tail.features, mutants=tail.mutants))
-    if weights.content:  # none where every constant is small
-        contents[WEIGHTS] = bytes(weights.content)
+    files, tails = bank_files(bank)
+    contents = {**files, CALIBRATION: calibration.model_dump_json(indent=1).encode()}
     for file_name, content in contents.items():
         write_atomically(staged / file_name, content)
     manifest = Manifest(

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test lint equivalence mnist-store mnist-report clean
+.PHONY: help serve demo samples test lint equivalence mnist-store mnist-report bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -57,6 +57,10 @@ mnist-store: stores/mnist-lenet/CURRENT ## LeNet's store; MNIST= is the folder o
 mnist-report: stores/mnist-lenet/CURRENT ## 1,000 MNIST test images over HTTP, every policy
 	$(BIN)/python -m evaluation.over_http --store stores/mnist-lenet --data "mnist:$(MNIST)@test[0:1000]" \
 		--out reports/mnist-over-http/results.json
+
+# Leave the machine alone while it runs; what each table is made of: python -m benchmarks --help.
+bench: | $(VENV)/.dev ## measure everything side by side and rewrite benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks all --mnist "$(MNIST)" --out benchmarks/RESULTS.md
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) models/digits.* stores samples

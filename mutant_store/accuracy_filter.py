@@ -15,6 +15,7 @@ from mutant_store.bank_session import BankSession
 from mutant_store.errors import ModelError
 from mutant_store.pool import Mutant
 
+_KEPT_BYTES = 2**27
 _PATIENCE = 1024
 _HOPELESS = 0.005
 
@@ -59,6 +60,9 @@ class AccuracyFilter:
     ratio: float
     error: float = 0.0
     seed: int = 0
+    _known: dict[tuple[str, int], dict[int, list[NDArray[np.float32]]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def needed(self) -> int:
@@ -91,7 +95,8 @@ class AccuracyFilter:
             self.rule.looks, self.rule.reject_at_most, self.rule.accept_at_least, strict=True
         ):
             images = self.order[start:stop]
-            labels = session.labels(self.inputs[images], undecided + 1)
+            known = self._features(session, start)
+            labels = session.labels(self.inputs[images], undecided + 1, known=known)
             hits[undecided] += (labels == self.labels[images, None]).sum(axis=0)
             seen[undecided] = stop
             kept[undecided] = hits[undecided] >= high
@@ -100,6 +105,13 @@ class AccuracyFilter:
             if not undecided.size:
                 break
         return kept, hits / seen
+
+    def _features(self, session: BankSession, start: int) -> dict[int, list[NDArray[np.float32]]] | None:
+        """What banks before this one computed of the look that begins there, as long as memory allows to keep it."""
+        held = sum(part.nbytes for look in self._known.values() for block in look.values() for part in block)
+        if not session.prefix_id or held > _KEPT_BYTES:
+            return None
+        return self._known.setdefault((session.prefix_id, start), {})
 
 
 def collect(
@@ -110,7 +122,7 @@ def collect(
     draw: Callable[[int], Mutant],
     load: Callable[[list[Mutant]], BankSession],
     progress: Callable[[Accepted], None],
-    chunk: int = 128,
+    chunk: int = 64,
     jobs: int = 1,
 ) -> Accepted:
     """Draw candidates in order and keep the accurate ones until there are enough.

@@ -109,7 +109,8 @@ class BankBuilder:
         Raises:
             ModelError: a tensor that crosses an entry point is neither per image nor constant.
         """
-        prefix = _Prefix(self._classifier)
+        (classes,) = self._activations.shape(LOGITS) or (0,)
+        prefix = _Prefix(self._classifier, classes)
         tails = [
             self._tail(pool, mutants, entry, prefix, shared=shared)
             for shared in (True, False)
@@ -222,8 +223,9 @@ class BankBuilder:
 class _Prefix:
     """The original, and which of its tensors the tails read under which names."""
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: Classifier, classes: int) -> None:
         self._graph = Graph(classifier.model)
+        self._classes = classes
         self._tensors: dict[str, str] = {}
         self.features: dict[str, tuple[int, ...]] = {}
 
@@ -243,10 +245,10 @@ class _Prefix:
         """Images [R, …] → features, and the original's scores."""
         graph = self._graph
         image = next(entry for entry in graph.proto.input if entry.name == IMAGES)
-        scores = next(entry for entry in graph.proto.output if entry.name == LOGITS)
         for tensor, name in self._tensors.items():
             graph.nodes.append(helper.make_node("Identity", [tensor], [name], name=name))
         outputs = [_floats(name, ["batch", *shape]) for name, shape in self.features.items()]
+        scores = _floats(LOGITS, ["batch", self._classes])
         return graph.subgraph([image], [*outputs, scores])
 
 

@@ -1,6 +1,7 @@
 """The loaded mutant bank. Light: both the server and the offline tools import it."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import MutableMapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ class BankSession:
 
     Attributes:
         runs: how often rows were evaluated.
+        prefix_id: banks where it is the same and not empty compute the same features.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class BankSession:
         """
         threads = threads or available_cores()
         self._prefix = open_session(prefix, providers=providers, threads=threads)
+        self.prefix_id = hashlib.sha256(prefix).hexdigest() if isinstance(prefix, bytes) else ""
         *self._features, self._scores = [entry.name for entry in self._prefix.get_outputs()]
+        classes = int(self._prefix.get_outputs()[-1].shape[1])
         numbers = [number for tail in tails for number in tail.mutants]
         if sorted(numbers) != list(range(1, len(numbers) + 1)):
             raise StoreError("the bank does not hold every mutant once; build the store again")
@@ -62,7 +66,7 @@ class BankSession:
         for record in tails:
             self._tail_of[list(record.mutants)] = len(self._tails)
             self._place[list(record.mutants)] = np.arange(len(record.mutants))
-            self._tails.append(_open(record, pool, parameters, providers, threads))
+            self._tails.append(_open(record, pool, parameters, providers, threads, classes))
         self.runs = 0
 
     @property
@@ -98,20 +102,32 @@ class BankSession:
         return scores
 
     def labels(
-        self, inputs: FloatArray, mutants: NDArray[np.int64], *, rows: int = 1024
+        self,
+        inputs: FloatArray,
+        mutants: NDArray[np.int64],
+        *,
+        rows: int = 512,
+        known: MutableMapping[int, list[FloatArray]] | None = None,
     ) -> NDArray[np.int64]:
         """Labels of every image under every mutant given, in blocks of about ``rows`` rows.
 
         Args:
             inputs: float32 [N, …].
             mutants: int64 [M].
+            rows: about how many rows run together.
+            known: features of these inputs from an earlier call, by the number of their first image; what is
+                missing is computed and put in. For banks of the same :attr:`prefix_id` only.
 
         Returns:
             int64 [N, M].
         """
         labels = np.empty((len(inputs), len(mutants)), dtype=np.int64)
         for start in range(0, len(inputs), _IMAGES_TOGETHER):
-            features = self.features(inputs[start : start + _IMAGES_TOGETHER])
+            features = None if known is None else known.get(start)
+            if features is None:
+                features = self.features(inputs[start : start + _IMAGES_TOGETHER])
+                if known is not None:
+                    known[start] = features
             count = len(features[-1])
             block = max(1, rows // count)
             for first in range(0, len(mutants), block):
@@ -142,6 +158,7 @@ def _open(
     parameters: FloatArray | None,
     providers: Sequence[str],
     threads: int,
+    classes: int,
 ) -> Tail:
     if record.shared:
         return SharedTail(record.model, record.features, providers=providers, threads=threads)
@@ -155,6 +172,7 @@ def _open(
         record.features,
         original=parameters,
         patches=patches,
+        classes=classes,
         providers=providers,
         threads=threads,
     )

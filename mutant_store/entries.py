@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from mutant_store.parameters import Parameters
 
-_MOST = 4
+_MOST = 6
 """Entry points of a bank. Every one holds a copy of the layers behind it and takes a run of its own a step."""
 _PER_OUTPUT = 16.0
 """Cost of an output beside its products, in multiply-adds: bias, activation and mutation are bound by memory."""

@@ -20,7 +20,7 @@ from mutant_store.versions import built_with
 
 _CHUNK_COST = 3e11
 """Multiply-adds of a chunk of candidates: about ten seconds of a core."""
-_LARGEST_CHUNK = 128
+_LARGEST_CHUNK = 64
 _TRIED = 64
 _WORTHWHILE = 0.1
 _HALVINGS = 10

@@ -1,10 +1,14 @@
 """The classifiers people meet: the demo's, trained as make does, and LeNet from the committed weights."""
 
+import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from typer.testing import CliRunner
 
+from evaluation.classifiers import CLASSIFIERS
+from evaluation.inference import normalised
 from evaluation.train import app
 from mutant_store.accuracy_filter import AccuracyFilter
 from mutant_store.bank import build_bank
@@ -19,7 +23,8 @@ from mutant_store.parameters import Parameters
 from mutant_store.pool import Mutant
 from mutant_store.session import open_session
 
-LENET = Path(__file__).parents[2] / "models" / "mnist-lenet.onnx"
+MODELS = Path(__file__).parents[2] / "models"
+LENET, RESNET = MODELS / "mnist-lenet.onnx", MODELS / "cifar10-resnet20.onnx"
 
 
 def input_spec(classifier: Classifier, side: int) -> InputSpec:
@@ -71,3 +76,17 @@ def test_lenets_bank_answers_like_its_mutants_on_a_thousand_real_images(data_dir
     original = int((labels[:, 0] == data.labels).sum())
     kept, _ = AccuracyFilter(inputs, data.labels, original, 0.9).judge(session, 20)
     assert kept.tolist() == ((labels[:, 1:] == data.labels[:, None]).sum(axis=0) >= 0.9 * original).tolist()
+
+
+def test_the_committed_resnet_is_as_accurate_as_stated(data_dir: Path) -> None:
+    classifier = load_classifier(RESNET)
+    data = load(f"imagefolder:{data_dir / 'cifar10'}@test")
+    assert neuron_count(find_layers(Graph(classifier.model))) == 794
+    inputs = normalised(CLASSIFIERS["resnet20"], data.images)
+    right = float((classifier.scores(inputs).argmax(axis=1) == data.labels).mean())
+    stated = re.search(
+        r"cifar10-resnet20\.onnx.*?([\d.]+) % of 10,000", (MODELS / "README.md").read_text("utf-8")
+    )
+    assert len(data) == 10_000
+    assert stated is not None
+    assert right == pytest.approx(float(stated.group(1)) / 100, abs=5e-4)

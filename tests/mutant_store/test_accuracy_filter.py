@@ -1,3 +1,5 @@
+from collections.abc import MutableMapping
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,12 +17,18 @@ class FakeSession(BankSession):
         right = rng.random((len(labels), len(accuracies))) < accuracies
         self._table = np.where(right, labels[:, None], labels[:, None] + 1)
         self.rows = 0
+        self.prefix_id = ""
 
     def close(self) -> None:
         pass
 
     def labels(
-        self, inputs: NDArray[np.float32], mutants: NDArray[np.int64], *, rows: int = 1024
+        self,
+        inputs: NDArray[np.float32],
+        mutants: NDArray[np.int64],
+        *,
+        rows: int = 512,
+        known: MutableMapping[int, list[NDArray[np.float32]]] | None = None,
     ) -> NDArray[np.int64]:
         self.rows += len(inputs) * len(mutants)
         return np.asarray(self._table[inputs[:, 0].astype(int)][:, mutants - 1])

@@ -1,0 +1,94 @@
+"""``python -m benchmarks``: the product against what it replaces, side by side in one run."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mutant_store.console import BuildReport, errors_shown
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+_WIDTH = 132
+"""Columns of a table that goes to a file or a pipe."""
+
+Quick = Annotated[bool, typer.Option("--quick", help="Few repetitions: rough figures in minutes.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Markdown file for the results, pictures beside it. Default: nowhere."),
+]
+Mnist = Annotated[
+    Path | None, typer.Option(help="Folder of MNIST's four IDX files. Default: $GUARD_DATA_DIR/mnist.")
+]
+
+
+@app.command()
+def mutants(quick: Quick = False, out: Out = None) -> None:
+    """Many mutants of one image against the mutants one by one, and requests in flight."""
+    _run(["mutants", "in flight"], quick, None, out)
+
+
+@app.command()
+def generation(quick: Quick = False, mnist: Mnist = None, out: Out = None) -> None:
+    """Making accurate mutants against testing one torch module after the other."""
+    _run(["generation"], quick, mnist, out)
+
+
+@app.command()
+def storage(quick: Quick = False, out: Out = None) -> None:
+    """A store on disk against stand-alone files, and in memory against the original alone."""
+    _run(["storage", "memory"], quick, None, out)
+
+
+@app.command()
+def cost(quick: Quick = False, out: Out = None) -> None:
+    """Time by mutants, images and model size, and the distance to the machine's peak."""
+    _run(["cost", "efficiency"], quick, None, out)
+
+
+@app.command(name="all")
+def everything(quick: Quick = False, mnist: Mnist = None, out: Out = None) -> None:
+    """Everything; what needs data comes first."""
+    names = ["generation", "mutants", "in flight", "storage", "memory", "cost", "efficiency"]
+    _run(names, quick, mnist, out)
+
+
+def _run(names: list[str], quick: bool, mnist: Path | None, out: Path | None) -> None:
+    from benchmarks import cost, efficiency, generation, in_flight, memory, mutants, results, storage
+    from benchmarks.hardware import hardware, load, versions
+    from benchmarks.sections import Section
+
+    folder = mnist or Path(os.environ.get("GUARD_DATA_DIR") or "../shared/data") / "mnist"
+    measurements: dict[str, Callable[[Callable[[str], None]], Section]] = {
+        "mutants": lambda say: mutants.measure(quick, say),
+        "in flight": lambda say: in_flight.measure(quick, say),
+        "generation": lambda say: generation.measure(quick, folder, say),
+        "storage": storage.measure,
+        "memory": lambda say: memory.measure(quick, say),
+        "cost": lambda say: cost.measure(quick, say),
+        "efficiency": lambda say: efficiency.measure(quick, say),
+    }
+    now = datetime.now(UTC)
+    circumstances = results.Circumstances(f"{now:%Y-%m-%d}", hardware(), versions(), load(), quick)
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=_WIDTH)
+    with errors_shown(), BuildReport() as report:
+        sections = []
+        for name in names:
+            section = measurements[name](report.step)
+            sections.append(section)
+            for table in section.tables:
+                console.print(table.rich())
+            for figure in section.figures:
+                typer.echo(figure.json())
+        if out is not None:
+            results.write(out, sections, circumstances)
+            report.step(f"wrote {out}")
+
+
+if __name__ == "__main__":
+    app()

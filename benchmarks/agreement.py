@@ -1,0 +1,51 @@
+"""The alternatives must compute the same: checked before anything is timed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mutant_store.bank_session import BankSession
+from mutant_store.errors import GuardError
+from mutant_store.verify import TOLERANCE
+
+
+class DisagreementError(GuardError):
+    """Two ways to evaluate a mutant answer differently."""
+
+
+def check_agreement(
+    session: BankSession, modules: Sequence[nn.Module], numbers: Sequence[int], inputs: NDArray[np.float32]
+) -> None:
+    """Hold the bank's answers for some mutants against torch's.
+
+    Args:
+        session: the bank.
+        modules: the mutants as torch modules,
+        numbers: and which of the bank's they are.
+        inputs: float32 [N, …].
+
+    Raises:
+        DisagreementError: scores differ by more than rounding, or a label that rounding does not explain.
+    """
+    features = session.features(inputs)
+    rows = np.arange(len(inputs), dtype=np.int64)
+    for number, module in zip(numbers, modules, strict=True):
+        ours = session.scores(features, rows, np.full_like(rows, number))
+        with torch.inference_mode():
+            theirs = module(torch.from_numpy(inputs)).numpy()
+        close = np.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE)
+        if not close or (_labels_differ(ours, theirs) & _sure(theirs)).any():
+            raise DisagreementError(f"bank and torch do not agree on mutant {number}; nothing was timed")
+
+
+def _labels_differ(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return np.asarray(ours.argmax(axis=1) != theirs.argmax(axis=1))
+
+
+def _sure(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where the best class leads by more than rounding can make up."""
+    second, best = np.partition(scores, -2, axis=1)[:, -2:].T
+    return np.asarray(best - second > 2 * TOLERANCE * np.maximum(1, np.abs(best)))

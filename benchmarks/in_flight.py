@@ -1,0 +1,131 @@
+"""Requests at the same time: what the scheduler gains where mutants have weights of their own."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.figures import Figure, milliseconds
+from benchmarks.interleave import interleaved
+from benchmarks.networks import load_network
+from benchmarks.pools import Pool, draw_pool
+from benchmarks.sections import Section, Table, held
+from detection.policies import Decision, ErrorBounds
+from detection.sprt import Counts
+from mutant_store.operators import OPERATORS
+from service.order import Order
+from service.scheduler import Outcome, Scheduler
+from service.settings import Settings
+
+MUTANTS, IMAGES = 200, 16
+
+_REPETITIONS = {"lenet": 15, "resnet20": 5}
+_QUICK = 2
+_TARGETS = {"lenet": 2.0, "resnet20": None}
+_KEY = b"the key of published figures"
+_LOOK_AHEAD = 10
+_AT_ONCE, _IN_TURN = "at once", "one after another"
+
+
+@dataclass(frozen=True)
+class NeverSure:
+    """A policy that no image ever satisfies: every mutant is used, and could be the last at any time."""
+
+    pool: int
+    name: str = "never sure"
+    error_bounds: ErrorBounds | None = None
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+
+    def decide(self, changes: Counts, mutants: Counts) -> NDArray[np.int8]:
+        """Exhausted at the end of the pool."""
+        return np.where(mutants >= self.pool, Decision.EXHAUSTED, Decision.CONTINUE).astype(np.int8)
+
+    def look_ahead(self, changes: Counts, mutants: Counts) -> Counts:
+        """As many at a time as a calibrated test asks for that hovers between its bounds."""
+        return np.minimum(_LOOK_AHEAD, np.maximum(1, self.pool - mutants))
+
+    def log_ratio(self, changes: Counts, mutants: Counts) -> NDArray[np.float64]:
+        """Nothing is learned."""
+        return np.zeros(mutants.shape)
+
+
+Request = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""A classifier's input float32 [1, …] and the order its image meets the mutants in, int64 [pool]."""
+
+
+def measure(quick: bool, say: Callable[[str], None]) -> Section:
+    """GF and WS on LeNet and ResNet-20."""
+    rows, figures, notes = [], [], []
+    for name in ("lenet", "resnet20"):
+        network = load_network(name)
+        notes += [network.note] if network.note else []
+        for operator in ("gf", "ws"):
+            say(f"{MUTANTS} mutants of {IMAGES} images in flight: {network.title}, {operator}")
+            pool = draw_pool(network, operator, MUTANTS)
+            decks, seconds = _race(pool, _QUICK if quick else _REPETITIONS[name])
+            gain = seconds[_IN_TURN] / seconds[_AT_ONCE]
+            figure = Figure(f"{pool.key}_{IMAGES}_in_flight", gain, "x", _TARGETS[name])
+            figures.append(figure)
+            shown = [milliseconds(seconds[name]) for name in (_AT_ONCE, _IN_TURN)]
+            rows.append([f"{network.title} {operator}", f"{pool.rate:g}", decks, *shown, held(figure)])
+    table = Table(
+        f"{MUTANTS} mutants of each of {IMAGES} images through the scheduler, milliseconds",
+        ["", "rate", "images a deck", _AT_ONCE, _IN_TURN, ""],
+        rows,
+        [
+            f"at once: {IMAGES} requests submitted together; one after another: each when the one before is answered. "
+            f"Limits are the server's defaults; every request meets every mutant, at least {_LOOK_AHEAD} at a time.",
+            *notes,
+        ],
+    )
+    return Section("Requests in flight", [table], figures)
+
+
+def _race(pool: Pool, repetitions: int) -> tuple[str, dict[str, float]]:
+    """How many images drew each deck, and median seconds of both ways."""
+    limits = Settings.model_construct()
+    session = pool.bank.session()
+    scheduler = Scheduler(
+        session,
+        NeverSure(MUTANTS),
+        max_in_flight=limits.max_in_flight,
+        batch_rows=limits.batch_rows,
+        max_batch_rows=limits.max_batch_rows,
+    )
+    requests = _requests(pool)
+    scheduler.start()
+    timings = interleaved(
+        {
+            _AT_ONCE: lambda: at_once(scheduler, requests),
+            _IN_TURN: lambda: in_turn(scheduler, requests),
+        },
+        repetitions,
+    )
+    scheduler.close()
+    session.close()
+    drawn = np.unique([order for _, order in requests], axis=0, return_counts=True)[1]
+    return ", ".join(map(str, sorted(drawn.tolist()))), {
+        name: timing.median for name, timing in timings.items()
+    }
+
+
+def _requests(pool: Pool) -> list[Request]:
+    network, decks = pool.network, OPERATORS[pool.operator].decks
+    order = Order(_KEY, pool=MUTANTS, decks=decks)
+    return [
+        (network.inputs[number : number + 1], order.mutants(network.pixels[number]))
+        for number in range(IMAGES)
+    ]
+
+
+def at_once(scheduler: Scheduler, requests: Sequence[Request]) -> list[Outcome]:
+    """Submit all, then wait for all."""
+    futures: list[Future[Outcome]] = [scheduler.submit(*request) for request in requests]
+    return [future.result() for future in futures]
+
+
+def in_turn(scheduler: Scheduler, requests: Sequence[Request]) -> list[Outcome]:
+    """Submit each when the one before is answered."""
+    return [scheduler.submit(*request).result() for request in requests]

@@ -1,0 +1,37 @@
+"""Networks and pools that are measured, made once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.networks import Network, load_network
+from benchmarks.pools import Pool, draw_pool
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Benchmarks set torch's threads; on networks this small, threads that wait for each other take the longest."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder without weights."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def untrained(nowhere: Path) -> Network:
+    """ResNet-20, which has batch normalisation, without its weights."""
+    return load_network("resnet20", nowhere)
+
+
+@pytest.fixture(scope="session", params=["nai", "ns", "gf", "ws"])
+def pool(request: pytest.FixtureRequest, untrained: Network) -> Pool:
+    """Six mutants of it."""
+    return draw_pool(untrained, request.param, 6)

@@ -1,0 +1,23 @@
+from benchmarks.in_flight import NeverSure, at_once, in_turn
+from benchmarks.pools import Pool
+from detection.policies import Decision
+from service.order import Order
+from service.scheduler import Scheduler
+
+
+def test_every_request_meets_every_mutant_either_way(pool: Pool) -> None:
+    session = pool.bank.session(threads=1)
+    order = Order(b"key", pool=6, decks=4)
+    requests = [
+        (pool.network.inputs[number : number + 1], order.mutants(pool.network.pixels[number]))
+        for number in range(4)
+    ]
+    scheduler = Scheduler(session, NeverSure(6), max_in_flight=4, batch_rows=8, max_batch_rows=16)
+    scheduler.start()
+    together, alone = at_once(scheduler, requests), in_turn(scheduler, requests)
+    scheduler.close()
+    session.close()
+    for one, other in zip(together, alone, strict=True):
+        assert one.decision == other.decision == Decision.EXHAUSTED
+        assert one.mutants == other.mutants == 6
+        assert (one.path == other.path).all()

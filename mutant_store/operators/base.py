@@ -67,7 +67,7 @@ class OwnWeights(Operator):
     int32 [k]; see :func:`mutant_store.pool.patch`.
     """
 
-    decks = 4
+    decks = 2
 
     def first_layer(self, parameters: Parameters, choice: Choice) -> int:
         """The layer of the first changed parameter."""

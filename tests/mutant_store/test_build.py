@@ -173,7 +173,7 @@ def test_a_model_that_ends_in_softmax_serves_probabilities(tmp_path: Path) -> No
     assert store.manifest.output_kind == "probabilities"
 
 
-@pytest.mark.parametrize(("operator", "decks"), [("ns", 1024), ("gf", 4), ("ws", 4), ("mixed:nai,ns,gf", 4)])
+@pytest.mark.parametrize(("operator", "decks"), [("ns", 1024), ("gf", 2), ("ws", 2), ("mixed:nai,ns,gf", 2)])
 def test_every_operator_builds_a_store(operator: str, decks: int, digits_model: Path, tmp_path: Path) -> None:
     store = build_digits_store(digits_model, tmp_path / "s", operator=operator, rate=0.07, mutants=20)
     assert (store.manifest.operator, store.manifest.mutants) == (operator, 20)

@@ -25,6 +25,11 @@ Mnist = Annotated[
     Path | None, typer.Option(help="Folder of MNIST's four IDX files. Default: $GUARD_DATA_DIR/mnist.")
 ]
 
+Recordings = Annotated[
+    Path, typer.Option(help="Folder of recorded label changes, made by python -m evaluation.label_changes.")
+]
+RECORDINGS = Path(__file__).parents[1] / "reports" / "decision"
+
 
 @app.command()
 def mutants(quick: Quick = False, out: Out = None) -> None:
@@ -50,20 +55,38 @@ def cost(quick: Quick = False, out: Out = None) -> None:
     _run(["cost", "efficiency"], quick, None, out)
 
 
+@app.command()
+def decision(quick: Quick = False, recordings: Recordings = RECORDINGS, out: Out = None) -> None:
+    """The sequential test against Wald's limits, and every policy on recorded label changes."""
+    _run(["decision"], quick, None, out, recordings)
+
+
 @app.command(name="all")
 def everything(quick: Quick = False, mnist: Mnist = None, out: Out = None) -> None:
     """Everything; what needs data comes first."""
-    names = ["generation", "mutants", "in flight", "storage", "memory", "cost", "efficiency"]
+    names = ["generation", "mutants", "in flight", "storage", "memory", "cost", "efficiency", "decision"]
     _run(names, quick, mnist, out)
 
 
-def _run(names: list[str], quick: bool, mnist: Path | None, out: Path | None) -> None:
-    from benchmarks import cost, efficiency, generation, in_flight, memory, mutants, results, storage
+def _run(
+    names: list[str], quick: bool, mnist: Path | None, out: Path | None, recordings: Path = RECORDINGS
+) -> None:
+    from benchmarks import (
+        cost,
+        decision,
+        efficiency,
+        generation,
+        in_flight,
+        memory,
+        mutants,
+        results,
+        storage,
+    )
     from benchmarks.hardware import hardware, load, versions
     from benchmarks.sections import Section
 
     folder = mnist or Path(os.environ.get("GUARD_DATA_DIR") or "../shared/data") / "mnist"
-    measurements: dict[str, Callable[[Callable[[str], None]], Section]] = {
+    measurements: dict[str, Callable[[Callable[[str], None]], Section | list[Section]]] = {
         "mutants": lambda say: mutants.measure(quick, say),
         "in flight": lambda say: in_flight.measure(quick, say),
         "generation": lambda say: generation.measure(quick, folder, say),
@@ -71,6 +94,7 @@ def _run(names: list[str], quick: bool, mnist: Path | None, out: Path | None) ->
         "memory": lambda say: memory.measure(quick, say),
         "cost": lambda say: cost.measure(quick, say),
         "efficiency": lambda say: efficiency.measure(quick, say),
+        "decision": lambda say: decision.measure(quick, recordings, say),
     }
     now = datetime.now(UTC)
     circumstances = results.Circumstances(f"{now:%Y-%m-%d}", hardware(), versions(), load(), quick)
@@ -79,12 +103,13 @@ def _run(names: list[str], quick: bool, mnist: Path | None, out: Path | None) ->
     with errors_shown(), BuildReport() as report:
         sections = []
         for name in names:
-            section = measurements[name](report.step)
-            sections.append(section)
-            for table in section.tables:
-                console.print(table.rich())
-            for figure in section.figures:
-                typer.echo(figure.json())
+            found = measurements[name](report.step)
+            for section in found if isinstance(found, list) else [found]:
+                sections.append(section)
+                for table in section.tables:
+                    console.print(table.rich())
+                for figure in section.figures:
+                    typer.echo(figure.json())
         if out is not None:
             results.write(out, sections, circumstances)
             report.step(f"wrote {out}")

@@ -19,6 +19,7 @@ from benchmarks.sections import Section, Table, held
 from evaluation import weights
 from mutant_store.activations import Activations
 from mutant_store.bank import BankBuilder
+from mutant_store.calibration_record import CalibrationSettings
 from mutant_store.cores import available_cores
 from mutant_store.input_spec import InputOptions
 from mutant_store.operators import OPERATORS
@@ -131,7 +132,7 @@ def _subject(mnist: Path) -> Subject:
         output_kind=None,
         classes=None,
         layers_pattern="",
-        max_false_alarm=0.05,
+        certified=CalibrationSettings().certification_images,
     )
 
 

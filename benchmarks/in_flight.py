@@ -12,11 +12,12 @@ from benchmarks.interleave import interleaved
 from benchmarks.networks import load_network
 from benchmarks.pools import Pool, draw_pool
 from benchmarks.sections import Section, Table, held
-from detection.policies import Decision, ErrorBounds
-from detection.sprt import Counts
+from detection.boundaries import Boundaries, Counts
+from detection.policies import ErrorBounds, Hypotheses, Policy
 from mutant_store.operators import OPERATORS
 from service.order import Order
-from service.scheduler import Outcome, Scheduler
+from service.outcome import Outcome
+from service.scheduler import Scheduler
 from service.settings import Settings
 
 MUTANTS, IMAGES = 200, 16
@@ -29,26 +30,20 @@ _LOOK_AHEAD = 10
 _AT_ONCE, _IN_TURN = "at once", "one after another"
 
 
-@dataclass(frozen=True)
-class NeverSure:
+@dataclass(frozen=True, eq=False)
+class NeverSure(Policy):
     """A policy that no image ever satisfies: every mutant is used, and could be the last at any time."""
-
-    pool: int
-    name: str = "never sure"
-    error_bounds: ErrorBounds | None = None
-    bounds: tuple[float, float] = (-np.inf, np.inf)
-
-    def decide(self, changes: Counts, mutants: Counts) -> NDArray[np.int8]:
-        """Exhausted at the end of the pool."""
-        return np.where(mutants >= self.pool, Decision.EXHAUSTED, Decision.CONTINUE).astype(np.int8)
 
     def look_ahead(self, changes: Counts, mutants: Counts) -> Counts:
         """As many at a time as a calibrated test asks for that hovers between its bounds."""
-        return np.minimum(_LOOK_AHEAD, np.maximum(1, self.pool - mutants))
+        return np.minimum(_LOOK_AHEAD, np.maximum(1, self.mutants - mutants))
 
-    def log_ratio(self, changes: Counts, mutants: Counts) -> NDArray[np.float64]:
-        """Nothing is learned."""
-        return np.zeros(mutants.shape)
+
+def never_sure(mutants: int) -> NeverSure:
+    """Such a policy over a pool of so many mutants."""
+    met = np.arange(mutants + 1)
+    nowhere = Boundaries(np.full_like(met, -1), met + 1)
+    return NeverSure("never sure", nowhere, mutants, Hypotheses(0, mutants), ErrorBounds(0.0, 0.0))
 
 
 Request = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -89,7 +84,7 @@ def _race(pool: Pool, repetitions: int) -> tuple[str, dict[str, float]]:
     session = pool.bank.session()
     scheduler = Scheduler(
         session,
-        NeverSure(MUTANTS),
+        never_sure(MUTANTS),
         max_in_flight=limits.max_in_flight,
         batch_rows=limits.batch_rows,
         max_batch_rows=limits.max_batch_rows,

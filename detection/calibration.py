@@ -1,67 +1,23 @@
-"""Policies from clean images alone: thresholds on one part, their predicted rates on another."""
+"""Policies from clean images alone: their shape from one part, their false-alarm rate certified on another."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, log
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.intervals import Interval, clopper_pearson
+from detection import builders
+from detection.boundaries import Boundaries
+from detection.certification import CalibrationError, Certificate, allowed_alarms, certify, check_images
+from detection.finite_pool import FinitePoolSprt
 from detection.label_change import MeanRate, label_change_rate, mean_rate
-from detection.policies import Decision, Policy, SprtPolicy, State, advance
+from detection.policies import ErrorBounds, Policy
+from detection.recording import Recording
+from detection.shape import CleanCounts, Shape, choose_shape
 from detection.sprt import Sprt
 
-# Width of the calibrated test, p0/p1: wide enough for about ten mutants on a clean image.
-_RATIO = 5.0
-_STEP = 1.05
-
-
-class CalibrationError(ValueError):
-    """The clean images do not allow a policy with what was asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """Label changes of clean images over the whole pool.
-
-    Attributes:
-        changes: bool [images, mutants], True where the mutant's label differs from the original's.
-        correct: bool [images], True where the original's label is the true one.
-    """
-
-    changes: NDArray[np.bool_]
-    correct: NDArray[np.bool_]
-
-    @property
-    def pool(self) -> int:
-        """Number of mutants."""
-        return int(self.changes.shape[1])
-
-    def only_correct(self) -> "Recording":
-        """The images the original gets right."""
-        return Recording(self.changes[self.correct], self.correct[self.correct])
-
-
-@dataclass(frozen=True, slots=True)
-class Estimates:
-    """What a policy did on clean images it was not chosen on.
-
-    Attributes:
-        false_alarms: 'adversarial' among images the original gets right.
-        alarms: 'adversarial' among all clean images, what production sees.
-        undecided: pool exhausted, among all clean images.
-        alarms_or_undecided: either, among all clean images.
-        mean_mutants: mean number of mutants over all clean images.
-        p99_mutants: 99th percentile of it.
-    """
-
-    false_alarms: Interval
-    alarms: Interval
-    undecided: Interval
-    alarms_or_undecided: Interval
-    mean_mutants: float
-    p99_mutants: float
+# How many thresholds are tried at least up to twice the chosen one, and how many above that.
+_THRESHOLDS, _HIGH_THRESHOLDS = 100, 20
 
 
 def normal_rate(recording: Recording, confidence: float = 0.99) -> MeanRate:
@@ -81,14 +37,11 @@ def normal_rate(recording: Recording, confidence: float = 0.99) -> MeanRate:
     return rate
 
 
-def paper_policy(
-    normal: MeanRate, pool: int, *, rho: float, alpha: float, beta: float, delta_ratio: float
-) -> SprtPolicy:
+def paper_test(normal: MeanRate, *, rho: float, alpha: float, beta: float, delta_ratio: float) -> Sprt:
     """Algorithm 1's test: ςh = ρ × the upper bound of the mean label change rate, p0, p1 = ςh ± δ.
 
     Args:
         normal: from :func:`normal_rate`.
-        pool: number of mutants.
         rho: the paper's ρ; above 1 means fewer alarms.
         alpha: nominal bound on misses.
         beta: nominal bound on false alarms.
@@ -99,80 +52,142 @@ def paper_policy(
     """
     threshold = rho * normal.upper
     try:
-        test = Sprt(threshold * (1 + delta_ratio), threshold * (1 - delta_ratio), alpha, beta)
+        return Sprt(threshold * (1 + delta_ratio), threshold * (1 - delta_ratio), alpha, beta)
     except ValueError as error:
         raise CalibrationError(
             f"threshold {threshold:.3f} with delta ratio {delta_ratio} gives no test: {error}; "
             "lower --rate or --rho, or choose a delta ratio between 0 and 1"
         ) from error
-    return SprtPolicy("paper", test, pool)
+
+
+@dataclass(frozen=True, eq=False)
+class CleanParts:
+    """The two parts of the clean images a certified policy comes from.
+
+    Attributes:
+        choice: its shape is chosen on these.
+        certification: its threshold is certified on these, which must not overlap with the others.
+        evidence: bool [images, pool], the label changes of ``certification`` in the order each image meets them,
+            drawn uniformly and independently.
+    """
+
+    choice: Recording
+    certification: Recording
+    evidence: NDArray[np.bool_]
+
+    @property
+    def images(self) -> int:
+        """Rightly classified images to certify on."""
+        return int(self.certification.correct.sum())
+
+    def false_alarms(self, boundaries: Boundaries) -> int:
+        """Rightly classified certification images that raise an alarm under a test."""
+        evidence = self.evidence[self.certification.correct]
+        mutants = np.arange(1, evidence.shape[1] + 1)
+        changes = np.cumsum(evidence, axis=1, dtype=np.int64)
+        adversarial = boundaries.is_adversarial(changes, mutants)
+        ended = adversarial | boundaries.is_normal(changes, mutants)
+        first = ended.argmax(axis=1)
+        return int(adversarial[np.arange(len(first)), first].sum())
+
+
+@dataclass(frozen=True, eq=False)
+class CertifiedPolicy:
+    """A policy and what is certified of it; ``threshold`` is the label change count it decides around."""
+
+    policy: Policy
+    threshold: int
+    certificate: Certificate
+
+
+@dataclass(frozen=True, eq=False)
+class CalibratedPolicy(CertifiedPolicy):
+    """The same of the default policy, with its test."""
+
+    test: FinitePoolSprt
 
 
 def calibrated_policy(
-    recording: Recording, normal: MeanRate, *, max_false_alarm: float, alpha: float, beta: float, seed: int
-) -> SprtPolicy:
-    """Simple hypotheses far enough apart to decide in few mutants.
+    parts: CleanParts,
+    *,
+    max_false_alarm: float,
+    confidence: float,
+    max_miss: float,
+    clean_mutants: float,
+) -> CalibratedPolicy:
+    """The default: a threshold on the label change rate and the cheapest sequential test around it.
 
-    p1 starts at the upper bound of the normal label change rate and p0 at five times that (halfway to 1 where
-    that is less); both are raised by 5 % until the replayed false alarms, counted as (alarms + 1)/(images + 1),
-    stay within ``max_false_alarm``: the most sensitive test of its width that clean images allow. The choice
-    is made on ``recording``; estimate its rates on other images.
+    The full pool's verdict is 'adversarial' where at least ``threshold`` mutants change the label. The shape of the
+    test around it is that of :func:`detection.shape.choose_shape` on the choice part. With the shape fixed, the
+    threshold is lowered until the certification part no longer certifies ``max_false_alarm``
+    (:func:`detection.certification.certify`: conditional, Clopper–Pearson, with ``confidence``) for the full pool's
+    verdict **and** for the sequential one that is served. An input with at least the test's ``high`` label changes
+    is called normal with probability at most ``max_miss``.
 
-    Raises:
-        CalibrationError: too few images for the requested rate, or no p0 reaches it.
-    """
-    correct = recording.only_correct()
-    needed = ceil(1 / max_false_alarm) - 1
-    if len(correct.changes) < needed:
-        raise CalibrationError(
-            f"a false-alarm rate of {max_false_alarm:g} needs at least {needed} correctly classified images "
-            f"to choose the policy on, there are {len(correct.changes)}; give more, or raise --max-false-alarm"
-        )
-    for test in _candidates(normal.upper, alpha, beta):
-        policy = SprtPolicy("calibrated", test, recording.pool)
-        alarms = int((replay(policy, correct, seed).decisions == Decision.ADVERSARIAL).sum())
-        if alarms + 1 <= max_false_alarm * (len(correct.changes) + 1):
-            return policy
-    raise CalibrationError(
-        f"labels of normal images change too often (upper bound {normal.upper:.3f} of the mean) for a false-alarm "
-        f"rate of {max_false_alarm:g}; lower --rate or raise --max-false-alarm"
-    )
-
-
-def _candidates(normal: float, alpha: float, beta: float) -> Iterator[Sprt]:
-    """Tests from the most to the least sensitive."""
-    for p1 in normal * _STEP ** np.arange(ceil(log(0.9 / normal) / log(_STEP))):
-        yield Sprt(float(min(_RATIO * p1, (1 + p1) / 2)), float(p1), alpha, beta)
-
-
-def replay(policy: Policy, recording: Recording, seed: int) -> State:
-    """Run a policy over recorded label changes, each image meeting the mutants in a random order of its own."""
-    rng = np.random.default_rng(seed)
-    shuffled = rng.permuted(recording.changes, axis=1)
-    zeros = np.zeros(len(shuffled), dtype=np.int64)
-    return advance(policy, zeros, zeros, shuffled, np.full_like(zeros, recording.pool))
-
-
-def estimate(policy: Policy, recording: Recording, seed: int, confidence: float = 0.95) -> Estimates:
-    """Rates of a policy on clean images that chose neither its mutants nor its shape.
+    Args:
+        parts: clean images.
+        max_false_alarm: largest false-alarm rate of the sequential verdict.
+        confidence: one-sided level of that.
+        max_miss: α of the test.
+        clean_mutants: expected number of mutants of a clean image the shape may cost.
 
     Raises:
-        CalibrationError: no image of the recording is classified correctly.
+        CalibrationError: too few images, or labels that change too often.
     """
-    if not recording.correct.any():
-        raise CalibrationError("no certification image is classified correctly; give more images")
-    state = replay(policy, recording, seed)
-    adversarial = state.decisions == Decision.ADVERSARIAL
-    undecided = state.decisions == Decision.EXHAUSTED
-
-    def interval(hits: NDArray[np.bool_]) -> Interval:
-        return clopper_pearson(int(hits.sum()), int(hits.size), confidence)
-
-    return Estimates(
-        false_alarms=interval(adversarial[recording.correct]),
-        alarms=interval(adversarial),
-        undecided=interval(undecided),
-        alarms_or_undecided=interval(adversarial | undecided),
-        mean_mutants=float(state.mutants.mean()),
-        p99_mutants=float(np.quantile(state.mutants, 0.99)),
+    check_images(parts.images, max_false_alarm, confidence)
+    # What can be certified: aimed at on the choice part, so that the shape fits the threshold that will come out.
+    aim = (allowed_alarms(parts.images, max_false_alarm, confidence) + 0.5) / parts.images
+    shape = choose_shape(
+        CleanCounts(parts.choice.pool, parts.choice.only_correct().counts, parts.choice.counts),
+        false_alarm=aim,
+        max_miss=max_miss,
+        clean_mutants=clean_mutants,
     )
+    counts, pool = parts.certification.only_correct().counts, parts.certification.pool
+
+    def alarms(threshold: int) -> int:
+        of_pool = int((counts >= threshold).sum())
+        return max(of_pool, parts.false_alarms(shape.test(threshold).boundaries()))
+
+    threshold, certificate = certify(
+        _thresholds(shape, pool), alarms, parts.images, max_false_alarm, confidence
+    )
+    test = shape.test(threshold)
+    policy = builders.without_replacement("calibrated", test, max_false_alarm)
+    return CalibratedPolicy(policy, threshold, certificate, test)
+
+
+def fixed_policy(
+    parts: CleanParts, *, mutants: int, max_false_alarm: float, confidence: float, targets: ErrorBounds
+) -> CertifiedPolicy:
+    """A set number of mutants for every input, their threshold certified like that of ``calibrated``.
+
+    Args:
+        parts: clean images.
+        mutants: how many; at most the pool.
+        max_false_alarm: largest false-alarm rate.
+        confidence: one-sided level of that.
+        targets: error probabilities for which its indifference region is given.
+
+    Raises:
+        CalibrationError: too few images, or labels that change too often.
+    """
+    pool = parts.certification.pool
+    used = min(mutants, pool)
+    changes = parts.evidence[parts.certification.correct, :used].sum(axis=1)
+    threshold, certificate = certify(
+        range(used, 0, -1),
+        lambda candidate: int((changes >= candidate).sum()),
+        parts.images,
+        max_false_alarm,
+        confidence,
+    )
+    return CertifiedPolicy(builders.fixed("fixed", used, threshold, pool, targets), threshold, certificate)
+
+
+def _thresholds(shape: Shape, pool: int) -> Iterator[int]:
+    """From the whole pool down, most densely where the certified threshold is to be expected."""
+    dense = min(2 * shape.threshold, pool)
+    sparse = np.unique(np.geomspace(dense, pool, _HIGH_THRESHOLDS).astype(np.int64))[::-1]
+    yield from (int(value) for value in sparse if value > dense)
+    yield from range(dense, 0, -max(dense // _THRESHOLDS, 1))

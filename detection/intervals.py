@@ -31,12 +31,15 @@ def clopper_pearson(count: int, trials: int, confidence: float = 0.95) -> Interv
     if trials < 1 or not 0 <= count <= trials:
         raise ValueError(f"need 0 <= count <= trials and trials >= 1, got {count} of {trials}")
     tail = (1 - confidence) / 2
-    low = 0.0 if count == 0 else _solve(lambda p: 1 - _cdf(count - 1, trials, p), tail)
-    high = 1.0 if count == trials else 1 - _solve(lambda q: _cdf(count, trials, 1 - q), tail)
+    low = 0.0 if count == 0 else _solve(lambda p: 1 - binomial_cdf(count - 1, trials, p), tail)
+    high = 1.0 if count == trials else 1 - _solve(lambda q: binomial_cdf(count, trials, 1 - q), tail)
     return Interval(count, trials, count / trials, low, high, confidence)
 
 
-def _cdf(count: int, trials: int, p: float) -> float:
+def binomial_cdf(count: int, trials: int, p: float) -> float:
+    """P(at most ``count`` successes in ``trials`` of probability ``p``), 0 for a negative count."""
+    if count < 0:
+        return 0.0
     if p <= 0.0:
         return 1.0
     if p >= 1.0:

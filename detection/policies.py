@@ -1,6 +1,6 @@
 """Policies: from counted label changes to a decision. Scheduler, calibration and simulation call the same code."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -8,16 +8,21 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.sprt import Counts, Sprt, characteristic
+from detection.boundaries import Boundaries, Counts
+from detection.characteristic import over_pool
+
+ROUNDING = 1e-9
+"""What is added to a bound that a computed probability must not miss by the last bit of a float sum."""
 
 
 class Decision(IntEnum):
-    """State of a request's test. EXHAUSTED: every mutant was used and no bound was reached."""
+    """State of a request's test. EXHAUSTED and CAPPED are undecided ends: no mutant left, or no more allowed."""
 
     CONTINUE = 0
     NORMAL = 1
     ADVERSARIAL = 2
     EXHAUSTED = 3
+    CAPPED = 4
 
 
 class ErrorBounds(NamedTuple):
@@ -27,83 +32,100 @@ class ErrorBounds(NamedTuple):
     beta: float
 
 
-class Policy(Protocol):
-    """How a request's verdict is reached. All methods are elementwise over arrays of requests."""
+class Hypotheses(NamedTuple):
+    """What error bounds are about: label change counts over the whole pool.
+
+    An input with at least ``high`` changes is adversarial, one with at most ``low`` is normal. Between them lies the
+    indifference region, where either verdict may come about.
+    """
+
+    low: int
+    high: int
+
+
+class Statistic(Protocol):
+    """What a sequential test decides on."""
 
     @property
-    def name(self) -> str:
-        """The name callers choose it by."""
+    def lower(self) -> float:
+        """Log bound at or below which the input is adversarial."""
 
     @property
-    def pool(self) -> int:
-        """Largest number of mutants a request may use."""
-
-    @property
-    def error_bounds(self) -> ErrorBounds | None:
-        """Bounds that hold for this pool, or None where it is too small for them."""
-
-    def decide(self, changes: Counts, mutants: Counts) -> NDArray[np.int8]:
-        """Decision codes after ``changes`` label changes among ``mutants``, int64 arrays of one shape."""
-
-    def look_ahead(self, changes: Counts, mutants: Counts) -> Counts:
-        """Least number of further mutants after which a decision is possible, at least 1."""
+    def upper(self) -> float:
+        """Log bound at or above which the input is normal."""
 
     def log_ratio(self, changes: Counts, mutants: Counts) -> NDArray[np.float64]:
-        """The statistic a decision is taken on."""
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Where that statistic decides: adversarial at or below the first, normal at or above the second."""
+        """Log likelihood ratio, elementwise; may be infinite."""
 
 
-@dataclass(frozen=True)
-class SprtPolicy:
-    """A sequential test over a pool, its bounds checked after every mutant.
-
-    ``paper`` and ``calibrated`` are both this, with other hypotheses: Algorithm 1 takes p = ςh ∓ δ.
+@dataclass(frozen=True, eq=False)
+class Policy:
+    """How a request's verdict is reached. All methods are elementwise over arrays of requests.
 
     Attributes:
-        name: policy name.
-        test: the sequential test.
+        name: the name callers choose it by.
+        boundaries: where it decides, up to the most mutants a request may use.
         pool: number of mutants there are.
+        hypotheses: what ``targets`` are about.
+        targets: the bounds the test was made for.
+        statistic: the likelihood ratio behind the boundaries, None for a test that only counts.
+        capped: whether the test was ended early by :meth:`up_to`.
     """
 
     name: str
-    test: Sprt
+    boundaries: Boundaries
     pool: int
+    hypotheses: Hypotheses
+    targets: ErrorBounds
+    statistic: Statistic | None = None
+    capped: bool = False
+
+    @property
+    def mutants(self) -> int:
+        """Most mutants a request may use."""
+        return self.boundaries.mutants
 
     @cached_property
     def error_bounds(self) -> ErrorBounds | None:
-        """α and β where the test truncated at this pool keeps both at its own hypotheses, else None.
+        """The targets where this test keeps both at its hypotheses, else None.
 
-        An undecided end counts as an error here, so a pool that is too small for the hypotheses has none.
-        Computed exactly for independent mutants, see ``detection.sprt.characteristic``.
+        Computed exactly for mutants drawn from the pool without replacement. An undecided end counts as an error, so
+        a policy whose pool is too small for its hypotheses has none.
         """
-        misses = 1 - characteristic(self.test, self.test.p0, self.pool).adversarial
-        false_alarms = 1 - characteristic(self.test, self.test.p1, self.pool).normal
-        if misses <= self.test.alpha and false_alarms <= self.test.beta:
-            return ErrorBounds(self.test.alpha, self.test.beta)
+        counts = np.array(self.hypotheses)
+        found = over_pool(self.boundaries, counts, self.pool)
+        false_alarm, miss = 1 - found.normal[0], 1 - found.adversarial[1]
+        if miss <= self.targets.alpha + ROUNDING and false_alarm <= self.targets.beta + ROUNDING:
+            return self.targets
         return None
 
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Log bounds: adversarial at or below the first, normal at or above the second."""
-        return self.test.lower, self.test.upper
-
     def decide(self, changes: Counts, mutants: Counts) -> NDArray[np.int8]:
-        """See :class:`Policy`."""
-        decisions = np.where(mutants >= self.pool, np.int8(Decision.EXHAUSTED), np.int8(Decision.CONTINUE))
-        decisions[self.test.is_normal(changes, mutants)] = Decision.NORMAL
-        decisions[self.test.is_adversarial(changes, mutants)] = Decision.ADVERSARIAL
+        """Decision codes after ``changes`` label changes among ``mutants``, int64 arrays of one shape.
+
+        What lies behind the last mutant is decided like the last mutant.
+        """
+        met = np.minimum(mutants, self.mutants)
+        last = Decision.CAPPED if self.capped else Decision.EXHAUSTED
+        decisions = np.where(mutants >= self.mutants, np.int8(last), np.int8(Decision.CONTINUE))
+        decisions[self.boundaries.is_normal(changes, met)] = Decision.NORMAL
+        decisions[self.boundaries.is_adversarial(changes, met)] = Decision.ADVERSARIAL
         return decisions
 
     def look_ahead(self, changes: Counts, mutants: Counts) -> Counts:
-        """See :class:`Policy`."""
-        return np.maximum(np.minimum(self.test.look_ahead(changes, mutants), self.pool - mutants), 1)
+        """Least number of further mutants after which a decision is possible, at least 1."""
+        return self.boundaries.look_ahead(changes, mutants)
 
-    def log_ratio(self, changes: Counts, mutants: Counts) -> NDArray[np.float64]:
-        """See :class:`Policy`."""
-        return self.test.log_ratio(changes, mutants)
+    def up_to(self, mutants: int) -> "Policy":
+        """The same policy with at most so many mutants a request; what is undecided then stays so.
+
+        Raises:
+            ValueError: fewer than one.
+        """
+        if mutants < 1:
+            raise ValueError(f"a policy needs at least one mutant, got {mutants}")
+        if mutants >= self.mutants:
+            return self
+        return replace(self, boundaries=self.boundaries.until(mutants), capped=True)
 
 
 class State(NamedTuple):
@@ -131,9 +153,12 @@ def advance(
     """
     steps = np.arange(1, evidence.shape[1] + 1)
     seen_changes = changes[:, None] + np.cumsum(evidence, axis=1)
-    decisions = policy.decide(seen_changes, mutants[:, None] + steps)
-    decisions[steps > lengths[:, None]] = Decision.CONTINUE
+    # Before the least look-ahead there is nothing to decide, so nothing to compute.
+    first = min(int(policy.look_ahead(changes, mutants).min(initial=steps.size)), steps.size) - 1
+    decisions = policy.decide(seen_changes[:, first:], mutants[:, None] + steps[first:])
+    decisions[steps[first:] > lengths[:, None]] = Decision.CONTINUE
     decided = decisions != Decision.CONTINUE
-    last = np.where(decided.any(axis=1), decided.argmax(axis=1), lengths - 1)
+    at = np.where(decided.any(axis=1), first + decided.argmax(axis=1), lengths - 1)
     rows = np.arange(len(changes))
-    return State(seen_changes[rows, last], mutants + last + 1, decisions[rows, last])
+    reached = np.where(at >= first, decisions[rows, np.maximum(at - first, 0)], np.int8(Decision.CONTINUE))
+    return State(seen_changes[rows, at], mutants + at + 1, reached)

@@ -7,7 +7,7 @@ from math import log, log1p
 import numpy as np
 from numpy.typing import NDArray
 
-Counts = NDArray[np.int64]
+from detection.boundaries import Boundaries, Counts
 
 # Ratios that meet a bound exactly must not be lost to the last bit of a float sum.
 _TOLERANCE = 1e-12
@@ -74,52 +74,15 @@ class Sprt:
         """Where the ratio has reached its upper bound."""
         return self.log_ratio(changes, mutants) >= self.upper - _TOLERANCE
 
-    def look_ahead(self, changes: Counts, mutants: Counts) -> Counts:
-        """Least number of further mutants after which either bound can be reached, at least 1."""
-        ratio = self.log_ratio(changes, mutants)
-        to_normal = np.ceil((self.upper - ratio) / self.same_step - 1e-9)
-        to_adversarial = np.ceil((ratio - self.lower) / -self.change_step - 1e-9)
-        return np.maximum(np.minimum(to_normal, to_adversarial), 1).astype(np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class Characteristic:
-    """What the test does with independent label changes of a given rate over a pool of a given size.
-
-    Attributes:
-        normal, adversarial, undecided: probabilities of the three ends; they sum to 1.
-        mutants: expected number of mutants used.
-    """
-
-    normal: float
-    adversarial: float
-    undecided: float
-    mutants: float
-
-
-def characteristic(test: Sprt, rate: float, pool: int) -> Characteristic:
-    """Exact operating characteristic of the test truncated at ``pool`` mutants, by dynamic programming.
-
-    Each step moves the probability of every undecided (n, z) to (n+1, z) and (n+1, z+1) and takes out what
-    has reached a bound. O(pool²).
-
-    Args:
-        test: the sequential test.
-        rate: label change probability of each mutant, 0 to 1.
-        pool: largest number of mutants, at least 1.
-    """
-    alive = np.zeros(pool + 1)
-    alive[0] = 1.0
-    changes = np.arange(pool + 1)
-    normal = adversarial = expected = 0.0
-    for mutants in range(1, pool + 1):
-        expected += float(alive.sum())
-        moved = alive * (1 - rate)
-        moved[1:] += alive[:-1] * rate
-        counts = np.full_like(changes, mutants)
-        is_adversarial = test.is_adversarial(changes, counts)
-        is_normal = test.is_normal(changes, counts)
-        adversarial += float(moved[is_adversarial].sum())
-        normal += float(moved[is_normal].sum())
-        alive = np.where(is_adversarial | is_normal, 0.0, moved)
-    return Characteristic(normal, adversarial, float(alive.sum()), expected)
+    def boundaries(self, mutants: int) -> Boundaries:
+        """The test over at most so many mutants, as counts of label changes."""
+        n = np.arange(mutants + 1)
+        per_change = self.same_step - self.change_step
+        normal = np.floor((n * self.same_step - self.upper) / per_change).astype(np.int64)
+        adversarial = np.ceil((n * self.same_step - self.lower) / per_change).astype(np.int64)
+        # The division may round to the other side of a whole number: the ratio itself has the last word.
+        normal = np.where(self.is_normal(normal + 1, n), normal + 1, normal)
+        normal = np.where(self.is_normal(normal, n), normal, normal - 1)
+        adversarial = np.where(self.is_adversarial(adversarial - 1, n), adversarial - 1, adversarial)
+        adversarial = np.where(self.is_adversarial(adversarial, n), adversarial, adversarial + 1)
+        return Boundaries(np.maximum(normal, -1), np.clip(adversarial, 0, n + 1))

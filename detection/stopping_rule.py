@@ -6,7 +6,7 @@ from math import lgamma
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.sprt import Counts
+from detection.boundaries import Counts
 
 Probabilities = NDArray[np.float64]
 

@@ -1,61 +1,106 @@
 """``python -m evaluation.paths``: draws the sequential test of image files, mutant by mutant, as the guard ran it."""
 
+from math import inf, isfinite, nan
 from pathlib import Path
 from typing import Annotated
 
 import matplotlib as mpl
+import numpy as np
 import typer
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from evaluation.console import console
 from mutant_store.console import errors_shown
 from service.guard import Guard
 from service.settings import Settings
-from service.verdict import Judgement, Verdict
+from service.verdict import Explanation, Judgement, Verdict
 
 _COLOURS = {Verdict.NORMAL: "#2a7f62", Verdict.ADVERSARIAL: "#c8453b", Verdict.UNDECIDED: "#b08a1e"}
+_BOUNDS = {Verdict.NORMAL: "sure that it is normal", Verdict.ADVERSARIAL: "sure that it is not"}
 _KEY = "a fixed key, so that the figure can be drawn again"
 
 
-def draw(judgements: list[Judgement], title: str) -> Figure:
-    """Log ratios over mutants, one line an image coloured by its verdict, between the two bounds."""
+def draw(judgements: list[Judgement], told: list[Explanation], title: str) -> Figure:
+    """One line an image coloured by its verdict, over the mutants it met, between the bounds of the test.
+
+    The lines are log ratios; where a ratio is infinite the line ends in an arrow at the edge. A policy without log
+    ratios is drawn by its label changes.
+    """
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(8, 4.2), layout="constrained")
         axes = figure.subplots()
-        longest = max(judgement.mutants for judgement in judgements)
-        for judgement in judgements:
-            path = [0.0, *judgement.explanation.log_ratio]
-            colour = _COLOURS[judgement.verdict]
-            axes.plot(range(len(path)), path, color=colour, linewidth=1.3, alpha=0.55)
-            axes.plot(len(path) - 1, path[-1], "o", color=colour, markersize=5)
-        shown = judgements[0].explanation
-        for bound, text, verdict, below in (
-            (shown.normal_bound, "sure that it is normal", Verdict.NORMAL, False),
-            (shown.adversarial_bound, "sure that it is not", Verdict.ADVERSARIAL, True),
-        ):
-            axes.axhline(bound, color=_COLOURS[verdict], linewidth=1, linestyle="--")
-            offset, align = (-0.25, "top") if below else (0.25, "bottom")
-            axes.text(longest, bound + offset, text, color=_COLOURS[verdict], ha="right", va=align)
+        lines = [_heights(*pair) for pair in zip(judgements, told, strict=True)]
+        longest = max(told, key=lambda explanation: len(explanation.label_changed))
+        bounds, counted = _bounds(longest), longest.log_ratio is None
+        finite = [height for line in [*lines, *bounds.values()] for height in line if isfinite(height)]
+        margin = 0.12 * max(max(finite) - min(finite), 1.0)
+        lowest, highest = min(finite) - margin, max(finite) + margin
+        for judgement, line in zip(judgements, lines, strict=True):
+            colour, heights = _COLOURS[judgement.verdict], np.clip(line, lowest, highest)
+            end = "o" if isfinite(line[-1]) else "^" if line[-1] > 0 else "v"
+            axes.plot(range(len(line)), heights, color=colour, linewidth=1.3, alpha=0.55)
+            axes.plot(len(line) - 1, heights[-1], end, color=colour, markersize=5, clip_on=False)
+        for verdict, bound in bounds.items():
+            reached = [n for n, height in enumerate(bound) if isfinite(height)]
+            dash = 14 if len(reached) == 1 else 0  # a bound at one place only makes no line
+            axes.plot(bound, "--_", color=_COLOURS[verdict], linewidth=1, markersize=dash)
+            if reached:
+                above = (verdict == Verdict.NORMAL) is not counted  # the more label changes, the less normal
+                axes.annotate(
+                    _BOUNDS[verdict],
+                    (reached[-1], bound[reached[-1]]),
+                    xytext=(0, 4 if above else -4),
+                    textcoords="offset points",
+                    color=_COLOURS[verdict],
+                    ha="right",
+                    va="bottom" if above else "top",
+                )
         for verdict in Verdict:
             count = sum(judgement.verdict == verdict for judgement in judgements)
             if count:
                 axes.plot([], [], color=_COLOURS[verdict], label=f"{count} {verdict.value}")
-        lowest = min(min(judgement.explanation.log_ratio) for judgement in judgements)
-        highest = max(max(judgement.explanation.log_ratio) for judgement in judgements)
-        axes.set_ylim(lowest - 1.2, highest + 1.2)
-        axes.set_xlim(0, longest + 1)
+        axes.set_ylim(lowest, highest)
+        axes.set_xlim(0, len(longest.label_changed) + 1)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("mutants consumed")
-        axes.set_ylabel("log likelihood ratio")
+        axes.set_ylabel("label changes" if counted else "log likelihood ratio")
         axes.set_title(title, loc="left", fontsize=11)
-        axes.legend(frameon=False, loc="center right")
+        axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=3)
     return figure
+
+
+def _heights(judgement: Judgement, told: Explanation) -> list[float]:
+    """A line from before the first mutant on; infinite where the explanation has null."""
+    if told.log_ratio is None:
+        return [0.0, *np.cumsum(told.label_changed).tolist()]
+    certain = inf if judgement.verdict == Verdict.NORMAL else -inf
+    return [0.0, *(certain if ratio is None else ratio for ratio in told.log_ratio)]
+
+
+def _bounds(told: Explanation) -> dict[Verdict, list[float]]:
+    """Where each verdict is reached after so many mutants, NaN where it cannot be."""
+    count = len(told.label_changed)
+    if told.normal_bound is not None and told.adversarial_bound is not None:
+        return {
+            Verdict.NORMAL: [told.normal_bound] * (count + 2),
+            Verdict.ADVERSARIAL: [told.adversarial_bound] * (count + 2),
+        }
+    met = range(1, count + 1)
+    normal = [most if most >= 0 else nan for most in told.normal_at_most]
+    adversarial = [
+        least if least <= n else nan for n, least in zip(met, told.adversarial_at_least, strict=True)
+    ]
+    return {Verdict.NORMAL: [nan, *normal], Verdict.ADVERSARIAL: [nan, *adversarial]}
 
 
 def main(
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files.")],
     store: Annotated[Path, typer.Option(help="Directory of the store.")],
     out: Annotated[Path, typer.Option(help="PNG file to write.")],
-    policy: Annotated[str, typer.Option(help="Policy of the verdict: calibrated or paper.")] = "calibrated",
+    policy: Annotated[
+        str, typer.Option(help="Policy of the verdict: calibrated, fixed or paper.")
+    ] = "calibrated",
 ) -> None:
     """Judge image files and draw how each test went."""
     with errors_shown():
@@ -66,7 +111,8 @@ def main(
         guard.scheduler.close()
         title = f"{guard.store.name}, {guard.policy.name}: {len(images)} images"
         out.parent.mkdir(parents=True, exist_ok=True)
-        draw(judgements, title).savefig(out, dpi=160)
+        told = [guard.explain(judgement) for judgement in judgements]
+        draw(judgements, told, title).savefig(out, dpi=160)
     console.print(f"wrote {out}")
 
 

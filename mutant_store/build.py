@@ -1,33 +1,34 @@
 """From a classifier and clean images to a published store."""
 
-import hashlib
-import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from detection.recording import Recording
 from mutant_store.activations import Activations
-from mutant_store.atomic import write_atomically
 from mutant_store.bank import Bank, BankBuilder
 from mutant_store.bank_files import bank_files
-from mutant_store.calibrate import CalibrationSettings, calibrate
+from mutant_store.bank_session import BankSession
+from mutant_store.calibrate import calibrate
+from mutant_store.calibration_record import CalibrationSettings
 from mutant_store.export import Mutants
 from mutant_store.input_spec import InputOptions
 from mutant_store.manifest import (
     SCHEMA_VERSION,
-    CalibrationRecord,
     DataParts,
-    FileEntry,
     Manifest,
+    TailEntry,
 )
 from mutant_store.model_card import OutputKind
 from mutant_store.operators import OPERATORS, operators_named
-from mutant_store.publish import STAGING, building, publish
+from mutant_store.publish import STAGING, building, file_entry, publish, write_version
 from mutant_store.reader import (
     CALIBRATION,
-    MANIFEST,
+    RECORDINGS,
     Store,
     open_store,
 )
+from mutant_store.recordings import pack, record
 from mutant_store.selection import Reporter, Selection, SelectionSettings, select
 from mutant_store.signature import load_private_key
 from mutant_store.subject import Subject, load_subject
@@ -74,7 +75,7 @@ def build(model: Path, spec: str, out: Path, settings: BuildSettings, report: Re
         output_kind=settings.output_kind,
         classes=settings.classes,
         layers_pattern=settings.layers,
-        max_false_alarm=settings.calibration.max_false_alarm,
+        certified=settings.calibration.certification_images,
     )
     builder = BankBuilder(subject.classifier, subject.layers, Activations(subject.classifier, subject.probe))
     with building(out):
@@ -92,37 +93,53 @@ def build(model: Path, spec: str, out: Path, settings: BuildSettings, report: Re
             subject.classifier.output_name,
         )
         largest_difference(session, mutants, spread(len(selection.pool), _VERIFIED), subject.probe)
-        report.step("calibrating on images that filtered no mutant")
+        report.step("recording label changes of images that filtered no mutant")
+        recordings = _record(session, len(selection.pool), subject, report)
+        report.step("choosing the policies and certifying them")
         calibration = calibrate(
-            session,
-            len(selection.pool),
-            subject.choice,
-            subject.certification,
+            recordings["choice"],
+            recordings["certification"],
             settings.calibration,
             settings.selection.seed,
-            report,
         )
         report.step("publishing")
-        _write(staged, out.name, subject, settings, selection, bank, calibration)
+        files, tails = bank_files(bank)
+        contents = {
+            **files,
+            RECORDINGS: pack(recordings),
+            CALIBRATION: calibration.model_dump_json(indent=1).encode(),
+        }
+        manifest = _manifest(out.name, subject, settings, selection, bank, tails, contents)
+        write_version(staged, contents, manifest)
         version = publish(out, staged, key)
     return open_store(out, version)
 
 
-def _write(
-    staged: Path,
+def _record(session: BankSession, mutants: int, subject: Subject, report: Reporter) -> dict[str, Recording]:
+    parts = {"choice": subject.choice, "certification": subject.certification}
+    total, done = sum(len(part.labels) for part in parts.values()), 0
+    found = {}
+    for name, part in parts.items():
+        found[name] = record(session, mutants, part.inputs, part.labels, _from(done, total, report))
+        done += len(part.labels)
+    return found
+
+
+def _from(done: int, total: int, report: Reporter) -> Callable[[int], None]:
+    return lambda more: report.progress(done + more, total, "images")
+
+
+def _manifest(
     name: str,
     subject: Subject,
     settings: BuildSettings,
     selection: Selection,
     bank: Bank,
-    calibration: CalibrationRecord,
-) -> None:
+    tails: list[TailEntry],
+    contents: dict[str, bytes],
+) -> Manifest:
     chosen = settings.selection
-    files, tails = bank_files(bank)
-    contents = {**files, CALIBRATION: calibration.model_dump_json(indent=1).encode()}
-    for file_name, content in contents.items():
-        write_atomically(staged / file_name, content)
-    manifest = Manifest(
+    return Manifest(
         schema_version=SCHEMA_VERSION,
         name=name,
         input=subject.input,
@@ -145,18 +162,11 @@ def _write(
         accuracies=selection.accuracies,
         bank=tails,
         data=DataParts(
+            train=subject.classifier.card.train_data,
             filter=subject.filter.data.portable_range,
             choice=subject.choice.data.portable_range,
             certification=subject.certification.data.portable_range,
         ),
-        files={
-            file_name: FileEntry(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
-            for file_name, content in contents.items()
-        },
+        files={file_name: file_entry(content) for file_name, content in contents.items()},
         built_with=built_with(),
     )
-    write_atomically(staged / MANIFEST, manifest.model_dump_json(indent=1).encode())
-    known = {*contents, MANIFEST}
-    for entry in staged.iterdir():
-        if entry.name not in known:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

@@ -1,117 +1,125 @@
 """Calibration of a bank: label changes of clean images, the policies they give, what these policies then do."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Protocol
+from dataclasses import asdict
 
-import numpy as np
-
+from detection import builders
 from detection.calibration import (
-    CalibrationError,
-    Estimates,
-    Recording,
+    CalibratedPolicy,
+    CertifiedPolicy,
+    CleanParts,
     calibrated_policy,
-    estimate,
+    fixed_policy,
     normal_rate,
-    paper_policy,
+    paper_test,
 )
-from detection.policies import SprtPolicy
-from mutant_store.bank_session import BankSession
+from detection.certification import CalibrationError, Certificate
+from detection.policies import ErrorBounds, Policy
+from detection.recording import Recording
+from detection.simulation import estimate, run
+from detection.sprt import Sprt
+from mutant_store.calibration_record import (
+    CalibrationRecord,
+    CalibrationSettings,
+    CertificateRecord,
+    FinitePoolRecord,
+    FixedRecord,
+    HypothesesRecord,
+    NormalRate,
+    PolicyRecord,
+    RateEstimate,
+    SprtRecord,
+)
 from mutant_store.errors import DataError
-from mutant_store.manifest import SCHEMA_VERSION, CalibrationRecord, NormalRate, PolicyRecord, RateEstimate
-from mutant_store.subject import Part
+from mutant_store.manifest import SCHEMA_VERSION
 
-_IMAGE_BLOCK = 50
-
-
-class _Reporter(Protocol):
-    def progress(self, done: int, total: int, note: str) -> None: ...
-
-
-@dataclass(frozen=True)
-class CalibrationSettings:
-    """Knobs of both policies.
-
-    Attributes:
-        rho: the paper's ρ, by which its threshold is scaled.
-        alpha: nominal bound on misses.
-        beta: nominal bound on false alarms.
-        delta_ratio: δ/ςh of the paper's policy.
-        max_false_alarm: false-alarm rate the calibrated policy is chosen for.
-    """
-
-    rho: float = 1.0
-    alpha: float = 0.05
-    beta: float = 0.05
-    delta_ratio: float = 0.1
-    max_false_alarm: float = 0.05
+_Test = SprtRecord | FinitePoolRecord | FixedRecord
 
 
 def calibrate(
-    session: BankSession,
-    mutants: int,
-    choice: Part,
-    certification: Part,
-    settings: CalibrationSettings,
-    seed: int,
-    report: _Reporter,
+    choice: Recording, certification: Recording, settings: CalibrationSettings, seed: int
 ) -> CalibrationRecord:
-    """Choose every policy on ``choice`` and estimate its rates on ``certification``.
+    """Choose the shape of every policy on ``choice``; certify and estimate it on ``certification``.
+
+    Args:
+        choice: label changes of clean images.
+        certification: those of others.
+        settings: what is asked of the policies.
+        seed: draws the order in which each certification image meets the mutants.
 
     Raises:
         DataError: the images do not allow the policies asked for.
     """
-    total = len(choice.labels) + len(certification.labels)
-    chosen = record(session, mutants, choice, lambda n: report.progress(n, total, "images"))
-    offset = len(choice.labels)
-    certified = record(
-        session, mutants, certification, lambda n: report.progress(offset + n, total, "images")
-    )
+    parts = CleanParts(choice, certification, certification.shuffled(seed))
     try:
-        normal = normal_rate(chosen)
-        common = {"alpha": settings.alpha, "beta": settings.beta}
-        paper = paper_policy(normal, mutants, rho=settings.rho, delta_ratio=settings.delta_ratio, **common)
-        calibrated = calibrated_policy(
-            chosen, normal, max_false_alarm=settings.max_false_alarm, seed=seed, **common
+        normal = normal_rate(choice)
+        paper = paper_test(
+            normal,
+            rho=settings.rho,
+            alpha=settings.alpha,
+            beta=settings.beta,
+            delta_ratio=settings.delta_ratio,
         )
-        own = {
-            "paper": {"rho": settings.rho, "delta_ratio": settings.delta_ratio},
-            "calibrated": {"max_false_alarm": settings.max_false_alarm},
-        }
-        policies = {
-            policy.name: _policy_record(policy, own[policy.name], estimate(policy, certified, seed + 1))
-            for policy in (paper, calibrated)
-        }
+        calibrated = calibrated_policy(
+            parts,
+            max_false_alarm=settings.max_false_alarm,
+            confidence=settings.confidence,
+            max_miss=settings.max_miss,
+            clean_mutants=settings.clean_mutants,
+        )
+        fixed = fixed_policy(
+            parts,
+            mutants=settings.fixed_mutants,
+            max_false_alarm=settings.max_false_alarm,
+            confidence=settings.confidence,
+            targets=ErrorBounds(settings.max_miss, settings.max_miss),
+        )
     except CalibrationError as error:
         raise DataError(str(error)) from error
+    policies = [
+        _record(calibrated.policy, _finite_pool(calibrated), calibrated.certificate, parts),
+        _record(fixed.policy, _fixed(fixed), fixed.certificate, parts),
+        _record(builders.sequential("paper", paper, choice.pool), _sprt(paper), None, parts),
+    ]
     return CalibrationRecord(
         schema_version=SCHEMA_VERSION,
+        settings=settings,
         normal_label_change_rate=NormalRate(**asdict(normal)),
-        policies=policies,
+        policies=dict(policies),
     )
 
 
-def record(session: BankSession, mutants: int, part: Part, progress: Callable[[int], None]) -> Recording:
-    """Label changes of every image of a part under every mutant of the bank."""
-    everyone = np.arange(mutants + 1)
-    blocks = []
-    for start in range(0, len(part.labels), _IMAGE_BLOCK):
-        labels = session.labels(part.inputs[start : start + _IMAGE_BLOCK], everyone)
-        blocks.append(labels[:, 1:] != labels[:, :1])
-        progress(min(start + _IMAGE_BLOCK, len(part.labels)))
-    return Recording(np.concatenate(blocks), part.correct)
+def _sprt(test: Sprt) -> SprtRecord:
+    return SprtRecord(p0=test.p0, p1=test.p1, alpha=test.alpha, beta=test.beta)
 
 
-def _policy_record(policy: SprtPolicy, settings: dict[str, float], rates: Estimates) -> PolicyRecord:
+def _finite_pool(certified: CalibratedPolicy) -> FinitePoolRecord:
+    test = certified.test
+    return FinitePoolRecord(
+        threshold=certified.threshold,
+        normal=list(zip(test.normal.counts, test.normal.weights, strict=True)),
+        high=test.high,
+        alpha=test.alpha,
+        beta=test.beta,
+        false_alarm=certified.policy.targets.beta,
+    )
+
+
+def _fixed(certified: CertifiedPolicy) -> FixedRecord:
+    policy = certified.policy
+    return FixedRecord(mutants=policy.mutants, threshold=certified.threshold, **policy.targets._asdict())
+
+
+def _record(
+    policy: Policy, test: _Test, certificate: Certificate | None, parts: CleanParts
+) -> tuple[str, PolicyRecord]:
     bounds = policy.error_bounds
-    return PolicyRecord(
-        p0=policy.test.p0,
-        p1=policy.test.p1,
-        alpha=policy.test.alpha,
-        beta=policy.test.beta,
+    rates = estimate(policy, parts.certification, run(policy, parts.evidence))
+    return policy.name, PolicyRecord(
+        test=test,
         pool=policy.pool,
+        hypotheses=HypothesesRecord(**policy.hypotheses._asdict()),
         error_bounds=bounds._asdict() if bounds else None,
-        settings=settings,
+        certificate=CertificateRecord(**asdict(certificate)) if certificate else None,
         false_alarms=RateEstimate(**asdict(rates.false_alarms)),
         alarms=RateEstimate(**asdict(rates.alarms)),
         undecided=RateEstimate(**asdict(rates.undecided)),

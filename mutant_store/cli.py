@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mutant_store.calibrate import CalibrationSettings
+from mutant_store.calibration_cli import app as calibration_app
+from mutant_store.calibration_options import (
+    Alpha,
+    Beta,
+    CleanMutants,
+    Confidence,
+    DeltaRatio,
+    FixedMutants,
+    MaxFalseAlarm,
+    MaxMiss,
+    Rho,
+    settings_given,
+)
 from mutant_store.console import BuildReport, calibration_table, errors_shown, estimates_table, manifest_table
 from mutant_store.input_spec import InputOptions
 from mutant_store.model_card import OutputKind
@@ -20,8 +32,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_INPUT, _CHOICE = "Input and output", "Calibration"
+_INPUT = "Input and output"
 
+app.add_typer(calibration_app)
 app.add_typer(versions_app)
 
 
@@ -139,39 +152,15 @@ def build(
             rich_help_panel=_INPUT,
         ),
     ] = None,
-    max_false_alarm: Annotated[
-        float,
-        typer.Option(
-            min=0.001,
-            max=0.5,
-            help="calibrated: share of rightly classified clean images that may raise an alarm.",
-            rich_help_panel=_CHOICE,
-        ),
-    ] = 0.05,
-    rho: Annotated[
-        float,
-        typer.Option(
-            min=0.01,
-            help="paper: the threshold is rho times the upper 99 % bound of the mean label change rate.",
-            rich_help_panel=_CHOICE,
-        ),
-    ] = 1.0,
-    alpha: Annotated[
-        float, typer.Option(min=1e-6, max=0.49, help="Nominal bound on misses.", rich_help_panel=_CHOICE)
-    ] = 0.05,
-    beta: Annotated[
-        float,
-        typer.Option(min=1e-6, max=0.49, help="Nominal bound on false alarms.", rich_help_panel=_CHOICE),
-    ] = 0.05,
-    delta_ratio: Annotated[
-        float,
-        typer.Option(
-            min=0.001,
-            max=0.999,
-            help="paper: half width of the indifference region as a share of the threshold (δ/ςh).",
-            rich_help_panel=_CHOICE,
-        ),
-    ] = 0.1,
+    max_false_alarm: MaxFalseAlarm = None,
+    confidence: Confidence = None,
+    max_miss: MaxMiss = None,
+    clean_mutants: CleanMutants = None,
+    fixed_mutants: FixedMutants = None,
+    rho: Rho = None,
+    alpha: Alpha = None,
+    beta: Beta = None,
+    delta_ratio: DeltaRatio = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 uses all cores.")] = 0,
     sign_key: Annotated[
         Path | None,
@@ -197,7 +186,17 @@ def build(
                 rate, mutants, seed, accuracy_ratio, filter_error, jobs or available_cores()
             ),
             input=InputOptions(_numbers(mean, "--mean"), _numbers(std, "--std"), layout, resize),
-            calibration=CalibrationSettings(rho, alpha, beta, delta_ratio, max_false_alarm),
+            calibration=settings_given(
+                max_false_alarm=max_false_alarm,
+                confidence=confidence,
+                max_miss=max_miss,
+                clean_mutants=clean_mutants,
+                fixed_mutants=fixed_mutants,
+                rho=rho,
+                alpha=alpha,
+                beta=beta,
+                delta_ratio=delta_ratio,
+            ),
             output=output,
             output_kind=output_kind,
             classes=_names(classes),

@@ -1,11 +1,14 @@
 """What the commands show: steps, progress bars, tables, and errors without a traceback."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import typer
 from rich import box
@@ -14,10 +17,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from mutant_store.calibration_record import CertificateRecord, RateEstimate
 from mutant_store.errors import GuardError
 from mutant_store.housekeeping import Garbage, Version
-from mutant_store.manifest import RateEstimate
 from mutant_store.reader import Store
+
+if TYPE_CHECKING:  # its imports would slow down --help
+    from mutant_store.simulate import Grid, Outcome, PolicyReport, Simulation
+
+_MUTANTS_USED = ("mean mutants", "median", "99 %")
 
 
 @contextmanager
@@ -97,18 +105,29 @@ def manifest_table(store: Store) -> Table:
 
 
 def calibration_table(store: Store) -> Table:
-    """The hypotheses of every policy."""
+    """Every policy: what it decides between, and what holds for it."""
     normal = store.calibration.normal_label_change_rate
     title = f"normal label change rate {normal.mean:.2%} ± {normal.half_width:.2%} ({normal.confidence:.0%})"
     table = Table(title=title, title_justify="left")
     table.add_column("policy", no_wrap=True)
-    for column in ("normal p1", "adversarial p0", "alpha", "beta", "guaranteed", "settings"):
+    for column in (
+        "normal up to",
+        "adversarial from",
+        "misses",
+        "false alarms there",
+        "false alarms certified",
+    ):
         table.add_column(column)
     for name, policy in store.calibration.policies.items():
-        settings = ", ".join(f"{key} {value:g}" for key, value in policy.settings.items())
-        holds = "yes" if policy.error_bounds else f"no: {policy.pool} mutants are too few"
-        p1, p0 = f"{policy.p1:.4f}", f"{policy.p0:.4f}"
-        table.add_row(name, p1, p0, f"{policy.alpha:g}", f"{policy.beta:g}", holds, settings)
+        sides = (policy.hypotheses.low, policy.hypotheses.high)
+        bounds = policy.error_bounds
+        shown = (f"≤ {bounds['alpha']:.2g}", f"≤ {bounds['beta']:.2g}") if bounds else ("too few mutants", "")
+        table.add_row(
+            name,
+            *(f"{count} of {policy.pool} ({count / policy.pool:.1%})" for count in sides),
+            *shown,
+            _certified(policy.certificate),
+        )
     return table
 
 
@@ -122,6 +141,75 @@ def estimates_table(store: Store) -> Table:
         rates = [_rate(value) for value in (policy.false_alarms, policy.alarms, policy.undecided)]
         table.add_row(name, *rates, f"{policy.mean_mutants:.1f}", f"{policy.p99_mutants:.0f}")
     return table
+
+
+def replay_table(simulation: "Simulation") -> Table:
+    """What every policy did with clean images."""
+    clean = simulation.sets["clean"]
+    table = _simulation_table(
+        f"{clean.images} clean images, {clean.correct} classified correctly: {clean.spec or 'kept in the store'}",
+        "policy",
+        "false alarms",
+        "alarms, all clean",
+        "undecided",
+        *_MUTANTS_USED,
+    )
+    for name, policy in _replayed(simulation):
+        shown = policy.behaviour.outcomes["clean"]
+        rates = f"{shown.adversarial.rate:.1%}", f"{shown.undecided.rate:.1%}"
+        table.add_row(name, _short(policy.behaviour.false_alarms), *rates, *_mutants(shown))
+    return table
+
+
+def detection_table(simulation: "Simulation") -> Table:
+    """What every policy did with every kind of suspicious images."""
+    table = _simulation_table(
+        "images that should raise an alarm", "images", "policy", "detected", "undecided", *_MUTANTS_USED
+    )
+    for kind in simulation.kinds:
+        table.add_section()
+        title = f"{escape(kind)} ({simulation.sets[kind].images})"
+        for name, policy in _replayed(simulation):
+            shown = policy.behaviour.outcomes[kind]
+            rates = _short(shown.adversarial), f"{shown.undecided.rate:.1%}"
+            table.add_row(title, name, *rates, *_mutants(shown))
+            title = ""
+    return table
+
+
+def grid_table(simulation: "Simulation", grid: "Grid") -> Table:
+    """``calibrated`` at other settings: what is asked for, and what came of it."""
+    table = _simulation_table(
+        "calibrated at other settings: asked for, found, and share of each kind detected; ▶ at this store's own",
+        "max false alarm",
+        "clean mutants",
+        "false alarms",
+        "mean mutants",
+        *simulation.kinds,
+    )
+    for number, point in enumerate(grid.points):
+        if number and point.max_false_alarm != grid.points[number - 1].max_false_alarm:
+            table.add_section()
+        outcomes = point.behaviour.outcomes
+        table.add_row(
+            f"{'▶' if point.current else ' '} {point.max_false_alarm:g}",
+            f"{point.clean_mutants:g}",
+            _short(point.behaviour.false_alarms),
+            f"{outcomes['clean'].mean_mutants:.1f}",
+            *(f"{outcomes[kind].adversarial.rate:.1%}" for kind in simulation.kinds),
+            style="bold" if point.current else None,
+        )
+    return table
+
+
+def grid_lines(store: Path, grid: "Grid") -> list[str]:
+    """How many settings could not be tried, a line a reason, and how to take one of the others."""
+    reasons = Counter(setting.reason for setting in grid.left_out)
+    return [
+        *(f"left out {count} settings: {reason}" for reason, count in reasons.items()),
+        "to move the store to a setting: "
+        f"mutant-store calibrate {quote(str(store))} --max-false-alarm X --clean-mutants Y",
+    ]
 
 
 def versions_table(versions: list[Version]) -> Table:
@@ -152,6 +240,32 @@ def garbage_lines(store: Path, garbage: list[Garbage], *, dry_run: bool) -> list
     lines = [f"{verb} {entry.path.relative_to(store)} ({entry.size:,} bytes)" for entry in garbage]
     freed = sum(entry.size for entry in garbage)
     return [*lines, f"{freed:,} bytes {'would be ' if dry_run else ''}freed"]
+
+
+def _certified(certificate: CertificateRecord | None) -> str:
+    if certificate is None:
+        return "no"
+    seen = f"{certificate.alarms} of {certificate.images}"
+    return f"≤ {certificate.max_false_alarm:g} with {certificate.confidence:.0%} confidence ({seen})"
+
+
+def _simulation_table(title: str, *columns: str) -> Table:
+    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    for column in columns:
+        table.add_column(escape(column), no_wrap=column in {"policy", "false alarms", "detected"})
+    return table
+
+
+def _replayed(simulation: "Simulation") -> "list[tuple[str, PolicyReport]]":
+    return [*simulation.policies.items(), ("all mutants", simulation.reference)]
+
+
+def _mutants(outcome: "Outcome") -> tuple[str, str, str]:
+    return f"{outcome.mean_mutants:.1f}", f"{outcome.median_mutants}", f"{outcome.p99_mutants}"
+
+
+def _short(value: RateEstimate) -> str:
+    return f"{value.rate:.1%} ({100 * value.low:.1f}–{100 * value.high:.1f})"
 
 
 def _rate(value: RateEstimate) -> str:

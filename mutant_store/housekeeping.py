@@ -7,7 +7,7 @@ from pathlib import Path
 from mutant_store.atomic import half_removed, half_written, remove_directory, write_atomically
 from mutant_store.errors import StoreError
 from mutant_store.manifest import Manifest
-from mutant_store.publish import STAGING, changing, make_current
+from mutant_store.publish import CALIBRATING, STAGING, changing, make_current
 from mutant_store.reader import CURRENT, MANIFEST, Store, current_version, open_store
 from mutant_store.signature import SIGNATURE, PrivateKey
 
@@ -145,6 +145,7 @@ def collect_garbage(
         for version in versions:
             if version not in superfluous:
                 found += half_written(path / version.name / SIGNATURE)
+        found += [path / CALIBRATING] if (path / CALIBRATING).is_dir() else []
         if unfinished and (path / STAGING).is_dir():
             found.append(path / STAGING)
         garbage = [Garbage(entry, _size(entry)) for entry in found]

@@ -1,4 +1,4 @@
-"""The two JSON files of a store version. Light: the server reads them with pydantic alone."""
+"""``manifest.json`` of a store version. Light: the server reads it with pydantic alone."""
 
 from typing import Annotated, Literal
 
@@ -10,16 +10,18 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from mutant_store.model_card import DataRange, OutputKind
 from mutant_store.preprocessing import Layout, Resize, to_input
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Rate = Annotated[float, Ge(0), Le(1)]
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """A record that is never changed, of these fields and no others."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class InputSpec(_Frozen):
+class InputSpec(Frozen):
     """What the classifier takes. Pixels are divided by 255, then normalised per channel by mean and std."""
 
     height: int
@@ -42,14 +44,14 @@ class InputSpec(_Frozen):
         return to_input(pixels, mean=mean, std=std, layout=self.layout)
 
 
-class FileEntry(_Frozen):
+class FileEntry(Frozen):
     """A file of the version: its sha256 in hex and its size in bytes."""
 
     sha256: str
     size: int
 
 
-class TailEntry(_Frozen):
+class TailEntry(Frozen):
     """The part of the bank behind one entry point.
 
     Its file; whether its mutants share weights; its inputs among the outputs of the prefix; its mutants' numbers.
@@ -61,15 +63,19 @@ class TailEntry(_Frozen):
     mutants: list[int]
 
 
-class DataParts(_Frozen):
-    """The three disjoint parts of the clean images, each a range of one source in its fixed order."""
+class DataParts(Frozen):
+    """The disjoint parts of the clean images, each a range of a source in its fixed order.
 
+    ``train`` is what trained the classifier, None where its file does not say.
+    """
+
+    train: DataRange | None
     filter: DataRange
     choice: DataRange
     certification: DataRange
 
 
-class Manifest(_Frozen):
+class Manifest(Frozen):
     """Everything about a version that is not a weight or a threshold.
 
     ``candidates[i]`` is the number of the draw that became mutant i + 1: with the operator, the rate and the
@@ -103,49 +109,3 @@ class Manifest(_Frozen):
     data: DataParts
     files: dict[str, FileEntry]
     built_with: dict[str, str]
-
-
-class RateEstimate(_Frozen):
-    """A rate counted on certification images, with its exact (Clopper–Pearson) interval."""
-
-    count: int
-    trials: int
-    rate: Rate
-    low: Rate
-    high: Rate
-    confidence: Rate
-
-
-class PolicyRecord(_Frozen):
-    """Hypotheses and bounds of one policy, and what it did on the certification images."""
-
-    p0: float
-    p1: float
-    alpha: float
-    beta: float
-    pool: int
-    error_bounds: dict[str, float] | None
-    settings: dict[str, float]
-    false_alarms: RateEstimate
-    alarms: RateEstimate
-    undecided: RateEstimate
-    alarms_or_undecided: RateEstimate
-    mean_mutants: float
-    p99_mutants: float
-
-
-class NormalRate(_Frozen):
-    """Mean label change rate of correctly classified images of the choice part."""
-
-    images: int
-    mean: float
-    half_width: float
-    confidence: float
-
-
-class CalibrationRecord(_Frozen):
-    """``calibration.json``: the clean-data statistic and every policy that came from it."""
-
-    schema_version: int
-    normal_label_change_rate: NormalRate
-    policies: dict[str, PolicyRecord]

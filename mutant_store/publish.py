@@ -1,6 +1,7 @@
 """Putting files and versions in place so that a reader sees all of them or none."""
 
 import fcntl
+import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +9,36 @@ from pathlib import Path
 
 from mutant_store.atomic import remove_directory, sync_directory, write_atomically
 from mutant_store.errors import StoreError
+from mutant_store.manifest import FileEntry, Manifest
 from mutant_store.reader import CURRENT, MANIFEST, open_store, version_of
 from mutant_store.signature import SIGNATURE, PrivateKey
 
 STAGING = ".building"
 """Where a version is built, inside its store."""
 
+CALIBRATING = ".calibrating"
+"""Where a version that differs in its calibration alone is put together, inside its store."""
+
 _LOCK = ".lock"
+
+
+def file_entry(content: bytes) -> FileEntry:
+    """What a manifest says of a file."""
+    return FileEntry(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+
+
+def write_version(staged: Path, contents: dict[str, bytes], manifest: Manifest) -> None:
+    """Write files and then their manifest into a staged version, and remove what else is there.
+
+    Files that the manifest names and ``contents`` does not have must be there already.
+    """
+    for name, content in contents.items():
+        write_atomically(staged / name, content)
+    write_atomically(staged / MANIFEST, manifest.model_dump_json(indent=1).encode())
+    known = {*manifest.files, MANIFEST}
+    for entry in staged.iterdir():
+        if entry.name not in known:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def publish(store: Path, staged: Path, key: PrivateKey | None = None) -> str:

@@ -9,11 +9,11 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from safetensors.numpy import load_file
 
-from detection.policies import SprtPolicy
-from detection.sprt import Sprt
+from detection.policies import Policy
 from mutant_store.bank_session import BankSession
+from mutant_store.calibration_record import CalibrationRecord
 from mutant_store.errors import StoreError
-from mutant_store.manifest import SCHEMA_VERSION, CalibrationRecord, Manifest
+from mutant_store.manifest import SCHEMA_VERSION, Manifest
 from mutant_store.pool import unpack
 from mutant_store.signature import PublicKey
 from mutant_store.tail import TailRecord
@@ -26,6 +26,7 @@ WEIGHTS = "weights.bin"
 BANK = "bank-{}.onnx"
 PARAMETERS = "parameters"
 MUTANTS = "mutants.safetensors"
+RECORDINGS = "label_changes.safetensors"
 
 _VERSION_LENGTH = 16
 
@@ -58,7 +59,7 @@ class Store:
         """Name of the store."""
         return self.manifest.name
 
-    def policy(self, name: str) -> SprtPolicy:
+    def policy(self, name: str) -> Policy:
         """A policy of this store.
 
         Raises:
@@ -68,7 +69,12 @@ class Store:
         if record is None:
             known = ", ".join(sorted(self.calibration.policies))
             raise StoreError(f"store '{self.name}' has no policy '{name}'; it has {known}")
-        return SprtPolicy(name, Sprt(record.p0, record.p1, record.alpha, record.beta), record.pool)
+        try:
+            return record.policy(name)
+        except ValueError as error:
+            raise StoreError(
+                f"{self.path / CALIBRATION} is damaged at '{name}' ({error}); build the store again"
+            ) from error
 
     def session(self, *, providers: list[str] | None = None, threads: int = 0) -> BankSession:
         """Load the mutant bank."""

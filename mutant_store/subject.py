@@ -1,7 +1,6 @@
 """What a build works on: the classifier, its input, and three disjoint parts of clean images."""
 
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -70,11 +69,12 @@ def load_subject(
     output_kind: OutputKind | None,
     classes: list[str] | None,
     layers_pattern: str,
-    max_false_alarm: float,
+    certified: int,
 ) -> Subject:
     """Read the model and its data, check that they fit, and cut the data into filter, choice and certification.
 
-    Half of the images filter mutants, a quarter chooses the policy and a quarter certifies it.
+    Half of the images filter mutants, a quarter chooses the policy and a quarter certifies it, which takes
+    ``certified`` images at least.
 
     Raises:
         ModelError: the model is no classifier, cannot be mutated, or does not know these images.
@@ -89,15 +89,16 @@ def load_subject(
             f"'{spec}' holds images that trained this classifier ('{trained.spec}'): mutants would be filtered "
             "and calibrated on answers it knows by heart; use images it never saw, such as @holdout"
         )
-    least = max(_LEAST_IMAGES, 4 * ceil(1 / max_false_alarm))
+    least = max(_LEAST_IMAGES, 4 * certified)
     if len(data) < least:
         raise DataError(
-            f"'{spec}' holds {len(data)} images; filtering mutants, choosing a policy and certifying it for a "
-            f"false-alarm rate of {max_false_alarm:g} needs at least {least}"
+            f"'{spec}' holds {len(data)} images; half filter the mutants, a quarter chooses the policies and "
+            f"a quarter, at least {certified}, certifies their false-alarm rate: give {least} or more, or raise "
+            "--max-false-alarm"
         )
     inputs = input_spec.tensor(data.images)
     scores = check_scores(classifier, inputs[:_PROBE])
-    names, labels = _match_classes(data, classes or classifier.card.classes, scores.shape[1])
+    names, labels = match_classes(data, classes or classifier.card.classes, scores.shape[1])
     predicted = classifier.scores(inputs).argmax(axis=1)
     accuracy = float((predicted == labels).mean())
     if accuracy < min(_ABOVE_CHANCE / len(names), 0.9):
@@ -121,10 +122,14 @@ def load_subject(
     )
 
 
-def _match_classes(
+def match_classes(
     data: ImageData, given: list[str] | None, outputs: int
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """Class names in the model's order, and the data's labels in that order."""
+    """Class names in the model's order, and the data's labels in that order.
+
+    Raises:
+        DataError: the names are not those of the data, or not as many as the model's ``outputs``.
+    """
     names = given or list(data.class_names)
     if len(names) != outputs:
         source = "--classes or the model's metadata name" if given else "the data has"

@@ -36,7 +36,16 @@ StoreOption = Annotated[
 ]
 PolicyOption = Annotated[
     str | None,
-    typer.Option(help="Policy of the verdict: calibrated or paper. Default: GUARD_POLICY, else calibrated."),
+    typer.Option(
+        help="Policy of the verdict: calibrated, fixed or paper. Default: GUARD_POLICY, else calibrated."
+    ),
+]
+MaxMutantsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Most mutants a request may use. Default: GUARD_MAX_MUTANTS, else as many as the policy needs.",
+    ),
 ]
 DeviceOption = Annotated[
     Device | None,
@@ -52,10 +61,7 @@ SignatureOption = Annotated[
 _COLOURS = {Verdict.NORMAL: "green", Verdict.ADVERSARIAL: "red", Verdict.UNDECIDED: "yellow"}
 
 
-def _settings(
-    store: Path | None, policy: str | None, device: Device | None, require_signature: Path | None
-) -> Settings:
-    given = {"store": store, "policy": policy, "device": device, "require_signature": require_signature}
+def _settings(**given: object) -> Settings:
     try:
         return Settings.model_validate(
             Settings().model_dump() | {name: value for name, value in given.items() if value is not None}
@@ -91,6 +97,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port to listen on.")] = 8000,
     policy: PolicyOption = None,
+    max_mutants: MaxMutantsOption = None,
     device: DeviceOption = None,
     require_signature: SignatureOption = None,
 ) -> None:
@@ -98,7 +105,13 @@ def serve(
 
     Every other setting is an environment variable with the prefix GUARD_.
     """
-    settings = _settings(store, policy, device, require_signature)
+    settings = _settings(
+        store=store,
+        policy=policy,
+        max_mutants=max_mutants,
+        device=device,
+        require_signature=require_signature,
+    )
     configure_logs(settings.log_format)
     guard = _load(settings)
     where = f"http://{f'[{host}]' if ':' in host else host}:{port}" if port else "a free port"
@@ -114,6 +127,7 @@ def classify(
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files.")],
     store: StoreOption = None,
     policy: PolicyOption = None,
+    max_mutants: MaxMutantsOption = None,
     device: DeviceOption = None,
     require_signature: SignatureOption = None,
     json: Annotated[
@@ -121,7 +135,13 @@ def classify(
     ] = False,
 ) -> None:
     """Classify image files without a server. Exits 1 if any file could not be classified."""
-    settings = _settings(store, policy, device, require_signature)
+    settings = _settings(
+        store=store,
+        policy=policy,
+        max_mutants=max_mutants,
+        device=device,
+        require_signature=require_signature,
+    )
     configure_logs("console", quiet=True)
     guard = _load(settings)
     guard.start()
@@ -165,7 +185,12 @@ def _table(answers: list[tuple[Path, Classification | str]]) -> Table:
         if isinstance(answer, str):
             table.add_row(name, "", "", "[red]refused[/]")
             continue
-        verdict = f"[{_COLOURS[answer.verdict]}]{answer.verdict.value}[/]"
+        verdict = f"[{_COLOURS[answer.verdict]}]{answer.verdict.value}[/]{_why(answer)}"
         numbers = (str(answer.mutants), str(answer.label_changes), f"{answer.elapsed_ms:.1f}")
         table.add_row(name, escape(answer.class_name), f"{answer.confidence:.3f}", verdict, *numbers)
     return table
+
+
+def _why(answer: Classification) -> str:
+    reason = answer.undecided_because
+    return "" if reason is None else f" ({reason.replace('_', ' ')})"

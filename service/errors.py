@@ -20,7 +20,7 @@ class QueueFullError(RequestError):
 
 
 class DeadlineError(RequestError):
-    """No verdict in time."""
+    """The deadline passed before any mutant was evaluated."""
 
     code = "deadline"
 

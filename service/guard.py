@@ -6,12 +6,13 @@ import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from detection.policies import Decision, SprtPolicy
+from detection.policies import Decision, Policy
 from mutant_store.reader import Store, open_store
 from mutant_store.signature import load_public_key
 from service.cache import MemoryCache, VerdictCache
@@ -20,15 +21,21 @@ from service.errors import DeadlineError, QueueFullError
 from service.images import decode
 from service.metrics import Metrics
 from service.order import Order, load_key
+from service.outcome import Outcome
 from service.redis_cache import RedisCache
-from service.scheduler import Outcome, Scheduler
+from service.scheduler import Scheduler
 from service.settings import Settings
-from service.verdict import Bounds, Explanation, Judgement, Verdict
+from service.verdict import Bounds, Explanation, Judgement, UndecidedBecause, Verdict
+
+# How long after the deadline the inference loop may still answer: a run that has begun is not cut short.
+_GRACE_SECONDS = 2.0
 
 _VERDICTS = {
-    Decision.NORMAL: Verdict.NORMAL,
-    Decision.ADVERSARIAL: Verdict.ADVERSARIAL,
-    Decision.EXHAUSTED: Verdict.UNDECIDED,
+    Decision.NORMAL: (Verdict.NORMAL, None),
+    Decision.ADVERSARIAL: (Verdict.ADVERSARIAL, None),
+    Decision.EXHAUSTED: (Verdict.UNDECIDED, UndecidedBecause.POOL_EXHAUSTED),
+    Decision.CAPPED: (Verdict.UNDECIDED, UndecidedBecause.MAX_MUTANTS),
+    Decision.CONTINUE: (Verdict.UNDECIDED, UndecidedBecause.DEADLINE),
 }
 
 
@@ -54,9 +61,11 @@ class Guard:
         self.settings, self.metrics = settings, metrics or Metrics()
         signer = load_public_key(settings.require_signature) if settings.require_signature else None
         self.store: Store = open_store(settings.store, signed_by=signer)
-        self.policy: SprtPolicy = self.store.policy(settings.policy)
-        bounds = self.store.calibration.policies[self.policy.name].error_bounds
-        self.error_bounds = Bounds(**bounds) if bounds else None
+        self.policy: Policy = self.store.policy(settings.policy)
+        if settings.max_mutants is not None:
+            self.policy = self.policy.up_to(settings.max_mutants)
+        bounds = self.policy.error_bounds
+        self.error_bounds = Bounds(**bounds._asdict()) if bounds else None
         manifest = self.store.manifest
         self.order = Order(load_key(settings), pool=manifest.mutants, decks=manifest.decks)
         session = load_engine(self.store, device=settings.device, threads=settings.threads)
@@ -96,26 +105,25 @@ class Guard:
         Raises:
             BadImageError: the body is no image this model takes.
             QueueFullError: too many requests in flight.
-            DeadlineError: no verdict within the deadline.
+            DeadlineError: the deadline passed before the first run, or the loop hangs.
             NotReadyError: the inference loop is not running.
         """
+        seconds = self.settings.deadline_seconds
+        deadline, until = time.perf_counter() + seconds, asyncio.get_running_loop().time() + seconds
         try:
-            async with asyncio.timeout(self.settings.deadline_seconds):
-                return await self._judge(body)
-        except TimeoutError as error:
-            raise DeadlineError(
-                f"no verdict within {self.settings.deadline_seconds:g} s; try again"
-            ) from error
-
-    async def _judge(self, body: bytes) -> tuple[Judgement, bool]:
-        prepared = await self._prepare_beside(body)
-        kept = await self._look_up(prepared.key)
-        if kept is not None:
-            return kept, True
-        outcome = await asyncio.wrap_future(self.scheduler.submit(prepared.inputs, prepared.order))
+            async with asyncio.timeout_at(until) as limit:
+                prepared = await self._prepare_beside(body)
+                kept = await self._look_up(prepared.key)
+                if kept is not None:
+                    return kept, True
+                future = self.scheduler.submit(prepared.inputs, prepared.order, deadline=deadline)
+                limit.reschedule(until + _GRACE_SECONDS)  # the loop minds the deadline, unless it hangs
+                outcome = await asyncio.wrap_future(future)
+        except (TimeoutError, DeadlineError) as error:
+            raise DeadlineError(f"no verdict within {seconds:g} s; try again") from error
         judgement = self._judgement(outcome)
         self._observe(outcome)
-        if self._cache is not None:
+        if self._cache is not None and judgement.undecided_because != UndecidedBecause.DEADLINE:
             await self._cache.put(prepared.key, judgement.model_dump_json().encode())
         return judgement, False
 
@@ -125,6 +133,10 @@ class Guard:
         prepared = self._prepare(body)
         outcome = self.scheduler.submit(prepared.inputs, prepared.order).result()
         return self._judgement(outcome), time.perf_counter() - started
+
+    def explain(self, judgement: Judgement) -> Explanation:
+        """How the test of a judgement of this guard went, kept or not."""
+        return explain(self.policy, np.array(judgement.label_changed, dtype=np.bool_))
 
     def is_alarm(self, verdict: Verdict) -> bool:
         """Whether a verdict counts as an alarm under the settings."""
@@ -148,7 +160,8 @@ class Guard:
         started = time.perf_counter()
         spec = self.store.manifest.input
         pixels = decode(body, spec, self.settings.max_pixels)
-        scope = f"{self.store.version}:{self.policy.name}:{self.order.key_id}:{pixels.shape}:"
+        policy = f"{self.policy.name}:{self.policy.mutants}"
+        scope = f"{self.store.version}:{policy}:{self.order.key_id}:{pixels.shape}:"
         key = hashlib.sha256(scope.encode() + pixels.tobytes()).hexdigest()
         prepared = _Prepared(pixels, spec.tensor(pixels[None]), self.order.mutants(pixels), key)
         self.metrics.stage_duration.labels("decode").observe(time.perf_counter() - started)
@@ -167,22 +180,16 @@ class Guard:
 
     def _judgement(self, outcome: Outcome) -> Judgement:
         manifest = self.store.manifest
-        met = np.arange(1, outcome.mutants + 1)
-        ratio = self.policy.log_ratio(np.cumsum(outcome.path), met)
-        adversarial, normal = self.policy.bounds
+        verdict, undecided_because = _VERDICTS[outcome.decision]
         return Judgement(
             label=outcome.label,
             class_name=manifest.classes[outcome.label],
             confidence=_confidence(outcome, manifest.output_kind),
-            verdict=_VERDICTS[outcome.decision],
+            verdict=verdict,
+            undecided_because=undecided_because,
             mutants=outcome.mutants,
             label_changes=outcome.label_changes,
-            explanation=Explanation(
-                log_ratio=np.round(ratio, 6).tolist(),
-                label_changed=outcome.path.tolist(),
-                adversarial_bound=adversarial,
-                normal_bound=normal,
-            ),
+            label_changed=outcome.path.tolist(),
         )
 
     def _observe(self, outcome: Outcome) -> None:
@@ -220,3 +227,22 @@ def _confidence(outcome: Outcome, output_kind: str) -> float:
     if output_kind == "probabilities":
         return float(scores[outcome.label])
     return float(1 / np.exp(scores - scores[outcome.label]).sum())
+
+
+def explain(policy: Policy, path: NDArray[np.bool_]) -> Explanation:
+    """How a policy's test went on label changes bool [mutants], and where it would have decided."""
+    met = np.arange(1, len(path) + 1)
+    test, boundaries = policy.statistic, policy.boundaries
+    return Explanation(
+        log_ratio=None if test is None else _finite(test.log_ratio(np.cumsum(path), met)),
+        label_changed=path.tolist(),
+        adversarial_bound=None if test is None else test.lower,
+        normal_bound=None if test is None else test.upper,
+        normal_at_most=boundaries.normal_at_most[met].tolist(),
+        adversarial_at_least=boundaries.adversarial_at_least[met].tolist(),
+    )
+
+
+def _finite(ratios: NDArray[np.float64]) -> list[float | None]:
+    """JSON has no infinity."""
+    return [ratio if isfinite(ratio) else None for ratio in np.round(ratios, 6).tolist()]

@@ -26,14 +26,14 @@ class Metrics:
         )
         self.stage_duration = Histogram(
             "guard_stage_duration_seconds",
-            "Time in a stage: decode, queue (until the first run), mutants (until the decision).",
+            "Time in a stage: decode, queue (until the first run), mutants (until the end of the test).",
             ["stage"],
             buckets=_SECONDS,
             registry=where,
         )
         self.mutants_evaluated = Histogram(
             "guard_mutants_evaluated",
-            "Mutants a verdict consumed, cached ones left out.",
+            "Mutants a verdict consumed, cached verdicts left out.",
             buckets=_COUNTS,
             registry=where,
         )
@@ -62,7 +62,8 @@ class Metrics:
         self.store_mutants = Gauge("guard_store_mutants", "Mutants in the store.", ["store"], registry=where)
         self.alarm_baseline_ratio = Gauge(
             "guard_alarm_baseline_ratio",
-            "Share of clean images that raise an alarm, from calibration.",
+            "Share of clean images that raise an alarm, from calibration without a limit on mutants: under one the "
+            "share is at most this, or at least this where undecided is an alarm.",
             ["store"],
             registry=where,
         )

@@ -5,42 +5,19 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from math import inf
 from queue import Empty, SimpleQueue
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from detection.boundaries import Counts
 from detection.policies import Decision, Policy, State, advance
-from detection.sprt import Counts
 from mutant_store.bank_session import BankSession
 from service.errors import NotReadyError, QueueFullError
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the test of one request came to.
-
-    Attributes:
-        label: the original's label.
-        scores: float32 [classes], the original's scores.
-        decision: NORMAL, ADVERSARIAL or EXHAUSTED.
-        mutants: mutants consumed, the original not among them.
-        label_changes: how many of them changed the label.
-        path: bool [mutants], label changes in the order they were met.
-        queue_seconds: from submission to the first run.
-        run_seconds: from the first run to the decision.
-    """
-
-    label: int
-    scores: NDArray[np.float32]
-    decision: Decision
-    mutants: int
-    label_changes: int
-    path: NDArray[np.bool_]
-    queue_seconds: float
-    run_seconds: float
+from service.outcome import Outcome, Request
 
 
 @dataclass(frozen=True)
@@ -51,27 +28,14 @@ class Run:
     requests: int
 
 
-@dataclass(eq=False)
-class _Request:
-    inputs: NDArray[np.float32]
-    order: NDArray[np.int64]
-    future: "Future[Outcome]" = field(default_factory=Future)
-    submitted: float = field(default_factory=time.perf_counter)
-    started: float = 0.0
-    features: list[NDArray[np.float32]] = field(default_factory=list)
-    label: int = -1
-    scores: NDArray[np.float32] | None = None
-    changes: int = 0
-    mutants: int = 0
-    path: list[NDArray[np.bool_]] = field(default_factory=list)
-
-
 class Scheduler:
     """Continuous batching over a bank and a policy.
 
-    Each step gathers the rows that the requests in flight need next: at least each one's look-ahead, more
-    while the machine is idle. Evidence is consumed one mutant at a time in the request's order and what lies
-    behind its decision is discarded, so the outcome does not depend on what else was in flight.
+    Each step gathers the rows that the requests in flight need next: at least each one's look-ahead, so that
+    none takes part in a run that cannot decide it, and more while the machine is idle. Evidence is consumed one
+    mutant at a time in the request's order and what lies behind its decision is discarded, so the outcome does
+    not depend on what else was in flight. The exception is a deadline: after every run the requests that are past
+    theirs and undecided end as they stand, and an outcome says so.
     """
 
     def __init__(
@@ -92,7 +56,7 @@ class Scheduler:
             max_batch_rows,
         )
         self._on_run = on_run
-        self._arrivals: SimpleQueue[_Request | None] = SimpleQueue()
+        self._arrivals: SimpleQueue[Request | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._in_flight = 0
         self._closed = False
@@ -118,21 +82,26 @@ class Scheduler:
         """Requests admitted that no run has held yet."""
         return self._arrivals.qsize()
 
-    def submit(self, inputs: NDArray[np.float32], order: NDArray[np.int64]) -> "Future[Outcome]":
+    def submit(
+        self, inputs: NDArray[np.float32], order: NDArray[np.int64], *, deadline: float = inf
+    ) -> "Future[Outcome]":
         """Admit a request.
 
         Args:
             inputs: float32 [1, …], the classifier's input.
             order: int64 [pool], mutant numbers in the order this request meets them.
+            deadline: when it ends undecided, a value of ``time.perf_counter()``; the run under way then still
+                counts. By default never.
 
         Returns:
-            Its outcome; cancel it to take the request's rows out of the next run.
+            Its outcome, or a DeadlineError where the deadline passed before its first run; cancel it to take the
+            request's rows out of the next run.
 
         Raises:
             QueueFullError: as many requests are in flight as are admitted.
             NotReadyError: the loop is not running.
         """
-        request = _Request(inputs, order)
+        request = Request(inputs, order, deadline, submitted=time.perf_counter())
         with self._lock:
             if not self.ready:
                 raise NotReadyError("the inference loop is not running; try again in a moment")
@@ -158,19 +127,20 @@ class Scheduler:
             self._in_flight -= 1
 
     def _loop(self) -> None:
-        active: list[_Request] = []
+        active: list[Request] = []
         closing = False
         try:
             while not (closing and not active):
                 closing = self._admit(active, closing)
                 active = [request for request in active if not request.future.cancelled()]
+                _end_late(active)
                 if active:
                     self._step(active)
         except Exception as error:
             self._fail(active, error)  # before anything else that may fail
             structlog.get_logger().exception("inference loop failed")
 
-    def _fail(self, active: list[_Request], error: Exception) -> None:
+    def _fail(self, active: list[Request], error: Exception) -> None:
         with self._lock:
             self._failure = error
         while not self._arrivals.empty():
@@ -183,7 +153,7 @@ class Scheduler:
                     NotReadyError("the inference loop failed; the server needs a restart")
                 )
 
-    def _admit(self, active: list[_Request], closing: bool) -> bool:
+    def _admit(self, active: list[Request], closing: bool) -> bool:
         """Take what has arrived; wait only when there is nothing else to do."""
         while True:
             try:
@@ -195,7 +165,7 @@ class Scheduler:
             else:
                 active.append(arrival)
 
-    def _step(self, active: list[_Request]) -> None:
+    def _step(self, active: list[Request]) -> None:
         taken, lengths, changes, mutants = self._plan(active)
         self._prepare([request for request in taken if not request.features])
         image_index, mutant_index = _rows(taken, lengths)
@@ -216,20 +186,21 @@ class Scheduler:
             row += length
         self._consume(active, taken, evidence, advance(self._policy, changes, mutants, evidence, lengths))
 
-    def _plan(self, active: list[_Request]) -> tuple[list[_Request], Counts, Counts, Counts]:
+    def _plan(self, active: list[Request]) -> tuple[list[Request], Counts, Counts, Counts]:
         """Which requests take part, longest waiting first, how many mutants each evaluates, and where it stands."""
         changes = np.array([request.changes for request in active], dtype=np.int64)
         mutants = np.array([request.mutants for request in active], dtype=np.int64)
+        originals = np.array([request.label < 0 for request in active], dtype=np.int64)
         share = max(1, self._batch_rows // len(active))
         lengths = np.maximum(self._policy.look_ahead(changes, mutants), share)
-        lengths = np.minimum(lengths, self._policy.pool - mutants)
-        originals = np.array([request.label < 0 for request in active], dtype=np.int64)
+        lengths = np.minimum(lengths, self._policy.mutants - mutants)
+        # Memory comes first: only a look-ahead that alone exceeds the limit on rows is met in several runs.
         lengths[0] = min(lengths[0], max(1, self._max_batch_rows - originals[0]))
         rows = np.cumsum(lengths + originals)
         count = max(1, int(np.searchsorted(rows, self._max_batch_rows, side="right")))
         return active[:count], lengths[:count], changes[:count], mutants[:count]
 
-    def _prepare(self, fresh: list[_Request]) -> None:
+    def _prepare(self, fresh: list[Request]) -> None:
         """Compute once an image what all its mutants share, and keep it while the request lives."""
         if not fresh:
             return
@@ -240,7 +211,7 @@ class Scheduler:
             request.features = [part[position : position + 1] for part in features]
 
     def _consume(
-        self, active: list[_Request], taken: list[_Request], evidence: NDArray[np.bool_], state: State
+        self, active: list[Request], taken: list[Request], evidence: NDArray[np.bool_], state: State
     ) -> None:
         now = time.perf_counter()
         for position, request in enumerate(taken):
@@ -248,24 +219,20 @@ class Scheduler:
             request.path.append(evidence[position, :used])
             request.changes, request.mutants = int(state.changes[position]), int(state.mutants[position])
             decision = Decision(int(state.decisions[position]))
-            if decision == Decision.CONTINUE or request.scores is None:
-                continue
-            active.remove(request)
-            outcome = Outcome(
-                label=request.label,
-                scores=request.scores,
-                decision=decision,
-                mutants=request.mutants,
-                label_changes=request.changes,
-                path=np.concatenate(request.path),
-                queue_seconds=request.started - request.submitted,
-                run_seconds=now - request.started,
-            )
-            with contextlib.suppress(InvalidStateError):  # cancelled in the meantime
-                request.future.set_result(outcome)
+            if decision != Decision.CONTINUE:
+                active.remove(request)
+                request.end(decision, now)
 
 
-def _rows(taken: list[_Request], lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _end_late(active: list[Request]) -> None:
+    """Take out what is past its deadline: undecided where a run has held it, else without an answer."""
+    now = time.perf_counter()
+    for request in [request for request in active if request.deadline <= now]:
+        active.remove(request)
+        request.end(Decision.CONTINUE, now)
+
+
+def _rows(taken: list[Request], lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(image, mutant) of every row: a request's first run begins with the original, mutant 0."""
     images, mutants = [], []
     for position, (request, length) in enumerate(zip(taken, lengths.tolist(), strict=True)):

@@ -27,7 +27,11 @@ class Settings(BaseSettings):
     """Public key (PEM, Ed25519) that must have signed the store; without it any whole store is served."""
 
     policy: str = "calibrated"
-    """Policy of the verdict: calibrated or paper."""
+    """Policy of the verdict: calibrated, fixed or paper."""
+
+    max_mutants: Annotated[int, Ge(1)] | None = None
+    """Most mutants a request may use; what the policy has not decided by then is undecided. Unset: as many as the
+    policy needs. A low limit may break the policy's error bounds, which answers then give as null."""
 
     alarm_on_undecided: bool = False
     """Whether an undecided verdict counts as an alarm (``adversarial`` in the response)."""
@@ -48,7 +52,8 @@ class Settings(BaseSettings):
     """Requests admitted at the same time; more are answered 429."""
 
     deadline_seconds: Annotated[float, Gt(0)] = 30.0
-    """Longest a request may take; then it is answered 504."""
+    """Longest a request may take, and the run then under way, which is waited for up to two seconds. After that it is
+    answered undecided, or 504 where no mutant has been evaluated for it yet."""
 
     max_body_bytes: Annotated[int, Gt(0)] = 10 * 1024 * 1024
     """Largest request body in bytes; a larger one is answered 413."""

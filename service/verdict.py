@@ -6,11 +6,24 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Verdict(StrEnum):
-    """``undecided``: every mutant was used and neither bound was reached. Never a silent guess."""
+    """``undecided``: the test ended before it could decide. Never a silent guess."""
 
     NORMAL = "normal"
     ADVERSARIAL = "adversarial"
     UNDECIDED = "undecided"
+
+
+class UndecidedBecause(StrEnum):
+    """What ended a test that had not decided.
+
+    ``deadline``: the request's time was up. ``max_mutants``: the server's limit on mutants was reached
+    (``GUARD_MAX_MUTANTS``). ``pool_exhausted``: every mutant of the store was used; under ``paper`` only, the tests
+    of ``calibrated`` and ``fixed`` decide before that.
+    """
+
+    DEADLINE = "deadline"
+    MAX_MUTANTS = "max_mutants"
+    POOL_EXHAUSTED = "pool_exhausted"
 
 
 class _Model(BaseModel):
@@ -25,7 +38,10 @@ class StoreName(_Model):
 
 
 class Bounds(_Model):
-    """Bounds on the probability of a miss (alpha) and of a false alarm (beta) at the policy's hypotheses."""
+    """Bounds on the probability of a miss (alpha) and of a false alarm (beta) at the policy's hypotheses.
+
+    An undecided end counts as an error; one by the deadline, which depends on load, is not reckoned with.
+    """
 
     alpha: float = Field(examples=[0.05])
     beta: float = Field(examples=[0.05])
@@ -34,18 +50,27 @@ class Bounds(_Model):
 class Explanation(_Model):
     """The path of the test, one entry a mutant consumed."""
 
-    log_ratio: list[float]
-    """Log likelihood ratio after each mutant."""
+    log_ratio: list[float | None] | None
+    """Log likelihood ratio after each mutant: null in place of an infinite one, where what was seen rules out one of
+    the two hypotheses and so decides. No list for a policy that only counts (``fixed``)."""
     label_changed: list[bool]
     """Whether each mutant changed the label."""
-    adversarial_bound: float
-    """At or below this log ratio the input is adversarial."""
-    normal_bound: float
-    """At or above this log ratio the input is normal."""
+    adversarial_bound: float | None
+    """At or below this log ratio the input is adversarial; null without log ratios."""
+    normal_bound: float | None
+    """At or above this log ratio the input is normal; null without log ratios."""
+    normal_at_most: list[int]
+    """After each mutant: with at most so many label changes the input is normal; -1 where it cannot be yet."""
+    adversarial_at_least: list[int]
+    """After each mutant: with at least so many label changes the input is adversarial; one more than there are
+    mutants where it cannot be yet."""
 
 
 class Judgement(_Model):
-    """The part of an answer that depends on pixels, store and policy alone, and so may be cached."""
+    """The part of an answer that depends on pixels, store and policy alone, and so may be cached.
+
+    One that the deadline ended depends on the server's load as well, and is not.
+    """
 
     label: int = Field(examples=[7])
     """Position of the class the original model chooses."""
@@ -55,12 +80,14 @@ class Judgement(_Model):
     """The original model's probability of it."""
     verdict: Verdict
     """Whether to trust the label."""
+    undecided_because: UndecidedBecause | None
+    """What ended the test undecided, None where it decided."""
     mutants: int = Field(examples=[12])
     """Mutants the test consumed, the original not among them."""
     label_changes: int = Field(examples=[0])
     """How many of them chose another label."""
-    explanation: Explanation
-    """How the test went."""
+    label_changed: list[bool]
+    """Whether each mutant changed the label, in the order they were met."""
 
 
 class Classification(_Model):
@@ -77,7 +104,10 @@ class Classification(_Model):
     confidence: float = Field(examples=[0.998])
     """The original model's probability of it."""
     verdict: Verdict
-    """normal, adversarial, or undecided where every mutant was used and no bound was reached."""
+    """normal, adversarial, or undecided where the test ended before it could decide."""
+    undecided_because: UndecidedBecause | None
+    """Why it is undecided: the deadline, the server's limit on mutants, or (under paper) no mutants left. Null where
+    it is decided."""
     adversarial: bool
     """Whether the verdict counts as an alarm under the server's settings."""
     mutants: int = Field(examples=[12])
@@ -85,11 +115,11 @@ class Classification(_Model):
     label_changes: int = Field(examples=[0])
     """How many of them chose another label."""
     label_change_rate: float = Field(examples=[0.0])
-    """label_changes / mutants."""
+    """label_changes / mutants; 0 without mutants."""
     policy: str = Field(examples=["calibrated"])
     """The policy that decided."""
     error_bounds: Bounds | None
-    """Bounds that hold for this policy and pool, or null where the pool is too small for them."""
+    """Bounds that hold for this policy, or null where the pool or the server's limit on mutants is too small."""
     cached: bool
     """Whether the verdict was computed for an earlier request with the same pixels."""
     elapsed_ms: float = Field(examples=[2.1])

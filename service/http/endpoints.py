@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Query, Request, Response
@@ -38,6 +38,7 @@ _EXAMPLE = {
     "class_name": "7",
     "confidence": 0.998,
     "verdict": "normal",
+    "undecided_because": None,
     "adversarial": False,
     "mutants": 12,
     "label_changes": 0,
@@ -47,9 +48,18 @@ _EXAMPLE = {
     "cached": False,
     "elapsed_ms": 2.1,
 }
-_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/json": {"example": _EXAMPLE}}},
-    **documented(413, 415, 422, 429, 503, 504),
+_UNDECIDED = _EXAMPLE | {
+    "confidence": 0.574,
+    "verdict": "undecided",
+    "undecided_because": "deadline",
+    "mutants": 40,
+    "label_changes": 11,
+    "label_change_rate": 0.275,
+    "elapsed_ms": 30012.7,
+}
+EXAMPLES = {
+    "decided": {"summary": "The test decided", "value": _EXAMPLE},
+    "undecided": {"summary": "The deadline passed before it did", "value": _UNDECIDED},
 }
 
 
@@ -64,7 +74,7 @@ def _guard(request: Request) -> Guard:
     "/classify",
     response_model=Classification,
     response_model_exclude_unset=True,
-    responses=_ANSWERS,
+    responses=documented(413, 415, 422, 429, 503, 504),
     openapi_extra=_REQUEST_BODY,
     summary="Classify an image and say whether to trust the label",
 )
@@ -92,11 +102,12 @@ async def classify(
         "classified",
         label=answer.label,
         verdict=answer.verdict.value,
+        undecided_because=answer.undecided_because and answer.undecided_because.value,
         mutants=answer.mutants,
         cached=cached,
         elapsed_ms=answer.elapsed_ms,
     )
-    return answer.model_copy(update={"explanation": judgement.explanation}) if explain else answer
+    return answer.model_copy(update={"explanation": guard.explain(judgement)}) if explain else answer
 
 
 def classification(
@@ -110,10 +121,11 @@ def classification(
         class_name=judgement.class_name,
         confidence=round(judgement.confidence, 6),
         verdict=judgement.verdict,
+        undecided_because=judgement.undecided_because,
         adversarial=guard.is_alarm(judgement.verdict),
         mutants=judgement.mutants,
         label_changes=judgement.label_changes,
-        label_change_rate=round(judgement.label_changes / judgement.mutants, 6),
+        label_change_rate=round(judgement.label_changes / max(judgement.mutants, 1), 6),
         policy=guard.policy.name,
         error_bounds=guard.error_bounds,
         cached=cached,

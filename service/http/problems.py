@@ -18,6 +18,9 @@ _STATUS = {"bad-image": 422, "queue-full": 429, "not-ready": 503, "deadline": 50
 REASONS = (*_STATUS, "body-too-large", "unsupported-type", "bad-form", "incomplete-body")
 
 _RETRY_SECONDS = {429: 1, 503: 2}
+_DESCRIPTIONS = {
+    504: "The deadline passed before a mutant was evaluated; past it with some the answer is 200, undecided."
+}
 
 
 class Problem(BaseModel):
@@ -94,7 +97,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI entries for the problems an endpoint answers with."""
     return {
         status: {
-            "description": HTTPStatus(status).phrase,
+            "description": _DESCRIPTIONS.get(status, HTTPStatus(status).phrase),
             "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
         }
         for status in statuses

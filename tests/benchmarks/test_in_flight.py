@@ -1,4 +1,4 @@
-from benchmarks.in_flight import NeverSure, at_once, in_turn
+from benchmarks.in_flight import at_once, in_turn, never_sure
 from benchmarks.pools import Pool
 from detection.policies import Decision
 from service.order import Order
@@ -12,7 +12,7 @@ def test_every_request_meets_every_mutant_either_way(pool: Pool) -> None:
         (pool.network.inputs[number : number + 1], order.mutants(pool.network.pixels[number]))
         for number in range(4)
     ]
-    scheduler = Scheduler(session, NeverSure(6), max_in_flight=4, batch_rows=8, max_batch_rows=16)
+    scheduler = Scheduler(session, never_sure(6), max_in_flight=4, batch_rows=8, max_batch_rows=16)
     scheduler.start()
     together, alone = at_once(scheduler, requests), in_turn(scheduler, requests)
     scheduler.close()

@@ -1,18 +1,20 @@
+from fractions import Fraction
 from math import log
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.sprt import Sprt, characteristic
+from detection.sprt import Sprt
+from tests.detection.exhaustive import End, reached, rule_of, walk
 
 rates = st.tuples(st.floats(0.001, 0.98), st.floats(0.001, 0.98)).filter(
     lambda pair: pair[0] + 0.005 < pair[1]
 )
 
 
-def algorithm_1(changes: list[bool], p0: float, p1: float, alpha: float, beta: float) -> tuple[str, int]:
+def algorithm_1(changes: list[bool], p0: float, p1: float, alpha: float, beta: float) -> tuple[End, int]:
     """The paper's Algorithm 1 written down naively in exact products of logs, bounds checked after every mutant."""
     z = n = 0
     for changed in changes:
@@ -26,24 +28,79 @@ def algorithm_1(changes: list[bool], p0: float, p1: float, alpha: float, beta: f
     return "undecided", n
 
 
+@settings(deadline=None)
 @given(
     rates,
-    st.lists(st.booleans(), max_size=80),
+    st.lists(st.booleans(), min_size=1, max_size=80),
     st.sampled_from([0.01, 0.05, 0.2]),
     st.sampled_from([0.02, 0.1]),
 )
-def test_bounds_are_those_of_algorithm_1(
+def test_it_ends_where_algorithm_1_does(
     pair: tuple[float, float], changes: list[bool], alpha: float, beta: float
 ) -> None:
     p1, p0 = pair
     test = Sprt(p0, p1, alpha, beta)
+    expected = algorithm_1(changes, p0, p1, alpha, beta)
     z, n = np.cumsum(changes, dtype=np.int64), np.arange(1, len(changes) + 1)
     adversarial, normal = test.is_adversarial(z, n), test.is_normal(z, n)
     ended = np.flatnonzero(adversarial | normal)
-    found = ("undecided", len(changes))
+    found: tuple[End, int] = ("undecided", len(changes))
     if ended.size:
         found = ("adversarial" if adversarial[ended[0]] else "normal", int(ended[0]) + 1)
-    assert found == algorithm_1(changes, p0, p1, alpha, beta)
+    assert found == expected
+    assert walk(rule_of(test.boundaries(len(changes))), changes) == expected
+
+
+@settings(deadline=None)
+@given(rates, st.floats(0.001, 0.6), st.floats(0.001, 0.39), st.integers(1, 60))
+def test_boundaries_decide_what_the_ratio_does(
+    pair: tuple[float, float], alpha: float, beta: float, mutants: int
+) -> None:
+    test = Sprt(pair[1], pair[0], alpha, beta)
+    boundaries = test.boundaries(mutants)
+    assert boundaries.mutants == mutants
+    z, n = np.array([(z, n) for n in range(mutants + 1) for z in range(n + 1)]).T
+    assert boundaries.is_normal(z, n).tolist() == test.is_normal(z, n).tolist()
+    assert boundaries.is_adversarial(z, n).tolist() == test.is_adversarial(z, n).tolist()
+
+
+@pytest.mark.parametrize("odds", [2, 3, 9])
+@pytest.mark.parametrize("excess", [1, 2, 3, 4])
+def test_a_bound_met_exactly_decides(odds: int, excess: int) -> None:
+    """With rates and errors of such odds the ratio is a power of the odds, and so are its bounds."""
+    rate, error = odds / (1 + odds), 1 / (1 + odds**excess)
+    test = Sprt(rate, 1 - rate, error, error)
+    z, n = np.array([(z, n) for n in range(101) for z in range(n + 1)]).T
+    for made in (test, test.boundaries(100)):
+        assert made.is_adversarial(z, n).tolist() == (2 * z - n >= excess).tolist()
+        assert made.is_normal(z, n).tolist() == (n - 2 * z >= excess).tolist()
+
+
+@st.composite
+def simple_tests(draw: st.DrawFn) -> tuple[Fraction, Fraction, Fraction, Fraction]:
+    """Rates and errors of so few parts that the ratio often meets a bound exactly."""
+    parts = draw(st.integers(3, 12))
+    p1 = draw(st.integers(1, parts - 2))
+    p0 = draw(st.integers(p1 + 1, parts - 1))
+    alpha, beta = draw(st.integers(1, 10)), draw(st.integers(1, 10))
+    return Fraction(p0, parts), Fraction(p1, parts), Fraction(alpha, 21), Fraction(beta, 21)
+
+
+@settings(deadline=None)
+@given(simple_tests())
+def test_boundaries_are_those_of_the_ratio_in_fractions(
+    case: tuple[Fraction, Fraction, Fraction, Fraction],
+) -> None:
+    p0, p1, alpha, beta = case
+
+    def rule(changes: int, mutants: int) -> End:
+        ratio = (p1 / p0) ** changes * ((1 - p1) / (1 - p0)) ** (mutants - changes)
+        if ratio <= beta / (1 - alpha):
+            return "adversarial"
+        return "normal" if ratio >= (1 - beta) / alpha else "undecided"
+
+    boundaries = Sprt(float(p0), float(p1), float(alpha), float(beta)).boundaries(25)
+    assert reached(rule_of(boundaries), 25) == reached(rule, 25)
 
 
 def test_an_input_whose_label_never_changes_is_accepted() -> None:
@@ -57,20 +114,7 @@ def test_the_current_mutant_counts() -> None:
     """With p1 tiny one label change decides, so the very mutant that changes it must end the test."""
     test = Sprt(0.9, 0.001)
     assert test.is_adversarial(np.array([1]), np.array([1])).tolist() == [True]
-
-
-@given(rates, st.integers(0, 30), st.integers(0, 30))
-def test_look_ahead_is_the_first_step_that_can_decide(pair: tuple[float, float], z: int, same: int) -> None:
-    test = Sprt(pair[1], pair[0])
-    n = z + same
-    state = np.array([z]), np.array([n])
-    if test.is_normal(*state)[0] or test.is_adversarial(*state)[0]:
-        return
-    step = int(test.look_ahead(*state)[0])
-    for k in range(1, min(step, 400) + 1):
-        possible = test.is_normal(np.array([z]), np.array([n + k]))[0]
-        possible |= test.is_adversarial(np.array([z + k]), np.array([n + k]))[0]
-        assert possible == (k == step)
+    assert test.boundaries(5).adversarial_at_least[1] == 1
 
 
 @pytest.mark.parametrize(
@@ -81,36 +125,11 @@ def test_look_ahead_is_the_first_step_that_can_decide(pair: tuple[float, float],
         (1.0, 0.5, 0.05, 0.05),
         (0.5, 0.0, 0.05, 0.05),
         (0.5, 0.1, 0, 0.05),
+        (0.5, 0.1, 0.05, 0),
         (0.5, 0.1, 0.6, 0.5),
+        (float("nan"), 0.1, 0.05, 0.05),
     ],
 )
 def test_hypotheses_that_make_no_test_are_refused(p0: float, p1: float, alpha: float, beta: float) -> None:
     with pytest.raises(ValueError, match="need"):
         Sprt(p0, p1, alpha, beta)
-
-
-@given(rates, st.floats(0.01, 0.99), st.integers(1, 9))
-def test_characteristic_is_what_enumeration_gives(pair: tuple[float, float], rate: float, pool: int) -> None:
-    test = Sprt(pair[1], pair[0], 0.2, 0.2)
-    expected = {"normal": 0.0, "adversarial": 0.0, "undecided": 0.0}
-    mutants = 0.0
-    for bits in range(2**pool):
-        changes = [bool(bits >> i & 1) for i in range(pool)]
-        weight = rate ** sum(changes) * (1 - rate) ** (pool - sum(changes))
-        end, used = algorithm_1(changes, test.p0, test.p1, 0.2, 0.2)
-        expected[end] += weight
-        mutants += weight * used
-    found = characteristic(test, rate, pool)
-    assert (found.normal, found.adversarial, found.undecided) == pytest.approx(
-        tuple(expected.values()), abs=1e-9
-    )
-    assert found.mutants == pytest.approx(mutants)
-
-
-def test_errors_stay_within_walds_bounds_at_the_hypotheses() -> None:
-    test = Sprt(0.25, 0.05, 0.05, 0.05)
-    misses = characteristic(test, test.p0, 2000).normal
-    false_alarms = characteristic(test, test.p1, 2000).adversarial
-    assert misses <= 0.05 / 0.95
-    assert false_alarms <= 0.05 / 0.95
-    assert misses + false_alarms <= 0.1

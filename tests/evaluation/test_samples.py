@@ -35,7 +35,7 @@ def test_a_slice_keeps_its_positions_and_a_short_one_its_end(tmp_path: Path) -> 
     assert positions == [595, 596, 597, 598, 599]
 
 
-@pytest.mark.parametrize("attack", ["deepfool", "fgsm"])
+@pytest.mark.parametrize("attack", ["deepfool", "fgsm", "cw"])
 def test_adversarial_files_fool_the_classifier(tmp_path: Path, tiny_model: Path, attack: str) -> None:
     attacked = ["--attack", attack, "--model", str(tiny_model), "--epsilon", "0.3"]
     result = run("digits", "--out", str(tmp_path), "--count", "20", *attacked)

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from mutant_store.calibrate import CalibrationSettings
+from mutant_store.calibration_record import CalibrationSettings
 from mutant_store.check import check_store
 from mutant_store.datasets import load
 from mutant_store.errors import DataError, ModelError, StoreError
@@ -137,10 +137,12 @@ def test_images_that_trained_the_classifier_are_refused(digits_model: Path, tmp_
 def test_fewer_images_than_needed_is_said(digits_model: Path, tmp_path: Path) -> None:
     from mutant_store.build import build
 
-    with pytest.raises(DataError, match=r"holds 50 images; .* needs at least 80"):
+    with pytest.raises(DataError, match=r"holds 50 images; .* at least 59, certifies .*: give 236 or more"):
         build(digits_model, "digits@holdout[0:50]", tmp_path / "s", SETTINGS, SilentReport())
     strict = replace(SETTINGS, calibration=CalibrationSettings(max_false_alarm=0.005))
-    with pytest.raises(DataError, match=r"holds 600 images; .*false-alarm rate of 0.005 needs at least 800"):
+    with pytest.raises(
+        DataError, match=r"holds 600 images; .* at least 598, certifies .*: give 2392 or more"
+    ):
         build(digits_model, "digits@holdout", tmp_path / "s", strict, SilentReport())
 
 

@@ -84,18 +84,20 @@ def test_inspect_shows_what_the_store_holds(digits_store: tuple[Path, Store]) ->
         "digits@holdout[0:300]",
         "42 in 2 layers",
         "paper",
+        "fixed",
         "calibrated",
+        "≤ 0.05 with 95% confidence",
     ):
         assert part in shown
     machine = json.loads(runner.invoke(app, ["inspect", str(path), "--json"]).output)
     assert machine["manifest"]["mutants"] == 60
-    assert set(machine["calibration"]["policies"]) == {"paper", "calibrated"}
+    assert set(machine["calibration"]["policies"]) == {"calibrated", "fixed", "paper"}
 
 
 def test_verify_says_what_it_compared(digits_store: tuple[Path, Store]) -> None:
     result = runner.invoke(app, ["verify", str(digits_store[0])])
     assert result.exit_code == 0
-    assert "5 files as published, 16 mutants and the original agree" in result.output
+    assert "6 files as published, 16 mutants and the original agree" in result.output
 
 
 def test_export_writes_a_classifier(digits_store: tuple[Path, Store], tmp_path: Path) -> None:

@@ -4,14 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from mutant_store.calibration_record import FinitePoolRecord
 from mutant_store.check import check_store
 from mutant_store.errors import StoreError
+from mutant_store.manifest import SCHEMA_VERSION
 from mutant_store.reader import (
     CALIBRATION,
     CURRENT,
     MANIFEST,
     MUTANTS,
     PREFIX,
+    RECORDINGS,
     WEIGHTS,
     Store,
     open_store,
@@ -30,7 +33,7 @@ def flip(path: Path, position: int) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["bank-0.onnx", PREFIX, WEIGHTS, MUTANTS, CALIBRATION, MANIFEST])
+@pytest.mark.parametrize("name", ["bank-0.onnx", PREFIX, WEIGHTS, MUTANTS, RECORDINGS, CALIBRATION, MANIFEST])
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
 def test_a_flipped_byte_in_any_file_is_refused_and_the_file_named(
     copy: Path, name: str, share: float
@@ -42,7 +45,7 @@ def test_a_flipped_byte_in_any_file_is_refused_and_the_file_named(
         open_store(copy)
 
 
-@pytest.mark.parametrize("name", ["bank-0.onnx", PREFIX, WEIGHTS, CALIBRATION, MANIFEST])
+@pytest.mark.parametrize("name", ["bank-0.onnx", PREFIX, WEIGHTS, RECORDINGS, CALIBRATION, MANIFEST])
 def test_a_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / open_store(copy).version / name).unlink()
     with pytest.raises(StoreError, match=rf"{name} cannot be read"):
@@ -52,12 +55,12 @@ def test_a_missing_file_is_named(copy: Path, name: str) -> None:
 def test_a_newer_schema_is_refused_with_the_remedy(copy: Path) -> None:
     old = open_store(copy).version
     manifest = json.loads((copy / old / MANIFEST).read_bytes())
-    manifest |= {"schema_version": 3, "what_the_future_brings": True}
+    manifest |= {"schema_version": SCHEMA_VERSION + 1, "what_the_future_brings": True}
     text = json.dumps(manifest).encode()
     shutil.copytree(copy / old, copy / version_of(text))
     (copy / version_of(text) / MANIFEST).write_bytes(text)
     (copy / CURRENT).write_text(version_of(text))
-    with pytest.raises(StoreError, match="schema version 3, this release reads 2; update mutant-guard"):
+    with pytest.raises(StoreError, match="schema version 4, this release reads 3; update mutant-guard"):
         open_store(copy)
 
 
@@ -74,15 +77,20 @@ def test_current_must_name_a_version_of_the_store(copy: Path, text: str) -> None
 
 
 def test_an_unknown_policy_is_refused(digits_store: tuple[Path, Store]) -> None:
-    with pytest.raises(StoreError, match="no policy 'guess'; it has calibrated, paper"):
+    with pytest.raises(StoreError, match=r"no policy 'guess'; it has calibrated, fixed, paper$"):
         digits_store[1].policy("guess")
 
 
 def test_policies_are_those_of_the_calibration(digits_store: tuple[Path, Store]) -> None:
     store = digits_store[1]
+    assert set(store.calibration.policies) == {"calibrated", "fixed", "paper"}
     for name, record in store.calibration.policies.items():
         policy = store.policy(name)
-        assert (policy.test.p0, policy.test.p1, policy.pool) == (record.p0, record.p1, 60)
+        assert (policy.name, policy.pool, record.pool) == (name, 60, 60)
+        assert policy.hypotheses._asdict() == record.hypotheses.model_dump()
+        test = record.test
+        assert policy.targets.alpha == test.alpha
+        assert policy.targets.beta == (test.false_alarm if isinstance(test, FinitePoolRecord) else test.beta)
         bounds = policy.error_bounds
         assert (bounds._asdict() if bounds else None) == record.error_bounds
 

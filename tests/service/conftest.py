@@ -4,11 +4,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import structlog
 
 from mutant_store.reader import Store, open_store
-from tests.support.service import HeldSession
+from tests.service.scheduling import Inputs
+from tests.support.service import HeldSession, digits, order_of
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +23,16 @@ def digits_store(demo_store: Path) -> Path:
 def store(digits_store: Path) -> Store:
     """Its opened version."""
     return open_store(digits_store)
+
+
+@pytest.fixture(scope="session")
+def inputs(digits_store: Path, store: Store) -> Inputs:
+    """100 clean digits, 100 a little noisy, 100 hardly to be read."""
+    images = np.concatenate([digits(100), digits(100, noise=0.3), digits(100, noise=0.6)])[..., None]
+    tensors = store.manifest.input.tensor(images)
+    order = order_of(digits_store)
+    labels = store.session(threads=1).labels(tensors, np.arange(store.manifest.mutants + 1))
+    return Inputs(tensors, [order.mutants(image) for image in images], labels)
 
 
 @pytest.fixture

@@ -57,6 +57,43 @@ def test_the_policy_is_the_one_asked_for(digits_store: Path, files: list[Path]) 
     assert answers(result)[0]["policy"] == "paper"
 
 
+@pytest.mark.parametrize("environment", [False, True], ids=["option", "environment"])
+def test_no_more_mutants_are_used_than_are_allowed(
+    environment: bool, digits_store: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["classify", *files, "--store", digits_store, "--policy", "paper"]
+    if environment:
+        monkeypatch.setenv("GUARD_MAX_MUTANTS", "5")
+    else:
+        arguments += ["--max-mutants", "5"]
+    found = answers(run(*arguments, "--json"))
+    assert [one["mutants"] for one in found] == [5] * 4
+    assert [one["undecided_because"] for one in found] == ["max_mutants"] * 4
+
+
+def test_a_limit_below_one_is_refused(digits_store: Path, files: list[Path]) -> None:
+    result = run("classify", files[0], "--store", digits_store, "--max-mutants", "0")
+    assert result.exit_code == 2
+    assert "--max-mutants" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [([], "pool exhausted"), (["--max-mutants", 5], "max mutants")],
+    ids=["pool", "limit"],
+)
+def test_the_table_says_why_an_image_is_undecided(
+    limit: list[object], reason: str, digits_store: Path, files: list[Path]
+) -> None:
+    arguments = ["classify", *files, "--store", digits_store, "--policy", "paper", *limit]
+    found = answers(run(*arguments, "--json"))
+    rows = {name: row for row in run(*arguments).stdout.splitlines() for name in row.split()[:1]}
+    for one in found:
+        row = rows[Path(str(one["image"])).name]
+        assert (f"undecided ({reason})" in row) is (one["verdict"] == "undecided")
+    assert "undecided" in {one["verdict"] for one in found}
+
+
 def test_an_option_wins_over_its_environment_variable(
     digits_store: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,7 +166,7 @@ def test_a_store_that_is_not_there_is_one_line_with_the_remedy(command: list[str
 def test_a_policy_the_store_has_not_is_refused(digits_store: Path, files: list[Path]) -> None:
     result = run("classify", files[0], "--store", digits_store, "--policy", "bayes")
     assert result.exit_code == 1
-    assert "has no policy 'bayes'; it has calibrated, paper" in result.stderr
+    assert "has no policy 'bayes'; it has calibrated, fixed, paper" in result.stderr
 
 
 @pytest.mark.parametrize("file", ["bank-0.onnx", "prefix.onnx", "calibration.json"])
@@ -150,5 +187,6 @@ def test_a_store_with_a_flipped_byte_is_refused_by_the_name_of_the_file(
 def test_help_names_the_variables_behind_the_options() -> None:
     result = run("serve", "--help")
     assert result.exit_code == 0
-    for name in ("GUARD_STORE", "GUARD_POLICY", "GUARD_DEVICE", "GUARD_REQUIRE_SIGNATURE"):
-        assert name in result.stdout
+    for name in ("STORE", "POLICY", "MAX_MUTANTS", "DEVICE", "REQUIRE_SIGNATURE"):
+        assert f"GUARD_{name}" in result.stdout
+    assert "calibrated, fixed or paper" in result.stdout

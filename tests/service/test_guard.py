@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from detection.policies import Decision
 from mutant_store.errors import StoreError
 from mutant_store.reader import Store
-from service.errors import BadImageError, DeadlineError, NotReadyError, QueueFullError
+from service.errors import BadImageError, NotReadyError, QueueFullError
 from service.guard import Guard
 from service.images import decode
-from service.scheduler import Outcome
-from service.verdict import Judgement, Verdict
+from service.outcome import Outcome
+from service.verdict import Bounds, Judgement, Verdict
 from tests.support.demo import build_digits_store, train_digits_model
 from tests.support.service import HeldSession, digits, encode, order_of, running, settings_for
 
@@ -29,6 +29,8 @@ pytestmark = pytest.mark.anyio
 async def test_a_judgement_is_what_bank_order_and_policy_say(digits_store: Path, store: Store) -> None:
     """Counted here from the labels of all mutants."""
     session, order, policy = store.session(threads=1), order_of(digits_store), store.policy("calibrated")
+    test, boundaries = policy.statistic, policy.boundaries
+    assert test is not None
     async with running(settings_for(digits_store)) as guard:
         for image in digits(20, noise=0.3):
             judgement, cached = await guard.judge(encode(image))
@@ -38,34 +40,47 @@ async def test_a_judgement_is_what_bank_order_and_policy_say(digits_store: Path,
             assert not cached
             assert judgement.label == labels[0]
             assert judgement.class_name == str(labels[0])
-            assert judgement.explanation.label_changed == changed.tolist()
+            assert judgement.label_changed == changed.tolist()
             assert judgement.label_changes == changed.sum()
-            ratio = policy.log_ratio(np.cumsum(changed), np.arange(1, len(changed) + 1))
-            assert judgement.explanation.log_ratio == pytest.approx(ratio, abs=1e-6)
-            bounds = (judgement.explanation.adversarial_bound, judgement.explanation.normal_bound)
-            assert bounds == policy.bounds
+            met = np.arange(1, len(changed) + 1)
+            told = guard.explain(judgement)
+            assert told.label_changed == judgement.label_changed
+            ratios = test.log_ratio(np.cumsum(changed), met)
+            assert told.log_ratio is not None
+            for shown, ratio in zip(told.log_ratio, ratios.tolist(), strict=True):
+                assert shown == (pytest.approx(ratio, abs=1e-6) if np.isfinite(ratio) else None)
+            assert (told.adversarial_bound, told.normal_bound) == (test.lower, test.upper)
+            assert told.normal_at_most == boundaries.normal_at_most[met].tolist()
+            assert told.adversarial_at_least == boundaries.adversarial_at_least[met].tolist()
 
 
 @pytest.mark.parametrize(
-    ("decision", "verdict"),
+    ("decision", "verdict", "because"),
     [
-        (Decision.NORMAL, Verdict.NORMAL),
-        (Decision.ADVERSARIAL, Verdict.ADVERSARIAL),
-        (Decision.EXHAUSTED, Verdict.UNDECIDED),
+        (Decision.NORMAL, Verdict.NORMAL, None),
+        (Decision.ADVERSARIAL, Verdict.ADVERSARIAL, None),
+        (Decision.EXHAUSTED, Verdict.UNDECIDED, "pool_exhausted"),
+        (Decision.CAPPED, Verdict.UNDECIDED, "max_mutants"),
+        (Decision.CONTINUE, Verdict.UNDECIDED, "deadline"),
     ],
 )
 async def test_every_decision_has_its_verdict(
-    decision: Decision, verdict: Verdict, digits_store: Path, monkeypatch: pytest.MonkeyPatch
+    decision: Decision,
+    verdict: Verdict,
+    because: str | None,
+    digits_store: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     outcome = Outcome(3, np.arange(10, dtype=np.float32), decision, 2, 1, np.array([True, False]), 0.1, 0.2)
     async with running(settings_for(digits_store)) as guard:
         done: Future[Outcome] = Future()
         done.set_result(outcome)
-        monkeypatch.setattr(guard.scheduler, "submit", lambda *_: done)
+        monkeypatch.setattr(guard.scheduler, "submit", lambda *_, **__: done)
         judgement, _ = await guard.judge(encode(digits(1)[0]))
-    assert (judgement.verdict, judgement.label, judgement.class_name) == (verdict, 3, "3")
+    assert (judgement.verdict, judgement.undecided_because) == (verdict, because)
+    assert (judgement.label, judgement.class_name) == (3, "3")
     assert (judgement.mutants, judgement.label_changes) == (2, 1)
-    assert judgement.explanation.label_changed == [True, False]
+    assert judgement.label_changed == [True, False]
 
 
 @pytest.mark.parametrize("on_undecided", [False, True])
@@ -101,9 +116,20 @@ async def test_without_a_cache_every_judgement_is_computed_and_is_the_same(digit
     assert first[0] == second[0]
 
 
-@pytest.mark.parametrize("change", [{"policy": "paper"}, {"order_key": "another key for these tests"}])
-async def test_a_cached_judgement_is_not_used_under_another_policy_or_key(
-    change: dict[str, object], digits_store: Path
+@pytest.mark.parametrize(
+    ("change", "shared"),
+    [
+        ({"policy": "paper"}, False),
+        ({"policy": "fixed"}, False),
+        ({"order_key": "another key for these tests"}, False),
+        ({"max_mutants": 59}, False),
+        ({"max_mutants": 60}, True),  # no limit, as there are no more
+        ({}, True),
+    ],
+    ids=str,
+)
+async def test_a_cached_judgement_is_not_used_under_another_policy_key_or_limit(
+    change: dict[str, object], shared: bool, digits_store: Path
 ) -> None:
     body = encode(digits(1)[0])
     async with (
@@ -112,7 +138,7 @@ async def test_a_cached_judgement_is_not_used_under_another_policy_or_key(
     ):
         other._cache = one._cache
         await one.judge(body)
-        assert not (await other.judge(body))[1]
+        assert (await other.judge(body))[1] is shared
 
 
 async def test_a_cached_value_that_cannot_be_read_is_a_miss(digits_store: Path) -> None:
@@ -130,19 +156,6 @@ async def test_a_cached_value_that_cannot_be_read_is_a_miss(digits_store: Path) 
         assert not (await guard.judge(encode(digits(1)[0])))[1]
 
 
-async def test_past_the_deadline_the_request_fails_and_its_slot_is_free(
-    digits_store: Path, held_guard_session: HeldSession
-) -> None:
-    async with running(settings_for(digits_store, deadline_seconds=0.05, max_in_flight=1)) as guard:
-        for _ in range(2):
-            with pytest.raises(DeadlineError, match=r"no verdict within 0\.05 s; try again"):
-                await guard.judge(encode(digits(1)[0]))
-            assert guard.scheduler.in_flight == 0
-        held_guard_session.release()
-        guard.settings.deadline_seconds = 10
-        assert (await guard.judge(encode(digits(1)[0])))[0].mutants > 0
-
-
 @pytest.fixture
 def held_decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Decoding waits until this is set."""
@@ -155,15 +168,6 @@ def held_decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     monkeypatch.setattr("service.guard.decode", held)
     yield let_go
     let_go.set()
-
-
-async def test_the_deadline_counts_the_decoding_as_well(
-    digits_store: Path, held_decoders: threading.Event
-) -> None:
-    async with running(settings_for(digits_store, deadline_seconds=0.05)) as guard:
-        with anyio.fail_after(5), pytest.raises(DeadlineError):
-            await guard.judge(encode(digits(1)[0]))
-        held_decoders.set()
 
 
 async def test_images_that_wait_for_a_decoder_are_bounded(
@@ -227,8 +231,36 @@ async def test_the_confidence_is_the_same_whether_the_model_gives_logits_or_prob
             assert 0.1 < one.confidence <= 1
 
 
+@pytest.mark.parametrize("limit", [1, 10, 59, 60, 1000, None])
+@pytest.mark.parametrize("name", ["calibrated", "fixed", "paper"])
+async def test_the_policy_and_its_error_bounds_are_those_under_the_limit_on_mutants(
+    name: str, limit: int | None, digits_store: Path, store: Store
+) -> None:
+    guard = Guard(settings_for(digits_store, policy=name, max_mutants=limit))
+    assert guard.policy.mutants == min(limit or 60, 60)
+    assert guard.policy.capped is (guard.policy.mutants < 60)
+    bounds = store.policy(name).up_to(guard.policy.mutants).error_bounds
+    assert guard.error_bounds == (Bounds(**bounds._asdict()) if bounds else None)
+
+
+async def test_replicas_that_share_a_key_file_give_the_same_answers(
+    digits_store: Path, tmp_path: Path
+) -> None:
+    """The key is made at the first start and kept."""
+
+    async def judged(file: Path) -> list[Judgement]:
+        settings = settings_for(digits_store, order_key=None, order_key_file=file)
+        async with running(settings) as guard:
+            return [(await guard.judge(encode(image)))[0] for image in digits(20, noise=0.4)]
+
+    first = await judged(tmp_path / "kept" / "order.key")
+    assert (tmp_path / "kept" / "order.key").is_file()
+    assert await judged(tmp_path / "kept" / "order.key") == first
+    assert await judged(tmp_path / "other" / "order.key") != first
+
+
 async def test_a_policy_the_store_has_not_is_refused_by_name(digits_store: Path) -> None:
-    with pytest.raises(StoreError, match="has no policy 'bayes'; it has calibrated, paper"):
+    with pytest.raises(StoreError, match="has no policy 'bayes'; it has calibrated, fixed, paper"):
         Guard(settings_for(digits_store, policy="bayes"))
 
 

@@ -17,6 +17,7 @@ BLOCKED = {"torch", "onnx", "sklearn", "art", "tests", "evaluation", "benchmarks
 PROJECT = {"service", "mutant_store", "detection", "evaluation", "benchmarks", "tests"}
 LIGHT = {
     "bank_session",
+    "calibration_record",
     "cores",
     "errors",
     "manifest",

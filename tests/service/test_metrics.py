@@ -69,6 +69,26 @@ async def test_the_store_is_described_before_any_request(digits_store: Path, sto
                 assert value("guard_verdicts_total", labels) == 0
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("on_undecided", [False, True])
+async def test_a_limit_on_mutants_leaves_the_baseline_a_bound(
+    on_undecided: bool, digits_store: Path, store: Store
+) -> None:
+    """What the metric's help says: it is counted without the limit, which moves verdicts to undecided only."""
+    alarms = []
+    for limit in (None, 10):
+        settings = settings_for(digits_store, max_mutants=limit, alarm_on_undecided=on_undecided)
+        async with running(settings) as guard:
+            record = store.calibration.policies["calibrated"]
+            baseline = (record.alarms_or_undecided if on_undecided else record.alarms).rate
+            value = guard.metrics.registry.get_sample_value
+            assert value("guard_alarm_baseline_ratio", {"store": "digits"}) == baseline
+            judged = [(await guard.judge(encode(image)))[0].verdict for image in digits(80, noise=0.6)]
+            alarms.append(sum(map(guard.is_alarm, judged)))
+    unlimited, limited = alarms
+    assert limited > unlimited if on_undecided else limited < unlimited
+
+
 async def observed(guard: Guard) -> dict[str, float]:
     value = guard.metrics.registry.get_sample_value
     stages = {

@@ -1,16 +1,22 @@
 """The secret order: a function of key and pixels alone, and the key that makes it."""
 
+import json
 import multiprocessing
 import stat
+import subprocess
+import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from structlog.testing import capture_logs
 
 from mutant_store.manifest import InputSpec
@@ -31,9 +37,38 @@ def random_images(count: int) -> NDArray[np.uint8]:
     return np.random.default_rng(1).integers(0, 256, (count, 8, 8, 1), dtype=np.uint8)
 
 
-def test_the_same_pixels_meet_the_same_order_in_every_process() -> None:
+def test_the_same_pixels_meet_the_same_order_every_time() -> None:
+    dealt = order()
     for image in random_images(50):
-        assert (order().mutants(image) == order().mutants(image.copy())).all()
+        assert (dealt.mutants(image) == dealt.mutants(image.copy())).all()
+        assert (order().mutants(image) == dealt.mutants(image)).all()
+
+
+REPLICA = """
+import json, sys
+import numpy as np
+from service.order import Order
+
+images = np.random.default_rng(1).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
+order = Order(sys.argv[1].encode(), pool=60, decks=1024)
+print(json.dumps([order.mutants(image).tolist() for image in images]))
+"""
+
+
+def test_replicas_that_share_a_key_agree_and_others_do_not() -> None:
+    """Each in a process of its own, with its own hash seed."""
+    here = [Order(b"key", pool=POOL, decks=1024).mutants(image).tolist() for image in random_images(50)]
+    for key, hash_seed in (("key", "1"), ("key", "2"), ("another", "1")):
+        done = subprocess.run(
+            [sys.executable, "-c", REPLICA, key],
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=60,
+            cwd=Path(__file__).parents[2],
+            env={"PYTHONHASHSEED": hash_seed},
+        )
+        assert (json.loads(done.stdout) == here) is (key == "key")
 
 
 def test_an_order_holds_every_mutant_once_and_never_the_original() -> None:
@@ -78,28 +113,70 @@ def test_the_shape_belongs_to_the_pixels() -> None:
 
 def test_encoding_the_same_pixels_anew_changes_nothing() -> None:
     for image in digits(20):
-        files = [encode(image, compress_level=level) for level in (0, 1, 9)]
-        files.append(encode(image, "WEBP", lossless=True))
-        assert len(set(files)) == 4
-        orders = {tuple(order(decks=1024).mutants(decode(file, SPEC, 64)).tolist()) for file in files}
-        assert len(orders) == 1
+        files = encodings(image)
+        assert len(set(files.values())) == len(files) == 10
+        dealt = Order(b"key", pool=POOL, decks=2**32)
+        orders = {tuple(dealt.mutants(decode(file, SPEC, 64)).tolist()) for file in files.values()}
+        assert orders == {tuple(dealt.mutants(image[:, :, None]).tolist())}
+
+
+def encodings(pixels: NDArray[np.uint8]) -> dict[str, bytes]:
+    """Files that show the same grey pixels."""
+    grey = Image.fromarray(pixels)
+    sideways = Image.Exif()
+    sideways[0x0112] = 6  # to be turned a quarter clockwise
+    titled = PngInfo()
+    titled.add_text("Title", "a digit")
+    return {
+        **{f"level {level}": encode(grey, compress_level=level) for level in (0, 1, 9)},
+        "WebP": encode(grey, "WEBP", lossless=True),
+        "palette": encode(grey.convert("P", palette=Image.Palette.ADAPTIVE, colors=256)),
+        "RGB": encode(grey.convert("RGB")),
+        "opaque": encode(grey.convert("RGBA")),
+        "16 bits": encode(Image.fromarray(pixels.astype(np.uint16) * 257)),
+        "metadata": encode(grey, pnginfo=titled),
+        "turned": encode(grey.transpose(Image.Transpose.ROTATE_90), exif=sideways),
+    }
+
+
+# Quantiles of χ² that a fair draw exceeds once in a thousand times, by degrees of freedom; the draws here are seeded.
+CHI_SQUARE = {9: 27.88, 15: 37.70, 89: 135.98}
+# Where ten statistics are compared at once: once in ten thousand times each.
+CHI_SQUARE_OF_TEN = {9: 33.72}
+
+
+def chi_square(drawn: Counter[Any], kinds: int) -> float:
+    """Distance of counts from all kinds being equally frequent, on kinds − 1 degrees of freedom."""
+    expected = drawn.total() / kinds
+    missing = (kinds - len(drawn)) * expected
+    return sum((count - expected) ** 2 / expected for count in drawn.values()) + missing
 
 
 def test_decks_are_drawn_uniformly() -> None:
+    """By random images, and by images that differ in hardly a pixel."""
     dealt = order()
-    drawn = Counter(tuple(dealt.mutants(image).tolist()) for image in random_images(8000))
-    expected = 8000 / DECKS
-    chi_square = sum((count - expected) ** 2 / expected for count in drawn.values())
-    assert len(drawn) == DECKS
-    assert chi_square < 37.7  # 99.9 % quantile at 15 degrees of freedom
+    alike = np.zeros((4000, 8, 8, 1), np.uint8)
+    alike[:, 0, 0, 0], alike[:, 7, 7, 0] = np.divmod(np.arange(4000), 256)
+    for images in (random_images(8000), alike):
+        drawn = Counter(tuple(dealt.mutants(image).tolist()) for image in images)
+        assert len(drawn) == DECKS
+        assert chi_square(drawn, DECKS) < CHI_SQUARE[15]
 
 
-def test_every_mutant_comes_first_equally_often_over_many_decks() -> None:
-    dealt = Order(b"key", pool=10, decks=4096)
-    first = Counter(int(dealt.mutants(image)[0]) for image in random_images(8000))
-    chi_square = sum((count - 800) ** 2 / 800 for count in first.values())
-    assert sorted(first) == list(range(1, 11))
-    assert chi_square < 60  # decks repeat, so it is above the 27.9 of independent draws
+def test_every_mutant_is_in_every_place_equally_often_over_many_decks() -> None:
+    images = random_images(8000)
+    dealt = Order(b"key", pool=10, decks=2**32)
+    orders = np.array([dealt.mutants(image) for image in images])
+    assert len(np.unique(orders, axis=0)) > 7900  # of 10! orders: hardly any deck comes twice
+    for place in range(10):
+        assert chi_square(Counter(orders[:, place].tolist()), 10) < CHI_SQUARE_OF_TEN[9], place
+
+
+def test_what_follows_a_mutant_is_any_other_equally_often() -> None:
+    """Decks that were all turned out of one would have every mutant in every place as well."""
+    dealt = Order(b"key", pool=10, decks=2**32)
+    pairs = Counter(tuple(dealt.mutants(image)[:2].tolist()) for image in random_images(9000))
+    assert chi_square(pairs, 90) < CHI_SQUARE[89]
 
 
 def test_the_order_is_the_one_of_earlier_releases() -> None:

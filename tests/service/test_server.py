@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from mutant_store.manifest import SCHEMA_VERSION
 from tests.support.service import KEY, digits, encode, free_port
 
 COMMAND = str(Path(sys.executable).parent / "mutant-guard")
@@ -163,8 +164,10 @@ def _flip_a_byte(store: Path) -> str:
 
 def _make_newer(store: Path) -> str:
     manifest = next(store.glob("*/manifest.json"))
-    manifest.write_text(manifest.read_text().replace('"schema_version": 2', '"schema_version": 3'))
-    return f"{manifest} has schema version 3, this release reads 2; update mutant-guard"
+    newer = json.loads(manifest.read_text()) | {"schema_version": SCHEMA_VERSION + 1}
+    manifest.write_text(json.dumps(newer))
+    versions = f"schema version {SCHEMA_VERSION + 1}, this release reads {SCHEMA_VERSION}"
+    return f"{manifest} has {versions}; update mutant-guard"
 
 
 def _leave_unfinished(store: Path) -> str:

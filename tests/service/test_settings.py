@@ -13,6 +13,7 @@ def test_the_defaults_serve_the_demo_store(monkeypatch: pytest.MonkeyPatch) -> N
     settings = Settings()
     assert settings.store == Path("stores/digits")
     assert (settings.policy, settings.device, settings.threads) == ("calibrated", "auto", 0)
+    assert settings.max_mutants is None
     assert settings.require_signature is None
     assert not settings.alarm_on_undecided
     assert (settings.batch_rows, settings.max_batch_rows, settings.max_in_flight) == (64, 512, 256)
@@ -30,6 +31,7 @@ def test_the_defaults_serve_the_demo_store(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("store", "/srv/store", Path("/srv/store")),
         ("policy", "paper", "paper"),
+        ("max_mutants", "1", 1),
         ("require_signature", "/key.pub", Path("/key.pub")),
         ("alarm_on_undecided", "true", True),
         ("device", "cpu", "cpu"),
@@ -65,7 +67,7 @@ def test_secrets_are_read_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None
     assert "hush" not in repr(settings)
 
 
-@pytest.mark.parametrize("name", ["order_key", "redis_url", "threads", "store"])
+@pytest.mark.parametrize("name", ["order_key", "redis_url", "threads", "store", "max_mutants"])
 def test_an_empty_variable_is_one_that_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A compose file that passes on an unset variable must not make the secret empty."""
     monkeypatch.setenv(f"GUARD_{name.upper()}", "")
@@ -87,6 +89,8 @@ def test_a_variable_without_the_prefix_or_of_no_field_changes_nothing(
         ("device", "tpu"),
         ("threads", "-1"),
         ("threads", "two"),
+        ("max_mutants", "0"),
+        ("max_mutants", "many"),
         ("batch_rows", "0"),
         ("max_batch_rows", "1"),
         ("max_in_flight", "0"),

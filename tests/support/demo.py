@@ -12,7 +12,7 @@ from sklearn.neural_network import MLPClassifier
 
 from mutant_store import model_card
 from mutant_store.build import BuildSettings, build
-from mutant_store.calibrate import CalibrationSettings
+from mutant_store.calibration_record import CalibrationSettings
 from mutant_store.datasets import load
 from mutant_store.input_spec import InputOptions
 from mutant_store.model_card import ModelCard

@@ -33,6 +33,7 @@ FIELDS = [
     "class_name",
     "confidence",
     "verdict",
+    "undecided_because",
     "adversarial",
     "mutants",
     "label_changes",
@@ -181,6 +182,9 @@ class Clock:
         self.now = 1000.0
 
     def monotonic(self) -> float:
+        return self.now
+
+    def perf_counter(self) -> float:
         return self.now
 
 

@@ -12,6 +12,7 @@ from mutant_store.reader import Store
 from service.guard import Guard
 from service.http.app import create_app
 from service.http.problems import REASONS
+from service.verdict import Classification
 from tests.support.service import FIELDS, digits, encode, samples, serving, settings_for
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +37,7 @@ async def test_an_answer_has_exactly_the_designed_fields(client: AsyncClient, st
     assert found["class_name"] == str(found["label"])
     assert 0 < found["confidence"] <= 1
     assert found["verdict"] in ("normal", "adversarial", "undecided")
+    assert (found["undecided_because"] is None) is (found["verdict"] != "undecided")
     assert found["adversarial"] is (found["verdict"] == "adversarial")
     assert found["label_change_rate"] == round(found["label_changes"] / found["mutants"], 6)
     assert found["policy"] == "calibrated"
@@ -56,36 +58,6 @@ async def test_the_error_bounds_are_null_where_the_pool_is_too_small(
     assert found["policy"] == "paper"
 
 
-@pytest.mark.parametrize("policy", ["calibrated", "paper"])
-async def test_an_explanation_leads_to_the_verdict_and_not_past_it(digits_store: Path, policy: str) -> None:
-    verdicts = set()
-    async with serving(Guard(settings_for(digits_store, policy=policy))) as client:
-        for image in [*digits(12), *digits(12, noise=0.5)]:
-            answer = await client.post("/classify", params={"explain": "true"}, content=encode(image))
-            found = answer.json()
-            assert list(found) == [*FIELDS, "explanation"]
-            told = found["explanation"]
-            path, low, high = told["log_ratio"], told["adversarial_bound"], told["normal_bound"]
-            assert low < 0 < high
-            assert len(path) == len(told["label_changed"]) == found["mutants"]
-            assert sum(told["label_changed"]) == found["label_changes"]
-            assert all(low < ratio < high for ratio in path[:-1])
-            if found["verdict"] == "undecided":
-                assert found["mutants"] == 60
-                assert low < path[-1] < high
-            else:
-                assert (path[-1] >= high - 1e-6) is (found["verdict"] == "normal")
-                assert (path[-1] <= low + 1e-6) is (found["verdict"] == "adversarial")
-            verdicts.add(found["verdict"])
-    assert len(verdicts) >= 2
-
-
-@pytest.mark.parametrize("query", ["", "?explain=false"])
-async def test_without_being_asked_nothing_is_explained(client: AsyncClient, query: str) -> None:
-    await client.post("/classify?explain=true", content=IMAGE)
-    assert list((await client.post(f"/classify{query}", content=IMAGE)).json()) == FIELDS
-
-
 async def test_the_second_answer_is_cached_and_otherwise_the_same(client: AsyncClient) -> None:
     own = {"request_id", "cached", "elapsed_ms"}
     first = (await client.post("/classify?explain=true", content=IMAGE)).json()
@@ -104,17 +76,6 @@ async def test_many_at_once_get_the_answers_they_get_alone(digits_store: Path) -
         answers = await asyncio.gather(*(client.post("/classify", content=file) for file in files))
         together = [answer.json() for answer in answers]
     assert [[one[k] for k in keep] for one in alone] == [[one[k] for k in keep] for one in together]
-
-
-@pytest.mark.parametrize(("on_undecided", "alarms"), [(True, {True}), (False, {False})])
-async def test_an_undecided_answer_is_an_alarm_where_the_settings_say_so(
-    on_undecided: bool, alarms: set[bool], digits_store: Path
-) -> None:
-    settings = settings_for(digits_store, policy="paper", alarm_on_undecided=on_undecided)
-    async with serving(Guard(settings)) as client:
-        found = [(await client.post("/classify", content=encode(image))).json() for image in digits(30)]
-    assert {one["adversarial"] for one in found if one["verdict"] == "undecided"} == alarms
-    assert {one["adversarial"] for one in found if one["verdict"] == "adversarial"} == {True}
 
 
 @pytest.mark.parametrize(
@@ -196,12 +157,20 @@ async def test_the_documentation_shows_an_answer_and_every_refusal(client: Async
     document = (await client.get("/openapi.json")).json()
     classify = document["paths"]["/classify"]["post"]
     assert set(classify["responses"]) == {"200", "413", "415", "422", "429", "503", "504"}
-    example = classify["responses"]["200"]["content"]["application/json"]["example"]
     answered = (await client.post("/classify", content=IMAGE)).json()
-    assert list(example) == list(answered)
-    assert {key: type(value) for key, value in example.items()} == {
-        key: dict if key == "error_bounds" else type(value) for key, value in answered.items()
-    }
+    examples = classify["responses"]["200"]["content"]["application/json"]["examples"]
+    assert set(examples) == {"decided", "undecided"}
+    for example in examples.values():
+        shown = example["value"]
+        assert list(shown) == list(answered)
+        assert Classification.model_validate(shown).model_dump(mode="json", exclude_unset=True) == shown
+        assert (shown["undecided_because"] is None) is (shown["verdict"] != "undecided")
+        assert shown["label_change_rate"] == round(shown["label_changes"] / shown["mutants"], 6)
+    reasons = document["components"]["schemas"]["UndecidedBecause"]
+    assert reasons["enum"] == ["deadline", "max_mutants", "pool_exhausted"]
+    assert all(reason in reasons["description"] for reason in reasons["enum"])
+    assert "undecided_because" in document["components"]["schemas"]["Classification"]["required"]
+    assert "200, undecided" in classify["responses"]["504"]["description"]
     for status in ("413", "415", "422", "429", "503", "504"):
         (kind,) = classify["responses"][status]["content"]
         assert kind == "application/problem+json"

@@ -87,7 +87,11 @@ async def test_a_full_queue_is_a_problem_and_says_when_to_try_again(
         assert value("guard_requests_rejected_total", {"reason": "queue-full"}) == 1
 
 
-async def test_a_missed_deadline_is_a_problem(digits_store: Path, held_guard_session: HeldSession) -> None:
+async def test_a_missed_deadline_is_a_problem(
+    digits_store: Path, held_guard_session: HeldSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop hangs, so that nothing is known of the image."""
+    monkeypatch.setattr("service.guard._GRACE_SECONDS", 0.05)
     guard = Guard(settings_for(digits_store, deadline_seconds=0.05))
     async with serving(guard) as client:
         check(await client.post("/classify", content=IMAGE), 504, "deadline", "no verdict within 0.05 s")

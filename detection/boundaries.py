@@ -1,0 +1,81 @@
+"""A sequential test as two rows of numbers: after n mutants, how many label changes decide."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Boundaries:
+    """Where a test decides. Every test on counted label changes is one of these, so one fast code runs them all.
+
+    After n mutants an input is normal where its label changes are at most ``normal_at_most[n]``, adversarial
+    where they are at least ``adversarial_at_least[n]``; between the two the test goes on, up to ``mutants``.
+
+    Attributes:
+        normal_at_most: int64 [mutants + 1], never decreasing; −1 where none is normal yet.
+        adversarial_at_least: int64 [mutants + 1]; n + 1 where none is adversarial yet. One more label change
+            never makes an input less adversarial: n − adversarial_at_least[n] never decreases.
+
+    Raises:
+        ValueError: the arrays do not fit each other, decide before the first mutant, or are not monotone.
+    """
+
+    normal_at_most: Counts
+    adversarial_at_least: Counts
+
+    def __post_init__(self) -> None:
+        normal, adversarial = self.normal_at_most, self.adversarial_at_least
+        if normal.ndim != 1 or normal.shape != adversarial.shape or normal.size < 2:
+            raise ValueError(
+                f"need two rows of at least 2 numbers, got {normal.shape} and {adversarial.shape}"
+            )
+        if normal[0] != -1 or adversarial[0] != 1:
+            raise ValueError("a test does not decide before the first mutant")
+        if (normal >= adversarial).any():
+            raise ValueError("the same label changes cannot be both normal and adversarial")
+        if (np.diff(normal) < 0).any() or (np.diff(self._unchanged) < 0).any():
+            raise ValueError("a decision must not be lost by more evidence of the same kind")
+
+    @property
+    def mutants(self) -> int:
+        """Most mutants the test uses."""
+        return self.normal_at_most.size - 1
+
+    @cached_property
+    def _unchanged(self) -> Counts:
+        """Most unchanged labels with which an input is adversarial, −1 where none is."""
+        return np.asarray(np.arange(self.adversarial_at_least.size) - self.adversarial_at_least)
+
+    def is_normal(self, changes: Counts, mutants: Counts) -> NDArray[np.bool_]:
+        """Where so many label ``changes`` among so many ``mutants`` are normal; int64 arrays of one shape."""
+        return np.asarray(changes <= self.normal_at_most[mutants])
+
+    def is_adversarial(self, changes: Counts, mutants: Counts) -> NDArray[np.bool_]:
+        """Where they are adversarial."""
+        return np.asarray(changes >= self.adversarial_at_least[mutants])
+
+    def look_ahead(self, changes: Counts, mutants: Counts) -> Counts:
+        """Least number of further mutants after which an undecided input can be decided, at least 1.
+
+        The nearest decision is the one all further labels agree on: none changes, or all do. Where neither can
+        come about any more it is what is left of the test.
+        """
+        to_normal = np.searchsorted(self.normal_at_most, changes)
+        to_adversarial = np.searchsorted(self._unchanged, mutants - changes)
+        nearest = np.minimum(np.minimum(to_normal, to_adversarial), self.mutants) - mutants
+        return np.maximum(nearest, 1)
+
+    def until(self, mutants: int) -> "Boundaries":
+        """The same test, ended after so many mutants.
+
+        Raises:
+            ValueError: fewer than one.
+        """
+        if mutants < 1:
+            raise ValueError(f"a test needs at least one mutant, got {mutants}")
+        return Boundaries(self.normal_at_most[: mutants + 1], self.adversarial_at_least[: mutants + 1])

@@ -1,0 +1,171 @@
+"""``python -m evaluation.label_changes``: label changes of clean, adversarial and wrongly labelled images, as a file.
+
+Builds the stores, makes the adversarial images and records both, each step once: a run that was killed goes on with
+what is missing. ``python -m benchmarks decision`` replays the files.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from evaluation import weights
+from evaluation.inference import logits
+from evaluation.samples import Attack, adversarial
+from evaluation.weights import TrainedModel
+from mutant_store.atomic import write_atomically
+from mutant_store.build import BuildSettings, build
+from mutant_store.calibration_record import CalibrationSettings
+from mutant_store.console import BuildReport, errors_shown
+from mutant_store.cores import available_cores
+from mutant_store.datasets import ImageData, load
+from mutant_store.errors import DataError
+from mutant_store.input_spec import InputOptions
+from mutant_store.reader import CURRENT, RECORDINGS, Store, open_store
+from mutant_store.recordings import pack, record, unpack
+from mutant_store.selection import Reporter, SelectionSettings
+
+MODELS = Path(__file__).parents[1] / "models"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A classifier and what is recorded of it.
+
+    Attributes:
+        model: its name under ``models/``.
+        data: kind and folder of its data below the data folder, as SPECs have them.
+        rate: mutation rate of its NAI mutants, the paper's for this data set.
+        filter_error: as ``mutant-store build`` has it.
+        clean: clean test images, the first of the split's order.
+        attacked: how many of these each attack is tried on; those that fool the classifier are kept.
+        epsilon: size of FGSM's step as a share of the pixel range: the paper's, which is in normalised units.
+    """
+
+    model: str
+    data: str
+    rate: float
+    filter_error: float
+    clean: int
+    attacked: dict[Attack, int]
+    epsilon: float
+
+
+SUBJECTS = {
+    "mnist-lenet": Subject(
+        "mnist-lenet",
+        "mnist:{}/mnist",
+        rate=0.05,
+        filter_error=0.0,
+        clean=10_000,
+        attacked={Attack.fgsm: 5_000, Attack.deepfool: 600, Attack.cw: 400},
+        epsilon=0.35 * 0.3081,
+    ),
+    "cifar10-resnet20": Subject(
+        "cifar10-resnet20",
+        "imagefolder:{}/cifar10",
+        rate=0.005,
+        filter_error=1e-6,
+        clean=1_500,
+        attacked={Attack.fgsm: 800, Attack.deepfool: 250, Attack.cw: 40},
+        epsilon=0.03 * 0.25,
+    ),
+}
+
+MUTANTS = 500
+
+
+def main(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(SUBJECTS)}.")],
+    data: Annotated[Path, typer.Option(help="Folder that holds mnist/ and cifar10/.")],
+    seed: Annotated[list[int], typer.Option(help="Seed of a pool; give several.")] = [0, 1, 2],  # noqa: B006
+    out: Annotated[Path, typer.Option(help="Folder of the recordings.")] = Path("reports/decision"),
+    work: Annotated[Path, typer.Option(help="Folder of stores and images.")] = Path("stores/decision"),
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 uses all cores.")] = 0,
+) -> None:
+    """Record label changes of one classifier under every mutant of pools of 500."""
+    with errors_shown(), BuildReport() as report:
+        if name not in SUBJECTS:
+            raise DataError(f"there is no '{name}'; choose one of {', '.join(SUBJECTS)}")
+        subject = SUBJECTS[name]
+        source = subject.data.format(data)
+        samples = _samples(subject, load(f"{source}@test[0:{subject.clean}]"), work, report)
+        for number in seed:
+            target = out / f"{name}-{number}.safetensors"
+            if target.exists():
+                continue
+            store = _store(subject, f"{source}@holdout", number, work / f"{name}-{number}", threads, report)
+            recordings = unpack(store.path / RECORDINGS)
+            report.step(f"recording label changes under pool {number}")
+            session = store.session(threads=threads)
+            for kind, (pixels, labels) in samples.items():
+                recordings[kind] = record(
+                    session,
+                    MUTANTS,
+                    store.manifest.input.tensor(pixels),
+                    labels,
+                    _shown(report, len(labels), kind),
+                )
+            write_atomically(target, pack(recordings))
+            report.step(f"wrote {target}")
+
+
+_Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
+
+def _samples(subject: Subject, clean: ImageData, work: Path, report: Reporter) -> dict[str, _Labelled]:
+    model = weights.load(MODELS / f"{subject.model}.safetensors")
+    samples = {"clean": (clean.images, clean.labels)}
+    for attack, count in subject.attacked.items():
+        kept = work / f"{subject.model}-{attack}.npz"
+        if not kept.exists():
+            report.step(f"attacking {count} images with {attack}")
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            _save(kept, *_fooling(model, clean.part(0, count), attack, subject.epsilon))
+        with np.load(kept, allow_pickle=False) as file:
+            samples[attack.value] = file["x"], file["y"]
+        report.step(f"{len(samples[attack.value][1])} of {count} images fool {subject.model} after {attack}")
+    return samples
+
+
+def _fooling(model: TrainedModel, images: ImageData, attack: Attack, epsilon: float) -> _Labelled:
+    """Attacked images, rounded to 8 bits, that the classifier gets wrong and got right before."""
+    attacked = adversarial(model, images.images, attack, epsilon)
+    before, after = (
+        logits(model.network, model.classifier, pixels).argmax(axis=1) for pixels in (images.images, attacked)
+    )
+    fooled = (before == images.labels) & (after != images.labels)
+    return attacked[fooled], images.labels[fooled]
+
+
+def _save(path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+    beside = path.with_name(f"{path.stem}.part.npz")
+    np.savez_compressed(beside, x=images, y=labels)
+    beside.replace(path)
+
+
+def _store(subject: Subject, spec: str, seed: int, path: Path, threads: int, report: Reporter) -> Store:
+    if not (path / CURRENT).exists():
+        settings = BuildSettings(
+            operator="nai",
+            selection=SelectionSettings(
+                subject.rate, MUTANTS, seed, 0.9, subject.filter_error, threads or available_cores()
+            ),
+            input=InputOptions(),
+            calibration=CalibrationSettings(),
+            threads=threads,
+        )
+        build(MODELS / f"{subject.model}.onnx", spec, path, settings, report)
+    return open_store(path)
+
+
+def _shown(report: Reporter, total: int, kind: str) -> Callable[[int], None]:
+    return lambda done: report.progress(done, total, kind)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,175 @@
+"""``calibration.json``: the policies of a version and what they do. Light: the server reads it with pydantic alone."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Lt
+from pydantic import Field
+
+from detection import builders
+from detection.certification import images_needed
+from detection.finite_pool import FinitePoolSprt, Mixture
+from detection.policies import ErrorBounds, Policy
+from detection.sprt import Sprt
+from mutant_store.manifest import Frozen, Rate
+
+Share = Annotated[float, Gt(0), Lt(1)]
+
+
+class CalibrationSettings(Frozen):
+    """What was asked of the policies.
+
+    Attributes:
+        max_false_alarm: false-alarm rate that ``calibrated`` and ``fixed`` are certified for.
+        confidence: one-sided level of that certificate.
+        max_miss: bound on misses of ``calibrated``, and of ``fixed`` at its upper hypothesis.
+        clean_mutants: expected number of mutants of a clean image that ``calibrated`` may cost.
+        fixed_mutants: mutants of ``fixed``, or the whole pool where that is smaller.
+        rho: the paper's ρ, by which its threshold is scaled.
+        alpha: nominal bound on misses of ``paper``.
+        beta: nominal bound on false alarms of ``paper``.
+        delta_ratio: δ/ςh of ``paper``.
+    """
+
+    max_false_alarm: Share = 0.05
+    confidence: Share = 0.95
+    max_miss: Share = 0.1
+    clean_mutants: Annotated[float, Ge(1)] = 20.0
+    fixed_mutants: Annotated[int, Ge(1)] = 100
+    rho: Annotated[float, Gt(0)] = 1.0
+    alpha: Share = 0.05
+    beta: Share = 0.05
+    delta_ratio: Share = 0.1
+
+    @property
+    def certification_images(self) -> int:
+        """Fewest rightly classified images that certify the false-alarm rate."""
+        return images_needed(self.max_false_alarm, self.confidence)
+
+
+class SprtRecord(Frozen):
+    """Wald's test between two label change rates, as Algorithm 1 has it."""
+
+    kind: Literal["sprt"] = "sprt"
+    p0: float
+    p1: float
+    alpha: float
+    beta: float
+
+
+class FinitePoolRecord(Frozen):
+    """The sequential test on label change counts over the whole pool, around ``threshold``.
+
+    ``normal`` are pairs of a count and its weight in the test's normal hypothesis; ``false_alarm`` is what the policy's
+    lower hypothesis is given for.
+    """
+
+    kind: Literal["finite-pool-sprt"] = "finite-pool-sprt"
+    threshold: int
+    normal: list[tuple[int, float]]
+    high: int
+    alpha: float
+    beta: float
+    false_alarm: float
+
+
+class FixedRecord(Frozen):
+    """So many mutants, adversarial from ``threshold`` label changes among them; α and β at its two hypotheses."""
+
+    kind: Literal["fixed"] = "fixed"
+    mutants: int
+    threshold: int
+    alpha: float
+    beta: float
+
+
+class HypothesesRecord(Frozen):
+    """Label change counts that the error bounds are about: normal up to ``low``, adversarial from ``high``."""
+
+    low: int
+    high: int
+
+
+class CertificateRecord(Frozen):
+    """With ``confidence`` over the draw of the images, the false-alarm rate is at most ``max_false_alarm``.
+
+    Conditional on this calibration: ``alarms`` of ``images`` rightly classified certification images, and at most
+    ``allowed`` give a one-sided Clopper–Pearson bound of ``max_false_alarm``.
+    """
+
+    guarantee: Literal["conditional, one-sided Clopper-Pearson"] = "conditional, one-sided Clopper-Pearson"
+    max_false_alarm: float
+    confidence: float
+    images: int
+    alarms: int
+    allowed: int
+
+
+class RateEstimate(Frozen):
+    """A rate counted on certification images, with its exact (Clopper–Pearson) interval."""
+
+    count: int
+    trials: int
+    rate: Rate
+    low: Rate
+    high: Rate
+    confidence: Rate
+
+
+class PolicyRecord(Frozen):
+    """A policy and what it did on the certification images.
+
+    ``error_bounds`` are bounds on misses and false alarms at ``hypotheses``, null where the pool is too small for
+    them. ``certificate`` is null for a policy whose threshold is not certified. The rates are counted with one order
+    an image; ``mean_mutants`` and ``p99_mutants`` are exact over all orders. Where there is a certificate, the
+    threshold was set on the same images.
+    """
+
+    test: Annotated[SprtRecord | FinitePoolRecord | FixedRecord, Field(discriminator="kind")]
+    pool: int
+    hypotheses: HypothesesRecord
+    error_bounds: dict[str, float] | None
+    certificate: CertificateRecord | None
+    false_alarms: RateEstimate
+    alarms: RateEstimate
+    undecided: RateEstimate
+    alarms_or_undecided: RateEstimate
+    mean_mutants: float
+    p99_mutants: int
+
+    def policy(self, name: str) -> Policy:
+        """The policy itself.
+
+        Raises:
+            ValueError: the record makes no test.
+        """
+        test = self.test
+        match test:
+            case SprtRecord():
+                return builders.sequential(name, Sprt(test.p0, test.p1, test.alpha, test.beta), self.pool)
+            case FinitePoolRecord():
+                normal = Mixture(
+                    tuple(entry[0] for entry in test.normal), tuple(entry[1] for entry in test.normal)
+                )
+                between = FinitePoolSprt(self.pool, normal, test.high, test.alpha, test.beta)
+                return builders.without_replacement(name, between, test.false_alarm)
+            case FixedRecord():
+                targets = ErrorBounds(test.alpha, test.beta)
+                return builders.fixed(name, test.mutants, test.threshold, self.pool, targets)
+
+
+class NormalRate(Frozen):
+    """Mean label change rate of correctly classified images of the choice part."""
+
+    images: int
+    mean: float
+    half_width: float
+    confidence: float
+
+
+class CalibrationRecord(Frozen):
+    """``calibration.json``: what was asked for, the clean-data statistic, and every policy that came from it."""
+
+    schema_version: int
+    settings: CalibrationSettings
+    normal_label_change_rate: NormalRate
+    policies: dict[str, PolicyRecord]

@@ -1,0 +1,117 @@
+"""Another calibration of a store's mutants, published as a version of its own."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from detection.recording import Recording
+from mutant_store.calibrate import calibrate
+from mutant_store.calibration_options import settings_given
+from mutant_store.calibration_record import CalibrationSettings
+from mutant_store.clean_images import CleanImages, load_images
+from mutant_store.errors import DataError
+from mutant_store.manifest import DataParts
+from mutant_store.publish import CALIBRATING, changing, file_entry, publish, write_version
+from mutant_store.reader import CALIBRATION, RECORDINGS, Store, open_store
+from mutant_store.recordings import pack, record, unpack
+from mutant_store.selection import Reporter
+from mutant_store.signature import load_private_key
+
+
+def recalibrate(
+    path: Path,
+    report: Reporter,
+    *,
+    spec: str | None = None,
+    sign_key: Path | None = None,
+    threads: int = 0,
+    **changes: Any,
+) -> Store:
+    """Calibrate the current version anew, without making mutants, and publish the result beside it.
+
+    Args:
+        path: the store's directory.
+        report: told of the steps.
+        spec: clean images; one half chooses the policies, the other certifies them. By default the label changes that
+            are kept in the store are used again.
+        sign_key: signs the new version before it becomes the current one.
+        threads: CPU threads to record with; 0 takes all cores.
+        **changes: settings that are to differ from those of the store, see :class:`CalibrationSettings`.
+
+    Raises:
+        StoreError: no store there, it is damaged, or another command is changing it.
+        DataError: the images are too few or do not allow the policies asked for.
+    """
+    key = load_private_key(sign_key) if sign_key else None
+    with changing(path):
+        store = open_store(path)
+        settings = settings_given(store.calibration.settings, **changes)
+        data = store.manifest.data
+        if spec is None:
+            recordings = unpack(store.path / RECORDINGS)
+        else:
+            recordings, data = _record(store, spec, settings, threads, report)
+        report.step("choosing the policies and certifying them")
+        calibration = calibrate(
+            recordings["choice"], recordings["certification"], settings, store.manifest.seed
+        )
+        report.step("publishing")
+        contents = {
+            RECORDINGS: pack(recordings),
+            CALIBRATION: calibration.model_dump_json(indent=1).encode(),
+        }
+        files = store.manifest.files | {name: file_entry(content) for name, content in contents.items()}
+        staged = path / CALIBRATING
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir()
+        for name in store.manifest.files.keys() - contents.keys():
+            _link(store.path / name, staged / name)
+        write_version(staged, contents, store.manifest.model_copy(update={"data": data, "files": files}))
+        version = publish(path, staged, key)
+    return open_store(path, version)
+
+
+def _record(
+    store: Store, spec: str, settings: CalibrationSettings, threads: int, report: Reporter
+) -> tuple[dict[str, Recording], DataParts]:
+    report.step(f"reading {spec}")
+    images = load_images(store, spec)
+    total, half = len(images.labels), len(images.labels) // 2
+    needed = settings.certification_images
+    if total - half < needed:
+        raise DataError(
+            f"'{spec}' holds {total} images; half of them choose the policies and the other half, at least {needed} "
+            f"rightly classified, certifies a false-alarm rate of {settings.max_false_alarm:g}: "
+            f"give {2 * needed} or more, or raise --max-false-alarm"
+        )
+    report.step("recording label changes")
+    everything = record(
+        store.session(threads=threads),
+        store.manifest.mutants,
+        images.inputs,
+        images.labels,
+        lambda done: report.progress(done, total, "images"),
+    )
+    recordings = {"choice": _part(everything, 0, half), "certification": _part(everything, half, total)}
+    return recordings, _data(store, images, half)
+
+
+def _part(recording: Recording, start: int, stop: int) -> Recording:
+    return Recording(recording.changes[start:stop], recording.correct[start:stop])
+
+
+def _data(store: Store, images: CleanImages, half: int) -> DataParts:
+    return store.manifest.data.model_copy(
+        update={
+            "choice": images.data.part(0, half).portable_range,
+            "certification": images.data.part(half, None).portable_range,
+        }
+    )
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under another name where the file system can, else a copy; published files never change."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,407 @@
+"""Policies replayed on recorded label changes, so that one can be chosen before it is deployed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from shlex import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detection import builders
+from detection.calibration import CleanParts, calibrated_policy
+from detection.certification import CalibrationError
+from detection.characteristic import over_pool
+from detection.intervals import clopper_pearson
+from detection.policies import Decision, Policy
+from detection.recording import Recording
+from detection.simulation import mutants_used, run
+from mutant_store.bank_session import BankSession
+from mutant_store.calibration_record import FinitePoolRecord, FixedRecord, HypothesesRecord, RateEstimate
+from mutant_store.clean_images import load_images
+from mutant_store.datasets import parse
+from mutant_store.errors import DataError, StoreError
+from mutant_store.manifest import Frozen
+from mutant_store.model_card import DataRange
+from mutant_store.reader import CALIBRATION, RECORDINGS, Store, open_store
+from mutant_store.recordings import record, unpack
+from mutant_store.selection import Reporter
+
+CLEAN = "clean"
+WRONG = "wrongly classified"
+"""The images of the clean set that the classifier gets wrong; a kind of their own."""
+REFERENCE = "all mutants"
+"""The full pool's verdict, which the sequential policies approximate."""
+GRID_FALSE_ALARMS = (0.01, 0.02, 0.05, 0.1)
+GRID_CLEAN_MUTANTS = (10.0, 20.0, 40.0, 80.0)
+
+_CALIBRATED = "calibrated"
+_CURVE_POINTS = 400
+_NEGLIGIBLE = 1e-9
+# Keeps the orders drawn here apart from those the thresholds were certified on, whatever the two seeds are.
+_STREAM = 1
+
+
+class ImageSet(Frozen):
+    """Images of one kind; ``spec`` is None for those whose label changes are kept in the store."""
+
+    spec: str | None
+    images: int
+    correct: int
+
+
+class Outcome(Frozen):
+    """Verdicts on images of one kind, counted on one order an image; mutants used, exact over all orders."""
+
+    adversarial: RateEstimate
+    undecided: RateEstimate
+    mean_mutants: float
+    median_mutants: int
+    p99_mutants: int
+
+
+class Behaviour(Frozen):
+    """What a policy did: with rightly classified clean images, and with every set, ``clean`` among them."""
+
+    false_alarms: RateEstimate
+    outcomes: dict[str, Outcome]
+
+
+class Distribution(Frozen):
+    """Probability of each number of mutants, over all orders; numbers that hardly ever come about are left out."""
+
+    mutants: list[int]
+    probabilities: list[float]
+
+
+class Curve(Frozen):
+    """Exact operating characteristic: probabilities of two verdicts, and expected mutants, at label change rates."""
+
+    rates: list[float]
+    adversarial: list[float]
+    undecided: list[float]
+    mutants: list[float]
+
+
+class PolicyReport(Frozen):
+    """A policy replayed.
+
+    ``threshold`` is the label change rate it decides around, None for a test between two rates; ``hypotheses`` are
+    label change counts of ``pool`` mutants. ``mutants_used`` has an entry a set.
+    """
+
+    pool: int
+    threshold: float | None
+    hypotheses: HypothesesRecord
+    behaviour: Behaviour
+    mutants_used: dict[str, Distribution]
+    characteristic: Curve
+
+
+class GridPoint(Frozen):
+    """``calibrated`` at one setting; ``current`` where it is the store's own, ``command`` makes it so."""
+
+    max_false_alarm: float
+    clean_mutants: float
+    current: bool
+    threshold: int
+    hypotheses: HypothesesRecord
+    behaviour: Behaviour
+    command: str
+
+
+class LeftOut(Frozen):
+    """A setting that the clean images kept in the store do not allow."""
+
+    max_false_alarm: float
+    clean_mutants: float
+    reason: str
+
+
+class Grid(Frozen):
+    """Settings of ``calibrated`` in ascending order, each calibrated on the label changes kept in the store."""
+
+    points: list[GridPoint]
+    left_out: list[LeftOut]
+
+
+class Simulation(Frozen):
+    """``report.json``: everything that was found. ``notes`` say what the rates are worth, one sentence each."""
+
+    store: str
+    version: str
+    seed: int
+    notes: list[str]
+    sets: dict[str, ImageSet]
+    policies: dict[str, PolicyReport]
+    reference: PolicyReport
+    grid: Grid | None
+
+    @property
+    def kinds(self) -> list[str]:
+        """The sets whose images should raise an alarm."""
+        return [name for name in self.sets if name != CLEAN]
+
+
+def simulate(
+    path: Path,
+    report: Reporter,
+    *,
+    spec: str | None = None,
+    suspicious: Sequence[str] = (),
+    policies: Sequence[str] = (),
+    grid: bool = True,
+    seed: int = 0,
+    threads: int = 0,
+) -> Simulation:
+    """Replay label changes of clean and of suspicious images through policies of a store's current version.
+
+    Args:
+        path: the store's directory; nothing in it is changed.
+        report: told of the steps.
+        spec: clean labelled images. By default the certification part kept in the store, on which thresholds were set.
+        suspicious: other labelled images, ``NAME=SPEC`` each; every one of them should raise an alarm.
+        policies: names of policies; by default all.
+        grid: whether ``calibrated`` is tried at other settings as well, some seconds each.
+        seed: draws the order in which each image meets the mutants, the same for all policies.
+        threads: CPU threads to record with; 0 takes all cores.
+
+    Raises:
+        StoreError: no store there, it is damaged, or has no such policy.
+        DataError: a set cannot be read, does not fit the store, or has no image that is classified correctly.
+    """
+    specs = suspicious_sets(suspicious)
+    store = open_store(path)
+    chosen = {name: store.policy(name) for name in policies or store.calibration.policies}
+    reference = _reference(store)
+    kept = unpack(store.path / RECORDINGS)
+    if spec is not None:
+        specs = {CLEAN: spec, **specs}
+    found, notes = _recorded(store, specs, threads, report)
+    if spec is None:
+        found = {CLEAN: kept["certification"], **found}
+        notes.append(
+            "no --data: these are label changes of the certification part, kept in the store, and the thresholds were "
+            "set on these very images; give others with --data to see what new images would meet"
+        )
+    sets = _in_order(found, seed)
+    if not sets[CLEAN].correct.any():
+        raise DataError(
+            f"the classifier gets none of '{spec}' right; check that these are clean images with the right labels"
+        )
+    if WRONG not in sets:
+        notes.append("the classifier gets every clean image right: there are no wrongly classified ones")
+    report.step(f"replaying {', '.join(chosen)}")
+    return Simulation(
+        store=store.name,
+        version=store.version,
+        seed=seed,
+        notes=notes,
+        sets={name: _image_set(specs.get(name, spec), images) for name, images in sets.items()},
+        policies={name: _report(policy, _threshold(store, name), sets) for name, policy in chosen.items()},
+        reference=_report(reference, _threshold(store, _CALIBRATED), sets),
+        grid=_grid(path, store, kept, sets, report) if grid else None,
+    )
+
+
+def suspicious_sets(given: Sequence[str]) -> dict[str, str]:
+    """SPECs by name from texts ``NAME=SPEC``. Nothing is opened.
+
+    Raises:
+        DataError: a text is not of that form, or a name is taken.
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        name, _, spec = (part.strip() for part in text.partition("="))
+        if not name or not spec:
+            raise DataError(f"--suspicious '{text}' is not NAME=SPEC; write for example fgsm=npz:fgsm.npz")
+        if name in {CLEAN, WRONG}:
+            raise DataError(f"--suspicious '{name}': that name stands for images of --data; choose another")
+        if name in found:
+            raise DataError(f"--suspicious '{name}' is given twice; give every set a name of its own")
+        parse(spec)
+        found[name] = spec
+    return found
+
+
+def behaviour(policy: Policy, sets: Mapping[str, Recording]) -> Behaviour:
+    """What a policy does with label changes in the order they stand in.
+
+    Args:
+        policy: the policy.
+        sets: recordings by name, at least one image each; ``clean`` has one that is rightly classified.
+    """
+    correct = sets[CLEAN].only_correct()
+    return Behaviour(
+        false_alarms=_rate(run(policy, correct.changes).decisions == Decision.ADVERSARIAL),
+        outcomes={name: _outcome(policy, recording) for name, recording in sets.items()},
+    )
+
+
+def _recorded(
+    store: Store, specs: Mapping[str, str], threads: int, report: Reporter
+) -> tuple[dict[str, Recording], list[str]]:
+    """Label changes of every set, and what is to be said of the clean one."""
+    found: dict[str, Recording] = {}
+    notes: list[str] = []
+    if not specs:
+        return found, notes
+    session = store.session(threads=threads)
+    try:
+        for name, spec in specs.items():
+            report.step(f"recording label changes of {spec}")
+            found[name], images = _record(store, session, spec, report)
+            notes += _overlaps(store, spec, images) if name == CLEAN else []
+    finally:
+        session.close()
+    return found, notes
+
+
+def _record(store: Store, session: BankSession, spec: str, report: Reporter) -> tuple[Recording, DataRange]:
+    images = load_images(store, spec)
+    total = len(images.labels)
+
+    def progress(done: int) -> None:
+        report.progress(done, total, "images")
+
+    found = record(session, store.manifest.mutants, images.inputs, images.labels, progress)
+    return found, images.data.range
+
+
+def _overlaps(store: Store, spec: str, images: DataRange) -> Iterator[str]:
+    used = {"chose the policies": store.manifest.data.choice}
+    used |= {"set their thresholds": store.manifest.data.certification}
+    for what, part in used.items():
+        if part.overlaps(images):
+            yield f"'{spec}' holds images that {what} ('{part.spec}'); rates on new ones may be worse"
+
+
+def _in_order(found: Mapping[str, Recording], seed: int) -> dict[str, Recording]:
+    """Every image's label changes in an order of its own, and the wrongly classified clean images as a set."""
+    sets = {}
+    for name, recording in found.items():
+        orders = np.random.default_rng([seed, _STREAM])
+        sets[name] = Recording(orders.permuted(recording.changes, axis=1), recording.correct)
+        wrong = ~recording.correct
+        if name == CLEAN and wrong.any():
+            sets[WRONG] = Recording(sets[name].changes[wrong], recording.correct[wrong])
+    return sets
+
+
+def _image_set(spec: str | None, recording: Recording) -> ImageSet:
+    return ImageSet(spec=spec, images=len(recording.correct), correct=int(recording.correct.sum()))
+
+
+def _outcome(policy: Policy, recording: Recording) -> Outcome:
+    decisions = run(policy, recording.changes).decisions
+    used = mutants_used(policy, recording.counts)
+    up_to = np.cumsum(used)
+    adversarial, normal = decisions == Decision.ADVERSARIAL, decisions == Decision.NORMAL
+    return Outcome(
+        adversarial=_rate(adversarial),
+        undecided=_rate(~(adversarial | normal)),
+        mean_mutants=float(used @ np.arange(used.size)),
+        median_mutants=int(np.searchsorted(up_to, 0.5 - _NEGLIGIBLE)),
+        p99_mutants=int(np.searchsorted(up_to, 0.99 - _NEGLIGIBLE)),
+    )
+
+
+def _rate(hits: NDArray[np.bool_]) -> RateEstimate:
+    return RateEstimate(**asdict(clopper_pearson(int(hits.sum()), int(hits.size))))
+
+
+def _report(policy: Policy, threshold: float | None, sets: Mapping[str, Recording]) -> PolicyReport:
+    return PolicyReport(
+        pool=policy.pool,
+        threshold=threshold,
+        hypotheses=HypothesesRecord(**policy.hypotheses._asdict()),
+        behaviour=behaviour(policy, sets),
+        mutants_used={name: _distribution(policy, recording) for name, recording in sets.items()},
+        characteristic=_curve(policy),
+    )
+
+
+def _distribution(policy: Policy, recording: Recording) -> Distribution:
+    used = mutants_used(policy, recording.counts)
+    there = np.flatnonzero(used >= _NEGLIGIBLE)
+    return Distribution(mutants=there.tolist(), probabilities=used[there].round(9).tolist())
+
+
+def _curve(policy: Policy) -> Curve:
+    counts = np.unique(np.linspace(0, policy.pool, _CURVE_POINTS + 1).round().astype(np.int64))
+    found = over_pool(policy.boundaries, counts, policy.pool)
+    return Curve(
+        rates=(counts / policy.pool).tolist(),
+        adversarial=found.adversarial.round(9).tolist(),
+        undecided=found.undecided.round(9).tolist(),
+        mutants=found.mutants.round(6).tolist(),
+    )
+
+
+def _threshold(store: Store, name: str) -> float | None:
+    """Label change rate that a policy decides around."""
+    policy = store.calibration.policies[name]
+    match policy.test:
+        case FinitePoolRecord(threshold=threshold):
+            return threshold / policy.pool
+        case FixedRecord(threshold=threshold, mutants=mutants):
+            return threshold / mutants
+        case _:
+            return None
+
+
+def _calibrated(store: Store) -> FinitePoolRecord:
+    policy = store.calibration.policies.get(_CALIBRATED)
+    if policy is None or not isinstance(policy.test, FinitePoolRecord):
+        raise StoreError(f"{store.path / CALIBRATION} has no policy '{_CALIBRATED}'; build the store again")
+    return policy.test
+
+
+def _reference(store: Store) -> Policy:
+    """All mutants, always, against the threshold that ``calibrated`` decides around."""
+    threshold, pool = _calibrated(store).threshold, store.manifest.mutants
+    return builders.fixed(REFERENCE, pool, threshold, pool, store.policy(_CALIBRATED).targets)
+
+
+def _grid(
+    path: Path,
+    store: Store,
+    kept: Mapping[str, Recording],
+    sets: Mapping[str, Recording],
+    report: Reporter,
+) -> Grid:
+    report.step(f"trying other settings of {_CALIBRATED}")
+    own = store.calibration.settings
+    at = own.max_false_alarm, own.clean_mutants
+    settings = sorted({at, *product(GRID_FALSE_ALARMS, GRID_CLEAN_MUTANTS)})
+    certification = kept["certification"]
+    # In the orders of calibrate, so that the command arrives at the same policy.
+    parts = CleanParts(kept["choice"], certification, certification.shuffled(store.manifest.seed))
+    points, left_out = [], []
+    for done, (max_false_alarm, clean_mutants) in enumerate(settings):
+        report.progress(done, len(settings), "settings")
+        setting = {"max_false_alarm": max_false_alarm, "clean_mutants": clean_mutants}
+        current = (max_false_alarm, clean_mutants) == at
+        policy, threshold = store.policy(_CALIBRATED), _calibrated(store).threshold
+        if not current:
+            limits = {"confidence": own.confidence, "max_miss": own.max_miss}
+            try:
+                certified = calibrated_policy(parts, **setting, **limits)
+            except CalibrationError as error:
+                left_out.append(LeftOut(**setting, reason=str(error)))
+                continue
+            policy, threshold = certified.policy, certified.threshold
+        command = f"mutant-store calibrate {quote(str(path))} --max-false-alarm {max_false_alarm:g}"
+        points.append(
+            GridPoint(
+                **setting,
+                current=current,
+                threshold=threshold,
+                hypotheses=HypothesesRecord(**policy.hypotheses._asdict()),
+                behaviour=behaviour(policy, sets),
+                command=f"{command} --clean-mutants {clean_mutants:g}",
+            )
+        )
+    report.progress(len(settings), len(settings), "settings")
+    return Grid(points=points, left_out=left_out)

@@ -1,0 +1,218 @@
+"""The pictures of a simulation: mutants used, operating characteristic, and what other settings would give."""
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from io import BytesIO
+from itertools import cycle
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mutant_store.errors import GuardError
+from mutant_store.simulate import CLEAN, GridPoint, PolicyReport, Simulation
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which colour-blind people tell apart; dashes and markers tell lines apart in grey.
+_BLUE, _VERMILION, _GREEN, _PURPLE, _ORANGE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"
+_COLOURS = (_BLUE, _VERMILION, _GREEN, _PURPLE, _ORANGE, "#56B4E9", "#000000")
+_DASHES = ("-", "--", "-.", ":")
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+_WIDTH, _HEIGHT, _DPI = 3.2, 2.5, 160
+_ACROSS = 3
+# Axes go on so far behind the last mutant, or what happens at it could not be seen.
+_MARGIN = 1.3
+_TICKS = np.outer(10.0 ** np.arange(-1, 7), (1, 2, 5)).ravel()
+# The characteristic is drawn up to so many times the largest label change rate a policy has an upper hypothesis at.
+_BEYOND = 2.0
+
+
+def check_output(folder: Path) -> None:
+    """Make the folder for a report, and make sure that its plots can be drawn, before anything takes time.
+
+    Raises:
+        GuardError: the folder cannot be made, or matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise GuardError("plots need matplotlib: install mutant-guard[offline], or leave out --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GuardError(f"--out {folder} is no folder ({error.strerror}); choose another") from error
+
+
+def plots(simulation: Simulation) -> dict[str, bytes]:
+    """PNG files by name; ``frontier.png`` only where other settings were tried and there are suspicious images.
+
+    Needs matplotlib.
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context(_STYLE):
+        pictures = {"mutants.png": _mutants(simulation), "characteristic.png": _characteristic(simulation)}
+        if simulation.grid is not None and simulation.grid.points and simulation.kinds:
+            pictures["frontier.png"] = _frontier(simulation, simulation.grid.points)
+        return {name: _png(figure) for name, figure in pictures.items()}
+
+
+def _mutants(simulation: Simulation) -> "Figure":
+    """Share of images that are done after so many mutants: a panel a policy, a line a set."""
+    figure, panels = _panels(len(simulation.policies))
+    for axes, (name, policy) in zip(panels, simulation.policies.items(), strict=True):
+        styles = zip(cycle(_COLOURS), cycle(_DASHES), strict=False)
+        left = len(policy.mutants_used)
+        for (kind, used), (colour, dash) in zip(policy.mutants_used.items(), styles, strict=False):
+            left -= 1  # lines that coincide show beside each other
+            look: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 1.3 + 0.35 * left}
+            done = 100 * np.cumsum(used.probabilities)
+            mutants = [used.mutants[0], *used.mutants, _MARGIN * policy.pool]
+            axes.step(mutants, [0, *done, done[-1]], where="post", label=kind, **look)
+        axes.set_xscale("log")
+        _plain_numbers(axes.xaxis)
+        axes.set_xlim(1, _MARGIN * policy.pool)
+        axes.set_ylim(0, 103)
+        axes.set_title(f"{name}: mutants used", loc="left")
+        axes.set_xlabel(f"mutants, of {policy.pool}")
+        axes.set_ylabel("images decided or ended, %")
+    _legend(figure, panels)
+    return figure
+
+
+def _characteristic(simulation: Simulation) -> "Figure":
+    """Probability of an alarm and expected mutants over the label change rate: a column a policy."""
+    policies = simulation.policies
+    figure, panels = _panels(2 * len(policies), across=len(policies))
+    end = min(
+        100.0, 100 * _BEYOND * max(policy.hypotheses.high / policy.pool for policy in policies.values())
+    )
+    for (name, policy), chance, cost in zip(
+        policies.items(), panels[: len(policies)], panels[len(policies) :], strict=True
+    ):
+        curve, rates = policy.characteristic, 100 * np.array(policy.characteristic.rates)
+        for axes in (chance, cost):
+            _sides(axes, policy)
+            axes.set_xlim(0, end)
+            axes.set_xlabel("label changes under all mutants, %")
+        chance.plot(rates, curve.adversarial, _VERMILION, label="P(adversarial)")
+        if max(curve.undecided) > 0:
+            chance.plot(rates, curve.undecided, _PURPLE, linestyle="--", label="P(undecided)")
+        cost.plot(rates, curve.mutants, _BLUE, linestyle="-.", label="expected mutants")
+        chance.set_ylim(0, 1.03)
+        cost.set_yscale("log")
+        _plain_numbers(cost.yaxis)
+        cost.set_ylim(1, 1.1 * policy.pool)
+        chance.set_title(f"{name}: verdict", loc="left")
+        chance.set_ylabel("probability")
+        cost.set_title(f"{name}: cost", loc="left")
+        cost.set_ylabel("expected mutants")
+    _legend(figure, panels)
+    return figure
+
+
+def _sides(axes: "Axes", policy: PolicyReport) -> None:
+    low, high = (100 * count / policy.pool for count in (policy.hypotheses.low, policy.hypotheses.high))
+    axes.axvspan(low, high, color="#000000", alpha=0.1, linewidth=0, label="indifference region")
+    if policy.threshold is not None:
+        axes.axvline(100 * policy.threshold, color="#555555", linestyle=":", label="certified threshold")
+
+
+def _frontier(simulation: Simulation, points: Sequence[GridPoint]) -> "Figure":
+    """Detection over mutants on clean images: a panel a kind, a line a false-alarm rate."""
+    kinds = simulation.kinds
+
+    def rate(kind: str) -> Callable[[GridPoint], float]:
+        return lambda point: 100 * point.behaviour.outcomes[kind].adversarial.rate
+
+    def mean(point: GridPoint) -> float:
+        return float(np.mean([rate(kind)(point) for kind in kinds]))
+
+    shown: dict[str, Callable[[GridPoint], float]] = {"mean of the kinds": mean} if len(kinds) > 1 else {}
+    shown |= {f"{kind}, {simulation.sets[kind].images} images": rate(kind) for kind in kinds}
+    figure, panels = _panels(len(shown))
+    settings = sorted({point.max_false_alarm for point in points})
+    costs = [_cost(point) for point in points]
+    limits = _TICKS[_TICKS < min(costs) / 1.1][-1], _TICKS[_TICKS > max(costs) * 1.1][0]
+    for axes, (title, detection) in zip(panels, shown.items(), strict=True):
+        for setting, colour, marker in zip(settings, cycle(_COLOURS), cycle(_MARKERS), strict=False):
+            line = sorted(
+                (_cost(point), detection(point)) for point in points if point.max_false_alarm == setting
+            )
+            label = f"false alarms ≤ {100 * setting:g} %"
+            axes.plot(*zip(*line, strict=True), color=colour, marker=marker, markersize=4, label=label)
+        for point in points:
+            if point.current:
+                at = [_cost(point)], [detection(point)]
+                axes.plot(
+                    *at, "*", color="none", markeredgecolor="#000000", markersize=15, label="this store"
+                )
+        axes.set_xscale("log")
+        _plain_numbers(axes.xaxis)
+        axes.set_xlim(*limits)
+        axes.margins(y=0.15)
+        axes.set_title(title, loc="left")
+        axes.set_xlabel("mean mutants, clean image")
+        axes.set_ylabel("detected, %")
+    _legend(figure, panels)
+    return figure
+
+
+def _cost(point: GridPoint) -> float:
+    return point.behaviour.outcomes[CLEAN].mean_mutants
+
+
+def _panels(count: int, across: int | None = None) -> tuple["Figure", list["Axes"]]:
+    from matplotlib.figure import Figure
+
+    columns = across or min(count, _ACROSS)
+    rows = ceil(count / columns)
+    # A single panel still has room for the legend below it.
+    size = max(_WIDTH * columns, 1.5 * _WIDTH), _HEIGHT * rows + 0.6
+    figure = Figure(figsize=size, layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for spare in panels[count:]:
+        spare.remove()
+    return figure, panels[:count]
+
+
+def _plain_numbers(axis: "Axis") -> None:
+    """Label a logarithmic axis at 1, 2, 5, 10 and so on."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FormatStrFormatter("%g"))
+
+
+def _legend(figure: "Figure", panels: Sequence["Axes"]) -> None:
+    """Every line once, below the panels, where it hides nothing."""
+    entries: dict[str, Artist] = {}
+    for axes in panels:
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            entries.setdefault(name, handle)
+    inches = 0.6 + 0.07 * max(len(name) for name in entries)
+    rows = ceil(len(entries) * inches / figure.get_figwidth())
+    figure.legend(
+        handles=list(entries.values()),
+        labels=list(entries),
+        loc="outside lower center",
+        ncols=ceil(len(entries) / rows),
+        frameon=False,
+    )
+
+
+def _png(figure: "Figure") -> bytes:
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=_DPI)
+    return content.getvalue()

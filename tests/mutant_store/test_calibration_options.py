@@ -1,0 +1,60 @@
+"""The options of calibration: what they change, and that commands offer all of them and say the truth."""
+
+import re
+
+import pytest
+import typer
+from pydantic import ValidationError
+
+from mutant_store import calibration_options
+from mutant_store.calibration_options import settings_given
+from mutant_store.calibration_record import CalibrationSettings
+from mutant_store.cli import app
+
+
+def options(command: str) -> dict[str, typer.core.TyperOption]:
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    found = [parameter for parameter in group.commands[command].params if parameter.name]
+    return {str(option.name): option for option in found if isinstance(option, typer.core.TyperOption)}
+
+
+def test_nothing_given_keeps_what_is_there() -> None:
+    assert settings_given() == CalibrationSettings()
+    base = CalibrationSettings(max_false_alarm=0.2, rho=3)
+    assert settings_given(base) == base
+    assert settings_given(base, max_false_alarm=None, rho=None, fixed_mutants=None) == base
+
+
+def test_what_is_given_takes_its_place_alone() -> None:
+    base = CalibrationSettings(max_false_alarm=0.2, rho=3)
+    changed = settings_given(base, max_false_alarm=0.02, clean_mutants=7, rho=None)
+    assert changed == CalibrationSettings(max_false_alarm=0.02, rho=3, clean_mutants=7)
+    assert base.max_false_alarm == 0.2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"max_false_alarm": 0}, {"confidence": 1}, {"fixed_mutants": 0}, {"clean_mutants": 0.5}, {"ro": 1}],
+)
+def test_what_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        settings_given(None, **wrong)
+
+
+@pytest.mark.parametrize("command", ["build", "calibrate"])
+def test_every_setting_is_an_option_that_names_its_default(command: str) -> None:
+    offered = options(command)
+    for name, value in CalibrationSettings().model_dump().items():
+        shown = re.search(r"Default: ([\d.]*\d)", offered[name].help or "")
+        assert shown, name
+        assert float(shown[1]) == value, name
+        assert offered[name].default is None
+
+
+def test_the_least_and_the_most_an_option_takes_are_settings() -> None:
+    for name in CalibrationSettings.model_fields:
+        option = getattr(calibration_options, name.title().replace("_", "")).__metadata__[0]
+        for limit in (option.min, option.max):
+            if limit is not None:
+                settings_given(None, **{name: limit})

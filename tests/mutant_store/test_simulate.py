@@ -1,0 +1,399 @@
+"""Policies replayed: the figures against those counted by hand, the grid against calibrate, the report, the plots."""
+
+import hashlib
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from detection.characteristic import over_pool
+from detection.intervals import clopper_pearson
+from detection.policies import Decision
+from detection.recording import Recording
+from mutant_store import simulate as module
+from mutant_store import simulation_plots
+from mutant_store.calibration_record import CalibrationSettings, FinitePoolRecord, FixedRecord
+from mutant_store.clean_images import load_images
+from mutant_store.cli import app
+from mutant_store.datasets import load
+from mutant_store.errors import DataError
+from mutant_store.reader import RECORDINGS, Store, open_store
+from mutant_store.recalibrate import recalibrate
+from mutant_store.recordings import record, unpack
+from mutant_store.simulate import CLEAN, REFERENCE, WRONG, Simulation, behaviour, simulate, suspicious_sets
+from mutant_store.simulation_plots import plots
+from tests.support.demo import SilentReport
+from tests.support.versions import copy_of
+
+TEST = "digits@test[0:200]"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["simulate", *map(str, arguments)], env={"COLUMNS": "200"})
+
+
+def recorded(store: Store, spec: str) -> Recording:
+    images = load_images(store, spec)
+    return record(store.session(threads=1), 60, images.inputs, images.labels, lambda done: None)
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Pictures of noise, as a SPEC."""
+    path = tmp_path_factory.mktemp("noise") / "noise.npz"
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8)
+    np.savez(path, x=pixels, y=np.arange(50) % 10)
+    return f"npz:{path}"
+
+
+@pytest.fixture(scope="module")
+def new(digits_store: tuple[Path, Store], noise: str) -> Simulation:
+    """Every policy on images the store never saw, and on noise."""
+    return simulate(
+        digits_store[0], SilentReport(), spec=TEST, suspicious=[f"noise={noise}"], grid=False, threads=1
+    )
+
+
+@pytest.fixture(scope="module")
+def kept(digits_store: tuple[Path, Store]) -> Simulation:
+    """The certification part, with a small grid that the store's own setting is not on."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "GRID_FALSE_ALARMS", (0.01, 0.1))
+        patched.setattr(module, "GRID_CLEAN_MUTANTS", (6.0, 10.0))
+        return simulate(digits_store[0], SilentReport())
+
+
+def test_the_sets_are_those_given_and_the_wrongly_classified(
+    digits_store: tuple[Path, Store], new: Simulation, noise: str
+) -> None:
+    clean = recorded(digits_store[1], TEST)
+    wrong = int((~clean.correct).sum())
+    assert wrong > 3
+    found = {name: (images.spec, images.images, images.correct) for name, images in new.sets.items()}
+    assert list(found) == [CLEAN, WRONG, "noise"]
+    assert found[CLEAN] == (TEST, 200, 200 - wrong)
+    assert found[WRONG] == (TEST, wrong, 0)
+    assert found["noise"][:2] == (noise, 50)
+    assert new.kinds == [WRONG, "noise"]
+    assert (new.store, new.version, new.notes) == ("digits", digits_store[1].version, [])
+
+
+def test_the_reference_is_the_threshold_on_all_mutants(
+    digits_store: tuple[Path, Store], new: Simulation, noise: str
+) -> None:
+    store = digits_store[1]
+    test = store.calibration.policies["calibrated"].test
+    assert isinstance(test, FinitePoolRecord)
+    clean, others = recorded(store, TEST), recorded(store, noise)
+    over = clean.counts >= test.threshold
+    expected = {
+        CLEAN: over,
+        WRONG: over[~clean.correct],
+        "noise": others.counts >= test.threshold,
+    }
+    found = new.reference.behaviour
+    assert found.false_alarms.count == over[clean.correct].sum()
+    assert found.false_alarms.trials == clean.correct.sum()
+    for name, hits in expected.items():
+        outcome = found.outcomes[name]
+        assert (outcome.adversarial.count, outcome.adversarial.trials) == (hits.sum(), hits.size)
+        assert (outcome.undecided.count, outcome.mean_mutants, outcome.median_mutants) == (0, 60, 60)
+    assert new.reference.threshold == test.threshold / 60
+
+
+def test_mutants_used_are_exact_over_all_orders(
+    digits_store: tuple[Path, Store], new: Simulation, noise: str
+) -> None:
+    store = digits_store[1]
+    sets = {CLEAN: recorded(store, TEST), "noise": recorded(store, noise)}
+    for (name, report), (kind, recording) in product(new.policies.items(), sets.items()):
+        used, outcome = report.mutants_used[kind], report.behaviour.outcomes[kind]
+        assert sum(used.probabilities) == pytest.approx(1)
+        expected = over_pool(store.policy(name).boundaries, recording.counts, 60).mutants.mean()
+        assert outcome.mean_mutants == pytest.approx(expected)
+        assert np.dot(used.mutants, used.probabilities) == pytest.approx(expected)
+        up_to = dict(zip(used.mutants, np.cumsum(used.probabilities), strict=True))
+        assert up_to[outcome.median_mutants] >= 0.5 - 1e-6
+        assert up_to[outcome.p99_mutants] >= 0.99 - 1e-6
+        assert outcome.median_mutants <= outcome.p99_mutants
+
+
+def test_behaviour_is_what_decisions_in_the_given_order_are(digits_store: tuple[Path, Store]) -> None:
+    store = digits_store[1]
+    clean = unpack(store.path / RECORDINGS)["certification"]
+    test = store.calibration.policies["fixed"].test
+    assert isinstance(test, FixedRecord)
+    found = behaviour(store.policy("fixed"), {CLEAN: clean})
+    hits = clean.changes[:, : test.mutants].sum(axis=1) >= test.threshold
+    alarms = clopper_pearson(int(hits[clean.correct].sum()), int(clean.correct.sum()))
+    assert (found.false_alarms.rate, found.false_alarms.low, found.false_alarms.high) == (
+        alarms.rate,
+        alarms.low,
+        alarms.high,
+    )
+    assert found.outcomes[CLEAN].adversarial.count == hits.sum()
+    paper = store.policy("paper")
+    one_by_one = [Decision.CONTINUE] * len(clean.correct)
+    for mutants in range(1, 61):
+        changes = clean.changes[:, :mutants].sum(axis=1, dtype=np.int64)
+        now = paper.decide(changes, np.full_like(changes, mutants))
+        one_by_one = [
+            Decision(next_) if last == Decision.CONTINUE else last
+            for last, next_ in zip(one_by_one, now, strict=True)
+        ]
+    outcome = behaviour(paper, {CLEAN: clean}).outcomes[CLEAN]
+    assert outcome.undecided.count == one_by_one.count(Decision.EXHAUSTED) > 0
+    assert outcome.adversarial.count == one_by_one.count(Decision.ADVERSARIAL)
+
+
+def test_the_characteristic_is_exact_and_runs_from_none_to_all(
+    digits_store: tuple[Path, Store], new: Simulation
+) -> None:
+    for name, report in new.policies.items():
+        curve = report.characteristic
+        expected = over_pool(digits_store[1].policy(name).boundaries, np.arange(61), 60)
+        np.testing.assert_allclose(curve.rates, np.arange(61) / 60)
+        np.testing.assert_allclose(curve.adversarial, expected.adversarial, atol=1e-8)
+        np.testing.assert_allclose(curve.undecided, expected.undecided, atol=1e-8)
+        np.testing.assert_allclose(curve.mutants, expected.mutants, atol=1e-5)
+    thresholds = {name: report.threshold for name, report in new.policies.items()}
+    assert thresholds["paper"] is None
+    assert thresholds["calibrated"] == new.reference.threshold
+
+
+def test_every_policy_meets_the_same_orders_and_the_seed_draws_them(
+    digits_store: tuple[Path, Store], new: Simulation
+) -> None:
+    path = digits_store[0]
+
+    def calibrated(seed: int) -> Simulation:
+        return simulate(
+            path, SilentReport(), spec=TEST, policies=["calibrated"], grid=False, seed=seed, threads=1
+        )
+
+    same, others = calibrated(0), [calibrated(seed) for seed in range(1, 6)]
+    assert list(same.policies) == ["calibrated"]
+    found = same.policies["calibrated"].behaviour
+    expected = new.policies["calibrated"].behaviour
+    assert found.false_alarms == expected.false_alarms
+    assert found.outcomes[CLEAN] == expected.outcomes[CLEAN]
+    alarms = [other.policies["calibrated"].behaviour.outcomes[CLEAN] for other in others]
+    assert len({outcome.adversarial.count for outcome in alarms}) > 1
+    assert {outcome.mean_mutants for outcome in alarms} == {found.outcomes[CLEAN].mean_mutants}
+
+
+def test_without_data_the_certification_part_is_replayed_and_that_is_said(kept: Simulation) -> None:
+    assert (kept.sets[CLEAN].spec, kept.sets[CLEAN].images) == (None, 150)
+    (note,) = kept.notes
+    assert "the thresholds were set on these very images" in note
+
+
+def test_images_of_the_calibration_are_taken_and_that_is_said(digits_store: tuple[Path, Store]) -> None:
+    def notes(spec: str) -> list[str]:
+        report = SilentReport()
+        return simulate(digits_store[0], report, spec=spec, policies=["fixed"], grid=False, threads=1).notes
+
+    first, second = notes("digits@holdout[440:500]")
+    assert "chose the policies ('digits@holdout[300:450]')" in first
+    assert "set their thresholds ('digits@holdout[450:600]')" in second
+    (note,) = notes("digits@holdout[500:600]")
+    assert "set their thresholds" in note
+
+
+def test_the_grid_holds_the_stores_own_setting_and_leaves_out_what_cannot_be(
+    digits_store: tuple[Path, Store], kept: Simulation
+) -> None:
+    assert kept.grid is not None
+    points = [(point.max_false_alarm, point.clean_mutants) for point in kept.grid.points]
+    assert points == [(0.05, 20), (0.1, 6), (0.1, 10)]
+    assert [point.current for point in kept.grid.points] == [True, False, False]
+    own = kept.grid.points[0]
+    assert own.behaviour == kept.policies["calibrated"].behaviour
+    assert own.hypotheses == digits_store[1].calibration.policies["calibrated"].hypotheses
+    left_out = [(setting.max_false_alarm, setting.clean_mutants) for setting in kept.grid.left_out]
+    assert left_out == [(0.01, 6), (0.01, 10)]
+    assert "needs at least 299 correctly classified images" in kept.grid.left_out[0].reason
+
+
+def test_the_command_of_a_grid_point_arrives_at_it(
+    digits_store: tuple[Path, Store], kept: Simulation, tmp_path: Path
+) -> None:
+    assert kept.grid is not None
+    point = kept.grid.points[1]
+    assert point.command == (
+        f"mutant-store calibrate {digits_store[0]} --max-false-alarm 0.1 --clean-mutants 6"
+    )
+    copy = copy_of(digits_store[0], tmp_path)
+    moved = recalibrate(copy, SilentReport(), max_false_alarm=0.1, clean_mutants=6)
+    assert moved.calibration.settings == CalibrationSettings(max_false_alarm=0.1, clean_mutants=6)
+    policy = moved.calibration.policies["calibrated"]
+    assert isinstance(policy.test, FinitePoolRecord)
+    assert (policy.test.threshold, policy.hypotheses) == (point.threshold, point.hypotheses)
+    again = simulate(copy, SilentReport(), policies=["calibrated"], grid=False)
+    assert again.policies["calibrated"].behaviour == point.behaviour
+
+
+def test_the_store_is_not_changed(digits_store: tuple[Path, Store], tmp_path: Path) -> None:
+    copy = copy_of(digits_store[0], tmp_path)
+    before = {path: hashlib.sha256(path.read_bytes()).digest() for path in copy.rglob("*") if path.is_file()}
+    simulate(copy, SilentReport(), grid=False)
+    after = {path: hashlib.sha256(path.read_bytes()).digest() for path in copy.rglob("*") if path.is_file()}
+    assert after == before
+    assert open_store(copy).version == digits_store[1].version
+
+
+def some(store: Store, tmp_path: Path, *, shift: int) -> str:
+    """Images that the classifier gets right, their labels shifted, as a SPEC."""
+    data = load(TEST)
+    right = recorded(store, TEST).correct
+    labels = (data.labels[right] + shift) % 10
+    np.savez(tmp_path / f"{shift}.npz", x=data.images[right], y=labels)
+    return f"npz:{tmp_path / f'{shift}.npz'}"
+
+
+def test_where_every_clean_image_is_classified_correctly_there_is_no_kind(
+    digits_store: tuple[Path, Store], tmp_path: Path
+) -> None:
+    path, store = digits_store
+    spec = some(store, tmp_path, shift=0)
+    found = simulate(path, SilentReport(), spec=spec, policies=["fixed"], grid=False, threads=1)
+    assert list(found.sets) == [CLEAN]
+    assert found.notes == [
+        "the classifier gets every clean image right: there are no wrongly classified ones"
+    ]
+    assert found.policies["fixed"].behaviour.outcomes.keys() == {CLEAN}
+    assert set(plots(found)) == {"mutants.png", "characteristic.png"}
+    shown = run(path, "--data", spec, "--policy", "fixed", "--no-grid", "--threads", 1)
+    assert shown.exit_code == 0
+    assert "should raise an alarm" not in shown.stdout
+
+
+def test_where_none_is_that_is_refused(digits_store: tuple[Path, Store], tmp_path: Path) -> None:
+    path, store = digits_store
+    with pytest.raises(DataError, match=r"gets none of 'npz:.*' right; check"):
+        simulate(path, SilentReport(), spec=some(store, tmp_path, shift=1), grid=False, threads=1)
+
+
+def test_sets_are_named() -> None:
+    found = suspicious_sets(["fgsm=npz:a=b.npz", " deep fool = imagefolder:x@test "])
+    assert found == {"fgsm": "npz:a=b.npz", "deep fool": "imagefolder:x@test"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--policy", "guess"], "no policy 'guess'; it has calibrated, fixed, paper"),
+        (["--suspicious", "fgsm"], "'fgsm' is not NAME=SPEC; write for example fgsm=npz:fgsm.npz"),
+        (["--suspicious", "=npz:a"], "is not NAME=SPEC"),
+        (["--suspicious", "a=digits@test", "--suspicious", "a=npz:b"], "'a' is given twice"),
+        (["--suspicious", "clean=digits@test"], "'clean': that name stands for images of --data"),
+        (["--suspicious", "wrongly classified=digits@test"], "that name stands for images of --data"),
+        (["--suspicious", "a=magic:b"], "unknown kind of data 'magic'"),
+        (["--suspicious", "a=npz:gone.npz"], "gone.npz"),
+        (["--data", "digits@train"], "trained this classifier"),
+        (["--data", "digits@holdout"], "filtered the mutants"),
+        (["--data", "digits@test[5:5]"], "is empty"),
+        (["--data", "npz:classes.npz"], "classes the model does not name: cat, dog"),
+        (["--data", "npz:empty.npz"], "0 images"),
+        (["--suspicious", "a=npz:empty.npz"], "0 images"),
+        (["--out", "classes.npz"], "--out classes.npz is no folder (File exists); choose another"),
+    ],
+)
+def test_bad_input_is_said_in_one_line(
+    digits_store: tuple[Path, Store],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pixels = np.zeros((2, 8, 8), np.uint8)
+    np.savez("classes.npz", x=pixels, y=np.arange(2), classes=["cat", "dog"])
+    np.savez("empty.npz", x=pixels[:0], y=np.arange(0))
+    shown = run(digits_store[0], "--no-grid", *arguments)
+    assert shown.exit_code == 1
+    lines = shown.stderr.splitlines()
+    assert lines[-1].startswith("error: ")
+    assert message in lines[-1]
+    assert all(line.startswith("  • ") for line in lines[:-1])
+    assert shown.stdout == ""
+
+
+def test_no_store_is_said(tmp_path: Path) -> None:
+    assert "no such store; make one with mutant-store build" in run(tmp_path / "gone").stderr
+
+
+def test_the_command_prints_tables_and_writes_the_report(
+    digits_store: tuple[Path, Store], noise: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GRID_FALSE_ALARMS", (0.01, 0.1))
+    monkeypatch.setattr(module, "GRID_CLEAN_MUTANTS", (6.0,))
+    path, out = digits_store[0], tmp_path / "new" / "report"
+    shown = run(path, "--suspicious", f"noise={noise}", "--threads", 1, "--out", out)
+    assert shown.exit_code == 0, shown.output
+    found = Simulation.model_validate_json((out / "report.json").read_bytes())
+    assert found.grid is not None
+    rows = [line.split() for line in shown.stdout.splitlines() if line.strip()]
+    assert shown.stdout.startswith("note: no --data: ")
+    clean = found.policies["calibrated"].behaviour
+    rate = f"{clean.false_alarms.rate:.1%}"
+    mutants = f"{clean.outcomes[CLEAN].mean_mutants:.1f}"
+    (row,) = [row for row in rows if row[0] == "calibrated" and row[1] == rate and mutants in row]
+    assert row[2] == f"({100 * clean.false_alarms.low:.1f}–{100 * clean.false_alarms.high:.1f})"
+    assert sum(REFERENCE in line for line in shown.stdout.splitlines()) == 3
+    (marked,) = [row for row in rows if row[0] == "▶"]
+    assert marked[1:3] == ["0.05", "20"]
+    assert "left out 1 settings: a false-alarm rate of 0.01" in shown.stdout
+    assert f"mutant-store calibrate {path} --max-false-alarm X --clean-mutants Y" in shown.stdout
+    written = {"report.json", "mutants.png", "characteristic.png", "frontier.png"}
+    assert {entry.name for entry in out.iterdir()} == written
+    assert all(f"wrote {out / name}" in shown.stdout for name in written)
+    for name in written - {"report.json"}:
+        with Image.open(out / name) as picture:
+            assert min(picture.size) >= 400
+            assert picture.convert("L").getextrema() == (0, 255)
+
+
+@pytest.mark.parametrize("kinds", [1, 12])
+def test_plots_of_one_policy_and_of_many_kinds_are_drawn(kept: Simulation, kinds: int) -> None:
+    assert kept.grid is not None
+
+    def more(policy: module.PolicyReport) -> module.PolicyReport:
+        wrong, used = policy.behaviour.outcomes[WRONG], policy.mutants_used[WRONG]
+        names = [f"kind {number}" for number in range(kinds - 1)]
+        behaved = policy.behaviour.model_copy(
+            update={"outcomes": policy.behaviour.outcomes | dict.fromkeys(names, wrong)}
+        )
+        distributions = policy.mutants_used | dict.fromkeys(names, used)
+        return policy.model_copy(update={"behaviour": behaved, "mutants_used": distributions})
+
+    paper = more(kept.policies["paper"])
+    sets = {name: kept.sets[WRONG] for name in paper.mutants_used}
+    points = [point.model_copy(update={"behaviour": paper.behaviour}) for point in kept.grid.points]
+    drawn = plots(
+        kept.model_copy(
+            update={
+                "policies": {"paper": paper},
+                "sets": sets,
+                "grid": kept.grid.model_copy(update={"points": points}),
+            }
+        )
+    )
+    assert set(drawn) == {"mutants.png", "characteristic.png", "frontier.png"}
+    assert all(content.startswith(b"\x89PNG") for content in drawn.values())
+
+
+def test_without_matplotlib_that_is_said_at_once(
+    digits_store: tuple[Path, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulation_plots, "find_spec", lambda name: None)
+    shown = run(digits_store[0], "--out", tmp_path / "out")
+    assert shown.exit_code == 1
+    assert shown.stderr == (
+        "error: plots need matplotlib: install mutant-guard[offline], or leave out --out\n"
+    )
+    assert not (tmp_path / "out").exists()
+    assert run(digits_store[0], "--no-grid", "--policy", "fixed").exit_code == 0

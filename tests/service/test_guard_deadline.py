@@ -1,0 +1,177 @@
+"""Deadlines as the guard keeps them: every stage of a request has an end, and load is never cached."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.errors import DeadlineError
+from service.guard import _GRACE_SECONDS, Guard
+from service.images import decode
+from service.verdict import UndecidedBecause, Verdict
+from tests.support.service import Clock, HeldSession, digits, encode, running, settings_for
+
+pytestmark = pytest.mark.anyio
+
+BODY, OTHER = (encode(image) for image in digits(2))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that deadlines are kept by, set by hand; that of asyncio goes on as ever."""
+    clock = Clock()
+    monkeypatch.setattr("service.guard.time", clock)
+    monkeypatch.setattr("service.scheduler.time", clock)
+    return clock
+
+
+def metric(guard: Guard, name: str) -> float:
+    return guard.metrics.registry.get_sample_value(name) or 0
+
+
+async def test_past_the_deadline_a_request_is_undecided_and_the_judgement_is_not_cached(
+    digits_store: Path, held_guard_session: HeldSession, clock: Clock
+) -> None:
+    settings = settings_for(digits_store, batch_rows=1, cache_seconds=60.0, policy="paper")
+    async with running(settings) as guard:
+        asked = asyncio.ensure_future(guard.judge(BODY))
+        await asyncio.to_thread(held_guard_session.entered.wait, 10)
+        clock.now += 31
+        held_guard_session.release()
+        judgement, cached = await asked
+        looked_ahead = int(guard.policy.look_ahead(np.array([0]), np.array([0]))[0])
+        assert judgement.mutants == looked_ahead < 60
+        assert (judgement.verdict, judgement.undecided_because) == (Verdict.UNDECIDED, "deadline")
+        assert not cached
+        assert metric(guard, "guard_mutants_evaluated_sum") == looked_ahead
+        assert guard.scheduler.in_flight == 0
+        whole, cached = await guard.judge(BODY)
+        assert not cached
+        assert (whole.mutants, whole.undecided_because) == (60, "pool_exhausted")
+        assert whole.label_changed[:looked_ahead] == judgement.label_changed
+        assert await guard.judge(BODY) == (whole, True)
+
+
+async def test_what_the_deadline_ended_is_never_put_into_the_cache(
+    digits_store: Path, held_guard_session: HeldSession, clock: Clock
+) -> None:
+    class Never:
+        async def get(self, key: str) -> bytes | None:
+            return None
+
+        async def put(self, key: str, value: bytes) -> None:
+            pytest.fail("a judgement that the deadline ended was put into the cache")
+
+        async def close(self) -> None: ...
+
+    async with running(settings_for(digits_store, batch_rows=1, policy="paper")) as guard:
+        guard._cache = Never()
+        asked = asyncio.ensure_future(guard.judge(BODY))
+        await asyncio.to_thread(held_guard_session.entered.wait, 10)
+        clock.now += 31
+        held_guard_session.release()
+        assert (await asked)[0].undecided_because == UndecidedBecause.DEADLINE
+
+
+async def test_a_decision_in_time_for_the_last_run_is_no_deadline(
+    digits_store: Path, held_guard_session: HeldSession, clock: Clock
+) -> None:
+    async with running(settings_for(digits_store, cache_seconds=60.0)) as guard:
+        asked = asyncio.ensure_future(guard.judge(BODY))
+        await asyncio.to_thread(held_guard_session.entered.wait, 10)
+        clock.now += 31
+        held_guard_session.release()
+        judgement, _ = await asked
+        assert judgement.verdict == Verdict.NORMAL
+        assert await guard.judge(BODY) == (judgement, True)
+
+
+async def test_a_request_that_waits_past_its_deadline_fails(
+    digits_store: Path, held_guard_session: HeldSession, clock: Clock
+) -> None:
+    async with running(settings_for(digits_store)) as guard:
+        first = asyncio.ensure_future(guard.judge(BODY))
+        await asyncio.to_thread(held_guard_session.entered.wait, 10)
+        second = asyncio.ensure_future(guard.judge(OTHER))
+        while guard.scheduler.waiting == 0:
+            await asyncio.sleep(0.001)
+        clock.now += 31
+        held_guard_session.release()
+        with pytest.raises(DeadlineError, match="no verdict within 30 s; try again"):
+            await second
+        assert (await first)[0].verdict == Verdict.NORMAL
+        assert guard.scheduler.in_flight == 0
+
+
+async def test_where_the_loop_hangs_the_request_fails_and_its_slot_is_free(
+    digits_store: Path, held_guard_session: HeldSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.guard._GRACE_SECONDS", 0.05)
+    async with running(settings_for(digits_store, deadline_seconds=0.05, max_in_flight=1)) as guard:
+        for _ in range(2):
+            with (
+                anyio.fail_after(5),
+                pytest.raises(DeadlineError, match=r"no verdict within 0\.05 s; try again"),
+            ):
+                await guard.judge(BODY)
+            assert guard.scheduler.in_flight == 0
+        held_guard_session.release()
+        guard.settings.deadline_seconds = 10
+        assert (await guard.judge(BODY))[0].verdict == Verdict.NORMAL
+
+
+@pytest.fixture
+def held_decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Decoding waits until this is set."""
+    let_go = threading.Event()
+
+    def held(*args: Any) -> NDArray[np.uint8]:
+        let_go.wait(10)
+        return decode(*args)
+
+    monkeypatch.setattr("service.guard.decode", held)
+    yield let_go
+    let_go.set()
+
+
+async def test_the_deadline_counts_the_decoding_as_well(
+    digits_store: Path, held_decoders: threading.Event
+) -> None:
+    async with running(settings_for(digits_store, deadline_seconds=0.05)) as guard:
+        with anyio.fail_after(_GRACE_SECONDS), pytest.raises(DeadlineError):
+            await guard.judge(BODY)
+        held_decoders.set()
+
+
+async def test_the_deadline_counts_the_cache_as_well(digits_store: Path) -> None:
+    class Slow:
+        async def get(self, key: str) -> bytes | None:
+            await asyncio.sleep(60)
+            return None
+
+        async def put(self, key: str, value: bytes) -> None: ...
+
+        async def close(self) -> None: ...
+
+    async with running(settings_for(digits_store, deadline_seconds=0.05)) as guard:
+        guard._cache = Slow()
+        with anyio.fail_after(_GRACE_SECONDS), pytest.raises(DeadlineError):
+            await guard.judge(BODY)
+
+
+async def test_without_an_event_loop_there_is_no_deadline(
+    digits_store: Path, held_guard_session: HeldSession, clock: Clock
+) -> None:
+    async with running(settings_for(digits_store, batch_rows=1, policy="paper")) as guard:
+        asked = asyncio.ensure_future(asyncio.to_thread(guard.judge_now, BODY))
+        await asyncio.to_thread(held_guard_session.entered.wait, 10)
+        clock.now += 1000
+        held_guard_session.release()
+        judgement, elapsed = await asked
+    assert (judgement.mutants, elapsed) == (60, 1000)

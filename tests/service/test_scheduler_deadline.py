@@ -1,0 +1,159 @@
+"""Deadlines in the inference loop: what has a label ends undecided, what has none fails, what decides is decided."""
+
+from collections.abc import Iterator
+from concurrent.futures import wait
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detection import builders
+from detection.policies import Decision, ErrorBounds, Policy
+from detection.sprt import Sprt
+from service.errors import DeadlineError
+from service.scheduler import Run, Scheduler
+from tests.service.scheduling import WAIT, Inputs, scheduling, submit
+from tests.support.service import Clock, HeldSession
+
+# Under the first hardly any image is ever decided; the second decides with its twentieth mutant.
+SLOW = builders.sequential("slow", Sprt(0.07, 0.057), 60)
+FIXED = builders.fixed("fixed", 20, 10, 60, ErrorBounds(0.1, 0.1))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The loop's clock, set by hand."""
+    clock = Clock()
+    monkeypatch.setattr("service.scheduler.time", clock)
+    return clock
+
+
+@pytest.fixture
+def session(digits_store: Path) -> HeldSession:
+    return HeldSession.of(digits_store)
+
+
+def changed(inputs: Inputs, number: int) -> list[bool]:
+    """Label changes of an image in its own order, over the whole pool."""
+    labels = inputs.labels[number]
+    return (labels[inputs.orders[number]] != labels[0]).tolist()  # type: ignore[no-any-return]
+
+
+@contextmanager
+def ticking(
+    session: HeldSession, policy: Policy, clock: Clock, **limits: int
+) -> Iterator[tuple[Scheduler, list[Run]]]:
+    """A scheduler whose every run takes a second of the clock, and its runs."""
+    runs: list[Run] = []
+
+    def on_run(run: Run) -> None:
+        clock.now += 1
+        runs.append(run)
+
+    with scheduling(session, policy, batch_rows=1, on_run=on_run, **limits) as scheduler:
+        yield scheduler, runs
+
+
+@pytest.mark.parametrize("runs_in_time", [1, 2, 3])
+def test_a_request_past_its_deadline_ends_with_what_it_has(
+    session: HeldSession, inputs: Inputs, clock: Clock, runs_in_time: int
+) -> None:
+    path = changed(inputs, 0)
+    with ticking(session, SLOW, clock) as (scheduler, runs):
+        future = submit(scheduler, inputs, 0, deadline=clock.now + runs_in_time)
+        session.release()
+        outcome = future.result(WAIT)
+        assert scheduler.in_flight == 0
+    assert (outcome.decision, outcome.label) == (Decision.CONTINUE, inputs.labels[0, 0])
+    assert len(runs) == runs_in_time
+    assert outcome.mutants == sum(run.rows for run in runs) - 1 < 60
+    assert outcome.path.tolist() == path[: outcome.mutants]
+    assert outcome.label_changes == sum(path[: outcome.mutants])
+    assert (outcome.queue_seconds, outcome.run_seconds) == (0, runs_in_time)
+
+
+def test_a_decision_in_the_run_that_passes_the_deadline_is_a_decision(
+    session: HeldSession, inputs: Inputs, clock: Clock
+) -> None:
+    with ticking(session, FIXED, clock) as (scheduler, runs):
+        future = submit(scheduler, inputs, 0, deadline=clock.now + 0.5)
+        session.release()
+        outcome = future.result(WAIT)
+    assert clock.now > 1000.5
+    assert len(runs) == 1
+    assert outcome.decision == Decision.NORMAL
+    assert outcome.path.tolist() == changed(inputs, 0)[:20]
+
+
+def test_a_request_whose_deadline_passes_in_the_queue_fails_and_is_never_run(
+    session: HeldSession, inputs: Inputs, clock: Clock
+) -> None:
+    with ticking(session, FIXED, clock) as (scheduler, runs):
+        first = submit(scheduler, inputs, 0)
+        assert session.entered.wait(WAIT)
+        late, patient = submit(scheduler, inputs, 1, deadline=clock.now + 0.5), submit(scheduler, inputs, 2)
+        session.release()
+        with pytest.raises(DeadlineError, match="before the first run"):
+            late.result(WAIT)
+        for number, future in ((0, first), (2, patient)):
+            assert future.result(WAIT).path.tolist() == changed(inputs, number)[:20]
+        assert scheduler.in_flight == 0
+    assert {run.requests for run in runs} == {1}
+
+
+def test_a_request_that_comes_too_late_is_never_run(
+    session: HeldSession, inputs: Inputs, clock: Clock
+) -> None:
+    session.release()
+    with ticking(session, FIXED, clock) as (scheduler, runs):
+        with pytest.raises(DeadlineError):
+            submit(scheduler, inputs, 0, deadline=clock.now).result(WAIT)
+        assert scheduler.ready
+    assert runs == []
+
+
+def test_a_request_ends_after_a_run_that_has_no_room_for_it(
+    session: HeldSession, inputs: Inputs, clock: Clock
+) -> None:
+    """Both look 15, 16 and then 17 mutants ahead, as no label changes: 34 rows are too many for one run."""
+    met = np.array([0, 15, 31])
+    assert SLOW.look_ahead(np.zeros_like(met), met).tolist() == [15, 16, 17]
+    patient, hasty = [number for number in range(100) if not any(changed(inputs, number)[:31])][:2]
+    with ticking(session, SLOW, clock, max_batch_rows=32) as (scheduler, runs):
+        gone = submit(scheduler, inputs, 1)
+        assert session.entered.wait(WAIT)
+        futures = [
+            submit(scheduler, inputs, patient),
+            submit(scheduler, inputs, hasty, deadline=clock.now + 3.5),
+        ]
+        assert gone.cancel()
+        session.release()
+        assert not wait(futures, WAIT).not_done
+    assert [run.requests for run in runs[1:4]] == [2, 2, 1]
+    waited, ended = (future.result() for future in futures)
+    assert (waited.decision, waited.mutants) == (Decision.EXHAUSTED, 60)
+    assert (ended.decision, ended.mutants) == (Decision.CONTINUE, 31)
+
+
+def test_a_cancelled_request_past_its_deadline_harms_nobody(
+    session: HeldSession, inputs: Inputs, clock: Clock
+) -> None:
+    with ticking(session, SLOW, clock) as (scheduler, _):
+        gone = submit(scheduler, inputs, 0, deadline=clock.now + 0.5)
+        assert session.entered.wait(WAIT)
+        assert gone.cancel()
+        session.release()
+        assert submit(scheduler, inputs, 2).result(WAIT).mutants == 60
+        assert scheduler.ready
+
+
+def test_closing_does_not_wait_for_more_than_the_deadlines(
+    session: HeldSession, inputs: Inputs, clock: Clock
+) -> None:
+    with ticking(session, SLOW, clock) as (scheduler, runs):
+        futures = [submit(scheduler, inputs, number, deadline=clock.now + 1.5) for number in (0, 2)]
+        session.release()
+        scheduler.close()
+    assert [future.result(0).decision for future in futures] == [Decision.CONTINUE] * 2
+    assert len(runs) <= 3

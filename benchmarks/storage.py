@@ -14,6 +14,9 @@ COUNT = 500
 
 _SAMPLE = 10
 _TARGETS = {"nai": 1.0, "ns": 1.0, "gf": 10.0, "ws": 10.0}
+_RECORDED = 2500
+"""Images whose label changes are kept, as by a build on 5,000."""
+
 _REST = 16 * 1024
 """Bytes allowed for the calibration and for what the manifest holds beside its lists; the demo's are 5 KB."""
 
@@ -35,16 +38,20 @@ def measure(say: Callable[[str], None]) -> Section:
         ["", "rate", "store", "stand-alone ONNX", ""],
         rows,
         [
-            f"store: the files of a version, {_REST // 1024} KiB allowed for its calibration and for the smaller "
-            f"entries of its manifest. Stand-alone: the mean of {_SAMPLE} exported mutants, times {COUNT}.",
+            f"store: the files of a version, label changes of {_RECORDED:,} images among them, {_REST // 1024} KiB allowed "
+            f"for its calibration and for the smaller entries of its manifest. Stand-alone: the mean of {_SAMPLE} "
+            f"exported mutants, times {COUNT}.",
             *([network.note] if network.note else []),
         ],
     )
     return Section("Storage", [table], figures)
 
 
-def version_bytes(bank: Bank) -> int:
-    """Bytes of all files of a store version of this bank, with an allowance for what is not in the bank."""
+def version_bytes(bank: Bank, recorded: int = _RECORDED) -> int:
+    """Bytes of all files of a store version of this bank, with an allowance for what is not in the bank.
+
+    ``recorded`` is the number of images whose label changes are kept.
+    """
     files, tails = bank_files(bank)
     lists = {
         "candidates": [10 * number for number in range(len(bank.pool))],
@@ -52,7 +59,8 @@ def version_bytes(bank: Bank) -> int:
         "bank": [tail.mutants for tail in tails],
         "layers": [layer.name for layer in bank.parameters.layers],
     }
-    return sum(map(len, files.values())) + len(json.dumps(lists, indent=1)) + _REST
+    label_changes = recorded * (-(-len(bank.pool) // 8) + 1)
+    return sum(map(len, files.values())) + label_changes + len(json.dumps(lists, indent=1)) + _REST
 
 
 def stand_alone_bytes(pool: Pool) -> float:

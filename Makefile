@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test lint equivalence mnist-store mnist-report bench clean
+.PHONY: help serve demo samples test lint equivalence mnist-store mnist-report recordings bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -57,6 +57,11 @@ mnist-store: stores/mnist-lenet/CURRENT ## LeNet's store; MNIST= is the folder o
 mnist-report: stores/mnist-lenet/CURRENT ## 1,000 MNIST test images over HTTP, every policy
 	$(BIN)/python -m evaluation.over_http --store stores/mnist-lenet --data "mnist:$(MNIST)@test[0:1000]" \
 		--out reports/mnist-over-http/results.json
+
+# What is there already is kept: remove reports/decision and stores/decision to measure it all again.
+recordings: | $(VENV)/.dev ## label changes of test and adversarial images, for the benchmark of the decision (an hour or two)
+	$(BIN)/python -m evaluation.label_changes mnist-lenet --data "$(DATA)"
+	$(BIN)/python -m evaluation.label_changes cifar10-resnet20 --data "$(DATA)" --seed 0 --seed 1
 
 # Leave the machine alone while it runs; what each table is made of: python -m benchmarks --help.
 bench: | $(VENV)/.dev ## measure everything side by side and rewrite benchmarks/RESULTS.md

@@ -205,8 +205,9 @@ def grid_table(simulation: "Simulation", grid: "Grid") -> Table:
 def grid_lines(store: Path, grid: "Grid") -> list[str]:
     """How many settings could not be tried, a line a reason, and how to take one of the others."""
     reasons = Counter(setting.reason for setting in grid.left_out)
+    tried = len(grid.points) + len(grid.left_out)
     return [
-        *(f"left out {count} settings: {reason}" for reason, count in reasons.items()),
+        *(f"left out {count} of {tried} settings: {reason}" for reason, count in reasons.items()),
         "to move the store to a setting: "
         f"mutant-store calibrate {quote(str(store))} --max-false-alarm X --clean-mutants Y",
     ]

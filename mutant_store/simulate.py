@@ -383,15 +383,15 @@ def _grid(
         report.progress(done, len(settings), "settings")
         setting = {"max_false_alarm": max_false_alarm, "clean_mutants": clean_mutants}
         current = (max_false_alarm, clean_mutants) == at
-        policy, threshold = store.policy(_CALIBRATED), _calibrated(store).threshold
-        if not current:
-            limits = {"confidence": own.confidence, "max_miss": own.max_miss}
-            try:
-                certified = calibrated_policy(parts, **setting, **limits)
-            except CalibrationError as error:
-                left_out.append(LeftOut(**setting, reason=str(error)))
-                continue
-            policy, threshold = certified.policy, certified.threshold
+        try:
+            if current:
+                policy, threshold = store.policy(_CALIBRATED), _calibrated(store).threshold
+            else:
+                found = calibrated_policy(parts, **setting, confidence=own.confidence, max_miss=own.max_miss)
+                policy, threshold = found.policy, found.threshold
+        except CalibrationError as error:
+            left_out.append(LeftOut(**setting, reason=str(error)))
+            continue
         command = f"mutant-store calibrate {quote(str(path))} --max-false-alarm {max_false_alarm:g}"
         points.append(
             GridPoint(

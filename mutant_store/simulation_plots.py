@@ -72,10 +72,14 @@ def _mutants(simulation: Simulation) -> "Figure":
     figure, panels = _panels(len(simulation.policies))
     for axes, (name, policy) in zip(panels, simulation.policies.items(), strict=True):
         styles = zip(cycle(_COLOURS), cycle(_DASHES), strict=False)
-        left = len(policy.mutants_used)
-        for (kind, used), (colour, dash) in zip(policy.mutants_used.items(), styles, strict=False):
-            left -= 1  # lines that coincide show beside each other
-            look: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 1.3 + 0.35 * left}
+        count = len(policy.mutants_used)
+        widths = np.linspace(
+            1.2 + min(0.4 * count, 2), 1.2, count
+        )  # lines that coincide show beside each other
+        for (kind, used), (colour, dash), width in zip(
+            policy.mutants_used.items(), styles, widths, strict=False
+        ):
+            look: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": width}
             done = 100 * np.cumsum(used.probabilities)
             mutants = [used.mutants[0], *used.mutants, _MARGIN * policy.pool]
             axes.step(mutants, [0, *done, done[-1]], where="post", label=kind, **look)
@@ -85,7 +89,7 @@ def _mutants(simulation: Simulation) -> "Figure":
         axes.set_ylim(0, 103)
         axes.set_title(f"{name}: mutants used", loc="left")
         axes.set_xlabel(f"mutants, of {policy.pool}")
-        axes.set_ylabel("images decided or ended, %")
+        axes.set_ylabel("images done, %")
     _legend(figure, panels)
     return figure
 
@@ -178,7 +182,7 @@ def _panels(count: int, across: int | None = None) -> tuple["Figure", list["Axes
     columns = across or min(count, _ACROSS)
     rows = ceil(count / columns)
     # A single panel still has room for the legend below it.
-    size = max(_WIDTH * columns, 1.5 * _WIDTH), _HEIGHT * rows + 0.6
+    size = max(_WIDTH * columns, 1.5 * _WIDTH), _HEIGHT * rows + 0.4
     figure = Figure(figsize=size, layout="constrained")
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for spare in panels[count:]:
@@ -203,6 +207,7 @@ def _legend(figure: "Figure", panels: Sequence["Axes"]) -> None:
             entries.setdefault(name, handle)
     inches = 0.6 + 0.07 * max(len(name) for name in entries)
     rows = ceil(len(entries) * inches / figure.get_figwidth())
+    figure.set_figheight(figure.get_figheight() + 0.2 * rows)
     figure.legend(
         handles=list(entries.values()),
         labels=list(entries),

@@ -33,6 +33,17 @@ def copy(digits_store: tuple[Path, Store], tmp_path: Path) -> Path:
     return copy_of(digits_store[0], tmp_path)
 
 
+@pytest.fixture
+def quick(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calibrate in no time: the record of before with the settings asked for, which makes another version."""
+    record = open_store(copy).calibration
+
+    def calibrate(choice: object, certification: object, settings: CalibrationSettings, seed: int) -> object:
+        return record.model_copy(update={"settings": settings})
+
+    monkeypatch.setattr(module, "calibrate", calibrate)
+
+
 def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
@@ -41,6 +52,7 @@ def entries(store: Path) -> set[str]:
     return {entry.name for entry in store.iterdir()} - {".lock"}
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_version_of_its_own_shares_the_files_of_the_mutants(copy: Path) -> None:
     old = open_store(copy)
     before = digests(old.path)
@@ -100,6 +112,7 @@ def test_the_same_change_gives_the_same_version(copy: Path, tmp_path: Path) -> N
     assert len(set(versions)) == 1
 
 
+@pytest.mark.usefixtures("quick")
 def test_kept_label_changes_are_used_without_data(copy: Path) -> None:
     report = SilentReport()
     new = recalibrate(copy, report, max_false_alarm=0.1)
@@ -146,6 +159,7 @@ def test_a_calibration_that_cannot_be_leaves_the_store_as_it_was(
     assert {path: path.stat().st_mtime_ns for path in copy.rglob("*") if path.name != ".lock"} == before
 
 
+@pytest.mark.usefixtures("quick")
 def test_an_unfinished_build_is_left_alone(copy: Path) -> None:
     (copy / STAGING).mkdir()
     (copy / STAGING / "progress-nai.json").write_text("{}")
@@ -153,6 +167,7 @@ def test_an_unfinished_build_is_left_alone(copy: Path) -> None:
     assert (copy / STAGING / "progress-nai.json").read_text() == "{}"
 
 
+@pytest.mark.usefixtures("quick")
 def test_what_a_killed_calibration_left_is_cleared(copy: Path) -> None:
     (copy / CALIBRATING / "deep").mkdir(parents=True)
     (copy / CALIBRATING / "notes").write_text("left over")
@@ -171,6 +186,7 @@ def test_garbage_collection_clears_it_as_well(copy: Path) -> None:
     assert not (copy / CALIBRATING).exists()
 
 
+@pytest.mark.usefixtures("quick")
 def test_it_is_signed_before_it_is_current(copy: Path, tmp_path: Path) -> None:
     private, public = make_key()
     (tmp_path / "a.key").write_bytes(private)
@@ -198,6 +214,7 @@ def test_a_bad_key_is_refused_before_anything_is_done(copy: Path, tmp_path: Path
     assert report.steps == []
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_old_version_can_be_used_again_and_collected_without_harm_to_the_new(copy: Path) -> None:
     old = open_store(copy)
     new = recalibrate(copy, SilentReport(), max_false_alarm=0.1)
@@ -208,6 +225,7 @@ def test_the_old_version_can_be_used_again_and_collected_without_harm_to_the_new
     assert open_store(copy).calibration == new.calibration
 
 
+@pytest.mark.usefixtures("quick")
 def test_files_are_copied_where_they_cannot_be_linked(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise OSError("no hard links here")
@@ -219,6 +237,7 @@ def test_files_are_copied_where_they_cannot_be_linked(copy: Path, monkeypatch: p
     assert not (new.path / "bank-0.onnx").samefile(old.path / "bank-0.onnx")
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("function", ["calibrate", "write_version", "publish", "_link"])
 def test_an_interruption_leaves_the_store_whole(
     copy: Path, monkeypatch: pytest.MonkeyPatch, function: str
@@ -238,12 +257,10 @@ def test_an_interruption_leaves_the_store_whole(
     assert entries(copy) == {CURRENT, old.version, new.version}
 
 
-def test_killed_at_any_write_it_leaves_the_old_version_or_the_new(
-    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("quick")
+def test_killed_at_any_write_it_leaves_the_old_version_or_the_new(copy: Path, tmp_path: Path) -> None:
     old = open_store(copy)
     new = recalibrate(Path(shutil.copytree(copy, tmp_path / "done" / copy.name)), SilentReport(), rho=2.0)
-    monkeypatch.setattr(module, "calibrate", lambda *arguments: new.calibration)  # the same, at once
 
     def work(store: Path) -> Callable[[], object]:
         return lambda: recalibrate(store, SilentReport(), rho=2.0)

@@ -100,7 +100,8 @@ def test_the_reference_is_the_threshold_on_all_mutants(
     for name, hits in expected.items():
         outcome = found.outcomes[name]
         assert (outcome.adversarial.count, outcome.adversarial.trials) == (hits.sum(), hits.size)
-        assert (outcome.undecided.count, outcome.mean_mutants, outcome.median_mutants) == (0, 60, 60)
+        assert (outcome.undecided.count, outcome.median_mutants, outcome.p99_mutants) == (0, 60, 60)
+        assert outcome.mean_mutants == pytest.approx(60)
     assert new.reference.threshold == test.threshold / 60
 
 
@@ -165,24 +166,27 @@ def test_the_characteristic_is_exact_and_runs_from_none_to_all(
 
 
 def test_every_policy_meets_the_same_orders_and_the_seed_draws_them(
-    digits_store: tuple[Path, Store], new: Simulation
+    digits_store: tuple[Path, Store], new: Simulation, noise: str
 ) -> None:
-    path = digits_store[0]
-
-    def calibrated(seed: int) -> Simulation:
-        return simulate(
-            path, SilentReport(), spec=TEST, policies=["calibrated"], grid=False, seed=seed, threads=1
+    def calibrated(seed: int) -> dict[str, module.Outcome]:
+        found = simulate(
+            digits_store[0],
+            SilentReport(),
+            spec=TEST,
+            suspicious=[f"noise={noise}"],
+            policies=["calibrated"],
+            grid=False,
+            seed=seed,
+            threads=1,
         )
+        assert list(found.policies) == ["calibrated"]
+        return found.policies["calibrated"].behaviour.outcomes
 
-    same, others = calibrated(0), [calibrated(seed) for seed in range(1, 6)]
-    assert list(same.policies) == ["calibrated"]
-    found = same.policies["calibrated"].behaviour
-    expected = new.policies["calibrated"].behaviour
-    assert found.false_alarms == expected.false_alarms
-    assert found.outcomes[CLEAN] == expected.outcomes[CLEAN]
-    alarms = [other.policies["calibrated"].behaviour.outcomes[CLEAN] for other in others]
-    assert len({outcome.adversarial.count for outcome in alarms}) > 1
-    assert {outcome.mean_mutants for outcome in alarms} == {found.outcomes[CLEAN].mean_mutants}
+    same, *others = (calibrated(seed) for seed in range(3))
+    assert same == new.policies["calibrated"].behaviour.outcomes
+    for kind in (CLEAN, WRONG, "noise"):
+        assert {other[kind].mean_mutants for other in others} == {same[kind].mean_mutants}
+    assert any(other[kind].adversarial != same[kind].adversarial for other in others for kind in same)
 
 
 def test_without_data_the_certification_part_is_replayed_and_that_is_said(kept: Simulation) -> None:
@@ -346,7 +350,7 @@ def test_the_command_prints_tables_and_writes_the_report(
     assert sum(REFERENCE in line for line in shown.stdout.splitlines()) == 3
     (marked,) = [row for row in rows if row[0] == "▶"]
     assert marked[1:3] == ["0.05", "20"]
-    assert "left out 1 settings: a false-alarm rate of 0.01" in shown.stdout
+    assert "left out 1 of 3 settings: a false-alarm rate of 0.01" in shown.stdout
     assert f"mutant-store calibrate {path} --max-false-alarm X --clean-mutants Y" in shown.stdout
     written = {"report.json", "mutants.png", "characteristic.png", "frontier.png"}
     assert {entry.name for entry in out.iterdir()} == written
@@ -357,7 +361,7 @@ def test_the_command_prints_tables_and_writes_the_report(
             assert picture.convert("L").getextrema() == (0, 255)
 
 
-@pytest.mark.parametrize("kinds", [1, 12])
+@pytest.mark.parametrize("kinds", [1, 8])
 def test_plots_of_one_policy_and_of_many_kinds_are_drawn(kept: Simulation, kinds: int) -> None:
     assert kept.grid is not None
 
@@ -371,7 +375,7 @@ def test_plots_of_one_policy_and_of_many_kinds_are_drawn(kept: Simulation, kinds
         return policy.model_copy(update={"behaviour": behaved, "mutants_used": distributions})
 
     paper = more(kept.policies["paper"])
-    sets = {name: kept.sets[WRONG] for name in paper.mutants_used}
+    sets = dict.fromkeys(paper.mutants_used, kept.sets[WRONG])
     points = [point.model_copy(update={"behaviour": paper.behaviour}) for point in kept.grid.points]
     drawn = plots(
         kept.model_copy(

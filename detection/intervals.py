@@ -37,13 +37,13 @@ def clopper_pearson(count: int, trials: int, confidence: float = 0.95) -> Interv
 
 
 def binomial_cdf(count: int, trials: int, p: float) -> float:
-    """P(at most ``count`` successes in ``trials`` of probability ``p``), 0 for a negative count."""
+    """P(at most ``count`` successes in ``trials`` of probability ``p``); any count, also one that cannot be."""
     if count < 0:
         return 0.0
-    if p <= 0.0:
+    if p <= 0.0 or count >= trials:
         return 1.0
     if p >= 1.0:
-        return 1.0 if count >= trials else 0.0
+        return 0.0
     log_p, log_q = log(p), log1p(-p)
     total = sum(
         exp(lgamma(trials + 1) - lgamma(k + 1) - lgamma(trials - k + 1) + k * log_p + (trials - k) * log_q)

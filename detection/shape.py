@@ -83,13 +83,16 @@ def choose_shape(counts: CleanCounts, *, false_alarm: float, max_miss: float, cl
         clean_mutants: expected number of mutants of a clean image, fewer where even the sharpest test takes fewer.
 
     Raises:
-        CalibrationError: more than ``false_alarm`` of the images change their label under every mutant.
+        CalibrationError: no image is classified correctly, or more than ``false_alarm`` of those that are change their
+            label under every mutant.
     """
+    if not counts.correct.size:
+        raise CalibrationError("no image to choose the policy on is classified correctly; give more images")
     threshold = next((k for k in range(1, counts.pool + 1) if counts.rate_at_least(k) <= false_alarm), None)
     if threshold is None:
         raise CalibrationError(
-            f"labels of normal images change too often for a false-alarm rate of {false_alarm:.3g}: more than that "
-            "share of them changes under every mutant; lower --rate or raise --max-false-alarm"
+            "labels of normal images change too often: more of them change under every mutant than may raise an alarm "
+            f"({false_alarm:.1%}, so that the rate asked for can be certified); lower --rate or raise --max-false-alarm"
         )
     search = _Search(counts, threshold, false_alarm)
     too_sharp, high = threshold - 1, counts.pool

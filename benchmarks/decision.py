@@ -40,7 +40,7 @@ def measure(quick: bool, recordings: Path, say: Callable[[str], None]) -> list[S
     settings = CalibrationSettings()
     calibrated, fixed = first.calibrated(settings.clean_mutants), first.fixed(settings.fixed_mutants)
     sections = [
-        streams.measure(first.test, calibrated.test, quick),
+        streams.measure(first.test, calibrated.test, calibrated.policy, quick),
         step.measure([calibrated.policy, fixed.policy, first.paper()]),
     ]
     for name, found in pools.items():

@@ -38,9 +38,9 @@ def measure(say: Callable[[str], None]) -> Section:
         ["", "rate", "store", "stand-alone ONNX", ""],
         rows,
         [
-            f"store: the files of a version, label changes of {_RECORDED:,} images among them, {_REST // 1024} KiB allowed "
-            f"for its calibration and for the smaller entries of its manifest. Stand-alone: the mean of {_SAMPLE} "
-            f"exported mutants, times {COUNT}.",
+            f"store: the files of a version, label changes of {_RECORDED:,} images among them, {_REST // 1024} KiB "
+            "allowed for its calibration and for the smaller entries of its manifest. Stand-alone: the mean of "
+            f"{_SAMPLE} exported mutants, times {COUNT}.",
             *([network.note] if network.note else []),
         ],
     )

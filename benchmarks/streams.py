@@ -9,8 +9,8 @@ from scipy.special import xlog1py, xlogy
 
 from benchmarks.figures import Figure
 from benchmarks.sections import Section, Table
-from detection import builders
 from detection.boundaries import Boundaries, Counts
+from detection.characteristic import over_pool, over_stream
 from detection.finite_pool import FinitePoolSprt, Logs, last_that
 from detection.policies import Decision, ErrorBounds, Hypotheses, Policy, advance
 from detection.simulation import run
@@ -33,75 +33,97 @@ class _Outcome:
     most: int
 
 
-def measure(paper: Sprt, calibrated: FinitePoolSprt, quick: bool) -> Section:
+@dataclass(frozen=True, eq=False)
+class Endless:
+    """A test on an endless stream of independent label changes.
+
+    Attributes:
+        boundaries: of a horizon that no run is likely to reach.
+        p1, p0: label change rates of its two hypotheses.
+        clean: the mean rate of clean images, for a test made for these.
+    """
+
+    boundaries: Boundaries
+    p1: float
+    p0: float
+    clean: float | None = None
+
+
+def measure(paper: Sprt, calibrated: FinitePoolSprt, policy: Policy, quick: bool) -> Section:
     """Simulate the tests of both sequential policies.
 
     Args:
         paper: the test of ``paper``.
         calibrated: the test of ``calibrated``.
+        policy: that policy, whose hypotheses and targets are what it promises.
         quick: 10,000 runs instead of 100,000.
     """
     runs = _QUICK_RUNS if quick else _RUNS
-    rows, figures = [], []
+    rows, figures, means = [], [], {}
     endless = {
-        "paper": _Endless(paper.boundaries(_HORIZON), paper.p1, paper.p0, paper.upper, paper.lower),
-        "calibrated": with_replacement(calibrated),
+        "paper": Endless(paper.boundaries(_HORIZON), paper.p1, paper.p0),
+        "calibrated": with_replacement(calibrated, policy.hypotheses.low),
     }
-    means: dict[tuple[str, str], float] = {}
     for name, test in endless.items():
-        ends = {
-            side: _stream(test.boundaries, p, runs, seed)
-            for seed, (side, p) in enumerate((("p1", test.p1), ("p0", test.p0)))
+        rates = {"p1": test.p1, "p0": test.p0} | ({"clean": test.clean} if test.clean else {})
+        found = {
+            side: _stream(test.boundaries, rate, runs, n) for n, (side, rate) in enumerate(rates.items())
         }
-        miss, false_alarm = ends["p0"].normal, ends["p1"].adversarial
-        for side, end in ends.items():
+        for side, end in found.items():
             # An error that never came about counts as half a run: at no error at all the limit is infinite.
-            limit = _wald(side, test, max(miss, 0.5 / runs), max(false_alarm, 0.5 / runs))
-            means[name, side] = end.mean
-            rows.append([f"{name} at {side}", *_cells(test, side, end), f"{end.mean / limit:.3f} ×"])
-            figures.append(
-                Figure(f"{name}_mutants_at_{side}_vs_wald", end.mean / limit, "x", _EFFICIENCY, at_most=True)
+            alarms = found["p1" if side == "p0" else side].adversarial
+            errors = max(found["p0"].normal, 0.5 / runs), max(alarms, 0.5 / runs)
+            limit = _wald(rates["p1" if side == "p0" else side], rates["p0"], *errors, side == "p0")
+            ratio, means[name, side] = end.mean / limit, end.mean
+            error, bound = (
+                (end.normal, exp(-paper.upper)) if side == "p0" else (end.adversarial, exp(paper.lower))
             )
-        bounds = exp(-test.upper), exp(test.lower)
-        errors = zip(("misses", "false_alarms"), (miss, false_alarm), bounds, strict=True)
-        figures += [
-            Figure(f"{name}_{what}_vs_bound", share / bound, "x", 1.0, at_most=True)
-            for what, share, bound in errors
-        ]
-    pool, stream = calibrated.pool, endless["calibrated"]
-    for seed, (side, count) in enumerate((("p1", round(calibrated.normal.mean)), ("p0", calibrated.high))):
-        end = _draws(calibrated, count, runs, seed)
-        rows.append([f"calibrated at {side}, pool of {pool}", *_cells(stream, side, end), ""])
+            bounded = f"{bound:.4f}" if name == "paper" else f"{calibrated.alpha:.4f}" if side == "p0" else ""
+            exact = _exact(test.boundaries, rates[side], end.most)
+            rows.append([f"{name} at {side}", *_cells(error, bounded, end, exact), f"{ratio:.3f} ×"])
+            target = _EFFICIENCY if side in ("p0", "p1") else None
+            figures.append(Figure(f"{name}_mutants_at_{side}_vs_wald", ratio, "x", target, at_most=True))
+            if name == "paper":
+                figures.append(
+                    Figure(f"paper_errors_at_{side}_vs_wald", error / bound, "x", 1.0, at_most=True)
+                )
+    exact_means = over_pool(policy.boundaries, np.arange(policy.pool + 1), policy.pool).mutants
+    counts = {"p1": policy.hypotheses.low, "p0": policy.hypotheses.high}
+    for seed, (side, count) in enumerate(counts.items()):
+        end = _draws(policy, count, runs, seed)
+        error, bound = (
+            (end.normal, policy.targets.alpha) if side == "p0" else (end.adversarial, policy.targets.beta)
+        )
+        cells = _cells(error, f"{bound:.4f}", end, float(exact_means[count]))
+        rows.append([f"calibrated at {side}, pool of {policy.pool}", *cells, ""])
         saved = end.mean / means["calibrated", side]
-        figures.append(Figure(f"calibrated_pool_vs_stream_at_{side}", saved, "x", 1.0, at_most=True))
-        figures.append(Figure(f"calibrated_most_mutants_at_{side}", end.most, "", float(pool), at_most=True))
-    columns = ["label changes", "error rate", "bound on it", "mean mutants", "most", "against Wald's limit"]
-    notes = [
-        f"{runs:,} runs each. p1 and p0 are the label change rates of the hypotheses: {paper.p1:.4f} and "
-        f"{paper.p0:.4f} (paper); {stream.p1:.4f}, the mean of clean images, and {stream.p0:.4f}, what must be caught "
-        "(calibrated). Wald's limit is the least mean of any test between the two rates with the error rates realised.",
-        "calibrated is made for the mixture of rates that clean images have, and to raise few alarms on all of them. "
-        "So at p1 alone it raises far fewer than its bound allows, and pays for that with mutants at p0.",
+        figures += [
+            Figure(f"calibrated_errors_at_{side}_vs_bound", error / bound, "x", 1.0, at_most=True),
+            Figure(f"calibrated_pool_vs_stream_at_{side}", saved, "x", 1.0, at_most=True),
+            Figure(f"calibrated_most_mutants_at_{side}", end.most, "", float(policy.pool), at_most=True),
+        ]
+    columns = [
+        "label changes",
+        "error rate",
+        "at most",
+        "mean mutants",
+        "exact",
+        "most",
+        "against Wald's limit",
     ]
-    return Section(
-        "Sequential tests at their hypotheses",
-        [Table("Error rates and mutants", columns, rows, notes)],
-        figures,
-    )
+    shown = ", ".join(f"{test.p1:.4f} and {test.p0:.4f} ({name})" for name, test in endless.items())
+    notes = [
+        f"{runs:,} runs each. p1 and p0 are the label change rates of the hypotheses, {shown}; clean is the mean rate "
+        f"of clean images, {endless['calibrated'].clean:.4f}. Wald's limit is the least mean of any test between that "
+        "rate and p0 with the error rates realised.",
+        "calibrated is made for the mixture of rates that clean images have, most of them far below p1: it is near the "
+        "limit where traffic is, not at p1.",
+    ]
+    table = Table("Error rates and mutants", columns, rows, notes)
+    return Section("Sequential tests at their hypotheses", [table], figures)
 
 
-@dataclass(frozen=True, eq=False)
-class _Endless:
-    """A test on an endless stream of independent label changes, its two rates and its log bounds."""
-
-    boundaries: Boundaries
-    p1: float
-    p0: float
-    upper: float
-    lower: float
-
-
-def with_replacement(test: FinitePoolSprt) -> _Endless:
+def with_replacement(test: FinitePoolSprt, low: int) -> Endless:
     """The same mixture, rate to be caught and bounds, for mutants drawn with replacement."""
     rates, rate = np.array(test.normal.counts) / test.pool, test.high / test.pool
     weights = np.log(test.normal.weights)
@@ -117,7 +139,7 @@ def with_replacement(test: FinitePoolSprt) -> _Endless:
         last_that(n, lambda z: log_ratio(z) >= test.upper),
         last_that(n, lambda z: log_ratio(z) > test.lower) + 1,
     )
-    return _Endless(boundaries, test.normal.mean / test.pool, rate, test.upper, test.lower)
+    return Endless(boundaries, low / test.pool, rate, test.normal.mean / test.pool)
 
 
 def _log_path(changes: Counts, mutants: Counts, rates: Logs) -> Logs:
@@ -125,16 +147,21 @@ def _log_path(changes: Counts, mutants: Counts, rates: Logs) -> Logs:
     return np.asarray(xlogy(changes, rates) + xlog1py(mutants - changes, -rates))
 
 
-def _cells(test: _Endless, side: str, end: _Outcome) -> list[str]:
-    error, bound = (end.adversarial, exp(test.lower)) if side == "p1" else (end.normal, exp(-test.upper))
-    return [f"{error:.4f}", f"{bound:.4f}", f"{end.mean:,.1f}", f"{end.most:,}"]
+def _cells(error: float, bound: str, end: _Outcome, exact: float) -> list[str]:
+    return [f"{error:.4f}", bound, f"{end.mean:,.1f}", f"{exact:,.1f}", f"{end.most:,}"]
 
 
-def _wald(side: str, test: _Endless, miss: float, false_alarm: float) -> float:
+def _exact(boundaries: Boundaries, rate: float, most: int) -> float:
+    """Expected mutants, computed up to twice as many as any run took."""
+    ended = boundaries.until(min(2 * most, boundaries.mutants))
+    return float(over_stream(ended, np.array([rate])).mutants[0])
+
+
+def _wald(p1: float, p0: float, miss: float, false_alarm: float, at_p0: bool) -> float:
     """Wald's lower bound on the expected mutants at error rates (Wald 1945; Wald and Wolfowitz 1948)."""
-    if side == "p1":
-        return _divergence(false_alarm, 1 - miss) / _divergence(test.p1, test.p0)
-    return _divergence(miss, 1 - false_alarm) / _divergence(test.p0, test.p1)
+    if at_p0:
+        return _divergence(miss, 1 - false_alarm) / _divergence(p0, p1)
+    return _divergence(false_alarm, 1 - miss) / _divergence(p1, p0)
 
 
 def _divergence(p: float, q: float) -> float:
@@ -159,10 +186,9 @@ def _stream(boundaries: Boundaries, rate: float, runs: int, seed: int) -> _Outco
     return _outcome(decisions, mutants)
 
 
-def _draws(test: FinitePoolSprt, count: int, runs: int, seed: int) -> _Outcome:
+def _draws(policy: Policy, count: int, runs: int, seed: int) -> _Outcome:
     """Pools with so many label changes, each in a random order."""
     rng = np.random.default_rng(seed)
-    policy = builders.without_replacement("calibrated", test, test.beta)
     decisions, mutants = [], []
     for start in range(0, runs, _AT_ONCE):
         pools = np.tile(np.arange(policy.pool) < count, (min(_AT_ONCE, runs - start), 1))

@@ -11,9 +11,10 @@ from detection.boundaries import Boundaries
 from detection.certification import CalibrationError, Certificate, allowed_alarms, certify, check_images
 from detection.finite_pool import FinitePoolSprt
 from detection.label_change import MeanRate, label_change_rate, mean_rate
-from detection.policies import ErrorBounds, Policy
+from detection.policies import Decision, ErrorBounds, Hypotheses, Policy
 from detection.recording import Recording
 from detection.shape import CleanCounts, Shape, choose_shape
+from detection.simulation import run
 from detection.sprt import Sprt
 
 # How many thresholds are tried at least up to twice the chosen one, and how many above that.
@@ -82,13 +83,11 @@ class CleanParts:
 
     def false_alarms(self, boundaries: Boundaries) -> int:
         """Rightly classified certification images that raise an alarm under a test."""
-        evidence = self.evidence[self.certification.correct]
-        mutants = np.arange(1, evidence.shape[1] + 1)
-        changes = np.cumsum(evidence, axis=1, dtype=np.int64)
-        adversarial = boundaries.is_adversarial(changes, mutants)
-        ended = adversarial | boundaries.is_normal(changes, mutants)
-        first = ended.argmax(axis=1)
-        return int(adversarial[np.arange(len(first)), first].sum())
+        candidate = Policy(
+            "candidate", boundaries, self.certification.pool, Hypotheses(0, 1), ErrorBounds(1.0, 1.0)
+        )
+        state = run(candidate, self.evidence[self.certification.correct])
+        return int((state.decisions == Decision.ADVERSARIAL).sum())
 
 
 @dataclass(frozen=True, eq=False)

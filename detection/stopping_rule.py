@@ -1,12 +1,12 @@
 """When a count over fixed images in random order may stop: is a mutant right on at least ``needed`` of ``total``?"""
 
 from dataclasses import dataclass
-from math import lgamma
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detection.boundaries import Counts
+from detection.combinatorics import log_factorials
 
 Probabilities = NDArray[np.float64]
 
@@ -114,15 +114,15 @@ def sequential_rule(total: int, needed: int, looks: Counts, error: float = 1e-6)
     if needed == 0:
         return rule
     budgets = error * (1 - _ROUNDING) * (looks[:-1] / looks[:-1].max(initial=1)) ** _SPENDING
-    log_factorials = np.array([lgamma(n + 1) for n in range(total + 1)])
+    logs = log_factorials(total)
     # P(no decision yet | hits), whatever C is: given the hits at a look, those before it do not depend on C.
     undecided, lowest, seen = np.ones(1), 0, 0
     false_accept = false_reject = 0.0
     for look, (images, budget) in enumerate(zip(looks[:-1].tolist(), budgets.tolist(), strict=True)):
         undecided, seen = _advance(undecided, lowest, seen, images), images
         hits = np.arange(lowest, lowest + undecided.size)
-        below = undecided * _hypergeometric(log_factorials, needed - 1, images, hits)
-        enough = undecided * _hypergeometric(log_factorials, needed, images, hits)
+        below = undecided * _hypergeometric(logs, needed - 1, images, hits)
+        enough = undecided * _hypergeometric(logs, needed, images, hits)
         # Counts from `accept` on and below `reject` end here. Where both would, the middle parts them.
         accept = int(np.count_nonzero(np.cumsum(below[::-1])[::-1] > budget - false_accept))
         reject = int(np.count_nonzero(np.cumsum(enough) <= budget - false_reject))
@@ -163,19 +163,19 @@ def _advance(undecided: Probabilities, lowest: int, seen: int, images: int) -> P
     return undecided
 
 
-def _hypergeometric(log_factorials: Probabilities, correct: int, images: int, hits: Counts) -> Probabilities:
+def _hypergeometric(logs: Probabilities, correct: int, images: int, hits: Counts) -> Probabilities:
     """P(hits among ``images`` drawn of all, ``correct`` of which are right); 0 for what cannot be."""
-    wrong = log_factorials.size - 1 - correct
+    wrong = logs.size - 1 - correct
     probabilities = np.zeros(hits.size)
     possible = (hits <= correct) & (images - hits <= wrong) & (hits <= images)
     h = hits[possible]
     probabilities[possible] = np.exp(
-        _log_choose(log_factorials, correct, h)
-        + _log_choose(log_factorials, wrong, images - h)
-        - _log_choose(log_factorials, correct + wrong, images)
+        _log_choose(logs, correct, h)
+        + _log_choose(logs, wrong, images - h)
+        - _log_choose(logs, correct + wrong, images)
     )
     return probabilities
 
 
-def _log_choose(log_factorials: Probabilities, n: int, k: Counts | int) -> Probabilities:
-    return np.asarray(log_factorials[n] - log_factorials[k] - log_factorials[n - k])
+def _log_choose(logs: Probabilities, n: int, k: Counts | int) -> Probabilities:
+    return np.asarray(logs[n] - logs[k] - logs[n - k])

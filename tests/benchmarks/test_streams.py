@@ -3,6 +3,7 @@ import pytest
 
 from benchmarks import streams
 from benchmarks.sections import Section
+from detection import builders
 from detection.characteristic import over_stream
 from detection.finite_pool import FinitePoolSprt, Mixture
 from detection.sprt import Sprt
@@ -13,27 +14,31 @@ CALIBRATED = FinitePoolSprt(200, Mixture((0, 10, 20), (0.6, 0.3, 0.1)), 80, 0.1,
 
 @pytest.fixture(scope="module")
 def section() -> Section:
-    return streams.measure(PAPER, CALIBRATED, quick=True)
+    policy = builders.without_replacement("calibrated", CALIBRATED, 0.05)
+    return streams.measure(PAPER, CALIBRATED, policy, quick=True)
 
 
 def test_simulated_means_are_the_exact_ones(section: Section) -> None:
     exact = over_stream(PAPER.boundaries(2000), np.array([PAPER.p1, PAPER.p0])).mutants
-    shown = [float(row[3]) for row in section.tables[0].rows[:2]]
-    assert shown == pytest.approx(exact, rel=0.03)
+    rows = section.tables[0].rows
+    assert [float(row[3]) for row in rows[:2]] == pytest.approx(exact, rel=0.03)
+    assert [float(row[3]) for row in rows] == pytest.approx([float(row[4]) for row in rows], rel=0.03)
 
 
 def test_every_bound_of_wald_is_kept(section: Section) -> None:
     values = {figure.name: figure.value for figure in section.figures}
-    for name in ("paper", "calibrated"):
-        assert values[f"{name}_misses_vs_bound"] <= 1
-        assert values[f"{name}_false_alarms_vs_bound"] <= 1
-        assert values[f"{name}_mutants_at_p1_vs_wald"] >= 0.97
+    for side in ("p0", "p1"):
+        assert values[f"paper_errors_at_{side}_vs_wald"] <= 1
+        assert values[f"calibrated_errors_at_{side}_vs_bound"] <= 1
+        for name in ("paper", "calibrated"):
+            assert values[f"{name}_mutants_at_{side}_vs_wald"] >= 0.97
+    assert 0.97 <= values["calibrated_mutants_at_clean_vs_wald"] <= 1.2
     assert values["calibrated_most_mutants_at_p0"] <= CALIBRATED.pool
 
 
 def test_the_endless_test_is_that_of_the_pool_where_the_pool_is_large() -> None:
     large = FinitePoolSprt(200_000, Mixture((0, 10_000, 20_000), (0.6, 0.3, 0.1)), 80_000, 0.1, 0.02)
-    endless = streams.with_replacement(CALIBRATED).boundaries
+    endless = streams.with_replacement(CALIBRATED, 20).boundaries
     n = np.arange(1, 60)
     for z in range(12):
         changes = np.minimum(np.full_like(n, z), n)

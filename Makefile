@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test lint equivalence mnist-store mnist-report recordings bench clean
+.PHONY: help serve demo samples test lint equivalence mnist-store mnist-report recordings bench bench-decision clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -64,8 +64,12 @@ recordings: | $(VENV)/.dev ## label changes of test and adversarial images, for 
 	$(BIN)/python -m evaluation.label_changes cifar10-resnet20 --data "$(DATA)" --seed 0 --seed 1
 
 # Leave the machine alone while it runs; what each table is made of: python -m benchmarks --help.
-bench: | $(VENV)/.dev ## measure everything side by side and rewrite benchmarks/RESULTS.md
+bench: | $(VENV)/.dev ## measure everything side by side and rewrite benchmarks/RESULTS.md and DECISION.md
 	$(BIN)/python -m benchmarks all --mnist "$(MNIST)" --out benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks decision --out benchmarks/DECISION.md
+
+bench-decision: | $(VENV)/.dev ## the part on the sequential test alone, some five minutes
+	$(BIN)/python -m benchmarks decision --out benchmarks/DECISION.md
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) models/digits.* stores samples

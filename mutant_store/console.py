@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from shlex import quote
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import typer
 from rich import box
@@ -21,9 +20,7 @@ from mutant_store.calibration_record import CertificateRecord, RateEstimate
 from mutant_store.errors import GuardError
 from mutant_store.housekeeping import Garbage, Version
 from mutant_store.reader import Store
-
-if TYPE_CHECKING:  # its imports would slow down --help
-    from mutant_store.simulate import Grid, Outcome, PolicyReport, Simulation
+from mutant_store.simulation_report import Grid, Outcome, PolicyReport, Simulation
 
 _MUTANTS_USED = ("mean mutants", "median", "99 %")
 
@@ -143,7 +140,7 @@ def estimates_table(store: Store) -> Table:
     return table
 
 
-def replay_table(simulation: "Simulation") -> Table:
+def replay_table(simulation: Simulation) -> Table:
     """What every policy did with clean images."""
     clean = simulation.sets["clean"]
     table = _simulation_table(
@@ -161,7 +158,7 @@ def replay_table(simulation: "Simulation") -> Table:
     return table
 
 
-def detection_table(simulation: "Simulation") -> Table:
+def detection_table(simulation: Simulation) -> Table:
     """What every policy did with every kind of suspicious images."""
     table = _simulation_table(
         "images that should raise an alarm", "images", "policy", "detected", "undecided", *_MUTANTS_USED
@@ -177,7 +174,7 @@ def detection_table(simulation: "Simulation") -> Table:
     return table
 
 
-def grid_table(simulation: "Simulation", grid: "Grid") -> Table:
+def grid_table(simulation: Simulation, grid: Grid) -> Table:
     """``calibrated`` at other settings: what is asked for, and what came of it."""
     table = _simulation_table(
         "calibrated at other settings: asked for, found, and share of each kind detected; ▶ at this store's own",
@@ -202,7 +199,7 @@ def grid_table(simulation: "Simulation", grid: "Grid") -> Table:
     return table
 
 
-def grid_lines(store: Path, grid: "Grid") -> list[str]:
+def grid_lines(store: Path, grid: Grid) -> list[str]:
     """How many settings could not be tried, a line a reason, and how to take one of the others."""
     reasons = Counter(setting.reason for setting in grid.left_out)
     tried = len(grid.points) + len(grid.left_out)
@@ -257,11 +254,11 @@ def _simulation_table(title: str, *columns: str) -> Table:
     return table
 
 
-def _replayed(simulation: "Simulation") -> "list[tuple[str, PolicyReport]]":
+def _replayed(simulation: Simulation) -> "list[tuple[str, PolicyReport]]":
     return [*simulation.policies.items(), ("all mutants", simulation.reference)]
 
 
-def _mutants(outcome: "Outcome") -> tuple[str, str, str]:
+def _mutants(outcome: Outcome) -> tuple[str, str, str]:
     return f"{outcome.mean_mutants:.1f}", f"{outcome.median_mutants}", f"{outcome.p99_mutants}"
 
 

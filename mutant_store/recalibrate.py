@@ -1,6 +1,8 @@
 """Another calibration of a store's mutants, published as a version of its own."""
 
 import shutil
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +87,9 @@ def _record(
             f"give {2 * needed} or more, or raise --max-false-alarm"
         )
     report.step("recording label changes")
-    everything = record(
-        store.session(threads=threads),
-        store.manifest.mutants,
-        images.inputs,
-        images.labels,
-        lambda done: report.progress(done, total, "images"),
-    )
+    progress = partial(report.progress, total=total, note="images")
+    with closing(store.session(threads=threads)) as session:
+        everything = record(session, store.manifest.mutants, images.inputs, images.labels, progress)
     recordings = {"choice": _part(everything, 0, half), "certification": _part(everything, half, total)}
     return recordings, _data(store, images, half)
 

@@ -1,7 +1,9 @@
 """Policies replayed on recorded label changes, so that one can be chosen before it is deployed."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from itertools import product
 from pathlib import Path
 from shlex import quote
@@ -17,20 +19,29 @@ from detection.intervals import clopper_pearson
 from detection.policies import Decision, Policy
 from detection.recording import Recording
 from detection.simulation import mutants_used, run
-from mutant_store.bank_session import BankSession
 from mutant_store.calibration_record import FinitePoolRecord, FixedRecord, HypothesesRecord, RateEstimate
 from mutant_store.clean_images import load_images
 from mutant_store.datasets import parse
 from mutant_store.errors import DataError, StoreError
-from mutant_store.manifest import Frozen
 from mutant_store.model_card import DataRange
 from mutant_store.reader import CALIBRATION, RECORDINGS, Store, open_store
 from mutant_store.recordings import record, unpack
 from mutant_store.selection import Reporter
+from mutant_store.simulation_report import (
+    CLEAN,
+    WRONG,
+    Behaviour,
+    Curve,
+    Distribution,
+    Grid,
+    GridPoint,
+    ImageSet,
+    LeftOut,
+    Outcome,
+    PolicyReport,
+    Simulation,
+)
 
-CLEAN = "clean"
-WRONG = "wrongly classified"
-"""The images of the clean set that the classifier gets wrong; a kind of their own."""
 REFERENCE = "all mutants"
 """The full pool's verdict, which the sequential policies approximate."""
 GRID_FALSE_ALARMS = (0.01, 0.02, 0.05, 0.1)
@@ -41,107 +52,6 @@ _CURVE_POINTS = 400
 _NEGLIGIBLE = 1e-9
 # Keeps the orders drawn here apart from those the thresholds were certified on, whatever the two seeds are.
 _STREAM = 1
-
-
-class ImageSet(Frozen):
-    """Images of one kind; ``spec`` is None for those whose label changes are kept in the store."""
-
-    spec: str | None
-    images: int
-    correct: int
-
-
-class Outcome(Frozen):
-    """Verdicts on images of one kind, counted on one order an image; mutants used, exact over all orders."""
-
-    adversarial: RateEstimate
-    undecided: RateEstimate
-    mean_mutants: float
-    median_mutants: int
-    p99_mutants: int
-
-
-class Behaviour(Frozen):
-    """What a policy did: with rightly classified clean images, and with every set, ``clean`` among them."""
-
-    false_alarms: RateEstimate
-    outcomes: dict[str, Outcome]
-
-
-class Distribution(Frozen):
-    """Probability of each number of mutants, over all orders; numbers that hardly ever come about are left out."""
-
-    mutants: list[int]
-    probabilities: list[float]
-
-
-class Curve(Frozen):
-    """Exact operating characteristic: probabilities of two verdicts, and expected mutants, at label change rates."""
-
-    rates: list[float]
-    adversarial: list[float]
-    undecided: list[float]
-    mutants: list[float]
-
-
-class PolicyReport(Frozen):
-    """A policy replayed.
-
-    ``threshold`` is the label change rate it decides around, None for a test between two rates; ``hypotheses`` are
-    label change counts of ``pool`` mutants. ``mutants_used`` has an entry a set.
-    """
-
-    pool: int
-    threshold: float | None
-    hypotheses: HypothesesRecord
-    behaviour: Behaviour
-    mutants_used: dict[str, Distribution]
-    characteristic: Curve
-
-
-class GridPoint(Frozen):
-    """``calibrated`` at one setting; ``current`` where it is the store's own, ``command`` makes it so."""
-
-    max_false_alarm: float
-    clean_mutants: float
-    current: bool
-    threshold: int
-    hypotheses: HypothesesRecord
-    behaviour: Behaviour
-    command: str
-
-
-class LeftOut(Frozen):
-    """A setting that the clean images kept in the store do not allow."""
-
-    max_false_alarm: float
-    clean_mutants: float
-    reason: str
-
-
-class Grid(Frozen):
-    """Settings of ``calibrated`` in ascending order, each calibrated on the label changes kept in the store."""
-
-    points: list[GridPoint]
-    left_out: list[LeftOut]
-
-
-class Simulation(Frozen):
-    """``report.json``: everything that was found. ``notes`` say what the rates are worth, one sentence each."""
-
-    store: str
-    version: str
-    seed: int
-    notes: list[str]
-    sets: dict[str, ImageSet]
-    policies: dict[str, PolicyReport]
-    reference: PolicyReport
-    grid: Grid | None
-
-    @property
-    def kinds(self) -> list[str]:
-        """The sets whose images should raise an alarm."""
-        return [name for name in self.sets if name != CLEAN]
 
 
 def simulate(
@@ -247,32 +157,20 @@ def _recorded(
     notes: list[str] = []
     if not specs:
         return found, notes
-    session = store.session(threads=threads)
-    try:
+    with closing(store.session(threads=threads)) as session:
         for name, spec in specs.items():
             report.step(f"recording label changes of {spec}")
-            found[name], images = _record(store, session, spec, report)
-            notes += _overlaps(store, spec, images) if name == CLEAN else []
-    finally:
-        session.close()
+            images = load_images(store, spec)
+            progress = partial(report.progress, total=len(images.labels), note="images")
+            found[name] = record(session, store.manifest.mutants, images.inputs, images.labels, progress)
+            if name == CLEAN:
+                notes += _overlaps(store, spec, images.data.range)
     return found, notes
 
 
-def _record(store: Store, session: BankSession, spec: str, report: Reporter) -> tuple[Recording, DataRange]:
-    images = load_images(store, spec)
-    total = len(images.labels)
-
-    def progress(done: int) -> None:
-        report.progress(done, total, "images")
-
-    found = record(session, store.manifest.mutants, images.inputs, images.labels, progress)
-    return found, images.data.range
-
-
 def _overlaps(store: Store, spec: str, images: DataRange) -> Iterator[str]:
-    used = {"chose the policies": store.manifest.data.choice}
-    used |= {"set their thresholds": store.manifest.data.certification}
-    for what, part in used.items():
+    data = store.manifest.data
+    for what, part in (("chose the policies", data.choice), ("set their thresholds", data.certification)):
         if part.overlaps(images):
             yield f"'{spec}' holds images that {what} ('{part.spec}'); rates on new ones may be worse"
 
@@ -365,11 +263,7 @@ def _reference(store: Store) -> Policy:
 
 
 def _grid(
-    path: Path,
-    store: Store,
-    kept: Mapping[str, Recording],
-    sets: Mapping[str, Recording],
-    report: Reporter,
+    path: Path, store: Store, kept: Mapping[str, Recording], sets: Mapping[str, Recording], report: Reporter
 ) -> Grid:
     report.step(f"trying other settings of {_CALIBRATED}")
     own = store.calibration.settings

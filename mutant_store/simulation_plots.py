@@ -1,6 +1,6 @@
 """The pictures of a simulation: mutants used, operating characteristic, and what other settings would give."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from io import BytesIO
 from itertools import cycle
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mutant_store.errors import GuardError
-from mutant_store.simulate import CLEAN, GridPoint, PolicyReport, Simulation
+from mutant_store.simulation_report import CLEAN, GridPoint, PolicyReport, Simulation
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -71,18 +71,17 @@ def _mutants(simulation: Simulation) -> "Figure":
     """Share of images that are done after so many mutants: a panel a policy, a line a set."""
     figure, panels = _panels(len(simulation.policies))
     for axes, (name, policy) in zip(panels, simulation.policies.items(), strict=True):
-        styles = zip(cycle(_COLOURS), cycle(_DASHES), strict=False)
         count = len(policy.mutants_used)
-        widths = np.linspace(
-            1.2 + min(0.4 * count, 2), 1.2, count
-        )  # lines that coincide show beside each other
-        for (kind, used), (colour, dash), width in zip(
-            policy.mutants_used.items(), styles, widths, strict=False
-        ):
-            look: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": width}
+        # Lines that coincide show beside each other.
+        widths = np.linspace(1.2 + min(0.4 * count, 2), 1.2, count).tolist()
+        lines = zip(policy.mutants_used.items(), cycle(_COLOURS), cycle(_DASHES), widths, strict=False)
+        for (kind, used), colour, dash, width in lines:
             done = 100 * np.cumsum(used.probabilities)
             mutants = [used.mutants[0], *used.mutants, _MARGIN * policy.pool]
-            axes.step(mutants, [0, *done, done[-1]], where="post", label=kind, **look)
+            shares = [0, *done, done[-1]]
+            axes.step(
+                mutants, shares, where="post", label=kind, color=colour, linestyle=dash, linewidth=width
+            )
         axes.set_xscale("log")
         _plain_numbers(axes.xaxis)
         axes.set_xlim(1, _MARGIN * policy.pool)
@@ -135,31 +134,33 @@ def _sides(axes: "Axes", policy: PolicyReport) -> None:
 def _frontier(simulation: Simulation, points: Sequence[GridPoint]) -> "Figure":
     """Detection over mutants on clean images: a panel a kind, a line a false-alarm rate."""
     kinds = simulation.kinds
-
-    def rate(kind: str) -> Callable[[GridPoint], float]:
-        return lambda point: 100 * point.behaviour.outcomes[kind].adversarial.rate
-
-    def mean(point: GridPoint) -> float:
-        return float(np.mean([rate(kind)(point) for kind in kinds]))
-
-    shown: dict[str, Callable[[GridPoint], float]] = {"mean of the kinds": mean} if len(kinds) > 1 else {}
-    shown |= {f"{kind}, {simulation.sets[kind].images} images": rate(kind) for kind in kinds}
+    detected = {
+        kind: [100 * point.behaviour.outcomes[kind].adversarial.rate for point in points] for kind in kinds
+    }
+    shown: dict[str, list[float]] = {}
+    if len(kinds) > 1:
+        shown["mean of the kinds"] = [float(np.mean(rates)) for rates in zip(*detected.values(), strict=True)]
+    shown |= {f"{kind}, {simulation.sets[kind].images} images": detected[kind] for kind in kinds}
     figure, panels = _panels(len(shown))
     settings = sorted({point.max_false_alarm for point in points})
-    costs = [_cost(point) for point in points]
+    costs = [point.behaviour.outcomes[CLEAN].mean_mutants for point in points]
     limits = _TICKS[_TICKS < min(costs) / 1.1][-1], _TICKS[_TICKS > max(costs) * 1.1][0]
-    for axes, (title, detection) in zip(panels, shown.items(), strict=True):
+    for axes, (title, rates) in zip(panels, shown.items(), strict=True):
+        drawn = list(zip(points, costs, rates, strict=True))
         for setting, colour, marker in zip(settings, cycle(_COLOURS), cycle(_MARKERS), strict=False):
-            line = sorted(
-                (_cost(point), detection(point)) for point in points if point.max_false_alarm == setting
-            )
+            line = sorted((cost, rate) for point, cost, rate in drawn if point.max_false_alarm == setting)
             label = f"false alarms ≤ {100 * setting:g} %"
             axes.plot(*zip(*line, strict=True), color=colour, marker=marker, markersize=4, label=label)
-        for point in points:
+        for point, cost, rate in drawn:
             if point.current:
-                at = [_cost(point)], [detection(point)]
                 axes.plot(
-                    *at, "*", color="none", markeredgecolor="#000000", markersize=15, label="this store"
+                    cost,
+                    rate,
+                    "*",
+                    color="none",
+                    markeredgecolor="#000000",
+                    markersize=15,
+                    label="this store",
                 )
         axes.set_xscale("log")
         _plain_numbers(axes.xaxis)
@@ -170,10 +171,6 @@ def _frontier(simulation: Simulation, points: Sequence[GridPoint]) -> "Figure":
         axes.set_ylabel("detected, %")
     _legend(figure, panels)
     return figure
-
-
-def _cost(point: GridPoint) -> float:
-    return point.behaviour.outcomes[CLEAN].mean_mutants
 
 
 def _panels(count: int, across: int | None = None) -> tuple["Figure", list["Axes"]]:

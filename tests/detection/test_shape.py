@@ -160,7 +160,9 @@ def test_wrongly_classified_images_cost_mutants_but_are_no_false_alarms() -> Non
 @pytest.mark.parametrize("share", [0.06, 1.0])
 def test_labels_that_change_under_every_mutant_are_said(share: float) -> None:
     correct = np.where(np.arange(100) < 100 * share, 30, 0)
-    with pytest.raises(CalibrationError, match=r"may raise an alarm \(5\.0%.*lower --rate or raise --max-false-alarm"):
+    with pytest.raises(
+        CalibrationError, match=r"may raise an alarm \(5\.0%.*lower --rate or raise --max-false-alarm"
+    ):
         choose_shape(CleanCounts(30, correct, correct), false_alarm=0.05, max_miss=0.05, clean_mutants=10)
 
 

@@ -4,15 +4,15 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from mutant_store import recalibrate as module
-from mutant_store.calibration_record import CalibrationSettings, FinitePoolRecord, PolicyRecord
-from mutant_store.cli import app
+from mutant_store.bank_session import BankSession
+from mutant_store.calibration_record import CalibrationSettings, FinitePoolRecord
 from mutant_store.errors import DataError, StoreError
 from mutant_store.housekeeping import collect_garbage, list_versions, use_version
 from mutant_store.manifest import Manifest
@@ -286,22 +286,21 @@ def test_no_store_is_said_and_none_made(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_the_command_says_what_came_of_it(copy: Path) -> None:
-    arguments = ["calibrate", str(copy), "--max-false-alarm", "0.1", "--clean-mutants", "12"]
-    shown = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
-    assert shown.exit_code == 0, shown.output
-    store = open_store(copy)
-    assert store.calibration.settings == CalibrationSettings(max_false_alarm=0.1, clean_mutants=12)
-    assert f"version {store.version}" in shown.stdout
-    calibrated: PolicyRecord = store.calibration.policies["calibrated"]
-    assert calibrated.certificate is not None
-    seen = f"{calibrated.certificate.alarms} of {calibrated.certificate.images}"
-    assert f"≤ 0.1 with 95% confidence ({seen})" in shown.stdout
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_the_bank_is_closed_after_recording(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, interrupted: bool
+) -> None:
+    closed = []
 
+    def close(session: BankSession) -> None:
+        closed.append(session)
 
-def test_the_command_refuses_in_one_line(copy: Path) -> None:
-    shown = CliRunner().invoke(app, ["calibrate", str(copy), "--max-false-alarm", "0.001"])
-    assert shown.exit_code == 1
-    lines = shown.stderr.splitlines()
-    assert lines[-1].startswith("error: a false-alarm rate of 0.001 with 95% confidence needs")
-    assert all(line.startswith("  • ") for line in lines[:-1])
+    def interrupt(done: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BankSession, "close", close)
+    report = SilentReport(interrupt) if interrupted else SilentReport()
+    with pytest.raises(KeyboardInterrupt) if interrupted else nullcontext():
+        recalibrate(copy, report, spec="digits@test[0:118]", threads=1)
+    assert len(closed) == 1

@@ -1,20 +1,20 @@
-"""Policies replayed: the figures against those counted by hand, the grid against calibrate, the report, the plots."""
+"""Policies replayed: the figures against those counted by hand, the grid against calibrate."""
 
 import hashlib
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from detection.characteristic import over_pool
 from detection.intervals import clopper_pearson
 from detection.policies import Decision
 from detection.recording import Recording
 from mutant_store import simulate as module
-from mutant_store import simulation_plots
+from mutant_store.bank_session import BankSession
 from mutant_store.calibration_record import CalibrationSettings, FinitePoolRecord, FixedRecord
 from mutant_store.clean_images import load_images
 from mutant_store.cli import app
@@ -23,16 +23,13 @@ from mutant_store.errors import DataError
 from mutant_store.reader import RECORDINGS, Store, open_store
 from mutant_store.recalibrate import recalibrate
 from mutant_store.recordings import record, unpack
-from mutant_store.simulate import CLEAN, REFERENCE, WRONG, Simulation, behaviour, simulate, suspicious_sets
+from mutant_store.simulate import behaviour, simulate, suspicious_sets
 from mutant_store.simulation_plots import plots
+from mutant_store.simulation_report import CLEAN, WRONG, Outcome, Simulation
 from tests.support.demo import SilentReport
 from tests.support.versions import copy_of
 
 TEST = "digits@test[0:200]"
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["simulate", *map(str, arguments)], env={"COLUMNS": "200"})
 
 
 def recorded(store: Store, spec: str) -> Recording:
@@ -168,7 +165,7 @@ def test_the_characteristic_is_exact_and_runs_from_none_to_all(
 def test_every_policy_meets_the_same_orders_and_the_seed_draws_them(
     digits_store: tuple[Path, Store], new: Simulation, noise: str
 ) -> None:
-    def calibrated(seed: int) -> dict[str, module.Outcome]:
+    def calibrated(seed: int) -> dict[str, Outcome]:
         found = simulate(
             digits_store[0],
             SilentReport(),
@@ -270,7 +267,8 @@ def test_where_every_clean_image_is_classified_correctly_there_is_no_kind(
     ]
     assert found.policies["fixed"].behaviour.outcomes.keys() == {CLEAN}
     assert set(plots(found)) == {"mutants.png", "characteristic.png"}
-    shown = run(path, "--data", spec, "--policy", "fixed", "--no-grid", "--threads", 1)
+    arguments = ["simulate", str(path), "--data", spec, "--policy", "fixed", "--no-grid", "--threads", "1"]
+    shown = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
     assert shown.exit_code == 0
     assert "should raise an alarm" not in shown.stdout
 
@@ -286,118 +284,20 @@ def test_sets_are_named() -> None:
     assert found == {"fgsm": "npz:a=b.npz", "deep fool": "imagefolder:x@test"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--policy", "guess"], "no policy 'guess'; it has calibrated, fixed, paper"),
-        (["--suspicious", "fgsm"], "'fgsm' is not NAME=SPEC; write for example fgsm=npz:fgsm.npz"),
-        (["--suspicious", "=npz:a"], "is not NAME=SPEC"),
-        (["--suspicious", "a=digits@test", "--suspicious", "a=npz:b"], "'a' is given twice"),
-        (["--suspicious", "clean=digits@test"], "'clean': that name stands for images of --data"),
-        (["--suspicious", "wrongly classified=digits@test"], "that name stands for images of --data"),
-        (["--suspicious", "a=magic:b"], "unknown kind of data 'magic'"),
-        (["--suspicious", "a=npz:gone.npz"], "gone.npz"),
-        (["--data", "digits@train"], "trained this classifier"),
-        (["--data", "digits@holdout"], "filtered the mutants"),
-        (["--data", "digits@test[5:5]"], "is empty"),
-        (["--data", "npz:classes.npz"], "classes the model does not name: cat, dog"),
-        (["--data", "npz:empty.npz"], "0 images"),
-        (["--suspicious", "a=npz:empty.npz"], "0 images"),
-        (["--out", "classes.npz"], "--out classes.npz is no folder (File exists); choose another"),
-    ],
-)
-def test_bad_input_is_said_in_one_line(
-    digits_store: tuple[Path, Store],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: list[str],
-    message: str,
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_the_bank_is_closed_after_recording(
+    digits_store: tuple[Path, Store], monkeypatch: pytest.MonkeyPatch, interrupted: bool
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    pixels = np.zeros((2, 8, 8), np.uint8)
-    np.savez("classes.npz", x=pixels, y=np.arange(2), classes=["cat", "dog"])
-    np.savez("empty.npz", x=pixels[:0], y=np.arange(0))
-    shown = run(digits_store[0], "--no-grid", *arguments)
-    assert shown.exit_code == 1
-    lines = shown.stderr.splitlines()
-    assert lines[-1].startswith("error: ")
-    assert message in lines[-1]
-    assert all(line.startswith("  • ") for line in lines[:-1])
-    assert shown.stdout == ""
+    closed = []
 
+    def close(session: BankSession) -> None:
+        closed.append(session)
 
-def test_no_store_is_said(tmp_path: Path) -> None:
-    assert "no such store; make one with mutant-store build" in run(tmp_path / "gone").stderr
+    def interrupt(done: int) -> None:
+        raise KeyboardInterrupt
 
-
-def test_the_command_prints_tables_and_writes_the_report(
-    digits_store: tuple[Path, Store], noise: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "GRID_FALSE_ALARMS", (0.01, 0.1))
-    monkeypatch.setattr(module, "GRID_CLEAN_MUTANTS", (6.0,))
-    path, out = digits_store[0], tmp_path / "new" / "report"
-    shown = run(path, "--suspicious", f"noise={noise}", "--threads", 1, "--out", out)
-    assert shown.exit_code == 0, shown.output
-    found = Simulation.model_validate_json((out / "report.json").read_bytes())
-    assert found.grid is not None
-    rows = [line.split() for line in shown.stdout.splitlines() if line.strip()]
-    assert shown.stdout.startswith("note: no --data: ")
-    clean = found.policies["calibrated"].behaviour
-    rate = f"{clean.false_alarms.rate:.1%}"
-    mutants = f"{clean.outcomes[CLEAN].mean_mutants:.1f}"
-    (row,) = [row for row in rows if row[0] == "calibrated" and row[1] == rate and mutants in row]
-    assert row[2] == f"({100 * clean.false_alarms.low:.1f}–{100 * clean.false_alarms.high:.1f})"
-    assert sum(REFERENCE in line for line in shown.stdout.splitlines()) == 3
-    (marked,) = [row for row in rows if row[0] == "▶"]
-    assert marked[1:3] == ["0.05", "20"]
-    assert "left out 1 of 3 settings: a false-alarm rate of 0.01" in shown.stdout
-    assert f"mutant-store calibrate {path} --max-false-alarm X --clean-mutants Y" in shown.stdout
-    written = {"report.json", "mutants.png", "characteristic.png", "frontier.png"}
-    assert {entry.name for entry in out.iterdir()} == written
-    assert all(f"wrote {out / name}" in shown.stdout for name in written)
-    for name in written - {"report.json"}:
-        with Image.open(out / name) as picture:
-            assert min(picture.size) >= 400
-            assert picture.convert("L").getextrema() == (0, 255)
-
-
-@pytest.mark.parametrize("kinds", [1, 8])
-def test_plots_of_one_policy_and_of_many_kinds_are_drawn(kept: Simulation, kinds: int) -> None:
-    assert kept.grid is not None
-
-    def more(policy: module.PolicyReport) -> module.PolicyReport:
-        wrong, used = policy.behaviour.outcomes[WRONG], policy.mutants_used[WRONG]
-        names = [f"kind {number}" for number in range(kinds - 1)]
-        behaved = policy.behaviour.model_copy(
-            update={"outcomes": policy.behaviour.outcomes | dict.fromkeys(names, wrong)}
-        )
-        distributions = policy.mutants_used | dict.fromkeys(names, used)
-        return policy.model_copy(update={"behaviour": behaved, "mutants_used": distributions})
-
-    paper = more(kept.policies["paper"])
-    sets = dict.fromkeys(paper.mutants_used, kept.sets[WRONG])
-    points = [point.model_copy(update={"behaviour": paper.behaviour}) for point in kept.grid.points]
-    drawn = plots(
-        kept.model_copy(
-            update={
-                "policies": {"paper": paper},
-                "sets": sets,
-                "grid": kept.grid.model_copy(update={"points": points}),
-            }
-        )
-    )
-    assert set(drawn) == {"mutants.png", "characteristic.png", "frontier.png"}
-    assert all(content.startswith(b"\x89PNG") for content in drawn.values())
-
-
-def test_without_matplotlib_that_is_said_at_once(
-    digits_store: tuple[Path, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(simulation_plots, "find_spec", lambda name: None)
-    shown = run(digits_store[0], "--out", tmp_path / "out")
-    assert shown.exit_code == 1
-    assert shown.stderr == (
-        "error: plots need matplotlib: install mutant-guard[offline], or leave out --out\n"
-    )
-    assert not (tmp_path / "out").exists()
-    assert run(digits_store[0], "--no-grid", "--policy", "fixed").exit_code == 0
+    monkeypatch.setattr(BankSession, "close", close)
+    report = SilentReport(interrupt) if interrupted else SilentReport()
+    with pytest.raises(KeyboardInterrupt) if interrupted else nullcontext():
+        simulate(digits_store[0], report, spec=TEST, policies=["fixed"], grid=False, threads=1)
+    assert len(closed) == 1

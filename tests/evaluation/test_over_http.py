@@ -30,7 +30,7 @@ def test_every_policy_of_the_store_is_measured_on_the_real_server(demo_store: Pa
         assert policy["false_alarms"]["trials"] == right
         assert 1 <= policy["mean_mutants"] <= 60
         assert policy["policy"] in result.output
-    assert [policy["policy"] for policy in figures["policies"]] == ["calibrated", "paper"]
+    assert [policy["policy"] for policy in figures["policies"]] == ["calibrated", "fixed", "paper"]
     assert figures["label_change_rate"]["images"] == right
 
 

@@ -13,6 +13,8 @@ from detection.recording import Recording
 
 Probabilities = NDArray[np.float64]
 
+_BLOCK = 64
+
 
 @dataclass(frozen=True)
 class Estimates:
@@ -37,8 +39,19 @@ class Estimates:
 
 def run(policy: Policy, evidence: NDArray[np.bool_]) -> State:
     """Feed a policy label changes in the order they stand in, bool [requests, pool], from its first mutant on."""
-    start = np.zeros(len(evidence), dtype=np.int64)
-    return advance(policy, start, start, evidence[:, : policy.mutants], np.full_like(start, policy.mutants))
+    changes, mutants = np.zeros(len(evidence), dtype=np.int64), np.zeros(len(evidence), dtype=np.int64)
+    decisions = np.zeros(len(evidence), dtype=np.int8)
+    undecided = np.arange(len(evidence))
+    # In blocks, since most requests need few of their mutants.
+    for start in range(0, policy.mutants, _BLOCK):
+        block = evidence[undecided, start : min(start + _BLOCK, policy.mutants)]
+        lengths = np.full(len(undecided), block.shape[1])
+        state = advance(policy, changes[undecided], mutants[undecided], block, lengths)
+        changes[undecided], mutants[undecided], decisions[undecided] = state
+        undecided = undecided[state.decisions == Decision.CONTINUE]
+        if not undecided.size:
+            break
+    return State(changes, mutants, decisions)
 
 
 def replay(policy: Policy, recording: Recording, seed: int) -> State:

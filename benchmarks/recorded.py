@@ -112,6 +112,12 @@ class Pool:
         """The policy ``paper``."""
         return builders.sequential("paper", self.test, self.size)
 
+    @cached_property
+    def paper_cost(self) -> float:
+        """Mutants that ``paper`` takes for a clean image, as the choice part predicts."""
+        found = over_pool(self.paper().boundaries, self.parts.choice.counts, self.size)
+        return float(found.mutants.mean())
+
     def calibrated(self, clean_mutants: float) -> CalibratedPolicy:
         """The policy ``calibrated`` for an expected number of mutants."""
         return calibrated_policy(

@@ -99,21 +99,10 @@ class Graph:
         self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)
 
     def insert_after(self, tensor: str, nodes: list[NodeProto], replacement: str) -> None:
-        """Put ``nodes`` behind the producer of ``tensor``; every other reader of it reads ``replacement``.
-
-        A graph output keeps its name: the producer's own output is renamed instead.
-        """
+        """Put ``nodes`` behind the producer of ``tensor``, no graph output; its other readers read ``replacement``."""
         position = next(i for i, node in enumerate(self.nodes) if tensor in node.output)
         for node in self.nodes:
             _replace(node.input, tensor, replacement)
-        if tensor in self.output_names:
-            inner = self.fresh(f"{tensor}_before")
-            _replace(self.nodes[position].output, tensor, inner)
-            for node in nodes:
-                _replace(node.input, tensor, inner)
-                _replace(node.output, replacement, tensor)
-            for node in self.nodes:
-                _replace(node.input, replacement, tensor)
         self.nodes[position + 1 : position + 1] = nodes
 
     def detach_output(self, name: str) -> None:

@@ -1,14 +1,18 @@
 """A digits store for the online half, made once, and what its tests are run with."""
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import structlog
+from numpy.typing import NDArray
 
 from mutant_store.reader import Store, open_store
+from service.images import decode
 from tests.service.scheduling import Inputs
 from tests.support.service import HeldSession, digits, order_of
 
@@ -61,3 +65,17 @@ def _logs_as_before() -> Iterator[None]:
     """Commands configure structlog for the process."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def held_decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Decoding waits until this is set."""
+    let_go = threading.Event()
+
+    def held(*args: Any) -> NDArray[np.uint8]:
+        let_go.wait(10)
+        return decode(*args)
+
+    monkeypatch.setattr("service.guard.decode", held)
+    yield let_go
+    let_go.set()

@@ -2,22 +2,18 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 import anyio
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from detection.policies import Decision
 from mutant_store.errors import StoreError
 from mutant_store.reader import Store
 from service.errors import BadImageError, NotReadyError, QueueFullError
 from service.guard import Guard
-from service.images import decode
 from service.outcome import Outcome
 from service.verdict import Bounds, Judgement, Verdict
 from tests.support.demo import build_digits_store, train_digits_model
@@ -154,20 +150,6 @@ async def test_a_cached_value_that_cannot_be_read_is_a_miss(digits_store: Path) 
     async with running(settings_for(digits_store, cache_seconds=60.0)) as guard:
         guard._cache = Broken()
         assert not (await guard.judge(encode(digits(1)[0])))[1]
-
-
-@pytest.fixture
-def held_decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Decoding waits until this is set."""
-    let_go = threading.Event()
-
-    def held(*args: Any) -> NDArray[np.uint8]:
-        let_go.wait(10)
-        return decode(*args)
-
-    monkeypatch.setattr("service.guard.decode", held)
-    yield let_go
-    let_go.set()
 
 
 async def test_images_that_wait_for_a_decoder_are_bounded(

@@ -2,18 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import anyio
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from service.errors import DeadlineError
 from service.guard import _GRACE_SECONDS, Guard
-from service.images import decode
 from service.verdict import UndecidedBecause, Verdict
 from tests.support.service import Clock, HeldSession, digits, encode, running, settings_for
 
@@ -124,20 +120,6 @@ async def test_where_the_loop_hangs_the_request_fails_and_its_slot_is_free(
         held_guard_session.release()
         guard.settings.deadline_seconds = 10
         assert (await guard.judge(BODY))[0].verdict == Verdict.NORMAL
-
-
-@pytest.fixture
-def held_decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Decoding waits until this is set."""
-    let_go = threading.Event()
-
-    def held(*args: Any) -> NDArray[np.uint8]:
-        let_go.wait(10)
-        return decode(*args)
-
-    monkeypatch.setattr("service.guard.decode", held)
-    yield let_go
-    let_go.set()
 
 
 async def test_the_deadline_counts_the_decoding_as_well(

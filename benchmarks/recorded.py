@@ -10,20 +10,14 @@ from numpy.typing import NDArray
 from benchmarks.optimum import fewest_mutants
 from detection import builders
 from detection.boundaries import Counts
-from detection.calibration import (
-    CalibratedPolicy,
-    CertifiedPolicy,
-    CleanParts,
-    calibrated_policy,
-    fixed_policy,
-    normal_rate,
-    paper_test,
-)
+from detection.calibration import CalibratedPolicy, CertifiedPolicy, CleanParts, normal_rate
 from detection.characteristic import over_pool
-from detection.policies import Decision, ErrorBounds, Policy
+from detection.policies import Decision, Policy
 from detection.recording import Recording
 from detection.simulation import replay
 from detection.sprt import Sprt
+from mutant_store.calibrate import calibrated_for, fixed_for, paper_for
+from mutant_store.calibration_options import settings_given
 from mutant_store.calibration_record import CalibrationSettings
 from mutant_store.recordings import unpack
 
@@ -103,10 +97,7 @@ class Pool:
     @property
     def test(self) -> Sprt:
         """Algorithm 1's test."""
-        s = _SETTINGS
-        return paper_test(
-            normal_rate(self.parts.choice), rho=s.rho, alpha=s.alpha, beta=s.beta, delta_ratio=s.delta_ratio
-        )
+        return paper_for(normal_rate(self.parts.choice), _SETTINGS)
 
     def paper(self) -> Policy:
         """The policy ``paper``."""
@@ -120,23 +111,11 @@ class Pool:
 
     def calibrated(self, clean_mutants: float) -> CalibratedPolicy:
         """The policy ``calibrated`` for an expected number of mutants."""
-        return calibrated_policy(
-            self.parts,
-            max_false_alarm=_SETTINGS.max_false_alarm,
-            confidence=_SETTINGS.confidence,
-            max_miss=_SETTINGS.max_miss,
-            clean_mutants=clean_mutants,
-        )
+        return calibrated_for(self.parts, settings_given(_SETTINGS, clean_mutants=clean_mutants))
 
     def fixed(self, mutants: int) -> CertifiedPolicy:
         """The policy ``fixed`` with so many mutants."""
-        return fixed_policy(
-            self.parts,
-            mutants=mutants,
-            max_false_alarm=_SETTINGS.max_false_alarm,
-            confidence=_SETTINGS.confidence,
-            targets=ErrorBounds(_SETTINGS.max_miss, _SETTINGS.max_miss),
-        )
+        return fixed_for(self.parts, settings_given(_SETTINGS, fixed_mutants=mutants))
 
     def outcome(self, policy: Policy) -> Outcome:
         """What a policy does with the test images."""

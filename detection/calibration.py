@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,12 +82,17 @@ class CleanParts:
         """Rightly classified images to certify on."""
         return int(self.certification.correct.sum())
 
+    @cached_property
+    def rightly_classified(self) -> NDArray[np.bool_]:
+        """The evidence of these images, bool [images, pool]."""
+        return self.evidence[self.certification.correct]
+
     def false_alarms(self, boundaries: Boundaries) -> int:
         """Rightly classified certification images that raise an alarm under a test."""
         candidate = Policy(
             "candidate", boundaries, self.certification.pool, Hypotheses(0, 1), ErrorBounds(1.0, 1.0)
         )
-        state = run(candidate, self.evidence[self.certification.correct])
+        state = run(candidate, self.rightly_classified)
         return int((state.decisions == Decision.ADVERSARIAL).sum())
 
 
@@ -173,7 +179,7 @@ def fixed_policy(
     """
     pool = parts.certification.pool
     used = min(mutants, pool)
-    changes = parts.evidence[parts.certification.correct, :used].sum(axis=1)
+    changes = parts.rightly_classified[:, :used].sum(axis=1)
     threshold, certificate = certify(
         range(used, 0, -1),
         lambda candidate: int((changes >= candidate).sum()),

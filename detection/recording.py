@@ -34,6 +34,6 @@ class Recording:
         """The images the original gets right."""
         return Recording(self.changes[self.correct], self.correct[self.correct])
 
-    def shuffled(self, seed: int) -> NDArray[np.bool_]:
+    def shuffled(self, seed: int | list[int]) -> NDArray[np.bool_]:
         """The label changes as requests meet them, each image in a random order of its own; bool [images, mutants]."""
         return np.random.default_rng(seed).permuted(self.changes, axis=1)

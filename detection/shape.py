@@ -120,8 +120,7 @@ class _Search:
     def cheapest(self, high: int, alpha: float) -> tuple[float, Shape]:
         """What the test with this ``high``, this α and the largest β costs on clean images, and its shape.
 
-        The smallest β stands where no other keeps the false alarms: only what exceeds the threshold for certain then
-        raises one, all but.
+        Where no β keeps the false alarms, the smallest is taken: hardly an input below the threshold then raises one.
         """
         least, most = 0, _STEPS
         best = self._shape(high, alpha, most)

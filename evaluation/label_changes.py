@@ -6,6 +6,7 @@ what is missing. ``python -m benchmarks decision`` replays the files.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,7 @@ import typer
 from numpy.typing import NDArray
 
 from evaluation import weights
-from evaluation.inference import logits
-from evaluation.samples import Attack, adversarial
-from evaluation.weights import TrainedModel
+from evaluation.samples import Attack, attack_images
 from mutant_store.atomic import write_atomically
 from mutant_store.build import BuildSettings, build
 from mutant_store.calibration_record import CalibrationSettings
@@ -124,28 +123,19 @@ def _samples(subject: Subject, clean: ImageData, work: Path, report: Reporter) -
         kept = work / f"{subject.model}-{attack}.npz"
         if not kept.exists():
             report.step(f"attacking {count} images with {attack}")
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            _save(kept, *_fooling(model, clean.part(0, count), attack, subject.epsilon))
+            part = clean.part(0, count)
+            attacked, _, fooled = attack_images(model, part, attack, subject.epsilon)
+            _save(kept, attacked[fooled], part.labels[fooled])
         with np.load(kept, allow_pickle=False) as file:
             samples[attack.value] = file["x"], file["y"]
         report.step(f"{len(samples[attack.value][1])} of {count} images fool {subject.model} after {attack}")
     return samples
 
 
-def _fooling(model: TrainedModel, images: ImageData, attack: Attack, epsilon: float) -> _Labelled:
-    """Attacked images, rounded to 8 bits, that the classifier gets wrong and got right before."""
-    attacked = adversarial(model, images.images, attack, epsilon)
-    before, after = (
-        logits(model.network, model.classifier, pixels).argmax(axis=1) for pixels in (images.images, attacked)
-    )
-    fooled = (before == images.labels) & (after != images.labels)
-    return attacked[fooled], images.labels[fooled]
-
-
 def _save(path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-    beside = path.with_name(f"{path.stem}.part.npz")
-    np.savez_compressed(beside, x=images, y=labels)
-    beside.replace(path)
+    content = BytesIO()
+    np.savez_compressed(content, x=images, y=labels)
+    write_atomically(path, content.getvalue())
 
 
 def _store(subject: Subject, spec: str, seed: int, path: Path, threads: int, report: Reporter) -> Store:

@@ -146,15 +146,28 @@ def adversarial(
     return np.rint(attacked * 255).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
-def _write_attacks(
-    model: TrainedModel, images: ImageData, attack: Attack, epsilon: float, spec: DataSpec, out: Path
-) -> None:
+def attack_images(
+    model: TrainedModel, images: ImageData, attack: Attack, epsilon: float
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Attack images, and tell which count.
+
+    Returns:
+        What :func:`adversarial` makes of them, uint8 [N, H, W, C]; bool [N], where the network is right on the clean
+        image; bool [N], where it is so and wrong on the attacked one.
+    """
     attacked = adversarial(model, images.images, attack, epsilon)
     before, after = (
         logits(model.network, model.classifier, pixels).argmax(axis=1) for pixels in (images.images, attacked)
     )
     right = before == images.labels
-    fooled = np.flatnonzero(right & (after != images.labels))
+    return attacked, right, right & (after != images.labels)
+
+
+def _write_attacks(
+    model: TrainedModel, images: ImageData, attack: Attack, epsilon: float, spec: DataSpec, out: Path
+) -> None:
+    attacked, right, fooling = attack_images(model, images, attack, epsilon)
+    fooled = np.flatnonzero(fooling)
     for position in fooled:
         write_atomically(out / _name(spec, images, int(position), attack), encode_png(attacked[position]))
     console.print(

@@ -13,6 +13,7 @@ from detection.calibration import (
     paper_test,
 )
 from detection.certification import CalibrationError, Certificate
+from detection.label_change import MeanRate
 from detection.policies import ErrorBounds, Policy
 from detection.recording import Recording
 from detection.simulation import estimate, run
@@ -52,27 +53,8 @@ def calibrate(
     parts = CleanParts(choice, certification, certification.shuffled(seed))
     try:
         normal = normal_rate(choice)
-        paper = paper_test(
-            normal,
-            rho=settings.rho,
-            alpha=settings.alpha,
-            beta=settings.beta,
-            delta_ratio=settings.delta_ratio,
-        )
-        calibrated = calibrated_policy(
-            parts,
-            max_false_alarm=settings.max_false_alarm,
-            confidence=settings.confidence,
-            max_miss=settings.max_miss,
-            clean_mutants=settings.clean_mutants,
-        )
-        fixed = fixed_policy(
-            parts,
-            mutants=settings.fixed_mutants,
-            max_false_alarm=settings.max_false_alarm,
-            confidence=settings.confidence,
-            targets=ErrorBounds(settings.max_miss, settings.max_miss),
-        )
+        paper = paper_for(normal, settings)
+        calibrated, fixed = calibrated_for(parts, settings), fixed_for(parts, settings)
     except CalibrationError as error:
         raise DataError(str(error)) from error
     policies = [
@@ -85,6 +67,39 @@ def calibrate(
         settings=settings,
         normal_label_change_rate=NormalRate(**asdict(normal)),
         policies=dict(policies),
+    )
+
+
+def paper_for(normal: MeanRate, settings: CalibrationSettings) -> Sprt:
+    """``detection.calibration.paper_test`` with these settings."""
+    return paper_test(
+        normal,
+        rho=settings.rho,
+        alpha=settings.alpha,
+        beta=settings.beta,
+        delta_ratio=settings.delta_ratio,
+    )
+
+
+def calibrated_for(parts: CleanParts, settings: CalibrationSettings) -> CalibratedPolicy:
+    """``detection.calibration.calibrated_policy`` with these settings."""
+    return calibrated_policy(
+        parts,
+        max_false_alarm=settings.max_false_alarm,
+        confidence=settings.confidence,
+        max_miss=settings.max_miss,
+        clean_mutants=settings.clean_mutants,
+    )
+
+
+def fixed_for(parts: CleanParts, settings: CalibrationSettings) -> CertifiedPolicy:
+    """``detection.calibration.fixed_policy`` with these settings."""
+    return fixed_policy(
+        parts,
+        mutants=settings.fixed_mutants,
+        max_false_alarm=settings.max_false_alarm,
+        confidence=settings.confidence,
+        targets=ErrorBounds(settings.max_miss, settings.max_miss),
     )
 
 

@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection import builders
-from detection.calibration import CleanParts, calibrated_policy
+from detection.calibration import CleanParts
 from detection.certification import CalibrationError
 from detection.characteristic import over_pool
 from detection.intervals import clopper_pearson
 from detection.policies import Decision, Policy
 from detection.recording import Recording
 from detection.simulation import mutants_used, run
+from mutant_store.calibrate import calibrated_for
+from mutant_store.calibration_options import settings_given
 from mutant_store.calibration_record import FinitePoolRecord, FixedRecord, HypothesesRecord, RateEstimate
 from mutant_store.clean_images import load_images
 from mutant_store.datasets import parse
@@ -142,10 +144,11 @@ def behaviour(policy: Policy, sets: Mapping[str, Recording]) -> Behaviour:
         policy: the policy.
         sets: recordings by name, at least one image each; ``clean`` has one that is rightly classified.
     """
-    correct = sets[CLEAN].only_correct()
+    decisions = {name: run(policy, recording.changes).decisions for name, recording in sets.items()}
+    clean = decisions[CLEAN][sets[CLEAN].correct]
     return Behaviour(
-        false_alarms=_rate(run(policy, correct.changes).decisions == Decision.ADVERSARIAL),
-        outcomes={name: _outcome(policy, recording) for name, recording in sets.items()},
+        false_alarms=_rate(clean == Decision.ADVERSARIAL),
+        outcomes={name: _outcome(policy, recording, decisions[name]) for name, recording in sets.items()},
     )
 
 
@@ -179,8 +182,7 @@ def _in_order(found: Mapping[str, Recording], seed: int) -> dict[str, Recording]
     """Every image's label changes in an order of its own, and the wrongly classified clean images as a set."""
     sets = {}
     for name, recording in found.items():
-        orders = np.random.default_rng([seed, _STREAM])
-        sets[name] = Recording(orders.permuted(recording.changes, axis=1), recording.correct)
+        sets[name] = Recording(recording.shuffled([seed, _STREAM]), recording.correct)
         wrong = ~recording.correct
         if name == CLEAN and wrong.any():
             sets[WRONG] = Recording(sets[name].changes[wrong], recording.correct[wrong])
@@ -191,8 +193,7 @@ def _image_set(spec: str | None, recording: Recording) -> ImageSet:
     return ImageSet(spec=spec, images=len(recording.correct), correct=int(recording.correct.sum()))
 
 
-def _outcome(policy: Policy, recording: Recording) -> Outcome:
-    decisions = run(policy, recording.changes).decisions
+def _outcome(policy: Policy, recording: Recording, decisions: NDArray[np.int8]) -> Outcome:
     used = mutants_used(policy, recording.counts)
     up_to = np.cumsum(used)
     adversarial, normal = decisions == Decision.ADVERSARIAL, decisions == Decision.NORMAL
@@ -281,7 +282,7 @@ def _grid(
             if current:
                 policy, threshold = store.policy(_CALIBRATED), _calibrated(store).threshold
             else:
-                found = calibrated_policy(parts, **setting, confidence=own.confidence, max_miss=own.max_miss)
+                found = calibrated_for(parts, settings_given(own, **setting))
                 policy, threshold = found.policy, found.threshold
         except CalibrationError as error:
             left_out.append(LeftOut(**setting, reason=str(error)))

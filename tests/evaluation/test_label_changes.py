@@ -55,7 +55,7 @@ def test_a_run_goes_on_with_what_is_missing(
     out, work = folders
     record(out, work, [0])
     kept = (out / "tiny-0.safetensors").stat().st_mtime_ns
-    monkeypatch.setattr(label_changes, "adversarial", None)  # a second attack would fail
+    monkeypatch.setattr(label_changes, "attack_images", None)  # a second attack would fail
     record(out, work, [0, 1])
     assert (out / "tiny-0.safetensors").stat().st_mtime_ns == kept
     first, second = (unpack(out / f"tiny-{seed}.safetensors")["clean"].changes for seed in (0, 1))

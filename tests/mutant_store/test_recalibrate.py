@@ -288,18 +288,10 @@ def test_no_store_is_said_and_none_made(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("interrupted", [False, True])
-def test_the_bank_is_closed_after_recording(
-    copy: Path, monkeypatch: pytest.MonkeyPatch, interrupted: bool
-) -> None:
-    closed = []
-
-    def close(session: BankSession) -> None:
-        closed.append(session)
-
+def test_the_bank_is_closed_after_recording(copy: Path, closed: list[BankSession], interrupted: bool) -> None:
     def interrupt(done: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(BankSession, "close", close)
     report = SilentReport(interrupt) if interrupted else SilentReport()
     with pytest.raises(KeyboardInterrupt) if interrupted else nullcontext():
         recalibrate(copy, report, spec="digits@test[0:118]", threads=1)

@@ -286,17 +286,11 @@ def test_sets_are_named() -> None:
 
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_the_bank_is_closed_after_recording(
-    digits_store: tuple[Path, Store], monkeypatch: pytest.MonkeyPatch, interrupted: bool
+    digits_store: tuple[Path, Store], closed: list[BankSession], interrupted: bool
 ) -> None:
-    closed = []
-
-    def close(session: BankSession) -> None:
-        closed.append(session)
-
     def interrupt(done: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(BankSession, "close", close)
     report = SilentReport(interrupt) if interrupted else SilentReport()
     with pytest.raises(KeyboardInterrupt) if interrupted else nullcontext():
         simulate(digits_store[0], report, spec=TEST, policies=["fixed"], grid=False, threads=1)

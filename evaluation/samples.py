@@ -2,15 +2,15 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from evaluation import weights
+from evaluation.attacks.craft import attacked
+from evaluation.attacks.settings import AttackSettings, CarliniWagner, DeepFool, Fgsm
 from evaluation.console import console
 from evaluation.inference import logits
 from evaluation.png import encode_png
@@ -22,11 +22,8 @@ from mutant_store.errors import DataError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
-_OVERSHOOT = 0.02
-"""How far past the boundary DeepFool goes, as a share of the way to it: its paper's value; most survive rounding."""
-
-_CARLINI_WAGNER = {"initial_const": 1.0, "binary_search_steps": 3, "max_iter": 50, "learning_rate": 0.01}
-"""From a constant of 1 nearly every image is fooled, and most stay so when rounded; half a second each on LeNet."""
+_BATCH = 64
+"""Images attacked at a time."""
 
 
 class Attack(StrEnum):
@@ -36,27 +33,6 @@ class Attack(StrEnum):
     deepfool = "deepfool"
     fgsm = "fgsm"
     cw = "cw"
-
-
-class _OnPixels(nn.Module):
-    """The network with its normalisation in front, so that attacks work in the pixel range 0 to 1."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, model: TrainedModel) -> None:
-        super().__init__()
-        self.network = model.network
-        mean, std = (
-            torch.tensor(values)[:, None, None] for values in (model.classifier.mean, model.classifier.std)
-        )
-        self.register_buffer("mean", mean)
-        self.register_buffer("std", std)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of images float32 [N, C, H, W], values 0 to 1."""
-        answer: Tensor = self.network((images - self.mean) / self.std)
-        return answer
 
 
 @app.command()
@@ -102,48 +78,25 @@ def samples(
             _write_attacks(victim, images, attack, epsilon, spec, out)
 
 
-def adversarial(
-    model: TrainedModel, images: NDArray[np.uint8], attack: Attack, epsilon: float
-) -> NDArray[np.uint8]:
-    """Attack images, rounding the result to 8 bits; the labels attacked are the model's own.
+def settings(attack: Attack, epsilon: float) -> AttackSettings:
+    """What an attack of the command line is told.
 
     Args:
-        model: the network to fool.
-        images: uint8 [N, H, W, C] of the network's shape.
-        attack: ``deepfool``, ``fgsm``, or ``cw`` (Carlini and Wagner's L2 attack, κ = 0).
-        epsilon: size of FGSM's step, as a share of the pixel range.
-
-    Returns:
-        uint8 [N, H, W, C].
+        attack: ``deepfool``; ``fgsm``; or ``cw``, Carlini and Wagner's L2 attack with κ = 0: from a constant of 1
+            nearly every image is fooled, and most stay so when rounded.
+        epsilon: size of FGSM's step, as a share of the pixel range, above 0.
 
     Raises:
-        DataError: the adversarial-robustness-toolbox is not installed.
+        DataError: ``none`` is no attack, or FGSM is given no step.
     """
-    try:
-        # Imported here: it takes seconds, and clean samples do without it.
-        from art.attacks.evasion import CarliniL2Method, DeepFool, FastGradientMethod
-        from art.estimators.classification import PyTorchClassifier
-    except ImportError as error:
-        raise DataError(
-            "attacks need more packages; install them with: pip install '.[evaluation]'"
-        ) from error
-    scaled = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
-    estimator = PyTorchClassifier(
-        model=_OnPixels(model).eval(),
-        loss=nn.CrossEntropyLoss(),
-        input_shape=scaled.shape[1:],
-        nb_classes=logits(model.network, model.classifier, images[:1]).shape[1],
-        clip_values=(0.0, 1.0),
-        device_type="cpu",
-    )
+    shared: dict[str, Any] = {"name": attack.value, "samples": 1, "attempts": 1}
     if attack is Attack.deepfool:
-        method = DeepFool(estimator, max_iter=50, epsilon=_OVERSHOOT, batch_size=64, verbose=False)
-    elif attack is Attack.cw:
-        method = CarliniL2Method(estimator, batch_size=64, verbose=False, **_CARLINI_WAGNER)
-    else:
-        method = FastGradientMethod(estimator, eps=epsilon, batch_size=64)
-    attacked: NDArray[np.float32] = method.generate(scaled)
-    return np.rint(attacked * 255).astype(np.uint8).transpose(0, 2, 3, 1)
+        return DeepFool(**shared)
+    if attack is Attack.cw:
+        return CarliniWagner(initial_const=1.0, search_steps=3, iterations=100, learning_rate=0.05, **shared)
+    if attack is Attack.fgsm and epsilon > 0:
+        return Fgsm(epsilon=epsilon, **shared)
+    raise DataError("fgsm needs a step above 0; choose another --epsilon, or another --attack")
 
 
 def attack_images(
@@ -152,24 +105,32 @@ def attack_images(
     """Attack images, and tell which count.
 
     Returns:
-        What :func:`adversarial` makes of them, uint8 [N, H, W, C]; bool [N], where the network is right on the clean
-        image; bool [N], where it is so and wrong on the attacked one.
+        What :func:`evaluation.attacks.craft.attacked` makes of them, the labels attacked being the network's own,
+        uint8 [N, H, W, C]; bool [N], where the network is right on the clean image; bool [N], where it is so and
+        wrong on the attacked one.
+
+    Raises:
+        DataError: the adversarial-robustness-toolbox is not installed.
     """
-    attacked = adversarial(model, images.images, attack, epsilon)
-    before, after = (
-        logits(model.network, model.classifier, pixels).argmax(axis=1) for pixels in (images.images, attacked)
-    )
+    told = settings(attack, epsilon)
+    before = logits(model.network, model.classifier, images.images).argmax(axis=1)
+    made = [
+        attacked(model, told, images.images[start : start + _BATCH], before[start : start + _BATCH], seed=0)
+        for start in range(0, len(images), _BATCH)
+    ]
+    after_attack = np.concatenate(made)
+    after = logits(model.network, model.classifier, after_attack).argmax(axis=1)
     right = before == images.labels
-    return attacked, right, right & (after != images.labels)
+    return after_attack, right, right & (after != images.labels)
 
 
 def _write_attacks(
     model: TrainedModel, images: ImageData, attack: Attack, epsilon: float, spec: DataSpec, out: Path
 ) -> None:
-    attacked, right, fooling = attack_images(model, images, attack, epsilon)
+    made, right, fooling = attack_images(model, images, attack, epsilon)
     fooled = np.flatnonzero(fooling)
     for position in fooled:
-        write_atomically(out / _name(spec, images, int(position), attack), encode_png(attacked[position]))
+        write_atomically(out / _name(spec, images, int(position), attack), encode_png(made[position]))
     console.print(
         f"Wrote {len(fooled)} {attack} images to {out}: that many of the {int(right.sum())} that {model.name} "
         "labels rightly fool it after rounding to 8 bits",

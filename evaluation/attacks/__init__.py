@@ -1,0 +1,1 @@
+"""Attacks on a classifier by the adversarial-robustness-toolbox, and the images they make."""

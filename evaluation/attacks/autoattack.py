@@ -1,0 +1,54 @@
+"""Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks.
+ICML 2020.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from evaluation.attacks.settings import AutoAttack
+from evaluation.attacks.target import Images, Labels
+
+_ITERATIONS, _RESTARTS, _SQUARE_ITERATIONS = 100, 5, 5000
+
+
+def attack(estimator: Any, settings: AutoAttack, images: Images, labels: Labels) -> Images:
+    """Images float32 [N, C, H, W] within ε of these, unrounded; where nothing fools, the image itself.
+
+    The toolbox's ensemble with its default sizes, one after the other on what still stands: Auto-PGD (100
+    iterations, 5 restarts) on cross entropy, the same on the difference of logits ratio, DeepFool where the paper
+    has FAB, and Square (5,000 iterations, 5 restarts).
+    """
+    from art.attacks.evasion import AutoAttack as Method
+    from art.attacks.evasion import AutoProjectedGradientDescent, DeepFool, SquareAttack
+
+    epsilon, batch = settings.epsilon, len(images)
+    members = [
+        AutoProjectedGradientDescent(
+            estimator,
+            norm=np.inf,
+            eps=epsilon,
+            eps_step=epsilon / 3,
+            max_iter=_ITERATIONS,
+            nb_random_init=_RESTARTS,
+            batch_size=batch,
+            loss_type=loss,
+            verbose=False,
+        )
+        for loss in ("cross_entropy", "difference_logits_ratio")
+    ]
+    members.append(DeepFool(estimator, max_iter=100, epsilon=1e-3, batch_size=batch, verbose=False))
+    members.append(
+        SquareAttack(
+            estimator,
+            norm=np.inf,
+            eps=epsilon,
+            max_iter=_SQUARE_ITERATIONS,
+            nb_restarts=_RESTARTS,
+            batch_size=batch,
+            verbose=False,
+        )
+    )
+    method = Method(estimator, norm=np.inf, eps=epsilon, attacks=members, batch_size=batch)
+    made: Images = method.generate(images, labels)
+    return made

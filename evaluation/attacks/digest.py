@@ -1,0 +1,28 @@
+"""Digests of what results depend on."""
+
+import hashlib
+from pathlib import Path
+
+from mutant_store.errors import ModelError
+
+
+def digest(*parts: bytes) -> str:
+    """SHA-256 of the parts one after the other, in hexadecimal."""
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(part)
+    return state.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a classifier's file.
+
+    Raises:
+        ModelError: there is none.
+    """
+    try:
+        return digest(path.read_bytes())
+    except OSError as error:
+        raise ModelError(
+            f"there is no {path}; python -m evaluation.train writes it beside the ONNX file"
+        ) from error

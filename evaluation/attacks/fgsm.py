@@ -1,0 +1,15 @@
+"""Goodfellow, Shlens, Szegedy: Explaining and harnessing adversarial examples. ICLR 2015."""
+
+from typing import Any
+
+from evaluation.attacks.settings import BlackBox, Fgsm
+from evaluation.attacks.target import Images, Labels
+
+
+def attack(estimator: Any, settings: Fgsm | BlackBox, images: Images, labels: Labels) -> Images:
+    """Images float32 [N, C, H, W] moved by ε along the sign of the loss's gradient, unrounded."""
+    from art.attacks.evasion import FastGradientMethod
+
+    method = FastGradientMethod(estimator, eps=settings.epsilon, batch_size=len(images))
+    made: Images = method.generate(images, labels)
+    return made

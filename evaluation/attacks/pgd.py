@@ -1,0 +1,23 @@
+"""Madry, Makelov, Schmidt, Tsipras, Vladu: Towards deep learning models resistant to adversarial attacks. ICLR 2018."""
+
+from typing import Any
+
+from evaluation.attacks.settings import Pgd
+from evaluation.attacks.target import Images, Labels
+
+
+def attack(estimator: Any, settings: Pgd, images: Images, labels: Labels) -> Images:
+    """Images float32 [N, C, H, W] within ε of these, unrounded; of several restarts one that fooled is kept."""
+    from art.attacks.evasion import ProjectedGradientDescent
+
+    method = ProjectedGradientDescent(
+        estimator,
+        eps=settings.epsilon,
+        eps_step=settings.step,
+        max_iter=settings.iterations,
+        num_random_init=settings.restarts,
+        batch_size=len(images),
+        verbose=False,
+    )
+    made: Images = method.generate(images, labels)
+    return made

@@ -1,0 +1,169 @@
+"""What an attack is told: one model a method, told apart by ``method``.
+
+Every ε and every step is a share of the pixel range 0 to 1, whatever normalisation the network has.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+Paper = Literal["fgsm", "jsma", "cw", "black-box", "deepfool"]
+"""A column of the tables of Wang et al. (ICSE 2019)."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Attack(_Settings):
+    """What all attacks share.
+
+    Attributes:
+        name: the kind of its images in reports, such as ``pgd 0.2``.
+        samples: wanted images that fool the classifier.
+        attempts: most images it is tried on.
+        paper: the column of the paper's tables that it stands for, if any.
+    """
+
+    name: str = Field(min_length=1)
+    samples: Count
+    attempts: Count
+    paper: Paper | None = None
+
+
+class Fgsm(_Attack):
+    """The fast gradient sign method: one step of size ε."""
+
+    method: Literal["fgsm"] = "fgsm"
+    epsilon: Share
+
+
+class Pgd(_Attack):
+    """Projected gradient descent within ε in the largest pixel difference.
+
+    Attributes:
+        step: size of an iteration's step.
+        restarts: starts at random in the ball; 0 starts once, at the image itself.
+    """
+
+    method: Literal["pgd"] = "pgd"
+    epsilon: Share
+    step: Share
+    iterations: Count
+    restarts: int = Field(ge=0)
+
+
+class AutoAttack(_Attack):
+    """AutoAttack within ε in the largest pixel difference, as the adversarial-robustness-toolbox has it."""
+
+    method: Literal["autoattack"] = "autoattack"
+    epsilon: Share
+
+
+class Square(_Attack):
+    """The Square attack within ε in the largest pixel difference; it sees logits and no gradient."""
+
+    method: Literal["square"] = "square"
+    epsilon: Share
+    iterations: Count
+
+
+class Jsma(_Attack):
+    """The saliency map attack, each image towards a wrong class drawn at random.
+
+    Attributes:
+        theta: what is added to a pixel that is changed.
+        gamma: most values changed, as a share of all.
+    """
+
+    method: Literal["jsma"] = "jsma"
+    theta: Share = 1.0
+    gamma: Share = 0.12
+
+
+class CarliniWagner(_Attack):
+    """Carlini and Wagner's L2 attack.
+
+    Attributes:
+        confidence: κ, by how much the wrong logit is to exceed the right one.
+        initial_const: the scale coefficient c the binary search starts at.
+        search_steps: steps of that search; 1 stays at ``initial_const``.
+        iterations: steps of gradient descent for each c.
+        learning_rate: of these steps.
+    """
+
+    method: Literal["cw"] = "cw"
+    confidence: float = Field(default=0.0, ge=0)
+    initial_const: float = Field(gt=0)
+    search_steps: Count
+    iterations: Count
+    learning_rate: float = Field(gt=0)
+
+
+class DeepFool(_Attack):
+    """DeepFool.
+
+    Attributes:
+        overshoot: how far past the boundary it goes, as a share of the way to it.
+    """
+
+    method: Literal["deepfool"] = "deepfool"
+    iterations: Count = 50
+    overshoot: float = Field(default=0.02, ge=0)
+
+
+class Substitute(_Settings):
+    """How a substitute of the classifier is trained from its answers alone; defaults are the method's paper's.
+
+    Attributes:
+        architecture: its network, see :data:`evaluation.attacks.substitute.ARCHITECTURES`.
+        seeds: clean images to start from.
+        rounds: trainings; all but the last are followed by an augmentation, which doubles the images.
+        epochs: passes over the images a round.
+        step: λ, by which an augmentation moves every pixel.
+        batch_size: images a step of gradient descent.
+        learning_rate: of these steps.
+        momentum: of these steps.
+    """
+
+    architecture: Literal["papernot-a", "lenet"]
+    seeds: Count = 150
+    rounds: Count = 6
+    epochs: Count = 10
+    step: Share = 0.1
+    batch_size: Count = 32
+    learning_rate: float = Field(default=0.01, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+
+
+class BlackBox(_Attack):
+    """The fast gradient sign method on a substitute; the classifier is only asked for labels."""
+
+    method: Literal["black_box"] = "black_box"
+    epsilon: Share
+    substitute: Substitute
+
+
+class HopSkipJump(_Attack):
+    """HopSkipJump in L2; it sees labels alone.
+
+    Attributes:
+        iterations: steps along the boundary.
+        max_eval: most queries to estimate one gradient.
+        init_eval: queries to estimate the first one.
+    """
+
+    method: Literal["hopskipjump"] = "hopskipjump"
+    iterations: Count
+    max_eval: Count
+    init_eval: Count
+
+
+AttackSettings = Annotated[
+    Fgsm | Pgd | AutoAttack | Square | Jsma | CarliniWagner | DeepFool | BlackBox | HopSkipJump,
+    Field(discriminator="method"),
+]
+"""Settings of any method, for pydantic to read."""

@@ -1,0 +1,36 @@
+"""Images of one kind that a detector is measured on."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class SampleSet:
+    """Images as they would be sent, and where they come from.
+
+    Attributes:
+        kind: ``normal`` (clean, labelled rightly), ``wrong`` (clean, labelled wrongly), or an attack's name.
+        images: uint8 [N, H, W, C].
+        labels: int64 [N], the true labels; -1 for images of no class.
+        sources: int64 [N], positions in the test split of the images these were made from; -1 for images of no split.
+    """
+
+    kind: str
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    sources: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def digest(self) -> str:
+        """Tells the images and their labels apart from any others: sha256 in hex."""
+        return hashlib.sha256(self.images.tobytes() + self.labels.tobytes()).hexdigest()
+
+    def head(self, count: int) -> "SampleSet":
+        """The first images of these, at most ``count``."""
+        return SampleSet(self.kind, self.images[:count], self.labels[:count], self.sources[:count])

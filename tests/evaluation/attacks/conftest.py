@@ -1,0 +1,36 @@
+"""The tiny classifier, and clean images it labels rightly."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation import weights
+from evaluation.inference import logits
+from evaluation.weights import TrainedModel
+from mutant_store.datasets import ImageData, load
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tiny_model: Path) -> Path:
+    return tiny_model.with_suffix(".safetensors")
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_weights: Path) -> TrainedModel:
+    return weights.load(tiny_weights)
+
+
+@pytest.fixture(scope="session")
+def clean(tiny: TrainedModel) -> ImageData:
+    """Test images of the digits, only those that the tiny classifier labels rightly."""
+    data = load("digits@test")
+    right = logits(tiny.network, tiny.classifier, data.images).argmax(axis=1) == data.labels
+    assert right.sum() > 150
+    return ImageData(data.images[right], data.labels[right], data.class_names, data.range)
+
+
+@pytest.fixture(scope="session")
+def seeds() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Clean images that are none of those."""
+    return load("digits@holdout[0:100]").images

@@ -1,0 +1,47 @@
+"""Detectors that the guard is compared with on the same images."""
+
+from evaluation.baselines.base import Baseline, Detector, FeatureDetector, sample
+from evaluation.baselines.confidence import Confidence, Entropy, Margin
+from evaluation.baselines.cross_fit import CrossFitted, cross_fitted
+from evaluation.baselines.deep_ensemble import DeepEnsemble
+from evaluation.baselines.dropout import DropoutSettings
+from evaluation.baselines.feature_squeezing import FeatureSqueezing
+from evaluation.baselines.input_perturbation import InputPerturbation
+from evaluation.baselines.kernel_density import KernelDensity
+from evaluation.baselines.local_intrinsic_dimensionality import LocalIntrinsicDimensionality
+from evaluation.baselines.mahalanobis import Mahalanobis
+from evaluation.baselines.mc_dropout import MonteCarloDropout
+from evaluation.baselines.settings import BaselineSettings
+
+__all__ = [
+    "Baseline",
+    "BaselineSettings",
+    "CrossFitted",
+    "Detector",
+    "FeatureDetector",
+    "baselines",
+    "cross_fitted",
+    "sample",
+]
+
+
+def baselines(settings: BaselineSettings) -> list[Detector | FeatureDetector]:
+    """Every baseline, not yet fitted, in the order of a table's rows: first those that see no adversarial image.
+
+    The training images to fit them on are ``sample(train, settings.training_images, seed)``.
+    """
+    dropout = DropoutSettings(
+        settings.dropout_rate, settings.dropout_epochs, settings.dropout_images, settings.dropout_passes
+    )
+    return [
+        Confidence(),
+        Entropy(),
+        Margin(),
+        InputPerturbation(settings.perturbation_sigma, settings.perturbation_draws),
+        FeatureSqueezing(settings.squeezing_bits, settings.squeezing_median),
+        MonteCarloDropout(dropout),
+        DeepEnsemble(settings.ensemble_members, settings.ensemble_epochs),
+        KernelDensity(dropout),
+        Mahalanobis(),
+        LocalIntrinsicDimensionality(settings.lid_neighbours, settings.lid_references),
+    ]

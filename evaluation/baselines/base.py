@@ -1,0 +1,115 @@
+"""What every baseline is: fitted once on clean images, then asked about any."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import NotFittedError
+
+from evaluation.weights import TrainedModel
+from evaluation.workspace import Workspace
+from mutant_store.datasets import ImageData
+
+
+class Baseline(ABC):
+    """A detector the guard is compared with. What it says of an image depends on nothing but that image.
+
+    Attributes:
+        name: short, lower case, one a table's row.
+        note: what differs from the publication, in sentences; empty if nothing does.
+        trained_on_attacks: whether it has to be shown adversarial images before it can score.
+        forward_passes: passes of a network of the classifier's size that an image costs, the classifier's own
+            included.
+    """
+
+    name: ClassVar[str]
+    note: ClassVar[str] = ""
+    trained_on_attacks: ClassVar[bool] = False
+    forward_passes: float = 1.0
+
+    _fitted: TrainedModel | None = None
+
+    @property
+    def model(self) -> TrainedModel:
+        """The classifier it was fitted to.
+
+        Raises:
+            NotFittedError: it was not; a ValueError of scikit-learn's.
+        """
+        if self._fitted is None:
+            raise NotFittedError(f"{self.name} is not fitted; call fit first")
+        return self._fitted
+
+    def fit(self, model: TrainedModel, train: ImageData, seed: int, workspace: Workspace) -> None:
+        """Learn from clean training images alone.
+
+        Args:
+            model: the classifier to guard.
+            train: images of its training data, uint8 [N, H, W, C] of its shape.
+            seed: of every random draw.
+            workspace: where what takes long is kept: a run that was killed goes on with it.
+
+        Raises:
+            OSError: the workspace cannot be written.
+            ValueError: there are too few images to learn from.
+        """
+        self._learn(model, train, seed, workspace)
+        self._fitted = model
+
+    @abstractmethod
+    def _learn(self, model: TrainedModel, train: ImageData, seed: int, workspace: Workspace) -> None:
+        """As ``fit``; ``model`` is set afterwards."""
+
+
+class Detector(Baseline):
+    """A baseline that needs no adversarial images."""
+
+    @abstractmethod
+    def scores(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """How suspicious images are: float64 [N], more is more so, of uint8 [N, H, W, C].
+
+        To float32 rounding of the networks, an image's score is the same whichever images come with it.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+        """
+
+
+class FeatureDetector(Baseline):
+    """A baseline whose features are weighed by a logistic regression that was shown an attack.
+
+    See ``cross_fit.py`` for how that is done on images it is not measured on.
+    """
+
+    trained_on_attacks: ClassVar[bool] = True
+
+    @abstractmethod
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """What the regression reads, finite float64 [N, F], of uint8 [N, H, W, C].
+
+        To float32 rounding of the networks, an image's row is the same whichever images come with it.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+        """
+
+
+def sample(train: ImageData, count: int | None, seed: int) -> ImageData:
+    """At most ``count`` of the images, drawn without replacement and kept in their order; None keeps all.
+
+    The range of the result is that of ``train``.
+    """
+    if count is None or count >= len(train):
+        return train
+    chosen = np.sort(np.random.default_rng(seed).choice(len(train), count, replace=False))
+    return ImageData(train.images[chosen], train.labels[chosen], train.class_names, train.range)
+
+
+def fingerprint_of_images(train: ImageData) -> str:
+    """SHA-256 of pixels and labels, in hexadecimal, for the names in a workspace."""
+    digest = hashlib.sha256(str(train.images.shape).encode())
+    digest.update(np.ascontiguousarray(train.images).data)
+    digest.update(np.ascontiguousarray(train.labels).data)
+    return digest.hexdigest()

@@ -1,0 +1,37 @@
+"""A tiny classifier, the images it was trained on, and others."""
+
+from pathlib import Path
+
+import pytest
+
+from evaluation import weights
+from evaluation.weights import TrainedModel
+from evaluation.workspace import Workspace
+from mutant_store.datasets import ImageData, load
+
+
+@pytest.fixture(scope="session")
+def model(tiny_model: Path) -> TrainedModel:
+    return weights.load(tiny_model.with_suffix(".safetensors"))
+
+
+@pytest.fixture(scope="session")
+def train() -> ImageData:
+    return load("digits@train[0:300]")
+
+
+@pytest.fixture(scope="session")
+def asked() -> ImageData:
+    """Images to score."""
+    return load("digits@test[0:60]")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Keeps what is trained for all tests that do not look at the training itself."""
+    return Workspace(tmp_path_factory.mktemp("baselines"))

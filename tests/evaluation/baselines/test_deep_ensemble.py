@@ -1,0 +1,33 @@
+"""Doubt of networks from other seeds."""
+
+import numpy as np
+from scipy.special import softmax
+
+from evaluation.baselines.deep_ensemble import DeepEnsemble
+from evaluation.baselines.training import derived_seed
+from evaluation.inference import logits
+from evaluation.trainer import Settings, Trainer
+from evaluation.weights import TrainedModel
+from evaluation.workspace import Workspace
+from mutant_store.datasets import ImageData
+
+
+def test_the_score_is_the_mean_doubt_of_all_members(
+    model: TrainedModel, train: ImageData, asked: ImageData, workspace: Workspace
+) -> None:
+    detector = DeepEnsemble(3, 2)
+    detector.fit(model, train, 4, workspace)
+    own = logits(model.network, model.classifier, asked.images)
+    members = [own]
+    for number in (1, 2):
+        settings = Settings("any", 2, 32, 0.05, derived_seed(4, number), False, "cpu")
+        trainer = Trainer(model.classifier, train, settings)
+        for _ in range(2):
+            trainer.run_epoch()
+        members.append(logits(trainer.exportable(), model.classifier, asked.images))
+    label = own.argmax(axis=1)
+    mean = np.mean(
+        [softmax(member.astype(float), axis=1)[np.arange(len(label)), label] for member in members], axis=0
+    )
+    np.testing.assert_allclose(np.exp(detector.scores(asked.images)), 1 - mean, rtol=1e-5, atol=1e-12)
+    assert len(list(workspace.path.iterdir())) == 2

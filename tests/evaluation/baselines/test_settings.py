@@ -1,0 +1,33 @@
+"""Settings as a configuration file gives them."""
+
+import tomllib
+
+import pytest
+from pydantic import ValidationError
+
+from evaluation.baselines import BaselineSettings, baselines
+
+
+def test_settings_reach_the_baselines() -> None:
+    text = "perturbation_draws = 7\nensemble_members = 4\nsqueezing_bits = 5"
+    settings = BaselineSettings(**tomllib.loads(text))
+    passes = {detector.name: detector.forward_passes for detector in baselines(settings)}
+    assert passes["input perturbation"] == 8
+    assert passes["deep ensemble"] == 4
+    assert len(passes) == len(baselines(settings))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"perturbation_sigma": 0},
+        {"squeezing_bits": 9},
+        {"dropout_rate": 1.0},
+        {"ensemble_members": 1},
+        {"lid_references": 20},
+        {"unknown": 1},
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        BaselineSettings(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Attacks by someone who knows the guard."""

@@ -1,0 +1,101 @@
+"""Projected gradient descent that keeps the best 8-bit image it meets.
+
+Madry et al.: Towards deep learning models resistant to adversarial attacks. ICLR 2018; momentum from Dong et al.:
+Boosting adversarial attacks with momentum. CVPR 2018.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from evaluation.adaptive.attack import Attack, Victims
+from evaluation.adaptive.settings import Search
+
+_LEVELS = 255
+_LAST_STEP = 0.1
+_NOT_FOOLED = 2.0
+_QUIET = 0.02
+
+
+class Best:
+    """The best image of each victim so far, in 8-bit levels.
+
+    An image that fools the original is the better the fewer mutants change its label, hard and soft count averaged;
+    one that does not is worse than all that do, and the better the less probable the true label is.
+    """
+
+    def __init__(self, victims: Victims, mutants: int) -> None:
+        """Args: the victims, and how many mutants to judge by, the same ones throughout."""
+        self._victims = victims
+        self._judges = victims.mutants.sample(1, mutants, victims.generator)
+        self.levels = (victims.clean * _LEVELS).round()
+        self._costs = torch.full((len(self.levels),), torch.inf)
+
+    @property
+    def open(self) -> Tensor:
+        """Victims whose image another target may improve by more than two mutants in a hundred: int64 [M], in order."""
+        return torch.nonzero(self._costs > _QUIET).flatten()
+
+    @torch.no_grad()
+    def offer(self, places: Tensor, images: Tensor) -> None:
+        """Take those images of victims int64 [M] that are better once rounded: float32 [M, C, H, W], 0 to 1."""
+        levels = (images * _LEVELS).round()
+        mutants, labels = self._victims.mutants, self._victims.labels[places]
+        probabilities = mutants.original(levels / _LEVELS).softmax(1)
+        costs = _NOT_FOOLED + probabilities.gather(1, labels[:, None])[:, 0]
+        answers = probabilities.argmax(1)
+        fooled = torch.nonzero(answers != labels).flatten()
+        if len(fooled):
+            index = self._judges.expand(len(fooled), -1)
+            given = mutants.logits(levels[fooled] / _LEVELS, index).softmax(2)
+            label = answers[fooled][:, None]
+            changed = (given.argmax(2) != label).float().mean(1)
+            doubt = 1 - given.gather(2, label[:, None].expand(*index.shape, 1)).mean((1, 2))
+            costs[fooled] = (changed + doubt) / 2
+        better = costs < self._costs[places]
+        self._costs[places[better]] = costs[better]
+        self.levels[places[better]] = levels[better]
+
+
+def search(make: Callable[[Victims], Attack], settings: Search, victims: Victims) -> Tensor:
+    """Attack images, one target after the other; an image that hardly a mutant doubts is left at that.
+
+    Args:
+        make: the attack on given victims.
+        settings: how to search.
+        victims: the images.
+
+    Returns:
+        The best image of each in 8-bit levels, float32 [N, C, H, W] of whole numbers from 0 to 255, no further than
+        ε from the clean one.
+    """
+    best = Best(victims, settings.judge_mutants)
+    for rank in range(min(settings.targets, victims.mutants.classes - 1)):
+        places = best.open
+        if len(places):
+            part = victims.part(places)
+            _descend(make(part), settings, part, part.targets(rank), partial(best.offer, places))
+    return best.levels
+
+
+def _descend(
+    attack: Attack, settings: Search, victims: Victims, targets: Tensor, offer: Callable[[Tensor], None]
+) -> None:
+    clean = victims.clean
+    radius = int(settings.epsilon * _LEVELS + 1e-6) / _LEVELS
+    lowest, highest = (clean - radius).clamp_min(0), (clean + radius).clamp_max(1)
+    attack.aim(targets)
+    noise = torch.rand(clean.shape, generator=victims.generator) * 2 - 1
+    images = torch.clamp(clean + radius * noise, lowest, highest)
+    momentum = torch.zeros_like(clean)
+    for number in range(1, settings.iterations + 1):
+        found = attack.direction(images, targets)
+        scale = found.abs().flatten(1).mean(1).clamp_min(torch.finfo(found.dtype).tiny)
+        momentum = settings.momentum * momentum + found / scale[:, None, None, None]
+        shrunk = max(_LAST_STEP, 1 - number / settings.iterations)
+        images = images + settings.step * radius * shrunk * momentum.sign()
+        images = torch.clamp(images, lowest, highest)
+        if number % settings.judge_every == 0 or number == settings.iterations:
+            offer(images)

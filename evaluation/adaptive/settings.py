@@ -1,0 +1,61 @@
+"""What an adaptive attack is to do."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Field
+
+from mutant_store.manifest import Frozen
+
+
+class Search(Frozen):
+    """Projected gradient descent within ε of the clean image in L∞, as all attacks here have it."""
+
+    epsilon: Annotated[float, Ge(1 / 255), Le(1)]
+    """Largest change of a pixel as a share of the pixel range; whole 8-bit levels of it are used."""
+    iterations: Annotated[int, Ge(1)] = 60
+    """Steps a target."""
+    step: Annotated[float, Gt(0), Le(2)] = 0.2
+    """First step as a share of ε; steps shrink linearly to a tenth of that."""
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.75
+    """Share of the previous direction that is kept (Dong et al. 2018)."""
+    targets: Annotated[int, Ge(1)] = 3
+    """Labels tried an image, the most likely wrong ones first; the best result is kept."""
+    judge_every: Annotated[int, Ge(1)] = 10
+    """Steps between two looks at the rounded image."""
+    judge_mutants: Annotated[int, Ge(1)] = 64
+    """Mutants that the best iterate is chosen by."""
+
+
+class Joint(Search):
+    """Settings of :class:`evaluation.adaptive.joint.JointAttack`."""
+
+    method: Literal["joint"] = "joint"
+    mutants: Annotated[int, Ge(1)] = 8
+    """Mutants drawn afresh for every image and step."""
+
+
+class Confident(Search):
+    """Settings of :class:`evaluation.adaptive.confident.ConfidentAttack`."""
+
+    method: Literal["confident"] = "confident"
+
+
+class LogitMatching(Search):
+    """Settings of :class:`evaluation.adaptive.logit_matching.LogitMatchingAttack`."""
+
+    method: Literal["logit-matching"] = "logit-matching"
+    mutants: Annotated[int, Ge(0)] = 8
+    """Mutants drawn afresh for every image and step, whose logits are to match too."""
+
+
+class Orthogonal(Search):
+    """Settings of :class:`evaluation.adaptive.orthogonal.OrthogonalAttack`."""
+
+    method: Literal["orthogonal"] = "orthogonal"
+    mutants: Annotated[int, Ge(1)] = 8
+    """Mutants drawn afresh for every image and step."""
+
+
+AttackSettings = Annotated[Joint | Confident | LogitMatching | Orthogonal, Field(discriminator="method")]
+"""Settings of any of the attacks, told apart by ``method``."""

@@ -1,0 +1,217 @@
+"""Mutants as one differentiable function, for attacks that follow gradients through them."""
+
+from collections.abc import Callable, Sequence
+from math import ceil
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+from torch import Tensor, nn
+
+from evaluation.adaptive.sign_layers import SignLayer, folded_copy
+from evaluation.inference import normalised
+from evaluation.weights import TrainedModel
+from mutant_store.datasets import ImageData
+from mutant_store.errors import ModelError
+from mutant_store.operators.base import chosen_count
+from mutant_store.pool import unpack
+from mutant_store.reader import MUTANTS, Store
+
+_CHUNK = 64
+_ROWS = 512
+_PATIENCE, _HOPELESS = 1024, 0.005
+_COMPARED = 4
+_TOLERANCE = 1e-2
+
+
+class TorchMutants:
+    """A network and mutants of it that negate neurons (NAI), any mix of rows in one pass.
+
+    A mutant's layer gives s ⊙ y where the original's gives y, s being −1 at its negated neurons (see
+    :mod:`mutant_store.operators.nai`). Gradients flow to the images, never to the weights.
+
+    Attributes:
+        count: number of mutants.
+        classes: number of classes.
+        neurons: number of neurons of all layers.
+    """
+
+    def __init__(self, model: TrainedModel, choices: Sequence[NDArray[np.integer[Any]]]) -> None:
+        """Make mutants.
+
+        Args:
+            model: the original. It is copied.
+            choices: for mutant 1, 2, … the numbers of its negated neurons, int [k], counted over the layers in the
+                order they run.
+
+        Raises:
+            ModelError: a neuron's number is not among those of the network.
+        """
+        height, width, channels = model.classifier.shape
+        blank = torch.zeros(1, channels, height, width)
+        self._mean, self._std = (
+            torch.tensor(values)[:, None, None] for values in (model.classifier.mean, model.classifier.std)
+        )
+        self._network, self._layers = folded_copy(model.network, blank)
+        self.neurons = sum(layer.neurons for layer in self._layers)
+        self.count = len(choices)
+        self._signs = torch.ones(self.count + 1, self.neurons)
+        for row, chosen in enumerate(choices, 1):
+            if chosen.size and not 0 <= int(chosen.min()) <= int(chosen.max()) < self.neurons:
+                raise ModelError(f"{model.name} has {self.neurons} neurons; mutant {row} negates others")
+            self._signs[row, torch.from_numpy(chosen.astype(np.int64))] = -1
+        for position, layer in enumerate(self._layers):
+            layer.module.register_forward_hook(self._hook(layer, stem=position == 0))
+        self._index: Tensor | None = None
+        self._each = 1
+        with torch.no_grad():
+            self.classes = int(self.original(blank).shape[1])
+
+    def original(self, images: Tensor) -> Tensor:
+        """Logits float32 [N, classes] of the original for images float32 [N, C, H, W], pixel range 0 to 1."""
+        logits: Tensor = self._network((images - self._mean) / self._std)
+        return logits
+
+    def logits(self, images: Tensor, mutant_index: Tensor) -> Tensor:
+        """Logits of images under mutants.
+
+        Args:
+            images: float32 [N, C, H, W], pixel range 0 to 1.
+            mutant_index: int64 [N], one mutant an image, or [N, M], several, which share the network's first layer;
+                0 is the original.
+
+        Returns:
+            float32 [N, classes] or [N, M, classes].
+
+        Raises:
+            ValueError: there is not one row of mutants an image.
+        """
+        if mutant_index.ndim not in (1, 2) or len(mutant_index) != len(images):
+            raise ValueError(
+                f"need mutants [N] or [N, M] for {len(images)} images, got {list(mutant_index.shape)}"
+            )
+        self._index = mutant_index.reshape(-1)
+        self._each = self._index.numel() // len(images)
+        try:
+            return self.original(images).reshape(*mutant_index.shape, -1)
+        finally:
+            self._index, self._each = None, 1
+
+    def sample(self, images: int, mutants: int, generator: torch.Generator) -> Tensor:
+        """Mutants drawn at random for every image, each of an image another: int64 [images, min(mutants, count)].
+
+        The original is never among them.
+        """
+        places = torch.rand(images, self.count, generator=generator).argsort(1)
+        return places[:, :mutants] + 1
+
+    def _hook(self, layer: SignLayer, *, stem: bool) -> Callable[[nn.Module, Any, Tensor], Tensor | None]:
+        signs = self._signs[:, layer.first : layer.first + layer.neurons]
+        touched = bool((signs != 1).any())
+        own = signs[:, :, None, None] if isinstance(layer.module, nn.Conv2d) else signs
+
+        def negate(module: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
+            if self._index is None:
+                return None
+            if stem and self._each > 1:
+                output = output.repeat_interleave(self._each, 0)
+            return output * own[self._index] if touched else output
+
+        return negate
+
+
+def from_store(store: Store, model: TrainedModel) -> TorchMutants:
+    """The mutants of a store, numbered as there.
+
+    Raises:
+        ModelError: the store has mutants of another operator than NAI, or was not built from this model.
+    """
+    pool = unpack(load_file(store.path / MUTANTS))
+    others = sorted({mutant.operator for mutant in pool} - {"nai"})
+    if others:
+        raise ModelError(
+            f"store '{store.name}' has mutants by {', '.join(others)}; adaptive attacks follow gradients through "
+            "mutants by nai alone"
+        )
+    mutants = TorchMutants(model, [mutant.choice["neurons"] for mutant in pool])
+    if mutants.neurons != store.manifest.neurons:
+        raise ModelError(
+            f"store '{store.name}' mutates {store.manifest.neurons} neurons and {model.name} has "
+            f"{mutants.neurons}: it was built from another model, or with --layers"
+        )
+    _check(mutants, store, model)
+    return mutants
+
+
+def drawn(
+    model: TrainedModel, data: ImageData, rate: float, count: int, seed: int, accuracy_ratio: float = 0.9
+) -> TorchMutants:
+    """Mutants made by the published recipe (Wang et al. 2019, section III-B): what an attacker makes without the store.
+
+    Args:
+        model: the original.
+        data: labelled images that mutants have to stay accurate on, such as some of the training images.
+        rate: share of all neurons that a mutant negates.
+        count: number of mutants.
+        seed: of the draw. It is not a store's: the same number gives other mutants there.
+        accuracy_ratio: least accuracy of a mutant on these images as a share of the original's.
+
+    Raises:
+        ModelError: hardly any mutant is accurate enough.
+        ValueError: the rate is not in (0, 1].
+    """
+    rng = np.random.default_rng([seed, _CHUNK])
+    images = _scaled(data.images)
+    labels = torch.from_numpy(data.labels)
+    total = TorchMutants(model, []).neurons
+    kept: list[NDArray[np.int64]] = []
+    tried = 0
+    while len(kept) < count:
+        chosen = [rng.choice(total, chosen_count(total, rate), replace=False) for _ in range(_CHUNK)]
+        correct = _correct(TorchMutants(model, chosen), images, labels)
+        needed = ceil(round(accuracy_ratio * int(correct[0]), 9))
+        kept += [chosen[place] for place in torch.nonzero(correct[1:] >= needed).flatten().tolist()]
+        tried += _CHUNK
+        if tried >= _PATIENCE and len(kept) < _HOPELESS * tried:
+            raise ModelError(
+                f"only {len(kept)} of {tried} mutants keep {accuracy_ratio:.0%} of the original's accuracy; "
+                "take a lower rate"
+            )
+    return TorchMutants(model, kept[:count])
+
+
+@torch.no_grad()
+def _correct(mutants: TorchMutants, images: Tensor, labels: Tensor) -> Tensor:
+    """How many images the original and each mutant labels rightly, int64 [count + 1]."""
+    index = torch.arange(mutants.count + 1)
+    correct = torch.zeros(len(index), dtype=torch.int64)
+    block = max(1, _ROWS // len(index))
+    for start in range(0, len(images), block):
+        part = images[start : start + block]
+        answers = mutants.logits(part, index.expand(len(part), -1)).argmax(2)
+        correct += (answers == labels[start : start + block, None]).sum(0)
+    return correct
+
+
+def _check(mutants: TorchMutants, store: Store, model: TrainedModel) -> None:
+    """Compare scores with the bank's, on noise, so that another network of the same shape does not pass."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (_COMPARED, *model.classifier.shape), dtype=np.uint8)
+    index = np.minimum(np.arange(_COMPARED), mutants.count)
+    session = store.session(threads=1)
+    expected = session.scores(
+        session.features(normalised(model.classifier, pixels)), np.arange(_COMPARED), index
+    )
+    session.close()
+    with torch.no_grad():
+        actual = mutants.logits(_scaled(pixels), torch.from_numpy(index)).numpy()
+    if np.abs(actual - expected).max() > _TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise ModelError(
+            f"store '{store.name}' was not built from these weights of {model.name}: they score otherwise"
+        )
+
+
+def _scaled(pixels: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).float() / 255

@@ -82,7 +82,7 @@ def _run(
         results,
         storage,
     )
-    from benchmarks.hardware import hardware, load, versions
+    from evaluation.hardware import hardware, load, versions
     from benchmarks.sections import Section
 
     folder = mnist or Path(os.environ.get("GUARD_DATA_DIR") or "../shared/data") / "mnist"

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from benchmarks.hardware import cpu_model, versions
+from evaluation.hardware import cpu_model, versions
 
 
 def test_the_processor_is_named_as_the_system_names_it(tmp_path: Path) -> None:

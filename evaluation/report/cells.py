@@ -1,0 +1,133 @@
+"""The cells of an experiment by what they are asked for: a method's figure on a kind, an operator's rates."""
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Protocol, TypeVar
+
+from evaluation.experiment.results import (
+    NORMAL,
+    WRONG,
+    Interval,
+    KindResult,
+    Method,
+    MethodCell,
+    PolicyCell,
+    Results,
+)
+
+SOFTMAX = "softmax confidence"
+"""The free detector that ours is measured against."""
+
+LABEL_CHANGE_RATE = "LCR "
+"""How the names of the label change rates begin; the operator follows."""
+
+
+_T = TypeVar("_T")
+
+
+class _OfKind(Protocol):
+    @property
+    def kind(self) -> str: ...
+
+
+class Cells:
+    """Look-ups in results; kinds, methods and operators keep the order that the results have them in."""
+
+    def __init__(self, results: Results) -> None:
+        self.results = results
+
+    @cached_property
+    def kinds(self) -> dict[str, KindResult]:
+        """Every kind, normal included."""
+        return {kind.kind: kind for kind in self.results.kinds}
+
+    @cached_property
+    def suspicious(self) -> list[str]:
+        """Kinds that should raise an alarm."""
+        return [name for name in self.kinds if name != NORMAL]
+
+    @cached_property
+    def of_paper(self) -> list[str]:
+        """Those of them that the paper's tables have, too."""
+        return [name for name in self.suspicious if self.kinds[name].paper is not None]
+
+    @cached_property
+    def attacks_of_paper(self) -> list[str]:
+        """The paper's attacks: its kinds without the wrongly labelled images."""
+        return [name for name in self.of_paper if name != WRONG]
+
+    @cached_property
+    def methods(self) -> dict[str, Method]:
+        """Every detector."""
+        return {method.name: method for method in self.results.methods}
+
+    @cached_property
+    def label_change_rates(self) -> list[str]:
+        """Detectors that are label change rates over all mutants."""
+        return [name for name, method in self.methods.items() if _is_label_change_rate(method)]
+
+    @cached_property
+    def verdicts(self) -> list[str]:
+        """Detectors of ours that have a verdict rather than a score: policies."""
+        scored = {cell.method for cell in self.results.cells if cell.auroc is not None}
+        judged = {cell.method for cell in self.results.cells} - scored
+        return [name for name, method in self.methods.items() if method.family == "ours" and name in judged]
+
+    @cached_property
+    def _by_method(self) -> dict[tuple[str, str], MethodCell]:
+        return {(cell.method, cell.kind): cell for cell in self.results.cells}
+
+    @cached_property
+    def _policies(self) -> dict[tuple[str, str, str], PolicyCell]:
+        return {(cell.policy, cell.operator, cell.kind): cell for cell in self.results.policies}
+
+    def cell(self, method: str, kind: str) -> MethodCell | None:
+        """A detector on a kind."""
+        return self._by_method.get((method, kind))
+
+    def auroc(self, method: str, kind: str) -> Interval | None:
+        """Area under the ROC curve."""
+        cell = self.cell(method, kind)
+        return None if cell is None else cell.auroc
+
+    def detected(self, method: str, kind: str) -> Interval | None:
+        """Detection at the threshold that 5 % of clean calibration images pass."""
+        cell = self.cell(method, kind)
+        return None if cell is None else cell.detected_5
+
+    @cached_property
+    def settings(self) -> list[tuple[str, str]]:
+        """Policies with their operators."""
+        return unique((cell.policy, cell.operator) for cell in self.results.policies)
+
+    def policy(self, setting: tuple[str, str], kind: str) -> PolicyCell | None:
+        """What a policy with its operator answers on a kind."""
+        return self._policies.get((*setting, kind))
+
+    def rates(self, operator: str) -> list[float]:
+        """Mutation rates of an operator, its main one included, ascending."""
+        return sorted(
+            {*self.results.rates, *(rate for of, rate in self.results.main_rates.items() if of == operator)}
+        )
+
+    def in_order(self, present: Iterable[_OfKind]) -> list[str]:
+        """Names of the kinds that cells are there for, in the order of the samples."""
+        found = unique(cell.kind for cell in present)
+        known = [kind for kind in self.kinds if kind in found]
+        return known + [kind for kind in found if kind not in self.kinds]
+
+
+def _is_label_change_rate(method: Method) -> bool:
+    return method.family == "ours" and method.name.startswith(LABEL_CHANGE_RATE)
+
+
+def unique(items: Iterable[_T]) -> list[_T]:
+    """Items once each, in order."""
+    return list(dict.fromkeys(items))
+
+
+def mean(figures: Iterable[float | None]) -> float | None:
+    """The mean; None where a figure is missing or there is none."""
+    listed = list(figures)
+    known = [figure for figure in listed if figure is not None]
+    return sum(known) / len(known) if known and len(known) == len(listed) else None

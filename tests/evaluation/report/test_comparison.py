@@ -1,0 +1,23 @@
+"""Above, below or level."""
+
+import pytest
+
+from evaluation.experiment.results import Interval, PaperValue
+from evaluation.report.comparison import compare, compare_with_paper
+
+_HALF = Interval(value=0.5, low=0.4, high=0.6)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "order"),
+    [(0.1, 0.39, "above"), (0.1, 0.4, "level"), (0.6, 0.9, "level"), (0.61, 0.9, "below")],
+)
+def test_overlapping_intervals_are_level(low: float, high: float, order: str) -> None:
+    assert compare(_HALF, Interval(value=low, low=low, high=high)) == order
+
+
+def test_the_papers_interval_counts_where_it_has_one() -> None:
+    assert compare_with_paper(_HALF, 0.39) == "above"
+    assert compare_with_paper(_HALF, PaperValue(value=0.39)) == "above"
+    assert compare_with_paper(_HALF, PaperValue(value=0.39, half_width=0.02)) == "level"
+    assert compare_with_paper(_HALF, PaperValue(value=0.7, half_width=0.02)) == "below"

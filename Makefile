@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test lint equivalence mnist-store mnist-report recordings bench bench-decision clean
+.PHONY: help serve demo samples test lint equivalence mnist-store mnist-report recordings evaluate evaluate-full bench bench-decision clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -63,6 +63,14 @@ recordings: | $(VENV)/.dev ## label changes of test and adversarial images, for 
 	$(BIN)/python -m evaluation.label_changes mnist-lenet --data "$(DATA)"
 	$(BIN)/python -m evaluation.label_changes cifar10-resnet20 --data "$(DATA)" --seed 0 --seed 1
 
+# Stores, images and scores are kept in runs/: what is there is not made again.
+evaluate: | $(VENV)/.dev ## the paper's experiments and ours on MNIST, in brief: reports/quick (some ten minutes)
+	$(BIN)/python -m evaluation run --config evaluation/configs/quick.toml --data "$(DATA)"
+
+evaluate-full: | $(VENV)/.dev ## all of them on MNIST and CIFAR-10: reports/mnist, reports/cifar10 (hours; see docs/evaluation.md)
+	$(BIN)/python -m evaluation run --config evaluation/configs/mnist.toml --data "$(DATA)"
+	$(BIN)/python -m evaluation run --config evaluation/configs/cifar10.toml --data "$(DATA)"
+
 # Leave the machine alone while it runs; what each table is made of: python -m benchmarks --help.
 bench: | $(VENV)/.dev ## measure everything side by side and rewrite benchmarks/RESULTS.md and DECISION.md
 	$(BIN)/python -m benchmarks all --mnist "$(MNIST)" --out benchmarks/RESULTS.md
@@ -72,4 +80,4 @@ bench-decision: | $(VENV)/.dev ## the part on the sequential test alone, some fi
 	$(BIN)/python -m benchmarks decision --out benchmarks/DECISION.md
 
 clean: ## remove the environment and what was built
-	rm -rf $(VENV) models/digits.* stores samples
+	rm -rf $(VENV) models/digits.* stores samples runs

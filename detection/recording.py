@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.boundaries import Counts
+from detection.label_change import label_change_rate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +30,11 @@ class Recording:
     def counts(self) -> Counts:
         """Label changes of every image over the whole pool, int64 [images]."""
         return np.asarray(self.changes.sum(axis=1, dtype=np.int64))
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """Label change rate of every image over the whole pool, float64 [images]."""
+        return label_change_rate(self.changes)
 
     def only_correct(self) -> "Recording":
         """The images the original gets right."""

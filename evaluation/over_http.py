@@ -20,14 +20,11 @@ from rich.table import Table
 from detection.intervals import Interval, clopper_pearson
 from detection.label_change import MeanRate, label_change_rate, mean_rate
 from evaluation.png import encode_png
-from evaluation.server import served
+from evaluation.server import ORDER_KEY, served
 from mutant_store.atomic import write_atomically
 from mutant_store.console import errors_shown
 from mutant_store.datasets import ImageData, load, parse
 from mutant_store.reader import Store, open_store
-
-# The order of the mutants depends on the key; a fixed one lets the figures be measured again.
-_KEY = "the key of published figures"
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,7 @@ def main(
     bodies = [encode_png(pixels) for pixels in images.images]
     results = []
     for name in policy or sorted(opened.calibration.policies):
-        with served(store, policy=name, cache_seconds="0", order_key=_KEY) as url:
+        with served(store, policy=name, cache_seconds="0", order_key=ORDER_KEY) as url:
             results.append(counted(name, asyncio.run(post_all(url, bodies, concurrency)), images.labels))
     rate = full_pool_rate(opened, images)
     console = Console()

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import httpx
 
+ORDER_KEY = "the key of published figures"
+"""The order of the mutants depends on the key; a fixed one lets figures be measured again."""
+
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 

@@ -1,0 +1,84 @@
+"""``python -m evaluation``: runs the experiments that configurations describe, and writes their reports."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evaluation.console import console
+from mutant_store.console import BuildReport, errors_shown
+from mutant_store.cores import available_cores
+from mutant_store.errors import DataError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+_DATA = "GUARD_DATA_DIR"
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Option(help="TOML file such as evaluation/configs/quick.toml.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help=f"Folder that {{data}} stands for in it. Default: ${_DATA}, else ../shared/data."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the report. Default: reports/NAME, NAME the file's.")
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of stores, images and scores; what is there is not made again. Default: runs/NAME."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=0, help="Processes that make adversarial images; 0 takes all cores.")
+    ] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the rest; 0 takes all cores.")] = 0,
+) -> None:
+    """Make everything an experiment needs, from a model, its data and a seed, and write its report.
+
+    A run that was killed goes on where it stopped.
+    """
+    from evaluation.experiment.config import read_config
+    from evaluation.experiment.run import Experiment
+    from evaluation.report.write import write
+    from evaluation.workspace import Workspace
+
+    with errors_shown():
+        settings = read_config(config)
+        folder = data or Path(os.environ.get(_DATA) or "../shared/data")
+        if "{data}" in settings.data and not folder.is_dir():
+            raise DataError(f"there is no {folder}; give --data, or set {_DATA} to the folder of the data")
+        place = Workspace(work or Path("runs") / config.stem)
+        target = out or Path("reports") / config.stem
+        with BuildReport() as report:
+            experiment = Experiment(
+                config.stem,
+                settings,
+                folder,
+                place,
+                report,
+                jobs=jobs or available_cores(),
+                threads=threads,
+            )
+            results = experiment.run()
+        write(results, target)
+    console.print(f"wrote {target}/report.md", markup=False)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a report, with its results.json.")],
+) -> None:
+    """Write a report's page and pictures anew from its results.json."""
+    from evaluation.report.write import rerender
+
+    with errors_shown():
+        rerender(folder)
+    console.print(f"wrote {folder}/report.md", markup=False)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,95 @@
+"""Attacks by someone who knows the guard, on the same images at every size; kept once they were made."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from evaluation.adaptive.run import adaptive
+from evaluation.adaptive.torch_mutants import TorchMutants, drawn, from_store
+from evaluation.attacks.craft import attacked
+from evaluation.attacks.settings import Pgd
+from evaluation.experiment.config import AdaptiveSettings
+from evaluation.experiment.robustness import Attacked
+from evaluation.experiment.subject import Subject
+from evaluation.inference import logits
+from evaluation.sample_set import SampleSet
+from evaluation.workspace import Workspace
+from mutant_store.reader import Store
+from mutant_store.selection import Reporter
+
+_FILTER_IMAGES = 500
+Pixels = NDArray[np.uint8]
+
+
+def attackers(
+    subject: Subject,
+    settings: AdaptiveSettings,
+    store: Store,
+    workspace: Workspace,
+    report: Reporter,
+) -> list[Attacked]:
+    """Every attack at every size: plain PGD (knowledge ``none``), then each adaptive one with own mutants and with
+    the store's.
+
+    Raises:
+        ModelError: the store has mutants by another operator than NAI.
+    """
+    model, seed = subject.model, subject.config.seed
+    positions = subject.right[: settings.images]
+    clean = SampleSet("clean", subject.test.images[positions], subject.test.labels[positions], positions)
+    known: Mapping[str, TorchMutants] = {
+        "method": drawn(
+            model, subject.train.part(0, _FILTER_IMAGES), store.manifest.rate, settings.mutants, seed + 1
+        ),
+        "store": from_store(store, model),
+    }
+    identity = {
+        "model": hashlib.sha256(subject.weights_file.read_bytes()).hexdigest(),
+        "images": clean.digest,
+        "store": store.version,
+        "mutants": settings.mutants,
+        "seed": seed,
+    }
+    found = []
+
+    def add(
+        name: str, knowledge: str, epsilon: float, settings: BaseModel, make: Callable[[], Pixels]
+    ) -> None:
+        inputs = {**identity, **settings.model_dump(), "knowledge": knowledge}
+        kept = workspace.arrays(name, inputs, lambda: {"images": make()})
+        found.append(_attacked(subject, name, knowledge, epsilon, clean, np.asarray(kept["images"])))
+
+    for epsilon in settings.epsilons:
+        plain = _plain(epsilon)
+        add("pgd", "none", epsilon, plain, partial(attacked, model, plain, clean.images, clean.labels, seed))
+        for knowledge, mutants in known.items():
+            for attack in settings.at(epsilon):
+                note = f"{attack.method}, {knowledge} known, ε {epsilon:g}"
+                told = partial(_told, report, len(clean), note)
+                make = partial(adaptive, mutants, attack, clean.images, clean.labels, seed, told)
+                add(attack.method, knowledge, epsilon, attack, make)
+    return found
+
+
+def _plain(epsilon: float) -> Pgd:
+    """PGD that knows nothing of the guard."""
+    return Pgd(
+        name="pgd", samples=1, attempts=1, epsilon=epsilon, step=0.1 * epsilon, iterations=40, restarts=0
+    )
+
+
+def _told(report: Reporter, total: int, note: str, done: int) -> None:
+    report.progress(done, total, note)
+
+
+def _attacked(
+    subject: Subject, attack: str, knowledge: str, epsilon: float, clean: SampleSet, images: Pixels
+) -> Attacked:
+    labels = logits(subject.model.network, subject.model.classifier, images).argmax(axis=1)
+    name = f"{attack}-{knowledge}-{epsilon:g}"
+    samples = SampleSet(name, images, clean.labels, clean.sources)
+    return Attacked(attack, knowledge, epsilon, samples, labels != clean.labels)

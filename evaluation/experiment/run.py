@@ -1,0 +1,275 @@
+"""One experiment from its configuration to its results; every step that was done before is read instead."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detection.intervals import clopper_pearson
+from evaluation import hardware
+from evaluation.corruptions import shifted
+from evaluation.experiment import methods
+from evaluation.experiment.agreement import agreement
+from evaluation.experiment.attackers import attackers
+from evaluation.experiment.clock import Clock
+from evaluation.experiment.config import Config
+from evaluation.experiment.cost import costs, milliseconds, policy_milliseconds
+from evaluation.experiment.detectors import Baselines, Call, ScoredDetector, Scores
+from evaluation.experiment.differences import differences
+from evaluation.experiment.mutation import POLICIES, Tables, tables
+from evaluation.experiment.paper import Paper
+from evaluation.experiment.pools import Pools
+from evaluation.experiment.results import (
+    NORMAL,
+    AdaptiveCell,
+    AgreementCell,
+    Environment,
+    Interval,
+    Method,
+    MethodCell,
+    Results,
+    Scatter,
+    ShiftCell,
+)
+from evaluation.experiment.robustness import Bools, Judge, adaptive_cells, shift_cell
+from evaluation.experiment.samples import Samples, make_samples
+from evaluation.experiment.subject import Subject
+from evaluation.experiment.verdicts import in_server_order, judged
+from evaluation.inference import logits
+from evaluation.sample_set import SampleSet
+from evaluation.workspace import Workspace
+from mutant_store.datasets import load
+from mutant_store.reader import Store
+from mutant_store.selection import Reporter
+
+_SCATTERED = 150
+_SHIFTED = 300
+_SOFTMAX = "softmax confidence"
+
+
+class Experiment:
+    """The steps of one experiment."""
+
+    def __init__(
+        self,
+        name: str,
+        config: Config,
+        data: Path,
+        workspace: Workspace,
+        report: Reporter,
+        *,
+        jobs: int,
+        threads: int,
+    ) -> None:
+        """Describe it; nothing is done.
+
+        Args:
+            name: of the experiment.
+            config: what is to be done.
+            data: folder of the data.
+            workspace: where intermediate results are kept.
+            report: told of the steps.
+            jobs: processes that make adversarial images at a time.
+            threads: CPU threads of everything else; 0 takes all cores.
+        """
+        self._name, self._config, self._workspace, self._report = name, config, workspace, report
+        self._jobs, self._threads = jobs, threads
+        self._subject = Subject(config, data)
+        spec = config.spec("holdout", data)
+        self._pools = Pools(config.model, spec, config.pools, workspace, report, threads)
+        self._paper = Paper(config.paper)
+        self._clock = Clock(workspace.path / "seconds.json")
+        self._main = self._pools.keys(config.pools.operators[0])[0]
+
+    def run(self) -> Results:
+        """Do what is missing.
+
+        Raises:
+            GuardError: the model, the data or the settings do not allow it.
+        """
+        config, clock = self._config, self._clock
+        with clock.measured("adversarial images"):
+            samples = make_samples(self._subject, self._workspace, self._report, self._jobs)
+        with clock.measured("mutants and their label changes"):
+            found = tables(config, self._pools, samples.sets)
+        with clock.measured("baselines"):
+            baselines = self._baselines(samples)
+        with clock.measured("cost"):
+            self._report.step("measuring costs")
+            table_6 = costs(
+                self._pools, self._paper, found, self._timed(samples), self._report, self._threads
+            )
+            rows, cells = self._methods(found, baselines, samples)
+        judges = self._judges(baselines)
+        with clock.measured("adaptive attacks"):
+            adaptive = self._adaptive(judges)
+        with clock.measured("shifted images"):
+            shifts = self._shifts(judges)
+        with clock.measured("the server"):
+            answered = self._agreement(found, samples)
+        columns = {kind: config.paper_column(kind) for kind in samples.sets}
+        averages = [
+            row for name in config.pools.operators if (row := self._paper.detection(name)) is not None
+        ]
+        detectors = [*found.detectors, *baselines]
+        right = len(self._subject.right)
+        return Results(
+            name=self._name,
+            title=config.title,
+            model=self._subject.model.name,
+            data=config.data.format(data="").lstrip("/"),
+            accuracy=_rate(right, len(self._subject.test)),
+            test_images=len(self._subject.test),
+            folded=self._subject.folded,
+            operators=list(config.pools.operators),
+            rates=list(config.pools.rates),
+            main_rates={name: config.pools.main_rate_of(name) for name in config.pools.operators},
+            seeds=list(config.pools.seeds),
+            mutants=config.pools.mutants,
+            environment=Environment(
+                hardware=hardware.hardware(), versions=hardware.versions(), seconds=clock.seconds
+            ),
+            kinds=samples.records,
+            pools=found.pools,
+            label_change_rates=found.rates,
+            distances=found.distances,
+            aurocs=found.aurocs,
+            detection=found.detection,
+            paper_detection=averages,
+            policies=found.policies,
+            costs=table_6,
+            methods=rows,
+            cells=cells,
+            curves=[curve for detector in detectors for curve in methods.curves(detector)],
+            histograms=found.histograms,
+            mutants_used=found.mutants_used,
+            scatter=self._scatter(found, samples),
+            adaptive=adaptive,
+            shifts=shifts,
+            agreement=answered,
+            differences=differences(found, averages, columns, config.explanations),
+        )
+
+    def _clean(self) -> SampleSet:
+        """Rightly labelled calibration images."""
+        images, model = self._subject.calibration, self._subject.model
+        right = logits(model.network, model.classifier, images.images).argmax(axis=1) == images.labels
+        nowhere = np.full(int(right.sum()), -1)
+        return SampleSet("calibration", images.images[right], images.labels[right], nowhere)
+
+    def _baselines(self, samples: Samples) -> list[ScoredDetector]:
+        if self._config.baselines is None:
+            return []
+        made = Baselines(self._subject, self._config.baselines, self._workspace, self._report)
+        return made.scored(samples.sets, self._clean())
+
+    def _timed(self, samples: Samples) -> NDArray[np.uint8]:
+        return samples.sets[NORMAL].head(self._config.timed).images
+
+    def _methods(
+        self, found: Tables, baselines: list[ScoredDetector], samples: Samples
+    ) -> tuple[list[Method], list[MethodCell]]:
+        """A row for each detector and each policy, and their cells."""
+        images = self._timed(samples)
+        calls = {one.name: one.once for one in baselines if one.once is not None}
+        taken = milliseconds(calls, images)
+        places = {
+            f"{policy} {operator}": (self._pools.path(self._pools.keys(operator)[0]), policy)
+            for operator, policy in found.verdicts
+            if policy in POLICIES
+        }
+        taken |= policy_milliseconds(places, images, self._threads)
+        detectors = [*found.detectors, *baselines]
+        rows = [methods.method(one, taken.get(one.name)) for one in detectors]
+        cells = [cell for one in detectors for cell in methods.cells(one)]
+        for (operator, policy), verdicts in found.verdicts.items():
+            name = f"{policy} {operator}"
+            note = "a policy: one operating point, at its own false-alarm rate"
+            row, more = methods.policy(name, note, verdicts, taken.get(name))
+            rows.append(row)
+            cells += more
+        return rows, cells
+
+    def _judges(self, baselines: list[ScoredDetector]) -> dict[str, Judge]:
+        """Who judges images nobody foresaw: the policy that is served, the label change rate, the free baseline."""
+        store = self._pools.store(self._main)
+        judges: dict[str, Judge] = {}
+        if store is not None:
+            judges[f"calibrated {self._main.operator}"] = partial(self._served, store)
+            judges[f"LCR {self._main.operator}"] = self._full_pool
+        for one in baselines:
+            if one.name == _SOFTMAX and one.once is not None:
+                reference = next(iter(one.kinds.values())).calibration
+                judges[one.name] = _scored_alarms(one.once, reference)
+        return judges
+
+    def _served(self, store: Store, samples: SampleSet) -> Bools:
+        recording = self._pools.recorded(self._main, samples)
+        return judged(store.policy("calibrated"), in_server_order(store, samples, recording)).adversarial
+
+    def _full_pool(self, samples: SampleSet) -> Bools:
+        recording, clean = self._pools.recorded(self._main, samples), self._pools.calibration(self._main)
+        rates, reference = recording.rates, clean.only_correct().rates
+        return np.asarray(methods.alarms(rates[None], reference[None], 0.05)[0])
+
+    def _adaptive(self, judges: Mapping[str, Judge]) -> list[AdaptiveCell]:
+        settings, store = self._config.adaptive, self._pools.store(self._main)
+        if settings is None or store is None:
+            return []
+        place = self._workspace.within("adaptive")
+        return adaptive_cells(attackers(self._subject, settings, store, place, self._report), judges)
+
+    def _shifts(self, judges: Mapping[str, Judge]) -> list[ShiftCell]:
+        part, model = self._subject.right[:_SHIFTED], self._subject.model
+        test, folder = self._subject.test, self._subject.folder
+        other = None
+        if self._config.other is not None:
+            other = load(self._config.other.format(data=folder)).images
+        made = shifted(test.images[part], test.labels[part], part, self._config.seed, other)
+        return [
+            shift_cell(one, logits(model.network, model.classifier, one.images).argmax(axis=1), judges)
+            for one in made
+        ]
+
+    def _agreement(self, found: Tables, samples: Samples) -> list[AgreementCell]:
+        operator, path = self._main.operator, self._pools.path(self._main)
+        cells = []
+        for policy in POLICIES:
+            self._report.step(f"posting images to a server with {policy}")
+            expected = {kind: each[0] for kind, each in found.verdicts[operator, policy].items()}
+            cells += agreement(path, policy, samples.sets, expected, self._config.posted)
+        return cells
+
+    def _scatter(self, found: Tables, samples: Samples) -> list[Scatter]:
+        """Confidence and label change rate of some images of each kind, under the first pool."""
+        model, detector = self._subject.model, found.detectors[0]
+        rates = {kind: scores.kind[0] for kind, scores in detector.kinds.items()}
+        rates[NORMAL] = next(iter(detector.kinds.values())).normal[0]
+        cells = []
+        for kind, one in samples.sets.items():
+            part = one.head(_SCATTERED)
+            scores = logits(model.network, model.classifier, part.images).astype(np.float64)
+            scores -= scores.max(axis=1, keepdims=True)
+            confidence = 1 / np.exp(scores).sum(axis=1)
+            cells.append(
+                Scatter(
+                    kind=kind,
+                    confidence=confidence.tolist(),
+                    label_change_rate=rates[kind][: len(part)].tolist(),
+                )
+            )
+        return cells
+
+
+def _scored_alarms(once: Call, reference: Scores) -> Judge:
+    def alarms(samples: SampleSet) -> Bools:
+        return np.asarray(methods.alarms(once(samples.images)[None], reference, 0.05)[0])
+
+    return alarms
+
+
+def _rate(count: int, total: int) -> Interval:
+    found = clopper_pearson(count, total)
+    return Interval(value=found.rate, low=found.low, high=found.high)

@@ -1,0 +1,115 @@
+"""Policies run on recorded label changes, every image meeting the mutants in the order the server would take."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detection import builders
+from detection.calibration import paper_test
+from detection.label_change import MeanRate, label_change_rate
+from detection.policies import Decision, Policy
+from detection.recording import Recording
+from detection.simulation import run
+from evaluation import metrics
+from evaluation.experiment.label_change_rates import interval
+from evaluation.experiment.results import NORMAL, DetectionCell, MutantsUsed, PolicyCell
+from evaluation.sample_set import SampleSet
+from evaluation.server import ORDER_KEY
+from mutant_store.reader import Store
+from service.order import Order
+
+_QUANTILES = np.linspace(0, 1, 101)
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """What a policy answers on images, an entry each: its decision, the mutants it took, their label changes.
+
+    ``forced`` is an alarm where an exhausted pool counts by whether its label change rate is above the threshold.
+    """
+
+    adversarial: Bools
+    undecided: Bools
+    mutants: NDArray[np.int64]
+    label_changes: NDArray[np.int64]
+    forced: Bools
+
+
+def in_server_order(store: Store, samples: SampleSet, recording: Recording) -> Bools:
+    """Label changes as requests meet them under :data:`evaluation.server.ORDER_KEY`, bool [images, mutants]."""
+    manifest = store.manifest
+    order = Order(ORDER_KEY.encode(), pool=manifest.mutants, decks=manifest.decks)
+    return np.stack(
+        [
+            changes[order.mutants(pixels) - 1]
+            for pixels, changes in zip(samples.images, recording.changes, strict=True)
+        ]
+    )
+
+
+def judged(policy: Policy, evidence: Bools, threshold: float = 1.0) -> Verdicts:
+    """Run a policy over label changes bool [images, mutants] in the order they stand in.
+
+    ``threshold`` is the label change rate above which an exhausted pool counts as an alarm in ``forced``.
+    """
+    state = run(policy, evidence)
+    adversarial = state.decisions == Decision.ADVERSARIAL
+    undecided = ~adversarial & (state.decisions != Decision.NORMAL)
+    above = label_change_rate(evidence) > threshold
+    return Verdicts(adversarial, undecided, state.mutants, state.changes, adversarial | (undecided & above))
+
+
+def algorithm_1(store: Store, rho: float, delta_ratio: float) -> tuple[Policy, float]:
+    """The paper's test at ρ with thresholds from the store's clean images, and its threshold ςh."""
+    normal = MeanRate(**store.calibration.normal_label_change_rate.model_dump())
+    settings = store.calibration.settings
+    test = paper_test(normal, rho=rho, alpha=settings.alpha, beta=settings.beta, delta_ratio=delta_ratio)
+    return builders.sequential(f"paper ρ={rho:g}", test, store.manifest.mutants), rho * normal.upper
+
+
+def detection_cell(operator: str, rho: float, kind: str, verdicts: Sequence[Verdicts]) -> DetectionCell:
+    """One cell of Figure 4 from the verdicts on the same images under several pools."""
+    forced = _mean([found.forced for found in verdicts])
+    return DetectionCell(
+        operator=operator,
+        rho=rho,
+        kind=kind,
+        adversarial=interval(metrics.mean(_mean([found.adversarial for found in verdicts]))),
+        undecided=interval(metrics.mean(_mean([found.undecided for found in verdicts]))),
+        normal=interval(metrics.mean(_mean([~found.adversarial & ~found.undecided for found in verdicts]))),
+        forced=interval(metrics.mean(1 - forced if kind == NORMAL else forced)),
+        mean_mutants=float(np.mean([found.mutants for found in verdicts])),
+    )
+
+
+def policy_cell(operator: str, policy: str, kind: str, verdicts: Sequence[Verdicts]) -> PolicyCell:
+    """What a policy does on a kind, from the verdicts on the same images under several pools."""
+    return PolicyCell(
+        operator=operator,
+        policy=policy,
+        kind=kind,
+        adversarial=interval(metrics.mean(_mean([found.adversarial for found in verdicts]))),
+        undecided=interval(metrics.mean(_mean([found.undecided for found in verdicts]))),
+        mean_mutants=float(np.mean([found.mutants for found in verdicts])),
+    )
+
+
+def mutants_used(policy: str, verdicts: Mapping[str, Sequence[Verdicts]]) -> list[MutantsUsed]:
+    """Quantiles of the mutants of a verdict by kind, the pools taken together."""
+    return [
+        MutantsUsed(
+            policy=policy,
+            kind=kind,
+            quantiles=np.quantile(np.concatenate([each.mutants for each in found]), _QUANTILES).tolist(),
+        )
+        for kind, found in verdicts.items()
+    ]
+
+
+def _mean(flags: Sequence[Bools]) -> NDArray[np.float64]:
+    """Share of pools in which each image is flagged, float64 [images]."""
+    return np.asarray(np.mean(np.stack(flags), axis=0, dtype=np.float64))

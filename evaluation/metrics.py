@@ -48,7 +48,7 @@ def area(normal: Scores, suspicious: Scores) -> float:
 def _wins(normal: Scores, suspicious: Scores) -> NDArray[np.float32]:
     """Where a suspicious image has the larger score, float32 [M, N]; a half where the two are the same."""
     above, below = suspicious[:, None], normal[None, :]
-    return (above > below) + np.float32(0.5) * (above == below)
+    return np.asarray((above > below) + np.float32(0.5) * (above == below))
 
 
 def mean(values: Scores, seed: int = 0, level: float = _LEVEL) -> Estimate:

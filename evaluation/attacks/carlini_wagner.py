@@ -8,13 +8,21 @@ import torch
 from torch import nn
 
 from evaluation.attacks.settings import CarliniWagner
-from evaluation.attacks.target import Images, Labels
+from evaluation.attacks.target import MISSING, Images, Labels
+from mutant_store.errors import DataError
 
 
 def attack(network: nn.Module, settings: CarliniWagner, images: Images, labels: Labels) -> Images:
-    """Images float32 [N, C, H, W] near these in L2, of any wrong label, unrounded."""
-    from foolbox import PyTorchModel
-    from foolbox.attacks import L2CarliniWagnerAttack
+    """Images float32 [N, C, H, W] near these in L2, of any wrong label, unrounded.
+
+    Raises:
+        DataError: foolbox is not installed.
+    """
+    try:
+        from foolbox.attacks.carlini_wagner import L2CarliniWagnerAttack
+        from foolbox.models.pytorch import PyTorchModel
+    except ImportError as error:
+        raise DataError(MISSING) from error
 
     method = L2CarliniWagnerAttack(
         binary_search_steps=settings.search_steps,

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from evaluation.weights import TrainedModel
 from mutant_store.errors import DataError
 
+MISSING = "attacks need more packages; install them with: pip install '.[evaluation]'"
+
 Images = NDArray[np.float32]
 """float32 [N, C, H, W], values 0 to 1."""
 Labels = NDArray[np.int64]
@@ -69,9 +71,7 @@ def estimator(network: nn.Module, shape: tuple[int, ...]) -> Any:
         # Imported here: it takes seconds, and clean samples do without it.
         from art.estimators.classification import PyTorchClassifier
     except ImportError as error:
-        raise DataError(
-            "attacks need more packages; install them with: pip install '.[evaluation]'"
-        ) from error
+        raise DataError(MISSING) from error
     network.eval()
     with torch.inference_mode():
         classes = network(torch.zeros(1, *shape)).shape[1]

@@ -15,6 +15,7 @@ def differences(
     tables: Tables,
     paper: Iterable[PaperDetection],
     columns: dict[str, str | None],
+    main_rates: dict[str, float],
     explanations: tuple[Explanation, ...],
 ) -> list[Difference]:
     """Compare the tables with the paper's.
@@ -26,6 +27,7 @@ def differences(
         tables: ours.
         paper: the paper's averages at ρ = 1.
         columns: the paper's column by kind.
+        main_rates: the rate at which detection was measured, by operator.
         explanations: reasons, the first that covers a cell counts.
     """
     found = []
@@ -60,7 +62,7 @@ def differences(
     for row in paper:
         accuracy, normal = average_detection(tables, row.operator, columns)
         if accuracy is not None and normal is not None:
-            rate = next(cell.rate for cell in tables.aurocs if cell.operator == row.operator)
+            rate = main_rates[row.operator]
             compare(DETECTION, row.operator, rate, "attacks", accuracy, PaperValue(value=row.accuracy))
             compare(DETECTION, row.operator, rate, NORMAL, normal, PaperValue(value=row.normal))
     return found

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from detection.intervals import clopper_pearson
@@ -15,7 +16,7 @@ from evaluation.experiment.agreement import agreement
 from evaluation.experiment.attackers import attackers
 from evaluation.experiment.clock import Clock
 from evaluation.experiment.config import Config
-from evaluation.experiment.cost import costs, milliseconds, policy_milliseconds
+from evaluation.experiment.cost import best_milliseconds, costs, policy_milliseconds
 from evaluation.experiment.detectors import Baselines, Call, ScoredDetector, Scores
 from evaluation.experiment.differences import differences
 from evaluation.experiment.mutation import POLICIES, Tables, tables
@@ -25,6 +26,7 @@ from evaluation.experiment.results import (
     NORMAL,
     AdaptiveCell,
     AgreementCell,
+    CostCell,
     Environment,
     Interval,
     Method,
@@ -40,6 +42,7 @@ from evaluation.experiment.verdicts import in_server_order, judged
 from evaluation.inference import logits
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
+from mutant_store.cores import available_cores
 from mutant_store.datasets import load
 from mutant_store.reader import Store
 from mutant_store.selection import Reporter
@@ -90,6 +93,7 @@ class Experiment:
             GuardError: the model, the data or the settings do not allow it.
         """
         config, clock = self._config, self._clock
+        torch.set_num_threads(self._threads or available_cores())
         with clock.measured("adversarial images"):
             samples = make_samples(self._subject, self._workspace, self._report, self._jobs)
         with clock.measured("mutants and their label changes"):
@@ -101,7 +105,7 @@ class Experiment:
             table_6 = costs(
                 self._pools, self._paper, found, self._timed(samples), self._report, self._threads
             )
-            rows, cells = self._methods(found, baselines, samples)
+            rows, cells = self._methods(found, baselines, table_6, samples)
         judges = self._judges(baselines)
         with clock.measured("adaptive attacks"):
             adaptive = self._adaptive(judges)
@@ -113,6 +117,7 @@ class Experiment:
         averages = [
             row for name in config.pools.operators if (row := self._paper.detection(name)) is not None
         ]
+        main_rates = {name: config.pools.main_rate_of(name) for name in config.pools.operators}
         detectors = [*found.detectors, *baselines]
         right = len(self._subject.right)
         return Results(
@@ -125,7 +130,7 @@ class Experiment:
             folded=self._subject.folded,
             operators=list(config.pools.operators),
             rates=list(config.pools.rates),
-            main_rates={name: config.pools.main_rate_of(name) for name in config.pools.operators},
+            main_rates=main_rates,
             seeds=list(config.pools.seeds),
             mutants=config.pools.mutants,
             environment=Environment(
@@ -149,7 +154,7 @@ class Experiment:
             adaptive=adaptive,
             shifts=shifts,
             agreement=answered,
-            differences=differences(found, averages, columns, config.explanations),
+            differences=differences(found, averages, columns, main_rates, config.explanations),
         )
 
     def _clean(self) -> SampleSet:
@@ -169,12 +174,12 @@ class Experiment:
         return samples.sets[NORMAL].head(self._config.timed).images
 
     def _methods(
-        self, found: Tables, baselines: list[ScoredDetector], samples: Samples
+        self, found: Tables, baselines: list[ScoredDetector], table_6: list[CostCell], samples: Samples
     ) -> tuple[list[Method], list[MethodCell]]:
         """A row for each detector and each policy, and their cells."""
         images = self._timed(samples)
-        calls = {one.name: one.once for one in baselines if one.once is not None}
-        taken = milliseconds(calls, images)
+        taken = best_milliseconds({one.name: one.once for one in baselines if one.once is not None}, images)
+        taken |= {f"LCR {row.operator}": row.forward_ms * self._config.pools.mutants for row in table_6}
         places = {
             f"{policy} {operator}": (self._pools.path(self._pools.keys(operator)[0]), policy)
             for operator, policy in found.verdicts

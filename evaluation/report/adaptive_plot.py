@@ -34,7 +34,8 @@ def adaptive_plot(cells: Cells) -> "Figure | None":
         for knowledge in looks:
             _unguarded(panel, [c for c in of_detector if (c.knowledge, c.attack) == (knowledge, WORST_CASE)])
         panel.set_ylim(-2, 102)
-        panel.set_xlim(left=0)
+        panel.set_xticks(unique(sorted(cell.epsilon for cell in found)))
+        panel.margins(x=0.08)
         panel.grid()
         panel.set_title(detector)
     label_outer(

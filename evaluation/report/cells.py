@@ -1,12 +1,11 @@
 """The cells of an experiment by what they are asked for: a method's figure on a kind, an operator's rates."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Protocol, TypeVar
 
 from evaluation.experiment.results import (
     NORMAL,
-    WRONG,
     Interval,
     KindResult,
     Method,
@@ -21,6 +20,8 @@ SOFTMAX = "softmax confidence"
 LABEL_CHANGE_RATE = "LCR "
 """How the names of the label change rates begin; the operator follows."""
 
+_DEFAULT = "calibrated"
+"""The policy that a server runs unless it is told otherwise."""
 
 _T = TypeVar("_T")
 
@@ -52,11 +53,6 @@ class Cells:
         return [name for name in self.suspicious if self.kinds[name].paper is not None]
 
     @cached_property
-    def attacks_of_paper(self) -> list[str]:
-        """The paper's attacks: its kinds without the wrongly labelled images."""
-        return [name for name in self.of_paper if name != WRONG]
-
-    @cached_property
     def methods(self) -> dict[str, Method]:
         """Every detector."""
         return {method.name: method for method in self.results.methods}
@@ -67,11 +63,25 @@ class Cells:
         return [name for name, method in self.methods.items() if _is_label_change_rate(method)]
 
     @cached_property
-    def verdicts(self) -> list[str]:
-        """Detectors of ours that have a verdict rather than a score: policies."""
-        scored = {cell.method for cell in self.results.cells if cell.auroc is not None}
-        judged = {cell.method for cell in self.results.cells} - scored
-        return [name for name, method in self.methods.items() if method.family == "ours" and name in judged]
+    def ours(self) -> list[str]:
+        """Every setting of the guard: label change rates and policies, any operator."""
+        return [name for name, method in self.methods.items() if method.family == "ours"]
+
+    @cached_property
+    def others(self) -> list[str]:
+        """Detectors that are not ours and need no attacks to be trained on."""
+        return [name for name, method in self.methods.items() if method.family not in {"ours", "attacks"}]
+
+    @cached_property
+    def trained(self) -> list[str]:
+        """Detectors trained on attacks."""
+        return [name for name, method in self.methods.items() if method.family == "attacks"]
+
+    @cached_property
+    def default(self) -> tuple[str, str] | None:
+        """The default policy with the first operator that has it."""
+        found = [(_DEFAULT, operator) for operator in self.results.operators]
+        return next((setting for setting in found if setting_name(setting) in self.methods), None)
 
     @cached_property
     def _by_method(self) -> dict[tuple[str, str], MethodCell]:
@@ -94,6 +104,20 @@ class Cells:
         """Detection at the threshold that 5 % of clean calibration images pass."""
         cell = self.cell(method, kind)
         return None if cell is None else cell.detected_5
+
+    def mean_detected(self, method: str) -> float | None:
+        """Mean of ``detected`` over all kinds; None where one is missing."""
+        found = [self.detected(method, kind) for kind in self.suspicious]
+        return mean(None if figure is None else figure.value for figure in found)
+
+    def gain(self, method: str) -> float | None:
+        """Mean detection less false alarms, by which detectors with different false alarms can be ranked."""
+        detected = self.mean_detected(method)
+        return None if detected is None else detected - self.methods[method].false_alarms_5.value
+
+    def most_detected(self, methods: Iterable[str], kind: str) -> str | None:
+        """The one of them that detects most of a kind, the first of equals."""
+        return best(methods, lambda name: value_of(self.detected(name, kind)))
 
     @cached_property
     def settings(self) -> list[tuple[str, str]]:
@@ -121,6 +145,12 @@ def _is_label_change_rate(method: Method) -> bool:
     return method.family == "ours" and method.name.startswith(LABEL_CHANGE_RATE)
 
 
+def setting_name(setting: tuple[str, str]) -> str:
+    """What a policy with its operator is called as a detector."""
+    policy, operator = setting
+    return policy if policy.endswith(f" {operator}") else f"{policy} {operator}"
+
+
 def unique(items: Iterable[_T]) -> list[_T]:
     """Items once each, in order."""
     return list(dict.fromkeys(items))
@@ -131,3 +161,19 @@ def mean(figures: Iterable[float | None]) -> float | None:
     listed = list(figures)
     known = [figure for figure in listed if figure is not None]
     return sum(known) / len(known) if known and len(known) == len(listed) else None
+
+
+def value_of(figure: Interval | None) -> float | None:
+    """The figure without its interval."""
+    return None if figure is None else figure.value
+
+
+def ranked(items: Iterable[_T], score: Callable[[_T], float | None]) -> list[_T]:
+    """Those that have a score, best first, equals in order."""
+    scores = [(item, value) for item in items if (value := score(item)) is not None]
+    return [item for item, _ in sorted(scores, key=lambda pair: -pair[1])]
+
+
+def best(items: Iterable[_T], score: Callable[[_T], float | None]) -> _T | None:
+    """The first of ``ranked``."""
+    return next(iter(ranked(items, score)), None)

@@ -1,174 +1,108 @@
-"""Findings: which operator, policy and detector does best, and what they cost."""
+"""Findings: which operator and policy, which is cheapest, and who does better."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
-
-from evaluation.experiment.results import NORMAL, Method
-from evaluation.report.baseline_tables import AT_5, AUROC, METHODS, POLICIES
-from evaluation.report.cells import Cells, mean
-from evaluation.report.markdown import code, link, number, percent, plain, plural
+from evaluation.experiment.results import NORMAL
+from evaluation.report.baseline_tables import AT_5, METHODS, POLICIES
+from evaluation.report.cells import Cells, best, mean, ranked, setting_name
+from evaluation.report.comparison import counted, orders
+from evaluation.report.markdown import code, link, listed, number, percent, plain, plural
 from evaluation.report.paper_tables import AUROCS
-
-_T = TypeVar("_T")
 
 
 def choice(cells: Cells) -> list[str]:
-    """Sentences on operators, policies, detectors and cost."""
-    return [*_operators(cells), *_policies(cells), *_detectors(cells), *_cheapest(cells)]
+    """At most four sentences."""
+    return [*_operator(cells), *_policy(cells), *_cheapest(cells), *_better(cells)]
 
 
-def _ranked(names: Sequence[_T], score: Callable[[_T], float | None]) -> list[tuple[_T, float]]:
-    """Those that have a score, best first."""
-    scores = [(name, value) for name in names if (value := score(name)) is not None]
-    return sorted(scores, key=lambda pair: -pair[1])
-
-
-def _operators(cells: Cells) -> list[str]:
+def _operator(cells: Cells) -> list[str]:
     main = cells.results.main_rates
-    aurocs = {
-        (cell.operator, cell.kind): cell.auroc.value
+    areas = {
+        (cell.operator, cell.kind): cell.auroc
         for cell in cells.results.aurocs
         if main.get(cell.operator) == cell.rate
     }
-    lines = []
-    for group, kinds in _kinds(cells).items():
-        scores = _ranked(
-            cells.results.operators,
-            lambda operator, kinds=kinds: mean(aurocs.get((operator, kind)) for kind in kinds),  # type: ignore[misc]
-        )
-        if scores:
-            listed = ", ".join(f"{name} (γ {main[name]:g}) {number(value)}" for name, value in scores)
-            lines.append(
-                f"Operators by the mean AUROC of their label change rate over {group}: {listed}. {link(AUROCS)}"
-            )
-    return lines
+
+    def score(operator: str) -> float | None:
+        found = [areas.get((operator, kind)) for kind in cells.suspicious]
+        return mean(None if area is None else area.value for area in found)
+
+    names = ranked(cells.results.operators, score)
+    if len(names) < 2:
+        return []
+    first, second = names[:2]
+    apart = orders((areas[first, kind], areas[second, kind]) for kind in cells.suspicious)
+    values = ", ".join(f"{code(name)} {number(score(name))}" for name in names)
+    level = set(apart) == {"level"}
+    none = f", but these images show no difference from {code(second)}" if level else ""
+    count = "" if level else f"; {code(first)} against {code(second)}, by intervals: {counted(apart, 'kind')}"
+    return [
+        f"**Operator:** {code(first)} ranks best{none}. Mean AUROC of the label change rate over "
+        f"{plural(len(apart), 'kind')}: {values}{count}. {link(AUROCS)}"
+    ]
 
 
-def _kinds(cells: Cells) -> dict[str, list[str]]:
-    """The paper's kinds, and all, if those are more."""
-    found = {"the paper's kinds": cells.of_paper} if cells.of_paper else {}
-    if len(cells.suspicious) > len(cells.of_paper):
-        found[f"all {plural(len(cells.suspicious), 'kind')}"] = cells.suspicious
-    return found
+def _policy(cells: Cells) -> list[str]:
+    """Of those that a server offers."""
+    names = {setting_name(setting): setting for setting in cells.settings}
+    order = ranked([name for name in names if name in cells.methods], cells.gain)
+    if not order:
+        return []
+    default = None if cells.default is None else setting_name(cells.default)
+    shown = [order[0], *([default] if default in order[1:] else [])]
+    figures = [f"{code(name)} {_figures(cells, name, names[name])}" for name in shown]
+    is_default = ", the default" if order[0] == default else ""
+    return [
+        f"**Policy:** by mean detection over all kinds less false alarms, {code(order[0])}{is_default} does best of "
+        f"{plural(len(order), 'setting')}: {'; '.join(figures)}. {link(POLICIES)}"
+    ]
 
 
-def _policies(cells: Cells) -> list[str]:
-    lines = []
-    best: list[tuple[str, str]] = []
-    for group, kinds in _kinds(cells).items():
-        scores = _ranked(
-            cells.settings,
-            lambda setting, kinds=kinds: _gain(cells, setting, kinds),  # type: ignore[misc]
-        )
-        if not scores:
-            continue
-        best.append(scores[0][0])
-        detected = _detected(cells, scores[0][0], kinds)
-        lines.append(
-            f"Policies by mean detection less false alarms, over {group}: {code(_name(scores[0][0]))} does best with "
-            f"{percent(detected)} detected{_on_normal(cells, scores[0][0])}{_others(scores[1:])}. {link(POLICIES)}"
-        )
-    costs = _ranked(cells.settings, lambda setting: _mutants(cells, setting))
-    if costs:
-        listed = ", ".join(f"{code(_name(setting))} {plain(mutants)}" for setting, mutants in reversed(costs))
-        lines.append(f"Mean mutants on a normal image: {listed}. {link(POLICIES)}")
-    return lines
-
-
-def _name(setting: tuple[str, str]) -> str:
-    policy, operator = setting
-    return policy if policy.endswith(f" {operator}") else f"{policy} {operator}"
-
-
-def _mutants(cells: Cells, setting: tuple[str, str]) -> float | None:
+def _figures(cells: Cells, name: str, setting: tuple[str, str]) -> str:
     normal = cells.policy(setting, NORMAL)
-    return None if normal is None else normal.mean_mutants
-
-
-def _detected(cells: Cells, setting: tuple[str, str], kinds: Sequence[str]) -> float | None:
-    found = [cells.policy(setting, kind) for kind in kinds]
-    return mean(None if cell is None else cell.adversarial.value for cell in found)
-
-
-def _gain(cells: Cells, setting: tuple[str, str], kinds: Sequence[str]) -> float | None:
-    normal, detected = cells.policy(setting, NORMAL), _detected(cells, setting, kinds)
-    return None if normal is None or detected is None else detected - normal.adversarial.value
-
-
-def _on_normal(cells: Cells, setting: tuple[str, str]) -> str:
-    normal = cells.policy(setting, NORMAL)
-    if normal is None:
-        return ""
-    mutants = plain(normal.mean_mutants)
-    return f", {percent(normal.adversarial.value)} false alarms and {mutants} mutants on a normal image"
-
-
-def _others(scores: Sequence[tuple[tuple[str, str], float]]) -> str:
-    if not scores:
-        return ""
-    return "; then " + ", ".join(
-        f"{code(_name(setting))} {100 * gain:.1f} points" for setting, gain in scores
-    )
-
-
-def _detectors(cells: Cells) -> list[str]:
-    """Who ranks best, trained on attacks or not."""
-    lines = []
-    groups = {
-        "Of the detectors not trained on attacks": [
-            m for m in cells.methods.values() if m.family != "attacks"
-        ],
-        "Of those trained on attacks": [m for m in cells.methods.values() if m.family == "attacks"],
-    }
-    for group, methods in groups.items():
-        names = [method.name for method in methods]
-        ranks = _ranked(names, lambda name: _mean_auroc(cells, name))
-        finds = _ranked(names, lambda name: _mean_detected(cells, name))
-        if ranks:
-            lines.append(
-                f"{group}, {code(ranks[0][0])} has the highest mean AUROC over all kinds, {number(ranks[0][1])}. "
-                f"{link(AUROC)}"
-            )
-        if finds:
-            alarms = cells.methods[finds[0][0]].false_alarms_5.value
-            lines.append(
-                f"{group}, {code(finds[0][0])} detects most at 5 % false alarms, {percent(finds[0][1])} in the mean "
-                f"over all kinds (its false alarms in fact: {percent(alarms)}). {link(AT_5)}"
-            )
-    return lines
-
-
-def _mean_auroc(cells: Cells, name: str) -> float | None:
-    found = [cells.auroc(name, kind) for kind in cells.suspicious]
-    return mean(None if figure is None else figure.value for figure in found)
-
-
-def _mean_detected(cells: Cells, name: str) -> float | None:
-    found = [cells.detected(name, kind) for kind in cells.suspicious]
-    return mean(None if figure is None else figure.value for figure in found)
+    mutants = "" if normal is None else f" with {plain(normal.mean_mutants)} mutants a normal image"
+    return f"detects {percent(cells.mean_detected(name))} at {_alarms(cells, name)}{mutants}"
 
 
 def _cheapest(cells: Cells) -> list[str]:
-    """The setting of ours that needs the fewest passes, and the least that anything of others costs."""
-    ours = [method for method in cells.methods.values() if method.family == "ours"]
-    if not ours:
+    name = min(cells.ours, key=lambda name: cells.methods[name].forward_passes, default=None)
+    if name is None:
         return []
-    cheapest = min(ours, key=lambda method: method.forward_passes)
-    lines = [f"The cheapest of ours, {_cost(cells, cheapest)}. {link(METHODS)}"]
-    free = [method for method in cells.methods.values() if method.family == "free"]
-    scores = {method.name: _mean_detected(cells, method.name) for method in free}
-    if free:
-        best = max(free, key=lambda method: scores[method.name] or 0.0)
-        lines.append(f"The free detector that detects most, {_cost(cells, best)}. {link(METHODS)}")
-    return lines
+    detected = cells.mean_detected(name)
+    found = "" if detected is None else f"; it detects {percent(detected)} at {_alarms(cells, name)}"
+    return [f"**Cheapest of ours:** {code(name)} with {_cost(cells, name)}{found}. {link(METHODS)}"]
 
 
-def _cost(cells: Cells, method: Method) -> str:
-    passes = (
-        "1 forward pass" if method.forward_passes == 1 else f"{plain(method.forward_passes)} forward passes"
+def _better(cells: Cells) -> list[str]:
+    """The best of the others, said to be better where both its mean and its kinds say so."""
+    ours, other = best(cells.ours, cells.gain), best(cells.others, cells.gain)
+    if ours is None or other is None:
+        return []
+    found = orders((cells.detected(other, kind), cells.detected(ours, kind)) for kind in cells.suspicious)
+    ahead = (cells.gain(other) or 0.0) > (cells.gain(ours) or 0.0)
+    better = ahead and found.count("above") > found.count("below")
+    said = "A better detector that is not ours" if better else "Best of the others, not trained on attacks"
+    sentence = (
+        f"**{said}:** {code(other)} detects {percent(cells.mean_detected(other))} at {_alarms(cells, other)} with "
+        f"{_cost(cells, other)}; the best of ours, {code(ours)}, {percent(cells.mean_detected(ours))} at "
+        f"{_alarms(cells, ours)} with {_cost(cells, ours)}. By intervals {code(other)} is {counted(found, 'kind')}"
     )
-    time = "" if method.milliseconds is None else f" and {plain(method.milliseconds)} ms"
-    detected = _mean_detected(cells, method.name)
-    found = "" if detected is None else f", and detects {percent(detected)} in the mean over all kinds"
-    alarms = f" at {percent(method.false_alarms_5.value)} false alarms" if found else ""
-    return f"{code(method.name)}, takes {passes}{time} a normal image{found}{alarms}"
+    trained = best(cells.trained, cells.gain)
+    if trained is not None and (cells.gain(trained) or 0.0) > (cells.gain(ours) or 0.0):
+        sentence += (
+            f". Trained on attacks, {code(trained)} detects {percent(cells.mean_detected(trained))} at "
+            f"{_alarms(cells, trained)}"
+        )
+    return [f"{sentence}. {link(AT_5)}"]
+
+
+def _alarms(cells: Cells, name: str) -> str:
+    return f"{percent(cells.methods[name].false_alarms_5.value)} false alarms"
+
+
+def _cost(cells: Cells, name: str) -> str:
+    """Forward passes and time of a normal image."""
+    method = cells.methods[name]
+    one = method.forward_passes == 1
+    parts = ["1 forward pass" if one else f"{plain(method.forward_passes)} forward passes"]
+    if method.milliseconds is not None:
+        parts.append(f"{plain(method.milliseconds)} ms")
+    return listed(parts)

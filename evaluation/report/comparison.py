@@ -1,13 +1,18 @@
 """How two figures compare, given their intervals."""
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from evaluation.experiment.results import Interval, PaperValue
+from evaluation.report.markdown import listed, plural
 
 Order = Literal["above", "level", "below"]
 
 MARKS: dict[Order, str] = {"above": " ▲", "level": "", "below": " ▼"}
 """Behind a figure that lies above or below the one it is compared with."""
+
+WORDS: dict[Order, str] = {"above": "better", "below": "worse", "level": "level"}
+"""The same as a word."""
 
 
 def compare(ours: Interval, other: Interval) -> Order:
@@ -23,3 +28,18 @@ def compare_with_paper(ours: Interval, paper: PaperValue | float) -> Order:
     """``level`` where the paper's figure, with its interval if it has one, overlaps ours."""
     value, half = (paper, 0.0) if isinstance(paper, float | int) else (paper.value, paper.half_width or 0.0)
     return compare(ours, Interval(value=value, low=value - half, high=value + half))
+
+
+def orders(pairs: Iterable[tuple[Interval | None, Interval | None]]) -> list[Order]:
+    """How each pair that has both figures compares."""
+    return [compare(ours, other) for ours, other in pairs if ours is not None and other is not None]
+
+
+def counted(found: Sequence[Order], noun: str) -> str:
+    """``better on 3, worse on 10 and level on 5 of 18 kinds``; what is on none is left out."""
+    counts = {word: found.count(order) for order, word in WORDS.items() if order in found}
+    if len(counts) == 1:
+        word = next(iter(counts))
+        return f"{word} on all {len(found):,} {noun}s" if len(found) > 1 else f"{word} on the one {noun}"
+    parts = [f"{word} on {count:,}" for word, count in counts.items()]
+    return f"{listed(parts)} of {plural(len(found), noun)}"

@@ -1,10 +1,12 @@
 """The page on top: what the cells say, in sentences that are made of them and link to them."""
 
+from evaluation.report.against_paper import against_paper
 from evaluation.report.cells import Cells
 from evaluation.report.choice import choice
+from evaluation.report.headline import headline
 from evaluation.report.limits import limits
-from evaluation.report.markdown import section
-from evaluation.report.softmax import against_softmax
+from evaluation.report.markdown import bullets, section
+from evaluation.report.softmax import SOFTMAX_TABLE, softmax_table
 
 FINDINGS = "findings"
 
@@ -12,13 +14,10 @@ FINDINGS = "findings"
 def findings(cells: Cells) -> str:
     """The section; where nothing was measured that a sentence is about, it is left out."""
     parts = {
-        "Against the free softmax confidence": against_softmax(cells),
-        "Which to use, and what it costs": choice(cells),
-        "What it does not do": limits(cells),
+        ("Against the free softmax confidence", SOFTMAX_TABLE): softmax_table(cells),
+        ("Which to use", "which-to-use"): bullets(choice(cells)),
+        ("What no setting catches", "not-caught"): bullets(limits(cells)),
+        ("How far it agrees with the paper and with the server", "agrees"): bullets(against_paper(cells)),
     }
-    blocks = [
-        f"**{title}**\n\n" + "\n".join(f"* {line}" for line in lines)
-        for title, lines in parts.items()
-        if lines
-    ]
-    return section("Findings", FINDINGS, *blocks)
+    blocks = [section(*head, block, level=3) for head, block in parts.items() if block]
+    return section("Findings", FINDINGS, bullets(headline(cells)), *blocks)

@@ -32,6 +32,11 @@ def details(summary: str, *parts: str) -> str:
     return "\n\n".join([f"<details><summary>{summary}</summary>", *shown, "</details>"])
 
 
+def bullets(lines: Iterable[str]) -> str:
+    """A list."""
+    return "\n".join(f"* {line}" for line in lines)
+
+
 def link(anchor: str, text: str = "table") -> str:
     """A link within the page."""
     return f"[{text}](#{anchor})"

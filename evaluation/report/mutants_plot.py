@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 def mutants_plot(cells: Cells) -> "Figure | None":
     """None where no policy's mutants were counted."""
     found = {(used.policy, used.kind): used.quantiles for used in cells.results.mutants_used}
-    policies = unique(policy for policy, _ in found)
+    counted = unique(policy for policy, _ in found)
+    policies = [policy for policy in counted if _varies(found, policy)]
     if not policies:
         return None
     kinds = cells.in_order(cells.results.mutants_used)
-    most = max(_five(quantiles)[-1] for quantiles in found.values())
-    figure, axes = panels(len(policies), height=0.19 * len(kinds) + 0.5)
+    most = max(_five(quantiles)[-1] for (policy, _), quantiles in found.items() if policy in policies)
+    of_operator = len(policies) // max(1, len(cells.results.operators))
+    across = of_operator if of_operator in {3, 4} else 4  # a row an operator, where that fills the width
+    figure, axes = panels(len(policies), height=0.19 * len(kinds) + 0.5, across=across)
     for panel, policy in zip(axes, policies, strict=True):
         for row, kind in enumerate(kinds):
             if (policy, kind) not in found:
@@ -43,9 +46,16 @@ def mutants_plot(cells: Cells) -> "Figure | None":
         panel.set_yticks(range(len(kinds)), kinds)
         panel.grid()
         panel.set_title(policy)
-    figure.supxlabel("mutants", fontsize=9)
+    fixed = (
+        " (policies that always take the same number are left out)" if len(policies) < len(counted) else ""
+    )
+    figure.supxlabel(f"mutants{fixed}", fontsize=9)
     legend(figure, axes)
     return figure
+
+
+def _varies(found: dict[tuple[str, str], list[float]], policy: str) -> bool:
+    return len({mutants for (of, _), quantiles in found.items() if of == policy for mutants in quantiles}) > 1
 
 
 def _five(quantiles: list[float]) -> tuple[float, float, float, float, float]:

@@ -27,7 +27,7 @@ _LEAST = 0.1
 _FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "ours": ((BLUE, VERMILION, GREEN, PURPLE), ("-",), 2.0),
     "free": (("#000000", "#444444", "#777777"), ("-", ":", "-."), 1.2),
-    "clean": (("#a8cfe6", "#f3bf94", "#9fd6c1", "#e8c4d7", "#c9c9c9"), ("-", "-."), 1.1),
+    "clean": (("#7fb3d5", "#eda66b", "#6cc3a2", "#d79bbb", "#aaaaaa"), ("-", "-."), 1.1),
     "attacks": ((ORANGE, SKY, "#b8860b", "#8080ff"), ("--",), 1.3),
 }
 """Colours, dashes and width of each family, those on top first."""

@@ -3,7 +3,7 @@
 import pytest
 
 from evaluation.experiment.results import Interval, PaperValue
-from evaluation.report.comparison import compare, compare_with_paper
+from evaluation.report.comparison import Order, compare, compare_with_paper, counted
 
 _HALF = Interval(value=0.5, low=0.4, high=0.6)
 
@@ -21,3 +21,16 @@ def test_the_papers_interval_counts_where_it_has_one() -> None:
     assert compare_with_paper(_HALF, PaperValue(value=0.39)) == "above"
     assert compare_with_paper(_HALF, PaperValue(value=0.39, half_width=0.02)) == "level"
     assert compare_with_paper(_HALF, PaperValue(value=0.7, half_width=0.02)) == "below"
+
+
+@pytest.mark.parametrize(
+    ("orders", "said"),
+    [
+        (["above"], "better on the one kind"),
+        (["below"] * 3, "worse on all 3 kinds"),
+        (["level", "above", "level"], "better on 1 and level on 2 of 3 kinds"),
+        (["below", "level", "above"], "better on 1, worse on 1 and level on 1 of 3 kinds"),
+    ],
+)
+def test_counts_leave_out_what_is_on_none(orders: list[Order], said: str) -> None:
+    assert counted(orders, "kind") == said

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from evaluation.experiment.results import Results
+from evaluation.report.cells import Cells
 from evaluation.report.cost_plot import _spread
+from evaluation.report.mutants_plot import mutants_plot
 from evaluation.report.plots import plots
 
 _NAMES = [
@@ -58,3 +60,21 @@ def test_labels_keep_their_order_and_distance() -> None:
     assert np.diff(spread).min() >= 0.0209
     assert spread[3] == 0.5
     assert -1e-9 <= spread[0] <= spread[-1] <= 1
+
+
+def test_policies_that_always_take_the_same_number_are_not_drawn(results: Results) -> None:
+    only = {
+        "mutants_used": [used.model_copy(update={"quantiles": [7.0, 7.0]}) for used in results.mutants_used]
+    }
+    assert mutants_plot(Cells(results.model_copy(update=only))) is None
+    first = results.mutants_used[0].policy
+    some = [
+        used.model_copy(update={"quantiles": [7.0, 7.0]}) if used.policy == first else used
+        for used in results.mutants_used
+    ]
+    figure = mutants_plot(Cells(results.model_copy(update={"mutants_used": some})))
+    assert figure is not None
+    assert [panel.get_title(loc="left") or panel.get_title() for panel in figure.axes] == [
+        policy for policy in dict.fromkeys(used.policy for used in some) if policy != first
+    ]
+    assert "left out" in figure.get_supxlabel()

@@ -102,7 +102,7 @@ def test_a_cell_that_differs_is_marked(results: Results) -> None:
     for value, mark in ((first.mean.value + 0.5, "▼"), (first.mean.value, "")):
         paper = first.paper.model_copy(update={"value": value})
         only = results.model_copy(update={"label_change_rates": [first.model_copy(update={"paper": paper})]})
-        row = _row(paper_sections(Cells(only), [])[0], first.kind)
+        row = _row(paper_sections(Cells(only), [])[1], first.kind)
         assert row.split("|")[2].strip() == f"{markdown.percent_around(first.mean, 2)} {mark}".strip()
 
 
@@ -111,3 +111,38 @@ def test_a_refused_pool_says_why(results: Results) -> None:
     text = whole_page(results.model_copy(update={"pools": [pool], "folded": False}), [])
     assert f"| {pool.operator} | {pool.rate:g} | nothing to mutate | – | – |" in text
     assert "folding" not in text
+
+
+def test_notes_stand_below_the_detectors_once_each(results: Results, page: str) -> None:
+    text = _section(page, "methods")
+    table, notes = text.split("<details>")
+    assert "| False alarms, asked 1 %: found | False alarms, asked 5 %: found |" in table
+    for method in results.methods:
+        assert not method.note or method.note not in table
+        assert not method.note or f"* `{method.name}`: {method.note}" in notes
+    same = [method.model_copy(update={"note": "one | note"}) for method in results.methods[:2]]
+    text = whole_page(results.model_copy(update={"methods": same}), [])
+    assert "* `LCR nai`, `LCR gf`: one | note\n\n</details>" in text
+    bare = [method.model_copy(update={"note": ""}) for method in results.methods]
+    text = whole_page(results.model_copy(update={"methods": bare}), [])
+    assert "<details>" not in _section(text, "methods")
+
+
+def test_folding_is_said_before_the_papers_tables(results: Results, page: str) -> None:
+    remark = _section(page, "beside-the-paper")
+    assert "neurons, N and σ are not the paper's" in remark
+    assert page.index('"beside-the-paper"') < page.index('"label-change-rates"')
+    assert "beside-the-paper" not in whole_page(results.model_copy(update={"folded": False}), [])
+
+
+def test_detectors_that_were_not_attacked_are_named(results: Results, page: str) -> None:
+    assert "`softmax confidence` was not attacked: an attack aimed at it may" in _section(page, "worst-case")
+    ours = [cell for cell in results.adaptive if cell.detector != "softmax confidence"]
+    text = whole_page(results.model_copy(update={"adaptive": ours}), [])
+    assert "not attacked" not in text
+    renamed = [cell.model_copy(update={"detector": "entropy"}) for cell in results.adaptive[:3]]
+    methods = [*results.methods, results.methods[-1].model_copy(update={"name": "entropy"})]
+    text = whole_page(
+        results.model_copy(update={"adaptive": [*results.adaptive, *renamed], "methods": methods}), []
+    )
+    assert "`softmax confidence` and `entropy` were not attacked: an attack aimed at them" in text

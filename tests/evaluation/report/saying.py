@@ -1,0 +1,27 @@
+"""The findings of changed results."""
+
+from collections.abc import Callable
+
+from evaluation.experiment.results import MethodCell, Results
+from evaluation.report.cells import Cells
+from evaluation.report.findings import findings
+from tests.support.paper_cells import shares
+
+
+def say(results: Results, **changes: object) -> str:
+    """The findings of results with other fields."""
+    return findings(Cells(results.model_copy(update=changes)))
+
+
+def detecting(results: Results, share: Callable[[str, str], float | None]) -> list[MethodCell]:
+    """The cells with other detection, where ``share`` has one for a method on a kind."""
+    found = []
+    for cell in results.cells:
+        value = share(cell.method, cell.kind)
+        found.append(cell if value is None else cell.model_copy(update={"detected_5": shares(value)}))
+    return found
+
+
+def sentence(text: str, start: str) -> str:
+    """The sentence that starts so."""
+    return next(line for line in text.splitlines() if line.startswith(f"* {start}"))

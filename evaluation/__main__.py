@@ -45,11 +45,13 @@ def run(
     from evaluation.experiment.run import Experiment
     from evaluation.report.write import write
     from evaluation.workspace import Workspace
+    from service.logs import configure_logs
 
+    configure_logs("console", quiet=True)
     with errors_shown():
         settings = read_config(config)
         folder = data or Path(os.environ.get(_DATA) or "../shared/data")
-        if "{data}" in settings.data and not folder.is_dir():
+        if settings.needs_folder and not folder.is_dir():
             raise DataError(f"there is no {folder}; give --data, or set {_DATA} to the folder of the data")
         place = Workspace(work or Path("runs") / config.stem)
         target = out or Path("reports") / config.stem

@@ -104,5 +104,5 @@ def _weights(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
 
 
 def _estimate(value: float, found: NDArray[np.floating], level: float = _LEVEL) -> Estimate:
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
     return Estimate(value, float(low), float(high))

@@ -57,7 +57,7 @@ async def post_all(url: str, bodies: list[bytes], concurrency: int) -> list[dict
         httpx.HTTPStatusError: an answer other than 200.
     """
     gate = asyncio.Semaphore(concurrency)
-    with Progress(transient=True) as progress:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("posting", total=len(bodies))
         async with httpx.AsyncClient(base_url=url, timeout=60) as client:
 

@@ -27,6 +27,11 @@ class SampleSet:
         return len(self.labels)
 
     @property
+    def file_name(self) -> str:
+        """The kind, for the name of a file."""
+        return self.kind.replace("/", "_")
+
+    @property
     def digest(self) -> str:
         """Tells the images and their labels apart from any others: sha256 in hex."""
         return hashlib.sha256(self.images.tobytes() + self.labels.tobytes()).hexdigest()

@@ -1,14 +1,15 @@
 """Attacks by someone who knows the guard, on the same images at every size; kept once they were made."""
 
 import hashlib
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from evaluation.adaptive.run import adaptive
+from evaluation.adaptive.settings import AttackSettings
 from evaluation.adaptive.torch_mutants import TorchMutants, drawn, from_store
 from evaluation.attacks.craft import attacked
 from evaluation.attacks.settings import Pgd
@@ -22,6 +23,7 @@ from mutant_store.reader import Store
 from mutant_store.selection import Reporter
 
 _FILTER_IMAGES = 500
+_KNOWLEDGE = ("method", "store")
 Pixels = NDArray[np.uint8]
 
 
@@ -39,14 +41,17 @@ def attackers(
         ModelError: the store has mutants by another operator than NAI.
     """
     model, seed = subject.model, subject.config.seed
+    the_store = from_store(store, model)
     positions = subject.right[: settings.images]
     clean = SampleSet("clean", subject.test.images[positions], subject.test.labels[positions], positions)
-    known: Mapping[str, TorchMutants] = {
-        "method": drawn(
-            model, subject.train.part(0, _FILTER_IMAGES), store.manifest.rate, settings.mutants, seed + 1
-        ),
-        "store": from_store(store, model),
-    }
+
+    @cache
+    def known(knowledge: str) -> TorchMutants:
+        if knowledge == "store":
+            return the_store
+        filtered_on = subject.train.part(0, _FILTER_IMAGES)
+        return drawn(model, filtered_on, store.manifest.rate, settings.mutants, seed + 1)
+
     identity = {
         "model": hashlib.sha256(subject.weights_file.read_bytes()).hexdigest(),
         "images": clean.digest,
@@ -66,11 +71,11 @@ def attackers(
     for epsilon in settings.epsilons:
         plain = _plain(epsilon)
         add("pgd", "none", epsilon, plain, partial(attacked, model, plain, clean.images, clean.labels, seed))
-        for knowledge, mutants in known.items():
+        for knowledge in _KNOWLEDGE:
             for attack in settings.at(epsilon):
                 note = f"{attack.method}, {knowledge} known, ε {epsilon:g}"
                 told = partial(_told, report, len(clean), note)
-                make = partial(adaptive, mutants, attack, clean.images, clean.labels, seed, told)
+                make = partial(_adaptive, partial(known, knowledge), attack, clean, seed, told)
                 add(attack.method, knowledge, epsilon, attack, make)
     return found
 
@@ -80,6 +85,16 @@ def _plain(epsilon: float) -> Pgd:
     return Pgd(
         name="pgd", samples=1, attempts=1, epsilon=epsilon, step=0.1 * epsilon, iterations=40, restarts=0
     )
+
+
+def _adaptive(
+    mutants: Callable[[], TorchMutants],
+    attack: AttackSettings,
+    clean: SampleSet,
+    seed: int,
+    told: Callable[[int], None],
+) -> Pixels:
+    return adaptive(mutants(), attack, clean.images, clean.labels, seed, told)
 
 
 def _told(report: Reporter, total: int, note: str, done: int) -> None:

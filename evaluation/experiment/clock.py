@@ -15,7 +15,7 @@ class Clock:
     def __init__(self, path: Path) -> None:
         """Args: the file that keeps them."""
         self._path = path
-        self.seconds: dict[str, float] = json.loads(path.read_bytes()) if path.exists() else {}
+        self.seconds = _read(path)
 
     @contextmanager
     def measured(self, step: str) -> Iterator[None]:
@@ -26,3 +26,12 @@ class Clock:
         finally:
             self.seconds[step] = round(self.seconds.get(step, 0.0) + time.perf_counter() - started, 1)
             write_atomically(self._path, json.dumps(self.seconds).encode())
+
+
+def _read(path: Path) -> dict[str, float]:
+    """What the file says; nothing if it is not there or damaged: no result depends on it."""
+    try:
+        found: dict[str, float] = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found

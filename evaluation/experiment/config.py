@@ -18,6 +18,8 @@ from mutant_store.manifest import Frozen
 
 _ADAPTIVE: TypeAdapter[AdaptiveAttack] = TypeAdapter(AdaptiveAttack)
 
+_FOLDER = "{data}"
+
 Count = Annotated[int, Ge(1)]
 
 
@@ -124,9 +126,27 @@ class Config(Frozen):
             raise ValueError(f"attacks need names of their own; used twice: {', '.join(sorted(twice))}")
         return self
 
+    @model_validator(mode="after")
+    def _adaptive_attacks_follow_gradients(self) -> Self:
+        if self.adaptive is not None and self.pools.operators[0] != "nai":
+            raise ValueError(
+                "adaptive attacks are made against the first operator's store and need it to be nai; "
+                "put nai first, or leave [adaptive] out"
+            )
+        return self
+
     def spec(self, split: str, folder: Path) -> str:
         """SPEC of a split of the data below a folder."""
-        return f"{self.data.format(data=folder)}@{split}"
+        return f"{self.data.replace(_FOLDER, str(folder))}@{split}"
+
+    def other_spec(self, folder: Path) -> str | None:
+        """SPEC of the images of other things, below a folder."""
+        return None if self.other is None else self.other.replace(_FOLDER, str(folder))
+
+    @property
+    def needs_folder(self) -> bool:
+        """Whether the folder given to the command matters."""
+        return _FOLDER in self.data or _FOLDER in (self.other or "")
 
     def paper_column(self, kind: str) -> str | None:
         """The column of the paper's tables a kind belongs in."""
@@ -144,10 +164,11 @@ def read_config(path: Path) -> Config:
     try:
         return Config.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}); evaluation/configs/ has some") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is no TOML file: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{path}: {where or 'the whole'}: {first['msg']}") from error
+        # A misspelt field is missing as well: say first what is there and should not be.
+        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise DataError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from error

@@ -140,7 +140,7 @@ class Baselines:
                 self._report.progress(done, len(found), f"{detector.name}: {found.kind}")
             return {"values": np.concatenate(parts)}
 
-        name = f"{detector.name.replace(' ', '-').replace('/', '-')}-{found.kind}"
+        name = f"{detector.name}-{found.file_name}"
         kept = self._kept.arrays(name, {**self._identity, "images": found.digest}, make)
         return np.asarray(kept["values"])
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from evaluation.experiment.config import Explanation
 from evaluation.experiment.mutation import Tables
-from evaluation.experiment.results import NORMAL, WRONG, Difference, Interval, PaperDetection, PaperValue
+from evaluation.experiment.results import NORMAL, Difference, Interval, PaperDetection, PaperValue
 
 RATES, AREAS, DETECTION = "label change rate", "AUROC", "detection"
 
@@ -60,7 +60,7 @@ def differences(
         value = None if area.paper is None else PaperValue(value=area.paper)
         compare(AREAS, area.operator, area.rate, area.kind, area.auroc, value)
     for row in paper:
-        accuracy, normal = average_detection(tables, row.operator, columns)
+        accuracy, normal = average_detection(tables, row, columns)
         if accuracy is not None and normal is not None:
             rate = main_rates[row.operator]
             compare(DETECTION, row.operator, rate, "attacks", accuracy, PaperValue(value=row.accuracy))
@@ -69,18 +69,14 @@ def differences(
 
 
 def average_detection(
-    tables: Tables, operator: str, columns: dict[str, str | None]
+    tables: Tables, paper: PaperDetection, columns: dict[str, str | None]
 ) -> tuple[Interval | None, Interval | None]:
     """Accuracy at ρ = 1 as the paper averages it: over its kinds of suspicious images, and on normal ones.
 
     An exhausted pool counts by its label change rate. The interval of the average is that of the mean of its parts.
     """
-    at_one = [cell for cell in tables.detection if cell.operator == operator and cell.rho == _RHO]
-    of_the_paper = [
-        cell.forced
-        for cell in at_one
-        if cell.kind == WRONG or (columns.get(cell.kind) is not None and cell.kind != NORMAL)
-    ]
+    at_one = [cell for cell in tables.detection if cell.operator == paper.operator and cell.rho == _RHO]
+    of_the_paper = [cell.forced for cell in at_one if columns[cell.kind] in paper.columns]
     normal = next((cell.forced for cell in at_one if cell.kind == NORMAL), None)
     if not of_the_paper:
         return None, normal

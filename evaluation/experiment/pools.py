@@ -1,7 +1,9 @@
 """Mutant stores of an experiment, and what their mutants do with its images."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from mutant_store.atomic import write_atomically
 from mutant_store.bank_session import BankSession
 from mutant_store.build import BuildSettings, build
 from mutant_store.cores import available_cores
+from mutant_store.datasets import parse
 from mutant_store.errors import ModelError
 from mutant_store.input_spec import InputOptions
 from mutant_store.reader import CURRENT, RECORDINGS, Store, open_store
@@ -76,8 +79,21 @@ class Pools:
         return [PoolKey(operator, chosen, seed) for seed in self.settings.seeds]
 
     def path(self, key: PoolKey) -> Path:
-        """Directory of the pool's store."""
-        return self._workspace.path / "stores" / key.name
+        """Directory of the pool's store, named after all that it is made from."""
+        chosen = self.build_settings(key)
+        inputs = {
+            "model": self._model_digest,
+            "data": str(parse(self.spec).portable()),
+            "mutants": chosen.selection.mutants,
+            "accuracy_ratio": chosen.selection.accuracy_ratio,
+            "filter_error": chosen.selection.filter_error,
+            "calibration": chosen.calibration.model_dump(),
+        }
+        return self._workspace.within("stores").file(key.name, inputs, suffix="")
+
+    @cached_property
+    def _model_digest(self) -> str:
+        return hashlib.sha256(self.model.read_bytes()).hexdigest()
 
     def store(self, key: PoolKey) -> Store | None:
         """The pool's store, built if it is not there; None where the operator has nothing to change at this rate.
@@ -120,7 +136,8 @@ class Pools:
                 "correct": found.correct.astype(np.uint8),
             }
 
-        kept = self._workspace.within("recordings").arrays(f"{key.name}-{samples.kind}", inputs, make)
+        name = f"{key.name}-{samples.file_name}"
+        kept = self._workspace.within("recordings").arrays(name, inputs, make)
         changes = np.unpackbits(kept["changes"], axis=1, count=store.manifest.mutants)
         return Recording(changes.astype(np.bool_), kept["correct"].astype(np.bool_))
 

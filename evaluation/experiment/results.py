@@ -1,12 +1,20 @@
 """``results.json``: every figure of an experiment, a record a cell. The report is made from it alone."""
 
+from pydantic import ConfigDict
+
 from mutant_store.manifest import Frozen
 
 NORMAL, WRONG = "normal", "wrong"
 """Kinds of clean test images: those the classifier labels rightly, and wrongly."""
 
 
-class Interval(Frozen):
+class Record(Frozen):
+    """A record of figures; an infinite one survives JSON."""
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
+
+class Interval(Record):
     """A figure with its interval; 95 % unless the field that holds it says otherwise."""
 
     value: float
@@ -14,7 +22,7 @@ class Interval(Frozen):
     high: float
 
 
-class KindResult(Frozen):
+class KindResult(Record):
     """Images of one kind, and how they were made.
 
     Attributes:
@@ -44,14 +52,14 @@ class KindResult(Frozen):
     seconds: float | None
 
 
-class PaperValue(Frozen):
+class PaperValue(Record):
     """A figure of the paper, with the half width of its 99 % interval where it has one."""
 
     value: float
     half_width: float | None = None
 
 
-class PoolResult(Frozen):
+class PoolResult(Record):
     """How many mutants were drawn for the accurate ones of a pool; ``refused`` says why there is none."""
 
     operator: str
@@ -61,7 +69,7 @@ class PoolResult(Frozen):
     refused: str | None
 
 
-class RateCell(Frozen):
+class RateCell(Record):
     """Tables II and IV: the mean label change rate of a kind, 99 % interval, the mean over pools of each image."""
 
     operator: str
@@ -73,7 +81,7 @@ class RateCell(Frozen):
     paper: PaperValue | None
 
 
-class DistanceCell(Frozen):
+class DistanceCell(Record):
     """Figure 3: mean label change rate over that of normal images; the paper's is the ratio of its table's cells."""
 
     operator: str
@@ -83,7 +91,7 @@ class DistanceCell(Frozen):
     paper: float | None
 
 
-class AurocCell(Frozen):
+class AurocCell(Record):
     """Table V: the area under the ROC curve of the label change rate over all mutants, the mean over pools."""
 
     operator: str
@@ -94,7 +102,7 @@ class AurocCell(Frozen):
     paper: float | None
 
 
-class DetectionCell(Frozen):
+class DetectionCell(Record):
     """Figure 4: what Algorithm 1 answers at ρ, over all pools; every image in the order the server would take.
 
     ``forced`` counts an exhausted pool by whether the rate is above ςh: the share that is right then.
@@ -110,16 +118,20 @@ class DetectionCell(Frozen):
     mean_mutants: float
 
 
-class PaperDetection(Frozen):
-    """The paper's averages at ρ = 1: accuracy on attacks, mutants for them, accuracy on normal images."""
+class PaperDetection(Record):
+    """The paper's averages at ρ = 1: accuracy on suspicious images, mutants for them, accuracy on normal images.
+
+    ``columns`` are those of its tables that are averaged.
+    """
 
     operator: str
+    columns: list[str]
     accuracy: float
     mutants: float
     normal: float
 
 
-class PolicyCell(Frozen):
+class PolicyCell(Record):
     """What a policy of the store that is served answers on a kind, over all pools."""
 
     operator: str
@@ -130,7 +142,7 @@ class PolicyCell(Frozen):
     mean_mutants: float
 
 
-class CostCell(Frozen):
+class CostCell(Record):
     """Table VI: milliseconds a mutant and image, seconds an accurate mutant, mutants of Algorithm 1 on the attacks."""
 
     operator: str
@@ -140,7 +152,7 @@ class CostCell(Frozen):
     paper: tuple[float, float, float] | None
 
 
-class Method(Frozen):
+class Method(Record):
     """A detector.
 
     Attributes:
@@ -162,7 +174,7 @@ class Method(Frozen):
     false_alarms_5: Interval
 
 
-class MethodCell(Frozen):
+class MethodCell(Record):
     """A detector on a kind of images; thresholds are those of clean calibration images.
 
     ``auroc`` and ``detected_1`` are None for a policy, which has one operating point; ``matthews`` is at
@@ -177,7 +189,7 @@ class MethodCell(Frozen):
     matthews: float
 
 
-class Curve(Frozen):
+class Curve(Record):
     """An ROC curve: detection at each share of false alarms."""
 
     method: str
@@ -186,7 +198,7 @@ class Curve(Frozen):
     detected: list[float]
 
 
-class Histogram(Frozen):
+class Histogram(Record):
     """Shares of images by label change rate, bins of equal width from 0 to 1, one operator at its main rate."""
 
     operator: str
@@ -194,7 +206,7 @@ class Histogram(Frozen):
     shares: list[float]
 
 
-class MutantsUsed(Frozen):
+class MutantsUsed(Record):
     """Distribution of the mutants of a policy's verdict on a kind: quantiles 0, 1 … 100 %."""
 
     policy: str
@@ -202,7 +214,7 @@ class MutantsUsed(Frozen):
     quantiles: list[float]
 
 
-class Scatter(Frozen):
+class Scatter(Record):
     """Softmax confidence and label change rate of some images of a kind."""
 
     kind: str
@@ -210,7 +222,7 @@ class Scatter(Frozen):
     label_change_rate: list[float]
 
 
-class AdaptiveCell(Frozen):
+class AdaptiveCell(Record):
     """An attack by someone who knows the guard.
 
     Attributes:
@@ -236,7 +248,7 @@ class AdaptiveCell(Frozen):
     robust_accuracy: Interval
 
 
-class ShiftCell(Frozen):
+class ShiftCell(Record):
     """Corrupted or foreign images: how often the label stays right, and how often detectors alarm."""
 
     shift: str
@@ -245,7 +257,7 @@ class ShiftCell(Frozen):
     alarms: dict[str, Interval]
 
 
-class AgreementCell(Frozen):
+class AgreementCell(Record):
     """Images of a kind posted to the real server: how many answers are those of the evaluation."""
 
     kind: str
@@ -254,7 +266,7 @@ class AgreementCell(Frozen):
     same: int
 
 
-class Difference(Frozen):
+class Difference(Record):
     """A cell that differs from the paper's by more than the intervals, and why; ``None`` where it is not known.
 
     ``table`` is ``label change rate``, ``AUROC`` or ``detection``; ``interval`` is ours, 99 % for rates.
@@ -269,7 +281,7 @@ class Difference(Frozen):
     explanation: str | None
 
 
-class Environment(Frozen):
+class Environment(Record):
     """Where the figures come from."""
 
     hardware: str
@@ -277,7 +289,7 @@ class Environment(Frozen):
     seconds: dict[str, float]
 
 
-class Results(Frozen):
+class Results(Record):
     """One experiment."""
 
     name: str

@@ -1,7 +1,7 @@
 """One experiment from its configuration to its results; every step that was done before is read instead."""
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +38,13 @@ from evaluation.experiment.results import (
 from evaluation.experiment.robustness import Bools, Judge, adaptive_cells, shift_cell
 from evaluation.experiment.samples import Samples, make_samples
 from evaluation.experiment.subject import Subject
-from evaluation.experiment.verdicts import in_server_order, judged
+from evaluation.experiment.verdicts import algorithm_1, in_server_order, judged
 from evaluation.inference import logits
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
 from mutant_store.cores import available_cores
 from mutant_store.datasets import load
+from mutant_store.errors import ModelError
 from mutant_store.reader import Store
 from mutant_store.selection import Reporter
 
@@ -94,6 +95,7 @@ class Experiment:
         """
         config, clock = self._config, self._clock
         torch.set_num_threads(self._threads or available_cores())
+        self._check()
         with clock.measured("adversarial images"):
             samples = make_samples(self._subject, self._workspace, self._report, self._jobs)
         with clock.measured("mutants and their label changes"):
@@ -124,7 +126,7 @@ class Experiment:
             name=self._name,
             title=config.title,
             model=self._subject.model.name,
-            data=config.data.format(data="").lstrip("/"),
+            data=self._subject.test.portable_range.spec,
             accuracy=_rate(right, len(self._subject.test)),
             test_images=len(self._subject.test),
             folded=self._subject.folded,
@@ -156,6 +158,22 @@ class Experiment:
             agreement=answered,
             differences=differences(found, averages, columns, main_rates, config.explanations),
         )
+
+    def _check(self) -> None:
+        """Fail before what takes long."""
+        _ = self._subject.model
+        store = self._pools.store(self._main)
+        if store is None:
+            reason = self._pools.refused[self._main.operator, self._main.rate]
+            raise ModelError(f"the first operator has no mutants at its main rate: {reason}")
+        for rho in self._config.rhos:
+            algorithm_1(store, rho, self._config.delta_ratio)
+        _ = self._other
+
+    @cached_property
+    def _other(self) -> NDArray[np.uint8] | None:
+        spec = self._config.other_spec(self._subject.folder)
+        return None if spec is None else load(spec).images
 
     def _clean(self) -> SampleSet:
         """Rightly labelled calibration images."""
@@ -228,11 +246,8 @@ class Experiment:
 
     def _shifts(self, judges: Mapping[str, Judge]) -> list[ShiftCell]:
         part, model = self._subject.right[:_SHIFTED], self._subject.model
-        test, folder = self._subject.test, self._subject.folder
-        other = None
-        if self._config.other is not None:
-            other = load(self._config.other.format(data=folder)).images
-        made = shifted(test.images[part], test.labels[part], part, self._config.seed, other)
+        test = self._subject.test
+        made = shifted(test.images[part], test.labels[part], part, self._config.seed, self._other)
         return [
             shift_cell(one, logits(model.network, model.classifier, one.images).argmax(axis=1), judges)
             for one in made

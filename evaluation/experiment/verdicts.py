@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from detection import builders
 from detection.calibration import paper_test
+from detection.certification import CalibrationError
 from detection.label_change import MeanRate, label_change_rate
 from detection.policies import Decision, Policy
 from detection.recording import Recording
@@ -17,6 +18,7 @@ from evaluation.experiment.label_change_rates import interval
 from evaluation.experiment.results import NORMAL, DetectionCell, MutantsUsed, PolicyCell
 from evaluation.sample_set import SampleSet
 from evaluation.server import ORDER_KEY
+from mutant_store.errors import DataError
 from mutant_store.reader import Store
 from service.order import Order
 
@@ -64,10 +66,17 @@ def judged(policy: Policy, evidence: Bools, threshold: float = 1.0) -> Verdicts:
 
 
 def algorithm_1(store: Store, rho: float, delta_ratio: float) -> tuple[Policy, float]:
-    """The paper's test at ρ with thresholds from the store's clean images, and its threshold ςh."""
+    """The paper's test at ρ with thresholds from the store's clean images, and its threshold ςh.
+
+    Raises:
+        DataError: ρ is so large that the test's hypotheses leave the range 0 to 1.
+    """
     normal = MeanRate(**store.calibration.normal_label_change_rate.model_dump())
     settings = store.calibration.settings
-    test = paper_test(normal, rho=rho, alpha=settings.alpha, beta=settings.beta, delta_ratio=delta_ratio)
+    try:
+        test = paper_test(normal, rho=rho, alpha=settings.alpha, beta=settings.beta, delta_ratio=delta_ratio)
+    except CalibrationError as error:
+        raise DataError(f"store '{store.name}', ρ = {rho:g}: {error}") from error
     return builders.sequential(f"paper ρ={rho:g}", test, store.manifest.mutants), rho * normal.upper
 
 

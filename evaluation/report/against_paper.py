@@ -38,7 +38,7 @@ def _algorithm(cells: Cells) -> list[str]:
     at_one = {(cell.operator, cell.kind): cell for cell in cells.results.detection if cell.rho == 1}
     entries = []
     for paper in cells.results.paper_detection:
-        found = [at_one.get((paper.operator, kind)) for kind in cells.of_paper]
+        found = [at_one.get((paper.operator, kind)) for kind in cells.averaged(paper)]
         right = mean(None if cell is None else cell.forced.value for cell in found)
         normal = at_one.get((paper.operator, NORMAL))
         if normal is None or right is None:

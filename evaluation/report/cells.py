@@ -10,6 +10,7 @@ from evaluation.experiment.results import (
     KindResult,
     Method,
     MethodCell,
+    PaperDetection,
     PolicyCell,
     Results,
 )
@@ -51,6 +52,10 @@ class Cells:
     def of_paper(self) -> list[str]:
         """Those of them that the paper's tables have, too."""
         return [name for name in self.suspicious if self.kinds[name].paper is not None]
+
+    def averaged(self, paper: PaperDetection | None) -> list[str]:
+        """Kinds whose detection is averaged beside the paper's: those it averages itself."""
+        return [name for name in self.of_paper if paper is None or self.kinds[name].paper in paper.columns]
 
     @cached_property
     def methods(self) -> dict[str, Method]:

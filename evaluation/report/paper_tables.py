@@ -179,7 +179,8 @@ def _detection(cells: Cells) -> str:
     blocks: list[str] = []
     for operator in cells.results.operators:
         for rho in ratios:
-            attacks = [by_place.get((operator, rho, kind)) for kind in cells.of_paper]
+            averaged = cells.averaged(papers.get(operator))
+            attacks = [by_place.get((operator, rho, kind)) for kind in averaged]
             normal = by_place.get((operator, rho, NORMAL))
             if normal is None and not any(attacks):
                 continue
@@ -207,8 +208,8 @@ def _detection(cells: Cells) -> str:
         "Detection and mutants needed (Figure 4)",
         DETECTION,
         "Algorithm 1 at ςh = ρ times the upper bound of the normal images' label change rate, all pools, every "
-        "image in the order that the server would take. Suspicious: mean over the kinds that the paper has. *Forced*: "
-        "an exhausted pool counts by whether its rate is above ςh.",
+        "image in the order that the server would take. Suspicious: mean over the kinds that the paper averages. "
+        "*Forced*: an exhausted pool counts by whether its rate is above ςh.",
         table(head, rows),
         *blocks,
     )

@@ -125,7 +125,7 @@ class Ran:
 
     def kept(self, folder: str, name: str) -> dict[str, NDArray[np.uint8]]:
         """The arrays of the one file of a name, whatever its digest."""
-        (path,) = sorted((self.work / folder).glob(f"{name}-{12 * '[0-9a-f]'}.safetensors"))
+        (path,) = sorted((self.work / folder).glob(f"{name.replace('/', '_')}-{12 * '[0-9a-f]'}.safetensors"))
         return load_file(path)
 
     def changes(self, operator: str, rate: float, seed: int, kind: str) -> NDArray[np.bool_]:

@@ -18,8 +18,14 @@ from evaluation.experiment.results import (
 
 OPERATORS = ["nai", "gf", "ws", "ns"]
 _RATES = [0.01, 0.03, 0.05]
-_PAPER = {WRONG: "Wrongly labeled", "fgsm": "FGSM", "cw": "C&W", "jsma": "JSMA", "black-box": "Black-Box"}
-_PAPER |= {"deepfool": "DeepFool"}
+PAPER_COLUMNS = {
+    WRONG: "Wrongly labeled",
+    "fgsm": "FGSM",
+    "cw": "C&W",
+    "jsma": "JSMA",
+    "black-box": "Black-Box",
+}
+PAPER_COLUMNS |= {"deepfool": "DeepFool"}
 _OTHERS = [
     "pgd-0.1",
     "pgd-0.2",
@@ -46,7 +52,7 @@ class PaperCells:
         self.small = small
         self.operators = OPERATORS[: 2 if small else 4]
         self.rates = _RATES[: 2 if small else 3]
-        attacks = [*_PAPER, *_OTHERS]
+        attacks = [*PAPER_COLUMNS, *_OTHERS]
         self.suspicious = [*attacks[:3], "pgd-0.3"] if small else attacks
         self.kinds = [NORMAL, *self.suspicious]
         self.hard = dict(zip(self.suspicious, self.random.uniform(0.2, 1, len(self.suspicious)), strict=True))
@@ -68,7 +74,7 @@ class PaperCells:
         clean = kind in {NORMAL, WRONG}
         return KindResult(
             kind=kind,
-            paper=_PAPER.get(kind) if kind != NORMAL else "Normal",
+            paper=PAPER_COLUMNS.get(kind) if kind != NORMAL else "Normal",
             method=None if clean else kind.partition("-")[0],
             settings={} if clean else {"epsilon": 0.1234, "norm": "Linf"},
             attempts=0 if clean else 1000,
@@ -100,7 +106,7 @@ class PaperCells:
             paper = PaperValue(value=self.near(value, 0.02), half_width=0.0123)
             mean = shares(value, 0.0045)
             pools = [self.near(value, 0.002) for _ in range(3)]
-            known = paper if kind in _PAPER or kind == NORMAL else None
+            known = paper if kind in PAPER_COLUMNS or kind == NORMAL else None
             cells.append(
                 RateCell(
                     operator=operator,
@@ -121,7 +127,7 @@ class PaperCells:
                 rate=r,
                 kind=k,
                 distance=Interval(value=12 * self.hard[k], low=11 * self.hard[k], high=13 * self.hard[k]),
-                paper=9.87 if k in _PAPER else None,
+                paper=9.87 if k in PAPER_COLUMNS else None,
             )
             for o, r, k in self._places()
             if k != NORMAL
@@ -132,7 +138,7 @@ class PaperCells:
         for operator, rate, kind in self._places():
             if kind != NORMAL:
                 value = self.near(0.4 + 0.6 * self.hard[kind], 0.01)
-                paper = 0.9876 if kind in _PAPER else None
+                paper = 0.9876 if kind in PAPER_COLUMNS else None
                 pools = [self.near(value, 0.002) for _ in range(3)]
                 cells.append(
                     AurocCell(

@@ -20,7 +20,7 @@ from evaluation.experiment.results import (
     Scatter,
     ShiftCell,
 )
-from tests.support.paper_cells import PaperCells, shares
+from tests.support.paper_cells import PAPER_COLUMNS, PaperCells, shares
 
 _FAMILIES = {
     "free": ["softmax confidence", "entropy", "margin"],
@@ -70,7 +70,14 @@ class _Factory(PaperCells):
             aurocs=self.aurocs(),
             detection=self.detection(),
             paper_detection=[
-                PaperDetection(operator=o, accuracy=0.943, mutants=71.4, normal=0.907) for o in self.operators
+                PaperDetection(
+                    operator=o,
+                    columns=list(PAPER_COLUMNS.values()),
+                    accuracy=0.943,
+                    mutants=71.4,
+                    normal=0.907,
+                )
+                for o in self.operators
             ],
             policies=self.policies(),
             costs=[

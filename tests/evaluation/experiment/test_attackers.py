@@ -1,0 +1,78 @@
+"""Adaptive attacks of the run: on the same images, within their size, in their order."""
+
+import numpy as np
+import pytest
+
+from evaluation.experiment import attackers as module
+from evaluation.experiment.attackers import attackers
+from evaluation.experiment.config import AdaptiveSettings
+from evaluation.experiment.pools import Pools
+from evaluation.experiment.robustness import Attacked
+from evaluation.experiment.subject import Subject
+from evaluation.inference import logits
+from mutant_store.errors import ModelError
+from mutant_store.reader import Store
+from tests.support.demo import SilentReport
+from tests.support.experiment import Ran
+
+
+def _fails(*told: object) -> None:
+    raise AssertionError(told)
+
+
+@pytest.fixture(scope="module")
+def store(pools: Pools) -> Store:
+    found = pools.store(pools.keys("nai")[0])
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def settings(ran: Ran) -> AdaptiveSettings:
+    assert ran.settings.adaptive is not None
+    return ran.settings.adaptive
+
+
+@pytest.fixture(scope="module")
+def attacks(subject: Subject, settings: AdaptiveSettings, store: Store, ran: Ran) -> list[Attacked]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("adaptive", "attacked"):  # what was made is not made again
+            patch.setattr(module, name, _fails)
+        return attackers(subject, settings, store, ran.workspace.within("adaptive"), SilentReport())
+
+
+def test_every_attack_is_made_with_every_knowledge(attacks: list[Attacked]) -> None:
+    assert [(one.attack, one.knowledge, one.epsilon) for one in attacks] == [
+        ("pgd", "none", 0.1),
+        ("joint", "method", 0.1),
+        ("joint", "store", 0.1),
+    ]
+    assert len({one.samples.kind for one in attacks}) == 3
+    joint = {one.knowledge: one.samples.images for one in attacks if one.attack == "joint"}
+    assert (joint["method"] != joint["store"]).any(), "other mutants lead elsewhere"
+
+
+def test_all_attack_the_first_right_images(attacks: list[Attacked], subject: Subject) -> None:
+    for one in attacks:
+        assert (one.samples.sources == subject.right[:10]).all()
+        assert (one.samples.labels == subject.test.labels[one.samples.sources]).all()
+        clean = subject.test.images[one.samples.sources].astype(int)
+        moved = np.abs(one.samples.images - clean)
+        assert 0 < moved.max() <= 0.1 * 255 + 0.5
+
+
+def test_who_fools_is_asked_of_the_classifier(attacks: list[Attacked], subject: Subject) -> None:
+    for one in attacks:
+        model = subject.model
+        labels = logits(model.network, model.classifier, one.samples.images).argmax(axis=1)
+        assert (one.fools == (labels != one.samples.labels)).all()
+    assert any(one.fools.any() for one in attacks)
+
+
+def test_attacks_know_no_other_operator(
+    subject: Subject, settings: AdaptiveSettings, pools: Pools, ran: Ran
+) -> None:
+    other = pools.store(pools.keys("ws")[0])
+    assert other is not None
+    with pytest.raises(ModelError, match="ws"):
+        attackers(subject, settings, other, ran.workspace.within("adaptive"), SilentReport())

@@ -1,6 +1,5 @@
 """Attacks by someone who knows the guard, on the same images at every size; kept once they were made."""
 
-import hashlib
 from collections.abc import Callable
 from functools import cache, partial
 
@@ -12,6 +11,7 @@ from evaluation.adaptive.run import adaptive
 from evaluation.adaptive.settings import AttackSettings
 from evaluation.adaptive.torch_mutants import TorchMutants, drawn, from_store
 from evaluation.attacks.craft import attacked
+from evaluation.attacks.digest import file_digest
 from evaluation.attacks.settings import Pgd
 from evaluation.experiment.config import AdaptiveSettings
 from evaluation.experiment.robustness import Attacked
@@ -53,7 +53,7 @@ def attackers(
         return drawn(model, filtered_on, store.manifest.rate, settings.mutants, seed + 1)
 
     identity = {
-        "model": hashlib.sha256(subject.weights_file.read_bytes()).hexdigest(),
+        "model": file_digest(subject.weights_file),
         "images": clean.digest,
         "store": store.version,
         "mutants": settings.mutants,

@@ -1,6 +1,5 @@
 """What every detector says of the same images: scores, kept once they were computed."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detection.recording import Recording
+from evaluation.attacks.digest import file_digest
 from evaluation.baselines import BaselineSettings, Detector, FeatureDetector, baselines, cross_fitted, sample
 from evaluation.experiment.results import NORMAL
 from evaluation.experiment.subject import Subject
@@ -84,7 +84,7 @@ class Baselines:
         self._kept = workspace.within("scores")
         self._fitted = workspace.within("baselines")
         self._identity = {
-            "model": hashlib.sha256(subject.weights_file.read_bytes()).hexdigest(),
+            "model": file_digest(subject.weights_file),
             "settings": settings.model_dump(),
             "seed": subject.config.seed,
         }

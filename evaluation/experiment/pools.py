@@ -1,6 +1,5 @@
 """Mutant stores of an experiment, and what their mutants do with its images."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from detection.recording import Recording
+from evaluation.attacks.digest import file_digest
 from evaluation.experiment.pool_settings import PoolSettings
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Arrays, Workspace
@@ -93,7 +93,7 @@ class Pools:
 
     @cached_property
     def _model_digest(self) -> str:
-        return hashlib.sha256(self.model.read_bytes()).hexdigest()
+        return file_digest(self.model)
 
     def store(self, key: PoolKey) -> Store | None:
         """The pool's store, built if it is not there; None where the operator has nothing to change at this rate.

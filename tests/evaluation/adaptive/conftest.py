@@ -10,6 +10,7 @@ import torch
 from evaluation import weights
 from evaluation.adaptive.attack import Victims
 from evaluation.adaptive.torch_mutants import TorchMutants, from_store
+from evaluation.attacks.threads import one_thread
 from evaluation.inference import logits
 from evaluation.weights import TrainedModel
 from mutant_store.datasets import ImageData, load
@@ -19,10 +20,8 @@ from tests.support.demo import build_digits_store
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from evaluation.attacks.threads import one_thread
 from evaluation.experiment.config import Config, read_config
 from evaluation.experiment.pools import Pools
 from evaluation.experiment.results import Results
@@ -17,10 +18,8 @@ from tests.support.experiment import Ran, config_text, run_cli
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from mutant_store.errors import DataError
 
 _OfToolbox = (
     settings.Fgsm
+    | settings.MinimalFgsm
     | settings.Pgd
     | settings.AutoAttack
     | settings.Square
@@ -78,6 +79,8 @@ def _run(attack: _OfToolbox, target: object, images: Images, labels: Labels) -> 
     match attack:
         case settings.Fgsm() | settings.BlackBox():
             return fgsm.attack(target, attack, images, labels)
+        case settings.MinimalFgsm():
+            return fgsm.minimal(target, attack, images, labels)
         case settings.Pgd():
             return pgd.attack(target, attack, images, labels)
         case settings.AutoAttack():

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from evaluation.attacks.settings import BlackBox, Fgsm
+from evaluation.attacks.settings import BlackBox, Fgsm, MinimalFgsm
 from evaluation.attacks.target import Images, Labels
 
 
@@ -11,5 +11,16 @@ def attack(estimator: Any, settings: Fgsm | BlackBox, images: Images, labels: La
     from art.attacks.evasion import FastGradientMethod
 
     method = FastGradientMethod(estimator, eps=settings.epsilon, batch_size=len(images))
+    made: Images = method.generate(images, labels)
+    return made
+
+
+def minimal(estimator: Any, settings: MinimalFgsm, images: Images, labels: Labels) -> Images:
+    """Images float32 [N, C, H, W] moved only as far as it takes, up to ε; unrounded."""
+    from art.attacks.evasion import FastGradientMethod
+
+    method = FastGradientMethod(
+        estimator, eps=settings.epsilon, eps_step=settings.step, minimal=True, batch_size=len(images)
+    )
     made: Images = method.generate(images, labels)
     return made

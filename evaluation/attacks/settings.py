@@ -41,6 +41,18 @@ class Fgsm(_Attack):
     epsilon: Share
 
 
+class MinimalFgsm(_Attack):
+    """The fast gradient sign method with the least size up to ε that fools, as older toolboxes have it.
+
+    Attributes:
+        step: sizes tried are its multiples.
+    """
+
+    method: Literal["fgsm_minimal"] = "fgsm_minimal"
+    epsilon: Share
+    step: Share
+
+
 class Pgd(_Attack):
     """Projected gradient descent within ε in the largest pixel difference.
 
@@ -163,7 +175,7 @@ class HopSkipJump(_Attack):
 
 
 AttackSettings = Annotated[
-    Fgsm | Pgd | AutoAttack | Square | Jsma | CarliniWagner | DeepFool | BlackBox | HopSkipJump,
+    Fgsm | MinimalFgsm | Pgd | AutoAttack | Square | Jsma | CarliniWagner | DeepFool | BlackBox | HopSkipJump,
     Field(discriminator="method"),
 ]
 """Settings of any method, for pydantic to read."""

@@ -16,6 +16,7 @@ from evaluation.attacks.settings import (
     Fgsm,
     HopSkipJump,
     Jsma,
+    MinimalFgsm,
     Pgd,
     Square,
     Substitute,
@@ -33,6 +34,7 @@ BLACK_BOX = BlackBox(
 )
 BOUNDED = [
     (Fgsm(epsilon=0.3, **SHARED), 0.5),
+    (MinimalFgsm(epsilon=0.3, step=0.02, **SHARED), 0.5),
     (Pgd(epsilon=0.2, step=0.05, iterations=10, restarts=1, **SHARED), 0.7),
     (AutoAttack(epsilon=0.3, **SHARED), 0.9),
     (Square(epsilon=0.3, iterations=60, **SHARED), 0.5),
@@ -79,7 +81,7 @@ def test_other_attacks_fool(
     assert (moved[fools] > 0).all()
 
 
-@pytest.mark.parametrize("attack", [BOUNDED[1][0], BOUNDED[3][0], UNBOUNDED[0][0], UNBOUNDED[3][0]])
+@pytest.mark.parametrize("attack", [BOUNDED[2][0], BOUNDED[4][0], UNBOUNDED[0][0], UNBOUNDED[3][0]])
 def test_a_seed_decides_what_is_drawn(tiny: TrainedModel, clean: ImageData, attack: AttackSettings) -> None:
     np.random.seed(1)
     first, _, _ = run(tiny, attack, clean)
@@ -128,3 +130,16 @@ def test_a_black_box_needs_its_substitute_and_moves_by_epsilon(
     assert (made != direct).any()  # the classifier's own gradient was not used
     moved = np.abs(made.astype(np.float64) - images).max() / 255
     assert 0.25 < moved <= 0.3 + 0.5 / 255
+
+
+def test_the_least_size_that_fools_is_no_larger_than_it_takes(tiny: TrainedModel, clean: ImageData) -> None:
+    _, fools, moved = run(tiny, MinimalFgsm(epsilon=0.3, step=0.05, **SHARED), clean)
+    _, plain, _ = run(tiny, Fgsm(epsilon=0.3, **SHARED), clean)
+    assert fools.sum() >= plain.sum()
+    sizes = np.rint(moved[fools] / 0.05)
+    assert np.abs(moved[fools] - 0.05 * sizes).max() < 0.003  # multiples of the step, but for the rounding
+    assert 1 < len(np.unique(sizes))
+    for size in np.unique(sizes):
+        if size > 1:  # one step less does not fool
+            _, before, _ = run(tiny, Fgsm(epsilon=0.05 * (size - 1), **SHARED), clean)
+            assert not (before[fools] & (sizes == size)).any()

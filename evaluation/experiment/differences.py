@@ -73,11 +73,12 @@ def average_detection(
 ) -> tuple[Interval | None, Interval | None]:
     """Accuracy at ρ = 1 as the paper averages it: over its kinds of suspicious images, and on normal ones.
 
-    An exhausted pool counts by its label change rate. The interval of the average is that of the mean of its parts.
+    An exhausted pool raises no alarm: right for a normal image, wrong for another. The interval of the average is that
+    of the mean of its parts.
     """
     at_one = [cell for cell in tables.detection if cell.operator == paper.operator and cell.rho == _RHO]
-    of_the_paper = [cell.forced for cell in at_one if columns[cell.kind] in paper.columns]
-    normal = next((cell.forced for cell in at_one if cell.kind == NORMAL), None)
+    of_the_paper = [cell.adversarial for cell in at_one if columns[cell.kind] in paper.columns]
+    normal = next((cell.no_alarm for cell in at_one if cell.kind == NORMAL), None)
     if not of_the_paper:
         return None, normal
     value = sum(cell.value for cell in of_the_paper) / len(of_the_paper)

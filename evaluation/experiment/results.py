@@ -117,6 +117,12 @@ class DetectionCell(Record):
     forced: Interval
     mean_mutants: float
 
+    @property
+    def no_alarm(self) -> Interval:
+        """Normal or undecided: what is right on normal images."""
+        alarms = self.adversarial
+        return Interval(value=1 - alarms.value, low=1 - alarms.high, high=1 - alarms.low)
+
 
 class PaperDetection(Record):
     """The paper's averages at ρ = 1: accuracy on suspicious images, mutants for them, accuracy on normal images.

@@ -39,18 +39,18 @@ def _algorithm(cells: Cells) -> list[str]:
     entries = []
     for paper in cells.results.paper_detection:
         found = [at_one.get((paper.operator, kind)) for kind in cells.averaged(paper)]
-        right = mean(None if cell is None else cell.forced.value for cell in found)
+        right = mean(None if cell is None else cell.adversarial.value for cell in found)
         normal = at_one.get((paper.operator, NORMAL))
         if normal is None or right is None:
             continue
         entries.append(
-            f"{code(paper.operator)} {percent(right)} and {percent(normal.forced.value)} "
+            f"{code(paper.operator)} {percent(right)} and {percent(normal.no_alarm.value)} "
             f"({percent(paper.accuracy)} and {percent(paper.normal)})"
         )
     if not entries:
         return []
     return [
-        "Right answers of Algorithm 1 at ρ = 1, on the paper's suspicious kinds and on normal images "
+        "Algorithm 1 at ρ = 1: alarms on the paper's suspicious kinds, and normal images without one "
         "(its averages in brackets): "
         f"{'; '.join(entries)}. {link(DETECTION)}"
     ]

@@ -198,18 +198,19 @@ def _detection(cells: Cells) -> str:
     head = [
         "Operator",
         "ρ",
-        "Suspicious called adversarial",
-        "Suspicious right if forced",
+        "Suspicious: alarms",
+        "Suspicious: right if forced",
         "Mutants, suspicious",
     ]
-    head += ["Normal called normal", "Normal right if forced", "Mutants, normal"]
+    head += ["Normal: no alarm", "Normal: right if forced", "Mutants, normal"]
     head += ["Paper: accuracy", "Paper: mutants", "Paper: normal"]
     return section(
         "Detection and mutants needed (Figure 4)",
         DETECTION,
         "Algorithm 1 at ςh = ρ times the upper bound of the normal images' label change rate, all pools, every "
         "image in the order that the server would take. Suspicious: mean over the kinds that the paper averages. "
-        "*Forced*: an exhausted pool counts by whether its rate is above ςh.",
+        "An exhausted pool raises no alarm; *if forced*, it counts by whether its rate is above ςh. Beside the paper's "
+        "accuracies stand the alarms.",
         table(head, rows),
         *blocks,
     )
@@ -221,7 +222,7 @@ def _averages(attacks: Sequence[DetectionCell | None], normal: DetectionCell | N
     mutants = mean(None if cell is None else cell.mean_mutants for cell in attacks)
     of_normal = [MISSING] * 3
     if normal is not None:
-        shares = (normal.normal, normal.forced)
+        shares = (normal.no_alarm, normal.forced)
         of_normal = [*(percent_interval(share) for share in shares), plain(normal.mean_mutants)]
     return [percent(alarms), percent(forced), plain(mutants), *of_normal]
 

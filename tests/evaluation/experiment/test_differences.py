@@ -34,16 +34,16 @@ def _area(value: float, paper: float | None) -> AurocCell:
     return AurocCell(operator="ws", rate=0.05, kind="cw", auroc=_around(value), per_pool=[value], paper=paper)
 
 
-def _detection(kind: str, forced: float, rho: float = 1.0, operator: str = "nai") -> DetectionCell:
+def _detection(kind: str, right: float, rho: float = 1.0, operator: str = "nai") -> DetectionCell:
     other = _around(0.5)
     return DetectionCell(
         operator=operator,
         rho=rho,
         kind=kind,
-        adversarial=other,
+        adversarial=_around(1 - right if kind == "normal" else right),
         undecided=other,
         normal=other,
-        forced=_around(forced),
+        forced=other,
         mean_mutants=10.0,
     )
 
@@ -107,7 +107,7 @@ def test_detection_is_averaged_as_the_paper_does() -> None:
     assert attacks.value == pytest.approx(0.4)
     half = (2 * 0.02**2) ** 0.5 / 2  # of the mean of two independent figures
     assert (attacks.low, attacks.high) == pytest.approx((0.4 - half, 0.4 + half))
-    assert normal == _around(0.5)
+    assert normal == Interval(value=0.5, low=0.48, high=0.52)
     found = _found(
         Tables(detection=detection), Explanation(table="detection", kind="attacks", text="why"), paper=_PAPER
     )
@@ -137,4 +137,7 @@ def test_without_rho_1_there_is_nothing_to_compare() -> None:
     assert _found(Tables(detection=detection), paper=_PAPER) == []
     assert average_detection(Tables(detection=detection), _PAPER, _COLUMNS) == (None, None)
     only = [_detection("normal", 0.1), _detection("pgd", 0.1)]
-    assert average_detection(Tables(detection=only), _PAPER, _COLUMNS) == (None, _around(0.1))
+    assert average_detection(Tables(detection=only), _PAPER, _COLUMNS) == (
+        None,
+        _detection("normal", 0.1).no_alarm,
+    )

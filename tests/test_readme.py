@@ -42,3 +42,24 @@ def test_settings_named_there_exist() -> None:
 
     for name in re.findall(r"GUARD_([A-Z_]+)", README):
         assert name == "DATA_DIR" or name.lower() in Settings.model_fields, name
+
+
+_METHODS = ("softmax confidence", "LCR nai", "calibrated nai", "feature squeezing", "deep ensemble")
+
+
+def _detection_table(name: str) -> list[list[str]]:
+    """Rows of the README's table of a report: its kinds, and detection by method, as the report has it."""
+    report = json.loads((ROOT / f"reports/{name}/results.json").read_bytes())
+    cells = {(cell["method"], cell["kind"]): cell["detected_5"]["value"] for cell in report["cells"]}
+    start = README.index(f"<!-- {name} -->")
+    lines = README[start : README.index("\n\n", start)].splitlines()[3:]
+    rows = [[part.strip() for part in line.strip("|").split("|")] for line in lines]
+    for kind, *shown in rows:
+        assert shown == [f"{100 * cells[method, kind]:.1f} %" for method in _METHODS], kind
+    return rows
+
+
+def test_what_it_catches_is_what_the_reports_say() -> None:
+    for name, least in (("mnist", "pgd 0.2"), ("cifar10", "pgd 8/255")):
+        kinds = [row[0] for row in _detection_table(name)]
+        assert {"wrong", "fgsm", "deepfool", least} <= set(kinds)

@@ -13,6 +13,9 @@ from evaluation.experiment.verdicts import Verdicts
 
 _AXIS = np.concatenate([[0.0], np.geomspace(1e-3, 1, 61)])
 
+_DIGITS = 4
+"""Of points on a curve: they are for the eye, and there are many."""
+
 Bools = NDArray[np.bool_]
 
 
@@ -46,11 +49,13 @@ def curves(detector: ScoredDetector) -> list[Curve]:
         Curve(
             method=detector.name,
             kind=kind,
-            false_alarms=_AXIS.tolist(),
+            false_alarms=_AXIS.round(_DIGITS).tolist(),
             detected=np.mean(
                 [metrics.roc(low, high, _AXIS) for low, high in zip(scores.normal, scores.kind, strict=True)],
                 axis=0,
-            ).tolist(),
+            )
+            .round(_DIGITS)
+            .tolist(),
         )
         for kind, scores in detector.kinds.items()
     ]

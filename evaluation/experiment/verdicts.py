@@ -113,7 +113,9 @@ def mutants_used(policy: str, verdicts: Mapping[str, Sequence[Verdicts]]) -> lis
         MutantsUsed(
             policy=policy,
             kind=kind,
-            quantiles=np.quantile(np.concatenate([each.mutants for each in found]), _QUANTILES).tolist(),
+            quantiles=np.quantile(np.concatenate([each.mutants for each in found]), _QUANTILES)
+            .round(1)
+            .tolist(),
         )
         for kind, found in verdicts.items()
     ]

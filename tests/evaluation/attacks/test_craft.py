@@ -143,3 +143,14 @@ def test_the_least_size_that_fools_is_no_larger_than_it_takes(tiny: TrainedModel
         if size > 1:  # one step less does not fool
             _, before, _ = run(tiny, Fgsm(epsilon=0.05 * (size - 1), **SHARED), clean)
             assert not (before[fools] & (sizes == size)).any()
+
+
+def test_an_image_that_carlini_and_wagner_give_up_is_left_as_it_was(
+    tiny: TrainedModel, clean: ImageData
+) -> None:
+    attack = CarliniWagner(
+        confidence=1000.0, initial_const=0.1, search_steps=1, iterations=5, learning_rate=0.01, **SHARED
+    )
+    made, fools, _ = run(tiny, attack, clean)
+    assert (made == clean.images[:COUNT]).all()
+    assert not fools.any()

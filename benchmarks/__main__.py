@@ -82,8 +82,8 @@ def _run(
         results,
         storage,
     )
-    from evaluation.hardware import hardware, load, versions
     from benchmarks.sections import Section
+    from evaluation.hardware import hardware, load, versions
 
     folder = mnist or Path(os.environ.get("GUARD_DATA_DIR") or "../shared/data") / "mnist"
     measurements: dict[str, Callable[[Callable[[str], None]], Section | list[Section]]] = {

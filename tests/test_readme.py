@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from evaluation.experiment.results import Results
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -63,3 +65,42 @@ def test_what_it_catches_is_what_the_reports_say() -> None:
     for name, least in (("mnist", "pgd 0.2"), ("cifar10", "pgd 8/255")):
         kinds = [row[0] for row in _detection_table(name)]
         assert {"wrong", "fgsm", "deepfool", least} <= set(kinds)
+
+
+def test_algorithm_1_comes_within_a_point_of_the_paper() -> None:
+    results = Results.model_validate_json((ROOT / "reports/mnist-98/results.json").read_bytes())
+    (paper,) = [row for row in results.paper_detection if row.operator == "nai"]
+    columns = {kind.kind: kind.paper for kind in results.kinds}
+    at_one = [cell for cell in results.detection if (cell.operator, cell.rho) == ("nai", 1)]
+    found = [cell.adversarial.value for cell in at_one if columns[cell.kind] in paper.columns]
+    (normal,) = [cell.no_alarm.value for cell in at_one if cell.kind == "normal"]
+    assert len(found) == 6
+    assert abs(sum(found) / 6 - paper.accuracy) < 0.01
+    assert abs(normal - paper.normal) < 0.01
+
+
+def _orders(name: str, ours: str) -> tuple[float, float]:
+    """Shares of a report's kinds on which a detector of ours is better, and worse, than softmax confidence."""
+    results = Results.model_validate_json((ROOT / f"reports/{name}/results.json").read_bytes())
+    cells = {(cell.method, cell.kind): cell.detected_5 for cell in results.cells}
+    pairs = [(cells[ours, kind], cell) for (method, kind), cell in cells.items() if method == _METHODS[0]]
+    better = sum(mine.low > other.high for mine, other in pairs)
+    worse = sum(mine.high < other.low for mine, other in pairs)
+    return better / len(pairs), worse / len(pairs)
+
+
+def test_softmax_confidence_is_as_good_as_the_readme_says() -> None:
+    for name in ("mnist", "cifar10"):
+        assert sum(_orders(name, "LCR nai")) < 0.4, "level on most kinds"
+    assert _orders("mnist", "calibrated nai")[0] == 0
+    assert 0.45 < _orders("mnist", "calibrated nai")[1] < 0.6, "more than `calibrated` of half of them"
+    assert 0 < _orders("cifar10", "LCR nai")[0] < 0.25
+    assert _orders("cifar10", "LCR nai")[1] == 0
+    assert sum(_orders("cifar10", "calibrated nai")) < 0.2, "level on nearly all"
+
+
+def test_links_into_reports_lead_to_their_parts() -> None:
+    found = re.findall(r"\]\((reports/[\w/-]+\.md)#([\w-]+)\)", README)
+    assert len(found) > 5
+    for page, anchor in found:
+        assert f'<a id="{anchor}"></a>' in (ROOT / page).read_text(encoding="utf-8"), (page, anchor)

@@ -99,6 +99,16 @@ def test_softmax_confidence_is_as_good_as_the_readme_says() -> None:
     assert sum(_orders("cifar10", "calibrated nai")) < 0.2, "level on nearly all"
 
 
+def test_harmless_changes_are_left_alone() -> None:
+    results = Results.model_validate_json((ROOT / "reports/mnist/results.json").read_bytes())
+    shifts = {shift.shift: shift for shift in results.shifts}
+    for name in ("blur", "contrast 0.3"):
+        shift = shifts[name]
+        assert shift.accuracy is not None
+        assert shift.accuracy > 0.99
+        assert 3 * shift.alarms["calibrated nai"].value < shift.alarms["softmax confidence"].value
+
+
 def test_links_into_reports_lead_to_their_parts() -> None:
     found = re.findall(r"\]\((reports/[\w/-]+\.md)#([\w-]+)\)", README)
     assert len(found) > 5

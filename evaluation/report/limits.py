@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
+from evaluation.experiment.results import ShiftCell
 from evaluation.report.attackers import knowledges
 from evaluation.report.baseline_tables import AT_5
-from evaluation.report.cells import Cells, setting_name, value_of
+from evaluation.report.cells import SOFTMAX, Cells, setting_name, value_of
 from evaluation.report.markdown import code, link, percent, plural
 from evaluation.report.robustness_tables import SHIFTS, WORST
 
 _CAUGHT = 0.5
+_HARMLESS = 0.99
 
 
 def limits(cells: Cells) -> list[str]:
@@ -80,7 +82,21 @@ def _shifts(cells: Cells) -> list[str]:
     clauses = [f"on {group} {_range(alarms)}" for group, alarms in groups.items() if alarms]
     if not clauses:
         return []
-    return [f"**Shifts:** {code(name)} alarms {'; '.join(clauses)}. {link(SHIFTS)}"]
+    return [f"**Shifts:** {code(name)} alarms {'; '.join(clauses)}. {_harmless(found, name)}{link(SHIFTS)}"]
+
+
+def _harmless(shifts: Sequence[ShiftCell], name: str) -> str:
+    """Alarms on images that hardly cost the classifier accuracy, beside those of softmax confidence."""
+    kept = [s for s in shifts if s.accuracy is not None and s.accuracy >= _HARMLESS and SOFTMAX in s.alarms]
+    if not kept:
+        return ""
+    entries = [
+        f"{s.shift} {percent(s.alarms[name].value)} against {percent(s.alarms[SOFTMAX].value)}" for s in kept
+    ]
+    return (
+        f"Its alarms where at least {percent(_HARMLESS)} of the labels stay right, against those of softmax "
+        f"confidence: {'; '.join(entries)}. "
+    )
 
 
 def _range(alarms: dict[str, float]) -> str:

@@ -165,6 +165,18 @@ def test_shifts_are_told_from_images_of_no_class(results: Results) -> None:
     assert "no class" not in say(results, shifts=for_each[:3])
 
 
+def test_alarms_on_harmless_shifts_stand_beside_those_of_softmax_confidence(results: Results) -> None:
+    first, second, *_ = results.shifts
+    alarms = {"calibrated nai": shares(0.111), "softmax confidence": shares(0.888)}
+    shifted = [
+        first.model_copy(update={"alarms": alarms, "accuracy": 0.995}),
+        second.model_copy(update={"alarms": alarms, "accuracy": 0.9}),
+    ]
+    line = sentence(say(results, shifts=shifted), "**Shifts")
+    assert f"softmax confidence: {first.shift} 11.1 % against 88.8 %. [" in line
+    assert "stay right" not in sentence(say(results, shifts=shifted[1:]), "**Shifts")
+
+
 def test_agreement_with_the_paper_is_counted(results: Results) -> None:
     cells = [cell for cell in results.aurocs if cell.paper is not None]
     level = [cell.model_copy(update={"paper": cell.auroc.value}) for cell in cells]

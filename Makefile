@@ -64,7 +64,7 @@ recordings: | $(VENV)/.dev ## label changes of test and adversarial images, for 
 	$(BIN)/python -m evaluation.label_changes cifar10-resnet20 --data "$(DATA)" --seed 0 --seed 1
 
 # Stores, images and scores are kept in runs/: what is there is not made again.
-evaluate: | $(VENV)/.dev ## the paper's experiments and ours on MNIST, in brief: reports/quick (some ten minutes)
+evaluate: | $(VENV)/.dev ## the paper's experiments and ours on MNIST, in brief: reports/quick (a few minutes)
 	$(BIN)/python -m evaluation run --config evaluation/configs/quick.toml --data "$(DATA)"
 
 evaluate-full: | $(VENV)/.dev ## all of them: reports/mnist, mnist-98 and cifar10 (some hours)

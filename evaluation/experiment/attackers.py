@@ -13,6 +13,7 @@ from evaluation.adaptive.torch_mutants import TorchMutants, drawn, from_store
 from evaluation.attacks.craft import attacked
 from evaluation.attacks.digest import file_digest
 from evaluation.attacks.settings import Pgd
+from evaluation.attacks.threads import one_thread
 from evaluation.experiment.config import AdaptiveSettings
 from evaluation.experiment.robustness import Attacked
 from evaluation.experiment.subject import Subject
@@ -65,7 +66,8 @@ def attackers(
         name: str, knowledge: str, epsilon: float, settings: BaseModel, make: Callable[[], Pixels]
     ) -> None:
         inputs = {**identity, **settings.model_dump(), "knowledge": knowledge}
-        kept = workspace.arrays(name, inputs, lambda: {"images": make()})
+        with one_thread():  # the same images on any number of cores
+            kept = workspace.arrays(name, inputs, lambda: {"images": make()})
         found.append(_attacked(subject, name, knowledge, epsilon, clean, np.asarray(kept["images"])))
 
     for epsilon in settings.epsilons:

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from detection.recording import Recording
 from evaluation import metrics
+from evaluation.experiment.intervals import resampled
 from evaluation.experiment.paper import Paper
-from evaluation.experiment.results import NORMAL, AurocCell, DistanceCell, Histogram, Interval, RateCell
-from evaluation.metrics import Estimate
+from evaluation.experiment.results import NORMAL, AurocCell, DistanceCell, Histogram, RateCell
 
 _BINS = 25
 _PAPER_LEVEL = 0.99
@@ -20,11 +20,6 @@ Rates = NDArray[np.float64]
 def rates_of(recordings: Sequence[Recording]) -> Rates:
     """Label change rates float64 [pools, images] of the same images under several pools."""
     return np.stack([recording.rates for recording in recordings])
-
-
-def interval(found: Estimate) -> Interval:
-    """The same, as results hold it."""
-    return Interval(value=found.value, low=found.low, high=found.high)
 
 
 class LabelChangeTables:
@@ -58,7 +53,7 @@ class LabelChangeTables:
                 rate=self._rate,
                 kind=kind,
                 images=found.shape[1],
-                mean=interval(metrics.mean(found.mean(axis=0), level=_PAPER_LEVEL)),
+                mean=resampled(metrics.mean(found.mean(axis=0), level=_PAPER_LEVEL)),
                 per_pool=found.mean(axis=1).tolist(),
                 paper=self._paper.rate(self._operator, self._rate, self._columns[kind]),
             )
@@ -72,7 +67,7 @@ class LabelChangeTables:
                 operator=self._operator,
                 rate=self._rate,
                 kind=kind,
-                distance=interval(metrics.ratio(found.mean(axis=0), self._normal.mean(axis=0))),
+                distance=resampled(metrics.ratio(found.mean(axis=0), self._normal.mean(axis=0))),
                 paper=self._paper.distance(self._operator, self._rate, self._columns[kind]),
             )
             for kind, found in self._suspicious.items()
@@ -85,7 +80,7 @@ class LabelChangeTables:
                 operator=self._operator,
                 rate=self._rate,
                 kind=kind,
-                auroc=interval(metrics.auroc(self._normal, found)),
+                auroc=resampled(metrics.auroc(self._normal, found)),
                 per_pool=[metrics.area(low, high) for low, high in zip(self._normal, found, strict=True)],
                 paper=self._paper.auroc(self._operator, self._rate, self._columns[kind]),
             )

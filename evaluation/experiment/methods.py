@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from evaluation import metrics
 from evaluation.experiment.detectors import OURS, KindScores, ScoredDetector
-from evaluation.experiment.label_change_rates import interval
+from evaluation.experiment.intervals import resampled
 from evaluation.experiment.results import NORMAL, Curve, Interval, Method, MethodCell
 from evaluation.experiment.verdicts import Verdicts
 
@@ -66,7 +66,7 @@ def policy(
 ) -> tuple[Method, list[MethodCell]]:
     """A policy as a detector with one operating point, from its verdicts by kind, one a pool."""
     normal = np.stack([found.adversarial for found in verdicts[NORMAL]])
-    rate = interval(metrics.mean(normal.mean(axis=0)))
+    rate = resampled(metrics.mean(normal.mean(axis=0)))
     mutants = float(np.mean([found.mutants for found in verdicts[NORMAL]]))
     row = Method(
         name=name,
@@ -99,7 +99,7 @@ def _cell(name: str, kind: str, scores: KindScores) -> MethodCell:
     return MethodCell(
         method=name,
         kind=kind,
-        auroc=interval(metrics.auroc(scores.normal, scores.kind)),
+        auroc=resampled(metrics.auroc(scores.normal, scores.kind)),
         detected_1=_share(at_1),
         detected_5=_share(at_5),
         matthews=_matthews(alarms(scores.normal, scores.calibration, 0.05), at_5),
@@ -109,11 +109,11 @@ def _cell(name: str, kind: str, scores: KindScores) -> MethodCell:
 def _false_alarms(detector: ScoredDetector, rate: float) -> Interval:
     # Where the detector was trained on the kind there is one such rate a kind.
     found = [alarms(scores.normal, scores.calibration, rate) for scores in detector.kinds.values()]
-    return interval(metrics.mean(np.mean([flags.mean(axis=0) for flags in found], axis=0)))
+    return resampled(metrics.mean(np.mean([flags.mean(axis=0) for flags in found], axis=0)))
 
 
 def _share(flags: Bools) -> Interval:
-    return interval(metrics.mean(flags.mean(axis=0)))
+    return resampled(metrics.mean(flags.mean(axis=0)))
 
 
 def _matthews(normal: Bools, kind: Bools) -> float:

@@ -66,6 +66,7 @@ class Pools:
         self.model, self.spec, self._workspace = model, spec, workspace
         self._report, self._threads = report, threads
         self._refused: dict[tuple[str, float], str] = {}
+        self._stores: dict[PoolKey, Store | None] = {}
         self._opened: tuple[PoolKey, BankSession] | None = None
 
     @property
@@ -101,6 +102,22 @@ class Pools:
         Raises:
             GuardError: the model or the data do not allow it.
         """
+        if key not in self._stores:  # opening one reads and checks every file of it
+            self._stores[key] = self._store(key)
+        return self._stores[key]
+
+    def required(self, key: PoolKey) -> Store:
+        """The store of a pool that there must be.
+
+        Raises:
+            ModelError: the operator has nothing to change at this rate.
+        """
+        store = self.store(key)
+        if store is None:
+            raise ModelError(f"there is no pool {key.name}: {self._refused[key.operator, key.rate]}")
+        return store
+
+    def _store(self, key: PoolKey) -> Store | None:
         path = self.path(key)
         refusal = path.with_name(f"{path.name}.{_REFUSED}")
         if refusal.exists():
@@ -121,9 +138,17 @@ class Pools:
 
         ``correct`` tells where the label of the stored original is the true one.
         """
-        store = self.store(key)
-        if store is None:
+        if self.store(key) is None:
             return None
+        return self.recorded(key, samples)
+
+    def recorded(self, key: PoolKey, samples: SampleSet) -> Recording:
+        """The same for a pool that there must be.
+
+        Raises:
+            ModelError: the operator has nothing to change at this rate.
+        """
+        store = self.required(key)
         inputs = {"version": store.version, "images": samples.digest}
 
         def make() -> Arrays:
@@ -141,26 +166,13 @@ class Pools:
         changes = np.unpackbits(kept["changes"], axis=1, count=store.manifest.mutants)
         return Recording(changes.astype(np.bool_), kept["correct"].astype(np.bool_))
 
-    def recorded(self, key: PoolKey, samples: SampleSet) -> Recording:
-        """The same for a pool that there must be.
-
-        Raises:
-            ModelError: the operator has nothing to change at this rate.
-        """
-        found = self.recording(key, samples)
-        if found is None:
-            raise ModelError(f"there is no pool {key.name}: {self._refused[key.operator, key.rate]}")
-        return found
-
     def calibration(self, key: PoolKey) -> Recording:
         """Label changes of the clean images the store was calibrated on, choice and certification together.
 
         Raises:
             ModelError: the operator has nothing to change at this rate.
         """
-        store = self.store(key)
-        if store is None:
-            raise ModelError(f"there is no pool {key.name}: {self._refused[key.operator, key.rate]}")
+        store = self.required(key)
         kept = unpack(store.path / RECORDINGS)
         parts = kept["choice"], kept["certification"]
         return Recording(

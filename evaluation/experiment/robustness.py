@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.intervals import Interval as Counted
-from detection.intervals import clopper_pearson
 from evaluation.adaptive.outcome import Outcome, outcome, worst_case
-from evaluation.experiment.results import AdaptiveCell, Interval, ShiftCell
+from evaluation.experiment.intervals import counted, exact
+from evaluation.experiment.results import AdaptiveCell, ShiftCell
 from evaluation.sample_set import SampleSet
 
 Bools = NDArray[np.bool_]
@@ -71,7 +70,7 @@ def shift_cell(samples: SampleSet, predicted: NDArray[np.int64], judges: Mapping
         shift=samples.kind,
         images=len(samples),
         accuracy=right,
-        alarms={name: _counted(judge(samples)) for name, judge in judges.items()},
+        alarms={name: counted(int(judge(samples).sum()), len(samples)) for name, judge in judges.items()},
     )
 
 
@@ -89,16 +88,8 @@ def _cell(
         epsilon=epsilon,
         detector=judge,
         images=len(alarm),
-        success=_interval(result.fooled),
-        detected=None if result.detected is None else _interval(result.detected),
-        evading=_interval(result.evaded),
-        robust_accuracy=_interval(result.robust),
+        success=exact(result.fooled),
+        detected=None if result.detected is None else exact(result.detected),
+        evading=exact(result.evaded),
+        robust_accuracy=exact(result.robust),
     )
-
-
-def _counted(flags: Bools) -> Interval:
-    return _interval(clopper_pearson(int(flags.sum()), len(flags)))
-
-
-def _interval(found: Counted) -> Interval:
-    return Interval(value=found.rate, low=found.low, high=found.high)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from detection.intervals import clopper_pearson
+from detection.recording import Recording
 from evaluation import hardware
 from evaluation.corruptions import shifted
 from evaluation.experiment import methods
@@ -19,6 +19,7 @@ from evaluation.experiment.config import Config
 from evaluation.experiment.cost import best_milliseconds, costs, policy_milliseconds
 from evaluation.experiment.detectors import Baselines, Call, ScoredDetector, Scores
 from evaluation.experiment.differences import differences
+from evaluation.experiment.intervals import counted
 from evaluation.experiment.mutation import POLICIES, Tables, tables
 from evaluation.experiment.paper import Paper
 from evaluation.experiment.pools import Pools
@@ -28,7 +29,6 @@ from evaluation.experiment.results import (
     AgreementCell,
     CostCell,
     Environment,
-    Interval,
     Method,
     MethodCell,
     Results,
@@ -45,7 +45,6 @@ from evaluation.workspace import Workspace
 from mutant_store.cores import available_cores
 from mutant_store.datasets import load
 from mutant_store.errors import ModelError
-from mutant_store.reader import Store
 from mutant_store.selection import Reporter
 
 _SCATTERED = 150
@@ -127,7 +126,7 @@ class Experiment:
             title=config.title,
             model=self._subject.model.name,
             data=self._subject.test.portable_range.spec,
-            accuracy=_rate(right, len(self._subject.test)),
+            accuracy=counted(right, len(self._subject.test)),
             test_images=len(self._subject.test),
             folded=self._subject.folded,
             operators=list(config.pools.operators),
@@ -217,29 +216,27 @@ class Experiment:
 
     def _judges(self, baselines: list[ScoredDetector]) -> dict[str, Judge]:
         """Who judges images nobody foresaw: the policy that is served, the label change rate, the free baseline."""
-        store = self._pools.store(self._main)
-        judges: dict[str, Judge] = {}
-        if store is not None:
-            judges[f"calibrated {self._main.operator}"] = partial(self._served, store)
-            judges[f"LCR {self._main.operator}"] = self._full_pool
+        judges: dict[str, Judge] = {
+            f"calibrated {self._main.operator}": self._served,
+            f"LCR {self._main.operator}": partial(self._full_pool, self._pools.calibration(self._main)),
+        }
         for one in baselines:
             if one.name == _SOFTMAX and one.once is not None:
                 reference = next(iter(one.kinds.values())).calibration
                 judges[one.name] = _scored_alarms(one.once, reference)
         return judges
 
-    def _served(self, store: Store, samples: SampleSet) -> Bools:
-        recording = self._pools.recorded(self._main, samples)
+    def _served(self, samples: SampleSet) -> Bools:
+        store, recording = self._pools.required(self._main), self._pools.recorded(self._main, samples)
         return judged(store.policy("calibrated"), in_server_order(store, samples, recording)).adversarial
 
-    def _full_pool(self, samples: SampleSet) -> Bools:
-        recording, clean = self._pools.recorded(self._main, samples), self._pools.calibration(self._main)
-        rates, reference = recording.rates, clean.only_correct().rates
+    def _full_pool(self, clean: Recording, samples: SampleSet) -> Bools:
+        rates, reference = self._pools.recorded(self._main, samples).rates, clean.only_correct().rates
         return np.asarray(methods.alarms(rates[None], reference[None], 0.05)[0])
 
     def _adaptive(self, judges: Mapping[str, Judge]) -> list[AdaptiveCell]:
-        settings, store = self._config.adaptive, self._pools.store(self._main)
-        if settings is None or store is None:
+        settings, store = self._config.adaptive, self._pools.required(self._main)
+        if settings is None:
             return []
         place = self._workspace.within("adaptive")
         return adaptive_cells(attackers(self._subject, settings, store, place, self._report), judges)
@@ -288,8 +285,3 @@ def _scored_alarms(once: Call, reference: Scores) -> Judge:
         return np.asarray(methods.alarms(once(samples.images)[None], reference, 0.05)[0])
 
     return alarms
-
-
-def _rate(count: int, total: int) -> Interval:
-    found = clopper_pearson(count, total)
-    return Interval(value=found.rate, low=found.low, high=found.high)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detection.intervals import clopper_pearson
 from evaluation.attacks.collect import Collected, collect
 from evaluation.attacks.settings import AttackSettings
-from evaluation.experiment.results import Interval, KindResult
+from evaluation.experiment.intervals import counted
+from evaluation.experiment.results import KindResult
 from evaluation.experiment.subject import Subject
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
@@ -82,7 +82,6 @@ def _clean(found: SampleSet) -> KindResult:
 
 
 def _attacked(attack: AttackSettings, found: Collected) -> KindResult:
-    success = clopper_pearson(found.fooled, found.attempts)
     any_kept = bool(len(found.samples))
     settings = attack.model_dump(exclude=_IN_THE_NAME)
     if found.agreement is not None:
@@ -93,7 +92,7 @@ def _attacked(attack: AttackSettings, found: Collected) -> KindResult:
         method=attack.method,
         settings=settings,
         attempts=found.attempts,
-        success=Interval(value=success.rate, low=success.low, high=success.high),
+        success=counted(found.fooled, found.attempts),
         images=len(found.samples),
         l2=float(found.l2.mean()) if any_kept else None,
         linf=float(found.linf.mean()) if any_kept else None,

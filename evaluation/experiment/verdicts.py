@@ -14,7 +14,7 @@ from detection.policies import Decision, Policy
 from detection.recording import Recording
 from detection.simulation import run
 from evaluation import metrics
-from evaluation.experiment.label_change_rates import interval
+from evaluation.experiment.intervals import resampled
 from evaluation.experiment.results import NORMAL, DetectionCell, MutantsUsed, PolicyCell
 from evaluation.sample_set import SampleSet
 from evaluation.server import ORDER_KEY
@@ -87,10 +87,10 @@ def detection_cell(operator: str, rho: float, kind: str, verdicts: Sequence[Verd
         operator=operator,
         rho=rho,
         kind=kind,
-        adversarial=interval(metrics.mean(_mean([found.adversarial for found in verdicts]))),
-        undecided=interval(metrics.mean(_mean([found.undecided for found in verdicts]))),
-        normal=interval(metrics.mean(_mean([~found.adversarial & ~found.undecided for found in verdicts]))),
-        forced=interval(metrics.mean(1 - forced if kind == NORMAL else forced)),
+        adversarial=resampled(metrics.mean(_mean([found.adversarial for found in verdicts]))),
+        undecided=resampled(metrics.mean(_mean([found.undecided for found in verdicts]))),
+        normal=resampled(metrics.mean(_mean([~found.adversarial & ~found.undecided for found in verdicts]))),
+        forced=resampled(metrics.mean(1 - forced if kind == NORMAL else forced)),
         mean_mutants=float(np.mean([found.mutants for found in verdicts])),
     )
 
@@ -101,8 +101,8 @@ def policy_cell(operator: str, policy: str, kind: str, verdicts: Sequence[Verdic
         operator=operator,
         policy=policy,
         kind=kind,
-        adversarial=interval(metrics.mean(_mean([found.adversarial for found in verdicts]))),
-        undecided=interval(metrics.mean(_mean([found.undecided for found in verdicts]))),
+        adversarial=resampled(metrics.mean(_mean([found.adversarial for found in verdicts]))),
+        undecided=resampled(metrics.mean(_mean([found.undecided for found in verdicts]))),
         mean_mutants=float(np.mean([found.mutants for found in verdicts])),
     )
 

@@ -7,7 +7,8 @@ from sklearn.metrics import roc_auc_score
 
 from detection.recording import Recording
 from evaluation import metrics
-from evaluation.experiment.label_change_rates import LabelChangeTables, interval, rates_of
+from evaluation.experiment.intervals import resampled
+from evaluation.experiment.label_change_rates import LabelChangeTables, rates_of
 from evaluation.experiment.paper import Paper
 from evaluation.experiment.results import Interval
 from evaluation.metrics import Estimate
@@ -96,5 +97,5 @@ def test_histograms_count_every_image_under_every_pool() -> None:
 
 
 def test_an_interval_keeps_its_figures() -> None:
-    assert interval(Estimate(0.5, 0.4, 0.7)) == Interval(value=0.5, low=0.4, high=0.7)
+    assert resampled(Estimate(0.5, 0.4, 0.7)) == Interval(value=0.5, low=0.4, high=0.7)
     assert metrics.mean(np.ones(3)) == Estimate(1.0, 1.0, 1.0)

@@ -16,12 +16,12 @@ from benchmarks.interleave import Contender, fastest, interleaved
 from benchmarks.networks import MODELS
 from benchmarks.pools import draw, rate_of
 from benchmarks.sections import Section, Table, held
-from evaluation import weights
 from mutant_store.activations import Activations
 from mutant_store.bank import BankBuilder
 from mutant_store.calibration_record import CalibrationSettings
 from mutant_store.cores import available_cores
 from mutant_store.input_spec import InputOptions
+from mutant_store.networks import weights
 from mutant_store.operators import OPERATORS
 from mutant_store.selection import Selection, SelectionSettings, select
 from mutant_store.subject import Subject, load_subject

@@ -11,15 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from evaluation import weights
-from evaluation.classifiers import CLASSIFIERS
-from evaluation.inference import normalised
-from evaluation.onnx_export import to_onnx
 from mutant_store.activations import Activations
 from mutant_store.bank import BankBuilder
 from mutant_store.classifier import Classifier, load_classifier
 from mutant_store.graph import Graph
 from mutant_store.model_card import ModelCard
+from mutant_store.networks import CLASSIFIERS, weights
+from mutant_store.networks.inference import normalised
+from mutant_store.networks.onnx_export import to_onnx
 from mutant_store.neurons import find_layers
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -40,7 +39,7 @@ class Network:
     """A registered network.
 
     Attributes:
-        name: what ``evaluation.classifiers`` calls it.
+        name: what ``mutant_store.networks`` calls it.
         module: in evaluation mode.
         classifier: the same from its ONNX file, batch normalisation folded.
         trained: whether the weights are those of ``models/``; times and sizes do not depend on it.

@@ -14,7 +14,6 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from evaluation import weights
 from evaluation.samples import Attack, attack_images
 from mutant_store.atomic import write_atomically
 from mutant_store.build import BuildSettings, build
@@ -24,6 +23,7 @@ from mutant_store.cores import available_cores
 from mutant_store.datasets import ImageData, load
 from mutant_store.errors import DataError
 from mutant_store.input_spec import InputOptions
+from mutant_store.networks import weights
 from mutant_store.reader import CURRENT, RECORDINGS, Store, open_store
 from mutant_store.recordings import pack, record, unpack
 from mutant_store.selection import Reporter, SelectionSettings

@@ -8,17 +8,17 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from evaluation import weights
 from evaluation.attacks.craft import attacked
 from evaluation.attacks.settings import AttackSettings, CarliniWagner, DeepFool, Fgsm
 from evaluation.console import console
-from evaluation.inference import logits
 from evaluation.png import encode_png
-from evaluation.weights import TrainedModel
 from mutant_store.atomic import write_atomically
 from mutant_store.console import errors_shown
 from mutant_store.datasets import DataSpec, ImageData, load, parse
 from mutant_store.errors import DataError
+from mutant_store.networks import weights
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -11,18 +11,17 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from evaluation import weights
-from evaluation.classifiers import CLASSIFIERS, Classifier
 from evaluation.console import console
 from evaluation.curve import Curve, Point
-from evaluation.inference import accuracy, normalised
-from evaluation.onnx_export import largest_difference, to_onnx
 from evaluation.trainer import Settings, Step, Trainer
 from mutant_store.atomic import write_atomically
 from mutant_store.console import errors_shown
 from mutant_store.datasets import ImageData, load, parse
 from mutant_store.errors import DataError
 from mutant_store.model_card import ModelCard
+from mutant_store.networks import CLASSIFIERS, Classifier, weights
+from mutant_store.networks.inference import accuracy, normalised
+from mutant_store.networks.onnx_export import largest_difference, to_onnx
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from evaluation import checkpoint
-from evaluation.augmentation import augment, erase
 from evaluation.checkpoint import Checkpoint
-from evaluation.classifiers import Classifier
 from mutant_store.datasets import ImageData
+from mutant_store.networks import Classifier
+from mutant_store.networks.augmentation import augment, erase
 
 _MOMENTUM = 0.9
 _WEIGHT_DECAY = 5e-4

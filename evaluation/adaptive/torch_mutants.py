@@ -11,10 +11,10 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from evaluation.adaptive.sign_layers import SignLayer, folded_copy
-from evaluation.inference import normalised
-from evaluation.weights import TrainedModel
 from mutant_store.datasets import ImageData
 from mutant_store.errors import ModelError
+from mutant_store.networks.inference import normalised
+from mutant_store.networks.weights import TrainedModel
 from mutant_store.operators.base import chosen_count
 from mutant_store.pool import unpack
 from mutant_store.reader import MUTANTS, Store

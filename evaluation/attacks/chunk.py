@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation import weights
 from evaluation.attacks.craft import attacked
 from evaluation.attacks.digest import digest
 from evaluation.attacks.kept_substitute import restored
 from evaluation.attacks.randomness import seed_of
 from evaluation.attacks.settings import AttackSettings, BlackBox, CarliniWagner
 from evaluation.attacks.threads import one_thread
-from evaluation.inference import logits
 from evaluation.workspace import Arrays, Workspace
 from mutant_store.errors import DataError
+from mutant_store.networks import weights
+from mutant_store.networks.inference import logits
 
 SIZE = 100
 """Images a chunk. What it makes depends on what it is made from alone, not on which process makes it."""

@@ -18,8 +18,8 @@ from evaluation.attacks import (
 from evaluation.attacks.randomness import seeded
 from evaluation.attacks.settings import AttackSettings
 from evaluation.attacks.target import Images, Labels, OnPixels, as_bytes, as_pixels, estimator
-from evaluation.weights import TrainedModel
 from mutant_store.errors import DataError
+from mutant_store.networks.weights import TrainedModel
 
 _OfToolbox = (
     settings.Fgsm

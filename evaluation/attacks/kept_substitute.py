@@ -8,15 +8,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from evaluation import weights as model_weights
 from evaluation.attacks import substitute
 from evaluation.attacks.digest import digest, file_digest
 from evaluation.attacks.settings import Substitute
 from evaluation.attacks.target import as_pixels
 from evaluation.attacks.threads import one_thread
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Arrays, Workspace
+from mutant_store.networks import weights as model_weights
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from evaluation.attacks.settings import Substitute
 from evaluation.attacks.target import as_bytes, as_pixels
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from mutant_store.errors import DataError
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 _LARGE = 32
 """Height from which LeNet's first convolution has no padding, as on its own images."""

@@ -13,10 +13,10 @@ from scipy.special import log_softmax
 
 from evaluation.baselines.base import Detector
 from evaluation.baselines.probabilities import log_doubt
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 
 class _OfLogits(Detector):

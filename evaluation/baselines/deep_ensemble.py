@@ -13,11 +13,11 @@ from torch import nn
 from evaluation.baselines.base import Detector, sample
 from evaluation.baselines.probabilities import log_mean_doubt
 from evaluation.baselines.training import derived_seed, train_network
-from evaluation.inference import logits
 from evaluation.trainer import Settings
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 
 class DeepEnsemble(Detector):

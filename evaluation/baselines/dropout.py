@@ -15,12 +15,12 @@ from torch.nn import functional
 
 from evaluation.baselines.base import sample
 from evaluation.baselines.training import derived_seed, fingerprint, train_network
-from evaluation.classifiers import Classifier
-from evaluation.inference import normalised
 from evaluation.trainer import Settings
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks import Classifier
+from mutant_store.networks.inference import normalised
+from mutant_store.networks.weights import TrainedModel
 
 _BATCH = 100
 _FINE_TUNING = 0.2

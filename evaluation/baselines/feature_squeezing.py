@@ -11,10 +11,10 @@ from scipy.ndimage import median_filter
 from scipy.special import softmax
 
 from evaluation.baselines.base import Detector
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 
 class FeatureSqueezing(Detector):

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.baselines.base import Detector
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 _ROWS = 1_000
 """Perturbed images held at once."""

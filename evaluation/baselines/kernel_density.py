@@ -17,10 +17,10 @@ from evaluation.baselines.base import FeatureDetector, fingerprint_of_images
 from evaluation.baselines.dropout import DropoutEnsemble, DropoutSettings
 from evaluation.baselines.layers import last_hidden
 from evaluation.baselines.training import fingerprint
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Arrays, Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 _QUERIES = 500
 """Images whose distances to the training images are held at once."""

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evaluation.inference import normalised
-from evaluation.weights import TrainedModel
+from mutant_store.networks.inference import normalised
+from mutant_store.networks.weights import TrainedModel
 
 _BATCH = 250
 

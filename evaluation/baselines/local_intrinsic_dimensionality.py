@@ -12,9 +12,9 @@ from sklearn.metrics.pairwise import euclidean_distances
 
 from evaluation.baselines.base import FeatureDetector, sample
 from evaluation.baselines.layers import activations
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.weights import TrainedModel
 
 _ITSELF = 1e-6
 """A reference closer than this share of its own norm is the image itself, not a neighbour."""

@@ -16,9 +16,9 @@ from torch import Tensor
 from evaluation.baselines.base import FeatureDetector, fingerprint_of_images
 from evaluation.baselines.layers import activations
 from evaluation.baselines.training import fingerprint
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Arrays, Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.weights import TrainedModel
 
 _SINGULAR = 1e-10
 """Directions in which the variance is less than this share of the largest are those of units that never answer."""

@@ -12,10 +12,10 @@ from evaluation.baselines import dropout
 from evaluation.baselines.base import Detector
 from evaluation.baselines.dropout import DropoutEnsemble, DropoutSettings
 from evaluation.baselines.probabilities import log_mean_doubt
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 
 class MonteCarloDropout(Detector):

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from evaluation.baselines.base import fingerprint_of_images
-from evaluation.classifiers import Classifier
 from evaluation.trainer import Settings, Trainer
 from evaluation.workspace import Arrays, Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks import Classifier
 
 
 def train_network(

@@ -17,9 +17,9 @@ from evaluation.attacks.threads import one_thread
 from evaluation.experiment.config import AdaptiveSettings
 from evaluation.experiment.robustness import Attacked
 from evaluation.experiment.subject import Subject
-from evaluation.inference import logits
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
+from mutant_store.networks.inference import logits
 from mutant_store.reader import Store
 from mutant_store.selection import Reporter
 

@@ -39,12 +39,12 @@ from evaluation.experiment.robustness import Bools, Judge, adaptive_cells, shift
 from evaluation.experiment.samples import Samples, make_samples
 from evaluation.experiment.subject import Subject
 from evaluation.experiment.verdicts import algorithm_1, in_server_order, judged
-from evaluation.inference import logits
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
 from mutant_store.cores import available_cores
 from mutant_store.datasets import load
 from mutant_store.errors import ModelError
+from mutant_store.networks.inference import logits
 from mutant_store.selection import Reporter
 
 _SCATTERED = 150

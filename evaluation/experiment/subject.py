@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from evaluation import weights
 from evaluation.experiment.config import Config
 from evaluation.experiment.results import NORMAL, WRONG
-from evaluation.inference import logits
 from evaluation.sample_set import SampleSet
-from evaluation.weights import TrainedModel
 from mutant_store.datasets import ImageData, load
+from mutant_store.networks import weights
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from typer import Exit
 
-from evaluation import label_changes, weights
-from evaluation.inference import logits
+from evaluation import label_changes
 from evaluation.label_changes import Subject
 from evaluation.samples import Attack
+from mutant_store.networks import weights
+from mutant_store.networks.inference import logits
 from mutant_store.reader import open_store
 from mutant_store.recordings import unpack
 

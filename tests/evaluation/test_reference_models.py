@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from evaluation.classifiers import CLASSIFIERS
-from evaluation.inference import normalised
 from evaluation.train import app
 from mutant_store.accuracy_filter import AccuracyFilter
 from mutant_store.bank import build_bank
@@ -17,6 +15,8 @@ from mutant_store.datasets import load
 from mutant_store.export import Mutants
 from mutant_store.graph import Graph
 from mutant_store.manifest import InputSpec
+from mutant_store.networks import CLASSIFIERS
+from mutant_store.networks.inference import normalised
 from mutant_store.neurons import find_layers, neuron_count
 from mutant_store.operators import OPERATORS
 from mutant_store.parameters import Parameters

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from evaluation import weights
-from evaluation.inference import logits
 from evaluation.samples import app
 from mutant_store.datasets import load
+from mutant_store.networks import weights
+from mutant_store.networks.inference import logits
 
 
 def run(*arguments: str) -> Result:

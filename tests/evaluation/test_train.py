@@ -14,11 +14,11 @@ import pytest
 import safetensors
 from typer.testing import CliRunner, Result
 
-from evaluation.classifiers import CLASSIFIERS
-from evaluation.inference import normalised
 from evaluation.train import app
 from mutant_store import model_card
 from mutant_store.datasets import load
+from mutant_store.networks import CLASSIFIERS
+from mutant_store.networks.inference import normalised
 from tests.support.training import interrupt
 
 RunTrain = Callable[..., Result]
@@ -97,7 +97,7 @@ def test_a_run_killed_before_its_export_only_exports(
         raise OSError(28, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr("evaluation.weights.write_atomically", full)
+        patch.setattr("mutant_store.networks.weights.write_atomically", full)
         failed = run_train(tmp_path / "tiny.onnx")
     assert failed.exit_code == 1
     assert "No space left on device" in failed.output

@@ -9,13 +9,12 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from evaluation import weights
-from evaluation.classifiers import CLASSIFIERS
 from evaluation.train import app
 from evaluation.trainer import Settings, Trainer
 from mutant_store.classifier import load_classifier
 from mutant_store.datasets import load
 from mutant_store.graph import Graph
+from mutant_store.networks import CLASSIFIERS, weights
 from mutant_store.neurons import find_layers, neuron_count
 from tests.support.training import interrupt
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from evaluation.classifiers import CLASSIFIERS
 from evaluation.trainer import Settings, Step, Trainer
 from mutant_store.datasets import load
+from mutant_store.networks import CLASSIFIERS
 
 SETTINGS = Settings(
     "digits-net", epochs=2, batch_size=32, learning_rate=0.05, seed=0, bf16=False, device="cpu"

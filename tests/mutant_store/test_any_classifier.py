@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from torch import nn
 
-from evaluation.classifiers import CLASSIFIERS
-from evaluation.inference import normalised
 from mutant_store.bank import build_bank
 from mutant_store.classifier import Classifier, check_scores, load_classifier
 from mutant_store.datasets import load
 from mutant_store.export import Mutants
 from mutant_store.graph import Graph
+from mutant_store.networks import CLASSIFIERS
+from mutant_store.networks.inference import normalised
 from mutant_store.neurons import find_layers
 from mutant_store.operators import OPERATORS
 from mutant_store.parameters import Parameters

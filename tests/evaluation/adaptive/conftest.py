@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation import weights
 from evaluation.adaptive.attack import Victims
 from evaluation.adaptive.torch_mutants import TorchMutants, from_store
 from evaluation.attacks.threads import one_thread
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from mutant_store.datasets import ImageData, load
+from mutant_store.networks import weights
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 from mutant_store.reader import Store, open_store
 from tests.support.demo import build_digits_store
 

@@ -15,8 +15,8 @@ from evaluation.adaptive.settings import (
     Orthogonal,
 )
 from evaluation.adaptive.torch_mutants import TorchMutants, drawn
-from evaluation.weights import TrainedModel
 from mutant_store.datasets import ImageData, load
+from mutant_store.networks.weights import TrainedModel
 from mutant_store.reader import Store
 
 ALL: list[AttackSettings] = [

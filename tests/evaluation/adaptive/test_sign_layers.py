@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from evaluation.adaptive.sign_layers import folded_copy
-from evaluation.classifiers.resnet import ResNet20
 from mutant_store.errors import ModelError
+from mutant_store.networks.resnet import ResNet20
 from tests.support.networks import randomised
 
 

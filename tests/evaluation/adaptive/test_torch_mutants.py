@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation import weights
 from evaluation.adaptive.torch_mutants import TorchMutants, drawn, from_store
-from evaluation.inference import normalised
-from evaluation.weights import TrainedModel
 from mutant_store.bank import build_bank
 from mutant_store.classifier import load_classifier
 from mutant_store.datasets import ImageData, load
 from mutant_store.errors import ModelError
 from mutant_store.graph import Graph
+from mutant_store.networks import weights
+from mutant_store.networks.inference import normalised
+from mutant_store.networks.weights import TrainedModel
 from mutant_store.neurons import find_layers
 from mutant_store.operators import OPERATORS
 from mutant_store.parameters import Parameters

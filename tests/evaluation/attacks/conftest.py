@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation import weights
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from mutant_store.datasets import ImageData, load
+from mutant_store.networks import weights
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 
 @pytest.fixture(scope="session")

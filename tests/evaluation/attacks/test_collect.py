@@ -10,11 +10,11 @@ from evaluation.attacks import chunk
 from evaluation.attacks import collect as module
 from evaluation.attacks.collect import Collected, collect
 from evaluation.attacks.settings import AttackSettings, BlackBox, Fgsm, Pgd, Substitute
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
 from mutant_store.errors import DataError, ModelError
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 PGD = Pgd(name="pgd 0.2", epsilon=0.2, step=0.05, iterations=5, restarts=1, samples=30, attempts=150)
 

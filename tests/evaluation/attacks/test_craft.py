@@ -22,10 +22,10 @@ from evaluation.attacks.settings import (
     Substitute,
 )
 from evaluation.attacks.substitute import train
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from mutant_store.datasets import ImageData
 from mutant_store.errors import DataError
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 COUNT = 12
 SHARED: dict[str, Any] = {"name": "any", "samples": 1, "attempts": 1}

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from evaluation.attacks import substitute
 from evaluation.attacks.settings import Substitute
 from evaluation.attacks.target import as_pixels
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from mutant_store.datasets import ImageData
 from mutant_store.errors import DataError
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 SETTINGS = Substitute(architecture="papernot-a", seeds=60, rounds=4, batch_size=8)
 

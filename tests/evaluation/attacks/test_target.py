@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from evaluation.attacks.target import OnPixels, as_bytes, as_pixels, estimator
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from mutant_store.datasets import ImageData
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 
 def test_logits_are_the_classifiers_own(tiny: TrainedModel, clean: ImageData) -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from evaluation import weights
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData, load
+from mutant_store.networks import weights
+from mutant_store.networks.weights import TrainedModel
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from sklearn.exceptions import NotFittedError
 from evaluation.baselines import Detector, FeatureDetector, baselines, sample
 from evaluation.baselines.base import fingerprint_of_images
 from evaluation.baselines.settings import BaselineSettings
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.weights import TrainedModel
 
 SETTINGS = BaselineSettings(
     perturbation_draws=8, dropout_epochs=1, dropout_passes=6, ensemble_members=2, ensemble_epochs=2
@@ -62,7 +62,7 @@ def test_nothing_is_answered_before_fitting(name: str, asked: ImageData) -> None
 def test_wrongly_labelled_images_are_more_suspicious(
     model: TrainedModel, train: ImageData, asked: ImageData, shared_workspace: Workspace
 ) -> None:
-    from evaluation.inference import logits
+    from mutant_store.networks.inference import logits
 
     wrong = logits(model.network, model.classifier, asked.images).argmax(axis=1) != asked.labels
     assert 2 <= wrong.sum() < len(asked) / 2

@@ -5,11 +5,11 @@ from scipy.special import softmax
 
 from evaluation.baselines.deep_ensemble import DeepEnsemble
 from evaluation.baselines.training import derived_seed
-from evaluation.inference import logits
 from evaluation.trainer import Settings, Trainer
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 
 def test_the_score_is_the_mean_doubt_of_all_members(

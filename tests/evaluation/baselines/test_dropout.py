@@ -8,11 +8,11 @@ import torch
 from evaluation.baselines import dropout
 from evaluation.baselines.dropout import DropoutNetwork, DropoutSettings
 from evaluation.baselines.training import fingerprint
-from evaluation.classifiers.digits_net import DigitsNet
-from evaluation.inference import accuracy, logits, normalised
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.digits_net import DigitsNet
+from mutant_store.networks.inference import accuracy, logits, normalised
+from mutant_store.networks.weights import TrainedModel
 
 SETTINGS = DropoutSettings(0.5, 8, None, 20)
 

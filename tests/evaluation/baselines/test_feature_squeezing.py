@@ -4,10 +4,10 @@ import numpy as np
 from scipy.special import softmax
 
 from evaluation.baselines.feature_squeezing import FeatureSqueezing, reduce_depth, smooth
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 
 def test_depth() -> None:

@@ -3,10 +3,10 @@
 import numpy as np
 
 from evaluation.baselines.input_perturbation import InputPerturbation
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 
 def test_noise_has_its_size_and_is_the_image_s_own() -> None:

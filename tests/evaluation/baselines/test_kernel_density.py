@@ -9,10 +9,10 @@ from evaluation.baselines import dropout
 from evaluation.baselines.dropout import DropoutSettings
 from evaluation.baselines.kernel_density import KernelDensity, choose_bandwidth, log_density
 from evaluation.baselines.layers import last_hidden
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 
 def test_the_density_is_scikit_learn_s() -> None:

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from evaluation.baselines.layers import activations, last_hidden
-from evaluation.classifiers import CLASSIFIERS
-from evaluation.classifiers.digits_net import DigitsNet
-from evaluation.inference import logits, normalised
-from evaluation.weights import TrainedModel
 from mutant_store.datasets import ImageData
+from mutant_store.networks import CLASSIFIERS
+from mutant_store.networks.digits_net import DigitsNet
+from mutant_store.networks.inference import logits, normalised
+from mutant_store.networks.weights import TrainedModel
 
 WIDTHS = {
     "digits-net": [(16, 8, 8), (512,), (48,), (10,)],

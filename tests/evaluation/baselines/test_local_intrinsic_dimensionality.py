@@ -6,9 +6,9 @@ import pytest
 from evaluation.baselines import sample
 from evaluation.baselines.layers import activations
 from evaluation.baselines.local_intrinsic_dimensionality import LocalIntrinsicDimensionality, dimensionality
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.weights import TrainedModel
 
 
 def test_points_in_a_subspace_have_its_dimensions() -> None:

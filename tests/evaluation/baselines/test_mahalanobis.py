@@ -6,9 +6,9 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from evaluation.baselines.layers import activations
 from evaluation.baselines.mahalanobis import Gaussians, Mahalanobis, averaged, whiten
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.weights import TrainedModel
 
 
 def test_a_layer_is_averaged_over_positions(model: TrainedModel, asked: ImageData) -> None:

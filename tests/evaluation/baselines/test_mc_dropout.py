@@ -6,10 +6,10 @@ from scipy.special import softmax
 from evaluation.baselines import dropout
 from evaluation.baselines.dropout import DropoutSettings
 from evaluation.baselines.mc_dropout import MonteCarloDropout
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 
 def test_the_score_is_the_mean_doubt(

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from evaluation.baselines.training import derived_seed, fingerprint, train_network
-from evaluation.classifiers import CLASSIFIERS
 from evaluation.trainer import Settings, Trainer
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
+from mutant_store.networks import CLASSIFIERS
 
 SETTINGS = Settings("member", 3, 32, 0.05, 7, False, "cpu")
 DIGITS = CLASSIFIERS["digits-net"]

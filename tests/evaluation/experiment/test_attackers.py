@@ -9,8 +9,8 @@ from evaluation.experiment.config import AdaptiveSettings
 from evaluation.experiment.pools import Pools
 from evaluation.experiment.robustness import Attacked
 from evaluation.experiment.subject import Subject
-from evaluation.inference import logits
 from mutant_store.errors import ModelError
+from mutant_store.networks.inference import logits
 from mutant_store.reader import Store
 from tests.support.demo import SilentReport
 from tests.support.experiment import Ran

@@ -23,9 +23,9 @@ from evaluation.experiment.detectors import (
 )
 from evaluation.experiment.samples import Samples
 from evaluation.experiment.subject import Subject
-from evaluation.inference import logits
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
+from mutant_store.networks.inference import logits
 from tests.support.demo import SilentReport
 from tests.support.experiment import SUSPICIOUS, Ran
 

@@ -18,8 +18,8 @@ from evaluation.experiment import run as module
 from evaluation.experiment.results import AgreementCell, Results
 from evaluation.experiment.samples import Samples
 from evaluation.experiment.subject import Subject
-from evaluation.inference import logits
 from mutant_store.datasets import load
+from mutant_store.networks.inference import logits
 from mutant_store.recordings import unpack
 from tests.support.experiment import KINDS, OPERATORS, SUSPICIOUS, Ran, config_text, run_cli, timeless
 

@@ -9,9 +9,9 @@ from evaluation.attacks.settings import Fgsm
 from evaluation.experiment.config import Config
 from evaluation.experiment.samples import Samples, make_samples
 from evaluation.experiment.subject import Subject
-from evaluation.inference import logits
 from evaluation.workspace import Workspace
 from mutant_store.errors import DataError
+from mutant_store.networks.inference import logits
 from tests.support.demo import SilentReport
 from tests.support.experiment import KINDS, Ran
 

@@ -8,9 +8,9 @@ from evaluation.experiment.config import Config
 from evaluation.experiment.pools import Pools
 from evaluation.experiment.results import Results
 from evaluation.experiment.subject import Subject
-from evaluation.inference import logits
-from evaluation.weights import TrainedModel
 from mutant_store.datasets import load
+from mutant_store.networks.inference import logits
+from mutant_store.networks.weights import TrainedModel
 
 
 def _contents(images: NDArray[np.uint8]) -> set[bytes]:

@@ -6,9 +6,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from evaluation import weights
-from evaluation.classifiers import CLASSIFIERS
 from mutant_store.errors import ModelError
+from mutant_store.networks import CLASSIFIERS, weights
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from evaluation.classifiers import CLASSIFIERS
-from evaluation.inference import accuracy, logits, normalised
 from mutant_store.datasets import load
+from mutant_store.networks import CLASSIFIERS
+from mutant_store.networks.inference import accuracy, logits, normalised
 
 
 def test_batches_make_no_difference_and_the_mode_is_kept() -> None:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from evaluation.classifiers import CLASSIFIERS
 from mutant_store.datasets import parse
+from mutant_store.networks import CLASSIFIERS
 
 
 @pytest.mark.parametrize(

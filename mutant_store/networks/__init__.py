@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from evaluation.classifiers.digits_net import DigitsNet
-from evaluation.classifiers.googlenet import GoogLeNet
-from evaluation.classifiers.lenet import LeNet
-from evaluation.classifiers.resnet import ResNet20
 from mutant_store.datasets.conversion import Shape
+from mutant_store.networks.digits_net import DigitsNet
+from mutant_store.networks.googlenet import GoogLeNet
+from mutant_store.networks.lenet import LeNet
+from mutant_store.networks.resnet import ResNet20
 
 __all__ = ["CLASSIFIERS", "Classifier"]
 

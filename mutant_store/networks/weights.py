@@ -8,10 +8,10 @@ import safetensors
 import safetensors.torch
 from torch import nn
 
-from evaluation.classifiers import CLASSIFIERS, Classifier
 from mutant_store import model_card
 from mutant_store.atomic import write_atomically
 from mutant_store.errors import ModelError
+from mutant_store.networks import CLASSIFIERS, Classifier
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from evaluation.augmentation import augment, erase
+from mutant_store.networks.augmentation import augment, erase
 
 
 def generator() -> torch.Generator:

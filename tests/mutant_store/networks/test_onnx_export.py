@@ -7,11 +7,11 @@ import onnx
 import pytest
 import torch
 
-from evaluation.classifiers import CLASSIFIERS
-from evaluation.onnx_export import largest_difference, to_onnx
 from mutant_store import model_card
 from mutant_store.errors import ModelError
 from mutant_store.model_card import ModelCard
+from mutant_store.networks import CLASSIFIERS
+from mutant_store.networks.onnx_export import largest_difference, to_onnx
 
 CARD = ModelCard(mean=[0.5], std=[0.25], layout="nchw", classes=["a", "b", "c"])
 

@@ -5,8 +5,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from evaluation.classifiers import Classifier
 from mutant_store.datasets import ImageData
+from mutant_store.networks import Classifier
 from mutant_store.preprocessing import to_input
 
 _BATCH = 500

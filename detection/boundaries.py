@@ -1,4 +1,4 @@
-"""A sequential test as two rows of numbers: after n mutants, how many label changes decide."""
+"""A sequential test as two rows of numbers: after n mutants, how many label changes, or how much doubt, decide."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,22 +11,26 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Boundaries:
-    """Where a test decides. Every test on counted label changes is one of these, so one fast code runs them all.
+    """Where a test decides. Every test on summed evidence is one of these, so one fast code runs them all.
 
     After n mutants an input is normal where its label changes are at most ``normal_at_most[n]``, adversarial
-    where they are at least ``adversarial_at_least[n]``; between the two the test goes on, up to ``mutants``.
+    where they are at least ``adversarial_at_least[n]``; between the two the test goes on, up to ``mutants``. Where
+    evidence is finer than a label change, both are in parts of it, ``unit`` of which a mutant can say at most.
 
     Attributes:
         normal_at_most: int64 [mutants + 1], never decreasing; −1 where none is normal yet.
-        adversarial_at_least: int64 [mutants + 1]; n + 1 where none is adversarial yet. One more label change
-            never makes an input less adversarial: n − adversarial_at_least[n] never decreases.
+        adversarial_at_least: int64 [mutants + 1]; more than n mutants can say where none is adversarial yet. One
+            more label change never makes an input less adversarial: n·unit − adversarial_at_least[n] never decreases.
+        unit: the most evidence of one mutant, 1 where label changes are counted.
 
     Raises:
-        ValueError: the arrays do not fit each other, decide before the first mutant, or are not monotone.
+        ValueError: the arrays do not fit each other, find an input normal before the first mutant, or are not
+            monotone.
     """
 
     normal_at_most: Counts
     adversarial_at_least: Counts
+    unit: int = 1
 
     def __post_init__(self) -> None:
         normal, adversarial = self.normal_at_most, self.adversarial_at_least
@@ -34,8 +38,11 @@ class Boundaries:
             raise ValueError(
                 f"need two rows of at least 2 numbers, got {normal.shape} and {adversarial.shape}"
             )
-        if normal[0] != -1 or adversarial[0] != 1:
-            raise ValueError("a test does not decide before the first mutant")
+        counting = self.unit == 1 and adversarial[0] != 1  # a row with no label change yet is written 0 + 1
+        if normal[0] != -1 or adversarial[0] < 1 or counting:
+            raise ValueError(
+                "before the first mutant no input is normal, and none adversarial without evidence"
+            )
         if (normal >= adversarial).any():
             raise ValueError("the same label changes cannot be both normal and adversarial")
         if (np.diff(normal) < 0).any() or (np.diff(self._unchanged) < 0).any():
@@ -48,8 +55,9 @@ class Boundaries:
 
     @cached_property
     def _unchanged(self) -> Counts:
-        """Most unchanged labels with which an input is adversarial, −1 where none is."""
-        return np.asarray(np.arange(self.adversarial_at_least.size) - self.adversarial_at_least)
+        """Most unchanged labels with which an input is adversarial, negative where none is."""
+        most = self.unit * np.arange(self.adversarial_at_least.size)
+        return np.asarray(most - self.adversarial_at_least)
 
     def is_normal(self, changes: Counts, mutants: Counts) -> NDArray[np.bool_]:
         """Where so many label ``changes`` among so many ``mutants`` are normal; int64 arrays of one shape."""
@@ -66,7 +74,7 @@ class Boundaries:
         come about any more it is what is left of the test.
         """
         to_normal = np.searchsorted(self.normal_at_most, changes)
-        to_adversarial = np.searchsorted(self._unchanged, mutants - changes)
+        to_adversarial = np.searchsorted(self._unchanged, self.unit * mutants - changes)
         nearest = np.minimum(np.minimum(to_normal, to_adversarial), self.mutants) - mutants
         return np.maximum(nearest, 1)
 
@@ -78,4 +86,6 @@ class Boundaries:
         """
         if mutants < 1:
             raise ValueError(f"a test needs at least one mutant, got {mutants}")
-        return Boundaries(self.normal_at_most[: mutants + 1], self.adversarial_at_least[: mutants + 1])
+        return Boundaries(
+            self.normal_at_most[: mutants + 1], self.adversarial_at_least[: mutants + 1], self.unit
+        )

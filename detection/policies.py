@@ -1,15 +1,19 @@
-"""Policies: from counted label changes to a decision. Scheduler, calibration and simulation call the same code."""
+"""Policies: from summed evidence to a decision. Scheduler, calibration and simulation call the same code."""
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detection.boundaries import Boundaries, Counts
 from detection.characteristic import over_pool
+from detection.evidence import LABEL_CHANGES, Evidence
+
+Signs = NDArray[np.bool_] | NDArray[np.integer[Any]]
+"""What mutants say of images: label changes, or doubts in units."""
 
 ROUNDING = 1e-9
 """What is added to a bound that a computed probability must not miss by the last bit of a float sum."""
@@ -66,19 +70,44 @@ class Policy:
         name: the name callers choose it by.
         boundaries: where it decides, up to the most mutants a request may use.
         pool: number of mutants there are.
-        hypotheses: what ``targets`` are about.
-        targets: the bounds the test was made for.
-        statistic: the likelihood ratio behind the boundaries, None for a test that only counts.
+        about: what ``targets`` are about; None for a test on other evidence than label changes, of which nothing is
+            known but what clean images do.
+        bounds: the bounds the test was made for, None without hypotheses.
+        statistic: the likelihood ratio behind the boundaries, None for a test that only adds up.
         capped: whether the test was ended early by :meth:`up_to`.
+        evidence: what is added up.
     """
 
     name: str
     boundaries: Boundaries
     pool: int
-    hypotheses: Hypotheses
-    targets: ErrorBounds
+    about: Hypotheses | None
+    bounds: ErrorBounds | None
     statistic: Statistic | None = None
     capped: bool = False
+    evidence: Evidence = LABEL_CHANGES
+
+    @property
+    def hypotheses(self) -> Hypotheses:
+        """The hypotheses of a test on label changes.
+
+        Raises:
+            ValueError: the test is on other evidence and has none.
+        """
+        if self.about is None:
+            raise ValueError(f"policy '{self.name}' does not count label changes and has no hypotheses")
+        return self.about
+
+    @property
+    def targets(self) -> ErrorBounds:
+        """The bounds that a test on label changes was made for.
+
+        Raises:
+            ValueError: the test is on other evidence and has none.
+        """
+        if self.bounds is None:
+            raise ValueError(f"policy '{self.name}' does not count label changes and has no bounds on errors")
+        return self.bounds
 
     @property
     def mutants(self) -> int:
@@ -92,6 +121,8 @@ class Policy:
         Computed exactly for mutants drawn from the pool without replacement. An undecided end counts as an error, so
         a policy whose pool is too small for its hypotheses has none.
         """
+        if self.about is None:
+            return None
         counts = np.array(self.hypotheses)
         found = over_pool(self.boundaries, counts, self.pool)
         false_alarm, miss = 1 - found.normal[0], 1 - found.adversarial[1]
@@ -100,7 +131,7 @@ class Policy:
         return None
 
     def decide(self, changes: Counts, mutants: Counts) -> NDArray[np.int8]:
-        """Decision codes after ``changes`` label changes among ``mutants``, int64 arrays of one shape.
+        """Decision codes after evidence ``changes`` of ``mutants``, int64 arrays of one shape.
 
         What lies behind the last mutant is decided like the last mutant.
         """
@@ -129,16 +160,16 @@ class Policy:
 
 
 class State(NamedTuple):
-    """Where a set of requests stands: int64 ``changes`` and ``mutants``, int8 ``decisions``, each [requests]."""
+    """Where a set of requests stands: int64 ``changes``, the evidence so far (label changes, where these are the
+    evidence), int64 ``mutants`` and int8 ``decisions``, each [requests].
+    """
 
     changes: Counts
     mutants: Counts
     decisions: NDArray[np.int8]
 
 
-def advance(
-    policy: Policy, changes: Counts, mutants: Counts, evidence: NDArray[np.bool_], lengths: Counts
-) -> State:
+def advance(policy: Policy, changes: Counts, mutants: Counts, evidence: Signs, lengths: Counts) -> State:
     """Feed evidence one mutant at a time and stop each request at its first decision.
 
     What lies behind a request's decision is discarded, so the outcome does not depend on how much evidence
@@ -146,9 +177,9 @@ def advance(
 
     Args:
         policy: the policy.
-        changes: int64 [requests], label changes so far.
+        changes: int64 [requests], evidence so far.
         mutants: int64 [requests], mutants consumed so far.
-        evidence: bool [requests, K], the next label changes in each request's own order.
+        evidence: bool or int64 [requests, K], what the next mutants say in each request's own order.
         lengths: int64 [requests], how many of the K are that request's, at least 1.
     """
     steps = np.arange(1, evidence.shape[1] + 1)

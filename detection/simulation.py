@@ -1,4 +1,4 @@
-"""Policies run on recorded label changes: what they would have answered, and at what cost."""
+"""Policies run on recorded answers of mutants: what they would have answered, and at what cost."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from detection.boundaries import Counts
 from detection.characteristic import ends
 from detection.intervals import Interval, clopper_pearson
-from detection.policies import Decision, Policy, State, advance
+from detection.policies import Decision, Policy, Signs, State, advance
 from detection.recording import Recording
 
 Probabilities = NDArray[np.float64]
@@ -25,7 +25,8 @@ class Estimates:
         alarms: 'adversarial' among all images, what production sees.
         undecided: pool exhausted, among all images.
         alarms_or_undecided: either, among all images.
-        mean_mutants: expected number of mutants of an image, over all orders of the pool.
+        mean_mutants: expected number of mutants of an image; where label changes are counted, over all orders of the
+            pool, else in the orders that were run.
         p99_mutants: 99th percentile of it.
     """
 
@@ -37,14 +38,21 @@ class Estimates:
     p99_mutants: int
 
 
-def run(policy: Policy, evidence: NDArray[np.bool_]) -> State:
-    """Feed a policy label changes in the order they stand in, bool [requests, pool], from its first mutant on."""
-    changes, mutants = np.zeros(len(evidence), dtype=np.int64), np.zeros(len(evidence), dtype=np.int64)
-    decisions = np.zeros(len(evidence), dtype=np.int8)
-    undecided = np.arange(len(evidence))
+def run(policy: Policy, evidence: Signs, start: Counts | None = None) -> State:
+    """Feed a policy evidence in the order it stands in, from its first mutant on.
+
+    Args:
+        policy: the policy.
+        evidence: bool or integers [requests, pool], what the mutants say.
+        start: int64 [requests], what counts before the first of them; by default nothing.
+    """
+    mutants = np.zeros(len(evidence), dtype=np.int64)
+    changes = np.zeros(len(evidence), dtype=np.int64) if start is None else start.copy()
+    decisions = policy.decide(changes, mutants)
+    undecided = np.flatnonzero(decisions == Decision.CONTINUE)
     # In blocks, since most requests need few of their mutants.
-    for start in range(0, policy.mutants, _BLOCK):
-        block = evidence[undecided, start : min(start + _BLOCK, policy.mutants)]
+    for first in range(0, policy.mutants, _BLOCK):
+        block = evidence[undecided, first : min(first + _BLOCK, policy.mutants)]
         lengths = np.full(len(undecided), block.shape[1])
         state = advance(policy, changes[undecided], mutants[undecided], block, lengths)
         changes[undecided], mutants[undecided], decisions[undecided] = state
@@ -54,9 +62,18 @@ def run(policy: Policy, evidence: NDArray[np.bool_]) -> State:
     return State(changes, mutants, decisions)
 
 
+def run_recorded(policy: Policy, recording: Recording) -> State:
+    """Run a policy over a recording, its images meeting the mutants in the order they stand in.
+
+    Raises:
+        ValueError: the policy adds up doubts and none were recorded.
+    """
+    return run(policy, *recording.evidence(policy))
+
+
 def replay(policy: Policy, recording: Recording, seed: int) -> State:
-    """Run a policy over recorded label changes, each image meeting the mutants in a random order of its own."""
-    return run(policy, recording.shuffled(seed))
+    """Run a policy over a recording, each image meeting the mutants in a random order of its own."""
+    return run_recorded(policy, recording.reordered(seed))
 
 
 def estimate(policy: Policy, recording: Recording, state: State, confidence: float = 0.95) -> Estimates:
@@ -65,7 +82,7 @@ def estimate(policy: Policy, recording: Recording, state: State, confidence: flo
     Args:
         policy: the policy.
         recording: label changes of the images, at least one of them classified correctly.
-        state: from :func:`replay`, or :func:`run` on ``recording.shuffled``.
+        state: from :func:`replay`, or :func:`run_recorded` on ``recording.reordered``.
         confidence: two-sided level of the intervals.
     """
     adversarial = state.decisions == Decision.ADVERSARIAL
@@ -74,7 +91,7 @@ def estimate(policy: Policy, recording: Recording, state: State, confidence: flo
     def interval(hits: NDArray[np.bool_]) -> Interval:
         return clopper_pearson(int(hits.sum()), int(hits.size), confidence)
 
-    used = mutants_used(policy, recording.counts)
+    used = mutants_distribution(policy, recording, state)
     return Estimates(
         false_alarms=interval(adversarial[recording.correct]),
         alarms=interval(adversarial),
@@ -83,6 +100,17 @@ def estimate(policy: Policy, recording: Recording, state: State, confidence: flo
         mean_mutants=float(used @ np.arange(used.size)),
         p99_mutants=int(np.searchsorted(np.cumsum(used), 0.99 - 1e-12)),
     )
+
+
+def mutants_distribution(policy: Policy, recording: Recording, state: State) -> Probabilities:
+    """Probability of each number of mutants, float64 [most mutants + 1], for an image drawn from a recording.
+
+    Exact over all orders where the policy counts label changes; else of the orders that gave ``state``.
+    """
+    if policy.about is not None:
+        return mutants_used(policy, recording.counts)
+    found = np.bincount(state.mutants, minlength=policy.mutants + 1)
+    return np.asarray(found / len(state.mutants))
 
 
 def mutants_used(policy: Policy, counts: Counts) -> Probabilities:

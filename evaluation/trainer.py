@@ -10,16 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from evaluation import checkpoint
-from evaluation.checkpoint import Checkpoint
 from mutant_store.datasets import ImageData
-from mutant_store.networks import Classifier
+from mutant_store.networks import Classifier, checkpoint
 from mutant_store.networks.augmentation import augment, erase
+from mutant_store.networks.checkpoint import Checkpoint
+from mutant_store.networks.schedule import learning_rate
 
 _MOMENTUM = 0.9
 _WEIGHT_DECAY = 5e-4
-_WARM_UP = 0.15
-"""Share of the steps over which the learning rate rises to its peak."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,11 @@ class Trainer:
         report = Step(self.finished + 1, 0, math.nan, math.nan)
         for number, (images, labels) in enumerate(self._batches(generator)):
             for group in self._optimizer.param_groups:
-                group["lr"] = self._learning_rate(self.finished * self.steps + number)
+                group["lr"] = learning_rate(
+                    self.finished * self.steps + number,
+                    self.settings.epochs * self.steps,
+                    self.settings.learning_rate,
+                )
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.bf16):
                 logits = self.model(images)
                 loss = functional.cross_entropy(logits, labels)
@@ -141,13 +143,3 @@ class Trainer:
             if self.classifier.erase:
                 normalised = erase(normalised, size=self.classifier.erase, generator=generator)
             yield normalised.contiguous(memory_format=self._layout), self._labels[chosen]
-
-    def _learning_rate(self, step: int) -> float:
-        """A linear rise to the peak, then half a cosine down to nearly nothing at the last step."""
-        total = self.settings.epochs * self.steps
-        warm_up = max(1, int(_WARM_UP * total))
-        if step < warm_up:
-            return self.settings.learning_rate * (step + 1) / warm_up
-        return (
-            self.settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (total - warm_up)))
-        )

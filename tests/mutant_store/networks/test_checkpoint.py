@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from evaluation.checkpoint import Checkpoint, load
+from mutant_store.networks.checkpoint import Checkpoint, load
 
 SETTINGS = {"seed": 0, "data": {"start": 3}}
 

@@ -38,7 +38,7 @@ def measure(quick: bool, recordings: Path, say: Callable[[str], None]) -> list[S
     first = next(iter(pools.values()))[0]
     say("simulating the sequential tests at their hypotheses")
     settings = CalibrationSettings()
-    calibrated, fixed = first.calibrated(settings.clean_mutants), first.fixed(settings.fixed_mutants)
+    calibrated, fixed = first.calibrated(settings.budget), first.fixed(settings.fixed_mutants)
     sections = [
         streams.measure(first.test, calibrated.test, calibrated.policy, quick),
         step.measure([calibrated.policy, fixed.policy, first.paper()]),

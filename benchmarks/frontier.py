@@ -12,7 +12,7 @@ from benchmarks.sections import Section, Table
 from detection.intervals import Interval, clopper_pearson
 from mutant_store.calibration_record import CalibrationSettings
 
-_DEFAULT = CalibrationSettings().clean_mutants
+_DEFAULT = CalibrationSettings().budget
 _BUDGETS = (8.0, 12.0, 16.0, _DEFAULT, 30.0, 45.0, 60.0, 80.0)
 _QUICK_BUDGETS = (_DEFAULT,)
 # The two ends, as shares of paper's mutants: a little less than a twentieth and a fifth, since predictions err.

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from detection.evidence import Doubts
 from detection.recording import Recording
 from mutant_store.activations import Activations
 from mutant_store.bank import Bank, BankBuilder
@@ -12,6 +14,7 @@ from mutant_store.bank_session import BankSession
 from mutant_store.calibrate import calibrate
 from mutant_store.calibration_record import CalibrationSettings
 from mutant_store.export import Mutants
+from mutant_store.errors import ModelError
 from mutant_store.input_spec import InputOptions
 from mutant_store.manifest import (
     SCHEMA_VERSION,
@@ -20,7 +23,10 @@ from mutant_store.manifest import (
     TailEntry,
 )
 from mutant_store.model_card import OutputKind
+from mutant_store.model_source import ModelSource, Original, open_original
 from mutant_store.operators import OPERATORS, operators_named
+from mutant_store.operators.base import Operator
+from mutant_store.operators.retrain import Retrain
 from mutant_store.publish import STAGING, building, file_entry, publish, write_version
 from mutant_store.reader import (
     CALIBRATION,
@@ -28,12 +34,16 @@ from mutant_store.reader import (
     Store,
     open_store,
 )
-from mutant_store.recordings import pack, record
+from mutant_store.recordings import fitted_doubts, pack, record
+from mutant_store.retraining.settings import RetrainSettings
 from mutant_store.selection import Reporter, Selection, SelectionSettings, select
 from mutant_store.signature import load_private_key
 from mutant_store.subject import Subject, load_subject
 from mutant_store.verify import largest_difference, spread
 from mutant_store.versions import built_with
+
+if TYPE_CHECKING:
+    from mutant_store.retraining.retrainer import Retrainer
 
 _VERIFIED = 8
 
@@ -41,7 +51,8 @@ _VERIFIED = 8
 @dataclass(frozen=True)
 class BuildSettings:
     """What to build: which mutants, ``operator`` by name or ``mixed:NAME,NAME``, of the layers whose names the
-    regular expression ``layers`` matches. ``sign_key`` is a private key in PEM that signs the store.
+    regular expression ``layers`` matches. ``sign_key`` is a private key in PEM that signs the store; ``retraining``
+    says how mutants of the operator ``retrain`` are trained.
     """
 
     operator: str
@@ -54,9 +65,12 @@ class BuildSettings:
     layers: str = ""
     threads: int = 0
     sign_key: Path | None = None
+    retraining: RetrainSettings | None = None
 
 
-def build(model: Path, spec: str, out: Path, settings: BuildSettings, report: Reporter) -> Store:
+def build(
+    model: Path | ModelSource, spec: str, out: Path, settings: BuildSettings, report: Reporter
+) -> Store:
     """Make the mutants, filter them, build the bank, calibrate and publish.
 
     A build that was killed goes on from the mutants it had accepted. The same inputs give the same version.
@@ -66,9 +80,11 @@ def build(model: Path, spec: str, out: Path, settings: BuildSettings, report: Re
     """
     operators = operators_named(settings.operator)
     key = load_private_key(settings.sign_key) if settings.sign_key else None
-    report.step(f"reading {model} and {spec}")
+    source = model if isinstance(model, ModelSource) else ModelSource(str(model))
+    report.step(f"reading {source.model} and {spec}")
+    original = open_original(source, output=settings.output, output_kind=settings.output_kind)
     subject = load_subject(
-        model,
+        original.classifier,
         spec,
         settings.input,
         output=settings.output,
@@ -81,7 +97,8 @@ def build(model: Path, spec: str, out: Path, settings: BuildSettings, report: Re
     with building(out):
         staged = out / STAGING
         staged.mkdir(exist_ok=True)
-        selection = select(subject, builder, operators, settings.selection, staged, report)
+        retrainer = _retrainer(operators, subject, original, settings, staged)
+        selection = select(subject, builder, operators, settings.selection, staged, report, retrainer)
         report.step("building and checking the mutant bank")
         bank = builder.build(selection.pool)
         session = bank.session(settings.threads)
@@ -93,14 +110,13 @@ def build(model: Path, spec: str, out: Path, settings: BuildSettings, report: Re
             subject.classifier.output_name,
         )
         largest_difference(session, mutants, spread(len(selection.pool), _VERIFIED), subject.probe)
-        report.step("recording label changes of images that filtered no mutant")
-        recordings = _record(session, len(selection.pool), subject, report)
+        report.step("recording what mutants say of images that filtered none")
+        asked = settings.calibration.decided(mutant.operator for mutant in selection.pool)
+        doubts = _doubts(session, len(selection.pool), subject, asked) if asked.evidence == "soft" else None
+        recordings = _record(session, len(selection.pool), subject, report, doubts)
         report.step("choosing the policies and certifying them")
         calibration = calibrate(
-            recordings["choice"],
-            recordings["certification"],
-            settings.calibration,
-            settings.selection.seed,
+            recordings["choice"], recordings["certification"], asked, settings.selection.seed, doubts
         )
         report.step("publishing")
         files, tails = bank_files(bank)
@@ -109,20 +125,53 @@ def build(model: Path, spec: str, out: Path, settings: BuildSettings, report: Re
             RECORDINGS: pack(recordings),
             CALIBRATION: calibration.model_dump_json(indent=1).encode(),
         }
-        manifest = _manifest(out.name, subject, settings, selection, bank, tails, contents)
+        manifest = _manifest(out.name, subject, settings, selection, bank, tails, contents, retrainer)
         write_version(staged, contents, manifest)
         version = publish(out, staged, key)
     return open_store(out, version)
 
 
-def _record(session: BankSession, mutants: int, subject: Subject, report: Reporter) -> dict[str, Recording]:
+def _doubts(session: BankSession, mutants: int, subject: Subject, asked: CalibrationSettings) -> Doubts:
+    return fitted_doubts(
+        session,
+        mutants,
+        subject.choice.inputs,
+        subject.choice.labels,
+        own_weight=asked.own_weight,
+        output_kind=subject.classifier.output_kind,
+    )
+
+
+def _record(
+    session: BankSession, mutants: int, subject: Subject, report: Reporter, doubts: Doubts | None
+) -> dict[str, Recording]:
     parts = {"choice": subject.choice, "certification": subject.certification}
     total, done = sum(len(part.labels) for part in parts.values()), 0
     found = {}
     for name, part in parts.items():
-        found[name] = record(session, mutants, part.inputs, part.labels, _from(done, total, report))
+        found[name] = record(session, mutants, part.inputs, part.labels, _from(done, total, report), doubts)
         done += len(part.labels)
     return found
+
+
+def _retrainer(
+    operators: list[Operator], subject: Subject, original: Original, settings: BuildSettings, staged: Path
+) -> "Retrainer | None":
+    if not any(isinstance(operator, Retrain) for operator in operators):
+        return None
+    from mutant_store.retraining.retrainer import Retrainer  # torch, which other operators do without
+
+    selection = settings.selection
+    if original.torch is None:
+        raise ModelError("retrain needs a network")
+    return Retrainer(
+        subject,
+        original.torch,
+        settings.retraining or RetrainSettings(),
+        staged,
+        seed=selection.seed,
+        jobs=selection.jobs,
+    )
 
 
 def _from(done: int, total: int, report: Reporter) -> Callable[[int], None]:
@@ -137,6 +186,7 @@ def _manifest(
     bank: Bank,
     tails: list[TailEntry],
     contents: dict[str, bytes],
+    retrainer: "Retrainer | None",
 ) -> Manifest:
     chosen = settings.selection
     return Manifest(
@@ -148,7 +198,7 @@ def _manifest(
         output_kind=subject.classifier.output_kind,
         classes=subject.classes,
         operator=settings.operator,
-        rate=chosen.rate,
+        rate=retrainer.record.share if retrainer and settings.operator == Retrain.name else chosen.rate,
         seed=chosen.seed,
         neurons=bank.parameters.neurons,
         layers=[layer.name for layer in subject.layers],
@@ -167,6 +217,7 @@ def _manifest(
             choice=subject.choice.data.portable_range,
             certification=subject.certification.data.portable_range,
         ),
+        retraining=retrainer.record if retrainer else None,
         files={file_name: file_entry(content) for file_name, content in contents.items()},
         built_with=built_with(),
     )

@@ -1,6 +1,7 @@
-"""Calibration of a bank: label changes of clean images, the policies they give, what these policies then do."""
+"""Calibration of a bank: what mutants say of clean images, the policies that gives, what these policies then do."""
 
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 
 from detection import builders
 from detection.calibration import (
@@ -13,11 +14,13 @@ from detection.calibration import (
     paper_test,
 )
 from detection.certification import CalibrationError, Certificate
+from detection.evidence import Doubts
 from detection.label_change import MeanRate
 from detection.policies import ErrorBounds, Policy
 from detection.recording import Recording
-from detection.simulation import estimate, run
+from detection.simulation import estimate, run_recorded
 from detection.sprt import Sprt
+from detection.staged import StagedPolicy, all_mutants_policy, staged_policy
 from mutant_store.calibration_record import (
     CalibrationRecord,
     CalibrationSettings,
@@ -30,43 +33,105 @@ from mutant_store.calibration_record import (
     RateEstimate,
     SprtRecord,
 )
+from mutant_store.doubts_record import DoubtsRecord, StagedRecord
 from mutant_store.errors import DataError
 from mutant_store.manifest import SCHEMA_VERSION
 
-_Test = SprtRecord | FinitePoolRecord | FixedRecord
+_Test = SprtRecord | FinitePoolRecord | FixedRecord | StagedRecord
+_CHOICE = 1
+"""Keeps the orders of the choice images apart from those of the certification images."""
 
 
 def calibrate(
-    choice: Recording, certification: Recording, settings: CalibrationSettings, seed: int
+    choice: Recording,
+    certification: Recording,
+    settings: CalibrationSettings,
+    seed: int,
+    doubts: Doubts | None = None,
 ) -> CalibrationRecord:
     """Choose the shape of every policy on ``choice``; certify and estimate it on ``certification``.
 
     Args:
-        choice: label changes of clean images.
-        certification: those of others.
-        settings: what is asked of the policies.
-        seed: draws the order in which each certification image meets the mutants.
+        choice: what the mutants say of clean images.
+        certification: the same of others.
+        settings: what is asked of the policies, evidence decided.
+        seed: draws the order in which each image meets the mutants.
+        doubts: how the doubts of both were computed, where evidence is soft.
 
     Raises:
         DataError: the images do not allow the policies asked for.
     """
-    parts = CleanParts(choice, certification, certification.shuffled(seed))
+    served = certification.reordered(seed)
     try:
+        if settings.evidence == "soft":
+            return _soft(choice, served, settings, seed, doubts)
+        parts = CleanParts(choice, certification, served.changes)
         normal = normal_rate(choice)
         paper = paper_for(normal, settings)
         calibrated, fixed = calibrated_for(parts, settings), fixed_for(parts, settings)
     except CalibrationError as error:
         raise DataError(str(error)) from error
     policies = [
-        _record(calibrated.policy, _finite_pool(calibrated), calibrated.certificate, parts),
-        _record(fixed.policy, _fixed(fixed), fixed.certificate, parts),
-        _record(builders.sequential("paper", paper, choice.pool), _sprt(paper), None, parts),
+        _record(calibrated.policy, _finite_pool(calibrated), calibrated.certificate, served),
+        _record(fixed.policy, _fixed(fixed), fixed.certificate, served),
+        _record(builders.sequential("paper", paper, choice.pool), _sprt(paper), None, served),
     ]
     return CalibrationRecord(
         schema_version=SCHEMA_VERSION,
         settings=settings,
         normal_label_change_rate=NormalRate(**asdict(normal)),
+        doubts=None if doubts is None else DoubtsRecord.of(doubts),
         policies=dict(policies),
+    )
+
+
+def _soft(
+    choice: Recording, served: Recording, settings: CalibrationSettings, seed: int, doubts: Doubts | None
+) -> CalibrationRecord:
+    if doubts is None:
+        raise DataError("this store keeps no doubts to calibrate on; give clean images with --data")
+    evidence = replace(doubts, own_weight=settings.own_weight)
+    found = [
+        staged_for(choice_in_order(choice, seed), served, evidence, settings),
+        all_mutants_policy(
+            served,
+            evidence,
+            mutants=settings.fixed_mutants,
+            max_false_alarm=settings.max_false_alarm,
+            confidence=settings.confidence,
+        ),
+    ]
+    policies = [_record(each.policy, _staged(each), each.certificate, served) for each in found]
+    normal = None
+    with suppress(CalibrationError):  # a few accurate mutants may change no label, or too many for its test
+        normal = normal_rate(choice)
+        paper = paper_for(normal, settings)
+        policies.append(_record(builders.sequential("paper", paper, choice.pool), _sprt(paper), None, served))
+    return CalibrationRecord(
+        schema_version=SCHEMA_VERSION,
+        settings=settings,
+        normal_label_change_rate=None if normal is None else NormalRate(**asdict(normal)),
+        doubts=DoubtsRecord.of(evidence),
+        policies=dict(policies),
+    )
+
+
+def choice_in_order(choice: Recording, seed: int) -> Recording:
+    """The choice images in the orders that choose the stages under a seed."""
+    return choice.reordered([seed, _CHOICE])
+
+
+def staged_for(
+    choice: Recording, served: Recording, evidence: Doubts, settings: CalibrationSettings
+) -> StagedPolicy:
+    """``detection.staged.staged_policy`` with these settings."""
+    return staged_policy(
+        choice,
+        served,
+        evidence,
+        max_false_alarm=settings.max_false_alarm,
+        confidence=settings.confidence,
+        clean_mutants=settings.budget,
     )
 
 
@@ -88,7 +153,7 @@ def calibrated_for(parts: CleanParts, settings: CalibrationSettings) -> Calibrat
         max_false_alarm=settings.max_false_alarm,
         confidence=settings.confidence,
         max_miss=settings.max_miss,
-        clean_mutants=settings.clean_mutants,
+        clean_mutants=settings.budget,
     )
 
 
@@ -124,15 +189,27 @@ def _fixed(certified: CertifiedPolicy) -> FixedRecord:
     return FixedRecord(mutants=policy.mutants, threshold=certified.threshold, **policy.targets._asdict())
 
 
+def _staged(certified: StagedPolicy) -> StagedRecord:
+    evidence = certified.policy.evidence
+    if not isinstance(evidence, Doubts):
+        raise TypeError("a staged test adds up doubts")
+    return StagedRecord(
+        threshold=certified.threshold,
+        stages=[(stage.mutants, stage.at_most) for stage in certified.stages],
+        mutants=certified.policy.mutants,
+        evidence=DoubtsRecord.of(evidence),
+    )
+
+
 def _record(
-    policy: Policy, test: _Test, certificate: Certificate | None, parts: CleanParts
+    policy: Policy, test: _Test, certificate: Certificate | None, served: Recording
 ) -> tuple[str, PolicyRecord]:
     bounds = policy.error_bounds
-    rates = estimate(policy, parts.certification, run(policy, parts.evidence))
+    rates = estimate(policy, served, run_recorded(policy, served))
     return policy.name, PolicyRecord(
         test=test,
         pool=policy.pool,
-        hypotheses=HypothesesRecord(**policy.hypotheses._asdict()),
+        hypotheses=None if policy.about is None else HypothesesRecord(**policy.about._asdict()),
         error_bounds=bounds._asdict() if bounds else None,
         certificate=CertificateRecord(**asdict(certificate)) if certificate else None,
         false_alarms=RateEstimate(**asdict(rates.false_alarms)),

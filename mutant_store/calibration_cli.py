@@ -13,9 +13,11 @@ from mutant_store.calibration_options import (
     CleanMutants,
     Confidence,
     DeltaRatio,
+    Evidence,
     FixedMutants,
     MaxFalseAlarm,
     MaxMiss,
+    OwnWeight,
     Rho,
 )
 from mutant_store.console import (
@@ -52,6 +54,8 @@ def calibrate(
     alpha: Alpha = None,
     beta: Beta = None,
     delta_ratio: DeltaRatio = None,
+    evidence: Evidence = None,
+    own_weight: OwnWeight = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 uses all cores.")] = 0,
     sign_key: Annotated[
         Path | None,
@@ -80,6 +84,8 @@ def calibrate(
             alpha=alpha,
             beta=beta,
             delta_ratio=delta_ratio,
+            evidence=evidence,
+            own_weight=own_weight,
         )
     console = Console()
     console.print(f"published [bold]{store}[/bold] version {calibrated.version}")

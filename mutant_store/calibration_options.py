@@ -1,6 +1,6 @@
 """Options of calibration, shared by the commands that calibrate; None keeps what is there."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -38,7 +38,7 @@ CleanMutants = Annotated[
     typer.Option(
         min=1,
         help="calibrated: mutants a clean image may take on average; more move 'clearly above' nearer to the "
-        "threshold. Default: 20.",
+        "threshold. Default: 20, and 1.5 where evidence is soft.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -79,6 +79,23 @@ DeltaRatio = Annotated[
         min=0.001,
         max=0.999,
         help="paper: half width of the indifference region as a share of the threshold (δ/ςh). Default: 0.1.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Evidence = Annotated[
+    Literal["auto", "label_change", "soft"] | None,
+    typer.Option(
+        help="calibrated, fixed: what a mutant says: whether it changes the label (label_change), or how far it "
+        "doubts it (soft); auto is soft where mutants are retrained. Default: auto.",
+        rich_help_panel=_PANEL,
+    ),
+]
+OwnWeight = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="soft evidence: how many mutants the original's own doubt of its label counts as; it may bring an alarm "
+        "and never clears an image. Default: 1.",
         rich_help_panel=_PANEL,
     ),
 ]

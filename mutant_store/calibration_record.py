@@ -1,5 +1,6 @@
 """``calibration.json``: the policies of a version and what they do. Light: the server reads it with pydantic alone."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Lt
@@ -10,9 +11,13 @@ from detection.certification import images_needed
 from detection.finite_pool import FinitePoolSprt, Mixture
 from detection.policies import ErrorBounds, Policy
 from detection.sprt import Sprt
+from mutant_store.doubts_record import DoubtsRecord, StagedRecord
 from mutant_store.manifest import Frozen, Rate
 
 Share = Annotated[float, Gt(0), Lt(1)]
+
+_LABEL_CHANGES, _DOUBTS = 20.0, 1.5
+"""Mutants a clean image may cost by default."""
 
 
 class CalibrationSettings(Frozen):
@@ -22,28 +27,46 @@ class CalibrationSettings(Frozen):
         max_false_alarm: false-alarm rate that ``calibrated`` and ``fixed`` are certified for.
         confidence: one-sided level of that certificate.
         max_miss: bound on misses of ``calibrated``, and of ``fixed`` at its upper hypothesis.
-        clean_mutants: expected number of mutants of a clean image that ``calibrated`` may cost.
+        clean_mutants: expected number of mutants of a clean image that ``calibrated`` may cost; None stands for 20
+            label changes or 1.5 doubts.
         fixed_mutants: mutants of ``fixed``, or the whole pool where that is smaller.
         rho: the paper's ρ, by which its threshold is scaled.
         alpha: nominal bound on misses of ``paper``.
         beta: nominal bound on false alarms of ``paper``.
         delta_ratio: δ/ςh of ``paper``.
+        evidence: what ``calibrated`` and ``fixed`` add up; ``auto`` stands for doubts (``soft``) where the pool has
+            retrained mutants and for label changes elsewhere. ``paper`` always counts label changes.
+        own_weight: how many mutants the original's own doubt counts as, where evidence is soft.
     """
 
     max_false_alarm: Share = 0.05
     confidence: Share = 0.95
     max_miss: Share = 0.1
-    clean_mutants: Annotated[float, Ge(1)] = 20.0
+    clean_mutants: Annotated[float, Ge(1)] | None = None
     fixed_mutants: Annotated[int, Ge(1)] = 100
     rho: Annotated[float, Gt(0)] = 1.0
     alpha: Share = 0.05
     beta: Share = 0.05
     delta_ratio: Share = 0.1
+    evidence: Literal["auto", "label_change", "soft"] = "auto"
+    own_weight: Annotated[float, Ge(0)] = 1.0
 
     @property
     def certification_images(self) -> int:
         """Fewest rightly classified images that certify the false-alarm rate."""
         return images_needed(self.max_false_alarm, self.confidence)
+
+    @property
+    def budget(self) -> float:
+        """Mutants a clean image may cost, :attr:`clean_mutants` or what it stands for once evidence is decided."""
+        return self.clean_mutants or (_DOUBTS if self.evidence == "soft" else _LABEL_CHANGES)
+
+    def decided(self, operators: Iterable[str]) -> "CalibrationSettings":
+        """The same for a pool of these operators, with nothing left open but the budget."""
+        if self.evidence != "auto":
+            return self
+        soft = "retrain" in operators
+        return self.model_copy(update={"evidence": "soft" if soft else "label_change"})
 
 
 class SprtRecord(Frozen):
@@ -119,14 +142,15 @@ class PolicyRecord(Frozen):
     """A policy and what it did on the certification images.
 
     ``error_bounds`` are bounds on misses and false alarms at ``hypotheses``, null where the pool is too small for
-    them. ``certificate`` is null for a policy whose threshold is not certified. The rates are counted with one order
-    an image; ``mean_mutants`` and ``p99_mutants`` are exact over all orders. Where there is a certificate, the
-    threshold was set on the same images.
+    them; a test on doubts has neither. ``certificate`` is null for a policy whose threshold is not certified. The
+    rates are counted with one order an image; ``mean_mutants`` and ``p99_mutants`` are exact over all orders for a
+    test on label changes and counted as well for one on doubts. Where there is a certificate, the threshold was set
+    on the same images.
     """
 
-    test: Annotated[SprtRecord | FinitePoolRecord | FixedRecord, Field(discriminator="kind")]
+    test: Annotated[SprtRecord | FinitePoolRecord | FixedRecord | StagedRecord, Field(discriminator="kind")]
     pool: int
-    hypotheses: HypothesesRecord
+    hypotheses: HypothesesRecord | None
     error_bounds: dict[str, float] | None
     certificate: CertificateRecord | None
     false_alarms: RateEstimate
@@ -155,6 +179,8 @@ class PolicyRecord(Frozen):
             case FixedRecord():
                 targets = ErrorBounds(test.alpha, test.beta)
                 return builders.fixed(name, test.mutants, test.threshold, self.pool, targets)
+            case StagedRecord():
+                return test.policy(name, self.pool)
 
 
 class NormalRate(Frozen):
@@ -167,9 +193,14 @@ class NormalRate(Frozen):
 
 
 class CalibrationRecord(Frozen):
-    """``calibration.json``: what was asked for, the clean-data statistic, and every policy that came from it."""
+    """``calibration.json``: what was asked for, the clean-data statistic, and every policy that came from it.
+
+    ``normal_label_change_rate`` is null, and there is no ``paper``, where no mutant of a pool with soft evidence
+    changes any label. ``doubts`` is how the doubts kept in the store were computed, null where there are none.
+    """
 
     schema_version: int
     settings: CalibrationSettings
-    normal_label_change_rate: NormalRate
+    normal_label_change_rate: NormalRate | None
+    doubts: DoubtsRecord | None = None
     policies: dict[str, PolicyRecord]

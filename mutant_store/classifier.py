@@ -65,12 +65,12 @@ class Classifier:
 
 
 def load_classifier(
-    path: Path, *, output: str | None = None, output_kind: OutputKind | None = None
+    model: Path | ModelProto, *, output: str | None = None, output_kind: OutputKind | None = None
 ) -> Classifier:
     """Read, check and simplify an ONNX classifier.
 
     Args:
-        path: the ``.onnx`` file; weights stored beside it are read too.
+        model: the ``.onnx`` file, weights stored beside it are read too; or what such a file holds.
         output: which output holds the class scores, where the model has several.
         output_kind: what the output holds; by default probabilities where it comes from Softmax or Sigmoid.
 
@@ -78,8 +78,9 @@ def load_classifier(
         ModelError: the file is missing or no ONNX, has no single float32 image input or no such output, or takes
             only a fixed number of images.
     """
-    model = _read(path)
-    graph = Graph(model)
+    path = model if isinstance(model, Path) else Path("the exported model")
+    proto = _read(model) if isinstance(model, Path) else model
+    graph = Graph(proto)
     if graph.opset < _LEAST_OPSET:
         raise ModelError(
             f"{path}: operator set {graph.opset} is too old; export with {_LEAST_OPSET} or newer"
@@ -110,7 +111,7 @@ def load_classifier(
     graph.rename(names[0], IMAGES)
     graph.rename(chosen, LOGITS)
     graph.detach_output(LOGITS)
-    card = model_card.parse(next((p.value for p in model.metadata_props if p.key == model_card.KEY), None))
+    card = model_card.parse(next((p.value for p in proto.metadata_props if p.key == model_card.KEY), None))
     return Classifier(graph.to_model(), names[0], shape, chosen, output_kind or implied, card)
 
 

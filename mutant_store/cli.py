@@ -13,9 +13,11 @@ from mutant_store.calibration_options import (
     CleanMutants,
     Confidence,
     DeltaRatio,
+    Evidence,
     FixedMutants,
     MaxFalseAlarm,
     MaxMiss,
+    OwnWeight,
     Rho,
     settings_given,
 )
@@ -23,6 +25,21 @@ from mutant_store.console import BuildReport, calibration_table, errors_shown, e
 from mutant_store.input_spec import InputOptions
 from mutant_store.model_card import OutputKind
 from mutant_store.preprocessing import Layout, Resize
+from mutant_store.retraining_options import (
+    AdversarialImages,
+    AdversarialShare,
+    AttackSteps,
+    BatchSize,
+    Epochs,
+    Epsilons,
+    Jitter,
+    LabelSmoothing,
+    LearningRate,
+    Share,
+    Targets,
+    TrainData,
+)
+from mutant_store.retraining_options import settings_given as retraining_given
 from mutant_store.versions_cli import StoreArgument
 from mutant_store.versions_cli import app as versions_app
 
@@ -51,7 +68,13 @@ def _numbers(text: str | None, option: str) -> list[float] | None:
 
 @app.command()
 def build(
-    model: Annotated[Path, typer.Argument(help="The classifier, an ONNX file.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="The classifier: an ONNX file, a .safetensors file of this project's training, lenet, resnet20 or "
+            "another registered network, or MODULE:CALLABLE that makes one."
+        ),
+    ],
     data: Annotated[
         str,
         typer.Option(
@@ -64,7 +87,8 @@ def build(
         str,
         typer.Option(
             help="Mutation operator: nai (negate neurons), ns (switch neurons of a layer), gf (redraw weights), ws "
-            "(shuffle the weights of neurons), or mixed:nai,gf and the like for a pool of several."
+            "(shuffle the weights of neurons), retrain (redraw half of the neurons and train again, see below), or "
+            "mixed:retrain,nai and the like for a pool of several, each with an equal share."
         ),
     ] = "nai",
     rate: Annotated[
@@ -82,7 +106,12 @@ def build(
             "of them is then computed once an image. Default: all layers."
         ),
     ] = "",
-    mutants: Annotated[int, typer.Option(min=2, max=100_000, help="Number of accurate mutants.")] = 500,
+    mutants: Annotated[
+        int | None,
+        typer.Option(
+            min=2, max=100_000, help="Number of accurate mutants. Default: 500; of the operator retrain 8."
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of every draw; the same seed gives the same store.")
     ] = 0,
@@ -100,7 +129,10 @@ def build(
     ] = 0.0,
     jobs: Annotated[
         int,
-        typer.Option(min=0, help="Batches of mutants filtered at a time, on a core each; 0 takes all cores."),
+        typer.Option(
+            min=0,
+            help="Batches of mutants filtered, or mutants trained, at a time, on a core each; 0 takes all cores.",
+        ),
     ] = 0,
     mean: Annotated[
         str | None,
@@ -152,6 +184,26 @@ def build(
             rich_help_panel=_INPUT,
         ),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights of a network by name or MODULE:CALLABLE: safetensors, or a state dict saved by torch. "
+            "Default: the committed ones of lenet and resnet20.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    train_data: TrainData = None,
+    share: Share = None,
+    epochs: Epochs = None,
+    adversarial_share: AdversarialShare = None,
+    adversarial_images: AdversarialImages = None,
+    epsilons: Epsilons = None,
+    attack_steps: AttackSteps = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    label_smoothing: LabelSmoothing = None,
+    jitter: Jitter = None,
+    labels: Targets = "data",
     max_false_alarm: MaxFalseAlarm = None,
     confidence: Confidence = None,
     max_miss: MaxMiss = None,
@@ -161,6 +213,8 @@ def build(
     alpha: Alpha = None,
     beta: Beta = None,
     delta_ratio: DeltaRatio = None,
+    evidence: Evidence = None,
+    own_weight: OwnWeight = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 uses all cores.")] = 0,
     sign_key: Annotated[
         Path | None,
@@ -175,6 +229,7 @@ def build(
     from mutant_store.build import BuildSettings
     from mutant_store.build import build as build_store
     from mutant_store.cores import available_cores
+    from mutant_store.model_source import ModelSource
     from mutant_store.selection import SelectionSettings
 
     with errors_shown():
@@ -183,7 +238,7 @@ def build(
         settings = BuildSettings(
             operator=operator,
             selection=SelectionSettings(
-                rate, mutants, seed, accuracy_ratio, filter_error, jobs or available_cores()
+                rate, mutants or _pool_size(operator), seed, accuracy_ratio, filter_error, jobs or available_cores()
             ),
             input=InputOptions(_numbers(mean, "--mean"), _numbers(std, "--std"), layout, resize),
             calibration=settings_given(
@@ -196,6 +251,8 @@ def build(
                 alpha=alpha,
                 beta=beta,
                 delta_ratio=delta_ratio,
+                evidence=evidence,
+                own_weight=own_weight,
             ),
             output=output,
             output_kind=output_kind,
@@ -203,9 +260,23 @@ def build(
             layers=layers,
             threads=threads,
             sign_key=sign_key,
+            retraining=retraining_given(
+                train_data=train_data,
+                share=share,
+                epochs=epochs,
+                adversarial_share=adversarial_share,
+                adversarial_images=adversarial_images,
+                epsilons=epsilons,
+                attack_steps=attack_steps,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                label_smoothing=label_smoothing,
+                jitter=jitter,
+                labels=labels,
+            ),
         )
         with BuildReport() as report:
-            store = build_store(model, data, out, settings, report)
+            store = build_store(ModelSource(model, weights), data, out, settings, report)
         console = Console()
         console.print(f"published [bold]{out}[/bold] version {store.version}")
         console.print(estimates_table(store))
@@ -272,6 +343,11 @@ def export(
         model = open_mutants(open_store(store)).model(mutant)
         write_atomically(output, model.SerializeToString(deterministic=True))
         typer.echo(f"wrote {output}")
+
+
+def _pool_size(operator: str) -> int:
+    """How many mutants where the user does not say; retrained ones take minutes each and are strong."""
+    return 8 if "retrain" in operator else 500
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -16,7 +16,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from mutant_store.calibration_record import CertificateRecord, RateEstimate
+from mutant_store.calibration_record import CertificateRecord, PolicyRecord, RateEstimate
+from mutant_store.doubts_record import StagedRecord
 from mutant_store.errors import GuardError
 from mutant_store.housekeeping import Garbage, Version
 from mutant_store.reader import Store
@@ -104,7 +105,11 @@ def manifest_table(store: Store) -> Table:
 def calibration_table(store: Store) -> Table:
     """Every policy: what it decides between, and what holds for it."""
     normal = store.calibration.normal_label_change_rate
-    title = f"normal label change rate {normal.mean:.2%} ± {normal.half_width:.2%} ({normal.confidence:.0%})"
+    title = (
+        f"normal label change rate {normal.mean:.2%} ± {normal.half_width:.2%} ({normal.confidence:.0%})"
+        if normal
+        else "no mutant changes the label of a normal image"
+    )
     table = Table(title=title, title_justify="left")
     table.add_column("policy", no_wrap=True)
     for column in (
@@ -116,15 +121,7 @@ def calibration_table(store: Store) -> Table:
     ):
         table.add_column(column)
     for name, policy in store.calibration.policies.items():
-        sides = (policy.hypotheses.low, policy.hypotheses.high)
-        bounds = policy.error_bounds
-        shown = (f"≤ {bounds['alpha']:.2g}", f"≤ {bounds['beta']:.2g}") if bounds else ("too few mutants", "")
-        table.add_row(
-            name,
-            *(f"{count} of {policy.pool} ({count / policy.pool:.1%})" for count in sides),
-            *shown,
-            _certified(policy.certificate),
-        )
+        table.add_row(name, *_sides(policy), _certified(policy.certificate))
     return table
 
 
@@ -238,6 +235,23 @@ def garbage_lines(store: Path, garbage: list[Garbage], *, dry_run: bool) -> list
     lines = [f"{verb} {entry.path.relative_to(store)} ({entry.size:,} bytes)" for entry in garbage]
     freed = sum(entry.size for entry in garbage)
     return [*lines, f"{freed:,} bytes {'would be ' if dry_run else ''}freed"]
+
+
+def _sides(policy: PolicyRecord) -> tuple[str, str, str, str]:
+    """What a policy decides between, and its error bounds there."""
+    test, bounds = policy.test, policy.error_bounds
+    if isinstance(test, StagedRecord):
+        unit = test.evidence.doubts.unit
+        cleared = "".join(f", {bound / unit:.2g} after {mutants}" for mutants, bound in test.stages)
+        return f"doubts{cleared}".replace(",", " of", 1), f"{test.threshold / unit:.2g}", "", ""
+    about = policy.hypotheses
+    sides = ("", "") if about is None else (about.low, about.high)
+    low, high = (
+        f"{count} of {policy.pool} ({int(count) / policy.pool:.1%})" if about else "" for count in sides
+    )
+    if bounds is None:
+        return low, high, "too few mutants", ""
+    return low, high, f"≤ {bounds['alpha']:.2g}", f"≤ {bounds['beta']:.2g}"
 
 
 def _certified(certificate: CertificateRecord | None) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from mutant_store.model_card import DataRange, OutputKind
 from mutant_store.preprocessing import Layout, Resize, to_input
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 Rate = Annotated[float, Ge(0), Le(1)]
 
@@ -75,6 +75,32 @@ class DataParts(Frozen):
     certification: DataRange
 
 
+class RetrainRecord(Frozen):
+    """How the mutants of the operator ``retrain`` were made; see :class:`mutant_store.retraining.settings.Recipe`.
+
+    ``network`` is the registered name or where it came from, ``shift``, ``flip``, ``bf16`` and ``device`` say how
+    training images were varied and in which arithmetic, and ``data`` is what mutants were trained on.
+    """
+
+    network: str
+    share: float
+    epochs: int
+    adversarial_share: float
+    adversarial_images: int
+    epsilons: list[float]
+    steps: int
+    batch_size: int
+    learning_rate: float
+    label_smoothing: float
+    jitter: float
+    shift: int
+    flip: bool
+    bf16: bool
+    labels: Literal["data", "original"]
+    device: str
+    data: DataRange
+
+
 class Manifest(Frozen):
     """Everything about a version that is not a weight or a threshold.
 
@@ -107,5 +133,6 @@ class Manifest(Frozen):
     accuracies: list[Rate]
     bank: list[TailEntry]
     data: DataParts
+    retraining: RetrainRecord | None = None
     files: dict[str, FileEntry]
     built_with: dict[str, str]

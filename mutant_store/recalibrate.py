@@ -1,11 +1,13 @@
 """Another calibration of a store's mutants, published as a version of its own."""
 
+import re
 import shutil
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from detection.evidence import Doubts
 from detection.recording import Recording
 from mutant_store.calibrate import calibrate
 from mutant_store.calibration_options import settings_given
@@ -15,7 +17,7 @@ from mutant_store.errors import DataError
 from mutant_store.manifest import DataParts
 from mutant_store.publish import CALIBRATING, changing, file_entry, publish, write_version
 from mutant_store.reader import CALIBRATION, RECORDINGS, Store, open_store
-from mutant_store.recordings import pack, record, unpack
+from mutant_store.recordings import fitted_doubts, pack, record, unpack
 from mutant_store.selection import Reporter
 from mutant_store.signature import load_private_key
 
@@ -47,15 +49,16 @@ def recalibrate(
     key = load_private_key(sign_key) if sign_key else None
     with changing(path):
         store = open_store(path)
-        settings = settings_given(store.calibration.settings, **changes)
-        data = store.manifest.data
+        settings = changed_settings(store, **changes)
+        data, kept = store.manifest.data, store.calibration.doubts
+        doubts = None if kept is None else kept.doubts
         if spec is None:
             recordings = unpack(store.path / RECORDINGS)
         else:
-            recordings, data = _record(store, spec, settings, threads, report)
+            recordings, doubts, data = _record(store, spec, settings, threads, report)
         report.step("choosing the policies and certifying them")
         calibration = calibrate(
-            recordings["choice"], recordings["certification"], settings, store.manifest.seed
+            recordings["choice"], recordings["certification"], settings, store.manifest.seed, doubts
         )
         report.step("publishing")
         contents = {
@@ -73,9 +76,17 @@ def recalibrate(
     return open_store(path, version)
 
 
+def changed_settings(store: Store, **changes: Any) -> CalibrationSettings:
+    """A store's settings with some changed; another kind of evidence has another default budget of mutants."""
+    settings = settings_given(store.calibration.settings, **changes)
+    if settings.evidence != store.calibration.settings.evidence and changes.get("clean_mutants") is None:
+        settings = settings.model_copy(update={"clean_mutants": None})
+    return settings.decided(re.split("[:,]", store.manifest.operator))
+
+
 def _record(
     store: Store, spec: str, settings: CalibrationSettings, threads: int, report: Reporter
-) -> tuple[dict[str, Recording], DataParts]:
+) -> tuple[dict[str, Recording], Doubts | None, DataParts]:
     report.step(f"reading {spec}")
     images = load_images(store, spec)
     total, half = len(images.labels), len(images.labels) // 2
@@ -86,16 +97,25 @@ def _record(
             f"rightly classified, certifies a false-alarm rate of {settings.max_false_alarm:g}: "
             f"give {2 * needed} or more, or raise --max-false-alarm"
         )
-    report.step("recording label changes")
-    progress = partial(report.progress, total=total, note="images")
+    report.step("recording what mutants say of them")
+    progress, mutants = partial(report.progress, total=total, note="images"), store.manifest.mutants
+    doubts = None
     with closing(store.session(threads=threads)) as session:
-        everything = record(session, store.manifest.mutants, images.inputs, images.labels, progress)
-    recordings = {"choice": _part(everything, 0, half), "certification": _part(everything, half, total)}
-    return recordings, _data(store, images, half)
-
-
-def _part(recording: Recording, start: int, stop: int) -> Recording:
-    return Recording(recording.changes[start:stop], recording.correct[start:stop])
+        if settings.evidence == "soft":
+            doubts = fitted_doubts(
+                session,
+                mutants,
+                images.inputs[:half],
+                images.labels[:half],
+                own_weight=settings.own_weight,
+                output_kind=store.manifest.output_kind,
+            )
+        everything = record(session, mutants, images.inputs, images.labels, progress, doubts)
+    recordings = {
+        "choice": everything.part(slice(0, half)),
+        "certification": everything.part(slice(half, total)),
+    }
+    return recordings, doubts, _data(store, images, half)
 
 
 def _data(store: Store, images: CleanImages, half: int) -> DataParts:

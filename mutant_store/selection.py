@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -13,10 +13,14 @@ from mutant_store.bank_session import BankSession
 from mutant_store.entries import tail_cost
 from mutant_store.errors import ModelError
 from mutant_store.operators.base import Operator
+from mutant_store.operators.retrain import Retrain
 from mutant_store.pool import Mutant
 from mutant_store.progress import Checkpoint
 from mutant_store.subject import Subject
 from mutant_store.versions import built_with
+
+if TYPE_CHECKING:
+    from mutant_store.retraining.retrainer import Retrainer
 
 _CHUNK_COST = 3e11
 """Multiply-adds of a chunk of candidates: about ten seconds of a core."""
@@ -24,6 +28,8 @@ _LARGEST_CHUNK = 64
 _TRIED = 64
 _WORTHWHILE = 0.1
 _HALVINGS = 10
+_FAILURES = 3
+"""Trained mutants that may turn out not accurate enough: each is minutes of work."""
 
 
 class Reporter(Protocol):
@@ -69,6 +75,7 @@ def select(
     settings: SelectionSettings,
     staged: Path,
     report: Reporter,
+    retrainer: "Retrainer | None" = None,
 ) -> Selection:
     """Draw and filter the pool; several operators get equal shares and take turns in it.
 
@@ -78,8 +85,9 @@ def select(
     accepted = []
     for turn, operator in enumerate(operators):
         wanted = (settings.mutants - turn + len(operators) - 1) // len(operators)
-        chosen = _Collection(subject, builder, operator, settings, staged, report).collect(wanted)
-        accepted.append(chosen)
+        collection = _Collection(subject, builder, operator, settings, staged, report)
+        trained = operator.name == Retrain.name and retrainer is not None
+        accepted.append(collection.train(wanted, retrainer) if trained else collection.collect(wanted))
     pool: list[Mutant] = []
     candidates: list[int] = []
     accuracies: list[float] = []
@@ -145,6 +153,44 @@ class _Collection:
             )
         except HopelessError as error:
             raise ModelError(f"{error}; {self._suggestion()}") from error
+
+    def train(self, wanted: int, retrainer: "Retrainer") -> Accepted:
+        """Train mutants in the order of their numbers until enough of them are accurate.
+
+        Raises:
+            ModelError: too few are.
+        """
+        settings, part = self._settings, self._subject.filter
+        self._report.step(
+            f"training {wanted} mutants ({retrainer.summary}) that keep {settings.accuracy_ratio:.0%} of the "
+            f"original's {part.correct.mean():.2%} on {len(part.labels)} images"
+        )
+        accepted = Accepted()
+        failed: list[float] = []
+        while len(accepted.candidates) < wanted:
+            following = range(accepted.drawn, accepted.drawn + wanted - len(accepted.candidates))
+            for number, mutant in retrainer.mutants(list(following), self._report):
+                session = self._load([mutant])
+                kept, accuracies = self._filter.judge(session, 1)
+                session.close()
+                accuracy = float(accuracies[0])
+                accepted.drawn = number + 1
+                if kept[0]:
+                    accepted.candidates.append(number)
+                    accepted.mutants.append(mutant)
+                    accepted.accuracies.append(accuracy)
+                else:
+                    failed.append(accuracy)
+                what = "kept" if kept[0] else "not accurate enough, another takes its place"
+                self._report.step(f"mutant {number}: {accuracy:.2%} of the filter's images right, {what}")
+                if len(failed) > _FAILURES:
+                    raise ModelError(
+                        f"{len(failed)} of {accepted.drawn} retrained mutants do not keep "
+                        f"{settings.accuracy_ratio:.0%} of the original's accuracy of {part.correct.mean():.2%}: "
+                        f"they get {min(failed):.1%} to {max(failed):.1%} right; train longer with --epochs, redraw "
+                        "a smaller --share, or lower --accuracy-ratio"
+                    )
+        return accepted
 
     def _chunk(self) -> int:
         """Candidates that take some seconds together, as far as the layers' sizes tell; the same on any machine."""

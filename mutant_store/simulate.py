@@ -1,4 +1,4 @@
-"""Policies replayed on recorded label changes, so that one can be chosen before it is deployed."""
+"""Policies replayed on recorded answers of mutants, so that one can be chosen before it is deployed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -16,14 +16,22 @@ from detection.calibration import CleanParts
 from detection.certification import CalibrationError
 from detection.characteristic import over_pool
 from detection.intervals import clopper_pearson
-from detection.policies import Decision, Policy
+from detection.policies import Decision, Policy, State
 from detection.recording import Recording
-from detection.simulation import mutants_used, run
-from mutant_store.calibrate import calibrated_for
+from detection.simulation import mutants_distribution, run_recorded
+from detection.staged import staged
+from mutant_store.calibrate import calibrated_for, choice_in_order, staged_for
 from mutant_store.calibration_options import settings_given
-from mutant_store.calibration_record import FinitePoolRecord, FixedRecord, HypothesesRecord, RateEstimate
+from mutant_store.calibration_record import (
+    CalibrationSettings,
+    FinitePoolRecord,
+    FixedRecord,
+    HypothesesRecord,
+    RateEstimate,
+)
 from mutant_store.clean_images import load_images
 from mutant_store.datasets import parse
+from mutant_store.doubts_record import StagedRecord
 from mutant_store.errors import DataError, StoreError
 from mutant_store.model_card import DataRange
 from mutant_store.reader import CALIBRATION, RECORDINGS, Store, open_store
@@ -48,6 +56,7 @@ REFERENCE = "all mutants"
 """The full pool's verdict, which the sequential policies approximate."""
 GRID_FALSE_ALARMS = (0.01, 0.02, 0.05, 0.1)
 GRID_CLEAN_MUTANTS = (10.0, 20.0, 40.0, 80.0)
+SOFT_GRID_CLEAN_MUTANTS = (1.25, 1.5, 2.0, 3.0)
 
 _CALIBRATED = "calibrated"
 _CURVE_POINTS = 400
@@ -144,11 +153,11 @@ def behaviour(policy: Policy, sets: Mapping[str, Recording]) -> Behaviour:
         policy: the policy.
         sets: recordings by name, at least one image each; ``clean`` has one that is rightly classified.
     """
-    decisions = {name: run(policy, recording.changes).decisions for name, recording in sets.items()}
-    clean = decisions[CLEAN][sets[CLEAN].correct]
+    states = {name: run_recorded(policy, recording) for name, recording in sets.items()}
+    clean = states[CLEAN].decisions[sets[CLEAN].correct]
     return Behaviour(
         false_alarms=_rate(clean == Decision.ADVERSARIAL),
-        outcomes={name: _outcome(policy, recording, decisions[name]) for name, recording in sets.items()},
+        outcomes={name: _outcome(policy, recording, states[name]) for name, recording in sets.items()},
     )
 
 
@@ -158,6 +167,7 @@ def _recorded(
     """Label changes of every set, and what is to be said of the clean one."""
     found: dict[str, Recording] = {}
     notes: list[str] = []
+    doubts = store.calibration.doubts
     if not specs:
         return found, notes
     with closing(store.session(threads=threads)) as session:
@@ -165,7 +175,14 @@ def _recorded(
             report.step(f"recording label changes of {spec}")
             images = load_images(store, spec)
             progress = partial(report.progress, total=len(images.labels), note="images")
-            found[name] = record(session, store.manifest.mutants, images.inputs, images.labels, progress)
+            found[name] = record(
+                session,
+                store.manifest.mutants,
+                images.inputs,
+                images.labels,
+                progress,
+                None if doubts is None else doubts.doubts,
+            )
             if name == CLEAN:
                 notes += _overlaps(store, spec, images.data.range)
     return found, notes
@@ -182,10 +199,10 @@ def _in_order(found: Mapping[str, Recording], seed: int) -> dict[str, Recording]
     """Every image's label changes in an order of its own, and the wrongly classified clean images as a set."""
     sets = {}
     for name, recording in found.items():
-        sets[name] = Recording(recording.shuffled([seed, _STREAM]), recording.correct)
+        sets[name] = recording.reordered([seed, _STREAM])
         wrong = ~recording.correct
         if name == CLEAN and wrong.any():
-            sets[WRONG] = Recording(sets[name].changes[wrong], recording.correct[wrong])
+            sets[WRONG] = sets[name].part(wrong)
     return sets
 
 
@@ -193,8 +210,8 @@ def _image_set(spec: str | None, recording: Recording) -> ImageSet:
     return ImageSet(spec=spec, images=len(recording.correct), correct=int(recording.correct.sum()))
 
 
-def _outcome(policy: Policy, recording: Recording, decisions: NDArray[np.int8]) -> Outcome:
-    used = mutants_used(policy, recording.counts)
+def _outcome(policy: Policy, recording: Recording, state: State) -> Outcome:
+    used, decisions = mutants_distribution(policy, recording, state), state.decisions
     up_to = np.cumsum(used)
     adversarial, normal = decisions == Decision.ADVERSARIAL, decisions == Decision.NORMAL
     return Outcome(
@@ -214,15 +231,19 @@ def _report(policy: Policy, threshold: float | None, sets: Mapping[str, Recordin
     return PolicyReport(
         pool=policy.pool,
         threshold=threshold,
-        hypotheses=HypothesesRecord(**policy.hypotheses._asdict()),
+        hypotheses=_hypotheses(policy),
         behaviour=behaviour(policy, sets),
         mutants_used={name: _distribution(policy, recording) for name, recording in sets.items()},
-        characteristic=_curve(policy),
+        characteristic=None if policy.about is None else _curve(policy),
     )
 
 
+def _hypotheses(policy: Policy) -> HypothesesRecord | None:
+    return None if policy.about is None else HypothesesRecord(**policy.about._asdict())
+
+
 def _distribution(policy: Policy, recording: Recording) -> Distribution:
-    used = mutants_used(policy, recording.counts)
+    used = mutants_distribution(policy, recording, run_recorded(policy, recording))
     there = np.flatnonzero(used >= _NEGLIGIBLE)
     return Distribution(mutants=there.tolist(), probabilities=used[there].round(9).tolist())
 
@@ -239,28 +260,45 @@ def _curve(policy: Policy) -> Curve:
 
 
 def _threshold(store: Store, name: str) -> float | None:
-    """Label change rate that a policy decides around."""
+    """What a policy decides around: a label change rate, or a sum of doubts as a share of all its mutants."""
     policy = store.calibration.policies[name]
     match policy.test:
         case FinitePoolRecord(threshold=threshold):
             return threshold / policy.pool
         case FixedRecord(threshold=threshold, mutants=mutants):
             return threshold / mutants
+        case StagedRecord(threshold=threshold, mutants=mutants, evidence=evidence):
+            return threshold / (evidence.doubts.unit * mutants)
         case _:
             return None
 
 
-def _calibrated(store: Store) -> FinitePoolRecord:
+def _calibrated(store: Store) -> FinitePoolRecord | StagedRecord:
     policy = store.calibration.policies.get(_CALIBRATED)
-    if policy is None or not isinstance(policy.test, FinitePoolRecord):
+    if policy is None or not isinstance(policy.test, FinitePoolRecord | StagedRecord):
         raise StoreError(f"{store.path / CALIBRATION} has no policy '{_CALIBRATED}'; build the store again")
     return policy.test
 
 
 def _reference(store: Store) -> Policy:
     """All mutants, always, against the threshold that ``calibrated`` decides around."""
-    threshold, pool = _calibrated(store).threshold, store.manifest.mutants
-    return builders.fixed(REFERENCE, pool, threshold, pool, store.policy(_CALIBRATED).targets)
+    test, pool = _calibrated(store), store.manifest.mutants
+    if isinstance(test, StagedRecord):
+        return staged(REFERENCE, test.evidence.doubts, test.threshold, (), pool)
+    return builders.fixed(REFERENCE, pool, test.threshold, pool, store.policy(_CALIBRATED).targets)
+
+
+def _recalibrated(
+    store: Store, kept: Mapping[str, Recording], settings: CalibrationSettings
+) -> tuple[Policy, int]:
+    """``calibrated`` at other settings, in the orders of calibrate, so that the command arrives at the same policy."""
+    choice, certification, seed = kept["choice"], kept["certification"], store.manifest.seed
+    served, doubts = certification.reordered(seed), store.calibration.doubts
+    if settings.evidence == "soft" and doubts is not None:
+        soft = staged_for(choice_in_order(choice, seed), served, doubts.doubts, settings)
+        return soft.policy, soft.threshold
+    found = calibrated_for(CleanParts(choice, certification, served.changes), settings)
+    return found.policy, found.threshold
 
 
 def _grid(
@@ -268,11 +306,9 @@ def _grid(
 ) -> Grid:
     report.step(f"trying other settings of {_CALIBRATED}")
     own = store.calibration.settings
-    at = own.max_false_alarm, own.clean_mutants
-    settings = sorted({at, *product(GRID_FALSE_ALARMS, GRID_CLEAN_MUTANTS)})
-    certification = kept["certification"]
-    # In the orders of calibrate, so that the command arrives at the same policy.
-    parts = CleanParts(kept["choice"], certification, certification.shuffled(store.manifest.seed))
+    at = own.max_false_alarm, own.budget
+    budgets = SOFT_GRID_CLEAN_MUTANTS if own.evidence == "soft" else GRID_CLEAN_MUTANTS
+    settings = sorted({at, *product(GRID_FALSE_ALARMS, budgets)})
     points, left_out = [], []
     for done, (max_false_alarm, clean_mutants) in enumerate(settings):
         report.progress(done, len(settings), "settings")
@@ -282,8 +318,7 @@ def _grid(
             if current:
                 policy, threshold = store.policy(_CALIBRATED), _calibrated(store).threshold
             else:
-                found = calibrated_for(parts, settings_given(own, **setting))
-                policy, threshold = found.policy, found.threshold
+                policy, threshold = _recalibrated(store, kept, settings_given(own, **setting))
         except CalibrationError as error:
             left_out.append(LeftOut(**setting, reason=str(error)))
             continue
@@ -293,7 +328,7 @@ def _grid(
                 **setting,
                 current=current,
                 threshold=threshold,
-                hypotheses=HypothesesRecord(**policy.hypotheses._asdict()),
+                hypotheses=_hypotheses(policy),
                 behaviour=behaviour(policy, sets),
                 command=f"{command} --clean-mutants {clean_mutants:g}",
             )

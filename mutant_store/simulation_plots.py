@@ -1,6 +1,6 @@
 """The pictures of a simulation: mutants used, operating characteristic, and what other settings would give."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from io import BytesIO
 from itertools import cycle
@@ -54,14 +54,20 @@ def check_output(folder: Path) -> None:
 
 
 def plots(simulation: Simulation) -> dict[str, bytes]:
-    """PNG files by name; ``frontier.png`` only where other settings were tried and there are suspicious images.
+    """PNG files by name; ``frontier.png`` only where other settings were tried and there are suspicious images,
+    ``characteristic.png`` only of policies that count label changes.
 
     Needs matplotlib.
     """
     import matplotlib as mpl
 
     with mpl.rc_context(_STYLE):
-        pictures = {"mutants.png": _mutants(simulation), "characteristic.png": _characteristic(simulation)}
+        pictures = {"mutants.png": _mutants(simulation)}
+        counting = {
+            name: each for name, each in simulation.policies.items() if each.characteristic is not None
+        }
+        if counting:
+            pictures["characteristic.png"] = _characteristic(counting)
         if simulation.grid is not None and simulation.grid.points and simulation.kinds:
             pictures["frontier.png"] = _frontier(simulation, simulation.grid.points)
         return {name: _png(figure) for name, figure in pictures.items()}
@@ -93,17 +99,18 @@ def _mutants(simulation: Simulation) -> "Figure":
     return figure
 
 
-def _characteristic(simulation: Simulation) -> "Figure":
+def _characteristic(policies: Mapping[str, PolicyReport]) -> "Figure":
     """Probability of an alarm and expected mutants over the label change rate: a column a policy."""
-    policies = simulation.policies
     figure, panels = _panels(2 * len(policies), across=len(policies))
-    end = min(
-        100.0, 100 * _BEYOND * max(policy.hypotheses.high / policy.pool for policy in policies.values())
-    )
+    highest = max(each.hypotheses.high / each.pool for each in policies.values() if each.hypotheses)
+    end = min(100.0, 100 * _BEYOND * highest)
     for (name, policy), chance, cost in zip(
         policies.items(), panels[: len(policies)], panels[len(policies) :], strict=True
     ):
-        curve, rates = policy.characteristic, 100 * np.array(policy.characteristic.rates)
+        curve = policy.characteristic
+        if curve is None:
+            continue
+        rates = 100 * np.array(curve.rates)
         for axes in (chance, cost):
             _sides(axes, policy)
             axes.set_xlim(0, end)
@@ -125,8 +132,9 @@ def _characteristic(simulation: Simulation) -> "Figure":
 
 
 def _sides(axes: "Axes", policy: PolicyReport) -> None:
-    low, high = (100 * count / policy.pool for count in (policy.hypotheses.low, policy.hypotheses.high))
-    axes.axvspan(low, high, color="#000000", alpha=0.1, linewidth=0, label="indifference region")
+    if policy.hypotheses is not None:
+        low, high = (100 * count / policy.pool for count in (policy.hypotheses.low, policy.hypotheses.high))
+        axes.axvspan(low, high, color="#000000", alpha=0.1, linewidth=0, label="indifference region")
     if policy.threshold is not None:
         axes.axvline(100 * policy.threshold, color="#555555", linestyle=":", label="certified threshold")
 

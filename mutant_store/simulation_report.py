@@ -52,16 +52,17 @@ class Curve(Frozen):
 class PolicyReport(Frozen):
     """A policy replayed.
 
-    ``threshold`` is the label change rate it decides around, None for a test between two rates; ``hypotheses`` are
-    label change counts of ``pool`` mutants. ``mutants_used`` has an entry a set.
+    ``threshold`` is the label change rate it decides around, None for a test between two rates, or for a test on
+    doubts the mean doubt; ``hypotheses`` are label change counts of ``pool`` mutants. ``mutants_used`` has an entry a
+    set. A test on doubts has neither hypotheses nor a characteristic: nothing is known of it but what images do.
     """
 
     pool: int
     threshold: float | None
-    hypotheses: HypothesesRecord
+    hypotheses: HypothesesRecord | None
     behaviour: Behaviour
     mutants_used: dict[str, Distribution]
-    characteristic: Curve
+    characteristic: Curve | None
 
 
 class GridPoint(Frozen):
@@ -71,7 +72,7 @@ class GridPoint(Frozen):
     clean_mutants: float
     current: bool
     threshold: int
-    hypotheses: HypothesesRecord
+    hypotheses: HypothesesRecord | None
     behaviour: Behaviour
     command: str
 

@@ -61,7 +61,7 @@ class Subject:
 
 
 def load_subject(
-    model: Path,
+    model: Path | Classifier,
     spec: str,
     options: InputOptions,
     *,
@@ -71,7 +71,7 @@ def load_subject(
     layers_pattern: str,
     certified: int,
 ) -> Subject:
-    """Read the model and its data, check that they fit, and cut the data into filter, choice and certification.
+    """Read the model, unless that is done, and its data, check that they fit, and cut the data into three parts.
 
     Half of the images filter mutants, a quarter chooses the policy and a quarter certifies it, which takes
     ``certified`` images at least.
@@ -80,7 +80,9 @@ def load_subject(
         ModelError: the model is no classifier, cannot be mutated, or does not know these images.
         DataError: too few images, other classes than the model's, or images that trained the model.
     """
-    classifier = load_classifier(model, output=output, output_kind=output_kind)
+    classifier = (
+        load_classifier(model, output=output, output_kind=output_kind) if isinstance(model, Path) else model
+    )
     layers = select_layers(find_layers(Graph(classifier.model)), layers_pattern)
     input_spec, data = resolve_input(classifier, spec, options)
     trained = classifier.card.train_data

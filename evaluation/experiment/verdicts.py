@@ -69,8 +69,11 @@ def algorithm_1(store: Store, rho: float, delta_ratio: float) -> tuple[Policy, f
     """The paper's test at ρ with thresholds from the store's clean images, and its threshold ςh.
 
     Raises:
-        DataError: ρ is so large that the test's hypotheses leave the range 0 to 1.
+        DataError: ρ is so large that the test's hypotheses leave the range 0 to 1, or no mutant changes the label of a
+            normal image.
     """
+    if store.calibration.normal_label_change_rate is None:
+        raise DataError(f"store '{store.name}': no mutant changes the label of a normal image")
     normal = MeanRate(**store.calibration.normal_label_change_rate.model_dump())
     settings = store.calibration.settings
     try:

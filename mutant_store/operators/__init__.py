@@ -5,12 +5,14 @@ from mutant_store.operators.base import Operator
 from mutant_store.operators.gf import GaussianFuzzing
 from mutant_store.operators.nai import NeuronActivationInverse
 from mutant_store.operators.ns import NeuronSwitch
+from mutant_store.operators.retrain import Retrain
 from mutant_store.operators.ws import WeightShuffling
 
 OPERATORS: dict[str, Operator] = {
     GaussianFuzzing.name: GaussianFuzzing(),
     NeuronActivationInverse.name: NeuronActivationInverse(),
     NeuronSwitch.name: NeuronSwitch(),
+    Retrain.name: Retrain(),
     WeightShuffling.name: WeightShuffling(),
 }
 

@@ -48,6 +48,7 @@ def test_the_same_recordings_and_seed_give_the_same_record(record: CalibrationRe
 def test_the_settings_and_the_normal_rate_are_recorded(record: CalibrationRecord) -> None:
     assert record.settings == CalibrationSettings(fixed_mutants=30)
     rates = CHOICE.changes[CHOICE.correct].mean(axis=1)
+    assert record.normal_label_change_rate is not None
     assert record.normal_label_change_rate.images == len(rates)
     assert record.normal_label_change_rate.mean == pytest.approx(rates.mean())
 

@@ -39,7 +39,9 @@ def test_calibrate_says_what_came_of_it(copy: Path) -> None:
     shown = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
     assert shown.exit_code == 0, shown.output
     store = open_store(copy)
-    assert store.calibration.settings == CalibrationSettings(max_false_alarm=0.1, clean_mutants=12)
+    assert store.calibration.settings == CalibrationSettings(
+        max_false_alarm=0.1, clean_mutants=12, evidence="label_change"
+    )
     assert f"version {store.version}" in shown.stdout
     calibrated: PolicyRecord = store.calibration.policies["calibrated"]
     assert calibrated.certificate is not None

@@ -45,11 +45,29 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
 @pytest.mark.parametrize("command", ["build", "calibrate"])
 def test_every_setting_is_an_option_that_names_its_default(command: str) -> None:
     offered = options(command)
-    for name, value in CalibrationSettings().model_dump().items():
-        shown = re.search(r"Default: ([\d.]*\d)", offered[name].help or "")
+    defaults = CalibrationSettings().model_dump() | {
+        "clean_mutants": CalibrationSettings(evidence="label_change").budget
+    }
+    for name, value in defaults.items():
+        shown = re.search(r"Default: ([\w.]*\w)", offered[name].help or "")
         assert shown, name
-        assert float(shown[1]) == value, name
+        assert (shown[1] if isinstance(value, str) else float(shown[1])) == value, name
         assert offered[name].default is None
+
+
+def test_clean_mutants_names_the_budget_of_soft_evidence_too() -> None:
+    budget = CalibrationSettings(evidence="soft").budget
+    assert f"and {budget:g} where evidence is soft" in (options("build")["clean_mutants"].help or "")
+    assert CalibrationSettings(evidence="soft", clean_mutants=3).budget == 3
+
+
+def test_evidence_is_soft_where_mutants_are_retrained_unless_something_else_is_asked_for() -> None:
+    auto = CalibrationSettings()
+    assert auto.decided(["nai"]).evidence == auto.decided(["gf", "ws"]).evidence == "label_change"
+    assert auto.decided(["retrain"]).evidence == auto.decided(["nai", "retrain"]).evidence == "soft"
+    for asked in ("soft", "label_change"):
+        settings = settings_given(None, evidence=asked)
+        assert settings.decided(["nai"]) == settings.decided(["retrain"]) == settings
 
 
 def test_the_least_and_the_most_an_option_takes_are_settings() -> None:

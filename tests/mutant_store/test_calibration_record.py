@@ -43,7 +43,7 @@ def test_settings_out_of_range_are_refused(field: dict[str, float]) -> None:
 
 def test_the_record_survives_a_round_trip(digits_store: tuple[Path, Store]) -> None:
     record = digits_store[1].calibration
-    assert record.schema_version == SCHEMA_VERSION == 3
+    assert record.schema_version == SCHEMA_VERSION == 4
     assert CalibrationRecord.model_validate_json(record.model_dump_json()) == record
     kinds = {name: policy.test.kind for name, policy in record.policies.items()}
     assert kinds == {"calibrated": "finite-pool-sprt", "fixed": "fixed", "paper": "sprt"}
@@ -61,6 +61,7 @@ def test_a_policy_read_back_decides_as_the_one_recorded(digits_store: tuple[Path
         policy.targets,
         policy.error_bounds,
     )
+    assert record.hypotheses is not None
     assert policy.hypotheses._asdict() == record.hypotheses.model_dump()
     bounds = policy.error_bounds
     assert (bounds._asdict() if bounds else None) == record.error_bounds

@@ -6,6 +6,7 @@ import pytest
 
 from mutant_store.calibration_record import FinitePoolRecord
 from mutant_store.check import check_store
+from mutant_store.doubts_record import StagedRecord
 from mutant_store.errors import StoreError
 from mutant_store.manifest import SCHEMA_VERSION
 from mutant_store.reader import (
@@ -60,7 +61,7 @@ def test_a_newer_schema_is_refused_with_the_remedy(copy: Path) -> None:
     shutil.copytree(copy / old, copy / version_of(text))
     (copy / version_of(text) / MANIFEST).write_bytes(text)
     (copy / CURRENT).write_text(version_of(text))
-    with pytest.raises(StoreError, match="schema version 4, this release reads 3; update mutant-guard"):
+    with pytest.raises(StoreError, match="schema version 5, this release reads 4; update mutant-guard"):
         open_store(copy)
 
 
@@ -87,8 +88,10 @@ def test_policies_are_those_of_the_calibration(digits_store: tuple[Path, Store])
     for name, record in store.calibration.policies.items():
         policy = store.policy(name)
         assert (policy.name, policy.pool, record.pool) == (name, 60, 60)
-        assert policy.hypotheses._asdict() == record.hypotheses.model_dump()
         test = record.test
+        assert record.hypotheses is not None
+        assert not isinstance(test, StagedRecord)
+        assert policy.hypotheses._asdict() == record.hypotheses.model_dump()
         assert policy.targets.alpha == test.alpha
         assert policy.targets.beta == (test.false_alarm if isinstance(test, FinitePoolRecord) else test.beta)
         bounds = policy.error_bounds

@@ -38,7 +38,9 @@ def quick(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calibrate in no time: the record of before with the settings asked for, which makes another version."""
     record = open_store(copy).calibration
 
-    def calibrate(choice: object, certification: object, settings: CalibrationSettings, seed: int) -> object:
+    def calibrate(
+        choice: object, certification: object, settings: CalibrationSettings, seed: int, doubts: object
+    ) -> object:
         return record.model_copy(update={"settings": settings})
 
     monkeypatch.setattr(module, "calibrate", calibrate)
@@ -91,9 +93,11 @@ def test_only_the_calibration_and_the_hashes_differ(copy: Path) -> None:
 
 def test_settings_that_are_not_given_stay(copy: Path) -> None:
     first = recalibrate(copy, SilentReport(), max_false_alarm=0.1, rho=1.5)
-    assert first.calibration.settings == CalibrationSettings(max_false_alarm=0.1, rho=1.5)
+    assert first.calibration.settings == CalibrationSettings(
+        max_false_alarm=0.1, rho=1.5, evidence="label_change"
+    )
     second = recalibrate(copy, SilentReport(), fixed_mutants=30, rho=None)
-    assert second.calibration.settings == CalibrationSettings(max_false_alarm=0.1, rho=1.5, fixed_mutants=30)
+    assert second.calibration.settings == first.calibration.settings.model_copy(update={"fixed_mutants": 30})
     fixed = second.calibration.policies["fixed"]
     assert fixed.policy("fixed").mutants == 30
     assert second.calibration.policies["calibrated"] == first.calibration.policies["calibrated"]

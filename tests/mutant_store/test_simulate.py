@@ -152,6 +152,7 @@ def test_the_characteristic_is_exact_and_runs_from_none_to_all(
 ) -> None:
     for name, report in new.policies.items():
         curve = report.characteristic
+        assert curve is not None
         expected = over_pool(digits_store[1].policy(name).boundaries, np.arange(61), 60)
         np.testing.assert_allclose(curve.rates, np.arange(61) / 60)
         np.testing.assert_allclose(curve.adversarial, expected.adversarial, atol=1e-8)

@@ -92,6 +92,7 @@ def test_images_meet_the_mutants_in_the_servers_order(store: Store, samples: Sam
 
 def test_algorithm_1_has_the_thresholds_of_the_clean_images(store: Store) -> None:
     normal = store.calibration.normal_label_change_rate
+    assert normal is not None
     upper = normal.mean + normal.half_width
     for rho in (1.0, 1.5):
         policy, threshold = algorithm_1(store, rho, 0.2)

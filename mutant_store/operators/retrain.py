@@ -1,0 +1,31 @@
+"""Mutants that are redrawn in part and trained again; see :mod:`mutant_store.retraining`."""
+
+import numpy as np
+
+from mutant_store.errors import ModelError
+from mutant_store.operators.base import OwnWeights
+from mutant_store.parameters import Parameters
+from mutant_store.pool import Choice
+
+
+class Retrain(OwnWeights):
+    """Redraw a share of the neurons of every layer and train the whole network again.
+
+    A choice is ``values`` float32 [P], all parameters. They are not drawn but trained, by
+    :class:`mutant_store.retraining.retrainer.Retrainer`.
+    """
+
+    name = "retrain"
+    decks = 1024  # a pool has few mutants, and which of them a request meets first is to stay a secret
+
+    def draw(self, parameters: Parameters, rate: float, rng: np.random.Generator) -> Choice:
+        """Refuses.
+
+        Raises:
+            ModelError: always.
+        """
+        raise ModelError("mutants of the operator retrain are trained and not drawn: it needs --train-data")
+
+    def population(self, parameters: Parameters) -> str:
+        """The neurons of each layer."""
+        return f"the neurons of each of {len(parameters.layers)} layers"

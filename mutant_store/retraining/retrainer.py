@@ -1,0 +1,245 @@
+"""The mutants of a build that are trained: images and adversarial images once, then one mutant after the other."""
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+
+from mutant_store.atomic import write_atomically
+from mutant_store.datasets import ImageData, load
+from mutant_store.errors import DataError, ModelError
+from mutant_store.graph import Graph
+from mutant_store.manifest import RetrainRecord
+from mutant_store.model_source import TorchOriginal
+from mutant_store.neurons import find_layers
+from mutant_store.operators.retrain import Retrain
+from mutant_store.pool import Mutant
+from mutant_store.retraining.adversarial import make_shard, shards
+from mutant_store.retraining.job import (
+    CHOSEN,
+    IMAGES,
+    ORIGINAL_MODEL,
+    ORIGINAL_STATE,
+    TARGETS,
+    Job,
+)
+from mutant_store.retraining.seeds import Purpose, seed_for
+from mutant_store.retraining.settings import RetrainSettings, recipe_for
+from mutant_store.retraining.training import VALUES, Epoch, mutant_name, train_mutant
+from mutant_store.retraining.workers import Workers
+from mutant_store.selection import Reporter
+from mutant_store.subject import Subject, match_classes
+from mutant_store.versions import built_with
+
+_BATCH = 500
+_FOLDER = "retraining-"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Training images that fit the subject, and their labels in the model's order of classes, int64 [N]."""
+
+    data: ImageData
+    labels: NDArray[np.int64]
+
+
+def load_training_data(subject: Subject, settings: RetrainSettings) -> TrainingData:
+    """The images mutants are trained on.
+
+    Raises:
+        DataError: there are none, they share images with those that filter mutants and calibrate, or they have other
+            classes.
+    """
+    spec = settings.train_data
+    if spec is None:
+        raise DataError(
+            "retraining needs images to train on: give --train-data, such as mnist:DIR@train; those of --data are "
+            "kept for the filter and the calibration"
+        )
+    shape = subject.input.height, subject.input.width, subject.input.channels
+    data = load(spec, shape=shape, resize=subject.input.resize)
+    for part in (subject.filter, subject.choice, subject.certification):
+        if data.range.overlaps(part.data.range):
+            raise DataError(
+                f"--train-data '{spec}' and --data '{part.data.range.spec}' share images: mutants would be filtered "
+                "and calibrated on answers they know by heart; give disjoint ones, such as @train and @holdout"
+            )
+    if settings.labels == "original":
+        return TrainingData(data, np.zeros(len(data), dtype=np.int64))
+    _, labels = match_classes(data, subject.classes, len(subject.classes))
+    return TrainingData(data, labels)
+
+
+class Retrainer:
+    """Trains mutants of one subject; what it has made stays in the staging directory until the store is published.
+
+    Attributes:
+        record: what a manifest says of it.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        original: TorchOriginal,
+        settings: RetrainSettings,
+        staged: Path,
+        *,
+        seed: int,
+        jobs: int,
+    ) -> None:
+        """Reads the training images and makes ready what all mutants share, adversarial images excepted.
+
+        Raises:
+            ModelError: a layer is left out, so that not all of what is learned would be in the bank.
+            DataError: as :func:`load_training_data`.
+        """
+        found = find_layers(Graph(subject.classifier.model))
+        if len(found) != len(subject.layers):
+            raise ModelError(
+                "--layers does not go with the operator retrain, which trains every layer; leave it out"
+            )
+        training = load_training_data(subject, settings)
+        spec = original.spec
+        recipe = recipe_for(original.architecture.name, subject.input.channels, settings)
+        self._recipe, self._jobs = recipe, jobs
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        job = Job(
+            folder=staged / "retraining",
+            architecture=original.architecture,
+            recipe=recipe,
+            seed=seed,
+            mean=tuple(subject.input.mean),
+            std=tuple(subject.input.std),
+            shift=spec.shift,
+            flip=spec.flip,
+            bf16=spec.bf16,
+            output_kind=subject.classifier.output_kind,
+            device=device,
+        )
+        self._job = replace(job, folder=_prepared(job, subject, original, training, staged))
+        self.record = RetrainRecord(
+            network=original.architecture.name,
+            share=recipe.share,
+            epochs=recipe.epochs,
+            adversarial_share=recipe.adversarial_share,
+            adversarial_images=len(np.load(self._job.folder / CHOSEN, mmap_mode="r")),
+            epsilons=list(recipe.epsilons),
+            steps=recipe.steps,
+            batch_size=recipe.batch_size,
+            learning_rate=recipe.learning_rate,
+            label_smoothing=recipe.label_smoothing,
+            jitter=recipe.jitter,
+            shift=spec.shift,
+            flip=spec.flip,
+            bf16=spec.bf16,
+            labels=recipe.labels,
+            device=device,
+            data=training.data.portable_range,
+        )
+
+    @property
+    def summary(self) -> str:
+        """The main settings, in words."""
+        recipe = self._recipe
+        return (
+            f"{recipe.share:.0%} of every layer redrawn, {recipe.epochs} epochs on {len(self._job.array(IMAGES)):,} "
+            f"images, {recipe.adversarial_share:.0%} of each batch adversarial"
+        )
+
+    def mutants(self, numbers: list[int], report: Reporter) -> Iterator[tuple[int, Mutant]]:
+        """Train mutants, several at a time, and give them in the order of their numbers as soon as that is possible.
+
+        Raises:
+            GuardError: a mutant cannot be put into the bank, or a process that trains one ended.
+        """
+        with Workers(self._job, self._jobs) as workers:
+            made = shards(self._job)
+            for done, _ in enumerate(workers.run(make_shard, list(range(made)), lambda _: None), 1):
+                report.progress(done, made, "thousand adversarial images")
+            total, told = len(numbers) * self._recipe.epochs, 0
+
+            def heard(epoch: Epoch) -> None:
+                nonlocal told
+                told += 1
+                note = f"epochs; mutant {epoch.mutant}: {epoch.epoch} of {self._recipe.epochs}"
+                report.progress(told, total, f"{note}, {epoch.accuracy:.2%} of its training images right")
+
+            finished: set[int] = set()
+            following = iter(numbers)
+            expected = next(following, None)
+            for number in workers.run(train_mutant, numbers, heard):
+                finished.add(number)
+                while expected is not None and expected in finished:
+                    yield expected, self._mutant(expected)
+                    expected = next(following, None)
+
+    def _mutant(self, number: int) -> Mutant:
+        values = safetensors.numpy.load_file(self._job.folder / mutant_name(number))[VALUES]
+        return Mutant(Retrain.name, {VALUES: values})
+
+
+def _prepared(
+    job: Job, subject: Subject, original: TorchOriginal, training: TrainingData, staged: Path
+) -> Path:
+    """A folder with what the job's processes read, its name a digest of all that its mutants depend on.
+
+    What an unfinished build of the same mutants has left there is kept; what others have left goes.
+    """
+    contents = {
+        ORIGINAL_STATE: safetensors.torch.save(
+            {name: value.contiguous() for name, value in original.network.state_dict().items()}
+        ),
+        ORIGINAL_MODEL: subject.classifier.model.SerializeToString(deterministic=True),
+    }
+    data = training.data
+    facts = {
+        **asdict(replace(job, folder=Path())),
+        **{name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        "data": [data.range.source, data.range.start, data.range.stop],
+        "labels": hashlib.sha256(training.labels.tobytes()).hexdigest(),
+        "input": subject.input.model_dump(),
+        "versions": {**built_with(), "torch": torch.__version__},
+    }
+    text = json.dumps(facts, sort_keys=True, default=str)
+    folder = staged / f"{_FOLDER}{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+    for other in staged.glob(f"{_FOLDER}*"):
+        if other != folder:
+            shutil.rmtree(other)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    total = len(data)
+    count = min(total, job.recipe.adversarial_images) if job.recipe.adversarial_share else 0
+    rng = np.random.default_rng(seed_for(job.seed, Purpose.chosen_images))
+    arrays = {
+        IMAGES: lambda: np.ascontiguousarray(data.images.transpose(0, 3, 1, 2)),
+        TARGETS: lambda: training.labels if job.recipe.labels == "data" else _answers(subject, data),
+        CHOSEN: lambda: np.sort(rng.permutation(total)[:count]),
+    }
+    for name, content in contents.items():
+        if not (folder / name).exists():
+            write_atomically(folder / name, content)
+    for name, make in arrays.items():
+        if not (folder / name).exists():
+            packed = io.BytesIO()
+            np.save(packed, make())
+            write_atomically(folder / name, packed.getvalue())
+    return folder
+
+
+def _answers(subject: Subject, data: ImageData) -> NDArray[np.float32]:
+    """What the original answers on images, as probabilities float32 [N, classes]."""
+    blocks = []
+    for start in range(0, len(data), _BATCH):
+        scores = subject.classifier.scores(subject.input.tensor(data.images[start : start + _BATCH]))
+        if subject.classifier.output_kind == "logits":
+            scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        blocks.append(scores / scores.sum(axis=1, keepdims=True))
+    return np.concatenate(blocks).astype(np.float32)

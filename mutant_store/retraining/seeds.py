@@ -1,0 +1,37 @@
+"""Random draws as functions of the build's seed and what they are for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import numpy as np
+import torch
+
+
+class Purpose(IntEnum):
+    """What is drawn."""
+
+    chosen_images = 1
+    adversarial = 2
+    neurons = 3
+    initialisation = 4
+    epoch = 5
+
+
+def seed_for(seed: int, purpose: Purpose, *numbers: int) -> int:
+    """A seed below 2⁶³ for one purpose, such as one epoch of one mutant."""
+    state = np.random.SeedSequence([seed, purpose, *numbers]).generate_state(1, np.uint64)
+    return int(state[0] >> 1)
+
+
+def generator_for(seed: int, purpose: Purpose, *numbers: int) -> torch.Generator:
+    """A generator on the CPU that starts from :func:`seed_for`."""
+    return torch.Generator().manual_seed(seed_for(seed, purpose, *numbers))
+
+
+@contextmanager
+def drawing_for(seed: int, purpose: Purpose, *numbers: int) -> Iterator[None]:
+    """Have torch's own generator start from :func:`seed_for`, and go on afterwards as if nothing was drawn."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(seed, purpose, *numbers))
+        yield

@@ -1,0 +1,96 @@
+"""How mutants are trained again: what the user said, and what is taken where nothing was said."""
+
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+from mutant_store.errors import ModelError
+
+Labels = Literal["data", "original"]
+"""What mutants learn to answer: the labels of the training images, or what the original answers on them."""
+
+
+@dataclass(frozen=True)
+class RetrainSettings:
+    """What the user said; None takes what :class:`Recipe` has for the network.
+
+    Attributes:
+        train_data: SPEC of the training images.
+        others: as in :class:`Recipe`.
+    """
+
+    train_data: str | None = None
+    share: float | None = None
+    epochs: int | None = None
+    adversarial_share: float | None = None
+    adversarial_images: int | None = None
+    epsilons: tuple[float, ...] | None = None
+    steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    label_smoothing: float | None = None
+    jitter: float | None = None
+    labels: Labels = "data"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a retrained mutant depends on besides the network, the images and the seed.
+
+    Attributes:
+        share: of the neurons of every layer that are redrawn.
+        epochs: passes over the training images.
+        adversarial_share: of every batch that is adversarial images.
+        adversarial_images: how many of the training images have an adversarial one made, at most all.
+        epsilons: their sizes, largest change of a pixel in the range 0 to 1; each image has one of them.
+        steps: of projected gradient descent.
+        batch_size: images a step of training, adversarial ones included.
+        learning_rate: its peak.
+        label_smoothing: share of the target spread over all classes.
+        jitter: standard deviation of noise added to training images, in the range 0 to 1.
+        labels: what the targets are.
+    """
+
+    share: float = 0.5
+    epochs: int = 3
+    adversarial_share: float = 0.25
+    adversarial_images: int = 20_000
+    epsilons: tuple[float, ...] = field(default=(2 / 255, 4 / 255, 8 / 255))
+    steps: int = 7
+    batch_size: int = 256
+    learning_rate: float = 0.05
+    label_smoothing: float = 0.0
+    jitter: float = 0.0
+    labels: Labels = "data"
+
+    def __post_init__(self) -> None:
+        if not self.epsilons or min(self.epsilons) <= 0 or max(self.epsilons) > 1:
+            raise ModelError(
+                "--epsilons are sizes in the pixel range 0 to 1, each above 0; 8 of 255 levels is 0.0314"
+            )
+        if not 0 < self.share <= 1:
+            raise ModelError("--share, of the neurons that are redrawn, must be above 0 and at most 1")
+        if not 0 <= self.adversarial_share < 1:
+            raise ModelError("--adversarial-share, of every batch, must be at least 0 and below 1")
+
+
+_DIGITS = (0.1, 0.15, 0.2)
+
+RECIPES = {
+    "digits-net": Recipe(epochs=10, epsilons=_DIGITS, batch_size=32),
+    "lenet": Recipe(epsilons=_DIGITS),
+    "resnet20": Recipe(epochs=5, adversarial_images=10_000, steps=5, batch_size=128, learning_rate=0.1),
+    "googlenet": Recipe(epochs=5, adversarial_images=10_000, steps=5, batch_size=128, learning_rate=0.1),
+}
+"""By registered network."""
+
+
+def recipe_for(name: str, channels: int, settings: RetrainSettings) -> Recipe:
+    """The recipe of a network by its name, or one for images of 1 or 3 channels, with what the user said.
+
+    Raises:
+        ModelError: a setting is out of its range.
+    """
+    start = RECIPES.get(name) or (Recipe(epsilons=_DIGITS) if channels == 1 else Recipe())
+    given = {entry.name: getattr(settings, entry.name) for entry in fields(Recipe)}
+    known = {entry.name: getattr(start, entry.name) for entry in fields(Recipe)}
+    return Recipe(**{key: known[key] if value is None else value for key, value in given.items()})

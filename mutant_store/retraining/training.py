@@ -1,0 +1,169 @@
+"""Training one mutant."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.numpy
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mutant_store.atomic import write_atomically
+from mutant_store.networks import checkpoint
+from mutant_store.networks.augmentation import augment
+from mutant_store.networks.checkpoint import Checkpoint
+from mutant_store.networks.schedule import learning_rate
+from mutant_store.retraining.adversarial import shard_name, shards
+from mutant_store.retraining.job import CHOSEN, IMAGES, TARGETS, Job
+from mutant_store.retraining.redraw import initialise, redraw
+from mutant_store.retraining.seeds import Purpose, drawing_for, generator_for
+from mutant_store.retraining.vector import parameters_of
+
+VALUES = "values"
+
+_MOMENTUM = 0.9
+_WEIGHT_DECAY = 5e-4
+_PROBE = 8
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch of a mutant, counted from 1; loss and share right are means over its training images."""
+
+    mutant: int
+    epoch: int
+    loss: float
+    accuracy: float
+
+
+def mutant_name(number: int) -> str:
+    """File of a finished mutant, in the job's folder: ``values`` float32 [P]."""
+    return f"mutant-{number:04}.safetensors"
+
+
+def train_mutant(job: Job, number: int, tell: Callable[[Epoch], None]) -> None:
+    """Train a mutant unless it is there, and keep its parameters.
+
+    A function of the job and the number alone. A run that is killed goes on at its last finished epoch.
+
+    Raises:
+        ModelError: the network's parameters are not all of what it learned.
+    """
+    path = job.folder / mutant_name(number)
+    if path.exists():
+        return
+    training = Training(job, number)
+    unfinished = path.with_suffix(".checkpoint")
+    training.resume(unfinished)
+    while training.finished < job.recipe.epochs:
+        tell(training.run_epoch())
+        training.save(unfinished)
+    probe = job.array(IMAGES)[:_PROBE].float() / 255
+    network = training.network.to(device="cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    values = parameters_of(job, network, job.normalised(probe))
+    write_atomically(path, safetensors.numpy.save({VALUES: values}))
+    unfinished.unlink(missing_ok=True)
+
+
+class Training:
+    """One mutant while it is trained by stochastic gradient descent."""
+
+    def __init__(self, job: Job, number: int) -> None:
+        """Redraws the share of the original's neurons."""
+        self._job, self._number, recipe = job, number, job.recipe
+        self._images, self._targets = (job.array(name).to(job.device) for name in (IMAGES, TARGETS))
+        self._adversarial, self._led_from = self._made()
+        self.network = job.placed(self._redrawn())
+        self._optimizer = torch.optim.SGD(
+            self.network.parameters(),
+            lr=recipe.learning_rate,
+            momentum=_MOMENTUM,
+            nesterov=True,
+            weight_decay=_WEIGHT_DECAY,
+        )
+        self._strange = round(recipe.adversarial_share * recipe.batch_size) if len(self._adversarial) else 0
+        self._clean = max(1, recipe.batch_size - self._strange)
+        self.steps = math.ceil(len(self._targets) / self._clean)
+        self.finished = 0
+
+    def resume(self, path: Path) -> None:
+        """Go on from the checkpoint at ``path`` if there is one."""
+        found, _ = checkpoint.load(path, {"mutant": self._number})
+        if found is not None:
+            self.network.load_state_dict(found.model)
+            self._optimizer.load_state_dict(found.optimizer)
+            self.finished = found.epochs
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint of the epochs finished; the folder stands for everything else it depends on."""
+        state = self.network.state_dict(), self._optimizer.state_dict()
+        Checkpoint({"mutant": self._number}, self.finished, *state).save(path)
+
+    def run_epoch(self) -> Epoch:
+        """Train one more epoch."""
+        job, recipe = self._job, self._job.recipe
+        self.network.train()
+        loss_sum, right, seen = (torch.zeros((), device=job.device) for _ in range(3))
+        for step, (pixels, targets) in enumerate(self._batches()):
+            rate = learning_rate(
+                self.finished * self.steps + step, recipe.epochs * self.steps, recipe.learning_rate
+            )
+            for group in self._optimizer.param_groups:
+                group["lr"] = rate
+            logits = job.logits(self.network, pixels)
+            loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+            self._optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            labels = targets if targets.ndim == 1 else targets.argmax(1)
+            loss_sum += loss.detach() * len(targets)
+            right += (logits.detach().argmax(1) == labels).sum()
+            seen += len(targets)
+        self.finished += 1
+        return Epoch(self._number, self.finished, float(loss_sum / seen), float(right / seen))
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pixels float32 in the range 0 to 1 and their targets; every clean image once, adversarial ones in turn."""
+        job = self._job
+        generator = generator_for(job.seed, Purpose.epoch, self._number, self.finished)
+        order = torch.randperm(len(self._targets), generator=generator).to(job.device)
+        turns = math.ceil(self.steps * self._strange / max(1, len(self._adversarial)))
+        strange = torch.cat(
+            [
+                torch.zeros(0, dtype=torch.int64),
+                *(torch.randperm(len(self._adversarial), generator=generator) for _ in range(turns)),
+            ]
+        ).to(job.device)
+        for step in range(self.steps):
+            clean = order[step * self._clean : (step + 1) * self._clean]
+            images, targets = self._images[clean], self._targets[clean]
+            if self._strange:
+                others = strange[step * self._strange : (step + 1) * self._strange]
+                images = torch.cat([images, self._adversarial[others]])
+                targets = torch.cat([targets, self._led_from[others]])
+            images = augment(images, shift=job.shift, flip=job.flip, generator=generator)
+            pixels = images.float() / 255
+            if job.recipe.jitter:
+                noise = torch.randn(pixels.shape, generator=generator).to(job.device)
+                pixels = pixels + job.recipe.jitter * noise
+            yield pixels, targets
+
+    def _made(self) -> tuple[Tensor, Tensor]:
+        """The original's adversarial images and the targets they lead away from."""
+        job = self._job
+        parts = [job.array(shard_name(number)) for number in range(shards(job))]
+        chosen = job.array(CHOSEN)
+        images = torch.cat([self._images[:0].cpu(), *parts])
+        return images.to(job.device), self._targets[chosen.to(job.device)]
+
+    def _redrawn(self) -> nn.Module:
+        job, number = self._job, self._number
+        network = job.original()
+        with drawing_for(job.seed, Purpose.initialisation, number):
+            fresh = job.architecture.build()
+            initialise(fresh, network)
+        generator = generator_for(job.seed, Purpose.neurons, number)
+        redraw(network, fresh, job.recipe.share, self._images[:2].cpu().float() / 255, generator)
+        return network

@@ -1,0 +1,160 @@
+"""Options of the operator ``retrain``; None takes the network's default."""
+
+from typing import Annotated
+
+import typer
+
+from mutant_store.errors import ModelError
+from mutant_store.retraining.settings import Labels, RetrainSettings
+
+_PANEL = "Retraining (--operator retrain)"
+
+TrainData = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC",
+        help="Labelled images to train mutants on, like --data and sharing none with it; for example mnist:DIR@train.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Share = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Share of the neurons of every layer that is redrawn before training. Default: 0.5.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1000,
+        help="Passes over the training images. Default: 3; resnet20 and googlenet 5.",
+        rich_help_panel=_PANEL,
+    ),
+]
+AdversarialShare = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=0.9,
+        help="Share of every batch that is adversarial images of the original, under their true labels. "
+        "Default: 0.25.",
+        rich_help_panel=_PANEL,
+    ),
+]
+AdversarialImages = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Adversarial images to make, once for all mutants. Default: 20,000; resnet20 and googlenet 10,000.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Epsilons = Annotated[
+    str | None,
+    typer.Option(
+        help="Their sizes in the pixel range 0 to 1, separated by commas. Default: 0.1,0.15,0.2 for grey images, "
+        "2, 4 and 8 of 255 levels for coloured ones.",
+        rich_help_panel=_PANEL,
+    ),
+]
+AttackSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--attack-steps",
+        min=1,
+        max=1000,
+        help="Steps of projected gradient descent they are made with. Default: 7; resnet20 and googlenet 5.",
+        rich_help_panel=_PANEL,
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        help="Images a step of training. Default: 256; resnet20 and googlenet 128.",
+        rich_help_panel=_PANEL,
+    ),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="Peak of the learning rate. Default: 0.05; resnet20 and googlenet 0.1.",
+        rich_help_panel=_PANEL,
+    ),
+]
+LabelSmoothing = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=0.9,
+        help="Share of the target spread over all classes. Default: 0.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Jitter = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Standard deviation of noise on training images, in the pixel range 0 to 1. Default: 0.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Targets = Annotated[
+    Labels,
+    typer.Option(
+        help="What mutants learn: the labels of the training images, or what the original answers on them where "
+        "they have none.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
+def settings_given(
+    *,
+    train_data: str | None,
+    share: float | None,
+    epochs: int | None,
+    adversarial_share: float | None,
+    adversarial_images: int | None,
+    epsilons: str | None,
+    attack_steps: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+    label_smoothing: float | None,
+    jitter: float | None,
+    labels: Labels,
+) -> RetrainSettings:
+    """The settings of these options.
+
+    Raises:
+        ModelError: sizes that are no numbers.
+    """
+    return RetrainSettings(
+        train_data=train_data,
+        share=share,
+        epochs=epochs,
+        adversarial_share=adversarial_share,
+        adversarial_images=adversarial_images,
+        epsilons=None if epsilons is None else _sizes(epsilons),
+        steps=attack_steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        label_smoothing=label_smoothing,
+        jitter=jitter,
+        labels=labels,
+    )
+
+
+def _sizes(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ModelError(
+            f"--epsilons '{text}': give sizes in the pixel range 0 to 1, separated by commas"
+        ) from error

@@ -15,7 +15,7 @@ from mutant_store.tail import Features
 PARAMETER = "parameter_"
 """Inputs that hold parameters are named so, followed by where each begins in the vector of all of them."""
 
-Patch = tuple[NDArray[np.int64], NDArray[np.float32]]
+Patch = tuple[NDArray[np.int64] | slice, NDArray[np.float32]]
 
 _WORTH_A_THREAD = 200e-6
 """Seconds a mutant takes from which on threads pay; below, they wait for Python's lock and each other."""
@@ -56,7 +56,7 @@ class _Scratch:
         output = self._session.get_outputs()[0].name
         self._binding.bind_output(output, "cpu", 0, np.float32, list(scores.shape), scores.ctypes.data)
 
-    def run(self, positions: NDArray[np.int64], values: FloatArray, original: FloatArray) -> None:
+    def run(self, positions: NDArray[np.int64] | slice, values: FloatArray, original: FloatArray) -> None:
         """Become a mutant, run, and be the original again."""
         self._values[positions] = values
         try:

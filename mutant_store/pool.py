@@ -67,19 +67,38 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Mutant]:
     return [pool[number] for number in sorted(pool)]
 
 
-def patch(choice: Choice, values: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def is_whole(choice: Choice) -> bool:
+    """Whether a mutant brings all parameters: its choice is ``values`` float32 [P] and nothing else."""
+    return choice.keys() == {"values"}
+
+
+def patch(
+    choice: Choice, values: NDArray[np.float32]
+) -> tuple[NDArray[np.int64] | slice, NDArray[np.float32]]:
     """What a mutant with weights of its own writes over the original's parameters.
 
     Args:
         choice: ``positions`` int32 [k] and either ``values`` float32 [k], or ``sources`` int32 [k], positions whose
-            original value each takes.
+            original value each takes; or ``values`` float32 [P] alone, for all positions.
         values: float32 [P], the original's parameters, see :class:`mutant_store.parameters.Parameters`.
 
     Returns:
-        Positions int64 [k] and values float32 [k].
+        Positions int64 [k], or the slice of all of them, and values float32 [k].
+
+    Raises:
+        StoreError: values of all positions are not as many as there are parameters.
     """
-    written = choice["values"] if "values" in choice else values[choice["sources"]]
-    return choice["positions"].astype(np.int64), np.asarray(written, dtype=np.float32)
+    written = np.asarray(
+        choice["values"] if "values" in choice else values[choice["sources"]], dtype=np.float32
+    )
+    if not is_whole(choice):
+        return choice["positions"].astype(np.int64), written
+    if written.shape != values.shape:
+        raise StoreError(
+            f"a mutant brings {len(written):,} parameters and the original has {len(values):,}; "
+            "build the store again"
+        )
+    return slice(None), written
 
 
 def of(operator: str, choices: Iterable[Choice]) -> list[Mutant]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mutant_store.graph import Graph
 from mutant_store.parameters import Parameters
-from mutant_store.pool import Choice, patch
+from mutant_store.pool import Choice, is_whole, patch
 
 MUTANT_INDEX = "mutant_index"
 
@@ -64,13 +64,15 @@ class OwnWeights(Operator):
     """An operator whose mutants have weights of their own.
 
     A choice is ``positions`` int32 [k] among the :class:`Parameters`, with ``values`` float32 [k] or ``sources``
-    int32 [k]; see :func:`mutant_store.pool.patch`.
+    int32 [k], or it is ``values`` float32 [P] alone; see :func:`mutant_store.pool.patch`.
     """
 
     decks = 2
 
     def first_layer(self, parameters: Parameters, choice: Choice) -> int:
-        """The layer of the first changed parameter."""
+        """The layer of the first changed parameter; the first of all where a choice brings every parameter."""
+        if is_whole(choice):
+            return 0
         return parameters.tensors[int(parameters.tensors_of(choice["positions"]).min())].layer
 
     def mutate(self, graph: Graph, parameters: Parameters, choice: Choice) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from mutant_store.errors import StoreError
-from mutant_store.pool import Mutant, of, pack, patch, unpack
+from mutant_store.pool import Mutant, is_whole, of, pack, patch, unpack
 
 
 def drawn(operator: str, length: int) -> Mutant:
@@ -43,5 +43,23 @@ def test_a_patch_is_values_or_what_stood_elsewhere() -> None:
     original = np.array([10, 20, 30], dtype=np.float32)
     (redrawn,) = of("gf", [{"positions": np.array([2], np.int32), "values": np.array([7], np.float32)}])
     (moved,) = of("ws", [{"positions": np.array([0, 1], np.int32), "sources": np.array([1, 0], np.int32)}])
-    assert [part.tolist() for part in patch(redrawn.choice, original)] == [[2], [7]]
-    assert [part.tolist() for part in patch(moved.choice, original)] == [[0, 1], [20, 10]]
+    assert [np.asarray(part).tolist() for part in patch(redrawn.choice, original)] == [[2], [7]]
+    assert [np.asarray(part).tolist() for part in patch(moved.choice, original)] == [[0, 1], [20, 10]]
+
+
+def test_a_mutant_that_brings_every_parameter_needs_no_positions() -> None:
+    original = np.array([10, 20, 30], dtype=np.float32)
+    (whole,) = of("gf", [{"values": np.array([1, 2, 3], np.float32)}])
+    assert is_whole(whole.choice)
+    assert not is_whole({"positions": np.zeros(3, np.int32), "values": np.zeros(3, np.float32)})
+    positions, written = patch(whole.choice, original)
+    changed = original.copy()
+    changed[positions] = written
+    assert changed.tolist() == [1, 2, 3]
+    assert np.shares_memory(written, whole.choice["values"])
+
+
+def test_every_parameter_means_as_many_as_there_are() -> None:
+    (short,) = of("gf", [{"values": np.zeros(2, np.float32)}])
+    with pytest.raises(StoreError, match="2 parameters and the original has 3; build the store again"):
+        patch(short.choice, np.zeros(3, np.float32))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum, auto
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +12,14 @@ from mutant_store.activations import Activations
 from mutant_store.bank_session import BankSession
 from mutant_store.classifier import LOGITS, Classifier, refuse
 from mutant_store.entries import entry_points
+from mutant_store.free_parameters import bind_parameters, free_parameters
 from mutant_store.graph import Graph
 from mutant_store.hoisting import Hoisted, hoist
 from mutant_store.neurons import Layer
 from mutant_store.operators import OPERATORS
 from mutant_store.operators.base import MUTANT_INDEX, SharedWeights
-from mutant_store.own_tail import PARAMETER
-from mutant_store.parameters import Parameters, rewire
-from mutant_store.pool import Mutant
+from mutant_store.parameters import Parameters
+from mutant_store.pool import Mutant, is_whole
 from mutant_store.session import IMAGES
 from mutant_store.shared_tail import IMAGE_INDEX
 from mutant_store.tail import TailRecord
@@ -26,18 +27,39 @@ from mutant_store.tail import TailRecord
 _WEAVERS = {name: operator for name, operator in OPERATORS.items() if isinstance(operator, SharedWeights)}
 
 
+class Weights(Enum):
+    """What the weights of a mutant are: the original's, the original's with some overwritten, or all its own."""
+
+    SHARED = auto()
+    PATCHED = auto()
+    WHOLE = auto()
+
+    @staticmethod
+    def of(mutant: Mutant) -> "Weights":
+        """Those of a mutant."""
+        if mutant.operator in _WEAVERS:
+            return Weights.SHARED
+        return Weights.WHOLE if is_whole(mutant.choice) else Weights.PATCHED
+
+
 @dataclass(frozen=True)
 class TailModel:
     """The part of the classifier behind one entry point, and the mutants that enter there.
 
-    ``model`` reads what the prefix gives under the names ``features``; where weights are ``shared`` a batch of any
-    rows, otherwise images of one mutant whose parameters are inputs too. ``mutants`` are numbers, ascending.
+    ``model`` reads what the prefix gives under the names ``features``: with ``weights`` shared a batch of any rows,
+    otherwise images of one mutant, whose parameters are inputs too or a constant given when the model is loaded.
+    ``mutants`` are numbers, ascending.
     """
 
     model: ModelProto
-    shared: bool
+    weights: Weights
     features: list[str]
     mutants: list[int]
+
+    @property
+    def shared(self) -> bool:
+        """Whether its mutants share the original's weights."""
+        return self.weights is Weights.SHARED
 
 
 @dataclass(frozen=True)
@@ -112,15 +134,15 @@ class BankBuilder:
         (classes,) = self._activations.shape(LOGITS) or (0,)
         prefix = _Prefix(self._classifier, classes)
         tails = [
-            self._tail(pool, mutants, entry, prefix, shared=shared)
-            for shared in (True, False)
-            for entry, mutants in self._entries(pool, shared=shared)
+            self._tail(pool, mutants, entry, prefix, weights)
+            for weights in Weights
+            for entry, mutants in self._entries(pool, weights)
         ]
         return Bank(prefix.model(), tails, pool, self.parameters)
 
-    def _entries(self, pool: list[Mutant], *, shared: bool) -> Iterable[tuple[int, list[int]]]:
-        """Entry points of the mutants whose weights are shared or their own, and who enters where."""
-        numbers = [n for n, mutant in enumerate(pool, 1) if (mutant.operator in _WEAVERS) == shared]
+    def _entries(self, pool: list[Mutant], weights: Weights) -> Iterable[tuple[int, list[int]]]:
+        """Entry points of the mutants with weights of a kind, and who enters where."""
+        numbers = [n for n, mutant in enumerate(pool, 1) if Weights.of(mutant) is weights]
         if not numbers:
             return
         first = np.array(
@@ -129,20 +151,20 @@ class BankBuilder:
                 for n in numbers
             ]
         )
-        entries = entry_points(self.parameters, first, shared=shared)
+        entries = entry_points(self.parameters, first, shared=weights is Weights.SHARED)
         own = np.searchsorted(entries, first, side="right") - 1
         for position, entry in enumerate(entries):
             yield entry, [number for number, at in zip(numbers, own, strict=True) if at == position]
 
     def _tail(
-        self, pool: list[Mutant], mutants: list[int], entry: int, prefix: "_Prefix", *, shared: bool
+        self, pool: list[Mutant], mutants: list[int], entry: int, prefix: "_Prefix", weights: Weights
     ) -> TailModel:
         graph = Graph(self._classifier.model)
-        inputs = (
-            self._weave(graph, [pool[number - 1] for number in mutants])
-            if shared
-            else self._free_parameters(graph, entry)
-        )
+        shared = weights is Weights.SHARED
+        if shared:
+            inputs = self._weave(graph, [pool[number - 1] for number in mutants])
+        else:
+            inputs = free_parameters(graph, self.parameters, entry)
         sources = {entry.name for entry in inputs} - {IMAGE_INDEX}
         features = {}
         if shared and (hoisted := self._hoist(graph, sources, prefix)):
@@ -159,7 +181,10 @@ class BankBuilder:
             _floats(name, ["images" if shared else "rows", *shape]) for name, shape in features.items()
         ]
         scores = [entry for entry in graph.proto.output if entry.name == LOGITS]
-        return TailModel(graph.subgraph([*entries, *inputs], scores), shared, list(features), mutants)
+        if weights is Weights.WHOLE:
+            bind_parameters(graph, self.parameters, entry, inputs)
+            inputs = []
+        return TailModel(graph.subgraph([*entries, *inputs], scores), weights, list(features), mutants)
 
     def _hoist(self, graph: Graph, sources: set[str], prefix: "_Prefix") -> Hoisted | None:
         rows = _dependents(graph, sources)
@@ -173,23 +198,6 @@ class BankBuilder:
             helper.make_tensor_value_info(name, TensorProto.INT64, ["rows"])
             for name in (IMAGE_INDEX, MUTANT_INDEX)
         ]
-
-    def _free_parameters(self, graph: Graph, entry: int) -> list[ValueInfoProto]:
-        """Turn the weights and biases of all layers from ``entry`` on into inputs of the graph."""
-        inputs = []
-        axes = {layer.weight: layer.weight_axis for layer in self.parameters.layers}
-        for tensor in self.parameters.tensors:
-            if tensor.layer < entry:
-                continue
-            name = graph.fresh(f"{PARAMETER}{tensor.start}")
-            inputs.append(_floats(name, list(tensor.shape)))
-            if axes.get(tensor.name, 0) == 0:
-                rewire(graph, self.parameters.layers, tensor.name, name)
-                continue
-            turned = graph.fresh(f"{name}_turned")
-            rewire(graph, self.parameters.layers, tensor.name, turned)
-            graph.nodes.insert(0, helper.make_node("Transpose", [name], [turned], name=turned, perm=[1, 0]))
-        return inputs
 
     def _crossing(self, graph: Graph, sources: set[str], known: set[str]) -> dict[str, tuple[int, ...]]:
         """Tensors that rows read and images provide, with their shapes; constant ones are folded instead.

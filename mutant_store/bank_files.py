@@ -2,7 +2,7 @@
 
 from safetensors.numpy import save
 
-from mutant_store.bank import Bank
+from mutant_store.bank import Bank, Weights
 from mutant_store.manifest import TailEntry
 from mutant_store.pool import pack
 from mutant_store.reader import BANK, MUTANTS, PARAMETERS, PREFIX, WEIGHTS
@@ -12,10 +12,10 @@ from mutant_store.weights_file import WeightsFile
 def bank_files(bank: Bank) -> tuple[dict[str, bytes], list[TailEntry]]:
     """Contents by name, and what the manifest says of the tails.
 
-    The original's parameters are among the mutants only where some have weights of their own.
+    The original's parameters are among the mutants only where some change a part of them.
     """
     arrays = pack(bank.pool)
-    if not all(tail.shared for tail in bank.tails):
+    if any(tail.weights is Weights.PATCHED for tail in bank.tails):
         arrays[PARAMETERS] = bank.parameters.values
     weights = WeightsFile(WEIGHTS)
     files = {PREFIX: weights.moved(bank.prefix).SerializeToString(deterministic=True), MUTANTS: save(arrays)}

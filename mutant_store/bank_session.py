@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from mutant_store.cores import available_cores
 from mutant_store.errors import StoreError
 from mutant_store.own_tail import OwnTail
-from mutant_store.pool import Mutant, patch
+from mutant_store.pool import Mutant, is_whole, patch
 from mutant_store.session import IMAGES, FloatArray, Model, open_session, run_session
+from mutant_store.session_tail import SessionTail
 from mutant_store.shared_tail import SharedTail
 from mutant_store.tail import Tail, TailRecord
 
@@ -43,8 +44,8 @@ class BankSession:
         Args:
             prefix: the original's graph, which gives every tail's features and the scores, these last.
             tails: what follows at each entry point.
-            pool: the mutants, and
-            parameters: the original's, float32 [P]; both only needed where weights are not shared.
+            pool: the mutants; only needed where weights are not shared.
+            parameters: the original's, float32 [P]; only needed where mutants change some of them.
             providers: execution providers in order of preference.
             threads: CPU threads; 0 takes all cores of this process.
 
@@ -162,11 +163,23 @@ def _open(
 ) -> Tail:
     if record.shared:
         return SharedTail(record.model, record.features, providers=providers, threads=threads)
-    if parameters is None or max(record.mutants) > len(pool):
+    choices = [pool[number - 1].choice for number in record.mutants if number <= len(pool)]
+    complete = len(choices) == len(record.mutants)
+    if complete and all(map(is_whole, choices)):
+        values = [choice["values"] for choice in choices]
+        return SessionTail(
+            record.model,
+            record.features,
+            values=values,
+            classes=classes,
+            providers=providers,
+            threads=threads,
+        )
+    if parameters is None or not complete:
         raise StoreError(
             "the parameters of mutants with weights of their own are missing; build the store again"
         )
-    patches = [patch(pool[number - 1].choice, parameters) for number in record.mutants]
+    patches = [patch(choice, parameters) for choice in choices]
     return OwnTail(
         record.model,
         record.features,

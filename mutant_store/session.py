@@ -1,6 +1,6 @@
 """Running ONNX graphs with onnxruntime. Light: both the server and the offline tools import it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,12 @@ _ERRORS_ONLY = 3
 
 
 def open_session(
-    model: Model, *, providers: Sequence[str] = ("CPUExecutionProvider",), threads: int = 0
+    model: Model,
+    *,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+    threads: int = 0,
+    constants: Mapping[str, FloatArray] | None = None,
+    arena: bool = True,
 ) -> onnxruntime.InferenceSession:
     """An inference session that does not spin when idle.
 
@@ -27,6 +32,8 @@ def open_session(
         model: serialised model, or the path of one.
         providers: execution providers in order of preference.
         threads: intra-op threads; 0 lets onnxruntime choose.
+        constants: values of constants whose data the model says are elsewhere; no file is read for them.
+        arena: whether the memory of a run is kept for the next.
 
     Raises:
         ModelError: onnxruntime cannot load the graph.
@@ -35,6 +42,10 @@ def open_session(
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = arena
+    if constants:
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in constants.values()]
+        options.add_external_initializers(list(constants), values)
     source = model if isinstance(model, bytes) else str(model)
     try:
         return onnxruntime.InferenceSession(source, options, providers=list(providers))

@@ -22,10 +22,15 @@ class WeightsFile:
         self._places: dict[bytes, int] = {}
 
     def moved(self, model: ModelProto) -> ModelProto:
-        """A copy of a model whose large constants stand in the file; equal ones, of any model, share a place."""
+        """A copy of a model whose large constants stand in the file; equal ones, of any model, share a place.
+
+        Constants whose data are elsewhere already are left alone.
+        """
         moved = ModelProto()
         moved.CopyFrom(model)
         for tensor in moved.graph.initializer:
+            if tensor.data_location == TensorProto.EXTERNAL:  # given when the model is loaded
+                continue
             content = numpy_helper.to_array(tensor).tobytes()
             if len(content) < _LEAST_BYTES or tensor.data_type == TensorProto.STRING:
                 continue

@@ -1,0 +1,258 @@
+"""Mutants that bring all parameters: bank row = stand-alone ONNX mutant = reference on the torch module."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from mutant_store.bank import Bank, Weights
+from mutant_store.bank_files import bank_files
+from mutant_store.bank_session import BankSession
+from mutant_store.classifier import load_classifier
+from mutant_store.errors import ModelError
+from mutant_store.export import open_mutants
+from mutant_store.free_parameters import bind_parameters, free_parameters
+from mutant_store.graph import Graph
+from mutant_store.neurons import find_layers
+from mutant_store.operators.gf import GaussianFuzzing
+from mutant_store.own_tail import OwnTail
+from mutant_store.parameters import Parameters
+from mutant_store.pool import Choice, Mutant, of, patch
+from mutant_store.reader import PARAMETERS, open_store
+from mutant_store.session import IMAGES, FloatArray, open_session
+from mutant_store.session_tail import VALUES, SessionTail
+from mutant_store.tail import TailRecord
+from mutant_store.verify import largest_difference
+from tests.mutant_store.test_bank import NETWORKS, Prepared, every_network, images, prepared
+from tests.support.demo import build_digits_store
+from tests.support.networks import answer, export, randomised
+from tests.support.references import fuzzed
+
+
+def redrawn(parameters: Parameters, number: int) -> Choice:
+    """All parameters, none of them the original's."""
+    rng = np.random.default_rng([7, number])
+    noise = rng.standard_normal(len(parameters.values)) * parameters.values.std()
+    return {"values": (parameters.values + 0.3 * noise).astype(np.float32)}
+
+
+def whole_pool(own: Prepared, mutants: int) -> list[Mutant]:
+    return of("gf", [redrawn(own.parameters, number) for number in range(mutants)])
+
+
+def everything(session: BankSession, inputs: FloatArray, mutants: int) -> FloatArray:
+    """Class scores float32 [M + 1, N, classes] of every image under every mutant."""
+    rows, numbers = (
+        np.tile(np.arange(len(inputs)), mutants + 1),
+        np.repeat(np.arange(mutants + 1), len(inputs)),
+    )
+    scores = session.scores(session.features(inputs), rows, numbers)
+    return scores.reshape(mutants + 1, len(inputs), -1)
+
+
+def written(bank: Bank, folder: Path, own: Prepared) -> BankSession:
+    """The bank from its files, as a server opens it."""
+    files, tails = bank_files(bank)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    records = [TailRecord(folder / tail.file, tail.shared, tail.features, tail.mutants) for tail in tails]
+    return BankSession(
+        folder / "prefix.onnx", records, pool=bank.pool, parameters=own.parameters.values, threads=2
+    )
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@every_network
+def test_bank_equals_stand_alone_mutants_and_the_torch_reference(
+    name: str, stored: bool, tmp_path: Path
+) -> None:
+    own = prepared(randomised(NETWORKS[name](), seed=3), tmp_path / "model.onnx", images(7))
+    pool = whole_pool(own, 6)
+    bank = own.bank(pool)
+    assert [tail.weights for tail in bank.tails] == [Weights.WHOLE]
+    session = written(bank, tmp_path, own) if stored else bank.session(2)
+    assert largest_difference(session, own.mutants(pool), list(range(7)), own.inputs) < 1e-4
+    positions = np.arange(len(own.parameters.values), dtype=np.int32)
+    for mutant, scores in zip(pool, everything(session, own.inputs, 6)[1:], strict=True):
+        reference = fuzzed(own.module, {"positions": positions, **mutant.choice})
+        np.testing.assert_allclose(scores, answer(reference, own.inputs), rtol=1e-3, atol=1e-4)
+    session.close()
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_pool_of_every_kind_of_weights(stored: bool, tmp_path: Path) -> None:
+    own = prepared(randomised(NETWORKS["residual"](), seed=5), tmp_path / "model.onnx", images(5))
+    pools = (own.pool("nai", 0.3, 4), whole_pool(own, 4), own.pool("ws", 0.3, 4))
+    pool = [mutant for turn in zip(*pools, strict=True) for mutant in turn]
+    bank = own.bank(pool)
+    assert {tail.weights for tail in bank.tails} == set(Weights)
+    session = written(bank, tmp_path, own) if stored else bank.session(2)
+    assert largest_difference(session, own.mutants(pool), list(range(13)), own.inputs) < 1e-4
+    session.close()
+
+
+def test_only_the_layers_that_are_mutated_are_brought(tmp_path: Path) -> None:
+    own = prepared(
+        randomised(NETWORKS["convolutional"](), 1), tmp_path / "m.onnx", images(4), layers_pattern="Gemm"
+    )
+    pool = whole_pool(own, 4)
+    bank = own.bank(pool)
+    assert [sum(node.op_type == "Conv" for node in tail.model.graph.node) for tail in bank.tails] == [0]
+    assert largest_difference(bank.session(1), own.mutants(pool), list(range(5)), own.inputs) < 1e-4
+
+
+def test_files_hold_each_parameter_once_a_mutant_and_not_the_originals(tmp_path: Path) -> None:
+    own = prepared(randomised(NETWORKS["convolutional"](), 1), tmp_path / "m.onnx", images(4))
+    files, _ = bank_files(own.bank(whole_pool(own, 9)))
+    assert PARAMETERS not in files["mutants.safetensors"][:400].decode(errors="replace")
+    sizes = {name: len(content) for name, content in files.items()}
+    assert sizes["mutants.safetensors"] < 9 * own.parameters.values.nbytes + 1000
+    assert sizes["bank-0.onnx"] < 4096
+
+
+def opened_tail(own: Prepared, pool: list[Mutant], threads: int) -> SessionTail:
+    (tail,) = own.bank(pool).tails
+    return SessionTail(
+        tail.model.SerializeToString(),
+        tail.features,
+        values=[mutant.choice["values"] for mutant in pool],
+        classes=5,
+        providers=["CPUExecutionProvider"],
+        threads=threads,
+    )
+
+
+@pytest.mark.parametrize("seconds_a_row", [0.0, 1.0])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_rows_in_any_order_on_any_number_of_threads(
+    threads: int, seconds_a_row: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = prepared(randomised(NETWORKS["residual"](), 1), tmp_path / "m.onnx", images(6))
+    pool = whole_pool(own, 4)
+    tail = opened_tail(own, pool, threads)
+    (name,) = tail._features
+    features = {name: own.inputs}
+    rng = np.random.default_rng(2)
+    for rows in (1, 2, 5, 40):
+        monkeypatch.setattr(tail, "_a_row", seconds_a_row)
+        image, mutant = rng.integers(0, 6, rows), rng.integers(0, 4, rows)
+        together = tail.scores(features, image, mutant)
+        for row in range(rows):
+            model = own.mutants(pool).model(int(mutant[row]) + 1, original_names=False)
+            alone = open_session(model.SerializeToString(), threads=1)
+            expected = alone.run(None, {IMAGES: own.inputs[image[row] : image[row] + 1]})[0]
+            np.testing.assert_allclose(together[row], expected[0], rtol=1e-4, atol=1e-5)
+    tail.close()
+
+
+@pytest.mark.parametrize(
+    ("seconds_a_row", "rows", "mutants", "expected"),
+    [
+        (0.0, 64, 4, 1),  # nothing measured yet
+        (20e-6, 4, 4, 1),
+        (20e-6, 128, 4, 2),  # as a batch a mutant takes long enough
+        (1e-3, 8, 8, 2),
+        (1e-3, 2, 1, 2),  # both rows are one mutant's
+        (1e-3, 1, 1, 1),
+    ],
+)
+def test_threads_only_take_runs_that_are_long_enough(
+    seconds_a_row: float, rows: int, mutants: int, expected: int, tmp_path: Path
+) -> None:
+    own = prepared(randomised(NETWORKS["one layer"](), 1), tmp_path / "m.onnx", images(4))
+    tail = opened_tail(own, whole_pool(own, 1), threads=2)
+    tail._a_row = seconds_a_row
+    assert tail._workers(rows, mutants) == expected
+    tail.close()
+
+
+def test_values_that_are_too_few_are_refused(tmp_path: Path) -> None:
+    own = prepared(randomised(NETWORKS["one layer"](), 1), tmp_path / "m.onnx", images(4))
+    bank = own.bank(whole_pool(own, 2))
+    short = [*bank.pool[:1], *of("gf", [{"values": bank.pool[1].choice["values"][:-1]}])]
+    with pytest.raises(ModelError, match="onnxruntime cannot load the graph"):
+        Bank(bank.prefix, bank.tails, short, bank.parameters).session(1)
+
+
+def test_weights_that_are_inputs_take_whole_mutants_as_well(tmp_path: Path) -> None:
+    own = prepared(randomised(NETWORKS["residual"](), 1), tmp_path / "m.onnx", images(4))
+    pool = whole_pool(own, 3)
+    positions = np.arange(len(own.parameters.values), dtype=np.int32)
+    patched = of("gf", [{"positions": positions, **mutant.choice} for mutant in pool])
+    (record,) = own.bank(patched).tails
+    tail = OwnTail(
+        record.model.SerializeToString(),
+        record.features,
+        original=own.parameters.values,
+        patches=[patch(mutant.choice, own.parameters.values) for mutant in pool],
+        classes=5,
+        providers=["CPUExecutionProvider"],
+        threads=2,
+    )
+    rows, mutants = np.tile(np.arange(4), 3), np.repeat(np.arange(3), 4)
+    found = tail.scores({record.features[0]: own.inputs}, rows, mutants).reshape(3, 4, -1)
+    np.testing.assert_allclose(
+        found, everything(own.bank(pool).session(1), own.inputs, 3)[1:], rtol=1e-4, atol=1e-5
+    )
+    tail.close()
+
+
+def test_they_change_every_layer(tmp_path: Path) -> None:
+    own = prepared(randomised(NETWORKS["convolutional"](), 1), tmp_path / "m.onnx", images(4))
+    assert GaussianFuzzing().first_layer(own.parameters, redrawn(own.parameters, 0)) == 0
+
+
+@pytest.mark.parametrize("opset", [9, 17])
+def test_old_operator_sets_cut_the_vector_too(opset: int, tmp_path: Path) -> None:
+    module = randomised(NETWORKS["one layer"](), 1)
+    path = export(module, (2, 8, 8), tmp_path / "m.onnx")
+    model = onnx.load(path)
+    model.opset_import[0].version = opset
+    onnx.save(model, path)
+    graph = Graph(load_classifier(path).model)
+    parameters = Parameters(graph, find_layers(graph))
+    bind_parameters(graph, parameters, 0, free_parameters(graph, parameters, 0))
+    inputs = images(3)
+    session = open_session(
+        graph.to_model().SerializeToString(), constants={VALUES: parameters.values}, arena=False
+    )
+    np.testing.assert_allclose(
+        session.run(None, {IMAGES: inputs})[0], answer(module, inputs), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_tensor_of_the_classifier_may_have_the_constants_name(tmp_path: Path) -> None:
+    own = prepared(randomised(NETWORKS["convolutional"](), 1), tmp_path / "m.onnx", images(4))
+    graph = Graph(own.classifier.model)
+    inner = next(node.output[0] for node in graph.nodes if node.op_type == "Relu")
+    graph.rename(inner, VALUES)
+    bind_parameters(graph, own.parameters, 0, free_parameters(graph, own.parameters, 0))
+    values: NDArray[np.float32] = own.parameters.values
+    session = open_session(graph.to_model().SerializeToString(), constants={VALUES: values})
+    found = session.run(None, {IMAGES: own.inputs})[0]
+    np.testing.assert_allclose(found, own.classifier.scores(own.inputs), rtol=1e-4, atol=1e-5)
+
+
+def test_a_published_store_serves_what_it_exports(
+    digits_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(_: GaussianFuzzing, parameters: Parameters, rate: float, rng: np.random.Generator) -> Choice:
+        noise = rng.standard_normal(len(parameters.values)) * rate * parameters.values.std()
+        return {"values": (parameters.values + noise).astype(np.float32)}
+
+    monkeypatch.setattr(GaussianFuzzing, "draw", draw)
+    out = tmp_path / "store"
+    build_digits_store(digits_model, out, operator="mixed:nai,gf", mutants=12, rate=0.1)
+    store = open_store(out)
+    inputs = np.random.default_rng(0).random((40, 1, 8, 8)).astype(np.float32)
+    session = store.session(threads=2)
+    assert largest_difference(session, open_mutants(store), list(range(13)), inputs) < 1e-4
+    features = session.features(inputs)
+    session.warm(inputs[:1])
+    mutants = np.random.default_rng(2).integers(0, 13, 100)
+    rows = np.random.default_rng(3).integers(0, 40, 100)
+    scores = session.scores(features, rows, mutants)
+    assert (scores.argmax(axis=1) == session.labels(inputs, np.arange(13))[rows, mutants]).all()
+    session.close()

@@ -13,8 +13,8 @@ from mutant_store.bank_files import bank_files
 from mutant_store.bank_session import BankSession
 from mutant_store.calibrate import calibrate
 from mutant_store.calibration_record import CalibrationSettings
-from mutant_store.export import Mutants
 from mutant_store.errors import ModelError
+from mutant_store.export import Mutants
 from mutant_store.input_spec import InputOptions
 from mutant_store.manifest import (
     SCHEMA_VERSION,

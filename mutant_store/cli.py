@@ -238,7 +238,12 @@ def build(
         settings = BuildSettings(
             operator=operator,
             selection=SelectionSettings(
-                rate, mutants or _pool_size(operator), seed, accuracy_ratio, filter_error, jobs or available_cores()
+                rate,
+                mutants or _pool_size(operator),
+                seed,
+                accuracy_ratio,
+                filter_error,
+                jobs or available_cores(),
             ),
             input=InputOptions(_numbers(mean, "--mean"), _numbers(std, "--std"), layout, resize),
             calibration=settings_given(

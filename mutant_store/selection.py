@@ -86,8 +86,10 @@ def select(
     for turn, operator in enumerate(operators):
         wanted = (settings.mutants - turn + len(operators) - 1) // len(operators)
         collection = _Collection(subject, builder, operator, settings, staged, report)
-        trained = operator.name == Retrain.name and retrainer is not None
-        accepted.append(collection.train(wanted, retrainer) if trained else collection.collect(wanted))
+        if retrainer is not None and operator.name == Retrain.name:
+            accepted.append(collection.train(wanted, retrainer))
+        else:
+            accepted.append(collection.collect(wanted))
     pool: list[Mutant] = []
     candidates: list[int] = []
     accuracies: list[float] = []

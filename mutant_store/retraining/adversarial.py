@@ -46,12 +46,10 @@ def make_shard(job: Job, number: int, _: Callable[[object], None]) -> None:
     sizes = torch.tensor(job.recipe.epsilons)
     epsilons = sizes[torch.randint(len(sizes), (len(chosen),), generator=generator)]
     network = job.placed(job.original())
-    parts = [
-        attack(
-            job, network, *(part[start : start + _BATCH] for part in (images, targets, epsilons)), generator
-        )
-        for start in range(0, len(chosen), _BATCH)
-    ]
+    parts = []
+    for start in range(0, len(chosen), _BATCH):
+        own = slice(start, start + _BATCH)
+        parts.append(attack(job, network, images[own], targets[own], epsilons[own], generator))
     content = io.BytesIO()
     np.save(content, np.concatenate(parts))
     write_atomically(path, content.getvalue())

@@ -4,9 +4,10 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -218,7 +219,7 @@ def _prepared(
     total = len(data)
     count = min(total, job.recipe.adversarial_images) if job.recipe.adversarial_share else 0
     rng = np.random.default_rng(seed_for(job.seed, Purpose.chosen_images))
-    arrays = {
+    arrays: dict[str, Callable[[], NDArray[Any]]] = {
         IMAGES: lambda: np.ascontiguousarray(data.images.transpose(0, 3, 1, 2)),
         TARGETS: lambda: training.labels if job.recipe.labels == "data" else _answers(subject, data),
         CHOSEN: lambda: np.sort(rng.permutation(total)[:count]),

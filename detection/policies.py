@@ -76,6 +76,8 @@ class Policy:
         statistic: the likelihood ratio behind the boundaries, None for a test that only adds up.
         capped: whether the test was ended early by :meth:`up_to`.
         evidence: what is added up.
+        stops: numbers of mutants after which most decisions come, ascending; between them evidence is worth computing
+            together. Empty where any number may be one.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Policy:
     statistic: Statistic | None = None
     capped: bool = False
     evidence: Evidence = LABEL_CHANGES
+    stops: tuple[int, ...] = ()
 
     @property
     def hypotheses(self) -> Hypotheses:
@@ -145,6 +148,14 @@ class Policy:
     def look_ahead(self, changes: Counts, mutants: Counts) -> Counts:
         """Least number of further mutants after which a decision is possible, at least 1."""
         return self.boundaries.look_ahead(changes, mutants)
+
+    def next_stop(self, changes: Counts, mutants: Counts) -> Counts:
+        """Further mutants to compute at once, int64 like ``mutants``: up to the next stop, or the look-ahead."""
+        if not self.stops:
+            return self.look_ahead(changes, mutants)
+        stops = np.array([*self.stops, self.mutants])
+        ahead = stops[np.searchsorted(stops[:-1], mutants, side="right")]
+        return np.asarray(np.maximum(np.minimum(ahead, self.mutants) - mutants, 1))
 
     def up_to(self, mutants: int) -> "Policy":
         """The same policy with at most so many mutants a request; what is undecided then stays so.

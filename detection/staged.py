@@ -61,7 +61,9 @@ def staged(
             normal[stage.mutants :] = np.maximum(normal[stage.mutants :], min(stage.at_most, threshold - 1))
     normal[0] = -1  # the original alone never clears an image
     adversarial = np.full(used + 1, threshold, dtype=np.int64)
-    return Policy(name, Boundaries(normal, adversarial, evidence.unit), pool, None, None, evidence=evidence)
+    boundaries = Boundaries(normal, adversarial, evidence.unit)
+    stops = tuple(stage.mutants for stage in stages)
+    return Policy(name, boundaries, pool, None, None, evidence=evidence, stops=stops or (used,))
 
 
 @dataclass(frozen=True, eq=False)

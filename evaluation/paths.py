@@ -1,5 +1,6 @@
 """``python -m evaluation.paths``: draws the sequential test of image files, mutant by mutant, as the guard ran it."""
 
+from itertools import accumulate
 from math import inf, isfinite, nan
 from pathlib import Path
 from typing import Annotated
@@ -73,7 +74,7 @@ def draw(judgements: list[Judgement], told: list[Explanation], title: str) -> Fi
 def _heights(judgement: Judgement, told: Explanation) -> list[float]:
     """A line from before the first mutant on; infinite where the explanation has null."""
     if told.log_ratio is None:
-        return [0.0, *np.cumsum(told.label_changed).tolist()]
+        return list(accumulate([told.own_evidence, *told.evidence]))
     certain = inf if judgement.verdict == Verdict.NORMAL else -inf
     return [0.0, *(certain if ratio is None else ratio for ratio in told.log_ratio)]
 

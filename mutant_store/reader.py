@@ -76,6 +76,17 @@ class Store:
                 f"{self.path / CALIBRATION} is damaged at '{name}' ({error}); build the store again"
             ) from error
 
+    @property
+    def shares_weights(self) -> bool:
+        """Whether all mutants are the original's weights with something done to its layers' outputs."""
+        return all(tail.shared for tail in self.manifest.bank)
+
+    def operators(self) -> list[str]:
+        """The operator of every mutant, in the order of their numbers."""
+        names = self.manifest.operator.removeprefix("mixed:").split(",")
+        # Operators of a mixed pool take turns in it.
+        return [names[number % len(names)] for number in range(self.manifest.mutants)]
+
     def session(self, *, providers: list[str] | None = None, threads: int = 0) -> BankSession:
         """Load the mutant bank."""
         records = [

@@ -25,7 +25,7 @@ from service.outcome import Outcome
 from service.redis_cache import RedisCache
 from service.scheduler import Scheduler
 from service.settings import Settings
-from service.verdict import Bounds, Explanation, Judgement, UndecidedBecause, Verdict
+from service.verdict import CONFIDENCE, Bounds, Explanation, Judgement, UndecidedBecause, Verdict
 
 # How long after the deadline the inference loop may still answer: a run that has begun is not cut short.
 _GRACE_SECONDS = 2.0
@@ -64,6 +64,7 @@ class Guard:
         self.policy: Policy = self.store.policy(settings.policy)
         if settings.max_mutants is not None:
             self.policy = self.policy.up_to(settings.max_mutants)
+        self.operators = self.store.operators()
         bounds = self.policy.error_bounds
         self.error_bounds = Bounds(**bounds._asdict()) if bounds else None
         manifest = self.store.manifest
@@ -74,7 +75,8 @@ class Guard:
             session,
             self.policy,
             max_in_flight=settings.max_in_flight,
-            batch_rows=settings.batch_rows,
+            # Surplus evidence is only cheap where mutants share weights.
+            batch_rows=settings.batch_rows if self.store.shares_weights or not self.policy.stops else 1,
             max_batch_rows=settings.max_batch_rows,
             on_run=lambda run: self.metrics.batch_rows.observe(run.rows),
         )
@@ -121,7 +123,7 @@ class Guard:
                 outcome = await asyncio.wrap_future(future)
         except (TimeoutError, DeadlineError) as error:
             raise DeadlineError(f"no verdict within {seconds:g} s; try again") from error
-        judgement = self._judgement(outcome)
+        judgement = self._judgement(outcome, prepared.order)
         self._observe(outcome)
         if self._cache is not None and judgement.undecided_because != UndecidedBecause.DEADLINE:
             await self._cache.put(prepared.key, judgement.model_dump_json().encode())
@@ -132,11 +134,20 @@ class Guard:
         started = time.perf_counter()
         prepared = self._prepare(body)
         outcome = self.scheduler.submit(prepared.inputs, prepared.order).result()
-        return self._judgement(outcome), time.perf_counter() - started
+        return self._judgement(outcome, prepared.order), time.perf_counter() - started
 
     def explain(self, judgement: Judgement) -> Explanation:
         """How the test of a judgement of this guard went, kept or not."""
-        return explain(self.policy, np.array(judgement.label_changed, dtype=np.bool_))
+        return explain(self.policy, judgement)
+
+    def doubt(self, judgement: Judgement) -> float | None:
+        """Mean doubt among the mutants of a judgement; None where label changes are counted, or without mutants."""
+        unit = self.policy.evidence.unit
+        return (
+            None
+            if unit == 1 or not judgement.evidence
+            else sum(judgement.evidence) / unit / judgement.mutants
+        )
 
     def is_alarm(self, verdict: Verdict) -> bool:
         """Whether a verdict counts as an alarm under the settings."""
@@ -178,7 +189,7 @@ class Guard:
         self.metrics.cache_requests.labels("miss" if found is None else "hit").inc()
         return found
 
-    def _judgement(self, outcome: Outcome) -> Judgement:
+    def _judgement(self, outcome: Outcome, order: NDArray[np.int64]) -> Judgement:
         manifest = self.store.manifest
         verdict, undecided_because = _VERDICTS[outcome.decision]
         return Judgement(
@@ -189,8 +200,19 @@ class Guard:
             undecided_because=undecided_because,
             mutants=outcome.mutants,
             label_changes=outcome.label_changes,
-            label_changed=outcome.path.tolist(),
+            labels=outcome.labels.tolist(),
+            evidence=outcome.evidence.tolist(),
+            own_evidence=outcome.own_evidence,
+            operators=[self.operators[number - 1] for number in order[: outcome.mutants].tolist()],
+            decided_by=self._decided_by(outcome, order),
         )
+
+    def _decided_by(self, outcome: Outcome, order: NDArray[np.int64]) -> str | None:
+        if _VERDICTS[outcome.decision][0] == Verdict.UNDECIDED:
+            return None
+        if outcome.mutants == 0:
+            return CONFIDENCE
+        return self.operators[int(order[outcome.mutants - 1]) - 1]
 
     def _observe(self, outcome: Outcome) -> None:
         self.metrics.stage_duration.labels("queue").observe(outcome.queue_seconds)
@@ -229,18 +251,26 @@ def _confidence(outcome: Outcome, output_kind: str) -> float:
     return float(1 / np.exp(scores - scores[outcome.label]).sum())
 
 
-def explain(policy: Policy, path: NDArray[np.bool_]) -> Explanation:
-    """How a policy's test went on label changes bool [mutants], and where it would have decided."""
-    met = np.arange(1, len(path) + 1)
-    test, boundaries = policy.statistic, policy.boundaries
+def explain(policy: Policy, judgement: Judgement) -> Explanation:
+    """How a policy's test went on what the mutants of a judgement said, and where it would have decided."""
+    met = np.arange(1, len(judgement.labels) + 1)
+    test, boundaries, unit = policy.statistic, policy.boundaries, policy.evidence.unit
+    changed = np.array(judgement.label_changed, dtype=np.bool_)
     return Explanation(
-        log_ratio=None if test is None else _finite(test.log_ratio(np.cumsum(path), met)),
-        label_changed=path.tolist(),
+        own_evidence=_share(judgement.own_evidence, unit),
+        evidence=[_share(said, unit) for said in judgement.evidence],
+        operators=judgement.operators,
+        log_ratio=None if test is None else _finite(test.log_ratio(np.cumsum(changed), met)),
+        label_changed=judgement.label_changed,
         adversarial_bound=None if test is None else test.lower,
         normal_bound=None if test is None else test.upper,
-        normal_at_most=boundaries.normal_at_most[met].tolist(),
-        adversarial_at_least=boundaries.adversarial_at_least[met].tolist(),
+        normal_at_most=[_share(bound, unit) for bound in boundaries.normal_at_most[met].tolist()],
+        adversarial_at_least=[_share(bound, unit) for bound in boundaries.adversarial_at_least[met].tolist()],
     )
+
+
+def _share(units: int, unit: int) -> float:
+    return round(units / unit, 6)
 
 
 def _finite(ratios: NDArray[np.float64]) -> list[float | None]:

@@ -20,8 +20,9 @@ class Outcome:
         scores: float32 [classes], the original's scores.
         decision: NORMAL, ADVERSARIAL, EXHAUSTED, CAPPED, or CONTINUE where the deadline ended the test.
         mutants: mutants consumed, the original not among them.
-        label_changes: how many of them changed the label.
-        path: bool [mutants], label changes in the order they were met.
+        labels: int64 [mutants], the labels they chose, in the order they were met.
+        evidence: int64 [mutants], what they said, in the policy's units.
+        own_evidence: what the original counted before any of them, in these units.
         queue_seconds: from submission to the first run.
         run_seconds: from the first run to the end of the test.
     """
@@ -30,10 +31,21 @@ class Outcome:
     scores: NDArray[np.float32]
     decision: Decision
     mutants: int
-    label_changes: int
-    path: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+    evidence: NDArray[np.int64]
+    own_evidence: int
     queue_seconds: float
     run_seconds: float
+
+    @property
+    def path(self) -> NDArray[np.bool_]:
+        """Label changes in the order they were met, bool [mutants]."""
+        return np.asarray(self.labels != self.label)
+
+    @property
+    def label_changes(self) -> int:
+        """How many of the mutants consumed changed the label."""
+        return int(self.path.sum())
 
 
 @dataclass(eq=False)
@@ -50,9 +62,11 @@ class Request:
         features: what its mutants share, arrays [1, …]; empty before the first run.
         label: the original's label, −1 before the first run.
         scores: float32 [classes], the original's scores.
-        changes: label changes so far.
+        own_evidence: what the original counts before any mutant.
+        changes: evidence so far, the original's included.
         mutants: mutants consumed so far.
-        path: bool arrays, the label changes of every run.
+        labels: int64 arrays, the labels of every run's mutants.
+        evidence: int64 arrays, what they said.
     """
 
     inputs: NDArray[np.float32]
@@ -64,9 +78,15 @@ class Request:
     features: list[NDArray[np.float32]] = field(default_factory=list)
     label: int = -1
     scores: NDArray[np.float32] | None = None
+    own_evidence: int = 0
     changes: int = 0
     mutants: int = 0
-    path: list[NDArray[np.bool_]] = field(default_factory=list)
+    labels: list[NDArray[np.int64]] = field(default_factory=list)
+    evidence: list[NDArray[np.int64]] = field(default_factory=list)
+
+    def meet(self, scores: NDArray[np.float32]) -> None:
+        """Take over the original's scores float32 [classes]."""
+        self.scores, self.label = scores.copy(), int(scores.argmax())
 
     def end(self, decision: Decision, now: float) -> None:
         """Answer the request, unless it was cancelled.
@@ -85,9 +105,14 @@ class Request:
                 scores=self.scores,
                 decision=decision,
                 mutants=self.mutants,
-                label_changes=self.changes,
-                path=np.concatenate(self.path),
+                labels=_joined(self.labels),
+                evidence=_joined(self.evidence),
+                own_evidence=self.own_evidence,
                 queue_seconds=self.started - self.submitted,
                 run_seconds=now - self.started,
             )
             self.future.set_result(outcome)
+
+
+def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

@@ -168,23 +168,35 @@ class Scheduler:
     def _step(self, active: list[Request]) -> None:
         taken, lengths, changes, mutants = self._plan(active)
         self._prepare([request for request in taken if not request.features])
+        if self._policy.stops:
+            going = self._begin(active, taken)
+            taken = [request for request, goes in zip(taken, going, strict=True) if goes]
+            lengths, mutants = lengths[going], mutants[going]
+            changes = np.array([request.changes for request in taken], dtype=np.int64)
+            if not taken:
+                return
         image_index, mutant_index = _rows(taken, lengths)
         features = [
             np.concatenate(parts) for parts in zip(*(request.features for request in taken), strict=True)
         ]
         scores = self._session.scores(features, image_index, mutant_index)
         self._on_run(Run(len(image_index), len(taken)))
-        labels = scores.argmax(axis=1)
-        evidence = np.zeros((len(taken), int(lengths.max())), dtype=np.bool_)
+        labels = np.zeros((len(taken), int(lengths.max())), dtype=np.int64)
+        evidence = np.zeros_like(labels)
         row = 0
         for position, request in enumerate(taken):
             if request.label < 0:
-                request.label, request.scores = int(labels[row]), scores[row].copy()
+                request.meet(scores[row])
                 row += 1
             length = int(lengths[position])
-            evidence[position, :length] = labels[row : row + length] != request.label
+            mine = scores[row : row + length]
+            labels[position, :length] = mine.argmax(axis=1)
+            evidence[position, :length] = self._policy.evidence.of_mutants(
+                mine, np.full(length, request.label, dtype=np.int64)
+            )
             row += length
-        self._consume(active, taken, evidence, advance(self._policy, changes, mutants, evidence, lengths))
+        state = advance(self._policy, changes, mutants, evidence, lengths)
+        self._consume(active, taken, labels, evidence, state)
 
     def _plan(self, active: list[Request]) -> tuple[list[Request], Counts, Counts, Counts]:
         """Which requests take part, longest waiting first, how many mutants each evaluates, and where it stands."""
@@ -192,7 +204,7 @@ class Scheduler:
         mutants = np.array([request.mutants for request in active], dtype=np.int64)
         originals = np.array([request.label < 0 for request in active], dtype=np.int64)
         share = max(1, self._batch_rows // len(active))
-        lengths = np.maximum(self._policy.look_ahead(changes, mutants), share)
+        lengths = np.maximum(self._policy.next_stop(changes, mutants), share)
         lengths = np.minimum(lengths, self._policy.mutants - mutants)
         # Memory comes first: only a look-ahead that alone exceeds the limit on rows is met in several runs.
         lengths[0] = min(lengths[0], max(1, self._max_batch_rows - originals[0]))
@@ -210,13 +222,44 @@ class Scheduler:
             request.started = started
             request.features = [part[position : position + 1] for part in features]
 
+    def _begin(self, active: list[Request], taken: list[Request]) -> NDArray[np.bool_]:
+        """Count what the originals themselves say; who is decided by that alone leaves without meeting a mutant.
+
+        Returns:
+            bool [taken], who goes on.
+        """
+        fresh = [request for request in taken if request.label < 0]
+        if not fresh:
+            return np.ones(len(taken), dtype=np.bool_)
+        features = [
+            np.concatenate(parts) for parts in zip(*(request.features for request in fresh), strict=True)
+        ]
+        images = np.arange(len(fresh))
+        scores = self._session.scores(features, images, np.zeros_like(images))
+        own = self._policy.evidence.of_original(scores)
+        decisions, now = self._policy.decide(own, np.zeros_like(own)), time.perf_counter()
+        for position, request in enumerate(fresh):
+            request.meet(scores[position])
+            request.own_evidence = request.changes = int(own[position])
+            if (decision := Decision(int(decisions[position]))) != Decision.CONTINUE:
+                active.remove(request)
+                request.end(decision, now)
+        left = {id(request) for request, decision in zip(fresh, decisions, strict=True) if decision}
+        return np.array([id(request) not in left for request in taken])
+
     def _consume(
-        self, active: list[Request], taken: list[Request], evidence: NDArray[np.bool_], state: State
+        self,
+        active: list[Request],
+        taken: list[Request],
+        labels: NDArray[np.int64],
+        evidence: NDArray[np.int64],
+        state: State,
     ) -> None:
         now = time.perf_counter()
         for position, request in enumerate(taken):
             used = int(state.mutants[position]) - request.mutants
-            request.path.append(evidence[position, :used])
+            request.labels.append(labels[position, :used])
+            request.evidence.append(evidence[position, :used])
             request.changes, request.mutants = int(state.changes[position]), int(state.mutants[position])
             decision = Decision(int(state.decisions[position]))
             if decision != Decision.CONTINUE:

@@ -1,8 +1,12 @@
 """What the guard says of one image."""
 
+from collections import Counter
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
+
+CONFIDENCE = "confidence"
+"""What decided where the original's own doubt was enough."""
 
 
 class Verdict(StrEnum):
@@ -48,8 +52,14 @@ class Bounds(_Model):
 
 
 class Explanation(_Model):
-    """The path of the test, one entry a mutant consumed."""
+    """The path of the test, one entry a mutant consumed. Evidence is 1 for a label change or a full doubt."""
 
+    own_evidence: float
+    """What the original's own doubt counted before any mutant; 0 where label changes are counted."""
+    evidence: list[float]
+    """What each mutant said against the label: 0 or 1 where label changes are counted, else its doubt."""
+    operators: list[str]
+    """How each of these mutants was made."""
     log_ratio: list[float | None] | None
     """Log likelihood ratio after each mutant: null in place of an infinite one, where what was seen rules out one of
     the two hypotheses and so decides. No list for a policy that only counts (``fixed``)."""
@@ -59,11 +69,11 @@ class Explanation(_Model):
     """At or below this log ratio the input is adversarial; null without log ratios."""
     normal_bound: float | None
     """At or above this log ratio the input is normal; null without log ratios."""
-    normal_at_most: list[int]
-    """After each mutant: with at most so many label changes the input is normal; -1 where it cannot be yet."""
-    adversarial_at_least: list[int]
-    """After each mutant: with at least so many label changes the input is adversarial; one more than there are
-    mutants where it cannot be yet."""
+    normal_at_most: list[float]
+    """After each mutant: with at most so much evidence in all the input is normal; below 0 where it cannot be yet."""
+    adversarial_at_least: list[float]
+    """After each mutant: with at least so much evidence in all the input is adversarial; more than there can be
+    where it cannot be yet."""
 
 
 class Judgement(_Model):
@@ -86,8 +96,32 @@ class Judgement(_Model):
     """Mutants the test consumed, the original not among them."""
     label_changes: int = Field(examples=[0])
     """How many of them chose another label."""
-    label_changed: list[bool]
-    """Whether each mutant changed the label, in the order they were met."""
+    labels: list[int]
+    """The label each mutant chose, in the order they were met."""
+    evidence: list[int]
+    """What each mutant said, in units of the policy's evidence."""
+    own_evidence: int
+    """What the original counted before any of them, in these units."""
+    operators: list[str]
+    """How each of these mutants was made."""
+    decided_by: str | None
+    """``confidence`` where the original's own doubt decided, else the operator of the mutant that did; None where
+    nothing decided."""
+
+    @property
+    def label_changed(self) -> list[bool]:
+        """Whether each mutant changed the label."""
+        return [label != self.label for label in self.labels]
+
+    @property
+    def suggestion(self) -> tuple[int, float] | None:
+        """What the mutants consumed agree on most, the first met among equals, and the share of them that do; None
+        without mutants.
+        """
+        if not self.labels:
+            return None
+        label, votes = Counter(self.labels).most_common(1)[0]
+        return label, votes / len(self.labels)
 
 
 class Classification(_Model):
@@ -116,6 +150,17 @@ class Classification(_Model):
     """How many of them chose another label."""
     label_change_rate: float = Field(examples=[0.0])
     """label_changes / mutants; 0 without mutants."""
+    doubt: float | None = Field(examples=[None])
+    """Mean doubt of the label among the mutants consumed; null where label changes are counted, or without mutants."""
+    decided_by: str | None = Field(examples=["nai"])
+    """What brought the decision: ``confidence``, the original's own, or the operator of the mutant after which the
+    test was sure. Null where it is undecided."""
+    suggested_label: int | None = Field(examples=[None])
+    """On an alarm: the label that most of the mutants consumed agree on. Null without an alarm or without mutants."""
+    suggested_class_name: str | None = Field(examples=[None])
+    """Its name."""
+    suggested_share: float | None = Field(examples=[None])
+    """The share of the mutants consumed that chose it."""
     policy: str = Field(examples=["calibrated"])
     """The policy that decided."""
     error_bounds: Bounds | None

@@ -43,6 +43,11 @@ _EXAMPLE = {
     "mutants": 12,
     "label_changes": 0,
     "label_change_rate": 0.0,
+    "doubt": None,
+    "decided_by": "nai",
+    "suggested_label": None,
+    "suggested_class_name": None,
+    "suggested_share": None,
     "policy": "calibrated",
     "error_bounds": {"alpha": 0.05, "beta": 0.05},
     "cached": False,
@@ -55,6 +60,7 @@ _UNDECIDED = _EXAMPLE | {
     "mutants": 40,
     "label_changes": 11,
     "label_change_rate": 0.275,
+    "decided_by": None,
     "elapsed_ms": 30012.7,
 }
 EXAMPLES = {
@@ -104,6 +110,8 @@ async def classify(
         verdict=answer.verdict.value,
         undecided_because=answer.undecided_because and answer.undecided_because.value,
         mutants=answer.mutants,
+        decided_by=answer.decided_by,
+        suggested_label=answer.suggested_label,
         cached=cached,
         elapsed_ms=answer.elapsed_ms,
     )
@@ -114,6 +122,9 @@ def classification(
     guard: Guard, judgement: Judgement, *, request_id: str, cached: bool, elapsed: float
 ) -> Classification:
     """The response body for a judgement; ``elapsed`` in seconds."""
+    alarm = guard.is_alarm(judgement.verdict)
+    suggested, share = (judgement.suggestion if alarm else None) or (None, None)
+    doubt = guard.doubt(judgement)
     return Classification(
         request_id=request_id,
         store=StoreName(name=guard.store.name, version=guard.store.version),
@@ -122,10 +133,15 @@ def classification(
         confidence=round(judgement.confidence, 6),
         verdict=judgement.verdict,
         undecided_because=judgement.undecided_because,
-        adversarial=guard.is_alarm(judgement.verdict),
+        adversarial=alarm,
         mutants=judgement.mutants,
         label_changes=judgement.label_changes,
         label_change_rate=round(judgement.label_changes / max(judgement.mutants, 1), 6),
+        doubt=None if doubt is None else round(doubt, 6),
+        decided_by=judgement.decided_by,
+        suggested_label=suggested,
+        suggested_class_name=None if suggested is None else guard.store.manifest.classes[suggested],
+        suggested_share=None if share is None else round(share, 6),
         policy=guard.policy.name,
         error_bounds=guard.error_bounds,
         cached=cached,

@@ -22,6 +22,9 @@ def judgement(verdict: Verdict, path: list[float | None]) -> Told:
     explanation = Explanation(
         log_ratio=path,
         label_changed=[False] * len(path),
+        evidence=[0.0] * len(path),
+        own_evidence=0.0,
+        operators=["nai"] * len(path),
         adversarial_bound=-2.9,
         normal_bound=2.9,
         normal_at_most=[-1] * len(path),
@@ -35,10 +38,13 @@ def counted(verdict: Verdict, changed: list[bool]) -> Told:
     explanation = Explanation(
         log_ratio=None,
         label_changed=changed,
+        evidence=[float(each) for each in changed],
+        own_evidence=0.0,
+        operators=["nai"] * len(changed),
         adversarial_bound=None,
         normal_bound=None,
-        normal_at_most=[-1, -1, -1, 1][: len(changed)],
-        adversarial_at_least=[2, 3, 4, 2][: len(changed)],
+        normal_at_most=[-1.0, -1.0, -1.0, 1.0][: len(changed)],
+        adversarial_at_least=[2.0, 3.0, 4.0, 2.0][: len(changed)],
     )
     return judged(verdict, explanation)
 
@@ -52,7 +58,11 @@ def judged(verdict: Verdict, explanation: Explanation) -> Told:
         undecided_because=UndecidedBecause.DEADLINE if verdict == Verdict.UNDECIDED else None,
         mutants=len(explanation.label_changed),
         label_changes=sum(explanation.label_changed),
-        label_changed=explanation.label_changed,
+        labels=[int(changed) for changed in explanation.label_changed],
+        evidence=[int(changed) for changed in explanation.label_changed],
+        own_evidence=0,
+        operators=explanation.operators,
+        decided_by=None if verdict == Verdict.UNDECIDED else "nai",
     )
     return found, explanation
 

@@ -230,7 +230,9 @@ def test_the_command_of_a_grid_point_arrives_at_it(
     )
     copy = copy_of(digits_store[0], tmp_path)
     moved = recalibrate(copy, SilentReport(), max_false_alarm=0.1, clean_mutants=6)
-    assert moved.calibration.settings == CalibrationSettings(max_false_alarm=0.1, clean_mutants=6)
+    assert moved.calibration.settings == CalibrationSettings(
+        max_false_alarm=0.1, clean_mutants=6, evidence="label_change"
+    )
     policy = moved.calibration.policies["calibrated"]
     assert isinstance(policy.test, FinitePoolRecord)
     assert (policy.test.threshold, policy.hypotheses) == (point.threshold, point.hypotheses)

@@ -67,7 +67,8 @@ async def test_every_decision_has_its_verdict(
     digits_store: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    outcome = Outcome(3, np.arange(10, dtype=np.float32), decision, 2, 1, np.array([True, False]), 0.1, 0.2)
+    labels, said = np.array([5, 3]), np.array([1, 0])
+    outcome = Outcome(3, np.arange(10, dtype=np.float32), decision, 2, labels, said, 0, 0.1, 0.2)
     async with running(settings_for(digits_store)) as guard:
         done: Future[Outcome] = Future()
         done.set_result(outcome)
@@ -77,6 +78,7 @@ async def test_every_decision_has_its_verdict(
     assert (judgement.label, judgement.class_name) == (3, "3")
     assert (judgement.mutants, judgement.label_changes) == (2, 1)
     assert judgement.label_changed == [True, False]
+    assert judgement.decided_by == (None if verdict == Verdict.UNDECIDED else "nai")
 
 
 @pytest.mark.parametrize("on_undecided", [False, True])

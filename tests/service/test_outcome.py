@@ -22,9 +22,11 @@ def half_done() -> Request:
         started=12.0,
         label=2,
         scores=np.array([0, 1, 5], np.float32),
-        changes=2,
+        own_evidence=4,
+        changes=6,
         mutants=3,
-        path=[np.array([True]), np.array([False, True])],
+        labels=[np.array([1]), np.array([2, 0])],
+        evidence=[np.array([1]), np.array([0, 1])],
     )
 
 
@@ -39,7 +41,21 @@ def test_a_request_ends_with_what_it_met(decision: Decision) -> None:
     assert (outcome.label, outcome.scores.tolist(), outcome.decision) == (2, [0, 1, 5], decision)
     assert (outcome.mutants, outcome.label_changes) == (3, 2)
     assert outcome.path.tolist() == [True, False, True]
+    assert (outcome.labels.tolist(), outcome.evidence.tolist(), outcome.own_evidence) == (
+        [1, 2, 0],
+        [1, 0, 1],
+        4,
+    )
     assert (outcome.queue_seconds, outcome.run_seconds) == (2.0, 3.5)
+
+
+def test_a_request_decided_before_its_first_mutant_has_met_none() -> None:
+    ended = untouched()
+    ended.meet(np.array([0, 7, 5], np.float32))
+    ended.end(Decision.ADVERSARIAL, 15.5)
+    outcome = ended.future.result(0)
+    assert (outcome.label, outcome.scores.tolist(), outcome.mutants) == (1, [0, 7, 5], 0)
+    assert (outcome.labels.tolist(), outcome.evidence.tolist(), outcome.label_changes) == ([], [], 0)
 
 
 def test_a_request_without_a_label_fails() -> None:

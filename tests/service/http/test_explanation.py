@@ -13,6 +13,7 @@ from detection import builders
 from detection.finite_pool import FinitePoolSprt
 from mutant_store.reader import Store
 from service.guard import Guard, explain
+from service.verdict import Judgement, Verdict
 from tests.support.service import FIELDS, digits, encode, serving, settings_for
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +31,9 @@ async def test_an_explanation_leads_to_the_verdict_and_not_past_it(digits_store:
             assert list(found) == [*FIELDS, "explanation"]
             told = found["explanation"]
             changes = np.cumsum(told["label_changed"])
-            assert len(changes) == found["mutants"]
+            assert len(changes) == found["mutants"] == len(told["operators"]) == len(told["evidence"])
+            assert told["evidence"] == told["label_changed"]
+            assert told["own_evidence"] == 0
             assert changes[-1] == found["label_changes"]
             is_normal = changes <= np.array(told["normal_at_most"])
             is_adversarial = changes >= np.array(told["adversarial_at_least"])
@@ -96,12 +99,31 @@ async def test_without_being_asked_nothing_is_explained(client: AsyncClient, que
     assert list((await client.post(f"/classify{query}", content=IMAGE)).json()) == FIELDS
 
 
+def judged(labels: list[int]) -> Judgement:
+    """A judgement of label 3 whose mutants chose these."""
+    changed = [int(label != 3) for label in labels]
+    return Judgement(
+        label=3,
+        class_name="3",
+        confidence=0.5,
+        verdict=Verdict.NORMAL,
+        undecided_because=None,
+        mutants=len(labels),
+        label_changes=sum(changed),
+        labels=labels,
+        evidence=changed,
+        own_evidence=0,
+        operators=["nai"] * len(labels),
+        decided_by="nai",
+    )
+
+
 def test_where_a_hypothesis_is_ruled_out_there_is_no_ratio() -> None:
     policy = builders.without_replacement("calibrated", FinitePoolSprt.between(4, 0, 2, 0.001, 0.001), 0.05)
-    changed = explain(policy, np.array([False, True]))
+    changed = explain(policy, judged([3, 5]))
     # One unchanged label of four is as likely as 4/4 to 2/4 under the two counts; one change is not under the first.
     assert changed.log_ratio == [round(log(2), 6), None]
     assert (changed.normal_at_most, changed.adversarial_at_least) == ([-1, -1], [1, 1])
-    same = explain(policy, np.array([False] * 3))
+    same = explain(policy, judged([3] * 3))
     assert same.log_ratio == [round(log(2), 6), round(log(6), 6), None]
     assert same.normal_at_most == [-1, -1, 0]

@@ -97,10 +97,15 @@ def test_without_a_mutant_the_rate_of_label_changes_is_zero(digits_store: Path) 
         undecided_because=UndecidedBecause.DEADLINE,
         mutants=0,
         label_changes=0,
-        label_changed=[],
+        labels=[],
+        evidence=[],
+        own_evidence=0,
+        operators=[],
+        decided_by=None,
     )
     answer = classification(guard, judgement, request_id="a", cached=False, elapsed=1)
     assert answer.label_change_rate == 0.0
+    assert (answer.doubt, answer.suggested_label, answer.suggested_share) == (None, None, None)
     assert guard.explain(judgement).log_ratio == []
 
 

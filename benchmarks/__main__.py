@@ -38,6 +38,12 @@ def mutants(quick: Quick = False, out: Out = None) -> None:
 
 
 @app.command()
+def retrained(quick: Quick = False, out: Out = None) -> None:
+    """Mutants that bring all parameters against weights that are inputs, and against all in one graph."""
+    _run(["retrained"], quick, None, out)
+
+
+@app.command()
 def generation(quick: Quick = False, mnist: Mnist = None, out: Out = None) -> None:
     """Making accurate mutants against testing one torch module after the other."""
     _run(["generation"], quick, mnist, out)
@@ -64,7 +70,7 @@ def decision(quick: Quick = False, recordings: Recordings = RECORDINGS, out: Out
 @app.command(name="all")
 def everything(quick: Quick = False, mnist: Mnist = None, out: Out = None) -> None:
     """Speed, size and memory, everything but the decision; what needs data comes first."""
-    names = ["generation", "mutants", "in flight", "storage", "memory", "cost", "efficiency"]
+    names = ["generation", "mutants", "retrained", "in flight", "storage", "memory", "cost", "efficiency"]
     _run(names, quick, mnist, out)
 
 
@@ -80,6 +86,7 @@ def _run(
         memory,
         mutants,
         results,
+        retrained,
         storage,
     )
     from benchmarks.sections import Section
@@ -88,6 +95,7 @@ def _run(
     folder = mnist or Path(os.environ.get("GUARD_DATA_DIR") or "../shared/data") / "mnist"
     measurements: dict[str, Callable[[Callable[[str], None]], Section | list[Section]]] = {
         "mutants": lambda say: mutants.measure(quick, say),
+        "retrained": lambda say: retrained.measure(quick, say),
         "in flight": lambda say: in_flight.measure(quick, say),
         "generation": lambda say: generation.measure(quick, folder, say),
         "storage": storage.measure,

@@ -13,7 +13,6 @@ from mutant_store.bank_files import bank_files
 from mutant_store.bank_session import BankSession
 from mutant_store.calibrate import calibrate
 from mutant_store.calibration_record import CalibrationSettings
-from mutant_store.errors import ModelError
 from mutant_store.export import Mutants
 from mutant_store.input_spec import InputOptions
 from mutant_store.manifest import (
@@ -82,7 +81,9 @@ def build(
     key = load_private_key(settings.sign_key) if settings.sign_key else None
     source = model if isinstance(model, ModelSource) else ModelSource(str(model))
     report.step(f"reading {source.model} and {spec}")
-    original = open_original(source, output=settings.output, output_kind=settings.output_kind)
+    original = open_original(
+        source, spec, settings.input, output=settings.output, output_kind=settings.output_kind
+    )
     subject = load_subject(
         original.classifier,
         spec,
@@ -159,14 +160,14 @@ def _retrainer(
 ) -> "Retrainer | None":
     if not any(isinstance(operator, Retrain) for operator in operators):
         return None
-    from mutant_store.retraining.retrainer import Retrainer  # torch, which other operators do without
+    # Other operators do without torch, which takes seconds to import.
+    from mutant_store.retraining.retrainer import Retrainer
+    from mutant_store.torch_source import of_graph
 
     selection = settings.selection
-    if original.torch is None:
-        raise ModelError("retrain needs a network")
     return Retrainer(
         subject,
-        original.torch,
+        original.torch or of_graph(subject),
         settings.retraining or RetrainSettings(),
         staged,
         seed=selection.seed,

@@ -1,16 +1,25 @@
 """Forgetting a share of a network's neurons."""
 
-import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from mutant_store.errors import ModelError
+from mutant_store.networks.conversion import ConvertedNetwork
 from mutant_store.operators.base import chosen_count
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer's entries in the state of a network, its weight first, each with the axis that counts neurons."""
+
+    name: str
+    entries: list[tuple[str, int]]
 
 
 def redraw(
@@ -29,54 +38,67 @@ def redraw(
         generator: chooses the neurons; on the CPU.
 
     Returns:
-        The chosen neurons by the name of the layer.
+        The chosen neurons, ascending, by the name of the layer.
 
     Raises:
         ModelError: the network has no such layer.
     """
-    norms = _norms(network, probe)
+    state, source = network.state_dict(), fresh.state_dict()  # they share memory with the networks
     chosen = {}
-    for name, layer in _layers(network):
-        total = len(layer.weight)
-        picked = torch.randperm(total, generator=generator)[: chosen_count(total, share)]
-        source = fresh.get_submodule(name)
-        _copy(layer, source, ("weight", "bias"), picked)
-        if (norm := norms.get(name)) is not None:
-            parts = ("weight", "bias", "running_mean", "running_var")
-            _copy(network.get_submodule(norm), fresh.get_submodule(norm), parts, picked)
-        chosen[name] = sorted(picked.tolist())
+    for layer in _layers(network, probe):
+        weight, axis = layer.entries[0]
+        total = state[weight].shape[axis]
+        picked = torch.randperm(total, generator=generator)[: chosen_count(total, share)].sort().values
+        for name, axis in layer.entries:
+            state[name].index_copy_(axis, picked, source[name].index_select(axis, picked))
+        chosen[layer.name] = picked.tolist()
     if not chosen:
         raise ModelError("this network has neither convolutions nor dense layers to train again")
     return chosen
 
 
-def initialise(network: nn.Module, original: nn.Module) -> None:
-    """Where a freshly made network holds the very weights of the original, draw them anew as for ReLU.
+def initialise(fresh: nn.Module, original: nn.Module) -> None:
+    """Where a newly made network holds the very weights of the original, draw them anew.
 
-    He, Zhang, Ren, Sun: Delving deep into rectifiers. ICCV 2015.
-
-    Networks that load trained weights when they are made, and converted ones, have no initialisation of their own.
+    Networks that load trained weights when they are made are initialised as torch does it layer by layer. Converted
+    ones take weights from the normal distribution of the layer's own, which fits whatever was folded into them, and
+    biases of 0.
     """
-    for name, layer in _layers(network):
-        if torch.equal(layer.weight, original.get_submodule(name).get_parameter("weight")):
-            with torch.no_grad():
-                layer.weight.normal_(std=math.sqrt(2 / layer.weight[0].numel()))
-                if layer.bias is not None:
-                    layer.bias.zero_()
+    if isinstance(fresh, ConvertedNetwork):
+        state = fresh.state_dict()
+        for (weight, _), *biases in fresh.layer_entries().values():
+            state[weight].normal_(std=float(state[weight].std(unbiased=False)))
+            for bias, _ in biases:
+                state[bias].zero_()
+        return
+    for name, module in fresh.named_modules():
+        if isinstance(module, _WEIGHTED + _NORMS) and _same(module, original.get_submodule(name)):
+            module.reset_parameters()
 
 
-def _layers(network: nn.Module) -> Iterator[tuple[str, nn.Conv2d | nn.Linear]]:
+def _same(one: nn.Module, other: nn.Module) -> bool:
+    states = one.state_dict(), other.state_dict()
+    return all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def _layers(network: nn.Module, probe: Tensor) -> Iterator[_Layer]:
+    if isinstance(network, ConvertedNetwork):
+        for name, entries in network.layer_entries().items():
+            yield _Layer(name, entries)
+        return
+    norms = _norms(network, probe)
+    state = network.state_dict()
     for name, module in network.named_modules():
-        if isinstance(module, _WEIGHTED):
-            yield name, module  # type: ignore[misc]  # all of them have weight and bias, which is what is read
+        if not isinstance(module, _WEIGHTED):
+            continue
+        found = [_entry(name, part) for part in ("weight", "bias")]
+        if name in norms:
+            found += [_entry(norms[name], part) for part in ("weight", "bias", "running_mean", "running_var")]
+        yield _Layer(name, [(entry, 0) for entry in found if entry in state])
 
 
-def _copy(layer: nn.Module, source: nn.Module, names: tuple[str, ...], rows: Tensor) -> None:
-    with torch.no_grad():
-        for name in names:
-            mine, other = getattr(layer, name, None), getattr(source, name, None)
-            if mine is not None and other is not None:
-                mine[rows] = other[rows]
+def _entry(module: str, part: str) -> str:
+    return f"{module}.{part}" if module else part
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from mutant_store.datasets import ImageData, load
 from mutant_store.errors import DataError, ModelError
 from mutant_store.graph import Graph
 from mutant_store.manifest import RetrainRecord
-from mutant_store.model_source import TorchOriginal
 from mutant_store.neurons import find_layers
 from mutant_store.operators.retrain import Retrain
 from mutant_store.pool import Mutant
@@ -39,6 +38,7 @@ from mutant_store.retraining.training import VALUES, Epoch, mutant_name, train_m
 from mutant_store.retraining.workers import Workers
 from mutant_store.selection import Reporter
 from mutant_store.subject import Subject, match_classes
+from mutant_store.torch_source import TorchOriginal
 from mutant_store.versions import built_with
 
 _BATCH = 500
@@ -203,7 +203,8 @@ def _prepared(
     }
     data = training.data
     facts = {
-        **asdict(replace(job, folder=Path())),
+        **{name: value for name, value in vars(job).items() if name not in ("folder", "architecture")},
+        "architecture": repr(job.architecture),
         **{name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         "data": [data.range.source, data.range.start, data.range.stop],
         "labels": hashlib.sha256(training.labels.tobytes()).hexdigest(),

@@ -5,10 +5,11 @@ import onnx
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mutant_store.classifier import LOGITS, load_classifier
+from mutant_store.classifier import load_classifier
 from mutant_store.errors import ModelError
 from mutant_store.graph import Graph
 from mutant_store.model_card import ModelCard
+from mutant_store.networks.conversion import ConvertedNetwork
 from mutant_store.networks.onnx_export import to_onnx
 from mutant_store.neurons import find_layers
 from mutant_store.parameters import Parameters
@@ -35,27 +36,30 @@ def parameters_of(job: Job, network: nn.Module, probe: Tensor) -> NDArray[np.flo
         ModelError: it does not: what training changed is not all in weights and biases of convolutions and dense
             layers.
     """
-    inputs = probe.numpy()
-    reference = onnx.load(job.folder / ORIGINAL_MODEL)
-    exported = load_classifier(onnx.load_from_string(to_onnx(network, ModelCard(), inputs)))
-    wanted, found = (_parameters(model) for model in (reference, exported.model))
-    shapes = [[tensor.shape for tensor in parameters.tensors] for parameters in (wanted, found)]
-    graph = Graph(reference)
-    if shapes[0] == shapes[1]:
-        wanted.write(graph, found.values)
+    graph = Graph(onnx.load(job.folder / ORIGINAL_MODEL))
+    original = Parameters(graph, find_layers(graph))
+    values = network.values if isinstance(network, ConvertedNetwork) else _exported(network, original, probe)
+    if values is not None:
+        original.write(graph, values)
         session = open_session(graph.to_model().SerializeToString(), threads=1)
-        mine = run_session(session, IMAGES, inputs)[0]
         expected = network.eval()(probe).detach().numpy()
-        if np.abs(mine - expected).max() <= _TOLERANCE * max(1.0, float(np.abs(expected).max())):
-            return found.values
+        there = (
+            probe.numpy() if not isinstance(network, ConvertedNetwork) else network.laid_out(probe).numpy()
+        )
+        difference = np.abs(run_session(session, IMAGES, there)[0] - expected).max()
+        if difference <= _TOLERANCE * max(1.0, float(np.abs(expected).max())):
+            return values
     raise ModelError(
-        "a trained mutant is not the original with other weights and biases: something else in this network learns "
-        "as well, such as a batch normalisation that cannot be folded into a layer before it; take another operator, "
-        "or a network in which normalisations follow convolutions"
+        "a trained mutant is not the original with other weights and biases of convolutions and dense layers: this "
+        "network learns something else as well, such as a batch normalisation that cannot be folded into the layer "
+        "before it; export the network to ONNX and give that file, in which such things are constant"
     )
 
 
-def _parameters(model: onnx.ModelProto) -> Parameters:
-    graph = Graph(model)
-    graph.restrict([LOGITS])
-    return Parameters(graph, find_layers(graph))
+def _exported(network: nn.Module, original: Parameters, probe: Tensor) -> NDArray[np.float32] | None:
+    """The parameters of the exported network if they are those of the original in number and shape."""
+    content = to_onnx(network, ModelCard(), probe.numpy())
+    graph = Graph(load_classifier(onnx.load_from_string(content)).model)
+    found = Parameters(graph, find_layers(graph))
+    shapes = [[tensor.shape for tensor in parameters.tensors] for parameters in (found, original)]
+    return found.values if shapes[0] == shapes[1] else None

@@ -1,0 +1,138 @@
+"""A classifier's ONNX graph as a torch network that can be trained."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+import onnx2fx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mutant_store.classifier import Classifier
+from mutant_store.errors import ModelError
+from mutant_store.graph import Graph
+from mutant_store.neurons import find_layers
+from mutant_store.parameters import Parameters
+from mutant_store.preprocessing import Layout
+
+_TOLERANCE = 1e-3
+"""Largest difference of scores, as a share of the largest score."""
+
+_REMEDY = (
+    "to train mutants of this classifier give the network itself: a .safetensors file of this project's training, a "
+    "registered name, or module:callable with --weights"
+)
+
+
+class ConvertedNetwork(nn.Module):
+    """The nodes of a graph as torch operations; weights and biases of its layers are the parameters.
+
+    What else is constant in the graph stays as it is.
+    """
+
+    def __init__(self, model: onnx.ModelProto, layout: Layout) -> None:
+        """``model`` is a :class:`mutant_store.classifier.Classifier`'s; ``layout`` is of its input.
+
+        Raises:
+            ModelError: an operator that has no counterpart.
+        """
+        super().__init__()
+        graph = Graph(model)
+        self._parameters_there = Parameters(graph, find_layers(graph))
+        self._layout = layout
+        names = []
+        for position, tensor in enumerate(self._parameters_there.tensors):
+            names.append(f"parameter_{position}")
+            graph.rename(tensor.name, names[-1])
+        try:
+            self.nodes: nn.Module = onnx2fx.convert(graph.to_model())
+        except onnx2fx.Onnx2FxError as error:
+            raise ModelError(f"the ONNX graph cannot be converted to torch ({error}); {_REMEDY}") from error
+        for name in names:
+            value = self.nodes.get_buffer(name)
+            delattr(self.nodes, name)
+            self.nodes.register_parameter(name, nn.Parameter(value.clone()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores [N, classes] of normalised images float32 [N, C, H, W]."""
+        scores: Tensor = self.nodes(self.laid_out(images))
+        return scores
+
+    def laid_out(self, images: Tensor) -> Tensor:
+        """Images [N, C, H, W] in the layout of the graph's input."""
+        if self._layout == "nchw":
+            return images
+        images = images.permute(0, 2, 3, 1).contiguous()
+        return images.flatten(1) if self._layout == "flat" else images
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """All parameters as the vector float32 [P] that a bank is made of."""
+        parts = []
+        for position, tensor in enumerate(self._parameters_there.tensors):
+            value = self.nodes.get_parameter(f"parameter_{position}").detach().cpu().numpy()
+            parts.append(np.moveaxis(value, self._axis(tensor.name), 0).ravel())
+        return np.concatenate(parts).astype(np.float32)
+
+    def layer_entries(self) -> dict[str, list[tuple[str, int]]]:
+        """Layer → its entries in the state, weight first, each with the axis that counts neurons."""
+        numbers = {tensor.name: n for n, tensor in enumerate(self._parameters_there.tensors)}
+        return {
+            layer.name: [
+                (f"nodes.parameter_{numbers[name]}", self._axis(name))
+                for name in dict.fromkeys([layer.weight, *(use.bias for use in layer.uses if use.bias)])
+            ]
+            for layer in self._parameters_there.layers
+        }
+
+    def _axis(self, name: str) -> int:
+        return next((layer.weight_axis for layer in self._parameters_there.layers if layer.weight == name), 0)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A graph, serialised, and the layout of its input."""
+
+    content: bytes = field(repr=False)
+    layout: Layout
+    name: str = "onnx"
+
+    def build(self) -> nn.Module:
+        """The network with the graph's own weights: a graph does not say how it was initialised."""
+        return ConvertedNetwork(onnx.load_from_string(self.content), self.layout)
+
+
+def converted(
+    classifier: Classifier, layout: Layout, images: NDArray[np.float32]
+) -> tuple[nn.Module, Converted]:
+    """A network that answers as the classifier does, and how it is made.
+
+    Args:
+        classifier: what to convert.
+        layout: of its input.
+        images: some real images, normalised, float32 [N, C, H, W].
+
+    Raises:
+        ModelError: an operator cannot be converted, or the network answers otherwise or cannot be trained.
+    """
+    made = Converted(classifier.model.SerializeToString(deterministic=True), layout)
+    network = ConvertedNetwork(classifier.model, layout).eval()
+    expected = classifier.scores(network.laid_out(torch.from_numpy(images)).numpy())
+    try:
+        scores = network(torch.from_numpy(images))
+        functional.cross_entropy(scores, scores.argmax(1)).backward()  # type: ignore[no-untyped-call]
+    except Exception as error:  # whatever a converted operator makes of it
+        raise ModelError(
+            f"the ONNX graph, converted to torch, fails on images ({error}); {_REMEDY}"
+        ) from error
+    difference = float(np.abs(scores.detach().numpy() - expected).max() / max(1.0, np.abs(expected).max()))
+    if not difference <= _TOLERANCE:
+        raise ModelError(
+            f"the ONNX graph, converted to torch, gives other scores: they differ by {difference:.1%}; {_REMEDY}"
+        )
+    if any(parameter.grad is None for parameter in network.parameters()):
+        raise ModelError(f"the ONNX graph, converted to torch, cannot be trained in every layer; {_REMEDY}")
+    network.zero_grad()
+    return network, made

@@ -144,8 +144,9 @@ class BankSession:
     def warm(self, inputs: FloatArray) -> None:
         """Run every graph once on float32 inputs [R, …], so that no request pays for first runs."""
         features = self.features(inputs)
-        first = np.array([np.flatnonzero(self._tail_of == n)[0] for n in range(len(self._tails))])
-        self.scores(features, np.zeros(len(first), dtype=np.int64), first)
+        first = [np.flatnonzero(self._tail_of == n)[: tail.graphs] for n, tail in enumerate(self._tails)]
+        mutants = np.concatenate(first)
+        self.scores(features, np.zeros(len(mutants), dtype=np.int64), mutants)
 
     def close(self) -> None:
         """Let go of its threads."""

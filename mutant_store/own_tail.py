@@ -72,6 +72,8 @@ class OwnTail:
     requests that meet the same mutants at the same time share them; mutants run side by side on all threads.
     """
 
+    graphs = 1
+
     def __init__(
         self,
         model: Model,

@@ -45,6 +45,7 @@ class SessionTail:
             open_session(model, providers=providers, threads=1, constants={VALUES: own}, arena=False)
             for own in values
         ]
+        self.graphs = len(self._sessions)
         self._features = features
         self._classes = classes
         self._threads = max(1, threads)

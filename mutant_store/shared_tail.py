@@ -14,6 +14,8 @@ IMAGE_INDEX = "image_index"
 class SharedTail:
     """One session; what a mutant does to the layers' outputs stands in tables inside the graph."""
 
+    graphs = 1
+
     def __init__(
         self, model: Model, features: Sequence[str], *, providers: Sequence[str], threads: int
     ) -> None:

@@ -24,7 +24,9 @@ class TailRecord:
 
 
 class Tail(Protocol):
-    """The loaded part of a bank behind one entry point."""
+    """The loaded part of a bank behind one entry point; a run of its first ``graphs`` mutants runs all its graphs."""
+
+    graphs: int
 
     def scores(
         self, features: Features, image_index: NDArray[np.int64], mutants: NDArray[np.int64]

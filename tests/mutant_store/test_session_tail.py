@@ -23,7 +23,7 @@ from mutant_store.pool import Choice, Mutant, of, patch
 from mutant_store.reader import PARAMETERS, open_store
 from mutant_store.session import IMAGES, FloatArray, open_session
 from mutant_store.session_tail import VALUES, SessionTail
-from mutant_store.tail import TailRecord
+from mutant_store.tail import Features, TailRecord
 from mutant_store.verify import largest_difference
 from tests.mutant_store.test_bank import NETWORKS, Prepared, every_network, images, prepared
 from tests.support.demo import build_digits_store
@@ -166,6 +166,23 @@ def test_threads_only_take_runs_that_are_long_enough(
     tail._a_row = seconds_a_row
     assert tail._workers(rows, mutants) == expected
     tail.close()
+
+
+def test_warming_runs_every_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = prepared(randomised(NETWORKS["residual"](), 1), tmp_path / "m.onnx", images(4))
+    nai, whole = own.pool("nai", 0.3, 4), whole_pool(own, 3)
+    session = own.bank([*nai, *whole]).session(1)
+    (tail,) = [tail for tail in session._tails if isinstance(tail, SessionTail)]
+    run: list[int] = []
+    scores = tail.scores
+
+    def noted(features: Features, image: NDArray[np.int64], mutants: NDArray[np.int64]) -> FloatArray:
+        run.extend(mutants.tolist())
+        return scores(features, image, mutants)
+
+    monkeypatch.setattr(tail, "scores", noted)
+    session.warm(own.inputs[:1])
+    assert run == [0, 1, 2]
 
 
 def test_values_that_are_too_few_are_refused(tmp_path: Path) -> None:

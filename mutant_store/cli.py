@@ -36,6 +36,7 @@ from mutant_store.retraining_options import (
     LabelSmoothing,
     LearningRate,
     Share,
+    Shift,
     Targets,
     TrainData,
 )
@@ -203,6 +204,7 @@ def build(
     learning_rate: LearningRate = None,
     label_smoothing: LabelSmoothing = None,
     jitter: Jitter = None,
+    shift: Shift = None,
     labels: Targets = "data",
     max_false_alarm: MaxFalseAlarm = None,
     confidence: Confidence = None,
@@ -277,6 +279,7 @@ def build(
                 learning_rate=learning_rate,
                 label_smoothing=label_smoothing,
                 jitter=jitter,
+                shift=shift,
                 labels=labels,
             ),
         )

@@ -22,7 +22,8 @@ Share = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="Share of the neurons of every layer that is redrawn before training. Default: 0.5.",
+        help="Share of the neurons of every layer that is redrawn before training. Default: 0.5; resnet20 and "
+        "googlenet 0.1.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -31,7 +32,7 @@ Epochs = Annotated[
     typer.Option(
         min=1,
         max=1000,
-        help="Passes over the training images. Default: 3; resnet20 and googlenet 5.",
+        help="Passes over the training images. Default: 3; resnet20 and googlenet 6.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -49,7 +50,8 @@ AdversarialImages = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Adversarial images to make, once for all mutants. Default: 20,000; resnet20 and googlenet 10,000.",
+        help="Adversarial images to make, once for all mutants; at most as many as there are to train on. "
+        "Default: 20,000.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -75,7 +77,7 @@ BatchSize = Annotated[
     int | None,
     typer.Option(
         min=2,
-        help="Images a step of training. Default: 256; resnet20 and googlenet 128.",
+        help="Images a step of training. Default: 128; digits-net 32.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -83,7 +85,7 @@ LearningRate = Annotated[
     float | None,
     typer.Option(
         min=0,
-        help="Peak of the learning rate. Default: 0.05; resnet20 and googlenet 0.1.",
+        help="Peak of the learning rate. Default: 0.05.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -102,6 +104,15 @@ Jitter = Annotated[
         min=0,
         max=1,
         help="Standard deviation of noise on training images, in the pixel range 0 to 1. Default: 0.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Shift = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Most pixels by which a training image is moved along each axis. Default: lenet 2, digits-net 1, "
+        "resnet20 and googlenet 4, others 0.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -128,6 +139,7 @@ def settings_given(
     learning_rate: float | None,
     label_smoothing: float | None,
     jitter: float | None,
+    shift: int | None,
     labels: Labels,
 ) -> RetrainSettings:
     """The settings of these options.
@@ -147,6 +159,7 @@ def settings_given(
         learning_rate=learning_rate,
         label_smoothing=label_smoothing,
         jitter=jitter,
+        shift=shift,
         labels=labels,
     )
 

@@ -33,7 +33,7 @@ def redraw(
     Args:
         network: changed in place.
         fresh: another of the same architecture, freshly initialised.
-        share: γ, above 0 and at most 1.
+        share: γ, from 0 to 1.
         probe: a batch the network takes, on which batch normalisations are matched to layers.
         generator: chooses the neurons; on the CPU.
 
@@ -48,7 +48,8 @@ def redraw(
     for layer in _layers(network, probe):
         weight, axis = layer.entries[0]
         total = state[weight].shape[axis]
-        picked = torch.randperm(total, generator=generator)[: chosen_count(total, share)].sort().values
+        count = chosen_count(total, share) if share else 0
+        picked = torch.randperm(total, generator=generator)[:count].sort().values
         for name, axis in layer.entries:
             state[name].index_copy_(axis, picked, source[name].index_select(axis, picked))
         chosen[layer.name] = picked.tolist()

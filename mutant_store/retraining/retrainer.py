@@ -120,7 +120,7 @@ class Retrainer:
             seed=seed,
             mean=tuple(subject.input.mean),
             std=tuple(subject.input.std),
-            shift=spec.shift,
+            shift=spec.shift if recipe.shift is None else recipe.shift,
             flip=spec.flip,
             bf16=spec.bf16,
             output_kind=subject.classifier.output_kind,
@@ -139,7 +139,7 @@ class Retrainer:
             learning_rate=recipe.learning_rate,
             label_smoothing=recipe.label_smoothing,
             jitter=recipe.jitter,
-            shift=spec.shift,
+            shift=job.shift,
             flip=spec.flip,
             bf16=spec.bf16,
             labels=recipe.labels,
@@ -166,22 +166,26 @@ class Retrainer:
             made = shards(self._job)
             for done, _ in enumerate(workers.run(make_shard, list(range(made)), lambda _: None), 1):
                 report.progress(done, made, "thousand adversarial images")
-            total, told = len(numbers) * self._recipe.epochs, 0
+            epochs = dict.fromkeys(numbers, 0)
+
+            def show(note: str) -> None:
+                report.progress(sum(epochs.values()), len(numbers) * self._recipe.epochs, note)
 
             def heard(epoch: Epoch) -> None:
-                nonlocal told
-                told += 1
-                note = f"epochs; mutant {epoch.mutant}: {epoch.epoch} of {self._recipe.epochs}"
-                report.progress(told, total, f"{note}, {epoch.accuracy:.2%} of its training images right")
+                epochs[epoch.mutant] = epoch.epoch
+                right = f"{epoch.accuracy:.2%} of its training images right"
+                show(f"epochs; mutant {epoch.mutant}: {epoch.epoch} of {self._recipe.epochs}, {right}")
 
             finished: set[int] = set()
             following = iter(numbers)
             expected = next(following, None)
             for number in workers.run(train_mutant, numbers, heard):
+                epochs[number] = self._recipe.epochs
                 finished.add(number)
                 while expected is not None and expected in finished:
                     yield expected, self._mutant(expected)
                     expected = next(following, None)
+                    show("epochs")
 
     def _mutant(self, number: int) -> Mutant:
         values = safetensors.numpy.load_file(self._job.folder / mutant_name(number))[VALUES]

@@ -29,6 +29,7 @@ class RetrainSettings:
     learning_rate: float | None = None
     label_smoothing: float | None = None
     jitter: float | None = None
+    shift: int | None = None
     labels: Labels = "data"
 
 
@@ -47,6 +48,7 @@ class Recipe:
         learning_rate: its peak.
         label_smoothing: share of the target spread over all classes.
         jitter: standard deviation of noise added to training images, in the range 0 to 1.
+        shift: most pixels by which a training image is moved along each axis; None as when the original was trained.
         labels: what the targets are.
     """
 
@@ -56,10 +58,11 @@ class Recipe:
     adversarial_images: int = 20_000
     epsilons: tuple[float, ...] = field(default=(2 / 255, 4 / 255, 8 / 255))
     steps: int = 7
-    batch_size: int = 256
+    batch_size: int = 128
     learning_rate: float = 0.05
     label_smoothing: float = 0.0
     jitter: float = 0.0
+    shift: int | None = None
     labels: Labels = "data"
 
     def __post_init__(self) -> None:
@@ -67,8 +70,8 @@ class Recipe:
             raise ModelError(
                 "--epsilons are sizes in the pixel range 0 to 1, each above 0; 8 of 255 levels is 0.0314"
             )
-        if not 0 < self.share <= 1:
-            raise ModelError("--share, of the neurons that are redrawn, must be above 0 and at most 1")
+        if not 0 <= self.share <= 1:
+            raise ModelError("--share, of the neurons that are redrawn, must be at least 0 and at most 1")
         if not 0 <= self.adversarial_share < 1:
             raise ModelError("--adversarial-share, of every batch, must be at least 0 and below 1")
 
@@ -77,9 +80,9 @@ _DIGITS = (0.1, 0.15, 0.2)
 
 RECIPES = {
     "digits-net": Recipe(epochs=10, epsilons=_DIGITS, batch_size=32),
-    "lenet": Recipe(epsilons=_DIGITS),
-    "resnet20": Recipe(epochs=5, adversarial_images=10_000, steps=5, batch_size=128, learning_rate=0.1),
-    "googlenet": Recipe(epochs=5, adversarial_images=10_000, steps=5, batch_size=128, learning_rate=0.1),
+    "lenet": Recipe(epsilons=_DIGITS, shift=2),
+    "resnet20": Recipe(share=0.1, epochs=6, steps=5),
+    "googlenet": Recipe(share=0.1, epochs=6, steps=5),
 }
 """By registered network."""
 

@@ -58,8 +58,9 @@ def train_mutant(job: Job, number: int, tell: Callable[[Epoch], None]) -> None:
     unfinished = path.with_suffix(".checkpoint")
     training.resume(unfinished)
     while training.finished < job.recipe.epochs:
-        tell(training.run_epoch())
+        epoch = training.run_epoch()
         training.save(unfinished)
+        tell(epoch)
     probe = job.array(IMAGES)[:_PROBE].float() / 255
     network = training.network.to(device="cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     values = parameters_of(job, network, job.normalised(probe))

@@ -95,7 +95,7 @@ OwnWeight = Annotated[
     typer.Option(
         min=0,
         help="soft evidence: how many mutants the original's own doubt of its label counts as; it may bring an alarm "
-        "and never clears an image. Default: 1.",
+        "and never clears an image. Default: 0.25.",
         rich_help_panel=_PANEL,
     ),
 ]

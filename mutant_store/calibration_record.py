@@ -49,7 +49,7 @@ class CalibrationSettings(Frozen):
     beta: Share = 0.05
     delta_ratio: Share = 0.1
     evidence: Literal["auto", "label_change", "soft"] = "auto"
-    own_weight: Annotated[float, Ge(0)] = 1.0
+    own_weight: Annotated[float, Ge(0)] = 0.25
 
     @property
     def certification_images(self) -> int:

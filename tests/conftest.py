@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.demo import build_digits_store, train_digits_model
+from tests.support.demo import build_digits_store, build_retrained_store, train_digits_model
 
 
 @pytest.fixture(scope="session")
@@ -31,4 +31,20 @@ def demo_store(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """Directory of its store of 60 mutants, not to be changed by tests."""
     path = tmp_path_factory.mktemp("stores") / "digits"
     build_digits_store(digits_model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def retrained_store(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of its store of 4 retrained mutants, whose evidence is soft; not to be changed by tests."""
+    path = tmp_path_factory.mktemp("retrained") / "digits"
+    build_retrained_store(digits_model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def mixed_store(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of its store of 3 retrained mutants and 3 by nai in turn; not to be changed by tests."""
+    path = tmp_path_factory.mktemp("mixed") / "digits"
+    build_retrained_store(digits_model, path, operator="mixed:retrain,nai", mutants=6, rate=0.1)
     return path

@@ -99,3 +99,14 @@ def build_digits_store(
     selection = replace(SETTINGS.selection, **{name: changes.pop(name) for name in names & changes.keys()})  # type: ignore[arg-type]
     settings = replace(SETTINGS, selection=selection, **changes)  # type: ignore[arg-type]
     return build(model, "digits@holdout", out, settings, report or SilentReport())
+
+
+def build_retrained_store(
+    model: Path, out: Path, *, report: SilentReport | None = None, **changes: object
+) -> Store:
+    """Build a store of 4 mutants of a digits model, retrained on the digits' training images, which give doubts."""
+    from mutant_store.retraining.settings import RetrainSettings
+
+    chosen = {"operator": "retrain", "mutants": 4, "rate": 0.5, "accuracy_ratio": 0.8} | changes
+    retraining = RetrainSettings(train_data="digits@train", share=0.5, epochs=4)
+    return build_digits_store(model, out, report=report, retraining=retraining, **chosen)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from evaluation.adaptive.torch_mutants import TorchMutants
+from evaluation.adaptive.mutants import Mutants
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Victims:
         generator: of all the attack's random choices.
     """
 
-    mutants: TorchMutants
+    mutants: Mutants
     clean: Tensor
     labels: Tensor
     logits: Tensor

@@ -10,10 +10,10 @@ from evaluation.adaptive.attack import Attack, Victims
 from evaluation.adaptive.confident import ConfidentAttack
 from evaluation.adaptive.joint import JointAttack
 from evaluation.adaptive.logit_matching import LogitMatchingAttack
+from evaluation.adaptive.mutants import Mutants, scaled
 from evaluation.adaptive.orthogonal import OrthogonalAttack
 from evaluation.adaptive.search import search
 from evaluation.adaptive.settings import AttackSettings, Confident, Joint, LogitMatching
-from evaluation.adaptive.torch_mutants import TorchMutants
 
 _TOGETHER = 32
 """Images attacked at a time: more do not fit a core's cache with their mutants and take longer."""
@@ -21,7 +21,7 @@ _STRIDE = 1_000_003
 
 
 def adaptive(
-    mutants: TorchMutants,
+    mutants: Mutants,
     settings: AttackSettings,
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
@@ -31,8 +31,8 @@ def adaptive(
     """Attack images.
 
     Args:
-        mutants: what the attacker knows: mutants of :func:`~evaluation.adaptive.torch_mutants.drawn`, or the very
-            store's of :func:`~evaluation.adaptive.torch_mutants.from_store`.
+        mutants: what the attacker knows: own ones by the same recipe, or the very store's of
+            :func:`~evaluation.adaptive.stored_mutants.from_store`.
         settings: which attack, and how.
         images: uint8 [N, H, W, C], clean.
         labels: int64 [N], the true labels, which the original is to be led away from.
@@ -46,7 +46,7 @@ def adaptive(
     Raises:
         ValueError: ``logit-matching`` without rightly labelled images of two classes.
     """
-    clean = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float() / 255
+    clean = scaled(images)
     truth = torch.from_numpy(labels)
     with torch.no_grad():
         logits = torch.cat([mutants.original(part) for part in torch.split(clean, _TOGETHER)])

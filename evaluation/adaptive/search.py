@@ -16,27 +16,26 @@ from evaluation.adaptive.settings import Search
 _LEVELS = 255
 _LAST_STEP = 0.1
 _NOT_FOOLED = 2.0
-_QUIET = 0.02
 
 
 class Best:
     """The best image of each victim so far, in 8-bit levels.
 
-    An image that fools the original is the better the fewer mutants change its label, hard and soft count averaged;
-    one that does not is worse than all that do, and the better the less probable the true label is.
+    An image that fools the original is the better the less the evidence that its mutants give against its label; one
+    that does not is worse than all that do, and the better the less probable the true label is.
     """
 
-    def __init__(self, victims: Victims, mutants: int) -> None:
-        """Args: the victims, and how many mutants to judge by, the same ones throughout."""
-        self._victims = victims
-        self._judges = victims.mutants.sample(1, mutants, victims.generator)
+    def __init__(self, victims: Victims, settings: Search) -> None:
+        """Args: the victims, and what to judge by: the same mutants throughout."""
+        self._victims, self._settings = victims, settings
+        self._judges = victims.mutants.sample(1, settings.judge_mutants, victims.generator)
         self.levels = (victims.clean * _LEVELS).round()
         self._costs = torch.full((len(self.levels),), torch.inf)
 
     @property
     def open(self) -> Tensor:
-        """Victims whose image another target may improve by more than two mutants in a hundred: int64 [M], in order."""
-        return torch.nonzero(self._costs > _QUIET).flatten()
+        """Victims whose image another target may improve by more than what is good enough: int64 [M], in order."""
+        return torch.nonzero(self._costs > self._settings.quiet).flatten()
 
     @torch.no_grad()
     def offer(self, places: Tensor, images: Tensor) -> None:
@@ -48,15 +47,21 @@ class Best:
         answers = probabilities.argmax(1)
         fooled = torch.nonzero(answers != labels).flatten()
         if len(fooled):
-            index = self._judges.expand(len(fooled), -1)
-            given = mutants.logits(levels[fooled] / _LEVELS, index).softmax(2)
-            label = answers[fooled][:, None]
-            changed = (given.argmax(2) != label).float().mean(1)
-            doubt = 1 - given.gather(2, label[:, None].expand(*index.shape, 1)).mean((1, 2))
-            costs[fooled] = (changed + doubt) / 2
+            costs[fooled] = self._evidence(levels[fooled], answers[fooled], probabilities[fooled])
         better = costs < self._costs[places]
         self._costs[places[better]] = costs[better]
         self.levels[places[better]] = levels[better]
+
+    def _evidence(self, levels: Tensor, answers: Tensor, own: Tensor) -> Tensor:
+        """Mean evidence float32 [M], 0 to 1, against answers int64 [M]; ``own`` are the original's probabilities."""
+        index = self._judges.expand(len(levels), -1)
+        given = self._victims.mutants.logits(levels / _LEVELS, index).softmax(2)
+        label = answers[:, None]
+        doubts = 1 - given.gather(2, label[:, None].expand(*index.shape, 1))[:, :, 0]
+        if self._settings.judge == "doubts":
+            return torch.cat([1 - own.gather(1, label), doubts], 1).mean(1)
+        changed = (given.argmax(2) != label).float().mean(1)
+        return (changed + doubts.mean(1)) / 2
 
 
 def search(make: Callable[[Victims], Attack], settings: Search, victims: Victims) -> Tensor:
@@ -71,7 +76,7 @@ def search(make: Callable[[Victims], Attack], settings: Search, victims: Victims
         The best image of each in 8-bit levels, float32 [N, C, H, W] of whole numbers from 0 to 255, no further than
         ε from the clean one.
     """
-    best = Best(victims, settings.judge_mutants)
+    best = Best(victims, settings)
     for rank in range(min(settings.targets, victims.mutants.classes - 1)):
         places = best.open
         if len(places):

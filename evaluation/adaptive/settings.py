@@ -25,6 +25,11 @@ class Search(Frozen):
     """Steps between two looks at the rounded image."""
     judge_mutants: Annotated[int, Ge(1)] = 64
     """Mutants that the best iterate is chosen by."""
+    judge: Literal["label changes", "doubts"] = "label changes"
+    """What is asked of them: what the guard under attack adds up. Label changes are averaged with doubts, or hardly two
+    iterates would differ; doubts are those of the original as well."""
+    quiet: Annotated[float, Ge(0), Lt(1)] = 0.02
+    """The mean of that at which an image is good enough, so that no further target is tried."""
 
 
 class Joint(Search):

@@ -1,4 +1,4 @@
-"""Mutants as one differentiable function, for attacks that follow gradients through them."""
+"""Mutants that negate neurons as one differentiable function, and how an attacker draws some."""
 
 from collections.abc import Callable, Sequence
 from math import ceil
@@ -7,34 +7,27 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 from torch import Tensor, nn
 
+from evaluation.adaptive.mutants import Mutants, check_index, scaled
 from evaluation.adaptive.sign_layers import SignLayer, folded_copy
 from mutant_store.datasets import ImageData
 from mutant_store.errors import ModelError
-from mutant_store.networks.inference import normalised
 from mutant_store.networks.weights import TrainedModel
 from mutant_store.operators.base import chosen_count
-from mutant_store.pool import unpack
-from mutant_store.reader import MUTANTS, Store
 
 _CHUNK = 64
 _ROWS = 512
 _PATIENCE, _HOPELESS = 1024, 0.005
-_COMPARED = 4
-_TOLERANCE = 1e-2
 
 
-class TorchMutants:
+class TorchMutants(Mutants):
     """A network and mutants of it that negate neurons (NAI), any mix of rows in one pass.
 
     A mutant's layer gives s ⊙ y where the original's gives y, s being −1 at its negated neurons (see
     :mod:`mutant_store.operators.nai`). Gradients flow to the images, never to the weights.
 
     Attributes:
-        count: number of mutants.
-        classes: number of classes.
         neurons: number of neurons of all layers.
     """
 
@@ -75,37 +68,14 @@ class TorchMutants:
         return logits
 
     def logits(self, images: Tensor, mutant_index: Tensor) -> Tensor:
-        """Logits of images under mutants.
-
-        Args:
-            images: float32 [N, C, H, W], pixel range 0 to 1.
-            mutant_index: int64 [N], one mutant an image, or [N, M], several, which share the network's first layer;
-                0 is the original.
-
-        Returns:
-            float32 [N, classes] or [N, M, classes].
-
-        Raises:
-            ValueError: there is not one row of mutants an image.
-        """
-        if mutant_index.ndim not in (1, 2) or len(mutant_index) != len(images):
-            raise ValueError(
-                f"need mutants [N] or [N, M] for {len(images)} images, got {list(mutant_index.shape)}"
-            )
+        """Logits of images under mutants; several of an image share the network's first layer."""
+        check_index(images, mutant_index)
         self._index = mutant_index.reshape(-1)
         self._each = self._index.numel() // len(images)
         try:
             return self.original(images).reshape(*mutant_index.shape, -1)
         finally:
             self._index, self._each = None, 1
-
-    def sample(self, images: int, mutants: int, generator: torch.Generator) -> Tensor:
-        """Mutants drawn at random for every image, each of an image another: int64 [images, min(mutants, count)].
-
-        The original is never among them.
-        """
-        places = torch.rand(images, self.count, generator=generator).argsort(1)
-        return places[:, :mutants] + 1
 
     def _hook(self, layer: SignLayer, *, stem: bool) -> Callable[[nn.Module, Any, Tensor], Tensor | None]:
         signs = self._signs[:, layer.first : layer.first + layer.neurons]
@@ -120,29 +90,6 @@ class TorchMutants:
             return output * own[self._index] if touched else output
 
         return negate
-
-
-def from_store(store: Store, model: TrainedModel) -> TorchMutants:
-    """The mutants of a store, numbered as there.
-
-    Raises:
-        ModelError: the store has mutants of another operator than NAI, or was not built from this model.
-    """
-    pool = unpack(load_file(store.path / MUTANTS))
-    others = sorted({mutant.operator for mutant in pool} - {"nai"})
-    if others:
-        raise ModelError(
-            f"store '{store.name}' has mutants by {', '.join(others)}; adaptive attacks follow gradients through "
-            "mutants by nai alone"
-        )
-    mutants = TorchMutants(model, [mutant.choice["neurons"] for mutant in pool])
-    if mutants.neurons != store.manifest.neurons:
-        raise ModelError(
-            f"store '{store.name}' mutates {store.manifest.neurons} neurons and {model.name} has "
-            f"{mutants.neurons}: it was built from another model, or with --layers"
-        )
-    _check(mutants, store, model)
-    return mutants
 
 
 def drawn(
@@ -163,7 +110,7 @@ def drawn(
         ValueError: the rate is not in (0, 1].
     """
     rng = np.random.default_rng([seed, _CHUNK])
-    images = _scaled(data.images)
+    images = scaled(data.images)
     labels = torch.from_numpy(data.labels)
     total = TorchMutants(model, []).neurons
     kept: list[NDArray[np.int64]] = []
@@ -193,25 +140,3 @@ def _correct(mutants: TorchMutants, images: Tensor, labels: Tensor) -> Tensor:
         answers = mutants.logits(part, index.expand(len(part), -1)).argmax(2)
         correct += (answers == labels[start : start + block, None]).sum(0)
     return correct
-
-
-def _check(mutants: TorchMutants, store: Store, model: TrainedModel) -> None:
-    """Compare scores with the bank's, on noise, so that another network of the same shape does not pass."""
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (_COMPARED, *model.classifier.shape), dtype=np.uint8)
-    index = np.minimum(np.arange(_COMPARED), mutants.count)
-    session = store.session(threads=1)
-    expected = session.scores(
-        session.features(normalised(model.classifier, pixels)), np.arange(_COMPARED), index
-    )
-    session.close()
-    with torch.no_grad():
-        actual = mutants.logits(_scaled(pixels), torch.from_numpy(index)).numpy()
-    if np.abs(actual - expected).max() > _TOLERANCE * max(1.0, float(np.abs(expected).max())):
-        raise ModelError(
-            f"store '{store.name}' was not built from these weights of {model.name}: they score otherwise"
-        )
-
-
-def _scaled(pixels: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).float() / 255

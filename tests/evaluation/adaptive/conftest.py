@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from evaluation.adaptive.attack import Victims
-from evaluation.adaptive.torch_mutants import TorchMutants, from_store
+from evaluation.adaptive.mutants import Mutants
+from evaluation.adaptive.stored_mutants import from_store
 from evaluation.attacks.threads import one_thread
 from mutant_store.datasets import ImageData, load
 from mutant_store.networks import weights
@@ -37,7 +38,7 @@ def store(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="session")
-def mutants(store: Store, model: TrainedModel) -> TorchMutants:
+def mutants(store: Store, model: TrainedModel) -> Mutants:
     return from_store(store, model)
 
 
@@ -53,7 +54,7 @@ def right(model: TrainedModel) -> ImageData:
 
 
 @pytest.fixture
-def victims(mutants: TorchMutants, right: ImageData) -> Victims:
+def victims(mutants: Mutants, right: ImageData) -> Victims:
     """The first twelve of them under attack, all forty as guides."""
     clean = torch.from_numpy(right.images.transpose(0, 3, 1, 2).copy()).float() / 255
     labels = torch.from_numpy(right.labels)

@@ -6,6 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
+from evaluation.adaptive.mutants import Mutants
 from evaluation.adaptive.run import adaptive
 from evaluation.adaptive.settings import (
     AttackSettings,
@@ -14,7 +15,7 @@ from evaluation.adaptive.settings import (
     LogitMatching,
     Orthogonal,
 )
-from evaluation.adaptive.torch_mutants import TorchMutants, drawn
+from evaluation.adaptive.torch_mutants import drawn
 from mutant_store.datasets import ImageData, load
 from mutant_store.networks.weights import TrainedModel
 from mutant_store.reader import Store
@@ -33,7 +34,7 @@ def measured(store: Store, images: NDArray[np.uint8]) -> tuple[NDArray[np.int64]
     return labels[:, 0], (labels[:, 1:] != labels[:, :1]).mean(axis=1)
 
 
-def one_step(mutants: TorchMutants, data: ImageData, epsilon: float) -> NDArray[np.uint8]:
+def one_step(mutants: Mutants, data: ImageData, epsilon: float) -> NDArray[np.uint8]:
     """FGSM on the original."""
     images = torch.from_numpy(data.images.transpose(0, 3, 1, 2).copy()).float() / 255
     images.requires_grad_()
@@ -45,7 +46,7 @@ def one_step(mutants: TorchMutants, data: ImageData, epsilon: float) -> NDArray[
 
 @pytest.mark.parametrize("settings", ALL, ids=lambda settings: settings.method)
 def test_attacks_fool_within_epsilon_and_repeat(
-    settings: AttackSettings, mutants: TorchMutants, right: ImageData, store: Store
+    settings: AttackSettings, mutants: Mutants, right: ImageData, store: Store
 ) -> None:
     done: list[int] = []
     attacked = adaptive(mutants, settings, right.images, right.labels, 3, done.append)
@@ -75,9 +76,7 @@ def test_own_mutants_make_images_that_the_store_hardly_doubts(
     assert rates[0] < 0.5 * rates[1]
 
 
-def test_the_classifier_is_left_as_it_was(
-    model: TrainedModel, mutants: TorchMutants, right: ImageData
-) -> None:
+def test_the_classifier_is_left_as_it_was(model: TrainedModel, mutants: Mutants, right: ImageData) -> None:
     before = {name: value.clone() for name, value in model.network.state_dict().items()}
     adaptive(mutants, Joint(epsilon=0.1, iterations=2), right.images[:3], right.labels[:3], 0)
     after = model.network.state_dict()

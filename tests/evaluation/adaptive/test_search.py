@@ -1,9 +1,7 @@
 """The search stays in bounds and keeps the best image it meets."""
 
-import pytest
 import torch
 
-from evaluation.adaptive import search as module
 from evaluation.adaptive.attack import Attack, Victims
 from evaluation.adaptive.search import Best, search
 from evaluation.adaptive.settings import Joint
@@ -39,10 +37,9 @@ def test_more_targets_than_wrong_labels_are_all_of_them(victims: Victims) -> Non
 
 
 def test_the_best_fools_with_the_fewest_label_changes(
-    victims: Victims, monkeypatch: pytest.MonkeyPatch
+    victims: Victims,
 ) -> None:
-    monkeypatch.setattr(module, "_QUIET", 0.2)
-    best, everyone = Best(victims, 40), torch.arange(12)
+    best, everyone = Best(victims, Joint(epsilon=0.1, judge_mutants=40, quiet=0.2)), torch.arange(12)
     places = [
         next(place for place in range(12 + own, 40) if victims.guide_labels[place] != label)
         for own, label in enumerate(victims.labels)

@@ -1,13 +1,13 @@
 """Mutants in torch are the store's, number by number."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from evaluation.adaptive.torch_mutants import TorchMutants, drawn, from_store
+from evaluation.adaptive.mutants import Mutants
+from evaluation.adaptive.torch_mutants import TorchMutants, drawn
 from mutant_store.bank import build_bank
 from mutant_store.classifier import load_classifier
 from mutant_store.datasets import ImageData, load
@@ -20,8 +20,7 @@ from mutant_store.neurons import find_layers
 from mutant_store.operators import OPERATORS
 from mutant_store.parameters import Parameters
 from mutant_store.pool import of
-from mutant_store.reader import Store, open_store
-from tests.support.demo import build_digits_store
+from mutant_store.reader import Store
 
 MODELS = Path(__file__).parents[3] / "models"
 
@@ -31,13 +30,13 @@ def tensor(data: ImageData) -> torch.Tensor:
 
 
 @torch.no_grad()
-def answers(mutants: TorchMutants, data: ImageData) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def answers(mutants: Mutants, data: ImageData) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     index = torch.arange(mutants.count + 1).expand(len(data), -1)
     found: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = mutants.logits(tensor(data), index).numpy()
     return found
 
 
-def test_labels_are_the_stores(mutants: TorchMutants, store: Store) -> None:
+def test_labels_are_the_stores(mutants: Mutants, store: Store) -> None:
     data = load("digits@test").part(0, 200)
     found = answers(mutants, data)
     expected = store.session(threads=1).labels(store.manifest.input.tensor(data.images), np.arange(41))
@@ -85,7 +84,7 @@ def test_a_mutant_negates_its_neurons(model: TrainedModel) -> None:
         TorchMutants(model, [np.array([total])])
 
 
-def test_rows_and_tables_of_mutants_are_the_same(mutants: TorchMutants) -> None:
+def test_rows_and_tables_of_mutants_are_the_same(mutants: Mutants) -> None:
     images = tensor(load("digits@test").part(0, 3))
     index = torch.tensor([[0, 5, 3], [1, 1, 0], [7, 40, 2]])
     table = mutants.logits(images, index)
@@ -96,7 +95,7 @@ def test_rows_and_tables_of_mutants_are_the_same(mutants: TorchMutants) -> None:
         mutants.logits(images, index[0, :2])
 
 
-def test_gradients_are_those_of_small_changes(mutants: TorchMutants) -> None:
+def test_gradients_are_those_of_small_changes(mutants: Mutants) -> None:
     images = tensor(load("digits@test").part(0, 2)).requires_grad_()
     index = torch.tensor([[4, 9], [11, 0]])
     (found,) = torch.autograd.grad(mutants.logits(images, index)[:, :, 3].sum(), images)
@@ -106,7 +105,7 @@ def test_gradients_are_those_of_small_changes(mutants: TorchMutants) -> None:
     assert float(up - down) == pytest.approx(2e-3 * float(found.norm()), rel=0.05)
 
 
-def test_samples_are_distinct_mutants_of_each_image(mutants: TorchMutants) -> None:
+def test_samples_are_distinct_mutants_of_each_image(mutants: Mutants) -> None:
     sampled = mutants.sample(30, 8, torch.Generator().manual_seed(1))
     assert sampled.shape == (30, 8)
     assert {len(set(row)) for row in sampled.tolist()} == {8}
@@ -129,17 +128,3 @@ def test_a_hopeless_rate_is_refused(model: TrainedModel) -> None:
     data = load("digits@train").part(0, 30)
     with pytest.raises(ModelError, match="of 1024 mutants keep 100% of the original's accuracy"):
         drawn(model, data, 0.7, 20, 0, accuracy_ratio=1.0)
-
-
-def test_another_models_store_is_refused(store: Store, model: TrainedModel, demo_store: Path) -> None:
-    with pytest.raises(ModelError, match="mutates 42 neurons and digits-net has"):
-        from_store(open_store(demo_store), model)
-    retrained = replace(model, network=model.classifier.build(10))
-    with pytest.raises(ModelError, match="was not built from these weights of digits-net"):
-        from_store(store, retrained)
-
-
-def test_other_operators_are_refused(tiny_model: Path, model: TrainedModel, tmp_path: Path) -> None:
-    build_digits_store(tiny_model, tmp_path / "gf", operator="mixed:nai,gf", mutants=4, rate=0.01)
-    with pytest.raises(ModelError, match="has mutants by gf; adaptive attacks follow"):
-        from_store(open_store(tmp_path / "gf"), model)

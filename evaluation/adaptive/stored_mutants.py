@@ -1,0 +1,44 @@
+"""The very mutants of a store, for an attacker who has got hold of it."""
+
+from safetensors.numpy import load_file
+
+from evaluation.adaptive.mutants import Mutants, check_scores
+from evaluation.adaptive.torch_mutants import TorchMutants
+from evaluation.adaptive.trained_mutants import TrainedMutants
+from mutant_store.errors import ModelError
+from mutant_store.networks.weights import TrainedModel
+from mutant_store.operators.nai import NeuronActivationInverse
+from mutant_store.operators.retrain import Retrain
+from mutant_store.pool import unpack
+from mutant_store.reader import MUTANTS, Store
+
+
+def from_store(store: Store, model: TrainedModel) -> Mutants:
+    """The mutants of a store, numbered as there.
+
+    Raises:
+        ModelError: the store has mutants of other operators than NAI alone or retrain alone, or was not built from
+            this model.
+    """
+    pool = unpack(load_file(store.path / MUTANTS))
+    operators = {mutant.operator for mutant in pool}
+    if operators == {Retrain.name}:
+        mutants: Mutants = TrainedMutants(model, [mutant.choice["values"] for mutant in pool])
+    elif operators == {NeuronActivationInverse.name}:
+        mutants = _negated(store, model, TorchMutants(model, [mutant.choice["neurons"] for mutant in pool]))
+    else:
+        raise ModelError(
+            f"store '{store.name}' has mutants by {', '.join(sorted(operators))}; adaptive attacks follow gradients "
+            "through mutants by nai alone or by retrain alone"
+        )
+    check_scores(mutants, store, model)
+    return mutants
+
+
+def _negated(store: Store, model: TrainedModel, mutants: TorchMutants) -> TorchMutants:
+    if mutants.neurons != store.manifest.neurons:
+        raise ModelError(
+            f"store '{store.name}' mutates {store.manifest.neurons} neurons and {model.name} has "
+            f"{mutants.neurons}: it was built from another model, or with --layers"
+        )
+    return mutants

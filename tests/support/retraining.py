@@ -1,0 +1,77 @@
+"""A small trained network on digits, and stores of mutants that are trained again, in seconds."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from mutant_store.atomic import write_atomically
+from mutant_store.build import BuildSettings, build
+from mutant_store.datasets import ImageData, load
+from mutant_store.model_card import ModelCard
+from mutant_store.model_source import ModelSource
+from mutant_store.networks import CLASSIFIERS, weights
+from mutant_store.networks.inference import normalised
+from mutant_store.networks.onnx_export import to_onnx
+from mutant_store.reader import Store
+from mutant_store.retraining.settings import RetrainSettings
+from mutant_store.selection import SelectionSettings
+from tests.support.demo import SETTINGS, SilentReport
+
+TRAIN = "digits@train"
+RETRAINING = RetrainSettings(
+    train_data=TRAIN, epochs=2, epsilons=(0.1, 0.2), steps=3, batch_size=32, adversarial_images=100
+)
+SELECTION = SelectionSettings(rate=0.05, mutants=2, seed=0, accuracy_ratio=0.8)
+
+
+def train_digits_net(folder: Path, *, classes: int = 10) -> Path:
+    """Train the registered network on digits for a second; gives its weights, the ONNX file beside them."""
+    spec, data = CLASSIFIERS["digits-net"], load(TRAIN)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = spec.build(classes)
+        inputs, labels = torch.from_numpy(normalised(spec, data.images)), torch.from_numpy(data.labels)
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+        for step in range(200):
+            chosen = torch.randint(len(labels), (64,), generator=torch.Generator().manual_seed(step))
+            optimizer.zero_grad()
+            functional.cross_entropy(network(inputs[chosen]), labels[chosen]).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    path = folder / "digits.safetensors"
+    weights.save(path, "digits-net", network, classes)
+    write_atomically(path.with_suffix(".onnx"), to_onnx(network, card(data), inputs[:2].numpy()))
+    return path
+
+
+def card(data: ImageData) -> ModelCard:
+    """What the training run of the network writes into its ONNX file."""
+    spec = CLASSIFIERS["digits-net"]
+    return ModelCard(
+        train_data=data.portable_range,
+        mean=list(spec.mean),
+        std=list(spec.std),
+        layout="nchw",
+        classes=list(data.class_names),
+    )
+
+
+def settings(
+    *, operator: str = "retrain", retraining: RetrainSettings = RETRAINING, **selection: object
+) -> BuildSettings:
+    """A build of two mutants, with any setting of the selection changed."""
+    return replace(
+        SETTINGS,
+        operator=operator,
+        retraining=retraining,
+        selection=replace(SELECTION, **selection),  # type: ignore[arg-type]
+    )
+
+
+def build_retrained(
+    model: Path | str, out: Path, chosen: BuildSettings | None = None, report: SilentReport | None = None
+) -> Store:
+    """Build a store from the digits' holdout."""
+    source = ModelSource(str(model))
+    return build(source, "digits@holdout", out, chosen or settings(), report or SilentReport())

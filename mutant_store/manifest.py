@@ -88,6 +88,7 @@ class RetrainRecord(Frozen):
     adversarial_share: float
     adversarial_images: int
     epsilons: list[float]
+    attacks: list[str]
     steps: int
     batch_size: int
     learning_rate: float

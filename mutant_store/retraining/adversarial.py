@@ -2,23 +2,23 @@
 
 import io
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mutant_store.atomic import write_atomically
+from mutant_store.retraining.attacks import ATTACKS, Batch
 from mutant_store.retraining.job import CHOSEN, IMAGES, TARGETS, Job
 from mutant_store.retraining.seeds import Purpose, generator_for
+from mutant_store.retraining.settings import ATTACK_WEIGHTS
 
 SHARD = 1000
 """Images made at a time, and lost at most by a build that is killed."""
 
 _BATCH = 250
-_STRIDE = 2.5
-"""How far all steps together may go, in sizes: Madry et al. take as much."""
 
 
 def shard_name(number: int) -> str:
@@ -34,8 +34,8 @@ def shards(job: Job) -> int:
 def make_shard(job: Job, number: int, _: Callable[[object], None]) -> None:
     """Make a shard of adversarial images unless it is there, and keep it.
 
-    Projected gradient descent from a random start (Madry et al. 2018), away from the image's target, each image
-    with one of the recipe's sizes; the network is in evaluation mode.
+    Every image is made by one of the recipe's attacks at one of its sizes, both drawn; the network is in evaluation
+    mode.
     """
     path = job.folder / shard_name(number)
     if path.exists():
@@ -45,48 +45,51 @@ def make_shard(job: Job, number: int, _: Callable[[object], None]) -> None:
     generator = generator_for(job.seed, Purpose.adversarial, number)
     sizes = torch.tensor(job.recipe.epsilons)
     epsilons = sizes[torch.randint(len(sizes), (len(chosen),), generator=generator)]
+    names = list(job.recipe.attacks)
+    shares = torch.tensor([ATTACK_WEIGHTS[name] for name in names])
+    kinds = torch.multinomial(shares, len(chosen), replacement=True, generator=generator)
     network = job.placed(job.original())
-    parts = []
-    for start in range(0, len(chosen), _BATCH):
-        own = slice(start, start + _BATCH)
-        parts.append(attack(job, network, images[own], targets[own], epsilons[own], generator))
+    made = np.empty(images.shape, dtype=np.uint8)
+    for kind, name in enumerate(names):
+        for part in torch.split(torch.nonzero(kinds == kind).flatten(), _BATCH):
+            made[part.numpy()] = attacked(
+                job, network, name, images[part], targets[part], epsilons[part], generator
+            )
     content = io.BytesIO()
-    np.save(content, np.concatenate(parts))
+    np.save(content, made)
     write_atomically(path, content.getvalue())
 
 
-def attack(
+def attacked(
     job: Job,
     network: nn.Module,
+    name: str,
     images: Tensor,
     targets: Tensor,
     epsilons: Tensor,
     generator: torch.Generator,
 ) -> NDArray[np.uint8]:
-    """Adversarial images uint8 [n, C, H, W], none of whose pixels is further than its ε from the original's.
+    """Adversarial images uint8 [n, C, H, W], in whole levels of the pixel range.
 
     Args:
         job: the steps, and how pixels are read.
         network: on the job's device, in evaluation mode.
-        images: uint8 [n, C, H, W].
+        name: one of :data:`mutant_store.retraining.attacks.ATTACKS`.
+        images: uint8 [n, C, H, W], n at least 1.
         targets: int64 [n] or float32 [n, classes], what the network is led away from.
         epsilons: float32 [n], in the pixel range 0 to 1.
-        generator: of the random start; on the CPU.
+        generator: of all draws; on the CPU.
     """
-    start = torch.rand(images.shape, generator=generator)
-    size = epsilons[:, None, None, None]
-    clean = (images.float() / 255).to(job.device)
-    change = ((2 * start - 1) * size).to(job.device)
-    size, targets = size.to(job.device), targets.to(job.device)
-    stride = _STRIDE * size / job.recipe.steps
-    for _ in range(job.recipe.steps):
-        change.requires_grad_()
-        loss = functional.cross_entropy(
-            job.logits(network, (clean + change).clamp(0, 1)), targets, reduction="sum"
-        )
-        (gradient,) = torch.autograd.grad(loss, change)
-        change = torch.clamp(change.detach() + stride * gradient.sign(), -size, size)
-    # In whole levels of the pixel range, of which the size may hold a fraction.
-    levels = torch.floor(255 * size + 1e-4)
-    moved = torch.clamp(torch.round(255 * change), -levels, levels).cpu()
+    labels = targets if targets.ndim == 1 else targets.argmax(1)
+    batch = Batch(
+        partial(job.logits, network),
+        (images.float() / 255).to(job.device),
+        labels.to(job.device),
+        epsilons[:, None, None, None].to(job.device),
+        job.recipe.steps,
+        generator,
+    )
+    change = 255 * (ATTACKS[name](batch) - batch.pixels)
+    # Towards the clean image, so that a change of a fraction of a level is no larger than it may be.
+    moved = torch.trunc(change + 1e-3 * change.sign()).cpu()
     return (images.float() + moved).clamp(0, 255).to(torch.uint8).numpy()

@@ -134,6 +134,7 @@ class Retrainer:
             adversarial_share=recipe.adversarial_share,
             adversarial_images=len(np.load(self._job.folder / CHOSEN, mmap_mode="r")),
             epsilons=list(recipe.epsilons),
+            attacks=list(recipe.attacks),
             steps=recipe.steps,
             batch_size=recipe.batch_size,
             learning_rate=recipe.learning_rate,

@@ -9,6 +9,17 @@ Labels = Literal["data", "original"]
 """What mutants learn to answer: the labels of the training images, or what the original answers on them."""
 
 
+ATTACK_WEIGHTS = {
+    "pgd": 0.45,
+    "margin": 0.1,
+    "targeted": 0.1,
+    "single-step": 0.1,
+    "euclidean": 0.15,
+    "sparse": 0.1,
+}
+"""How often each of :data:`mutant_store.retraining.attacks.ATTACKS` makes an adversarial image."""
+
+
 @dataclass(frozen=True)
 class RetrainSettings:
     """What the user said; None takes what :class:`Recipe` has for the network.
@@ -24,6 +35,7 @@ class RetrainSettings:
     adversarial_share: float | None = None
     adversarial_images: int | None = None
     epsilons: tuple[float, ...] | None = None
+    attacks: tuple[str, ...] | None = None
     steps: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -43,6 +55,7 @@ class Recipe:
         adversarial_share: of every batch that is adversarial images.
         adversarial_images: how many of the training images have an adversarial one made, at most all.
         epsilons: their sizes, largest change of a pixel in the range 0 to 1; each image has one of them.
+        attacks: by which they are made, in the proportions of :data:`ATTACK_WEIGHTS`.
         steps: of projected gradient descent.
         batch_size: images a step of training, adversarial ones included.
         learning_rate: its peak.
@@ -56,7 +69,8 @@ class Recipe:
     epochs: int = 3
     adversarial_share: float = 0.25
     adversarial_images: int = 20_000
-    epsilons: tuple[float, ...] = field(default=(2 / 255, 4 / 255, 8 / 255))
+    epsilons: tuple[float, ...] = field(default=(2 / 255, 5 / 255, 8 / 255))
+    attacks: tuple[str, ...] = tuple(ATTACK_WEIGHTS)
     steps: int = 7
     batch_size: int = 128
     learning_rate: float = 0.05
@@ -70,19 +84,25 @@ class Recipe:
             raise ModelError(
                 "--epsilons are sizes in the pixel range 0 to 1, each above 0; 8 of 255 levels is 0.0314"
             )
+        unknown = sorted(set(self.attacks) - set(ATTACK_WEIGHTS))
+        if unknown or not self.attacks:
+            raise ModelError(
+                f"--attacks takes names of {', '.join(ATTACK_WEIGHTS)}, separated by commas"
+                + (f"; there is no {', '.join(unknown)}" if unknown else "")
+            )
         if not 0 <= self.share <= 1:
             raise ModelError("--share, of the neurons that are redrawn, must be at least 0 and at most 1")
         if not 0 <= self.adversarial_share < 1:
             raise ModelError("--adversarial-share, of every batch, must be at least 0 and below 1")
 
 
-_DIGITS = (0.1, 0.15, 0.2)
+_DIGITS = (0.05, 0.1, 0.15, 0.2, 0.3)
 
 RECIPES = {
     "digits-net": Recipe(epochs=10, epsilons=_DIGITS, batch_size=32),
-    "lenet": Recipe(epsilons=_DIGITS, shift=2),
-    "resnet20": Recipe(share=0.1, epochs=6, steps=5),
-    "googlenet": Recipe(share=0.1, epochs=6, steps=5),
+    "lenet": Recipe(share=0.1, epochs=4, adversarial_images=55_000, epsilons=_DIGITS, shift=1),
+    "resnet20": Recipe(share=0.1, epochs=5, adversarial_share=0.4, adversarial_images=45_000, steps=6),
+    "googlenet": Recipe(share=0.1, epochs=5, adversarial_share=0.4, adversarial_images=45_000, steps=6),
 }
 """By registered network."""
 

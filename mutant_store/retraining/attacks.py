@@ -1,0 +1,151 @@
+"""Kinds of adversarial images that mutants are trained on, all of them ways to follow the original's gradient.
+
+None is an attack of the evaluation: those are other implementations, of other sizes, and several are of other families.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+Logits = Callable[[Tensor], Tensor]
+"""Logits float32 [n, classes] of pixels float32 [n, C, H, W] in the range 0 to 1."""
+
+_STRIDE = 2.5
+"""How far all steps together may go, in sizes: Madry et al. take as much."""
+_EUCLIDEAN_STEPS, _EUCLIDEAN_STRIDE = 12, 1.25
+_EUCLIDEAN_SHARE = 0.6
+"""L2 size as a share of the L∞ size times √values, beyond which hardly an image resists."""
+_CONFIDENCE = 15.0
+_SPARSE_STEPS, _SPARSE_SHARE = 15, 0.075
+_NEVER = 1e9
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What an attack is given, on one device.
+
+    Attributes:
+        logits: of the network that is attacked.
+        pixels: float32 [n, C, H, W], clean, in the range 0 to 1.
+        labels: int64 [n], which the network is led away from.
+        epsilons: float32 [n, 1, 1, 1], sizes in that range.
+        steps: of those that take the recipe's.
+        generator: of every draw; on the CPU.
+    """
+
+    logits: Logits
+    pixels: Tensor
+    labels: Tensor
+    epsilons: Tensor
+    steps: int
+    generator: torch.Generator
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Draws in the range 0 to 1, float32, on the batch's device."""
+        return torch.rand(*shape, generator=self.generator).to(self.pixels.device)
+
+
+Attack = Callable[[Batch], Tensor]
+"""Changed pixels float32 [n, C, H, W] of a batch, in the range 0 to 1."""
+
+
+def pgd(batch: Batch) -> Tensor:
+    """Projected gradient descent on the cross-entropy from a random start (Madry et al., ICLR 2018)."""
+    return _within(batch, lambda logits: cross_entropy(logits, batch.labels, reduction="sum"))
+
+
+def margin(batch: Batch) -> Tensor:
+    """The same on the margin by which the strongest other class leads."""
+    return _within(batch, lambda logits: _lead(logits, batch.labels).sum())
+
+
+def targeted(batch: Batch) -> Tensor:
+    """The same towards a random other class."""
+    classes = int(batch.logits(batch.pixels[:1]).shape[1])
+    step = torch.randint(1, classes, batch.labels.shape, generator=batch.generator)
+    towards = (batch.labels + step.to(batch.labels.device)) % classes
+    return _within(batch, lambda logits: -cross_entropy(logits, towards, reduction="sum"))
+
+
+def single_step(batch: Batch) -> Tensor:
+    """One step of the gradient's sign, at the largest size of the batch (Goodfellow et al., ICLR 2015)."""
+    size = batch.epsilons.max()
+    slope = _gradient(
+        batch, batch.pixels, lambda logits: cross_entropy(logits, batch.labels, reduction="sum")
+    )
+    return (batch.pixels + size * slope.sign()).clamp(0, 1)
+
+
+def euclidean(batch: Batch) -> Tensor:
+    """Gradient ascent within an L2 ball on the margin, up to a random confidence, so that some are very confident."""
+    values = batch.pixels[0].numel()
+    size = _EUCLIDEAN_SHARE * batch.epsilons * values**0.5
+    confidence = _CONFIDENCE * batch.uniform(len(batch.labels))
+    change = torch.zeros_like(batch.pixels)
+    for _ in range(_EUCLIDEAN_STEPS):
+        slope = _gradient(
+            batch,
+            batch.pixels + change,
+            lambda logits: torch.minimum(_lead(logits, batch.labels), confidence).sum(),
+        )
+        change = change + _EUCLIDEAN_STRIDE / _EUCLIDEAN_STEPS * size * slope / (_norm(slope) + 1e-12)
+        change = change * (size / _norm(change).clamp_min(1e-12)).clamp(max=1)
+        change = (batch.pixels + change).clamp(0, 1) - batch.pixels
+    return batch.pixels + change
+
+
+def sparse(batch: Batch) -> Tensor:
+    """Push the few values that help most to black or full, until the label changes (an idea of JSMA's)."""
+    pixels, free = batch.pixels.clone(), torch.ones_like(batch.pixels)
+    each = max(1, round(_SPARSE_SHARE * pixels[0].numel() / _SPARSE_STEPS))
+    for _ in range(_SPARSE_STEPS):
+        slope = _gradient(batch, pixels, lambda logits: _lead(logits, batch.labels).sum())
+        with torch.no_grad():
+            resists = (_lead(batch.logits(pixels), batch.labels) <= 0).float()[:, None, None, None]
+            gain = torch.maximum(slope * (1 - pixels), -slope * pixels) * free
+            places = gain.flatten(1).topk(each, dim=1).indices
+            chosen = torch.zeros_like(pixels).flatten(1).scatter(1, places, 1.0).view_as(pixels) * resists
+            pixels = pixels * (1 - chosen) + chosen * (slope > 0).float()
+            free = free * (1 - chosen)
+    return pixels
+
+
+ATTACKS: dict[str, Attack] = {
+    "pgd": pgd,
+    "margin": margin,
+    "targeted": targeted,
+    "single-step": single_step,
+    "euclidean": euclidean,
+    "sparse": sparse,
+}
+"""By name."""
+
+
+def _within(batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    """Ascend a loss of the logits within ε of the clean pixels."""
+    size = batch.epsilons
+    change = (2 * batch.uniform(*batch.pixels.shape) - 1) * size
+    for _ in range(batch.steps):
+        slope = _gradient(batch, (batch.pixels + change).clamp(0, 1), loss)
+        change = torch.clamp(change + _STRIDE / batch.steps * size * slope.sign(), -size, size)
+    return (batch.pixels + change).clamp(0, 1)
+
+
+def _gradient(batch: Batch, pixels: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    pixels = pixels.detach().requires_grad_()
+    (found,) = torch.autograd.grad(loss(batch.logits(pixels)), pixels)
+    return found.detach()
+
+
+def _lead(logits: Tensor, labels: Tensor) -> Tensor:
+    """By how much the strongest other class leads the label, [n]."""
+    own = logits.gather(1, labels[:, None])[:, 0]
+    return logits.scatter(1, labels[:, None], -_NEVER).amax(1) - own
+
+
+def _norm(change: Tensor) -> Tensor:
+    lengths: Tensor = torch.linalg.vector_norm(change.flatten(1), dim=1)
+    return lengths[:, None, None, None]

@@ -30,14 +30,34 @@ def auroc(normal: Scores, suspicious: Scores, seed: int = 0) -> Estimate:
         suspicious: float64 [M] or [pools, M].
         seed: of the bootstrap.
     """
-    normal, suspicious = np.atleast_2d(normal), np.atleast_2d(suspicious)
-    wins = sum(_wins(low, high) for low, high in zip(normal, suspicious, strict=True)) / np.float32(
-        len(normal)
-    )
+    return _area(_mean_wins(normal, suspicious), seed)
+
+
+def auroc_difference(ours: tuple[Scores, Scores], other: tuple[Scores, Scores], seed: int = 0) -> Estimate:
+    """Area of one detector less that of another on the same images.
+
+    Args:
+        ours: scores of normal and of suspicious images, as for :func:`auroc`.
+        other: the other's, of the same images in the same order; the number of pools may differ.
+        seed: of the bootstrap, which resamples images for both together.
+    """
+    return _area(_mean_wins(*ours) - _mean_wins(*other), seed)
+
+
+def _area(wins: NDArray[np.float32], seed: int) -> Estimate:
     rng = np.random.default_rng(seed)
     drawn = _weights(rng, wins.shape[0]) @ wins
     found = np.einsum("bn,bn->b", drawn, _weights(rng, wins.shape[1]))
     return _estimate(float(wins.mean(dtype=np.float64)), found)
+
+
+def _mean_wins(normal: Scores, suspicious: Scores) -> NDArray[np.float32]:
+    """``_wins``, the mean over pools."""
+    normal, suspicious = np.atleast_2d(normal), np.atleast_2d(suspicious)
+    total = np.zeros((suspicious.shape[1], normal.shape[1]), dtype=np.float32)
+    for low, high in zip(normal, suspicious, strict=True):
+        total += _wins(low, high)
+    return total / np.float32(len(normal))
 
 
 def area(normal: Scores, suspicious: Scores) -> float:
@@ -66,6 +86,14 @@ def ratio(suspicious: Scores, normal: Scores, seed: int = 0, level: float = _LEV
         found = np.where(below > 0, above / below, np.inf)
     value = float(suspicious.mean() / normal.mean()) if normal.mean() > 0 else float("inf")
     return _estimate(value, found, level)
+
+
+def share(hits: Scores, trials: Scores, seed: int = 0, level: float = _LEVEL) -> Estimate:
+    """Hits per trial, float64 [N] each, of images that have several trials; an image is resampled with both."""
+    weights = _weights(np.random.default_rng(seed), len(trials))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = (weights @ hits.astype(np.float32)) / (weights @ trials.astype(np.float32))
+    return _estimate(float(hits.sum() / trials.sum()), np.nan_to_num(found), level)
 
 
 def roc(normal: Scores, suspicious: Scores, false_alarms: Scores) -> Scores:

@@ -26,22 +26,32 @@ __all__ = [
 
 
 def baselines(settings: BaselineSettings) -> list[Detector | FeatureDetector]:
-    """Every baseline, not yet fitted, in the order of a table's rows: first those that see no adversarial image.
+    """The baselines, not yet fitted, in the order of a table's rows: first those that see no adversarial image.
 
     The training images to fit them on are ``sample(train, settings.training_images, seed)``.
+
+    Raises:
+        ValueError: ``settings.only`` names one that there is not.
     """
     dropout = DropoutSettings(
         settings.dropout_rate, settings.dropout_epochs, settings.dropout_images, settings.dropout_passes
     )
-    return [
+    every: list[Detector | FeatureDetector] = [
         Confidence(),
         Entropy(),
         Margin(),
         InputPerturbation(settings.perturbation_sigma, settings.perturbation_draws),
         FeatureSqueezing(settings.squeezing_bits, settings.squeezing_median),
         MonteCarloDropout(dropout),
-        DeepEnsemble(settings.ensemble_members, settings.ensemble_epochs),
+        DeepEnsemble(
+            settings.ensemble_members, settings.ensemble_epochs, temperatures=settings.ensemble_temperatures
+        ),
         KernelDensity(dropout),
         Mahalanobis(),
         LocalIntrinsicDimensionality(settings.lid_neighbours, settings.lid_references),
     ]
+    if settings.only is None:
+        return every
+    if unknown := sorted(set(settings.only) - {one.name for one in every}):
+        raise ValueError(f"there is no baseline {', '.join(unknown)}")
+    return [one for one in every if one.name in settings.only]

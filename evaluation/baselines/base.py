@@ -66,6 +66,13 @@ class Baseline(ABC):
 class Detector(Baseline):
     """A baseline that needs no adversarial images."""
 
+    def tune(self, clean: ImageData) -> None:
+        """Learn from clean images that trained nothing, such as a temperature; most have nothing to.
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+        """
+
     @abstractmethod
     def scores(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """How suspicious images are: float64 [N], more is more so, of uint8 [N, H, W, C].

@@ -1,7 +1,7 @@
 """How much networks trained from other seeds doubt the classifier's label.
 
 Lakshminarayanan, Pritzel, Blundell: Simple and scalable predictive uncertainty estimation using deep ensembles. NIPS
-2017.
+2017. Temperatures: Guo, Pleiss, Sun, Weinberger: On calibration of modern neural networks. ICML 2017.
 """
 
 from typing import ClassVar
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from detection.evidence import fitted_temperature
 from evaluation.baselines.base import Detector, sample
 from evaluation.baselines.probabilities import log_mean_doubt
 from evaluation.baselines.training import derived_seed, train_network
@@ -29,11 +30,15 @@ class DeepEnsemble(Detector):
         "epochs as the settings say. In the log domain."
     )
 
-    def __init__(self, members: int, epochs: int | None, images: int | None = None) -> None:
+    def __init__(
+        self, members: int, epochs: int | None, images: int | None = None, *, temperatures: bool = False
+    ) -> None:
         """Args: members, the classifier included; epochs of the others (None: the classifier's own) and images they
-        are trained on (None: all).
+        are trained on (None: all); whether their logits, and the classifier's, are divided by a temperature that
+        fits clean images.
         """
         self.members, self.epochs, self.images = members, epochs, images
+        self._tuned, self._temperatures = temperatures, np.ones((members, 1, 1))
         self.forward_passes = float(members)
         self._others: list[nn.Module]
 
@@ -53,9 +58,23 @@ class DeepEnsemble(Detector):
             images = sample(train, self.images, derived_seed(seed, number))
             self._others.append(train_network(classifier, images, settings, workspace, {}))
 
+    def tune(self, clean: ImageData) -> None:
+        """Fit one temperature to the classifier and one to all the others together."""
+        if not self._tuned:
+            return
+        answers = self._answers(clean.images)
+        others = answers[1:].reshape(-1, answers.shape[2])
+        labels = np.tile(clean.labels, len(answers) - 1)
+        self._temperatures[0] = fitted_temperature(answers[0], clean.labels, "logits")
+        self._temperatures[1:] = fitted_temperature(others, labels, "logits")
+
     def scores(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        answers = self._answers(images)
+        return log_mean_doubt(answers / self._temperatures, answers[0].argmax(axis=1))
+
+    def _answers(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Logits float32 [members, N, classes], the classifier's first."""
         model = self.model
-        answers = np.stack(
+        return np.stack(
             [logits(network, model.classifier, images) for network in (model.network, *self._others)]
         )
-        return log_mean_doubt(answers, answers[0].argmax(axis=1))

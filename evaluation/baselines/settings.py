@@ -16,6 +16,8 @@ class BaselineSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    only: tuple[str, ...] | None = None
+    """Names of those that are measured; None: all."""
     training_images: Count | None = None
     """Training images that are used, drawn at random; None: all."""
     perturbation_sigma: Annotated[float, Field(gt=0, le=1)] = 0.3
@@ -38,6 +40,8 @@ class BaselineSettings(BaseModel):
     """Networks, the classifier included."""
     ensemble_epochs: Count | None = 12
     """Epochs of the others; None: the classifier's own."""
+    ensemble_temperatures: bool = False
+    """Whether logits are divided by temperatures that fit clean images, as those of retrained mutants are."""
     lid_neighbours: Annotated[int, Field(ge=2)] = 20
     """Neighbours that an estimate of the local intrinsic dimensionality takes."""
     lid_references: Count = 100

@@ -7,20 +7,23 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from evaluation.adaptive.mutants import Mutants
 from evaluation.adaptive.run import adaptive
 from evaluation.adaptive.settings import AttackSettings
-from evaluation.adaptive.torch_mutants import TorchMutants, drawn, from_store
+from evaluation.adaptive.stored_mutants import from_store
+from evaluation.adaptive.torch_mutants import drawn
 from evaluation.attacks.craft import attacked
 from evaluation.attacks.digest import file_digest
 from evaluation.attacks.settings import Pgd
 from evaluation.attacks.threads import one_thread
 from evaluation.experiment.config import AdaptiveSettings
+from evaluation.experiment.pool_settings import RETRAIN
+from evaluation.experiment.pools import PoolKey, Pools
 from evaluation.experiment.robustness import Attacked
 from evaluation.experiment.subject import Subject
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
 from mutant_store.networks.inference import logits
-from mutant_store.reader import Store
 from mutant_store.selection import Reporter
 
 _FILTER_IMAGES = 500
@@ -31,25 +34,29 @@ Pixels = NDArray[np.uint8]
 def attackers(
     subject: Subject,
     settings: AdaptiveSettings,
-    store: Store,
+    pools: Pools,
+    key: PoolKey,
     workspace: Workspace,
     report: Reporter,
 ) -> list[Attacked]:
     """Every attack at every size: plain PGD (knowledge ``none``), then each adaptive one with own mutants and with
-    the store's.
+    those of a pool's store.
 
     Raises:
-        ModelError: the store has mutants by another operator than NAI.
+        ModelError: the store has mutants by other operators than NAI or retrain.
     """
     model, seed = subject.model, subject.config.seed
+    store = pools.required(key)
     the_store = from_store(store, model)
     positions = subject.right[: settings.images]
     clean = SampleSet("clean", subject.test.images[positions], subject.test.labels[positions], positions)
 
     @cache
-    def known(knowledge: str) -> TorchMutants:
+    def known(knowledge: str) -> Mutants:
         if knowledge == "store":
             return the_store
+        if key.operator == RETRAIN:
+            return from_store(pools.another(key, settings.mutants), model)
         filtered_on = subject.train.part(0, _FILTER_IMAGES)
         return drawn(model, filtered_on, store.manifest.rate, settings.mutants, seed + 1)
 
@@ -90,7 +97,7 @@ def _plain(epsilon: float) -> Pgd:
 
 
 def _adaptive(
-    mutants: Callable[[], TorchMutants],
+    mutants: Callable[[], Mutants],
     attack: AttackSettings,
     clean: SampleSet,
     seed: int,

@@ -11,8 +11,9 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from evaluation.adaptive.settings import AttackSettings as AdaptiveAttack
 from evaluation.attacks.settings import AttackSettings
 from evaluation.baselines import BaselineSettings
-from evaluation.experiment.pool_settings import PoolSettings
+from evaluation.experiment.pool_settings import RETRAIN, PoolSettings
 from evaluation.experiment.results import NORMAL, WRONG
+from evaluation.experiment.targets import Target
 from mutant_store.errors import DataError
 from mutant_store.manifest import Frozen
 
@@ -30,7 +31,7 @@ class AdaptiveSettings(Frozen):
         images: how many rightly labelled test images are attacked.
         epsilons: largest changes of a pixel, pixels 0 to 1; every attack is made at each.
         attacks: settings of :mod:`evaluation.adaptive.settings` but for ``epsilon``.
-        mutants: how many of their own an attacker without the store draws.
+        mutants: how many of their own an attacker without the store draws, or trains.
     """
 
     images: Count
@@ -95,6 +96,8 @@ class Config(Frozen):
         attacks: how suspicious images are made.
         baselines: other detectors, or none.
         adaptive: attacks by someone who knows the guard, or none.
+        against: detectors that the summed doubts of trained mutants are held against, image by image.
+        targets: figures that were asked for.
         posted: images of each kind that are also sent to the real server.
         timed: images on which the time of one image is measured.
         explanations: why cells differ from the paper's.
@@ -114,6 +117,8 @@ class Config(Frozen):
     attacks: Annotated[tuple[AttackSettings, ...], Len(1)]
     baselines: BaselineSettings | None = None
     adaptive: AdaptiveSettings | None = None
+    against: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = ()
     posted: Count = 20
     timed: Count = 30
     explanations: tuple[Explanation, ...] = Field(default=())
@@ -128,10 +133,10 @@ class Config(Frozen):
 
     @model_validator(mode="after")
     def _adaptive_attacks_follow_gradients(self) -> Self:
-        if self.adaptive is not None and self.pools.operators[0] != "nai":
+        if self.adaptive is not None and self.pools.operators[0] not in {"nai", RETRAIN}:
             raise ValueError(
-                "adaptive attacks are made against the first operator's store and need it to be nai; "
-                "put nai first, or leave [adaptive] out"
+                "adaptive attacks are made against the first operator's store and need it to be nai or retrain; "
+                "put one of them first, or leave [adaptive] out"
             )
         return self
 

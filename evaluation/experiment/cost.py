@@ -83,13 +83,10 @@ def costs(
     stores = {name: store for name, key in keys.items() if (store := pools.store(key)) is not None}
     forward = forward_milliseconds(stores, images, threads)
     of_the_paper = {cell.kind for cell in found.rates if cell.paper is not None}
+    least = min((cell.rho for cell in found.detection), default=None)
     cells = []
     for name in stores:
-        at_one = [
-            cell
-            for cell in found.detection
-            if cell.operator == name and cell.rho == min(each.rho for each in found.detection)
-        ]
+        at_one = [cell for cell in found.detection if cell.operator == name and cell.rho == least]
         suspicious = [cell for cell in at_one if cell.kind != NORMAL]
         needed = [cell for cell in suspicious if cell.kind in of_the_paper] or suspicious
         cells.append(
@@ -97,7 +94,7 @@ def costs(
                 operator=name,
                 forward_ms=forward[name],
                 generate_seconds=generate_seconds(pools, keys[name], report),
-                mutants=float(np.mean([cell.mean_mutants for cell in needed])),
+                mutants=float(np.mean([cell.mean_mutants for cell in needed])) if needed else None,
                 paper=paper.cost(name),
             )
         )
@@ -141,7 +138,11 @@ def forward_milliseconds(
 
 
 def generate_seconds(pools: Pools, key: PoolKey, report: Reporter) -> float:
-    """Time of an accurate mutant, filtered as the pool's were, in seconds: the mean of 20 that are made for it."""
+    """Time of an accurate mutant, filtered as the pool's were, in seconds: the mean of 20 that are made for it. Of
+    mutants that are trained it is that of the whole store when it was built.
+    """
+    if (taken := pools.build_seconds(key)) is not None:
+        return taken / pools.settings.mutants_of(key.operator)
     settings = pools.build_settings(key)
     subject: Subject = load_subject(
         pools.model,

@@ -1,12 +1,13 @@
 """What every detector says of the same images: scores, kept once they were computed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.evidence import Doubts
 from detection.recording import Recording
 from evaluation.attacks.digest import file_digest
 from evaluation.baselines import BaselineSettings, Detector, FeatureDetector, baselines, cross_fitted, sample
@@ -25,6 +26,7 @@ OURS, FREE, CLEAN, ATTACKS = "ours", "free", "clean", "attacks"
 """Families: label change rates and policies; one forward pass; clean data alone; trained on attacks."""
 
 _TOGETHER = 500
+_TUNED_ON = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,7 @@ class ScoredDetector:
         forward_passes: an image.
         kinds: its scores by kind; those of normal images differ by kind where it was trained on the kind.
         once: scores, or features, of any images uint8 [N, H, W, C]; None where they come from mutants.
+        doubts: whether it sums up the doubts of mutants.
     """
 
     name: str
@@ -55,6 +58,7 @@ class ScoredDetector:
     forward_passes: float
     kinds: Mapping[str, KindScores]
     once: Call | None = None
+    doubts: bool = False
 
 
 def label_change_detector(
@@ -70,6 +74,46 @@ def label_change_detector(
         1.0 + calibration[0].pool,
         {kind: KindScores(rates[NORMAL], found, clean) for kind, found in rates.items() if kind != NORMAL},
     )
+
+
+def doubt_detector(
+    operator: str,
+    recordings: Mapping[str, list[Recording]],
+    calibration: list[Recording],
+    evidence: Sequence[Doubts],
+) -> ScoredDetector:
+    """The summed doubt of all mutants and the weighted one of the original, in mutants of full doubt; the rest as for
+    :func:`label_change_detector`, ``evidence`` being each pool's.
+
+    Raises:
+        ValueError: no doubts were recorded.
+    """
+
+    def sums(found: Iterable[Recording]) -> Scores:
+        return np.stack([summed_doubts(one, doubts) for one, doubts in zip(found, evidence, strict=True)])
+
+    scores = {kind: sums(found) for kind, found in recordings.items()}
+    clean = sums(found.only_correct() for found in calibration)
+    return ScoredDetector(
+        f"doubt {operator}",
+        OURS,
+        "summed doubt of all mutants and of the classifier itself",
+        1.0 + calibration[0].pool,
+        {kind: KindScores(scores[NORMAL], found, clean) for kind, found in scores.items() if kind != NORMAL},
+        doubts=True,
+    )
+
+
+def summed_doubts(recording: Recording, evidence: Doubts) -> Scores:
+    """Doubts of all mutants and the weighted one of the original, float64 [images], in mutants of full doubt.
+
+    Raises:
+        ValueError: none were recorded.
+    """
+    if recording.doubts is None or recording.own_doubts is None:
+        raise ValueError("no doubts were recorded")
+    total = recording.doubts.sum(axis=1, dtype=np.int64) + evidence.weighted(recording.own_doubts)
+    return np.asarray(total / evidence.unit, dtype=np.float64)
 
 
 class Baselines:
@@ -151,4 +195,7 @@ class Baselines:
             seed = self._subject.config.seed
             train = sample(self._subject.train, self._settings.training_images, seed)
             detector.fit(self._subject.model, train, seed, self._fitted)
+            if isinstance(detector, Detector):
+                clean = self._subject.calibration
+                detector.tune(clean.part(0, min(_TUNED_ON, len(clean))))
         return detector.features(images) if isinstance(detector, FeatureDetector) else detector.scores(images)

@@ -3,24 +3,26 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from detection.recording import Recording
 from evaluation.experiment.config import Config
-from evaluation.experiment.detectors import ScoredDetector, label_change_detector
+from evaluation.experiment.detectors import ScoredDetector, doubt_detector, label_change_detector
 from evaluation.experiment.label_change_rates import LabelChangeTables, rates_of
 from evaluation.experiment.paper import Paper
-from evaluation.experiment.pools import PoolKey, Pools
+from evaluation.experiment.pools import PoolKey, Pools, soft_evidence
 from evaluation.experiment.results import (
     AurocCell,
     DetectionCell,
     DistanceCell,
+    EarlyCell,
     Histogram,
     MutantsUsed,
     PolicyCell,
     PoolResult,
     RateCell,
+    SuggestionCell,
+    TrainedPool,
 )
+from evaluation.experiment.trained import early_cell, suggestions, trained_pool
 from evaluation.experiment.verdicts import (
     Verdicts,
     algorithm_1,
@@ -50,6 +52,9 @@ class Tables:
     policies: list[PolicyCell] = field(default_factory=list)
     mutants_used: list[MutantsUsed] = field(default_factory=list)
     detectors: list[ScoredDetector] = field(default_factory=list)
+    trained: list[TrainedPool] = field(default_factory=list)
+    suggestions: list[SuggestionCell] = field(default_factory=list)
+    early: list[EarlyCell] = field(default_factory=list)
     verdicts: dict[tuple[str, str], dict[str, list[Verdicts]]] = field(default_factory=dict)
     """By operator and policy, then by kind; one a pool."""
 
@@ -63,7 +68,7 @@ def tables(config: Config, pools: Pools, samples: Mapping[str, SampleSet]) -> Ta
     chosen = config.pools
     for operator in chosen.operators:
         main = chosen.main_rate_of(operator)
-        for rate in dict.fromkeys((*chosen.rates, main)):
+        for rate in chosen.rates_of(operator):
             keys = pools.keys(operator, rate)
             kinds = samples if rate == main else of_the_paper
             recordings = {kind: _recordings(pools, keys, one) for kind, one in kinds.items()}
@@ -78,8 +83,13 @@ def tables(config: Config, pools: Pools, samples: Mapping[str, SampleSet]) -> Ta
             if rate == main:
                 found.histograms += made.histograms()
                 calibration = [pools.calibration(key) for key in keys]
+                stores = [pools.required(key) for key in keys]
+                evidence = [each for store in stores if (each := soft_evidence(store)) is not None]
                 found.detectors.append(label_change_detector(operator, recordings, calibration))
+                if evidence:
+                    found.detectors.append(doubt_detector(operator, recordings, calibration, evidence))
                 _judge(config, pools, operator, samples, recordings, found)
+                found.trained += [one for key in keys if (one := trained_pool(pools, key)) is not None]
     return found
 
 
@@ -107,26 +117,32 @@ def _judge(
     recordings: Mapping[str, list[Recording]],
     found: Tables,
 ) -> None:
-    """Every policy on every kind, under every pool of the main rate."""
+    """Every policy on every kind, under every pool of the main rate; Algorithm 1 where label changes are counted."""
     stores = [store for key in pools.keys(operator) if (store := pools.store(key)) is not None]
-    at_rho: dict[float, dict[str, list[Verdicts]]] = {rho: {} for rho in config.rhos}
+    soft = all(soft_evidence(store) for store in stores)
+    at_rho: dict[float, dict[str, list[Verdicts]]] = {rho: {} for rho in (() if soft else config.rhos)}
     named: dict[str, dict[str, list[Verdicts]]] = {policy: {} for policy in POLICIES}
     for kind, each in recordings.items():
-        evidence = [
+        met = [
             in_server_order(store, samples[kind], recording)
             for store, recording in zip(stores, each, strict=True)
         ]
         for rho, verdicts in at_rho.items():
             verdicts[kind] = [
-                _algorithm_1(store, rho, config, changes)
-                for store, changes in zip(stores, evidence, strict=True)
+                _algorithm_1(store, rho, config, one) for store, one in zip(stores, met, strict=True)
             ]
             found.detection.append(detection_cell(operator, rho, kind, verdicts[kind]))
         for policy, verdicts in named.items():
             verdicts[kind] = [
-                judged(store.policy(policy), changes) for store, changes in zip(stores, evidence, strict=True)
+                judged(store.policy(policy), one) for store, one in zip(stores, met, strict=True)
             ]
             found.policies.append(policy_cell(operator, policy, kind, verdicts[kind]))
+            if soft:
+                parts = zip((store.policy(policy) for store in stores), met, verdicts[kind], strict=True)
+                found.early.append(early_cell(operator, policy, kind, list(parts)))
+    if soft:
+        keys = pools.keys(operator)
+        found.suggestions += suggestions(pools, keys, POLICIES[0], samples, named[POLICIES[0]])
     for policy, verdicts in named.items():
         found.verdicts[operator, policy] = verdicts
         found.mutants_used += mutants_used(f"{policy} {operator}", verdicts)
@@ -135,8 +151,6 @@ def _judge(
         found.mutants_used += mutants_used(f"paper ρ={rho:g} {operator}", verdicts)
 
 
-def _algorithm_1(
-    store: Store, rho: float, config: Config, evidence: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
-) -> Verdicts:
+def _algorithm_1(store: Store, rho: float, config: Config, recording: Recording) -> Verdicts:
     policy, threshold = algorithm_1(store, rho, config.delta_ratio)
-    return judged(policy, evidence, threshold)
+    return judged(policy, recording, threshold)

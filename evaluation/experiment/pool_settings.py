@@ -1,12 +1,28 @@
 """Which mutants an experiment is made with."""
 
-from typing import Annotated, Self
+from dataclasses import fields
+from typing import Annotated, Any, Self
 
 from annotated_types import Ge, Gt, Len
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mutant_store.calibration_record import CalibrationSettings
 from mutant_store.manifest import Frozen, Rate
+from mutant_store.retraining.settings import RetrainSettings
+
+RETRAIN = "retrain"
+"""The operator whose mutants are trained; what its rate is a share of are the neurons of every layer."""
+
+
+def _known(told: object) -> object:
+    """Refuses settings that there are not, which a dataclass would pass over, and the data, which are the model's."""
+    if isinstance(told, dict):
+        names = {entry.name for entry in fields(RetrainSettings)} - {"train_data"}
+        if unknown := sorted(set(told) - names):
+            raise ValueError(
+                f"no setting of retraining: {', '.join(unknown)}; it has {', '.join(sorted(names))}"
+            )
+    return told
 
 
 class PoolSettings(Frozen):
@@ -19,6 +35,9 @@ class PoolSettings(Frozen):
         instead: main rates of operators that have nothing to change at ``main_rate``, by operator.
         seeds: one pool a seed; the first one's store is the one that is served.
         mutants: accurate mutants a pool.
+        sizes: the same of operators that have more or fewer, by operator.
+        retraining: how ``retrain`` trains its mutants, from the classifier's own training images; its rate is
+            ``share``, at which alone it is measured.
         filter_error: as ``mutant-store build --filter-error`` has it.
         calibration: what is asked of the policies.
     """
@@ -29,6 +48,8 @@ class PoolSettings(Frozen):
     instead: dict[str, Annotated[float, Gt(0)]] = Field(default_factory=dict)
     seeds: Annotated[tuple[int, ...], Len(1)]
     mutants: Annotated[int, Ge(2)]
+    sizes: dict[str, Annotated[int, Ge(2)]] = Field(default_factory=dict)
+    retraining: Annotated[RetrainSettings, BeforeValidator(_known)] | None = None
     filter_error: Rate = 1e-6
     calibration: CalibrationSettings = CalibrationSettings()
 
@@ -38,6 +59,28 @@ class PoolSettings(Frozen):
             raise ValueError(f"main_rate {self.main_rate:g} is none of the rates {list(self.rates)}")
         return self
 
+    @model_validator(mode="after")
+    def _retraining_is_told(self) -> Self:
+        if RETRAIN in self.operators and (self.retraining is None or self.retraining.share is None):
+            raise ValueError("mutants by retrain need a table [pools.retraining] with at least a share")
+        return self
+
     def main_rate_of(self, operator: str) -> float:
         """The rate that an operator is measured at wherever there is only one."""
+        if operator == RETRAIN and self.retraining is not None and self.retraining.share is not None:
+            return self.retraining.share
         return self.instead.get(operator, self.main_rate)
+
+    def rates_of(self, operator: str) -> list[float]:
+        """All the rates that an operator is measured at, the main one among them."""
+        main = self.main_rate_of(operator)
+        return [main] if operator == RETRAIN else list(dict.fromkeys((*self.rates, main)))
+
+    def mutants_of(self, operator: str) -> int:
+        """Mutants of an operator's pools."""
+        return self.sizes.get(operator, self.mutants)
+
+    def retrained(self, train: str) -> dict[str, Any]:
+        """Settings of ``retrain`` with the SPEC of its training images, as :class:`RetrainSettings` takes them."""
+        told = self.retraining or RetrainSettings()
+        return {entry.name: getattr(told, entry.name) for entry in fields(told)} | {"train_data": train}

@@ -1,14 +1,13 @@
 """One experiment from its configuration to its results; every step that was done before is read instead."""
 
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from detection.recording import Recording
 from evaluation import hardware
 from evaluation.corruptions import shifted
 from evaluation.experiment import methods
@@ -17,12 +16,14 @@ from evaluation.experiment.attackers import attackers
 from evaluation.experiment.clock import Clock
 from evaluation.experiment.config import Config
 from evaluation.experiment.cost import best_milliseconds, costs, policy_milliseconds
-from evaluation.experiment.detectors import Baselines, Call, ScoredDetector, Scores
+from evaluation.experiment.detectors import Baselines, ScoredDetector
 from evaluation.experiment.differences import differences
 from evaluation.experiment.intervals import counted
+from evaluation.experiment.judges import judges_of
 from evaluation.experiment.mutation import POLICIES, Tables, tables
+from evaluation.experiment.paired import paired_cells
 from evaluation.experiment.paper import Paper
-from evaluation.experiment.pools import Pools
+from evaluation.experiment.pools import Pools, soft_evidence
 from evaluation.experiment.results import (
     NORMAL,
     AdaptiveCell,
@@ -35,10 +36,11 @@ from evaluation.experiment.results import (
     Scatter,
     ShiftCell,
 )
-from evaluation.experiment.robustness import Bools, Judge, adaptive_cells, shift_cell
+from evaluation.experiment.robustness import Judge, adaptive_cells, shift_cell
 from evaluation.experiment.samples import Samples, make_samples
 from evaluation.experiment.subject import Subject
-from evaluation.experiment.verdicts import algorithm_1, in_server_order, judged
+from evaluation.experiment.targets import target_cells
+from evaluation.experiment.verdicts import algorithm_1
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
 from mutant_store.cores import available_cores
@@ -49,7 +51,6 @@ from mutant_store.selection import Reporter
 
 _SCATTERED = 150
 _SHIFTED = 300
-_SOFTMAX = "softmax confidence"
 
 
 class Experiment:
@@ -81,7 +82,8 @@ class Experiment:
         self._jobs, self._threads = jobs, threads
         self._subject = Subject(config, data)
         spec = config.spec("holdout", data)
-        self._pools = Pools(config.model, spec, config.pools, workspace, report, threads)
+        train = config.spec("train", data)
+        self._pools = Pools(config.model, spec, config.pools, workspace, report, threads, train)
         self._paper = Paper(config.paper)
         self._clock = Clock(workspace.path / "seconds.json")
         self._main = self._pools.keys(config.pools.operators[0])[0]
@@ -107,7 +109,7 @@ class Experiment:
                 self._pools, self._paper, found, self._timed(samples), self._report, self._threads
             )
             rows, cells = self._methods(found, baselines, table_6, samples)
-        judges = self._judges(baselines)
+        judges = judges_of(self._pools, self._main, baselines)
         with clock.measured("adaptive attacks"):
             adaptive = self._adaptive(judges)
         with clock.measured("shifted images"):
@@ -121,6 +123,7 @@ class Experiment:
         main_rates = {name: config.pools.main_rate_of(name) for name in config.pools.operators}
         detectors = [*found.detectors, *baselines]
         right = len(self._subject.right)
+        sizes = {kind: len(one) for kind, one in samples.sets.items()}
         return Results(
             name=self._name,
             title=config.title,
@@ -156,6 +159,12 @@ class Experiment:
             shifts=shifts,
             agreement=answered,
             differences=differences(found, averages, columns, main_rates, config.explanations),
+            sizes={name: config.pools.mutants_of(name) for name in config.pools.operators},
+            trained=found.trained,
+            paired=paired_cells(detectors, config.against),
+            suggestions=found.suggestions,
+            early=found.early,
+            targets=target_cells(config.targets, sizes, cells, found.early, adaptive),
         )
 
     def _check(self) -> None:
@@ -165,8 +174,9 @@ class Experiment:
         if store is None:
             reason = self._pools.refused[self._main.operator, self._main.rate]
             raise ModelError(f"the first operator has no mutants at its main rate: {reason}")
-        for rho in self._config.rhos:
-            algorithm_1(store, rho, self._config.delta_ratio)
+        if soft_evidence(store) is None:
+            for rho in self._config.rhos:
+                algorithm_1(store, rho, self._config.delta_ratio)
         _ = self._other
 
     @cached_property
@@ -196,7 +206,11 @@ class Experiment:
         """A row for each detector and each policy, and their cells."""
         images = self._timed(samples)
         taken = best_milliseconds({one.name: one.once for one in baselines if one.once is not None}, images)
-        taken |= {f"LCR {row.operator}": row.forward_ms * self._config.pools.mutants for row in table_6}
+        pools = self._config.pools
+        whole = {row.operator: row.forward_ms * pools.mutants_of(row.operator) for row in table_6}
+        taken |= {
+            f"{name} {operator}": found for operator, found in whole.items() for name in ("LCR", "doubt")
+        }
         places = {
             f"{policy} {operator}": (self._pools.path(self._pools.keys(operator)[0]), policy)
             for operator, policy in found.verdicts
@@ -214,32 +228,13 @@ class Experiment:
             cells += more
         return rows, cells
 
-    def _judges(self, baselines: list[ScoredDetector]) -> dict[str, Judge]:
-        """Who judges images nobody foresaw: the policy that is served, the label change rate, the free baseline."""
-        judges: dict[str, Judge] = {
-            f"calibrated {self._main.operator}": self._served,
-            f"LCR {self._main.operator}": partial(self._full_pool, self._pools.calibration(self._main)),
-        }
-        for one in baselines:
-            if one.name == _SOFTMAX and one.once is not None:
-                reference = next(iter(one.kinds.values())).calibration
-                judges[one.name] = _scored_alarms(one.once, reference)
-        return judges
-
-    def _served(self, samples: SampleSet) -> Bools:
-        store, recording = self._pools.required(self._main), self._pools.recorded(self._main, samples)
-        return judged(store.policy("calibrated"), in_server_order(store, samples, recording)).adversarial
-
-    def _full_pool(self, clean: Recording, samples: SampleSet) -> Bools:
-        rates, reference = self._pools.recorded(self._main, samples).rates, clean.only_correct().rates
-        return np.asarray(methods.alarms(rates[None], reference[None], 0.05)[0])
-
     def _adaptive(self, judges: Mapping[str, Judge]) -> list[AdaptiveCell]:
-        settings, store = self._config.adaptive, self._pools.required(self._main)
+        settings = self._config.adaptive
         if settings is None:
             return []
         place = self._workspace.within("adaptive")
-        return adaptive_cells(attackers(self._subject, settings, store, place, self._report), judges)
+        made = attackers(self._subject, settings, self._pools, self._main, place, self._report)
+        return adaptive_cells(made, judges)
 
     def _shifts(self, judges: Mapping[str, Judge]) -> list[ShiftCell]:
         part, model = self._subject.right[:_SHIFTED], self._subject.model
@@ -278,10 +273,3 @@ class Experiment:
                 )
             )
         return cells
-
-
-def _scored_alarms(once: Call, reference: Scores) -> Judge:
-    def alarms(samples: SampleSet) -> Bools:
-        return np.asarray(methods.alarms(once(samples.images)[None], reference, 0.05)[0])
-
-    return alarms

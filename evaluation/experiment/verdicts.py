@@ -1,4 +1,4 @@
-"""Policies run on recorded label changes, every image meeting the mutants in the order the server would take."""
+"""Policies run on what was recorded of mutants, every image meeting them in the order the server would take."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from detection import builders
 from detection.calibration import paper_test
 from detection.certification import CalibrationError
-from detection.label_change import MeanRate, label_change_rate
+from detection.label_change import MeanRate
 from detection.policies import Decision, Policy
 from detection.recording import Recording
-from detection.simulation import run
+from detection.simulation import run_recorded
 from evaluation import metrics
 from evaluation.experiment.intervals import resampled
 from evaluation.experiment.results import NORMAL, DetectionCell, MutantsUsed, PolicyCell
@@ -41,28 +41,36 @@ class Verdicts:
     forced: Bools
 
 
-def in_server_order(store: Store, samples: SampleSet, recording: Recording) -> Bools:
-    """Label changes as requests meet them under :data:`evaluation.server.ORDER_KEY`, bool [images, mutants]."""
+def server_order(store: Store, samples: SampleSet) -> NDArray[np.int64]:
+    """Numbers from 0 of the mutants as requests meet them under :data:`evaluation.server.ORDER_KEY`, int64
+    [images, mutants].
+    """
     manifest = store.manifest
     order = Order(ORDER_KEY.encode(), pool=manifest.mutants, decks=manifest.decks)
-    return np.stack(
-        [
-            changes[order.mutants(pixels) - 1]
-            for pixels, changes in zip(samples.images, recording.changes, strict=True)
-        ]
-    )
+    return np.stack([order.mutants(pixels) - 1 for pixels in samples.images])
 
 
-def judged(policy: Policy, evidence: Bools, threshold: float = 1.0) -> Verdicts:
-    """Run a policy over label changes bool [images, mutants] in the order they stand in.
+def in_server_order(store: Store, samples: SampleSet, recording: Recording) -> Recording:
+    """The recording with every image's mutants as requests meet them."""
+    return recording.in_order(server_order(store, samples))
+
+
+def judged(policy: Policy, recording: Recording, threshold: float = 1.0) -> Verdicts:
+    """Run a policy over a recording, mutants in the order they stand in.
 
     ``threshold`` is the label change rate above which an exhausted pool counts as an alarm in ``forced``.
     """
-    state = run(policy, evidence)
+    state = run_recorded(policy, recording)
     adversarial = state.decisions == Decision.ADVERSARIAL
     undecided = ~adversarial & (state.decisions != Decision.NORMAL)
-    above = label_change_rate(evidence) > threshold
-    return Verdicts(adversarial, undecided, state.mutants, state.changes, adversarial | (undecided & above))
+    consumed = np.arange(recording.pool) < state.mutants[:, None]
+    return Verdicts(
+        adversarial,
+        undecided,
+        state.mutants,
+        (recording.changes & consumed).sum(axis=1, dtype=np.int64),
+        adversarial | (undecided & (recording.rates > threshold)),
+    )
 
 
 def algorithm_1(store: Store, rho: float, delta_ratio: float) -> tuple[Policy, float]:

@@ -7,6 +7,7 @@ from evaluation.report.headline import headline
 from evaluation.report.limits import limits
 from evaluation.report.markdown import bullets, section
 from evaluation.report.softmax import SOFTMAX_TABLE, softmax_table
+from evaluation.report.trained import trained
 
 FINDINGS = "findings"
 
@@ -14,6 +15,7 @@ FINDINGS = "findings"
 def findings(cells: Cells) -> str:
     """The section; where nothing was measured that a sentence is about, it is left out."""
     parts = {
+        ("Mutants that were trained again", "trained"): bullets(trained(cells)),
         ("Against the free softmax confidence", SOFTMAX_TABLE): softmax_table(cells),
         ("Which to use", "which-to-use"): bullets(choice(cells)),
         ("What no setting catches", "not-caught"): bullets(limits(cells)),

@@ -5,6 +5,7 @@ from evaluation.report.cells import unique
 from evaluation.report.markdown import (
     MISSING,
     code,
+    listed,
     number,
     percent,
     percent_interval,
@@ -68,14 +69,23 @@ def _pools(results: Results) -> str:
     for operator, rate in groups:
         pools = [pool for pool in results.pools if (pool.operator, pool.rate) == (operator, rate)]
         main = results.main_rates.get(operator) == rate
-        rows.append([operator, f"{rate:g}{' (main)' if main else ''}", *_drawn(pools, results.mutants)])
+        mutants = results.sizes.get(operator, results.mutants)
+        rows.append([operator, f"{rate:g}{' (main)' if main else ''}", *_drawn(pools, mutants)])
     seeds = ", ".join(str(seed) for seed in results.seeds)
     return section(
         "Mutant pools",
         POOLS,
-        f"{plural(results.mutants, 'accurate mutant')} a pool; pools of the seeds {seeds}.",
+        f"{_sizes(results)} a pool; pools of the seeds {seeds}.",
         table(["Operator", "Rate", "Refused because", "Drawn, by seed", "Accurate"], rows, text=3),
     )
+
+
+def _sizes(results: Results) -> str:
+    """The one size of all pools, or each operator's."""
+    sizes = {operator: results.sizes.get(operator, results.mutants) for operator in results.operators}
+    if len(set(sizes.values())) == 1:
+        return plural(next(iter(sizes.values())), "accurate mutant")
+    return f"{listed([f'{size:,} by {operator}' for operator, size in sizes.items()])} accurate mutants"
 
 
 def _drawn(pools: list[PoolResult], mutants: int) -> list[str]:

@@ -12,6 +12,7 @@ from evaluation.report.paper_tables import paper_sections
 from evaluation.report.plots import plots, possible
 from evaluation.report.robustness_tables import robustness_sections
 from evaluation.report.setup import setup_sections
+from evaluation.report.trained_tables import trained_sections
 from mutant_store.atomic import write_atomically
 from mutant_store.errors import DataError
 
@@ -39,6 +40,7 @@ def markdown(results: Results, pictures: list[str]) -> str:
     parts = [
         f"# {results.title}",
         findings(cells),
+        *trained_sections(cells),
         *paper_sections(cells, pictures),
         *baseline_sections(cells, pictures),
         *robustness_sections(cells, pictures),

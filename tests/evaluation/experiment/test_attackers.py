@@ -11,7 +11,6 @@ from evaluation.experiment.robustness import Attacked
 from evaluation.experiment.subject import Subject
 from mutant_store.errors import ModelError
 from mutant_store.networks.inference import logits
-from mutant_store.reader import Store
 from tests.support.demo import SilentReport
 from tests.support.experiment import Ran
 
@@ -21,24 +20,18 @@ def _fails(*told: object) -> None:
 
 
 @pytest.fixture(scope="module")
-def store(pools: Pools) -> Store:
-    found = pools.store(pools.keys("nai")[0])
-    assert found is not None
-    return found
-
-
-@pytest.fixture(scope="module")
 def settings(ran: Ran) -> AdaptiveSettings:
     assert ran.settings.adaptive is not None
     return ran.settings.adaptive
 
 
 @pytest.fixture(scope="module")
-def attacks(subject: Subject, settings: AdaptiveSettings, store: Store, ran: Ran) -> list[Attacked]:
+def attacks(subject: Subject, settings: AdaptiveSettings, pools: Pools, ran: Ran) -> list[Attacked]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("adaptive", "attacked"):  # what was made is not made again
             patch.setattr(module, name, _fails)
-        return attackers(subject, settings, store, ran.workspace.within("adaptive"), SilentReport())
+        key = pools.keys("nai")[0]
+        return attackers(subject, settings, pools, key, ran.workspace.within("adaptive"), SilentReport())
 
 
 def test_every_attack_is_made_with_every_knowledge(attacks: list[Attacked]) -> None:
@@ -72,7 +65,6 @@ def test_who_fools_is_asked_of_the_classifier(attacks: list[Attacked], subject: 
 def test_attacks_know_no_other_operator(
     subject: Subject, settings: AdaptiveSettings, pools: Pools, ran: Ran
 ) -> None:
-    other = pools.store(pools.keys("ws")[0])
-    assert other is not None
+    key = pools.keys("ws")[0]
     with pytest.raises(ModelError, match="ws"):
-        attackers(subject, settings, other, ran.workspace.within("adaptive"), SilentReport())
+        attackers(subject, settings, pools, key, ran.workspace.within("adaptive"), SilentReport())

@@ -47,7 +47,7 @@ def test_a_store_is_what_was_asked_for(pools: Pools, ran: Ran) -> None:
             assert (manifest.operator, manifest.rate, manifest.seed) == (operator, 0.05, key.seed)
             assert manifest.mutants == 24
             assert manifest.filter_error == 1e-6
-            assert store.calibration.settings == ran.settings.pools.calibration
+            assert store.calibration.settings == ran.settings.pools.calibration.decided([operator])
             assert min(manifest.accuracies) > 0.85 * manifest.original_accuracy
             versions.add(store.version)
         assert len(versions) == 2, "other seeds make other mutants"

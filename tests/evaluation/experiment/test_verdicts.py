@@ -34,6 +34,10 @@ def _evidence(*rows: str) -> NDArray[np.bool_]:
     return np.array([[letter == "x" for letter in row] for row in rows])
 
 
+def _recording(*rows: str) -> Recording:
+    return Recording(_evidence(*rows), np.ones(len(rows), dtype=bool))
+
+
 @pytest.fixture(scope="session")
 def store(pools: Pools) -> Store:
     found = pools.store(pools.keys("nai")[0])
@@ -43,7 +47,7 @@ def store(pools: Pools) -> Store:
 
 def test_a_verdict_is_the_first_decision() -> None:
     assert log(0.95 / 0.05) / log(1.5) == pytest.approx(7.26, abs=0.01)  # so it takes eight
-    found = judged(_SPRT, _evidence("xxxxxxxx....", "........xxxx", "xxx.xxxxxx..", "x.x.x.x.x.x."))
+    found = judged(_SPRT, _recording("xxxxxxxx....", "........xxxx", "xxx.xxxxxx..", "x.x.x.x.x.x."))
     assert found.adversarial.tolist() == [True, False, True, False]
     assert found.undecided.tolist() == [False, False, False, True]
     assert found.mutants.tolist() == [8, 8, 10, 12]
@@ -51,8 +55,8 @@ def test_a_verdict_is_the_first_decision() -> None:
 
 
 def test_an_exhausted_pool_counts_by_its_rate() -> None:
-    evidence = _evidence("x.x.x.x.x.x.", "xx.x.x.x.x.x", "xxxxxxxx....", "........xxxx")
-    assert evidence.mean(axis=1) == pytest.approx([6 / 12, 7 / 12, 8 / 12, 4 / 12])
+    evidence = _recording("x.x.x.x.x.x.", "xx.x.x.x.x.x", "xxxxxxxx....", "........xxxx")
+    assert evidence.rates == pytest.approx([6 / 12, 7 / 12, 8 / 12, 4 / 12])
     for threshold, expected in (
         (0.49, [True, True, True, False]),
         (0.5, [False, True, True, False]),  # above, not at
@@ -68,7 +72,7 @@ def test_an_exhausted_pool_counts_by_its_rate() -> None:
 
 def test_a_fixed_number_is_never_undecided() -> None:
     policy = builders.fixed("fixed", 4, 2, 6, ErrorBounds(0.1, 0.1))
-    found = judged(policy, _evidence("xx....", "x...xx", "x..x..", "......"), 0.0)
+    found = judged(policy, _recording("xx....", "x...xx", "x..x..", "......"), 0.0)
     assert found.adversarial.tolist() == found.forced.tolist() == [True, False, True, False]
     assert not found.undecided.any()
     assert found.mutants.tolist() == [4] * 4
@@ -82,7 +86,7 @@ def test_images_meet_the_mutants_in_the_servers_order(store: Store, samples: Sam
         in_server_order(store, some, Recording(numbers >> place & 1 == 1, np.ones(20, dtype=bool)))
         for place in range(5)
     ]
-    met = sum(bit.astype(int) << place for place, bit in enumerate(bits))
+    met = sum(bit.changes.astype(int) << place for place, bit in enumerate(bits))
     order = Order(ORDER_KEY.encode(), pool=mutants, decks=store.manifest.decks)
     for pixels, row in zip(some.images, np.asarray(met), strict=True):
         assert sorted(row) == list(range(mutants))

@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from evaluation.adaptive.settings import AttackSettings as AdaptiveAttack
 from evaluation.attacks.settings import AttackSettings
-from evaluation.baselines import BaselineSettings
+from evaluation.baselines import BaselineSettings, baselines
 from evaluation.experiment.pool_settings import RETRAIN, PoolSettings
 from evaluation.experiment.results import NORMAL, WRONG
 from evaluation.experiment.targets import Target
@@ -138,6 +138,15 @@ class Config(Frozen):
                 "adaptive attacks are made against the first operator's store and need it to be nai or retrain; "
                 "put one of them first, or leave [adaptive] out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _detectors_are_there(self) -> Self:
+        known = {f"LCR {name}" for name in self.pools.operators}
+        if self.baselines is not None:
+            known |= {one.name for one in baselines(self.baselines)}
+        if unknown := sorted(set(self.against) - known):
+            raise ValueError(f"against names detectors that there are not: {', '.join(unknown)}")
         return self
 
     def spec(self, split: str, folder: Path) -> str:

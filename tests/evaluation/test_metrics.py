@@ -157,3 +157,25 @@ def test_matthews_weighs_both_kinds_alike() -> None:
     assert metrics.matthews(np.zeros(4, dtype=bool), np.ones(9, dtype=bool)) == pytest.approx(1)
     assert metrics.matthews(np.ones(4, dtype=bool), np.zeros(9, dtype=bool)) == pytest.approx(-1)
     assert metrics.matthews(np.zeros(4, dtype=bool), np.zeros(9, dtype=bool)) == 0
+
+
+def test_a_difference_of_areas_is_of_the_same_images() -> None:
+    normal, suspicious = _tied(0, 60, 0), _tied(1, 40, 1)
+    better = suspicious + 0.05
+    found = metrics.auroc_difference((normal, better), (np.stack([normal] * 2), np.stack([suspicious] * 2)))
+    assert found.value == pytest.approx(_sklearn(normal, better) - _sklearn(normal, suspicious), abs=1e-6)
+    alone = metrics.auroc(normal, suspicious)
+    assert 0 < found.low < found.value < found.high
+    assert found.high - found.low < 0.5 * (alone.high - alone.low)
+    nothing = metrics.auroc_difference((normal, suspicious), (normal, suspicious))
+    assert (nothing.value, nothing.low, nothing.high) == (0, 0, 0)
+
+
+def test_a_share_counts_hits_per_trial() -> None:
+    trials = np.array([1.0, 3.0, 2.0] * 30)
+    hits = np.array([1.0, 0.0, 1.0] * 30)
+    found = metrics.share(hits, trials)
+    assert found.value == pytest.approx(2 / 6)
+    assert 0.2 < found.low < 2 / 6 < found.high < 0.5
+    same = metrics.share(trials, trials)
+    assert (same.value, same.low, same.high) == pytest.approx((1, 1, 1))

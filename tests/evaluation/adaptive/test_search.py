@@ -56,3 +56,18 @@ def test_the_best_fools_with_the_fewest_label_changes(
     assert 0 < len(best.open) < 12
     with torch.no_grad():
         assert (victims.mutants.original(best.levels / 255).argmax(1) != victims.labels).all()
+
+
+def test_doubts_of_the_original_and_its_mutants_are_what_counts(victims: Victims) -> None:
+    best = Best(victims, Joint(epsilon=0.1, judge_mutants=40, judge="doubts"))
+    everyone = torch.arange(12)
+    places = [
+        next(place for place in range(12 + own, 40) if victims.guide_labels[place] != label)
+        for own, label in enumerate(victims.labels)
+    ]
+    best.offer(everyone, victims.guides[places])
+    with torch.no_grad():
+        given = victims.mutants.logits(best.levels / 255, torch.arange(41).expand(12, -1)).softmax(2)
+    doubt = 1 - given.gather(2, given[:, :1].argmax(2, keepdim=True).expand(12, 41, 1))[:, :, 0].mean(1)
+    quiet = torch.nonzero(doubt <= 0.02).flatten()
+    assert best.open.tolist() == [place for place in everyone.tolist() if place not in quiet]

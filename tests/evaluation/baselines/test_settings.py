@@ -17,6 +17,13 @@ def test_settings_reach_the_baselines() -> None:
     assert len(passes) == len(baselines(settings))
 
 
+def test_some_of_them_may_do() -> None:
+    settings = BaselineSettings(only=("deep ensemble", "softmax confidence"))
+    assert [detector.name for detector in baselines(settings)] == ["softmax confidence", "deep ensemble"]
+    with pytest.raises(ValueError, match="no baseline luck"):
+        baselines(BaselineSettings(only=("softmax confidence", "luck")))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -28,6 +28,7 @@ from mutant_store.preprocessing import Layout, Resize
 from mutant_store.retraining_options import (
     AdversarialImages,
     AdversarialShare,
+    Attacks,
     AttackSteps,
     BatchSize,
     Epochs,
@@ -199,6 +200,7 @@ def build(
     adversarial_share: AdversarialShare = None,
     adversarial_images: AdversarialImages = None,
     epsilons: Epsilons = None,
+    attacks: Attacks = None,
     attack_steps: AttackSteps = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
@@ -274,6 +276,7 @@ def build(
                 adversarial_share=adversarial_share,
                 adversarial_images=adversarial_images,
                 epsilons=epsilons,
+                attacks=attacks,
                 attack_steps=attack_steps,
                 batch_size=batch_size,
                 learning_rate=learning_rate,

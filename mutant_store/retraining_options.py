@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from mutant_store.errors import ModelError
-from mutant_store.retraining.settings import Labels, RetrainSettings
+from mutant_store.retraining.settings import ATTACK_WEIGHTS, Labels, RetrainSettings
 
 _PANEL = "Retraining (--operator retrain)"
 
@@ -22,8 +22,7 @@ Share = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="Share of the neurons of every layer that is redrawn before training. Default: 0.5; resnet20 and "
-        "googlenet 0.1.",
+        help="Share of the neurons of every layer that is redrawn before training. Default: 0.1.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -32,7 +31,7 @@ Epochs = Annotated[
     typer.Option(
         min=1,
         max=1000,
-        help="Passes over the training images. Default: 3; resnet20 and googlenet 6.",
+        help="Passes over the training images. Default: 4; resnet20 and googlenet 5, digits-net 10.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -42,7 +41,7 @@ AdversarialShare = Annotated[
         min=0,
         max=0.9,
         help="Share of every batch that is adversarial images of the original, under their true labels. "
-        "Default: 0.25.",
+        "Default: 0.25; resnet20 and googlenet 0.4.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -51,15 +50,23 @@ AdversarialImages = Annotated[
     typer.Option(
         min=1,
         help="Adversarial images to make, once for all mutants; at most as many as there are to train on. "
-        "Default: 20,000.",
+        "Default: lenet 55,000, resnet20 and googlenet 45,000, else 20,000.",
         rich_help_panel=_PANEL,
     ),
 ]
 Epsilons = Annotated[
     str | None,
     typer.Option(
-        help="Their sizes in the pixel range 0 to 1, separated by commas. Default: 0.1,0.15,0.2 for grey images, "
-        "2, 4 and 8 of 255 levels for coloured ones.",
+        help="Their sizes in the pixel range 0 to 1, separated by commas. Default: 0.05, 0.1, 0.15, 0.2 and 0.3 for "
+        "grey images, 2, 5 and 8 of 255 levels for coloured ones.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Attacks = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Attacks they are made by, separated by commas, of {', '.join(ATTACK_WEIGHTS)}. Default: all of them, "
+        "in these proportions: " + ", ".join(f"{weight:g}" for weight in ATTACK_WEIGHTS.values()) + ".",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -69,7 +76,7 @@ AttackSteps = Annotated[
         "--attack-steps",
         min=1,
         max=1000,
-        help="Steps of projected gradient descent they are made with. Default: 7; resnet20 and googlenet 5.",
+        help="Steps of gradient descent within a size. Default: 7; resnet20 and googlenet 6.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -111,7 +118,7 @@ Shift = Annotated[
     int | None,
     typer.Option(
         min=0,
-        help="Most pixels by which a training image is moved along each axis. Default: lenet 2, digits-net 1, "
+        help="Most pixels by which a training image is moved along each axis. Default: lenet and digits-net 1, "
         "resnet20 and googlenet 4, others 0.",
         rich_help_panel=_PANEL,
     ),
@@ -134,6 +141,7 @@ def settings_given(
     adversarial_share: float | None,
     adversarial_images: int | None,
     epsilons: str | None,
+    attacks: str | None,
     attack_steps: int | None,
     batch_size: int | None,
     learning_rate: float | None,
@@ -154,6 +162,7 @@ def settings_given(
         adversarial_share=adversarial_share,
         adversarial_images=adversarial_images,
         epsilons=None if epsilons is None else _sizes(epsilons),
+        attacks=None if attacks is None else tuple(name.strip() for name in attacks.split(",")),
         steps=attack_steps,
         batch_size=batch_size,
         learning_rate=learning_rate,

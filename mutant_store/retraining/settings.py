@@ -65,8 +65,8 @@ class Recipe:
         labels: what the targets are.
     """
 
-    share: float = 0.5
-    epochs: int = 3
+    share: float = 0.1
+    epochs: int = 4
     adversarial_share: float = 0.25
     adversarial_images: int = 20_000
     epsilons: tuple[float, ...] = field(default=(2 / 255, 5 / 255, 8 / 255))
@@ -98,11 +98,20 @@ class Recipe:
 
 _DIGITS = (0.05, 0.1, 0.15, 0.2, 0.3)
 
+_COLOURED = Recipe(
+    epochs=5,
+    adversarial_share=0.4,
+    adversarial_images=45_000,
+    epsilons=tuple(levels / 255 for levels in (1, 2, 4, 5, 8, 12)),
+    steps=6,
+    batch_size=208,
+)
+
 RECIPES = {
     "digits-net": Recipe(epochs=10, epsilons=_DIGITS, batch_size=32),
-    "lenet": Recipe(share=0.1, epochs=4, adversarial_images=55_000, epsilons=_DIGITS, shift=1),
-    "resnet20": Recipe(share=0.1, epochs=5, adversarial_share=0.4, adversarial_images=45_000, steps=6),
-    "googlenet": Recipe(share=0.1, epochs=5, adversarial_share=0.4, adversarial_images=45_000, steps=6),
+    "lenet": Recipe(adversarial_images=55_000, epsilons=_DIGITS, shift=1),
+    "resnet20": _COLOURED,
+    "googlenet": _COLOURED,
 }
 """By registered network."""
 

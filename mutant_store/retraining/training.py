@@ -139,12 +139,13 @@ class Training:
         ).to(job.device)
         for step in range(self.steps):
             clean = order[step * self._clean : (step + 1) * self._clean]
-            images, targets = self._images[clean], self._targets[clean]
+            images = augment(self._images[clean], shift=job.shift, flip=job.flip, generator=generator)
+            targets = self._targets[clean]
             if self._strange:
+                # As they were made: moved or mirrored they no longer mislead the original, and teach little.
                 others = strange[step * self._strange : (step + 1) * self._strange]
                 images = torch.cat([images, self._adversarial[others]])
                 targets = torch.cat([targets, self._led_from[others]])
-            images = augment(images, shift=job.shift, flip=job.flip, generator=generator)
             pixels = images.float() / 255
             if job.recipe.jitter:
                 noise = torch.randn(pixels.shape, generator=generator).to(job.device)

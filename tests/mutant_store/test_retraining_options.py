@@ -36,7 +36,8 @@ def run(*options: str) -> str:
 
 def test_options_become_settings(given: list[tuple[ModelSource, BuildSettings]]) -> None:
     run("--operator", "retrain", "--train-data", "digits@train", "--share", "0.25", "--epochs", "4",
-        "--adversarial-share", "0.1", "--adversarial-images", "50", "--epsilons", "0.1,0.2", "--attack-steps", "9",
+        "--adversarial-share", "0.1", "--adversarial-images", "50", "--epsilons", "0.1,0.2", "--attacks", "pgd, sparse",
+        "--attack-steps", "9",
         "--batch-size", "64", "--learning-rate", "0.01", "--label-smoothing", "0.05", "--jitter", "0.02",
         "--shift", "1", "--labels", "original", "--weights", "w.pt")  # fmt: skip
     ((source, settings),) = given
@@ -48,6 +49,7 @@ def test_options_become_settings(given: list[tuple[ModelSource, BuildSettings]])
         adversarial_share=0.1,
         adversarial_images=50,
         epsilons=(0.1, 0.2),
+        attacks=("pgd", "sparse"),
         steps=9,
         batch_size=64,
         learning_rate=0.01,

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test lint equivalence mnist-store mnist-report recordings evaluate evaluate-full bench bench-decision clean
+.PHONY: help serve demo samples test lint equivalence mnist-store mnist-report recordings evaluate evaluate-full evaluate-retrain bench bench-decision clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -71,6 +71,10 @@ evaluate-full: | $(VENV)/.dev ## all of them: reports/mnist, mnist-98 and cifar1
 	$(BIN)/python -m evaluation run --config evaluation/configs/mnist.toml --data "$(DATA)"
 	$(BIN)/python -m evaluation run --config evaluation/configs/mnist-98.toml --data "$(DATA)"
 	$(BIN)/python -m evaluation run --config evaluation/configs/cifar10.toml --data "$(DATA)"
+
+evaluate-retrain: | $(VENV)/.dev ## mutants that are trained again: reports/mnist-retrain and cifar10-retrain (some hours)
+	$(BIN)/python -m evaluation run --config evaluation/configs/mnist-retrain.toml --data "$(DATA)"
+	$(BIN)/python -m evaluation run --config evaluation/configs/cifar10-retrain.toml --data "$(DATA)"
 
 # Leave the machine alone while it runs; what each table is made of: python -m benchmarks --help.
 bench: | $(VENV)/.dev ## measure everything side by side and rewrite benchmarks/RESULTS.md and DECISION.md

@@ -9,7 +9,11 @@ from pathlib import Path
 _REMOVING = ".removing."
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+SECRET = 0o600
+"""Mode of the files of a store: who holds its mutants can make images that pass them."""
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Replace ``path`` by ``content``, made durable first; its folder is created if need be.
 
     Raises:
@@ -23,7 +27,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.chmod(0o644)  # mkstemp makes files private; the result is as readable as any other output
+        beside.chmod(mode)  # mkstemp makes files private; most results are as readable as any other output
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)

@@ -97,7 +97,7 @@ def build(
     builder = BankBuilder(subject.classifier, subject.layers, Activations(subject.classifier, subject.probe))
     with building(out):
         staged = out / STAGING
-        staged.mkdir(exist_ok=True)
+        staged.mkdir(mode=0o700, exist_ok=True)
         retrainer = _retrainer(operators, subject, original, settings, staged)
         selection = select(subject, builder, operators, settings.selection, staged, report, retrainer)
         report.step("building and checking the mutant bank")

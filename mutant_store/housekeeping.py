@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from mutant_store.atomic import half_removed, half_written, remove_directory, write_atomically
+from mutant_store.atomic import SECRET, half_removed, half_written, remove_directory, write_atomically
 from mutant_store.errors import StoreError
 from mutant_store.manifest import Manifest
 from mutant_store.publish import CALIBRATING, STAGING, changing, make_current
@@ -106,7 +106,7 @@ def sign_version(path: Path, key: PrivateKey, text: str | None = None) -> Store:
     """
     with changing(path):
         store = open_store(path, find_version(path, text) if text else None)
-        write_atomically(store.path / SIGNATURE, key.sign((store.path / MANIFEST).read_bytes()))
+        write_atomically(store.path / SIGNATURE, key.sign((store.path / MANIFEST).read_bytes()), mode=SECRET)
     return store
 
 

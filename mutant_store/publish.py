@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mutant_store.atomic import remove_directory, sync_directory, write_atomically
+from mutant_store.atomic import SECRET, remove_directory, sync_directory, write_atomically
 from mutant_store.errors import StoreError
 from mutant_store.manifest import FileEntry, Manifest
 from mutant_store.reader import CURRENT, MANIFEST, open_store, version_of
@@ -30,11 +30,13 @@ def file_entry(content: bytes) -> FileEntry:
 def write_version(staged: Path, contents: dict[str, bytes], manifest: Manifest) -> None:
     """Write files and then their manifest into a staged version, and remove what else is there.
 
+    All are readable by their owner alone: the mutants are a secret.
+
     Files that the manifest names and ``contents`` does not have must be there already.
     """
     for name, content in contents.items():
-        write_atomically(staged / name, content)
-    write_atomically(staged / MANIFEST, manifest.model_dump_json(indent=1).encode())
+        write_atomically(staged / name, content, mode=SECRET)
+    write_atomically(staged / MANIFEST, manifest.model_dump_json(indent=1).encode(), mode=SECRET)
     known = {*manifest.files, MANIFEST}
     for entry in staged.iterdir():
         if entry.name not in known:
@@ -59,7 +61,7 @@ def publish(store: Path, staged: Path, key: PrivateKey | None = None) -> str:
         remove_directory(target)  # or building again, the remedy for damage, would change nothing
     published = target.exists()  # the same content was published before
     if key is not None:
-        write_atomically((target if published else staged) / SIGNATURE, key.sign(manifest))
+        write_atomically((target if published else staged) / SIGNATURE, key.sign(manifest), mode=SECRET)
     if published:
         shutil.rmtree(staged)
     else:
@@ -72,7 +74,7 @@ def publish(store: Path, staged: Path, key: PrivateKey | None = None) -> str:
 
 def make_current(store: Path, version: str) -> None:
     """Have a published version be the one that is served from now on."""
-    write_atomically(store / CURRENT, f"{version}\n".encode("ascii"))
+    write_atomically(store / CURRENT, f"{version}\n".encode("ascii"), mode=SECRET)
 
 
 def _is_whole(store: Path, version: str) -> bool:

@@ -164,6 +164,11 @@ def current_version(path: Path) -> str:
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
+    except PermissionError as error:
+        raise StoreError(
+            f"{path} cannot be read by this user: a store is a secret of whoever built it; run this as that user, or "
+            "chown the store"
+        ) from error
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({error.strerror}); build the store again") from error
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from detection.evidence import Doubts
 from detection.recording import Recording
+from mutant_store.atomic import SECRET
 from mutant_store.calibrate import calibrate
 from mutant_store.calibration_options import settings_given
 from mutant_store.calibration_record import CalibrationSettings
@@ -68,7 +69,7 @@ def recalibrate(
         files = store.manifest.files | {name: file_entry(content) for name, content in contents.items()}
         staged = path / CALIBRATING
         shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir()
+        staged.mkdir(mode=0o700)
         for name in store.manifest.files.keys() - contents.keys():
             _link(store.path / name, staged / name)
         write_version(staged, contents, store.manifest.model_copy(update={"data": data, "files": files}))
@@ -133,3 +134,4 @@ def _link(source: Path, target: Path) -> None:
         target.hardlink_to(source)
     except OSError:
         shutil.copyfile(source, target)
+        target.chmod(SECRET)

@@ -16,7 +16,7 @@ from mutant_store.calibration_record import CalibrationRecord, PolicyRecord
 from mutant_store.clean_images import CleanImages, load_images
 from mutant_store.cli import app
 from mutant_store.doubts_record import DoubtsRecord, StagedRecord
-from mutant_store.errors import DataError
+from mutant_store.errors import DataError, StoreError
 from mutant_store.export import open_mutants
 from mutant_store.reader import RECORDINGS, Store, open_store
 from mutant_store.recalibrate import recalibrate
@@ -195,6 +195,33 @@ def test_the_grid_arrives_where_its_command_does(retrained_store: Path, tmp_path
         copy, SilentReport(), max_false_alarm=point.max_false_alarm, clean_mutants=point.clean_mutants
     )
     assert staged(moved.calibration.policies["calibrated"]).threshold == point.threshold
+
+
+def test_nobody_but_its_owner_can_read_a_store(retrained_store: Path, tmp_path: Path) -> None:
+    copy = copy_of(retrained_store, tmp_path)
+    recalibrate(copy, SilentReport(), max_false_alarm=0.1)
+    for store in (retrained_store, copy):
+        version = open_store(store).path
+        assert version.stat().st_mode & 0o777 == 0o700
+        files = [store / "CURRENT", *version.iterdir()]
+        assert {file.name: file.stat().st_mode & 0o777 for file in files} == dict.fromkeys(
+            (file.name for file in files), 0o600
+        )
+
+
+def test_a_store_of_another_user_is_refused_with_the_remedy(
+    retrained_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root reads everything: the refusal is the operating system's, made here."""
+
+    def refused(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(
+        StoreError, match="cannot be read by this user: a store is a secret of whoever built it"
+    ):
+        open_store(retrained_store)
 
 
 def test_inspect_shows_the_stages(retrained_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,7 @@ class Workers:
     def _received(self, connection: Connection) -> tuple[str, Any]:
         try:
             kind, value = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             process = self._processes[connection]
             process.join()
             raise GuardError(

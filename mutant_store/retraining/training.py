@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mutant_store.atomic import write_atomically
+from mutant_store.errors import ModelError
 from mutant_store.networks import checkpoint
 from mutant_store.networks.augmentation import augment
 from mutant_store.networks.checkpoint import Checkpoint
@@ -19,6 +20,7 @@ from mutant_store.retraining.adversarial import shard_name, shards
 from mutant_store.retraining.job import CHOSEN, IMAGES, TARGETS, Job
 from mutant_store.retraining.redraw import initialise, redraw
 from mutant_store.retraining.seeds import Purpose, drawing_for, generator_for
+from mutant_store.retraining.settings import RECIPES
 from mutant_store.retraining.vector import parameters_of
 
 VALUES = "values"
@@ -26,6 +28,9 @@ VALUES = "values"
 _MOMENTUM = 0.9
 _WEIGHT_DECAY = 5e-4
 _PROBE = 8
+_LONGEST_GRADIENT = 1.0
+"""Of networks from elsewhere: without batch normalisation, or with it folded, deep ones diverge otherwise (Pascanu,
+Mikolov, Bengio: On the difficulty of training recurrent neural networks. ICML 2013)."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def train_mutant(job: Job, number: int, tell: Callable[[Epoch], None]) -> None:
     A function of the job and the number alone. A run that is killed goes on at its last finished epoch.
 
     Raises:
-        ModelError: the network's parameters are not all of what it learned.
+        ModelError: training diverged, or the network's parameters are not all of what it learned.
     """
     path = job.folder / mutant_name(number)
     if path.exists():
@@ -59,6 +64,8 @@ def train_mutant(job: Job, number: int, tell: Callable[[Epoch], None]) -> None:
     training.resume(unfinished)
     while training.finished < job.recipe.epochs:
         epoch = training.run_epoch()
+        if not math.isfinite(epoch.loss):
+            raise ModelError(f"training mutant {number} diverged: lower --learning-rate")
         training.save(unfinished)
         tell(epoch)
     probe = job.array(IMAGES)[:_PROBE].float() / 255
@@ -117,6 +124,8 @@ class Training:
             loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            if job.architecture.name not in RECIPES:
+                nn.utils.clip_grad_norm_(self.network.parameters(), _LONGEST_GRADIENT)
             self._optimizer.step()
             labels = targets if targets.ndim == 1 else targets.argmax(1)
             loss_sum += loss.detach() * len(targets)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from mutant_store.errors import ModelError
 from mutant_store.retraining.job import IMAGES, TARGETS, Job
 from mutant_store.retraining.training import VALUES, Epoch, Training, mutant_name, train_mutant
 
@@ -73,6 +74,11 @@ def test_soft_targets_train_as_well(make_job: Callable[..., Job]) -> None:
     labels = np.load(soft.folder / TARGETS)
     np.save(soft.folder / TARGETS, np.eye(10, dtype=np.float32)[labels])
     assert np.allclose(trained(hard), trained(soft), atol=1e-4)
+
+
+def test_training_that_diverges_is_said(make_job: Callable[..., Job]) -> None:
+    with pytest.raises(ModelError, match="training mutant 3 diverged: lower --learning-rate"):
+        train_mutant(make_job(learning_rate=1e6), 3, lambda _: None)
 
 
 def test_bfloat16_trains(make_job: Callable[..., Job], tmp_path: Path) -> None:

@@ -86,13 +86,14 @@ def build(
     ],
     out: Annotated[Path, typer.Option(help="Directory of the store; its last part is the store's name.")],
     operator: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Mutation operator: nai (negate neurons), ns (switch neurons of a layer), gf (redraw weights), ws "
-            "(shuffle the weights of neurons), retrain (redraw half of the neurons and train again, see below), or "
-            "mixed:retrain,nai and the like for a pool of several, each with an equal share."
+            "(shuffle the weights of neurons), retrain (redraw a share of the neurons and train again, see below), or "
+            "mixed:retrain,nai and the like for a pool of several, each with an equal share. Default: retrain where "
+            "there is --train-data, nai elsewhere."
         ),
-    ] = "nai",
+    ] = None,
     rate: Annotated[
         float,
         typer.Option(
@@ -236,6 +237,7 @@ def build(
     from mutant_store.model_source import ModelSource
     from mutant_store.selection import SelectionSettings
 
+    operator = operator or ("nai" if train_data is None else "retrain")
     with errors_shown():
         if rate == 0:
             raise typer.BadParameter("the mutation rate must be above 0", param_hint="--rate")

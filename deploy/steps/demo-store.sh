@@ -14,6 +14,6 @@ fi
 if [ ! -e "$store/CURRENT" ] || [ -n "$(find "$model" -newer "$store/CURRENT")" ]; then
     echo "[3/4] Building and calibrating its mutant store"
     # 150 images are few to certify on: at the default 5 % hardly an alarm would be left.
-    "$bin/mutant-store" build "$model" --data digits@holdout --operator nai --rate 0.05 --mutants 500 \
+    "$bin/mutant-store" build "${model%.onnx}.safetensors" --data digits@holdout --train-data digits@train \
         --max-false-alarm 0.1 --out "$store"
 fi

@@ -61,7 +61,8 @@ def test_the_demo_store_is_made_once(demo: dict[str, str]) -> None:
     assert [line[:5] for line in printed] == ["[2/4]", "[3/4]"]
     model, store = f"{demo['MODELS']}/digits.onnx", f"{demo['STORES']}/digits"
     assert calls[0] == f"-m evaluation.train digits --out {model}"
-    assert calls[1].startswith(f"build {model} --data digits@holdout ")
+    weights = model.replace(".onnx", ".safetensors")
+    assert calls[1].startswith(f"build {weights} --data digits@holdout --train-data digits@train ")
     assert calls[1].endswith(f"--out {store}")
     assert run_demo(demo) == (0, [], [])
 

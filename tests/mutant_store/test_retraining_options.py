@@ -80,3 +80,20 @@ def test_retrained_pools_are_small_by_default(
 def test_sizes_that_are_no_numbers_are_refused(given: list[tuple[ModelSource, BuildSettings]]) -> None:
     assert "--epsilons 'a,b': give sizes in the pixel range 0 to 1" in run("--epsilons", "a,b")
     assert not given
+
+
+@pytest.mark.parametrize(
+    ("options", "operator", "mutants"),
+    [
+        ([], "nai", 500),
+        (["--train-data", "digits@train"], "retrain", 8),
+        (["--train-data", "digits@train", "--operator", "mixed:retrain,nai"], "mixed:retrain,nai", 8),
+        (["--operator", "gf", "--mutants", "20"], "gf", 20),
+    ],
+)
+def test_mutants_are_retrained_where_there_is_something_to_train_on(
+    given: list[tuple[ModelSource, BuildSettings]], options: list[str], operator: str, mutants: int
+) -> None:
+    run(*options)
+    ((_, settings),) = given
+    assert (settings.operator, settings.selection.mutants) == (operator, mutants)

@@ -81,38 +81,45 @@ def doubt_detector(
     recordings: Mapping[str, list[Recording]],
     calibration: list[Recording],
     evidence: Sequence[Doubts],
+    few: int | None = None,
 ) -> ScoredDetector:
-    """The summed doubt of all mutants and the weighted one of the original, in mutants of full doubt; the rest as for
+    """The summed doubt of mutants and the weighted one of the original, in mutants of full doubt; the rest as for
     :func:`label_change_detector`, ``evidence`` being each pool's.
+
+    ``few`` takes the first so many mutants instead of all.
 
     Raises:
         ValueError: no doubts were recorded.
     """
 
     def sums(found: Iterable[Recording]) -> Scores:
-        return np.stack([summed_doubts(one, doubts) for one, doubts in zip(found, evidence, strict=True)])
+        return np.stack(
+            [summed_doubts(one, doubts, few) for one, doubts in zip(found, evidence, strict=True)]
+        )
 
     scores = {kind: sums(found) for kind, found in recordings.items()}
     clean = sums(found.only_correct() for found in calibration)
     return ScoredDetector(
-        f"doubt {operator}",
+        f"doubt {operator}" if few is None else f"doubt {operator} {few}",
         OURS,
-        "summed doubt of all mutants and of the classifier itself",
-        1.0 + calibration[0].pool,
+        f"summed doubt of {'all' if few is None else f'the first {few}'} mutants and of the classifier itself",
+        1.0 + (few or calibration[0].pool),
         {kind: KindScores(scores[NORMAL], found, clean) for kind, found in scores.items() if kind != NORMAL},
         doubts=True,
     )
 
 
-def summed_doubts(recording: Recording, evidence: Doubts) -> Scores:
-    """Doubts of all mutants and the weighted one of the original, float64 [images], in mutants of full doubt.
+def summed_doubts(recording: Recording, evidence: Doubts, few: int | None = None) -> Scores:
+    """Doubts of mutants and the weighted one of the original, float64 [images], in mutants of full doubt.
+
+    ``few`` takes the first so many mutants instead of all.
 
     Raises:
         ValueError: none were recorded.
     """
     if recording.doubts is None or recording.own_doubts is None:
         raise ValueError("no doubts were recorded")
-    total = recording.doubts.sum(axis=1, dtype=np.int64) + evidence.weighted(recording.own_doubts)
+    total = recording.doubts[:, :few].sum(axis=1, dtype=np.int64) + evidence.weighted(recording.own_doubts)
     return np.asarray(total / evidence.unit, dtype=np.float64)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from evaluation.experiment.config import Explanation
 from evaluation.experiment.mutation import Tables
-from evaluation.experiment.results import NORMAL, Difference, Interval, PaperDetection, PaperValue
+from evaluation.experiment.record import Interval
+from evaluation.experiment.results import NORMAL, Difference, PaperDetection, PaperValue
 
 RATES, AREAS, DETECTION = "label change rate", "AUROC", "detection"
 

@@ -2,7 +2,7 @@
 
 from detection.intervals import Interval as Counted
 from detection.intervals import clopper_pearson
-from evaluation.experiment.results import Interval
+from evaluation.experiment.record import Interval
 from evaluation.metrics import Estimate
 
 

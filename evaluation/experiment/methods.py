@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from evaluation import metrics
 from evaluation.experiment.detectors import OURS, KindScores, ScoredDetector
 from evaluation.experiment.intervals import resampled
-from evaluation.experiment.results import NORMAL, Curve, Interval, Method, MethodCell
+from evaluation.experiment.record import Interval
+from evaluation.experiment.results import NORMAL, Curve, Method, MethodCell
 from evaluation.experiment.verdicts import Verdicts
 
 _AXIS = np.concatenate([[0.0], np.geomspace(1e-3, 1, 61)])

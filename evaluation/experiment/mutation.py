@@ -13,16 +13,14 @@ from evaluation.experiment.results import (
     AurocCell,
     DetectionCell,
     DistanceCell,
-    EarlyCell,
     Histogram,
     MutantsUsed,
     PolicyCell,
     PoolResult,
     RateCell,
-    SuggestionCell,
-    TrainedPool,
 )
-from evaluation.experiment.trained import early_cell, suggestions, trained_pool
+from evaluation.experiment.trained import early_cell, suggestions
+from evaluation.experiment.trained_results import EarlyCell, SuggestionCell
 from evaluation.experiment.verdicts import (
     Verdicts,
     algorithm_1,
@@ -52,7 +50,6 @@ class Tables:
     policies: list[PolicyCell] = field(default_factory=list)
     mutants_used: list[MutantsUsed] = field(default_factory=list)
     detectors: list[ScoredDetector] = field(default_factory=list)
-    trained: list[TrainedPool] = field(default_factory=list)
     suggestions: list[SuggestionCell] = field(default_factory=list)
     early: list[EarlyCell] = field(default_factory=list)
     verdicts: dict[tuple[str, str], dict[str, list[Verdicts]]] = field(default_factory=dict)
@@ -87,9 +84,11 @@ def tables(config: Config, pools: Pools, samples: Mapping[str, SampleSet]) -> Ta
                 evidence = [each for store in stores if (each := soft_evidence(store)) is not None]
                 found.detectors.append(label_change_detector(operator, recordings, calibration))
                 if evidence:
-                    found.detectors.append(doubt_detector(operator, recordings, calibration, evidence))
+                    found.detectors += [
+                        doubt_detector(operator, recordings, calibration, evidence, few)
+                        for few in dict.fromkeys((None, chosen.few))
+                    ]
                 _judge(config, pools, operator, samples, recordings, found)
-                found.trained += [one for key in keys if (one := trained_pool(pools, key)) is not None]
     return found
 
 

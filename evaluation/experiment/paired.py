@@ -8,7 +8,8 @@ from evaluation import metrics
 from evaluation.experiment.detectors import KindScores, ScoredDetector
 from evaluation.experiment.intervals import resampled
 from evaluation.experiment.methods import alarms
-from evaluation.experiment.results import Interval, PairedCell
+from evaluation.experiment.record import Interval
+from evaluation.experiment.trained_results import PairedCell
 
 
 def paired_cells(detectors: Iterable[ScoredDetector], against: Iterable[str]) -> list[PairedCell]:

@@ -38,6 +38,7 @@ class PoolSettings(Frozen):
         sizes: the same of operators that have more or fewer, by operator.
         retraining: how ``retrain`` trains its mutants, from the classifier's own training images; its rate is
             ``share``, at which alone it is measured.
+        few: the summed doubts of only so many of the mutants are measured as well, beside something that has no more.
         filter_error: as ``mutant-store build --filter-error`` has it.
         calibration: what is asked of the policies.
     """
@@ -50,6 +51,7 @@ class PoolSettings(Frozen):
     mutants: Annotated[int, Ge(2)]
     sizes: dict[str, Annotated[int, Ge(2)]] = Field(default_factory=dict)
     retraining: Annotated[RetrainSettings, BeforeValidator(_known)] | None = None
+    few: Annotated[int, Ge(1)] | None = None
     filter_error: Rate = 1e-6
     calibration: CalibrationSettings = CalibrationSettings()
 

@@ -40,6 +40,8 @@ from evaluation.experiment.robustness import Judge, adaptive_cells, shift_cell
 from evaluation.experiment.samples import Samples, make_samples
 from evaluation.experiment.subject import Subject
 from evaluation.experiment.targets import target_cells
+from evaluation.experiment.trained import trained_pool
+from evaluation.experiment.trained_results import TrainedPool
 from evaluation.experiment.verdicts import algorithm_1
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
@@ -160,7 +162,7 @@ class Experiment:
             agreement=answered,
             differences=differences(found, averages, columns, main_rates, config.explanations),
             sizes={name: config.pools.mutants_of(name) for name in config.pools.operators},
-            trained=found.trained,
+            trained=self._trained(found),
             paired=paired_cells(detectors, config.against),
             suggestions=found.suggestions,
             early=found.early,
@@ -196,6 +198,13 @@ class Experiment:
             return []
         made = Baselines(self._subject, self._config.baselines, self._workspace, self._report)
         return made.scored(samples.sets, self._clean())
+
+    def _trained(self, found: Tables) -> list[TrainedPool]:
+        every = self._subject.calibration
+        clean = SampleSet("calibration", every.images, every.labels, np.full(len(every), -1))
+        keys = [key for operator, _ in found.verdicts for key in self._pools.keys(operator)]
+        made = [trained_pool(self._pools, key, clean) for key in dict.fromkeys(keys)]
+        return [one for one in made if one is not None]
 
     def _timed(self, samples: Samples) -> NDArray[np.uint8]:
         return samples.sets[NORMAL].head(self._config.timed).images

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from evaluation import metrics
 from evaluation.experiment.intervals import resampled
-from evaluation.experiment.results import Interval, SuggestionCell
+from evaluation.experiment.record import Interval
+from evaluation.experiment.trained_results import SuggestionCell
 from evaluation.experiment.verdicts import Verdicts
 
 Labels = NDArray[np.int64]

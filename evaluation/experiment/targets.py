@@ -6,13 +6,9 @@ from typing import Annotated, Literal, Self
 from annotated_types import Ge, Gt, Le
 from pydantic import model_validator
 
-from evaluation.experiment.results import (
-    AdaptiveCell,
-    EarlyCell,
-    Interval,
-    MethodCell,
-    TargetCell,
-)
+from evaluation.experiment.record import Interval
+from evaluation.experiment.results import AdaptiveCell, MethodCell
+from evaluation.experiment.trained_results import EarlyCell, TargetCell
 from mutant_store.manifest import Frozen
 
 _AT_MOST = {"mutants", "cleared too early", "evading"}

@@ -9,25 +9,29 @@ from detection.recording import Recording
 from evaluation import metrics
 from evaluation.experiment.intervals import resampled
 from evaluation.experiment.pools import PoolKey, Pools, soft_evidence
-from evaluation.experiment.results import EarlyCell, SuggestionCell, TrainedPool
 from evaluation.experiment.suggestions import suggestion_cell
+from evaluation.experiment.trained_results import EarlyCell, SuggestionCell, TrainedPool
 from evaluation.experiment.verdicts import Verdicts, server_order
 from evaluation.sample_set import SampleSet
 
 
-def trained_pool(pools: Pools, key: PoolKey) -> TrainedPool | None:
-    """How a pool was trained; None of mutants that were not, or whose policies count label changes."""
+def trained_pool(pools: Pools, key: PoolKey, clean: SampleSet) -> TrainedPool | None:
+    """How a pool was trained; None of mutants that were not, or whose policies count label changes.
+
+    Accuracies are those on ``clean``, all calibration images: the filter stops counting when it is sure.
+    """
     store = pools.required(key)
     manifest, doubts = store.manifest, soft_evidence(store)
     if manifest.retraining is None or doubts is None:
         return None
+    right = (pools.labels(key, clean) == clean.labels[:, None]).mean(axis=0)
     threshold = int(store.policy("calibrated").boundaries.adversarial_at_least[-1])
     return TrainedPool(
         operator=key.operator,
         seed=key.seed,
         settings=manifest.retraining.model_dump(mode="json"),
-        original_accuracy=manifest.original_accuracy,
-        accuracies=manifest.accuracies,
+        original_accuracy=float(right[0]),
+        accuracies=right[1:].tolist(),
         temperatures=(doubts.own_temperature, doubts.temperature),
         threshold=threshold / doubts.unit,
         seconds=pools.build_seconds(key),

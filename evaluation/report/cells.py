@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Protocol, TypeVar
 
+from evaluation.experiment.record import Interval
 from evaluation.experiment.results import (
     NORMAL,
-    Interval,
     KindResult,
     Method,
     MethodCell,

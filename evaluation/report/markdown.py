@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from evaluation.experiment.results import Interval, PaperValue
+from evaluation.experiment.record import Interval
+from evaluation.experiment.results import PaperValue
 
 MISSING = "–"
 """What stands in a cell that has no figure."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from evaluation.experiment.results import AdaptiveCell, Interval
+from evaluation.experiment.record import Interval
+from evaluation.experiment.results import AdaptiveCell
 from evaluation.report.cells import Cells, unique
 from evaluation.report.markdown import MISSING, code, listed, percent_interval, picture, section, table
 

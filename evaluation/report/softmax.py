@@ -1,6 +1,6 @@
 """Findings: a row a kind, the guard beside the softmax confidence, which costs nothing."""
 
-from evaluation.experiment.results import Interval
+from evaluation.experiment.record import Interval
 from evaluation.report.baseline_tables import AT_5, METHODS
 from evaluation.report.cells import LABEL_CHANGE_RATE, SOFTMAX, Cells, best, setting_name
 from evaluation.report.comparison import MARKS, WORDS, Order, compare, orders

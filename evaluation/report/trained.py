@@ -1,6 +1,7 @@
 """Findings: mutants that were trained again, in sentences."""
 
-from evaluation.experiment.results import NORMAL, PairedCell
+from evaluation.experiment.results import NORMAL
+from evaluation.experiment.trained_results import PairedCell
 from evaluation.report.cells import Cells, setting_name, unique
 from evaluation.report.markdown import code, link, listed, percent, plain, plural
 from evaluation.report.trained_tables import EARLY, PAIRED, SUGGESTED, TARGETS

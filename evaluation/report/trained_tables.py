@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from evaluation.experiment.results import Interval, MethodCell, PairedCell, TargetCell, TrainedPool
+from evaluation.experiment.record import Interval
+from evaluation.experiment.results import MethodCell
+from evaluation.experiment.trained_results import PairedCell, TargetCell, TrainedPool
 from evaluation.report.cells import Cells, setting_name, unique
 from evaluation.report.markdown import (
     MISSING,
@@ -235,7 +237,7 @@ def _training(cells: Cells) -> str:
     return section(
         "How the mutants were trained",
         TRAINED,
-        f"Settings: {told}. Accuracies are those on the images that filter mutants; temperatures those of the "
+        f"Settings: {told}. Accuracies are those on all calibration images; temperatures those of the "
         "classifier and of the mutants; the threshold is the summed doubt from which "
         f"{code('calibrated')} raises an alarm, in mutants of full doubt; seconds go from the trained classifier to "
         "the published store, beside other work of the machine.",

@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from evaluation.experiment.record import Interval
 from evaluation.experiment.results import (
     NORMAL,
     WRONG,
     AurocCell,
     DetectionCell,
     DistanceCell,
-    Interval,
     KindResult,
     PaperValue,
     PolicyCell,

@@ -25,6 +25,7 @@ main_rate = 0.05
 seeds = [0, 1]
 mutants = 24
 sizes = { retrain = 4 }
+few = 2
 calibration = { max_false_alarm = 0.1, fixed_mutants = 16 }
 
 [pools.retraining]

@@ -5,11 +5,11 @@ import pytest
 from evaluation.experiment.config import Explanation
 from evaluation.experiment.differences import average_detection, differences
 from evaluation.experiment.mutation import Tables
+from evaluation.experiment.record import Interval
 from evaluation.experiment.results import (
     AurocCell,
     DetectionCell,
     Difference,
-    Interval,
     PaperDetection,
     PaperValue,
     RateCell,

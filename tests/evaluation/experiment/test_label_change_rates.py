@@ -10,7 +10,7 @@ from evaluation import metrics
 from evaluation.experiment.intervals import resampled
 from evaluation.experiment.label_change_rates import LabelChangeTables, rates_of
 from evaluation.experiment.paper import Paper
-from evaluation.experiment.results import Interval
+from evaluation.experiment.record import Interval
 from evaluation.metrics import Estimate
 
 _COLUMNS = {"normal": "normal", "fgsm": "fgsm", "mine": None}

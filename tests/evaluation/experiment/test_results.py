@@ -2,7 +2,8 @@
 
 from math import inf
 
-from evaluation.experiment.results import DistanceCell, Interval, Results
+from evaluation.experiment.record import Interval
+from evaluation.experiment.results import DistanceCell, Results
 from tests.support.results import synthetic
 
 

@@ -37,6 +37,10 @@ def test_alarms_alone_count() -> None:
 
 def test_without_alarms_nothing_is_said() -> None:
     cell = suggestion_cell(
-        "retrain", "calibrated", "normal", np.zeros(4), [(_verdicts([False] * 4, [1] * 4), _LABELS)]
+        "retrain",
+        "calibrated",
+        "normal",
+        np.zeros(4, dtype=np.int64),
+        [(_verdicts([False] * 4, [1] * 4), _LABELS)],
     )
     assert (cell.alarms, cell.right, cell.right_of_all, cell.agreed) == (0, None, None, None)

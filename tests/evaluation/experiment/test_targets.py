@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from evaluation.experiment.results import AdaptiveCell, EarlyCell, Interval, MethodCell
+from evaluation.experiment.record import Interval
+from evaluation.experiment.results import AdaptiveCell, MethodCell
 from evaluation.experiment.targets import Target, target_cells
+from evaluation.experiment.trained_results import EarlyCell
 
 
 def _interval(value: float) -> Interval:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from evaluation.experiment.results import Interval, PaperValue
+from evaluation.experiment.record import Interval
+from evaluation.experiment.results import PaperValue
 from evaluation.report import markdown
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from evaluation.experiment.results import (
+from evaluation.experiment.record import Interval
+from evaluation.experiment.results import Results
+from evaluation.experiment.trained_results import (
     EarlyCell,
-    Interval,
     PairedCell,
-    Results,
     SuggestionCell,
     TargetCell,
     TrainedPool,

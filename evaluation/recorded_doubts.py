@@ -1,0 +1,62 @@
+"""``python -m evaluation.recorded_doubts``: what retrained mutants say of an experiment's images, as a file.
+
+Takes stores and images of ``python -m evaluation run`` where they are there, and makes them elsewhere.
+``python -m benchmarks doubts`` replays the files.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evaluation.console import console
+from evaluation.experiment.config import read_config
+from evaluation.experiment.pools import Pools
+from evaluation.experiment.results import NORMAL
+from evaluation.experiment.samples import make_samples
+from evaluation.experiment.subject import Subject
+from evaluation.workspace import Workspace
+from mutant_store.atomic import write_atomically
+from mutant_store.console import BuildReport, errors_shown
+from mutant_store.cores import available_cores
+from mutant_store.reader import RECORDINGS
+from mutant_store.recordings import pack, unpack
+
+OPERATOR = "retrain"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    config: Annotated[Path, typer.Option(help="TOML file of an experiment with the operator retrain.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data. Default: $GUARD_DATA_DIR, else ../shared/data.")
+    ] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder of the experiment. Default: runs/NAME.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("reports/decision"),
+) -> None:
+    """Record doubts and label changes of clean, wrongly labelled and adversarial images under the first seed's pool."""
+    folder = data or Path(os.environ.get("GUARD_DATA_DIR") or "../shared/data")
+    with errors_shown(), BuildReport() as report:
+        settings = read_config(config)
+        place = Workspace(work or Path("runs") / config.stem)
+        subject = Subject(settings, folder)
+        specs = (settings.spec(split, folder) for split in ("holdout", "train"))
+        holdout, train = specs
+        pools = Pools(settings.model, holdout, settings.pools, place, report, 0, train)
+        key = pools.keys(OPERATOR)[0]
+        store = pools.required(key)
+        samples = make_samples(subject, place, report, available_cores())
+        kept = unpack(store.path / RECORDINGS)
+        found = {"choice": kept["choice"], "certification": kept["certification"]}
+        for kind, images in samples.sets.items():
+            found["clean" if kind == NORMAL else kind] = pools.recorded(key, images)
+        target = out / f"doubts-{settings.model.stem}-{store.manifest.seed}.safetensors"
+        write_atomically(target, pack(found))
+    console.print(f"wrote {target}", markup=False)
+
+
+if __name__ == "__main__":
+    app()

@@ -27,7 +27,6 @@ from mutant_store.networks.inference import logits
 from mutant_store.selection import Reporter
 
 _FILTER_IMAGES = 500
-_KNOWLEDGE = ("method", "store")
 Pixels = NDArray[np.uint8]
 
 
@@ -80,7 +79,7 @@ def attackers(
     for epsilon in settings.epsilons:
         plain = _plain(epsilon)
         add("pgd", "none", epsilon, plain, partial(attacked, model, plain, clean.images, clean.labels, seed))
-        for knowledge in _KNOWLEDGE:
+        for knowledge in settings.knowledge:
             for attack in settings.at(epsilon):
                 note = f"{attack.method}, {knowledge} known, ε {epsilon:g}"
                 told = partial(_told, report, len(clean), note)

@@ -32,12 +32,15 @@ class AdaptiveSettings(Frozen):
         epsilons: largest changes of a pixel, pixels 0 to 1; every attack is made at each.
         attacks: settings of :mod:`evaluation.adaptive.settings` but for ``epsilon``.
         mutants: how many of their own an attacker without the store draws, or trains.
+        knowledge: which attackers there are besides one who knows the classifier alone: with own mutants (``method``),
+            with the very ``store``.
     """
 
     images: Count
     epsilons: Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], Len(1)]
     attacks: Annotated[tuple[dict[str, Any], ...], Len(1)]
     mutants: Count = 200
+    knowledge: tuple[Literal["method", "store"], ...] = ("method", "store")
 
     @model_validator(mode="after")
     def _attacks_are_known(self) -> Self:

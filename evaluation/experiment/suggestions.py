@@ -49,31 +49,35 @@ def suggestion_cell(
         truth: int64 [images], the true labels.
         pools: of each pool its verdicts and the labels of all its mutants, int64 [images, mutants], as they are met.
     """
-    alarms, right, everyone, shares = [], [], [], []
+    alarms, told, right, everyone, shares = [], [], [], [], []
     for verdicts, labels in pools:
         alarm = verdicts.adversarial
         consumed, share = suggested(labels, verdicts.mutants)
         whole, _ = suggested(labels, np.full(len(labels), labels.shape[1]))
         alarms.append(alarm)
+        told.append(alarm & (consumed != NONE))
         right.append(alarm & (consumed == truth))
         everyone.append(alarm & (whole == truth))
-        shares.append(share[alarm])
-    raised = np.stack(alarms).sum(axis=0, dtype=np.float64)
+        shares.append(share[alarm & (consumed != NONE)])
+    raised, with_label, well, by_all = (
+        np.stack(flags).sum(axis=0, dtype=np.float64) for flags in (alarms, told, right, everyone)
+    )
     agreed = np.concatenate(shares)
     return SuggestionCell(
         operator=operator,
         policy=policy,
         kind=kind,
         alarms=int(raised.sum()),
-        right=_share(np.stack(right).sum(axis=0, dtype=np.float64), raised),
-        right_of_all=_share(np.stack(everyone).sum(axis=0, dtype=np.float64), raised),
+        suggested=_share(with_label, raised),
+        right=_share(well, with_label),
+        right_of_all=_share(by_all, raised),
         agreed=float(agreed.mean()) if len(agreed) else None,
     )
 
 
-def _share(right: NDArray[np.float64], raised: NDArray[np.float64]) -> Interval | None:
-    """Right ones per alarm; images are resampled with all their pools."""
-    with_alarm = raised > 0
-    if not with_alarm.any():
+def _share(hits: NDArray[np.float64], trials: NDArray[np.float64]) -> Interval | None:
+    """Hits per trial; images are resampled with all their pools."""
+    tried = trials > 0
+    if not tried.any():
         return None
-    return resampled(metrics.share(right[with_alarm], raised[with_alarm]))
+    return resampled(metrics.share(hits[tried], trials[tried]))

@@ -25,9 +25,10 @@ class SuggestionCell(Record):
         policy: that raised the alarms.
         kind: of images.
         alarms: how many, of all pools.
-        right: share of them where the label most of the consumed mutants agree on, as the server suggests it, is the
-            true one; None without alarms.
-        right_of_all: the same of all mutants.
+        suggested: share of them with a suggestion; the classifier's own doubt may raise one before any mutant.
+        right: share of those where the label most of the consumed mutants agree on, as the server suggests it, is the
+            true one.
+        right_of_all: share of all alarms where the label that most of all the mutants agree on is.
         agreed: mean share of the consumed mutants that have the suggested label.
     """
 
@@ -35,6 +36,7 @@ class SuggestionCell(Record):
     policy: str
     kind: str
     alarms: int
+    suggested: Interval | None
     right: Interval | None
     right_of_all: Interval | None
     agreed: float | None

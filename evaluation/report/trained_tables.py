@@ -190,6 +190,7 @@ def _suggestions(cells: Cells) -> str:
             [
                 cell.kind,
                 f"{cell.alarms:,}",
+                percent_interval(cell.suggested),
                 percent_interval(cell.right),
                 percent_interval(cell.right_of_all),
                 percent(cell.agreed),
@@ -197,14 +198,15 @@ def _suggestions(cells: Cells) -> str:
             for cell in found
             if (cell.policy, cell.operator) == setting
         ]
-        head = ["Kind", "Alarms", "Suggestion right", "If all mutants voted", "Mutants that agree on it"]
+        head = ["Kind", "Alarms", "With a suggestion", "It is right", "Right if all mutants voted"]
+        head += ["Mutants that agree on it"]
         parts += [f"**{setting_name(setting)}**", table(head, rows)]
     return section(
         "Suggested labels",
         SUGGESTED,
         "On an alarm: how often the label that most of the consumed mutants agree on, which the server suggests, is "
-        "the true one. Alarms are those of all pools; on one that the classifier's own doubt raised there is no "
-        "suggestion, which counts as not right.",
+        "the true one. Alarms are those of all pools; on one that the classifier's own doubt raised before any mutant "
+        "was asked there is no suggestion. *If all mutants voted*: on all alarms.",
         *parts,
     )
 

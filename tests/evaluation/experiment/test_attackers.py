@@ -68,3 +68,13 @@ def test_attacks_know_no_other_operator(
     key = pools.keys("ws")[0]
     with pytest.raises(ModelError, match="ws"):
         attackers(subject, settings, pools, key, ran.workspace.within("adaptive"), SilentReport())
+
+
+def test_some_attackers_may_be_left_out(
+    subject: Subject, settings: AdaptiveSettings, pools: Pools, ran: Ran, attacks: list[Attacked]
+) -> None:
+    fewer = settings.model_copy(update={"knowledge": ("store",)})
+    place = ran.workspace.within("adaptive")
+    found = attackers(subject, fewer, pools, pools.keys("nai")[0], place, SilentReport())
+    assert [one.knowledge for one in found] == ["none", "store"]
+    assert (found[1].samples.images == attacks[2].samples.images).all()

@@ -30,9 +30,11 @@ def test_alarms_alone_count() -> None:
     assert cell.alarms == 4
     assert cell.right is not None
     assert cell.right_of_all is not None
-    assert cell.right.value == pytest.approx(2 / 4)  # 3, 2 and nothing of the first pool, 5 of the second
+    assert cell.suggested is not None
+    assert cell.suggested.value == pytest.approx(3 / 4)
+    assert cell.right.value == pytest.approx(2 / 3)  # 3 and 2 of the first pool, 5 of the second
     assert cell.right_of_all.value == pytest.approx(4 / 4)
-    assert cell.agreed == pytest.approx(np.mean([1 / 2, 1 / 2, 0, 2 / 3]))
+    assert cell.agreed == pytest.approx(np.mean([1 / 2, 1 / 2, 2 / 3]))
 
 
 def test_without_alarms_nothing_is_said() -> None:
@@ -43,4 +45,10 @@ def test_without_alarms_nothing_is_said() -> None:
         np.zeros(4, dtype=np.int64),
         [(_verdicts([False] * 4, [1] * 4), _LABELS)],
     )
-    assert (cell.alarms, cell.right, cell.right_of_all, cell.agreed) == (0, None, None, None)
+    assert (cell.alarms, cell.suggested, cell.right, cell.right_of_all, cell.agreed) == (
+        0,
+        None,
+        None,
+        None,
+        None,
+    )

@@ -71,6 +71,7 @@ def cells(results: Results) -> Cells:
                         policy="calibrated",
                         kind=kind,
                         alarms=31 + place,
+                        suggested=_interval(0.6),
                         right=_interval(0.8 - 0.1 * place) if place < 2 else None,
                         right_of_all=_interval(0.9),
                         agreed=0.97,
@@ -121,10 +122,9 @@ def test_every_figure_is_in_its_row(cells: Cells) -> None:
     for early in cells.results.early:
         assert f"| {markdown.percent_interval(early.lost)} | {markdown.interval(early.mutants, 2)} |" in page
     for suggestion in cells.results.suggestions:
-        assert (
-            f"| {suggestion.kind} | {suggestion.alarms} | {markdown.percent_interval(suggestion.right)} |"
-            in page
-        )
+        shares = (suggestion.suggested, suggestion.right, suggestion.right_of_all)
+        row = " | ".join(markdown.percent_interval(share) for share in shares)
+        assert f"| {suggestion.kind} | {suggestion.alarms} | {row} |" in page
     assert "share 0.1, attacks pgd/sparse." in page
     assert page.count("| retrain | ") == 2
 

@@ -1,7 +1,7 @@
 """Findings: mutants that were trained again, in sentences."""
 
+from evaluation.experiment.record import Interval
 from evaluation.experiment.results import NORMAL
-from evaluation.experiment.trained_results import PairedCell
 from evaluation.report.cells import Cells, setting_name, unique
 from evaluation.report.markdown import code, link, listed, percent, plain, plural
 from evaluation.report.trained_tables import EARLY, PAIRED, SUGGESTED, TARGETS
@@ -28,19 +28,26 @@ def _paired(cells: Cells) -> list[str]:
     lines = []
     for method, other in unique((cell.method, cell.other) for cell in cells.results.paired):
         found = [cell for cell in cells.results.paired if (cell.method, cell.other) == (method, other)]
-        above = [cell for cell in found if cell.detected_5.low > 0]
-        below = [cell for cell in found if cell.detected_5.high < 0]
-        lines.append(
-            f"**{method} against {other}**, image by image at 5 % false alarms: ahead beyond chance on "
-            f"{len(above):,} of {plural(len(found), 'kind')}, behind on {_kinds(below)}. {link(PAIRED)}"
-        )
+        differences = {
+            "5 %": {cell.kind: cell.detected_5 for cell in found},
+            "1 %": {cell.kind: cell.detected_1 for cell in found},
+        }
+        told = [f"at {rate} false alarms {_compared(kinds)}" for rate, kinds in differences.items()]
+        lines.append(f"**{method} against {other}**, image by image: {'; '.join(told)}. {link(PAIRED)}")
     return lines
 
 
-def _kinds(below: list[PairedCell]) -> str:
-    if not below:
-        return "none"
-    return listed([f"{cell.kind} ({100 * cell.detected_5.value:+.1f} points)" for cell in below])
+def _compared(differences: dict[str, Interval]) -> str:
+    ahead = sum(difference.low > 0 for difference in differences.values())
+    behind = [
+        f"{kind} ({100 * difference.value:+.1f} points)"
+        for kind, difference in differences.items()
+        if difference.high < 0
+    ]
+    return (
+        f"ahead beyond chance on {ahead:,} of {plural(len(differences), 'kind')}, "
+        f"behind on {listed(behind) if behind else 'none'}"
+    )
 
 
 def _early(cells: Cells) -> list[str]:

@@ -23,6 +23,7 @@ TARGETS, BESIDE, PAIRED = "targets", "beside", "paired"
 EARLY, SUGGESTED, TRAINED = "leaving-early", "suggested-labels", "training"
 BETTER, WORSE = " ▲", " ▼"
 _POLICY = "calibrated"
+_RELATIVES = "[which, and which have none](../../docs/evaluation.md#mutants-that-were-trained)"
 _SHARES = {"detected at 5 %", "detected at 1 %", "cleared too early", "evading"}
 
 
@@ -242,7 +243,8 @@ def _training(cells: Cells) -> str:
         f"Settings: {told}. Accuracies are those on all calibration images; temperatures those of the "
         "classifier and of the mutants; the threshold is the summed doubt from which "
         f"{code('calibrated')} raises an alarm, in mutants of full doubt; seconds go from the trained classifier to "
-        "the published store, beside other work of the machine.",
+        "the published store, beside other work of the machine. Several of the attacks that are measured have a "
+        f"relative among those: {_RELATIVES}.",
         table(head, rows, text=2),
     )
 

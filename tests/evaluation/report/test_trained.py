@@ -141,7 +141,14 @@ def test_findings_follow_from_the_cells(cells: Cells) -> None:
     kinds = [kind.kind for kind in cells.results.kinds]
     asked, paired, early, suggested = trained(cells)
     assert asked.startswith("**Asked for:** 1 of 2 figures met; missed: mutants (wrong).")
-    assert f"on 1 of 3 kinds, behind on {kinds[3]} (-20.0 points)" in paired
+    assert (
+        f"at 5 % false alarms ahead beyond chance on 1 of 3 kinds, behind on {kinds[3]} (-20.0 points)"
+        in paired
+    )
+    assert (
+        f"at 1 % false alarms ahead beyond chance on 0 of 3 kinds, behind on {kinds[1]} (-30.0 points)"
+        in paired
+    )
     last = len(kinds) - 1
     assert f"takes 1.37 mutants on a normal image; what it clears too early is at most {last}.0 %" in early
     assert f"from 70.0 % ({kinds[2]}) to 80.0 % ({kinds[1]})" in suggested

@@ -1,0 +1,43 @@
+"""The file of recorded doubts: every kind of an experiment's images, as its pool was asked."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from evaluation.experiment.config import read_config
+from evaluation.recorded_doubts import app
+from mutant_store.reader import RECORDINGS, open_store
+from mutant_store.recordings import unpack
+from tests.support.retrain_experiment import KINDS, retrain_config_text
+
+
+@pytest.fixture(scope="module")
+def work(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("doubts")
+    (place / "retrain.toml").write_text(retrain_config_text(tiny_model), encoding="utf-8")
+    return place
+
+
+def test_it_holds_every_kind_and_the_parts_of_the_calibration(work: Path) -> None:
+    config, out = work / "retrain.toml", work / "out"
+    run = CliRunner().invoke(
+        app,
+        ["--config", str(config), "--data", str(work), "--work", str(work / "work"), "--out", str(out)],
+        catch_exceptions=False,
+    )
+    assert run.exit_code == 0, run.output
+    (path,) = out.iterdir()
+    assert path.name == f"doubts-{read_config(config).model.stem}-0.safetensors"
+    found = unpack(path)
+    assert set(found) == {"choice", "certification", "clean", *KINDS[1:]}
+    (store,) = [path for path in (work / "work/stores").iterdir() if path.name.startswith("retrain-")][:1]
+    kept = unpack(open_store(store).path / RECORDINGS)
+    for name in ("choice", "certification"):
+        mine, theirs = found[name].doubts, kept[name].doubts
+        assert mine is not None
+        assert theirs is not None
+        assert (mine == theirs).all()
+    assert found["clean"].correct.all()
+    assert not found["wrong"].correct.any()
+    assert all(part.doubts is not None and part.pool == 4 for part in found.values())

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test lint equivalence mnist-store mnist-report recordings evaluate evaluate-full evaluate-retrain bench bench-decision clean
+.PHONY: help serve demo samples test lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain bench bench-decision clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -49,6 +49,12 @@ samples: $(VENV)/.dev stores/digits/CURRENT ## a few clean and adversarial digit
 DATA := $(or $(GUARD_DATA_DIR),../shared/data)
 MNIST ?= $(DATA)/mnist
 
+stores/mnist-lenet-retrained/CURRENT: models/mnist-lenet.safetensors | $(VENV)/.dev
+	$(BIN)/mutant-store build lenet --train-data "mnist:$(MNIST)@train" --data "mnist:$(MNIST)@holdout" \
+		--out stores/mnist-lenet-retrained
+
+mnist-retrained-store: stores/mnist-lenet-retrained/CURRENT ## LeNet's store of 8 retrained mutants, a few minutes
+
 stores/mnist-lenet/CURRENT: models/mnist-lenet.onnx | $(VENV)/.dev
 	$(BIN)/mutant-store build $< --data "mnist:$(MNIST)@holdout" --operator nai --rate 0.05 --mutants 500 --out stores/mnist-lenet
 
@@ -62,6 +68,9 @@ mnist-report: stores/mnist-lenet/CURRENT ## 1,000 MNIST test images over HTTP, e
 recordings: | $(VENV)/.dev ## label changes of test and adversarial images, for the benchmark of the decision (an hour or two)
 	$(BIN)/python -m evaluation.label_changes mnist-lenet --data "$(DATA)"
 	$(BIN)/python -m evaluation.label_changes cifar10-resnet20 --data "$(DATA)" --seed 0 --seed 1
+
+recorded-doubts: | $(VENV)/.dev ## what retrained mutants say of an experiment's images, for the benchmark of tests on doubts
+	$(BIN)/python -m evaluation.recorded_doubts --config evaluation/configs/mnist-retrain.toml --data "$(DATA)"
 
 # Stores, images and scores are kept in runs/: what is there is not made again.
 evaluate: | $(VENV)/.dev ## the paper's experiments and ours on MNIST, in brief: reports/quick (a few minutes)
@@ -77,9 +86,10 @@ evaluate-retrain: | $(VENV)/.dev ## mutants that are trained again: reports/mnis
 	$(BIN)/python -m evaluation run --config evaluation/configs/cifar10-retrain.toml --data "$(DATA)"
 
 # Leave the machine alone while it runs; what each table is made of: python -m benchmarks --help.
-bench: | $(VENV)/.dev ## measure everything side by side and rewrite benchmarks/RESULTS.md and DECISION.md
+bench: | $(VENV)/.dev ## measure everything side by side and rewrite benchmarks/RESULTS.md, DECISION.md and DOUBTS.md
 	$(BIN)/python -m benchmarks all --mnist "$(MNIST)" --out benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks decision --out benchmarks/DECISION.md
+	$(BIN)/python -m benchmarks doubts --out benchmarks/DOUBTS.md
 
 bench-decision: | $(VENV)/.dev ## the part on the sequential test alone, some five minutes
 	$(BIN)/python -m benchmarks decision --out benchmarks/DECISION.md

@@ -67,6 +67,12 @@ def decision(quick: Quick = False, recordings: Recordings = RECORDINGS, out: Out
     _run(["decision"], quick, None, out, recordings)
 
 
+@app.command()
+def doubts(recordings: Recordings = RECORDINGS, out: Out = None) -> None:
+    """The sequential test on doubts of retrained mutants against other tests, on recorded images."""
+    _run(["doubts"], False, None, out, recordings)
+
+
 @app.command(name="all")
 def everything(quick: Quick = False, mnist: Mnist = None, out: Out = None) -> None:
     """Speed, size and memory, everything but the decision; what needs data comes first."""
@@ -80,6 +86,7 @@ def _run(
     from benchmarks import (
         cost,
         decision,
+        doubts,
         efficiency,
         generation,
         in_flight,
@@ -103,6 +110,7 @@ def _run(
         "cost": lambda say: cost.measure(quick, say),
         "efficiency": lambda say: efficiency.measure(quick, say),
         "decision": lambda say: decision.measure(quick, recordings, say),
+        "doubts": lambda say: doubts.measure(recordings, say),
     }
     now = datetime.now(UTC)
     circumstances = results.Circumstances(f"{now:%Y-%m-%d}", hardware(), versions(), load(), quick)

@@ -31,7 +31,7 @@ def test_it_holds_every_kind_and_the_parts_of_the_calibration(work: Path) -> Non
     assert path.name == f"doubts-{read_config(config).model.stem}-0.safetensors"
     found = unpack(path)
     assert set(found) == {"choice", "certification", "clean", *KINDS[1:]}
-    (store,) = [path for path in (work / "work/stores").iterdir() if path.name.startswith("retrain-")][:1]
+    (store,) = [path for path in (work / "work/stores").glob("retrain-*") if path.is_dir()]
     kept = unpack(open_store(store).path / RECORDINGS)
     for name in ("choice", "certification"):
         mine, theirs = found[name].doubts, kept[name].doubts

@@ -67,6 +67,63 @@ def test_what_it_catches_is_what_the_reports_say() -> None:
         assert {"wrong", "fgsm", "deepfool", least} <= set(kinds)
 
 
+_RETRAINED = ("softmax confidence", "LCR nai", "deep ensemble", "doubt retrain", "calibrated retrain")
+_COSTS = {"*mutants a clean image*", "*ms an image, one at a time*"}
+
+
+def _rows(marker: str) -> list[list[str]]:
+    """Rows of the README's table behind a marker, its header left out."""
+    start = README.index(f"<!-- {marker} -->")
+    lines = README[start : README.index("\n\n", start)].splitlines()[3:]
+    return [[part.strip() for part in line.strip("|").split("|")] for line in lines]
+
+
+_REPORTS = re.findall(r"<!-- (\w+-retrain) -->", README)
+
+
+@pytest.mark.parametrize("name", _REPORTS)
+def test_what_retrained_mutants_catch_is_what_the_reports_say(name: str) -> None:
+    results = Results.model_validate_json((ROOT / f"reports/{name}/results.json").read_bytes())
+    cells = {(cell.method, cell.kind): cell.detected_5.value for cell in results.cells if cell.detected_5}
+    methods = {method.name: method for method in results.methods}
+    rows = {row[0]: row[1:] for row in _rows(name)}
+    assert rows.keys() - _COSTS == {cell.kind for cell in results.cells}, "every kind, not a choice"
+    for kind in rows.keys() - _COSTS:
+        assert rows[kind] == [f"{100 * cells[method, kind]:.1f} %" for method in _RETRAINED], kind
+    mutants, milliseconds = (rows[name] for name in sorted(_COSTS, reverse=True))
+    assert mutants == [f"{methods[name].forward_passes - 1:.1f}" for name in _RETRAINED]
+    assert milliseconds == [f"{methods[name].milliseconds:.2f}" for name in _RETRAINED]
+
+
+_ATTACKERS = [("none", "success"), *[("none", "evading")] * 2, ("method", "evading"), ("store", "evading")]
+    ("none", "success"),
+    ("none", "evading"),
+    ("none", "evading"),
+    ("method", "evading"),
+    ("store", "evading"),
+]
+_JUDGES = ["calibrated retrain", "softmax confidence", *["calibrated retrain"] * 3]
+
+
+@pytest.mark.parametrize("name", re.findall(r"<!-- adaptive (\w+-retrain) -->", README))
+def test_attackers_who_know_the_guard_get_as_far_as_the_reports_say(name: str) -> None:
+    results = Results.model_validate_json((ROOT / f"reports/{name}/results.json").read_bytes())
+    sizes = sorted({cell.epsilon for cell in results.adaptive})
+    found = {
+        (cell.knowledge, cell.epsilon, cell.detector): cell
+        for cell in results.adaptive
+        if cell.attack == "worst case"
+    }
+    for row, (knowledge, figure), judge in zip(_rows(f"adaptive {name}"), _ATTACKERS, _JUDGES, strict=True):
+        cells = [getattr(found[knowledge, size, judge], figure).value for size in sizes]
+        assert row[1:] == [f"{100 * value:.1f} %" for value in cells], row[0]
+
+
+def test_the_first_table_is_that_of_retrained_mutants() -> None:
+    assert README.index("<!-- mnist-retrain -->") < README.index("<!-- adaptive mnist-retrain -->")
+    assert README.index("<!-- adaptive mnist-retrain -->") < README.index("<!-- mnist -->")
+
+
 def test_algorithm_1_comes_within_a_point_of_the_paper() -> None:
     results = Results.model_validate_json((ROOT / "reports/mnist-98/results.json").read_bytes())
     (paper,) = [row for row in results.paper_detection if row.operator == "nai"]

@@ -96,12 +96,6 @@ def test_what_retrained_mutants_catch_is_what_the_reports_say(name: str) -> None
 
 
 _ATTACKERS = [("none", "success"), *[("none", "evading")] * 2, ("method", "evading"), ("store", "evading")]
-    ("none", "success"),
-    ("none", "evading"),
-    ("none", "evading"),
-    ("method", "evading"),
-    ("store", "evading"),
-]
 _JUDGES = ["calibrated retrain", "softmax confidence", *["calibrated retrain"] * 3]
 
 

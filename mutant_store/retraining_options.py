@@ -31,7 +31,7 @@ Epochs = Annotated[
     typer.Option(
         min=1,
         max=1000,
-        help="Passes over the training images. Default: 4; resnet20 and googlenet 5, digits-net 10.",
+        help="Passes over the training images. Default: 4; digits-net 10.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -41,7 +41,7 @@ AdversarialShare = Annotated[
         min=0,
         max=0.9,
         help="Share of every batch that is adversarial images of the original, under their true labels. "
-        "Default: 0.25; resnet20 and googlenet 0.4.",
+        "Default: 0.25; for coloured images 0.4.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -50,7 +50,7 @@ AdversarialImages = Annotated[
     typer.Option(
         min=1,
         help="Adversarial images to make, once for all mutants; at most as many as there are to train on. "
-        "Default: lenet 55,000, resnet20 and googlenet 45,000, else 20,000.",
+        "Default: lenet 55,000, for coloured images 45,000, else 20,000.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -58,7 +58,7 @@ Epsilons = Annotated[
     str | None,
     typer.Option(
         help="Their sizes in the pixel range 0 to 1, separated by commas. Default: 0.05, 0.1, 0.15, 0.2 and 0.3 for "
-        "grey images, 2, 5 and 8 of 255 levels for coloured ones.",
+        "grey images, 1, 2, 4, 5, 8 and 12 of 255 levels for coloured ones.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -76,7 +76,7 @@ AttackSteps = Annotated[
         "--attack-steps",
         min=1,
         max=1000,
-        help="Steps of gradient descent within a size. Default: 7; resnet20 and googlenet 6.",
+        help="Steps of gradient descent within a size. Default: 7; for coloured images 6.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -84,7 +84,7 @@ BatchSize = Annotated[
     int | None,
     typer.Option(
         min=2,
-        help="Images a step of training. Default: 128; digits-net 32.",
+        help="Images a step of training. Default: 128; for coloured images 208, digits-net 32.",
         rich_help_panel=_PANEL,
     ),
 ]

@@ -99,7 +99,6 @@ class Recipe:
 _DIGITS = (0.05, 0.1, 0.15, 0.2, 0.3)
 
 _COLOURED = Recipe(
-    epochs=5,
     adversarial_share=0.4,
     adversarial_images=45_000,
     epsilons=tuple(levels / 255 for levels in (1, 2, 4, 5, 8, 12)),
@@ -122,7 +121,7 @@ def recipe_for(name: str, channels: int, settings: RetrainSettings) -> Recipe:
     Raises:
         ModelError: a setting is out of its range.
     """
-    start = RECIPES.get(name) or (Recipe(epsilons=_DIGITS) if channels == 1 else Recipe())
+    start = RECIPES.get(name) or (Recipe(epsilons=_DIGITS) if channels == 1 else _COLOURED)
     given = {entry.name: getattr(settings, entry.name) for entry in fields(Recipe)}
     known = {entry.name: getattr(start, entry.name) for entry in fields(Recipe)}
     return Recipe(**{key: known[key] if value is None else value for key, value in given.items()})

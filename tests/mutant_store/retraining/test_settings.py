@@ -14,7 +14,7 @@ def test_what_is_not_said_is_the_networks() -> None:
 
 def test_networks_from_elsewhere_get_sizes_by_their_channels() -> None:
     assert recipe_for("a:b", 1, RetrainSettings()).epsilons == (0.05, 0.1, 0.15, 0.2, 0.3)
-    assert recipe_for("onnx", 3, RetrainSettings()).epsilons == (2 / 255, 5 / 255, 8 / 255)
+    assert recipe_for("onnx", 3, RetrainSettings()).epsilons == RECIPES["resnet20"].epsilons
 
 
 def test_zero_is_something_said() -> None:

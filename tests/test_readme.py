@@ -171,6 +171,17 @@ def test_harmless_changes_are_left_alone() -> None:
         assert 3 * shift.alarms["calibrated nai"].value < shift.alarms["softmax confidence"].value
 
 
+def test_what_retrained_mutants_do_with_harmless_changes_is_said() -> None:
+    results = Results.model_validate_json((ROOT / "reports/mnist-retrain/results.json").read_bytes())
+    shifts = {shift.shift: shift for shift in results.shifts}
+    text = " ".join(README.split())
+    for name, said in (("contrast 0.3", "of digits at a third of the contrast"), ("blur", "of blurred ones")):
+        accuracy, alarms = shifts[name].accuracy, shifts[name].alarms["calibrated retrain"].value
+        assert accuracy is not None
+        assert accuracy > 0.99
+        assert f"{100 * alarms:.1f} % {said}" in text
+
+
 def test_links_into_reports_lead_to_their_parts() -> None:
     found = re.findall(r"\]\((reports/[\w/-]+\.md)#([\w-]+)\)", README)
     assert len(found) > 5

@@ -113,17 +113,6 @@ def test_attackers_who_know_the_guard_get_as_far_as_the_reports_say(name: str) -
         assert row[1:] == [f"{100 * value:.1f} %" for value in cells], row[0]
 
 
-def test_who_holds_the_store_of_cifar10_gets_past_it_as_often_as_said() -> None:
-    results = Results.model_validate_json((ROOT / "reports/cifar10-retrain/results.json").read_bytes())
-    (cell,) = [
-        cell
-        for cell in results.adaptive
-        if (cell.attack, cell.knowledge, cell.detector) == ("joint", "store", "doubt retrain")
-        and abs(cell.epsilon - 2 / 255) < 1e-4
-    ]
-    assert f"{100 * cell.evading.value:.1f} % of {cell.images} images at ε 2/255" in README
-
-
 def test_the_first_table_is_that_of_retrained_mutants() -> None:
     assert README.index("<!-- mnist-retrain -->") < README.index("<!-- adaptive mnist-retrain -->")
     assert README.index("<!-- adaptive mnist-retrain -->") < README.index("<!-- mnist -->")

@@ -71,6 +71,7 @@ recordings: | $(VENV)/.dev ## label changes of test and adversarial images, for 
 
 recorded-doubts: | $(VENV)/.dev ## what retrained mutants say of an experiment's images, for the benchmark of tests on doubts
 	$(BIN)/python -m evaluation.recorded_doubts --config evaluation/configs/mnist-retrain.toml --data "$(DATA)"
+	$(BIN)/python -m evaluation.recorded_doubts --config evaluation/configs/cifar10-retrain.toml --data "$(DATA)"
 
 # Stores, images and scores are kept in runs/: what is there is not made again.
 evaluate: | $(VENV)/.dev ## the paper's experiments and ours on MNIST, in brief: reports/quick (a few minutes)

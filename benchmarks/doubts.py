@@ -215,6 +215,6 @@ def _nominal(parts: dict[str, Recording], choice: Floats) -> str:
     after = np.cumsum(_e_process(choice)(_doubts(clean)), axis=1)
     alarms = float((after.max(axis=1) >= np.log(1 / _SETTINGS.max_false_alarm)).mean())
     return (
-        f"The e-process at its nominal threshold, 1/{_SETTINGS.max_false_alarm:g} (Ville), which holds for mutants that "
-        f"are independent given a clean image, alarms on {100 * alarms:.1f} % of the clean images."
+        f"The e-process at its nominal threshold, 1/{_SETTINGS.max_false_alarm:g} (Ville), which holds for mutants "
+        f"that are independent given a clean image, alarms on {100 * alarms:.1f} % of the clean images."
     )

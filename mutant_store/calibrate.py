@@ -209,7 +209,7 @@ def _record(
     return policy.name, PolicyRecord(
         test=test,
         pool=policy.pool,
-        hypotheses=None if policy.about is None else HypothesesRecord(**policy.about._asdict()),
+        hypotheses=HypothesesRecord.of(policy),
         error_bounds=bounds._asdict() if bounds else None,
         certificate=CertificateRecord(**asdict(certificate)) if certificate else None,
         false_alarms=RateEstimate(**asdict(rates.false_alarms)),

@@ -111,6 +111,11 @@ class HypothesesRecord(Frozen):
     low: int
     high: int
 
+    @classmethod
+    def of(cls, policy: Policy) -> "HypothesesRecord | None":
+        """Those of a policy, None for one that does not count label changes."""
+        return None if policy.about is None else cls(**policy.about._asdict())
+
 
 class CertificateRecord(Frozen):
     """With ``confidence`` over the draw of the images, the false-alarm rate is at most ``max_false_alarm``.

@@ -93,7 +93,7 @@ class Store:
             TailRecord(self.path / tail.file, tail.shared, tail.features, tail.mutants)
             for tail in self.manifest.bank
         ]
-        arrays = {} if all(tail.shared for tail in self.manifest.bank) else load_file(self.path / MUTANTS)
+        arrays = {} if self.shares_weights else load_file(self.path / MUTANTS)
         return BankSession(
             self.path / PREFIX,
             records,

@@ -1,6 +1,5 @@
 """Another calibration of a store's mutants, published as a version of its own."""
 
-import re
 import shutil
 from contextlib import closing
 from functools import partial
@@ -82,7 +81,7 @@ def changed_settings(store: Store, **changes: Any) -> CalibrationSettings:
     settings = settings_given(store.calibration.settings, **changes)
     if settings.evidence != store.calibration.settings.evidence and changes.get("clean_mutants") is None:
         settings = settings.model_copy(update={"clean_mutants": None})
-    return settings.decided(re.split("[:,]", store.manifest.operator))
+    return settings.decided(store.operators())
 
 
 def _record(

@@ -153,7 +153,14 @@ def behaviour(policy: Policy, sets: Mapping[str, Recording]) -> Behaviour:
         policy: the policy.
         sets: recordings by name, at least one image each; ``clean`` has one that is rightly classified.
     """
-    states = {name: run_recorded(policy, recording) for name, recording in sets.items()}
+    return _behaviour(policy, sets, _run(policy, sets))
+
+
+def _run(policy: Policy, sets: Mapping[str, Recording]) -> dict[str, State]:
+    return {name: run_recorded(policy, recording) for name, recording in sets.items()}
+
+
+def _behaviour(policy: Policy, sets: Mapping[str, Recording], states: Mapping[str, State]) -> Behaviour:
     clean = states[CLEAN].decisions[sets[CLEAN].correct]
     return Behaviour(
         false_alarms=_rate(clean == Decision.ADVERSARIAL),
@@ -228,22 +235,21 @@ def _rate(hits: NDArray[np.bool_]) -> RateEstimate:
 
 
 def _report(policy: Policy, threshold: float | None, sets: Mapping[str, Recording]) -> PolicyReport:
+    states = _run(policy, sets)
     return PolicyReport(
         pool=policy.pool,
         threshold=threshold,
-        hypotheses=_hypotheses(policy),
-        behaviour=behaviour(policy, sets),
-        mutants_used={name: _distribution(policy, recording) for name, recording in sets.items()},
+        hypotheses=HypothesesRecord.of(policy),
+        behaviour=_behaviour(policy, sets, states),
+        mutants_used={
+            name: _distribution(policy, recording, states[name]) for name, recording in sets.items()
+        },
         characteristic=None if policy.about is None else _curve(policy),
     )
 
 
-def _hypotheses(policy: Policy) -> HypothesesRecord | None:
-    return None if policy.about is None else HypothesesRecord(**policy.about._asdict())
-
-
-def _distribution(policy: Policy, recording: Recording) -> Distribution:
-    used = mutants_distribution(policy, recording, run_recorded(policy, recording))
+def _distribution(policy: Policy, recording: Recording, state: State) -> Distribution:
+    used = mutants_distribution(policy, recording, state)
     there = np.flatnonzero(used >= _NEGLIGIBLE)
     return Distribution(mutants=there.tolist(), probabilities=used[there].round(9).tolist())
 
@@ -328,7 +334,7 @@ def _grid(
                 **setting,
                 current=current,
                 threshold=threshold,
-                hypotheses=_hypotheses(policy),
+                hypotheses=HypothesesRecord.of(policy),
                 behaviour=behaviour(policy, sets),
                 command=f"{command} --clean-mutants {clean_mutants:g}",
             )

@@ -176,10 +176,7 @@ class Scheduler:
             if not taken:
                 return
         image_index, mutant_index = _rows(taken, lengths)
-        features = [
-            np.concatenate(parts) for parts in zip(*(request.features for request in taken), strict=True)
-        ]
-        scores = self._session.scores(features, image_index, mutant_index)
+        scores = self._session.scores(_features(taken), image_index, mutant_index)
         self._on_run(Run(len(image_index), len(taken)))
         labels = np.zeros((len(taken), int(lengths.max())), dtype=np.int64)
         evidence = np.zeros_like(labels)
@@ -231,11 +228,8 @@ class Scheduler:
         fresh = [request for request in taken if request.label < 0]
         if not fresh:
             return np.ones(len(taken), dtype=np.bool_)
-        features = [
-            np.concatenate(parts) for parts in zip(*(request.features for request in fresh), strict=True)
-        ]
         images = np.arange(len(fresh))
-        scores = self._session.scores(features, images, np.zeros_like(images))
+        scores = self._session.scores(_features(fresh), images, np.zeros_like(images))
         own = self._policy.evidence.of_original(scores)
         decisions, now = self._policy.decide(own, np.zeros_like(own)), time.perf_counter()
         for position, request in enumerate(fresh):
@@ -273,6 +267,11 @@ def _end_late(active: list[Request]) -> None:
     for request in [request for request in active if request.deadline <= now]:
         active.remove(request)
         request.end(Decision.CONTINUE, now)
+
+
+def _features(requests: list[Request]) -> list[NDArray[np.float32]]:
+    """What the mutants of several requests share, arrays [requests, …]."""
+    return [np.concatenate(parts) for parts in zip(*(request.features for request in requests), strict=True)]
 
 
 def _rows(taken: list[Request], lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -5,7 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,26 +127,16 @@ class Retrainer:
             device=device,
         )
         self._job = replace(job, folder=_prepared(job, subject, original, training, staged))
-        self.record = RetrainRecord(
-            network=original.architecture.name,
-            share=recipe.share,
-            epochs=recipe.epochs,
-            adversarial_share=recipe.adversarial_share,
-            adversarial_images=len(np.load(self._job.folder / CHOSEN, mmap_mode="r")),
-            epsilons=list(recipe.epsilons),
-            attacks=list(recipe.attacks),
-            steps=recipe.steps,
-            batch_size=recipe.batch_size,
-            learning_rate=recipe.learning_rate,
-            label_smoothing=recipe.label_smoothing,
-            jitter=recipe.jitter,
-            shift=job.shift,
-            flip=spec.flip,
-            bf16=spec.bf16,
-            labels=recipe.labels,
-            device=device,
-            data=training.data.portable_range,
-        )
+        made_of = {
+            "network": original.architecture.name,
+            "adversarial_images": len(np.load(self._job.folder / CHOSEN, mmap_mode="r")),
+            "shift": job.shift,
+            "flip": spec.flip,
+            "bf16": spec.bf16,
+            "device": device,
+            "data": training.data.portable_range,
+        }
+        self.record = RetrainRecord(**(asdict(recipe) | made_of))
 
     @property
     def summary(self) -> str:

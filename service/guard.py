@@ -25,7 +25,7 @@ from service.outcome import Outcome
 from service.redis_cache import RedisCache
 from service.scheduler import Scheduler
 from service.settings import Settings
-from service.verdict import CONFIDENCE, Bounds, Explanation, Judgement, UndecidedBecause, Verdict
+from service.verdict import Bounds, Explanation, Judgement, UndecidedBecause, Verdict
 
 # How long after the deadline the inference loop may still answer: a run that has begun is not cut short.
 _GRACE_SECONDS = 2.0
@@ -204,15 +204,7 @@ class Guard:
             evidence=outcome.evidence.tolist(),
             own_evidence=outcome.own_evidence,
             operators=[self.operators[number - 1] for number in order[: outcome.mutants].tolist()],
-            decided_by=self._decided_by(outcome, order),
         )
-
-    def _decided_by(self, outcome: Outcome, order: NDArray[np.int64]) -> str | None:
-        if _VERDICTS[outcome.decision][0] == Verdict.UNDECIDED:
-            return None
-        if outcome.mutants == 0:
-            return CONFIDENCE
-        return self.operators[int(order[outcome.mutants - 1]) - 1]
 
     def _observe(self, outcome: Outcome) -> None:
         self.metrics.stage_duration.labels("queue").observe(outcome.queue_seconds)

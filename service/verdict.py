@@ -104,9 +104,15 @@ class Judgement(_Model):
     """What the original counted before any of them, in these units."""
     operators: list[str]
     """How each of these mutants was made."""
-    decided_by: str | None
-    """``confidence`` where the original's own doubt decided, else the operator of the mutant that did; None where
-    nothing decided."""
+
+    @property
+    def decided_by(self) -> str | None:
+        """``confidence`` where the original's own doubt decided, else the operator of the mutant that did; None where
+        nothing decided.
+        """
+        if self.verdict == Verdict.UNDECIDED:
+            return None
+        return self.operators[-1] if self.operators else CONFIDENCE
 
     @property
     def label_changed(self) -> list[bool]:

@@ -62,7 +62,6 @@ def judged(verdict: Verdict, explanation: Explanation) -> Told:
         evidence=[int(changed) for changed in explanation.label_changed],
         own_evidence=0,
         operators=explanation.operators,
-        decided_by=None if verdict == Verdict.UNDECIDED else "nai",
     )
     return found, explanation
 

@@ -114,7 +114,6 @@ def judged(labels: list[int]) -> Judgement:
         evidence=changed,
         own_evidence=0,
         operators=["nai"] * len(labels),
-        decided_by="nai",
     )
 
 

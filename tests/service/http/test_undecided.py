@@ -101,7 +101,6 @@ def test_without_a_mutant_the_rate_of_label_changes_is_zero(digits_store: Path) 
         evidence=[],
         own_evidence=0,
         operators=[],
-        decided_by=None,
     )
     answer = classification(guard, judgement, request_id="a", cached=False, elapsed=1)
     assert answer.label_change_rate == 0.0

@@ -1,0 +1,187 @@
+"""Reading an inference request: the JSON, and the binary data behind it."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from service.inference_protocol.errors import ProtocolError
+from service.inference_protocol.messages import InferRequest, Parameters, RequestInput, RequestOutput
+from service.inference_protocol.tensors import InputTensor
+
+MAX_JSON_VALUES = 1 << 18
+"""Most values of the JSON, so that no body keeps the process busy or grows to many times its size in memory."""
+
+_SHARED_MEMORY = "shared_memory_region"
+_MICROSECONDS = 1e-6
+
+
+@dataclass(frozen=True)
+class RequestedOutput:
+    """An output that is asked for, and whether as binary data."""
+
+    name: str
+    binary: bool
+
+
+@dataclass(frozen=True)
+class InferenceRequest:
+    """A request whose parts agree with each other.
+
+    Attributes:
+        id: the client's name for it, if any.
+        parameters: all of its parameters, those not known here included.
+        inputs: its tensors by name, not decoded.
+        outputs: the outputs asked for; None where all are.
+        binary_output: whether outputs that do not say are wanted as binary data.
+        seconds: how long it may take, None where it does not say.
+    """
+
+    id: str | None
+    parameters: Parameters
+    inputs: dict[str, InputTensor]
+    outputs: tuple[RequestedOutput, ...] | None
+    binary_output: bool
+    seconds: float | None
+
+
+def parse(body: bytes, header_length: int | None) -> InferenceRequest:
+    """Read a request.
+
+    Args:
+        body: JSON, or JSON and behind it the inputs' binary data in their order.
+        header_length: length of the JSON in bytes (``Inference-Header-Content-Length``); None where it is all of it.
+
+    Raises:
+        ProtocolError: it is not what the protocol says.
+    """
+    length = len(body) if header_length is None else header_length
+    if not 0 <= length <= len(body):
+        raise ProtocolError(
+            f"Inference-Header-Content-Length says {length} bytes of JSON and the body has {len(body)}; make them agree"
+        )
+    message = _message(body[:length])
+    parameters = message.parameters or {}
+    binary_output = _flag(parameters, "binary_data_output", "parameters", default=False)
+    return InferenceRequest(
+        id=message.id,
+        parameters=parameters,
+        inputs=_inputs(message.inputs, memoryview(body)[length:]),
+        outputs=_outputs(message.outputs, binary_output),
+        binary_output=binary_output,
+        seconds=_seconds(parameters),
+    )
+
+
+def _message(text: bytes) -> InferRequest:
+    values = text.count(b",") + text.count(b"[") + text.count(b"{")  # as many, and more, than it can hold
+    if values > MAX_JSON_VALUES:
+        raise ProtocolError(
+            f"the JSON holds more than {MAX_JSON_VALUES:,} values; send tensors as binary data (binary_data_size)"
+        )
+    try:
+        raw = from_json(text, allow_inf_nan=False, cache_strings="keys")
+    except ValueError as error:
+        raise ProtocolError(f"the request is no JSON: {error}") from error
+    try:
+        return InferRequest.model_validate(raw, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ProtocolError(f"{_where(raw, first['loc'])}: {first['msg']}") from error
+
+
+def _where(raw: Any, loc: tuple[int | str, ...]) -> str:
+    """The place of a fault, a tensor by its name where it has one."""
+    if len(loc) < 2 or loc[0] not in ("inputs", "outputs") or not isinstance(loc[1], int):
+        return " ".join(map(str, loc)) or "the request"
+    kind, number = str(loc[0]).removesuffix("s"), loc[1]
+    tensor = raw[loc[0]][number]
+    name = tensor.get("name") if isinstance(tensor, dict) else None
+    which = f"{kind} '{name:.256}'" if isinstance(name, str) else f"{kind} {number}"
+    return " ".join([which, *map(str, loc[2:])])
+
+
+def _inputs(declared: list[RequestInput], rest: memoryview) -> dict[str, InputTensor]:
+    _refuse_twice("input", (one.name for one in declared))
+    inputs, position = {}, 0
+    for one in declared:
+        size = _binary_size(one, len(rest) - position)
+        data = one.data if size is None else rest[position : position + size]
+        position += size or 0
+        if data is None:
+            raise ProtocolError(f"input '{one.name}' has no data; give it data or binary_data_size")
+        inputs[one.name] = InputTensor(one.name, one.datatype, tuple(one.shape), data)
+    if position != len(rest):
+        raise ProtocolError(
+            f"{len(rest) - position} bytes of the body belong to no input; make binary_data_size and the body agree"
+        )
+    return inputs
+
+
+def _binary_size(declared: RequestInput, left: int) -> int | None:
+    """Length of an input's binary data, None where it has none."""
+    parameters = declared.parameters or {}
+    if _SHARED_MEMORY in parameters:
+        raise ProtocolError(f"input '{declared.name}': shared memory is not read here; send its data")
+    if "binary_data_size" not in parameters:
+        return None
+    size = parameters["binary_data_size"]
+    if type(size) is not int or size < 0:
+        raise ProtocolError(
+            f"input '{declared.name}': binary_data_size is its length in bytes, a whole number"
+        )
+    if declared.data is not None:
+        raise ProtocolError(f"input '{declared.name}' has both data and binary_data_size; send one of them")
+    if size > left:
+        raise ProtocolError(
+            f"input '{declared.name}': binary_data_size says {size} bytes and {left} are left behind the JSON; send "
+            "them all, and the length of the JSON as Inference-Header-Content-Length"
+        )
+    return size
+
+
+def _outputs(declared: list[RequestOutput] | None, default: bool) -> tuple[RequestedOutput, ...] | None:
+    if not declared:
+        return None
+    _refuse_twice("output", (one.name for one in declared))
+    for one in declared:
+        parameters = one.parameters or {}
+        if _SHARED_MEMORY in parameters:
+            raise ProtocolError(
+                f"output '{one.name}': shared memory is not written here; take it in the answer"
+            )
+        if "classification" in parameters:
+            raise ProtocolError(
+                f"output '{one.name}': the classification extension is not known here; ask for the outputs 'label' "
+                "and 'class_name'"
+            )
+    return tuple(
+        RequestedOutput(
+            one.name, _flag(one.parameters or {}, "binary_data", f"output '{one.name}'", default=default)
+        )
+        for one in declared
+    )
+
+
+def _refuse_twice(kind: str, names: Iterable[str]) -> None:
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise ProtocolError(f"{kind} '{name}' is there {times} times; give it once")
+
+
+def _flag(parameters: Parameters, name: str, where: str, *, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise ProtocolError(f"{where}: {name} is true or false")
+    return value
+
+
+def _seconds(parameters: Parameters) -> float | None:
+    """The parameter ``timeout``; 0 is none, as with Triton."""
+    timeout = parameters.get("timeout", 0)
+    if type(timeout) is not int or timeout < 0:
+        raise ProtocolError("parameters: timeout is a whole number of microseconds, 0 or more")
+    return timeout * _MICROSECONDS or None

@@ -1,0 +1,47 @@
+"""Writing the answer to an inference request."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from service.inference_protocol.messages import InferResponse, ResponseOutput
+from service.inference_protocol.tensors import OutputTensor, to_binary, to_json
+
+
+def encode(
+    model_name: str,
+    model_version: str,
+    request_id: str | None,
+    outputs: Iterable[tuple[OutputTensor, bool]],
+) -> tuple[bytes, int | None]:
+    """The body of an answer.
+
+    Args:
+        model_name: which model answers.
+        model_version: in which version.
+        request_id: the client's name for the request, None where it has none.
+        outputs: its tensors, each with whether as binary data.
+
+    Returns:
+        The body, and the length of its JSON where binary data follows it (``Inference-Header-Content-Length``), else
+        None.
+
+    Raises:
+        ProtocolError: an output in JSON holds what JSON cannot.
+    """
+    described, parts = [], []
+    for tensor, binary in outputs:
+        if binary:
+            parts.append(to_binary(tensor))
+            described.append(_output(tensor, parameters={"binary_data_size": len(parts[-1])}))
+        else:
+            described.append(_output(tensor, data=to_json(tensor)))
+    named = {} if request_id is None else {"id": request_id}
+    message = InferResponse(model_name=model_name, model_version=model_version, **named, outputs=described)
+    header = message.model_dump_json(exclude_unset=True).encode()
+    return b"".join((header, *parts)), len(header) if parts else None
+
+
+def _output(tensor: OutputTensor, **content: Any) -> ResponseOutput:
+    return ResponseOutput(
+        name=tensor.name, shape=list(tensor.values.shape), datatype=tensor.datatype.value, **content
+    )

@@ -2,16 +2,89 @@
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-_CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
+_PROC = Path("/proc/self")
 
 
 def available_cores() -> int:
-    """Cores this process may use: its affinity, capped by the cgroup's quota (not the host's cores)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores this process may use, at least 1: its affinity, capped by its cgroups' quota (not the host's cores).
+
+    The quota is the least of its own cgroup and of all above it that can be seen, under either version of cgroups, and
+    is rounded up: half a core is one thread. Sources: cgroups(7); the kernel's cgroup-v2.rst and
+    scheduler/sched-bwc.rst.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([affinity, *(math.ceil(quota) for quota in _quotas())]))
+
+
+def _quotas() -> Iterator[float]:
+    """Cores that each cgroup this process is in allows, where it sets a limit."""
+    for version, mount, own in _hierarchies():
+        read = _quota_v2 if version == 2 else _quota_v1
+        for folder in (own, *own.parents):
+            quota = read(folder)
+            if quota is not None:
+                yield quota
+            if folder == mount:
+                break
+
+
+def _quota_v2(folder: Path) -> float | None:
     try:
-        quota, period = _CGROUP_CPU.read_text(encoding="ascii").split()
-        return max(1, min(cores, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no cgroup v2, or 'max': no quota
-        return cores
+        quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+        return int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):  # the root has no such file; 'max' is no limit
+        return None
+
+
+def _quota_v1(folder: Path) -> float | None:
+    try:
+        quota = int((folder / "cpu.cfs_quota_us").read_text(encoding="ascii"))
+        period = int((folder / "cpu.cfs_period_us").read_text(encoding="ascii"))
+        return quota / period if quota > 0 else None  # -1 is no limit
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _hierarchies() -> Iterator[tuple[int, Path, Path]]:
+    """Version, mount point and this process's folder of every hierarchy that may limit its CPU time."""
+    own = _own_paths()
+    for line in _lines(_PROC / "mountinfo"):
+        mount, _, source = line.partition(" - ")
+        fields, described = mount.split(" "), source.split(" ")
+        if len(fields) < 5 or len(described) < 3:
+            continue
+        version = {"cgroup": 1, "cgroup2": 2}.get(described[0])
+        if version is None or version not in own or (version == 1 and "cpu" not in described[2].split(",")):
+            continue
+        yield version, Path(fields[4]), _folder(Path(fields[4]), root=fields[3], path=own[version])
+
+
+def _own_paths() -> dict[int, str]:
+    """This process's cgroup by version: of version 1 that of the CPU controller."""
+    found = {}
+    for line in _lines(_PROC / "cgroup"):
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if "cpu" in controllers.split(","):
+            found[1] = path
+        elif number == "0" and not controllers:
+            found[2] = path
+    return found
+
+
+def _folder(mount: Path, *, root: str, path: str) -> Path:
+    """Where a cgroup is found under a mount that shows the hierarchy from ``root`` on."""
+    inside = path.removeprefix(root.rstrip("/")).lstrip("/")
+    # A container without a cgroup namespace of its own may be shown only its own part, under the host's path.
+    outside = ".." in Path(inside).parts or not f"{path}/".startswith(f"{root.rstrip('/')}/")
+    return mount if outside else mount / inside
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # no Linux
+        return []

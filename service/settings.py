@@ -1,16 +1,23 @@
 """Settings of the server: every field is an environment variable with the prefix GUARD_."""
 
+import json
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, MinLen
 from platformdirs import user_state_path
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.api_keys import Detail
 
 Device = Literal["auto", "cpu", "cuda"]
 
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+# An origin as browsers write it; one written in another way would never match.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
+_DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
 
 
 class Settings(BaseSettings):
@@ -20,8 +27,8 @@ class Settings(BaseSettings):
         env_prefix="GUARD_", env_ignore_empty=True, use_attribute_docstrings=True, extra="ignore"
     )
 
-    store: Path = Path("stores/digits")
-    """Directory of the mutant store."""
+    store: Annotated[tuple[Path, ...], NoDecode, MinLen(1)] = (Path("stores/digits"),)
+    """Directory of the mutant store. Several, separated by commas, are served by name, by default the first."""
 
     require_signature: Path | None = None
     """Public key (PEM, Ed25519) that must have signed the store; without it any whole store is served."""
@@ -40,13 +47,13 @@ class Settings(BaseSettings):
     """Where the mutants run: cuda, cpu, or cuda if it is there."""
 
     threads: Annotated[int, Ge(0)] = 0
-    """CPU threads of the inference session; 0 takes the cores this process may use."""
+    """CPU threads that mutants run on, for all stores together; 0 takes the cores this process may use."""
 
-    batch_rows: Annotated[int, Gt(0)] = 64
-    """Rows a run is filled up to when few requests are in flight."""
+    batch_rows: Annotated[int, Gt(0)] | None = None
+    """Rows a run is filled up to when few requests are in flight. Unset: what a measurement at start finds best."""
 
-    max_batch_rows: Annotated[int, Ge(2)] = 512
-    """Most rows of one run; the least is the original and one mutant."""
+    max_batch_rows: Annotated[int, Ge(1)] | None = None
+    """Most rows of one run. Unset: as many as a measurement at start finds best."""
 
     max_in_flight: Annotated[int, Gt(0)] = 256
     """Requests admitted at the same time; more are answered 429."""
@@ -55,11 +62,27 @@ class Settings(BaseSettings):
     """Longest a request may take, and the run then under way, which is waited for up to two seconds. After that it is
     answered undecided, or 504 where no mutant has been evaluated for it yet."""
 
+    on_deadline: Literal["undecided", "error"] = "undecided"
+    """What a request past its deadline gets that some mutants were evaluated for: the verdict undecided, or 504."""
+
+    allow_guard_off: bool = False
+    """Whether ``?guard=off`` may skip the verdict and ask for the bare label."""
+
+    drain_seconds: Annotated[float, Ge(0)] = 2.0
+    """How long after SIGTERM requests are still taken while ``/readyz`` already says no, so that load balancers notice.
+    Connections are closed with their next answer."""
+
+    grace_seconds: Annotated[float, Gt(0)] = 20.0
+    """How long requests in flight may take to finish after that; then they are cut off."""
+
     max_body_bytes: Annotated[int, Gt(0)] = 10 * 1024 * 1024
     """Largest request body in bytes; a larger one is answered 413."""
 
     max_pixels: Annotated[int, Gt(0)] = 16_777_216
     """Most pixels of an image, checked before it is decoded."""
+
+    max_images: Annotated[int, Gt(0)] = 64
+    """Most images of one request of the Open Inference Protocol; each counts as a request in flight."""
 
     decode_threads: Annotated[int, Gt(0)] = 2
     """Threads that decode images."""
@@ -70,6 +93,18 @@ class Settings(BaseSettings):
 
     order_key_file: Path = user_state_path("mutant-guard") / "order.key"
     """Where the secret is kept if it is not given; made at first start."""
+
+    api_keys_file: Path | None = None
+    """File of API keys, made with ``mutant-guard keys create``; without it everybody may classify, and nobody may use
+    the admin routes."""
+
+    response_detail: Detail = Detail.FULL
+    """What callers are told where no keys are asked for: full, or verdict without scores and without the path of the
+    test. A key says so itself."""
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins (https://app.example.org) whose pages may read answers: a JSON list, or separated by commas. None: no
+    other origin's."""
 
     redis_url: SecretStr | None = None
     """Redis server that shares verdicts between replicas; without it they are cached in memory."""
@@ -82,6 +117,29 @@ class Settings(BaseSettings):
 
     log_format: Literal["console", "json"] = "console"
     """Log lines for people or for machines."""
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _listed_stores(cls, given: object) -> object:
+        if isinstance(given, str):
+            return tuple(part.strip() for part in given.split(",") if part.strip())
+        return (given,) if isinstance(given, Path) else given
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _known_origins(cls, given: object) -> object:
+        if isinstance(given, str):
+            given = json.loads(given) if given.lstrip().startswith("[") else given.split(",")
+        if not isinstance(given, list | tuple):
+            return given
+        origins = tuple(str(origin).strip() for origin in given)
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin) or _DEFAULT_PORT.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin: scheme://host or scheme://host:port, in small letters, without a path "
+                    "and without the scheme's own port"
+                )
+        return origins
 
     @field_validator("redis_url")
     @classmethod

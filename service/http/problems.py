@@ -1,5 +1,6 @@
 """Errors as problem+json (RFC 9457)."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -10,12 +11,38 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from service.errors import RequestError
+from service.http.headers import SECURITY_HEADERS
 
 MEDIA_TYPE = "application/problem+json"
 
-_STATUS = {"bad-image": 422, "queue-full": 429, "not-ready": 503, "deadline": 504}
-# Why a request for a verdict may be refused; counted from zero, so that the first refusal shows in a rate.
-REASONS = (*_STATUS, "body-too-large", "unsupported-type", "bad-form", "incomplete-body")
+_STATUS = {
+    "bad-image": 422,
+    "queue-full": 429,
+    "not-ready": 503,
+    "deadline": 504,
+    "unknown-store": 404,
+    "guard-required": 403,
+}
+# Why a caller is refused, whatever the request holds.
+_CALLER_STATUS = {
+    "no-key": 401,
+    "unknown-key": 401,
+    "admin-key": 403,
+    "no-admin-key": 403,
+    "not-admin": 403,
+    "detail-withheld": 403,
+    "rate-limited": 429,
+}
+# Why a request may be refused; counted from zero, so that the first refusal shows in a rate.
+REASONS = (
+    *_STATUS,
+    *_CALLER_STATUS,
+    "body-too-large",
+    "unsupported-type",
+    "bad-form",
+    "incomplete-body",
+    "client-gone",
+)
 
 _RETRY_SECONDS = {429: 1, 503: 2}
 _DESCRIPTIONS = {
@@ -32,13 +59,29 @@ class Problem(BaseModel):
     detail: str = Field(examples=["the image is animated (12 frames); send a still image"])
 
 
-class ProblemError(Exception):
-    """Raised by endpoints for what is wrong with the HTTP request itself."""
+class InferenceProblem(Problem):
+    """The same under ``/v2``: clients of the Open Inference Protocol read ``error``."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        """Args: HTTP status, stable code, and a sentence that names the thing and the remedy."""
+    error: str = Field(examples=["the image is animated (12 frames); send a still image"])
+
+
+class ProblemError(Exception):
+    """Raised by endpoints for what is wrong with the HTTP request itself, or with who sent it."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Args: HTTP status, stable code, a sentence that names the thing and the remedy, and further headers; a
+        Retry-After among them wins over the status's own.
+        """
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
+        self.headers = dict(headers or {})
+
+
+def caller_refused(code: str, detail: str, headers: Mapping[str, str] | None = None) -> ProblemError:
+    """The problem of a caller who may not do what they ask for, by its code in the table above."""
+    return ProblemError(_CALLER_STATUS[code], code, detail, headers=headers)
 
 
 def status_of(error: RequestError) -> int:
@@ -46,59 +89,75 @@ def status_of(error: RequestError) -> int:
     return _STATUS.get(error.code, 500)
 
 
-def response(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """A problem+json response, with Retry-After where trying again makes sense."""
+def response(
+    status: int,
+    code: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    request: Request | None = None,
+) -> JSONResponse:
+    """A problem+json response to a request, with Retry-After where trying again makes sense."""
     problem = Problem(
         type=f"urn:mutant-guard:problem:{code}", title=HTTPStatus(status).phrase, status=status, detail=detail
     )
+    if request is not None and f"{request.scope['path']}/".startswith("/v2/"):
+        problem = InferenceProblem(**problem.model_dump(), error=detail)
     merged = dict(headers or {})
     if status in _RETRY_SECONDS:
-        merged["Retry-After"] = str(_RETRY_SECONDS[status])
+        merged.setdefault("Retry-After", str(_RETRY_SECONDS[status]))
     return JSONResponse(problem.model_dump(), status, headers=merged, media_type=MEDIA_TYPE)
 
 
-async def on_request_error(_: Request, error: Exception) -> JSONResponse:
+async def on_request_error(request: Request, error: Exception) -> JSONResponse:
     """A refused request."""
     if not isinstance(error, RequestError):
         raise error
-    return response(status_of(error), error.code, str(error))
+    return response(status_of(error), error.code, str(error), request=request)
 
 
-async def on_problem(_: Request, error: Exception) -> JSONResponse:
-    """A malformed HTTP request."""
+async def on_problem(request: Request, error: Exception) -> JSONResponse:
+    """A malformed HTTP request, or a caller who may not send it."""
     if not isinstance(error, ProblemError):
         raise error
-    return response(error.status, error.code, error.detail)
+    return response(error.status, error.code, error.detail, error.headers, request=request)
 
 
-async def on_http_exception(_: Request, error: Exception) -> JSONResponse:
+async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
     """Unknown paths and methods."""
     if not isinstance(error, HTTPException):
         raise error
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-    return response(error.status_code, code, str(error.detail), dict(error.headers or {}))
+    return response(error.status_code, code, str(error.detail), error.headers, request=request)
 
 
-async def on_failure(_: Request, __: Exception) -> JSONResponse:
+async def on_failure(request: Request, _: Exception) -> JSONResponse:
     """Anything else; the log has the traceback, the caller learns nothing of it."""
-    return response(500, "internal-error", "the server failed on this request; its log says why")
+    # Starlette answers this outside of every middleware, so the headers are not added by one.
+    return response(
+        500,
+        "internal-error",
+        "the server failed on this request; its log says why",
+        SECURITY_HEADERS,
+        request=request,
+    )
 
 
-async def on_validation_error(_: Request, error: Exception) -> JSONResponse:
+async def on_validation_error(request: Request, error: Exception) -> JSONResponse:
     """Query parameters that do not parse."""
     if not isinstance(error, RequestValidationError):
         raise error
     first = error.errors()[0]
     where = " ".join(str(part) for part in first["loc"])
-    return response(422, "bad-parameter", f"{where}: {first['msg']}")
+    return response(422, "bad-parameter", f"{where}: {first['msg']}", request=request)
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI entries for the problems an endpoint answers with."""
+def documented(*statuses: int, kind: type[Problem] = Problem) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries for the problems an endpoint answers with; ``InferenceProblem`` under ``/v2``."""
     return {
         status: {
             "description": _DESCRIPTIONS.get(status, HTTPStatus(status).phrase),
-            "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+            "content": {MEDIA_TYPE: {"schema": kind.model_json_schema()}},
         }
         for status in statuses
     }

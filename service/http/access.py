@@ -1,0 +1,113 @@
+"""Who sends a request, and whether they may."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from fastapi import Request
+
+from service.api_keys import ApiKey, Detail, KeyRing, Role
+from service.http.problems import caller_refused
+from service.rate_limit import RateLimit
+
+_ANONYMOUS = "anonymous"
+_HOW = "send a key as 'Authorization: Bearer KEY' or as 'X-API-Key: KEY'"
+_CHALLENGE = 'Bearer realm="mutant-guard"'
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks for a verdict, and how much they are told."""
+
+    name: str
+    detail: Detail
+
+
+async def identify(request: Request) -> Caller:
+    """Who sends a request for a verdict. Uses up one of the requests that the key's rate allows.
+
+    Raises:
+        ProblemError: 401 without a key or with an unknown one, 403 with an admin's, 429 over the key's rate.
+    """
+    guard = request.app.state.guard
+    keys: KeyRing = guard.keys
+    if keys.open:
+        detail: Detail = guard.settings.response_detail
+        return Caller(_ANONYMOUS, detail)
+    key = _known(request, keys)
+    if key.role == Role.ADMIN:
+        # One that leaks out of the many places that classify would let its finder change what is served.
+        raise caller_refused(
+            "admin-key", f"the key {key.name} is an admin's, which may not classify; send a client's key"
+        )
+    _keep_to_rate(key, guard.limits)
+    return Caller(key.name, key.response_detail)
+
+
+def require_admin(request: Request) -> str:
+    """The name of the admin who sends a request.
+
+    Raises:
+        ProblemError: 403 where no admin key is configured, 401 without a key or with an unknown one, 403 with a
+            client's, 429 over the key's rate.
+    """
+    guard = request.app.state.guard
+    keys: KeyRing = guard.keys
+    if not keys.has_admin:
+        raise caller_refused(
+            "no-admin-key",
+            "this takes an admin key and the server has none; make one with mutant-guard keys create NAME --admin "
+            "--file FILE, and start the server with GUARD_API_KEYS_FILE=FILE if it was not",
+        )
+    key = _known(request, keys)
+    if key.role != Role.ADMIN:
+        raise caller_refused(
+            "not-admin", f"the key {key.name} is a client's; this takes a key made with --admin"
+        )
+    _keep_to_rate(key, guard.limits)
+    return key.name
+
+
+def describe_keys(document: dict[str, Any]) -> None:
+    """Say in an OpenAPI document how a key is sent, so that its page has a field for one. None is needed where the
+    server has no file of keys, nor for probes.
+    """
+    document.setdefault("components", {})["securitySchemes"] = {
+        "Bearer": {"type": "http", "scheme": "bearer"},
+        "X-API-Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    document["security"] = [{}, {"Bearer": []}, {"X-API-Key": []}]
+
+
+def _known(request: Request, keys: KeyRing) -> ApiKey:
+    secret = _secret(request)
+    if not secret:
+        raise caller_refused(
+            "no-key", f"this server asks for an API key; {_HOW}", {"WWW-Authenticate": _CHALLENGE}
+        )
+    key = keys.find(secret)
+    if key is None:
+        raise caller_refused(
+            "unknown-key",
+            f"the API key is not known, or was revoked; {_HOW} that this server's operator gave you",
+            {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'},
+        )
+    return key
+
+
+def _secret(request: Request) -> str:
+    """The key a request was sent with; empty without one. An Authorization of another scheme is none."""
+    scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
+    bearer = token.strip() if scheme.lower() == "bearer" else ""
+    return bearer or request.headers.get("x-api-key", "").strip()
+
+
+def _keep_to_rate(key: ApiKey, limits: RateLimit) -> None:
+    wait = limits.take(key)
+    if wait > 0:
+        seconds = ceil(wait)
+        raise caller_refused(
+            "rate-limited",
+            f"the key {key.name} may send {key.requests_per_second:g} requests a second; try again in {seconds} s",
+            {"Retry-After": str(seconds)},
+        )

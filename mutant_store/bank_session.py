@@ -1,31 +1,38 @@
 """The loaded mutant bank. Light: both the server and the offline tools import it."""
 
 import hashlib
+import time
 from collections.abc import MutableMapping, Sequence
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mutant_store.cores import available_cores
 from mutant_store.errors import StoreError
 from mutant_store.own_tail import OwnTail
+from mutant_store.pace import Pace
 from mutant_store.pool import Mutant, is_whole, patch
-from mutant_store.session import IMAGES, FloatArray, Model, open_session, run_session
+from mutant_store.session import IMAGES, FloatArray, Model, Providers, open_session, run_session
 from mutant_store.session_tail import SessionTail
 from mutant_store.shared_tail import SharedTail
 from mutant_store.tail import Tail, TailRecord
+from mutant_store.workers import Workers
 
 _ORIGINAL = -1
+_CPU = "CPUExecutionProvider"
 _IMAGES_TOGETHER = 64
 
 
 class BankSession:
     """One pass over the images, then any mix of (image, mutant) rows.
 
-    Rows are grouped by the entry point of their mutant; how a tail evaluates them is its own affair.
+    Rows are grouped by the entry point of their mutant, and shared out among threads where there is work enough; how
+    a tail evaluates them is its own affair. One call of :meth:`features` or :meth:`scores` at a time.
 
     Attributes:
         runs: how often rows were evaluated.
+        seconds: spent in runs of features and rows, gathering and scattering included.
         prefix_id: banks where it is the same and not empty compute the same features.
     """
 
@@ -36,8 +43,9 @@ class BankSession:
         *,
         pool: Sequence[Mutant] = (),
         parameters: FloatArray | None = None,
-        providers: Sequence[str] = ("CPUExecutionProvider",),
+        providers: Providers = ("CPUExecutionProvider",),
         threads: int = 0,
+        workers: Workers | None = None,
     ) -> None:
         """Load a bank.
 
@@ -48,13 +56,14 @@ class BankSession:
             parameters: the original's, float32 [P]; only needed where mutants change some of them.
             providers: execution providers in order of preference.
             threads: CPU threads; 0 takes all cores of this process.
+            workers: threads to share with others, instead of own ones.
 
         Raises:
             ModelError: onnxruntime cannot load a graph.
             StoreError: the tails do not hold every mutant once, or mutants of a tail are missing from the pool.
         """
-        threads = threads or available_cores()
-        self._prefix = open_session(prefix, providers=providers, threads=threads)
+        self._workers, self._own_workers = workers or Workers(threads), workers is None
+        self._prefix = open_session(prefix, providers=providers, threads=1)
         self.prefix_id = hashlib.sha256(prefix).hexdigest() if isinstance(prefix, bytes) else ""
         *self._features, self._scores = [entry.name for entry in self._prefix.get_outputs()]
         classes = int(self._prefix.get_outputs()[-1].shape[1])
@@ -63,12 +72,19 @@ class BankSession:
             raise StoreError("the bank does not hold every mutant once; build the store again")
         self._tail_of = np.full(len(numbers) + 1, _ORIGINAL, dtype=np.int64)
         self._place = np.zeros(len(numbers) + 1, dtype=np.int64)
+        self._rank = np.full(len(numbers) + 1, _ORIGINAL, dtype=np.int64)
         self._tails: list[Tail] = []
         for record in tails:
-            self._tail_of[list(record.mutants)] = len(self._tails)
-            self._place[list(record.mutants)] = np.arange(len(record.mutants))
-            self._tails.append(_open(record, pool, parameters, providers, threads, classes))
-        self.runs = 0
+            members = list(record.mutants)
+            self._tail_of[members] = len(self._tails)
+            self._place[members] = np.arange(len(members))
+            self._rank[members] = len(numbers) * len(self._tails) + self._place[members]
+            self._tails.append(
+                _open(record, pool, parameters, providers, classes, copies=self._workers.threads)
+            )
+        self._on_cpu = self.provider == _CPU
+        self._image_pace, self._row_pace = Pace(), [Pace() for _ in self._tails]
+        self.runs, self.seconds = 0, 0.0
 
     @property
     def provider(self) -> str:
@@ -77,7 +93,22 @@ class BankSession:
 
     def features(self, inputs: FloatArray) -> list[FloatArray]:
         """What an image's mutants share: arrays [R, …] for float32 inputs [R, …], the last the original's scores."""
-        return run_session(self._prefix, IMAGES, inputs)
+        started = time.perf_counter()
+        threads = min(self._threads(self._image_pace.seconds(len(inputs))), len(inputs))
+        found: list[list[FloatArray]] = [[] for _ in range(threads)]
+
+        def run(part: int, mine: FloatArray) -> None:
+            began = time.perf_counter()
+            found[part] = run_session(self._prefix, IMAGES, mine)
+            self._image_pace.took(len(mine), time.perf_counter() - began)
+
+        if threads == 1:
+            run(0, inputs)
+        else:
+            shares = np.array_split(inputs, threads)
+            self._workers.run([partial(run, part, mine) for part, mine in enumerate(shares)])
+        self.seconds += time.perf_counter() - started
+        return found[0] if threads == 1 else [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
     def scores(
         self, features: Sequence[FloatArray], image_index: NDArray[np.int64], mutant_index: NDArray[np.int64]
@@ -92,15 +123,39 @@ class BankSession:
         Returns:
             float32 [B, classes].
         """
+        started = time.perf_counter()
         self.runs += 1
         named = dict(zip(self._features, features, strict=False))
         scores = features[-1][image_index]
-        tail_of, place = self._tail_of[mutant_index], self._place[mutant_index]
-        for number, tail in enumerate(self._tails):
-            rows = np.flatnonzero(tail_of == number)
-            if rows.size:
-                scores[rows] = tail.scores(named, image_index[rows], place[rows])
+        rank = self._rank[mutant_index]
+        order = np.argsort(rank, kind="stable")[np.count_nonzero(rank == _ORIGINAL) :]
+        tail_of, place = self._tail_of[mutant_index[order]], self._place[mutant_index]
+
+        def run(first: int, end: int) -> None:
+            cuts = first + 1 + np.flatnonzero(np.diff(tail_of[first:end]))
+            for start, stop in pairwise([first, *cuts.tolist(), end]):
+                began = time.perf_counter()
+                rows, number = order[start:stop], int(tail_of[start])
+                scores[rows] = self._tails[number].scores(named, image_index[rows], place[rows])
+                self._row_pace[number].took(len(rows), time.perf_counter() - began)
+
+        if order.size:
+            counts = np.bincount(tail_of, minlength=len(self._tails)).tolist()
+            each = [pace.seconds(n) / max(n, 1) for pace, n in zip(self._row_pace, counts, strict=True)]
+            work = np.cumsum(np.array(each)[tail_of])
+            threads = min(self._threads(float(work[-1])), order.size)
+            if threads == 1:
+                run(0, order.size)
+            else:
+                ends = np.searchsorted(work, work[-1] * np.arange(1, threads) / threads) + 1
+                parts = np.unique([0, *ends.tolist(), order.size]).tolist()
+                self._workers.run([partial(run, first, end) for first, end in pairwise(parts)])
+        self.seconds += time.perf_counter() - started
         return scores
+
+    def _threads(self, seconds: float) -> int:
+        """How many threads to share work among that takes so long; a device other than the CPU takes it whole."""
+        return self._workers.worth(seconds) if self._on_cpu else 1
 
     def labels(
         self,
@@ -149,33 +204,26 @@ class BankSession:
         self.scores(features, np.zeros(len(mutants), dtype=np.int64), mutants)
 
     def close(self) -> None:
-        """Let go of its threads."""
-        for tail in self._tails:
-            tail.close()
+        """Let go of its threads, unless they are shared."""
+        if self._own_workers:
+            self._workers.close()
 
 
 def _open(
     record: TailRecord,
     pool: Sequence[Mutant],
     parameters: FloatArray | None,
-    providers: Sequence[str],
-    threads: int,
+    providers: Providers,
     classes: int,
+    copies: int,
 ) -> Tail:
     if record.shared:
-        return SharedTail(record.model, record.features, providers=providers, threads=threads)
+        return SharedTail(record.model, record.features, providers=providers)
     choices = [pool[number - 1].choice for number in record.mutants if number <= len(pool)]
     complete = len(choices) == len(record.mutants)
     if complete and all(map(is_whole, choices)):
         values = [choice["values"] for choice in choices]
-        return SessionTail(
-            record.model,
-            record.features,
-            values=values,
-            classes=classes,
-            providers=providers,
-            threads=threads,
-        )
+        return SessionTail(record.model, record.features, values=values, classes=classes, providers=providers)
     if parameters is None or not complete:
         raise StoreError(
             "the parameters of mutants with weights of their own are missing; build the store again"
@@ -188,5 +236,5 @@ def _open(
         patches=patches,
         classes=classes,
         providers=providers,
-        threads=threads,
+        copies=copies,
     )

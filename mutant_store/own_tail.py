@@ -1,28 +1,20 @@
 """Rows of mutants with weights of their own: the images of one mutant at a time. Light: the server imports it."""
 
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from queue import SimpleQueue
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from mutant_store.session import FloatArray, Model, open_session
+from mutant_store.session import FloatArray, Model, Providers, open_session
 from mutant_store.tail import Features
 
 PARAMETER = "parameter_"
 """Inputs that hold parameters are named so, followed by where each begins in the vector of all of them."""
 
 Patch = tuple[NDArray[np.int64] | slice, NDArray[np.float32]]
-
-_WORTH_A_THREAD = 200e-6
-"""Seconds a mutant takes from which on threads pay; below, they wait for Python's lock and each other."""
-
-
-_Group = tuple[int, NDArray[np.int64]]
-"""A mutant and the rows that are its own."""
 
 
 class _Scratch:
@@ -69,7 +61,7 @@ class OwnTail:
     """One session whose weights are inputs, and what each mutant writes over the original's.
 
     Memory grows with what differs and not with the number of mutants. The rows of a mutant run as one batch, so
-    requests that meet the same mutants at the same time share them; mutants run side by side on all threads.
+    requests that meet the same mutants at the same time share them.
     """
 
     graphs = 1
@@ -82,10 +74,12 @@ class OwnTail:
         original: FloatArray,
         patches: Sequence[Patch],
         classes: int,
-        providers: Sequence[str],
-        threads: int,
+        providers: Providers,
+        copies: int,
     ) -> None:
-        """``original`` is float32 [P], ``patches`` positions int64 [k] and values float32 [k] of every mutant."""
+        """``original`` is float32 [P], ``patches`` positions int64 [k] and values float32 [k] of every mutant; as many
+        threads as there are ``copies`` of the parameters run at a time.
+        """
         self._session = open_session(model, providers=providers, threads=1)
         self._features = features
         self._patches = [(positions, values, original[positions]) for positions, values in patches]
@@ -95,53 +89,28 @@ class OwnTail:
             if entry.name.startswith(PARAMETER)
         ]
         self._classes = classes
-        self._threads = max(1, threads)
         self._scratches: SimpleQueue[_Scratch] = SimpleQueue()
-        for _ in range(self._threads):
+        for _ in range(copies):
             self._scratches.put(_Scratch(self._session, original, inputs))
-        self._each = 0.0
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="mutants")
 
     def scores(
         self, features: Features, image_index: NDArray[np.int64], mutants: NDArray[np.int64]
     ) -> FloatArray:
-        """Run the rows mutant by mutant."""
-        order = np.argsort(mutants, kind="stable")
-        starts = np.flatnonzero(np.diff(mutants[order], prepend=-1))
-        groups = list(zip(mutants[order[starts]].tolist(), np.split(order, starts[1:]), strict=True))
+        """Run the rows mutant by mutant; equal mutants that stand together run as one batch."""
         named = {name: features[name] for name in self._features}
         scores = np.empty((len(mutants), self._classes), dtype=np.float32)
-
-        def run(mine: list[_Group]) -> None:
-            self._run(named, image_index, mine, scores)
-
-        workers = min(self._threads, len(groups)) if self._each > _WORTH_A_THREAD else 1
-        if workers == 1:
-            run(groups)
-        else:
-            list(self._pool.map(run, [groups[start::workers] for start in range(workers)]))
-        return scores
-
-    def _run(
-        self, features: Features, image_index: NDArray[np.int64], groups: list[_Group], scores: FloatArray
-    ) -> None:
-        started = time.perf_counter()
-        scratch = self._scratches.get()
-        bound, answers = b"", scores
+        cuts = [0, *(1 + np.flatnonzero(np.diff(mutants))).tolist(), len(mutants)]
+        scratch, bound, answers = self._scratches.get(), b"", scores
         try:
-            for mutant, rows in groups:
-                images = image_index[rows]
+            for start, stop in pairwise(cuts):
+                images = image_index[start:stop]
                 if (
                     key := images.tobytes()
                 ) != bound:  # mutants often meet the same images one after the other
                     bound, answers = key, np.empty((len(images), self._classes), dtype=np.float32)
-                    scratch.bind({name: value[images] for name, value in features.items()}, answers)
-                scratch.run(*self._patches[mutant])
-                scores[rows] = answers
+                    scratch.bind({name: value[images] for name, value in named.items()}, answers)
+                scratch.run(*self._patches[mutants[start]])
+                scores[start:stop] = answers
         finally:
             self._scratches.put(scratch)
-        self._each = (time.perf_counter() - started) / len(groups)
-
-    def close(self) -> None:
-        """Let go of its threads."""
-        self._pool.shutdown()
+        return scores

@@ -15,8 +15,10 @@ from mutant_store.calibration_record import CalibrationRecord
 from mutant_store.errors import StoreError
 from mutant_store.manifest import SCHEMA_VERSION, Manifest
 from mutant_store.pool import unpack
+from mutant_store.session import Providers
 from mutant_store.signature import PublicKey
 from mutant_store.tail import TailRecord
+from mutant_store.workers import Workers
 
 CURRENT = "CURRENT"
 MANIFEST = "manifest.json"
@@ -87,8 +89,10 @@ class Store:
         # Operators of a mixed pool take turns in it.
         return [names[number % len(names)] for number in range(self.manifest.mutants)]
 
-    def session(self, *, providers: list[str] | None = None, threads: int = 0) -> BankSession:
-        """Load the mutant bank."""
+    def session(
+        self, *, providers: Providers | None = None, threads: int = 0, workers: Workers | None = None
+    ) -> BankSession:
+        """Load the mutant bank; arguments as for :class:`mutant_store.bank_session.BankSession`."""
         records = [
             TailRecord(self.path / tail.file, tail.shared, tail.features, tail.mutants)
             for tail in self.manifest.bank
@@ -101,6 +105,7 @@ class Store:
             parameters=arrays.get(PARAMETERS),
             providers=providers or ["CPUExecutionProvider"],
             threads=threads,
+            workers=workers,
         )
 
 

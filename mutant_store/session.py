@@ -11,17 +11,20 @@ from mutant_store.errors import ModelError
 
 Model = bytes | Path
 FloatArray = NDArray[np.float32]
+Providers = Sequence[str | tuple[str, dict[str, str]]]
+"""Execution providers in order of preference, some with options."""
 
 IMAGES = "images"
 """Name of the image input of every graph in a store."""
 
 _ERRORS_ONLY = 3
+_CUDA = "CUDAExecutionProvider"
 
 
 def open_session(
     model: Model,
     *,
-    providers: Sequence[str] = ("CPUExecutionProvider",),
+    providers: Providers = ("CPUExecutionProvider",),
     threads: int = 0,
     constants: Mapping[str, FloatArray] | None = None,
     arena: bool = True,
@@ -67,6 +70,23 @@ def run_session(
         raise ModelError(
             f"the model fails on inputs of shape {list(inputs.shape)}: {_first_line(error)}"
         ) from error
+
+
+def run_bound(
+    session: onnxruntime.InferenceSession, feed: Mapping[str, NDArray[np.float32] | NDArray[np.int64]]
+) -> FloatArray:
+    """The first output of a graph, float32, on whatever device its session runs.
+
+    On CUDA inputs and output are bound, so that one copy each way is made and in one go with the run.
+    """
+    if session.get_providers()[0] != _CUDA:
+        return np.asarray(session.run(None, feed)[0])
+    binding = session.io_binding()
+    for name, value in feed.items():
+        binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(value, "cuda", 0))
+    binding.bind_output(session.get_outputs()[0].name, "cpu")
+    session.run_with_iobinding(binding)
+    return np.asarray(binding.copy_outputs_to_cpu()[0])
 
 
 def _first_line(error: Exception) -> str:

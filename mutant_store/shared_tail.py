@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mutant_store.session import FloatArray, Model, open_session
+from mutant_store.session import FloatArray, Model, Providers, open_session, run_bound
 from mutant_store.tail import Features
 
 IMAGE_INDEX = "image_index"
@@ -16,10 +16,8 @@ class SharedTail:
 
     graphs = 1
 
-    def __init__(
-        self, model: Model, features: Sequence[str], *, providers: Sequence[str], threads: int
-    ) -> None:
-        self._session = open_session(model, providers=providers, threads=threads)
+    def __init__(self, model: Model, features: Sequence[str], *, providers: Providers) -> None:
+        self._session = open_session(model, providers=providers, threads=1)
         self._features = features
 
     def scores(
@@ -30,7 +28,4 @@ class SharedTail:
             name: features[name] for name in self._features
         }
         feed.update(image_index=image_index, mutant_index=mutants + 1)
-        return np.asarray(self._session.run(None, feed)[0])
-
-    def close(self) -> None:
-        """Nothing to let go of."""
+        return run_bound(self._session, feed)

@@ -24,7 +24,10 @@ class TailRecord:
 
 
 class Tail(Protocol):
-    """The loaded part of a bank behind one entry point; a run of its first ``graphs`` mutants runs all its graphs."""
+    """The loaded part of a bank behind one entry point; a run of its first ``graphs`` mutants runs all its graphs.
+
+    Runs in the thread that calls, and in several at a time.
+    """
 
     graphs: int
 
@@ -32,8 +35,4 @@ class Tail(Protocol):
         self, features: Features, image_index: NDArray[np.int64], mutants: NDArray[np.int64]
     ) -> FloatArray:
         """Class scores float32 [B, classes] of rows (image, mutant), mutants counted within the tail from 0."""
-        ...
-
-    def close(self) -> None:
-        """Let go of its threads."""
         ...

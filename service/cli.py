@@ -9,7 +9,6 @@ from typing import Annotated, NoReturn
 
 import structlog
 import typer
-import uvicorn
 from pydantic import ValidationError
 from rich import box
 from rich.console import Console
@@ -17,10 +16,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from mutant_store.errors import GuardError
+from service.classification import classification
 from service.errors import BadImageError
 from service.guard import Guard
-from service.http.app import create_app
-from service.http.endpoints import classification
+from service.http.server import run
+from service.keys_cli import keys_app
 from service.logs import configure_logs
 from service.settings import Device, Settings
 from service.verdict import Classification, Verdict
@@ -30,9 +30,18 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(keys_app, name="keys")
 
 StoreOption = Annotated[
     Path | None, typer.Option(help="Directory of the mutant store. Default: GUARD_STORE, else stores/digits.")
+]
+StoresOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--store",
+        help="Directory of a mutant store; repeat it to serve several, by name, the first by default. Default: "
+        "GUARD_STORE, else stores/digits.",
+    ),
 ]
 PolicyOption = Annotated[
     str | None,
@@ -93,7 +102,7 @@ def _exit(_: int, __: FrameType | None) -> NoReturn:
 
 @app.command()
 def serve(
-    store: StoreOption = None,
+    store: StoresOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port to listen on.")] = 8000,
     policy: PolicyOption = None,
@@ -101,7 +110,7 @@ def serve(
     device: DeviceOption = None,
     require_signature: SignatureOption = None,
 ) -> None:
-    """Serve a mutant store over HTTP: POST /classify, /livez, /readyz, /metrics, /docs.
+    """Serve mutant stores over HTTP: POST /classify, /v2 (Open Inference Protocol), /livez, /readyz, /metrics, /docs.
 
     Every other setting is an environment variable with the prefix GUARD_.
     """
@@ -115,11 +124,9 @@ def serve(
     configure_logs(settings.log_format)
     guard = _load(settings)
     where = f"http://{f'[{host}]' if ':' in host else host}:{port}" if port else "a free port"
-    structlog.get_logger().info("serving", url=where, store=guard.store.name, policy=guard.policy.name)
+    structlog.get_logger().info("serving", url=where, stores=guard.models.names, policy=settings.policy)
     signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again once it has shut down
-    uvicorn.run(
-        create_app(guard), host=host, port=port, log_level="warning", access_log=False, server_header=False
-    )
+    run(guard, host=host, port=port)
 
 
 @app.command()
@@ -146,7 +153,7 @@ def classify(
     guard = _load(settings)
     guard.start()
     answers = [(path, _classify(guard, path)) for path in images]
-    guard.scheduler.close()
+    guard.models.default.close()
     if json:
         for path, answer in answers:
             found = (
@@ -166,12 +173,12 @@ def classify(
 
 def _classify(guard: Guard, path: Path) -> Classification | str:
     try:
-        judgement, elapsed = guard.judge_now(path.read_bytes())
+        answer, elapsed = guard.judge_now(path.read_bytes())
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     except BadImageError as error:
         return str(error)
-    return classification(guard, judgement, request_id=path.name, cached=False, elapsed=elapsed)
+    return classification(guard, answer, request_id=path.name, elapsed=elapsed)
 
 
 def _table(answers: list[tuple[Path, Classification | str]]) -> Table:
@@ -187,7 +194,8 @@ def _table(answers: list[tuple[Path, Classification | str]]) -> Table:
             continue
         verdict = f"[{_COLOURS[answer.verdict]}]{answer.verdict.value}[/]{_why(answer)}"
         numbers = (str(answer.mutants), str(answer.label_changes), f"{answer.elapsed_ms:.1f}")
-        table.add_row(name, escape(answer.class_name), f"{answer.confidence:.3f}", verdict, *numbers)
+        confidence = "" if answer.confidence is None else f"{answer.confidence:.3f}"
+        table.add_row(name, escape(answer.class_name), confidence, verdict, *numbers)
     return table
 
 

@@ -2,9 +2,13 @@
 
 
 class RequestError(Exception):
-    """Base of what a request can be refused for. ``code`` is stable, the message is for people."""
+    """Base of what a request can be refused for. ``code`` is stable, the message is for people.
+
+    ``body_sha256`` is that of the image in hex, where it got so far.
+    """
 
     code = "error"
+    body_sha256: str | None = None
 
 
 class BadImageError(RequestError):
@@ -29,3 +33,15 @@ class NotReadyError(RequestError):
     """The inference loop is not running."""
 
     code = "not-ready"
+
+
+class UnknownStoreError(RequestError):
+    """No store of that name is served."""
+
+    code = "unknown-store"
+
+
+class GuardRequiredError(RequestError):
+    """The bare label was asked for and the settings do not allow it."""
+
+    code = "guard-required"

@@ -1,153 +1,170 @@
-"""The guard itself, without a protocol: bytes in, judgement out."""
+"""The guard itself, without a protocol: images in, judgements out."""
 
 import asyncio
 import contextlib
-import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from math import isfinite
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from detection.policies import Decision, Policy
-from mutant_store.reader import Store, open_store
-from mutant_store.signature import load_public_key
+from detection.policies import Policy
+from mutant_store.workers import Workers
+from service.answer import Answer, Timings
+from service.api_keys import KeyRing
+from service.bridge import Bridge
 from service.cache import MemoryCache, VerdictCache
-from service.engine import load_engine
-from service.errors import DeadlineError, QueueFullError
-from service.images import decode
+from service.errors import DeadlineError, GuardRequiredError, QueueFullError
 from service.metrics import Metrics
-from service.order import Order, load_key
+from service.model import Model
+from service.models import Models
+from service.order import load_key
 from service.outcome import Outcome
+from service.prepared import Image, Prepared, prepare
+from service.rate_limit import RateLimit
 from service.redis_cache import RedisCache
-from service.scheduler import Scheduler
 from service.settings import Settings
-from service.verdict import Bounds, Explanation, Judgement, UndecidedBecause, Verdict
+from service.verdict import Explanation, Judgement, UndecidedBecause, Verdict
 
 # How long after the deadline the inference loop may still answer: a run that has begun is not cut short.
 _GRACE_SECONDS = 2.0
 
-_VERDICTS = {
-    Decision.NORMAL: (Verdict.NORMAL, None),
-    Decision.ADVERSARIAL: (Verdict.ADVERSARIAL, None),
-    Decision.EXHAUSTED: (Verdict.UNDECIDED, UndecidedBecause.POOL_EXHAUSTED),
-    Decision.CAPPED: (Verdict.UNDECIDED, UndecidedBecause.MAX_MUTANTS),
-    Decision.CONTINUE: (Verdict.UNDECIDED, UndecidedBecause.DEADLINE),
-}
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    pixels: NDArray[np.uint8]
-    inputs: NDArray[np.float32]
-    order: NDArray[np.int64]
-    key: str
-
 
 class Guard:
-    """A store, a policy, and the loop that runs them."""
+    """Stores, policies, and the loops that run them.
+
+    Attributes:
+        settings: what was set.
+        metrics: what is counted.
+        models: the stores that are served.
+        keys: who may ask.
+        limits: how fast.
+        draining: whether it is about to stop: not ready any more, though requests are still taken.
+    """
 
     def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
-        """Open the store and load it on its device.
+        """Open the stores and load them on their device.
 
         Raises:
-            StoreError: the store is missing, unfinished, damaged or not signed as the settings require, or has no
+            StoreError: a store is missing, unfinished, damaged or not signed as the settings require, or has no
                 such policy.
             DeviceError: the device asked for is not there.
+            KeyFileError: the file of API keys cannot be read.
         """
         self.settings, self.metrics = settings, metrics or Metrics()
-        signer = load_public_key(settings.require_signature) if settings.require_signature else None
-        self.store: Store = open_store(settings.store, signed_by=signer)
-        self.policy: Policy = self.store.policy(settings.policy)
-        if settings.max_mutants is not None:
-            self.policy = self.policy.up_to(settings.max_mutants)
-        self.operators = self.store.operators()
-        bounds = self.policy.error_bounds
-        self.error_bounds = Bounds(**bounds._asdict()) if bounds else None
-        manifest = self.store.manifest
-        self.order = Order(load_key(settings), pool=manifest.mutants, decks=manifest.decks)
-        session = load_engine(self.store, device=settings.device, threads=settings.threads)
-        self.provider = session.provider
-        self.scheduler = Scheduler(
-            session,
-            self.policy,
-            max_in_flight=settings.max_in_flight,
-            # Surplus evidence is only cheap where mutants share weights.
-            batch_rows=settings.batch_rows if self.store.shares_weights or not self.policy.stops else 1,
-            max_batch_rows=settings.max_batch_rows,
-            on_run=lambda run: self.metrics.batch_rows.observe(run.rows),
-        )
+        self.keys, self.limits = KeyRing(settings.api_keys_file), RateLimit()
+        self._workers, self._key = Workers(settings.threads), load_key(settings)
+        self.models = Models(settings.store, self._open)
+        self.draining = False
         self._preparing = 0
         self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
+        self._bridge: tuple[asyncio.AbstractEventLoop, Bridge] | None = None
         self._cache = self._make_cache()
-        self._describe()
+        self.metrics.watch(
+            lambda: sum(model.scheduler.in_flight for model in self.models.everything),
+            lambda: sum(model.scheduler.waiting for model in self.models.everything),
+        )
 
     def start(self) -> None:
-        """Start the inference loop."""
-        self.scheduler.start()
+        """Start the inference loops."""
+        self.models.start()
 
     async def close(self) -> None:
         """Finish what is in flight and stop."""
-        await asyncio.to_thread(self.scheduler.close)
+        await self.models.close()
         self._decoders.shutdown()
+        self._workers.close()
         if self._cache is not None:
             await self._cache.close()
 
     @property
     def ready(self) -> bool:
-        """Whether requests are taken."""
-        return self.scheduler.ready
+        """Whether every store takes requests, and goes on doing so."""
+        return not self.draining and all(model.ready for model in self.models)
 
-    async def judge(self, body: bytes) -> tuple[Judgement, bool]:
-        """Judge an image; the second value says whether the judgement came from the cache.
+    @property
+    def failed(self) -> bool:
+        """Whether an inference loop has failed or hangs: only a restart helps."""
+        return any(model.scheduler.failed for model in self.models)
+
+    async def load(self, name: str) -> Model:
+        """Serve the current version of a store from now on; no request fails for it.
 
         Raises:
-            BadImageError: the body is no image this model takes.
-            QueueFullError: too many requests in flight.
-            DeadlineError: the deadline passed before the first run, or the loop hangs.
-            NotReadyError: the inference loop is not running.
+            UnknownStoreError: there is no store of that name.
+            StoreError: the version does not load; the one before goes on.
         """
-        seconds = self.settings.deadline_seconds
-        deadline, until = time.perf_counter() + seconds, asyncio.get_running_loop().time() + seconds
+        return await self.models.load(name)
+
+    async def judge(
+        self,
+        image: Image,
+        *,
+        store: str | None = None,
+        seconds: float | None = None,
+        guarded: bool = True,
+    ) -> Answer:
+        """Judge an image.
+
+        Args:
+            image: an encoded file, or pixels uint8 [H, W, C] at model size.
+            store: the store's name; by default the first.
+            seconds: how long it may take, at most as long as the settings say.
+            guarded: whether mutants are asked; without them the answer is the bare label.
+
+        Raises:
+            BadImageError: no image this model takes.
+            QueueFullError: too many requests in flight.
+            DeadlineError: the deadline passed before the first run, or the loop hangs; or at any time where the
+                settings say so.
+            NotReadyError: the inference loop is not running.
+            UnknownStoreError: there is no store of that name.
+            GuardRequiredError: the bare label is not to be had.
+        """
+        if not guarded and not self.settings.allow_guard_off:
+            raise GuardRequiredError(
+                "this server gives no label without a verdict; GUARD_ALLOW_GUARD_OFF=true would allow it"
+            )
+        limit = self.settings.deadline_seconds
+        seconds = limit if seconds is None else min(seconds, limit)
+        with self.models.lease(store) as model:
+            return await self._judge(model, image, seconds, guarded)
+
+    async def _judge(self, model: Model, image: Image, seconds: float, guarded: bool) -> Answer:
+        loop = asyncio.get_running_loop()
+        deadline, until = time.perf_counter() + seconds, loop.time() + seconds
         try:
             async with asyncio.timeout_at(until) as limit:
-                prepared = await self._prepare_beside(body)
-                kept = await self._look_up(prepared.key)
-                if kept is not None:
-                    return kept, True
-                future = self.scheduler.submit(prepared.inputs, prepared.order, deadline=deadline)
+                prepared = await self._prepare(image, model)
+                if guarded and (kept := await self._look_up(prepared.key)) is not None:
+                    return _answer(model, kept, prepared, cached=True)
+                future = model.scheduler.submit(
+                    prepared.inputs, prepared.order, deadline=deadline, guarded=guarded
+                )
                 limit.reschedule(until + _GRACE_SECONDS)  # the loop minds the deadline, unless it hangs
-                outcome = await asyncio.wrap_future(future)
+                outcome = await self._across(loop).follow(future)
         except (TimeoutError, DeadlineError) as error:
             raise DeadlineError(f"no verdict within {seconds:g} s; try again") from error
-        judgement = self._judgement(outcome, prepared.order)
-        self._observe(outcome)
-        if self._cache is not None and judgement.undecided_because != UndecidedBecause.DEADLINE:
-            await self._cache.put(prepared.key, judgement.model_dump_json().encode())
-        return judgement, False
+        judgement = model.judgement(outcome, prepared.order)
+        self.metrics.observe(outcome)
+        if guarded:
+            await self._keep(prepared.key, judgement, seconds)
+        return _answer(model, judgement, prepared, outcome, guarded=guarded)
 
-    def judge_now(self, body: bytes) -> tuple[Judgement, float]:
+    def judge_now(self, body: bytes) -> tuple[Answer, float]:
         """The same for callers without an event loop: not cached, no deadline; the second value is seconds."""
-        started = time.perf_counter()
-        prepared = self._prepare(body)
-        outcome = self.scheduler.submit(prepared.inputs, prepared.order).result()
-        return self._judgement(outcome, prepared.order), time.perf_counter() - started
+        started, model = time.perf_counter(), self.models.default
+        prepared = prepare(body, model, self.settings.max_pixels)
+        outcome = model.scheduler.submit(prepared.inputs, prepared.order).result()
+        answer = _answer(model, model.judgement(outcome, prepared.order), prepared, outcome)
+        return answer, time.perf_counter() - started
 
-    def explain(self, judgement: Judgement) -> Explanation:
-        """How the test of a judgement of this guard went, kept or not."""
-        return explain(self.policy, judgement)
-
-    def doubt(self, judgement: Judgement) -> float | None:
-        """Mean doubt among the mutants of a judgement; None where label changes are counted, or without mutants."""
-        unit = self.policy.evidence.unit
-        return (
-            None
-            if unit == 1 or not judgement.evidence
-            else sum(judgement.evidence) / unit / judgement.mutants
-        )
+    def explain(self, answer: Answer) -> Explanation:
+        """How the test of an answer of this guard went, kept or not."""
+        return explain(answer.model.policy, answer.judgement)
 
     def is_alarm(self, verdict: Verdict) -> bool:
         """Whether a verdict counts as an alarm under the settings."""
@@ -155,7 +172,18 @@ class Guard:
             verdict == Verdict.UNDECIDED and self.settings.alarm_on_undecided
         )
 
-    async def _prepare_beside(self, body: bytes) -> _Prepared:
+    def _open(self, path: Path) -> Model:
+        model = Model(path, self.settings, self.metrics, key=self._key, workers=self._workers)
+        self.metrics.describe(model.store, model.policy, undecided=self.settings.alarm_on_undecided)
+        return model
+
+    def _across(self, loop: asyncio.AbstractEventLoop) -> Bridge:
+        """From threads to this loop."""
+        if self._bridge is None or self._bridge[0] is not loop:
+            self._bridge = loop, Bridge(loop)
+        return self._bridge[1]
+
+    async def _prepare(self, image: Image, model: Model) -> Prepared:
         """Prepare in a thread; what waits for one is bounded like what is in flight."""
         if self._preparing >= self.settings.max_in_flight:
             raise QueueFullError(
@@ -163,19 +191,11 @@ class Guard:
             )
         self._preparing += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._decoders, self._prepare, body)
+            future = self._decoders.submit(prepare, image, model, self.settings.max_pixels)
+            prepared = await self._across(asyncio.get_running_loop()).follow(future)
         finally:
             self._preparing -= 1
-
-    def _prepare(self, body: bytes) -> _Prepared:
-        started = time.perf_counter()
-        spec = self.store.manifest.input
-        pixels = decode(body, spec, self.settings.max_pixels)
-        policy = f"{self.policy.name}:{self.policy.mutants}"
-        scope = f"{self.store.version}:{policy}:{self.order.key_id}:{pixels.shape}:"
-        key = hashlib.sha256(scope.encode() + pixels.tobytes()).hexdigest()
-        prepared = _Prepared(pixels, spec.tensor(pixels[None]), self.order.mutants(pixels), key)
-        self.metrics.stage_duration.labels("decode").observe(time.perf_counter() - started)
+        self.metrics.stage_duration.labels("decode").observe(prepared.seconds)
         return prepared
 
     async def _look_up(self, key: str) -> Judgement | None:
@@ -189,27 +209,17 @@ class Guard:
         self.metrics.cache_requests.labels("miss" if found is None else "hit").inc()
         return found
 
-    def _judgement(self, outcome: Outcome, order: NDArray[np.int64]) -> Judgement:
-        manifest = self.store.manifest
-        verdict, undecided_because = _VERDICTS[outcome.decision]
-        return Judgement(
-            label=outcome.label,
-            class_name=manifest.classes[outcome.label],
-            confidence=_confidence(outcome, manifest.output_kind),
-            verdict=verdict,
-            undecided_because=undecided_because,
-            mutants=outcome.mutants,
-            label_changes=outcome.label_changes,
-            labels=outcome.labels.tolist(),
-            evidence=outcome.evidence.tolist(),
-            own_evidence=outcome.own_evidence,
-            operators=[self.operators[number - 1] for number in order[: outcome.mutants].tolist()],
-        )
+    async def _keep(self, key: str, judgement: Judgement, seconds: float) -> None:
+        """Cache a judgement, unless the deadline ended it: that depends on load.
 
-    def _observe(self, outcome: Outcome) -> None:
-        self.metrics.stage_duration.labels("queue").observe(outcome.queue_seconds)
-        self.metrics.stage_duration.labels("mutants").observe(outcome.run_seconds)
-        self.metrics.mutants_evaluated.observe(outcome.mutants)
+        Raises:
+            DeadlineError: it did, and the settings want an error then.
+        """
+        if judgement.undecided_because == UndecidedBecause.DEADLINE:
+            if self.settings.on_deadline == "error":
+                raise DeadlineError(f"no verdict within {seconds:g} s; try again")
+        elif self._cache is not None:
+            await self._cache.put(key, judgement.model_dump_json().encode())
 
     def _make_cache(self) -> VerdictCache | None:
         settings = self.settings
@@ -220,27 +230,19 @@ class Guard:
             return RedisCache(url, seconds=settings.cache_seconds, up=self.metrics.redis_up)
         return MemoryCache(seconds=settings.cache_seconds, entries=settings.cache_entries)
 
-    def _describe(self) -> None:
-        manifest, metrics = self.store.manifest, self.metrics
-        metrics.watch(lambda: self.scheduler.in_flight, lambda: self.scheduler.waiting)
-        labels = (manifest.name, self.store.version, manifest.operator, f"{manifest.rate:g}")
-        metrics.store_info.labels(*labels).set(1)
-        metrics.store_mutants.labels(manifest.name).set(manifest.mutants)
-        record = self.store.calibration.policies[self.policy.name]
-        baseline = record.alarms_or_undecided if self.settings.alarm_on_undecided else record.alarms
-        metrics.alarm_baseline_ratio.labels(manifest.name).set(baseline.rate)
-        for verdict in Verdict:
-            for cached in ("false", "true"):
-                metrics.verdicts.labels(manifest.name, verdict.value, cached)
-        for result in ("hit", "miss"):
-            metrics.cache_requests.labels(result)
 
-
-def _confidence(outcome: Outcome, output_kind: str) -> float:
-    scores = outcome.scores.astype(np.float64)
-    if output_kind == "probabilities":
-        return float(scores[outcome.label])
-    return float(1 / np.exp(scores - scores[outcome.label]).sum())
+def _answer(
+    model: Model,
+    judgement: Judgement,
+    prepared: Prepared,
+    outcome: Outcome | None = None,
+    *,
+    guarded: bool = True,
+    cached: bool = False,
+) -> Answer:
+    queue, mutants = (outcome.queue_seconds, outcome.run_seconds) if outcome else (0.0, 0.0)
+    timings = Timings(prepared.seconds, queue, mutants)
+    return Answer(model, judgement, guarded, cached, timings, prepared.body_sha256)
 
 
 def explain(policy: Policy, judgement: Judgement) -> Explanation:

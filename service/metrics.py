@@ -4,6 +4,12 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from detection.policies import Policy
+from mutant_store.reader import Store
+from service.answer import Answer
+from service.outcome import Outcome
+from service.verdict import Verdict
+
 _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
@@ -14,9 +20,16 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         """Args: the registry to use; by default a new one."""
         self.registry = registry or CollectorRegistry()
+        self._described: set[tuple[str, str, str, str]] = set()
         where = self.registry
         self.verdicts = Counter(
             "guard_verdicts", "Answered requests by verdict.", ["store", "verdict", "cached"], registry=where
+        )
+        self.unguarded = Counter(
+            "guard_unguarded",
+            "Answers without a verdict, which the caller asked for.",
+            ["store"],
+            registry=where,
         )
         self.request_duration = Histogram(
             "guard_request_duration_seconds",
@@ -41,6 +54,11 @@ class Metrics:
             "guard_batch_rows",
             "Rows (image, mutant) of one run of the bank.",
             buckets=_COUNTS,
+            registry=where,
+        )
+        self.inference_seconds = Counter(
+            "guard_inference_seconds",
+            "Seconds the inference loops spent in runs of the bank.",
             registry=where,
         )
         self.requests_in_flight = Gauge(
@@ -75,3 +93,44 @@ class Metrics:
         """Read the load off the scheduler whenever the metrics are scraped."""
         self.requests_in_flight.set_function(in_flight)
         self.queue_depth.set_function(waiting)
+
+    def describe(self, store: Store, policy: Policy, *, undecided: bool) -> None:
+        """Say what a store is, in place of what was said of it before, and count its verdicts from zero.
+
+        Args:
+            store: the version that is served.
+            policy: how it decides.
+            undecided: whether an undecided verdict counts as an alarm.
+        """
+        manifest = store.manifest
+        for labels in [labels for labels in self._described if labels[0] == manifest.name]:
+            self._described.remove(labels)
+            self.store_info.remove(*labels)
+        labels = (manifest.name, store.version, manifest.operator, f"{manifest.rate:g}")
+        self._described.add(labels)
+        self.store_info.labels(*labels).set(1)
+        self.store_mutants.labels(manifest.name).set(manifest.mutants)
+        record = store.calibration.policies[policy.name]
+        baseline = record.alarms_or_undecided if undecided else record.alarms
+        self.alarm_baseline_ratio.labels(manifest.name).set(baseline.rate)
+        for verdict in Verdict:
+            for cached in ("false", "true"):
+                self.verdicts.labels(manifest.name, verdict.value, cached)
+        self.unguarded.labels(manifest.name)
+        for result in ("hit", "miss"):
+            self.cache_requests.labels(result)
+
+    def answered(self, answer: Answer, seconds: float) -> None:
+        """Count an answer, and the seconds it took."""
+        self.request_duration.observe(seconds)
+        if not answer.guarded:
+            self.unguarded.labels(answer.model.name).inc()
+            return
+        verdict = answer.judgement.verdict.value
+        self.verdicts.labels(answer.model.name, verdict, "true" if answer.cached else "false").inc()
+
+    def observe(self, outcome: Outcome) -> None:
+        """Where the time of a request went, and how many mutants it took."""
+        self.stage_duration.labels("queue").observe(outcome.queue_seconds)
+        self.stage_duration.labels("mutants").observe(outcome.run_seconds)
+        self.mutants_evaluated.observe(outcome.mutants)

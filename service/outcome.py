@@ -18,7 +18,8 @@ class Outcome:
     Attributes:
         label: the original's label.
         scores: float32 [classes], the original's scores.
-        decision: NORMAL, ADVERSARIAL, EXHAUSTED, CAPPED, or CONTINUE where the deadline ended the test.
+        decision: NORMAL, ADVERSARIAL, EXHAUSTED, CAPPED, or CONTINUE where the deadline ended the test or none was
+            asked for.
         mutants: mutants consumed, the original not among them.
         labels: int64 [mutants], the labels they chose, in the order they were met.
         evidence: int64 [mutants], what they said, in the policy's units.
@@ -57,6 +58,7 @@ class Request:
         order: int64 [pool], mutant numbers in the order this request meets them.
         deadline: when it ends undecided; this and the other times are values of ``time.perf_counter()``.
         submitted: when it was admitted.
+        guarded: whether mutants are asked; else the original's label is the answer.
         future: what the caller waits on.
         started: when its first run began.
         features: what its mutants share, arrays [1, …]; empty before the first run.
@@ -67,12 +69,14 @@ class Request:
         mutants: mutants consumed so far.
         labels: int64 arrays, the labels of every run's mutants.
         evidence: int64 arrays, what they said.
+        ended: whether it has been answered.
     """
 
     inputs: NDArray[np.float32]
     order: NDArray[np.int64]
     deadline: float
     submitted: float
+    guarded: bool = True
     future: "Future[Outcome]" = field(default_factory=Future)
     started: float = 0.0
     features: list[NDArray[np.float32]] = field(default_factory=list)
@@ -83,6 +87,7 @@ class Request:
     mutants: int = 0
     labels: list[NDArray[np.int64]] = field(default_factory=list)
     evidence: list[NDArray[np.int64]] = field(default_factory=list)
+    ended: bool = False
 
     def meet(self, scores: NDArray[np.float32]) -> None:
         """Take over the original's scores float32 [classes]."""
@@ -92,10 +97,11 @@ class Request:
         """Answer the request, unless it was cancelled.
 
         Args:
-            decision: what its test came to; CONTINUE where the deadline ended it. Without a label there is nothing
-                to answer with and the request fails with a :class:`DeadlineError`.
+            decision: what its test came to; CONTINUE where the deadline ended it, or where it is not guarded. Without
+                a label there is nothing to answer with and the request fails with a :class:`DeadlineError`.
             now: the time.
         """
+        self.ended = True
         with contextlib.suppress(InvalidStateError):
             if self.scores is None:
                 self.future.set_exception(DeadlineError("the deadline passed before the first run"))

@@ -18,14 +18,23 @@ from detection.policies import Decision, Policy, State, advance
 from mutant_store.bank_session import BankSession
 from service.errors import NotReadyError, QueueFullError
 from service.outcome import Outcome, Request
+from service.row_budget import RowBudget
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the bank: how many rows it held, of how many requests."""
+    """One run of the bank: how many rows it held, of how many requests, and the seconds it took with its prefix.
+
+    No rows where the originals alone were enough.
+    """
 
     rows: int
     requests: int
+    seconds: float
+
+
+_HANGS_AFTER = 60.0
+"""Seconds a step may take before the loop counts as hanging."""
 
 
 class Scheduler:
@@ -44,23 +53,19 @@ class Scheduler:
         policy: Policy,
         *,
         max_in_flight: int,
-        batch_rows: int,
-        max_batch_rows: int,
+        budget: RowBudget,
         on_run: Callable[[Run], None] = lambda run: None,
     ) -> None:
-        """Args: the bank, the policy, the limits of ``service.settings``, and who wants to see every run."""
+        """Args: the bank, the policy, how many requests to admit, how to fill runs, and who wants to see every run."""
         self._session, self._policy = session, policy
-        self._max_in_flight, self._batch_rows, self._max_batch_rows = (
-            max_in_flight,
-            batch_rows,
-            max_batch_rows,
-        )
+        self._max_in_flight, self.budget = max_in_flight, budget
         self._on_run = on_run
         self._arrivals: SimpleQueue[Request | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._in_flight = 0
         self._closed = False
         self._failure: Exception | None = None
+        self._stepping_since: float | None = None
         self._thread = threading.Thread(target=self._loop, name="inference", daemon=True)
 
     def start(self) -> None:
@@ -70,7 +75,13 @@ class Scheduler:
     @property
     def ready(self) -> bool:
         """Whether the loop is running and takes requests."""
-        return self._thread.is_alive() and not self._closed and self._failure is None
+        return self._thread.is_alive() and not self._closed and not self.failed
+
+    @property
+    def failed(self) -> bool:
+        """Whether the loop ended by a failure, or hangs in a run: the process needs a restart."""
+        since = self._stepping_since
+        return self._failure is not None or (since is not None and time.perf_counter() - since > _HANGS_AFTER)
 
     @property
     def in_flight(self) -> int:
@@ -83,7 +94,12 @@ class Scheduler:
         return self._arrivals.qsize()
 
     def submit(
-        self, inputs: NDArray[np.float32], order: NDArray[np.int64], *, deadline: float = inf
+        self,
+        inputs: NDArray[np.float32],
+        order: NDArray[np.int64],
+        *,
+        deadline: float = inf,
+        guarded: bool = True,
     ) -> "Future[Outcome]":
         """Admit a request.
 
@@ -92,6 +108,7 @@ class Scheduler:
             order: int64 [pool], mutant numbers in the order this request meets them.
             deadline: when it ends undecided, a value of ``time.perf_counter()``; the run under way then still
                 counts. By default never.
+            guarded: whether to ask mutants; else the outcome is the original's label, undecided by no mutant.
 
         Returns:
             Its outcome, or a DeadlineError where the deadline passed before its first run; cancel it to take the
@@ -101,7 +118,7 @@ class Scheduler:
             QueueFullError: as many requests are in flight as are admitted.
             NotReadyError: the loop is not running.
         """
-        request = Request(inputs, order, deadline, submitted=time.perf_counter())
+        request = Request(inputs, order, deadline, submitted=time.perf_counter(), guarded=guarded)
         with self._lock:
             if not self.ready:
                 raise NotReadyError("the inference loop is not running; try again in a moment")
@@ -113,6 +130,16 @@ class Scheduler:
             request.future.add_done_callback(self._leave)
             self._arrivals.put(request)
         return request.future
+
+    def rehearse(self, requests: list[Request], mutants: int) -> float:
+        """Seconds of one run for requests that are new, each with so many mutants; before the start only."""
+        self._begin(requests)
+        for request in requests:
+            request.ended = False  # whatever the original alone may have said
+        self.budget = RowBudget(len(requests) * mutants, fill=len(requests) * mutants)
+        started = time.perf_counter()
+        self._step(requests)
+        return time.perf_counter() - started
 
     def close(self) -> None:
         """Admit no more, finish what is in flight, and stop the loop."""
@@ -132,10 +159,12 @@ class Scheduler:
         try:
             while not (closing and not active):
                 closing = self._admit(active, closing)
-                active = [request for request in active if not request.future.cancelled()]
-                _end_late(active)
+                active = _in_time([request for request in active if not request.future.cancelled()])
                 if active:
+                    self._stepping_since = time.perf_counter()
                     self._step(active)
+                    self._stepping_since = None
+                    active = [request for request in active if not request.ended]
         except Exception as error:
             self._fail(active, error)  # before anything else that may fail
             structlog.get_logger().exception("inference loop failed")
@@ -166,120 +195,95 @@ class Scheduler:
                 active.append(arrival)
 
     def _step(self, active: list[Request]) -> None:
-        taken, lengths, changes, mutants = self._plan(active)
-        self._prepare([request for request in taken if not request.features])
-        if self._policy.stops:
-            going = self._begin(active, taken)
-            taken = [request for request, goes in zip(taken, going, strict=True) if goes]
-            lengths, mutants = lengths[going], mutants[going]
-            changes = np.array([request.changes for request in taken], dtype=np.int64)
-            if not taken:
-                return
-        image_index, mutant_index = _rows(taken, lengths)
-        scores = self._session.scores(_features(taken), image_index, mutant_index)
-        self._on_run(Run(len(image_index), len(taken)))
+        """One run: features of who is new, then rows of all who take part."""
+        taken, lengths = self._plan(active)
+        before = self._session.seconds
+        self._begin([request for request in taken if request.label < 0])
+        going = np.array([not request.ended for request in taken])
+        taken, lengths = [request for request in taken if not request.ended], lengths[going]
+        if not taken:
+            self._on_run(Run(0, 0, self._session.seconds - before))
+            return
+        image_index = np.repeat(np.arange(len(taken)), lengths)
+        met = [
+            request.order[request.mutants : request.mutants + length]
+            for request, length in zip(taken, lengths.tolist(), strict=True)
+        ]
+        scores = self._session.scores(_features(taken), image_index, np.concatenate(met))
+        self._on_run(Run(len(image_index), len(taken), self._session.seconds - before))
+        known = np.array([request.label for request in taken])
+        # a rectangle of requests and mutants, each request's rows from the left
+        column = np.arange(len(image_index)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         labels = np.zeros((len(taken), int(lengths.max())), dtype=np.int64)
         evidence = np.zeros_like(labels)
-        row = 0
-        for position, request in enumerate(taken):
-            if request.label < 0:
-                request.meet(scores[row])
-                row += 1
-            length = int(lengths[position])
-            mine = scores[row : row + length]
-            labels[position, :length] = mine.argmax(axis=1)
-            evidence[position, :length] = self._policy.evidence.of_mutants(
-                mine, np.full(length, request.label, dtype=np.int64)
-            )
-            row += length
+        labels[image_index, column] = scores.argmax(axis=1)
+        evidence[image_index, column] = self._policy.evidence.of_mutants(scores, known[image_index])
+        changes = np.array([request.changes for request in taken], dtype=np.int64)
+        mutants = np.array([request.mutants for request in taken], dtype=np.int64)
         state = advance(self._policy, changes, mutants, evidence, lengths)
-        self._consume(active, taken, labels, evidence, state)
+        _consume(taken, labels, evidence, state)
 
-    def _plan(self, active: list[Request]) -> tuple[list[Request], Counts, Counts, Counts]:
-        """Which requests take part, longest waiting first, how many mutants each evaluates, and where it stands."""
+    def _plan(self, active: list[Request]) -> tuple[list[Request], Counts]:
+        """Which requests take part, longest waiting first, and how many mutants each evaluates."""
         changes = np.array([request.changes for request in active], dtype=np.int64)
         mutants = np.array([request.mutants for request in active], dtype=np.int64)
-        originals = np.array([request.label < 0 for request in active], dtype=np.int64)
-        share = max(1, self._batch_rows // len(active))
-        lengths = np.maximum(self._policy.next_stop(changes, mutants), share)
+        lengths = self._policy.next_stop(changes, mutants)
+        if not self._policy.stops:  # between stops surplus evidence hardly ever decides
+            lengths = np.maximum(lengths, self.budget.share(len(active)))
         lengths = np.minimum(lengths, self._policy.mutants - mutants)
         # Memory comes first: only a look-ahead that alone exceeds the limit on rows is met in several runs.
-        lengths[0] = min(lengths[0], max(1, self._max_batch_rows - originals[0]))
-        rows = np.cumsum(lengths + originals)
-        count = max(1, int(np.searchsorted(rows, self._max_batch_rows, side="right")))
-        return active[:count], lengths[:count], changes[:count], mutants[:count]
+        lengths[0] = min(lengths[0], self.budget.most)
+        count = max(1, int(np.searchsorted(np.cumsum(lengths), self.budget.most, side="right")))
+        return active[:count], lengths[:count]
 
-    def _prepare(self, fresh: list[Request]) -> None:
-        """Compute once an image what all its mutants share, and keep it while the request lives."""
+    def _begin(self, fresh: list[Request]) -> None:
+        """Compute once an image what all its mutants share, and keep it while the request lives.
+
+        The original's scores come with it. Who is decided by these alone leaves without meeting a mutant.
+        """
         if not fresh:
             return
         started = time.perf_counter()
         features = self._session.features(np.concatenate([request.inputs for request in fresh]))
+        scores = features[-1]
+        own = self._policy.evidence.of_original(scores)
+        decisions = self._policy.decide(own, np.zeros_like(own)).tolist()
+        now = time.perf_counter()
         for position, request in enumerate(fresh):
             request.started = started
             request.features = [part[position : position + 1] for part in features]
-
-    def _begin(self, active: list[Request], taken: list[Request]) -> NDArray[np.bool_]:
-        """Count what the originals themselves say; who is decided by that alone leaves without meeting a mutant.
-
-        Returns:
-            bool [taken], who goes on.
-        """
-        fresh = [request for request in taken if request.label < 0]
-        if not fresh:
-            return np.ones(len(taken), dtype=np.bool_)
-        images = np.arange(len(fresh))
-        scores = self._session.scores(_features(fresh), images, np.zeros_like(images))
-        own = self._policy.evidence.of_original(scores)
-        decisions, now = self._policy.decide(own, np.zeros_like(own)), time.perf_counter()
-        for position, request in enumerate(fresh):
             request.meet(scores[position])
             request.own_evidence = request.changes = int(own[position])
-            if (decision := Decision(int(decisions[position]))) != Decision.CONTINUE:
-                active.remove(request)
-                request.end(decision, now)
-        left = {id(request) for request, decision in zip(fresh, decisions, strict=True) if decision}
-        return np.array([id(request) not in left for request in taken])
-
-    def _consume(
-        self,
-        active: list[Request],
-        taken: list[Request],
-        labels: NDArray[np.int64],
-        evidence: NDArray[np.int64],
-        state: State,
-    ) -> None:
-        now = time.perf_counter()
-        for position, request in enumerate(taken):
-            used = int(state.mutants[position]) - request.mutants
-            request.labels.append(labels[position, :used])
-            request.evidence.append(evidence[position, :used])
-            request.changes, request.mutants = int(state.changes[position]), int(state.mutants[position])
-            decision = Decision(int(state.decisions[position]))
-            if decision != Decision.CONTINUE:
-                active.remove(request)
-                request.end(decision, now)
+            if not request.guarded:
+                request.end(Decision.CONTINUE, now)
+            elif decisions[position] != Decision.CONTINUE:
+                request.end(Decision(decisions[position]), now)
 
 
-def _end_late(active: list[Request]) -> None:
-    """Take out what is past its deadline: undecided where a run has held it, else without an answer."""
+def _consume(
+    taken: list[Request], labels: NDArray[np.int64], evidence: NDArray[np.int64], state: State
+) -> None:
+    """Take over what was met up to each request's decision, and end who has one."""
     now = time.perf_counter()
-    for request in [request for request in active if request.deadline <= now]:
-        active.remove(request)
-        request.end(Decision.CONTINUE, now)
+    stands = zip(*(part.tolist() for part in state), strict=True)
+    for position, (request, (changes, mutants, decision)) in enumerate(zip(taken, stands, strict=True)):
+        used = mutants - request.mutants
+        request.labels.append(labels[position, :used])
+        request.evidence.append(evidence[position, :used])
+        request.changes, request.mutants = changes, mutants
+        if decision != Decision.CONTINUE:
+            request.end(Decision(decision), now)
+
+
+def _in_time(active: list[Request]) -> list[Request]:
+    """End what is past its deadline: undecided where a run has held it, else without an answer."""
+    now = time.perf_counter()
+    for request in active:
+        if request.deadline <= now:
+            request.end(Decision.CONTINUE, now)
+    return [request for request in active if not request.ended]
 
 
 def _features(requests: list[Request]) -> list[NDArray[np.float32]]:
     """What the mutants of several requests share, arrays [requests, …]."""
     return [np.concatenate(parts) for parts in zip(*(request.features for request in requests), strict=True)]
-
-
-def _rows(taken: list[Request], lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(image, mutant) of every row: a request's first run begins with the original, mutant 0."""
-    images, mutants = [], []
-    for position, (request, length) in enumerate(zip(taken, lengths.tolist(), strict=True)):
-        first = [np.zeros(1, dtype=np.int64)] if request.label < 0 else []
-        chosen = np.concatenate([*first, request.order[request.mutants : request.mutants + length]])
-        images.append(np.full(len(chosen), position, dtype=np.int64))
-        mutants.append(chosen)
-    return np.concatenate(images), np.concatenate(mutants)

@@ -2,7 +2,10 @@
 
 from collections import Counter
 from enum import StrEnum
+from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 CONFIDENCE = "confidence"
@@ -82,12 +85,16 @@ class Judgement(_Model):
     One that the deadline ended depends on the server's load as well, and is not.
     """
 
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
     label: int = Field(examples=[7])
     """Position of the class the original model chooses."""
     class_name: str = Field(examples=["7"])
     """Its name."""
     confidence: float = Field(examples=[0.998])
     """The original model's probability of it."""
+    raw_scores: bytes
+    """The original model's scores, float32 little-endian."""
     verdict: Verdict
     """Whether to trust the label."""
     undecided_because: UndecidedBecause | None
@@ -104,6 +111,11 @@ class Judgement(_Model):
     """What the original counted before any of them, in these units."""
     operators: list[str]
     """How each of these mutants was made."""
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """The original model's scores, float32 [classes]."""
+        return np.frombuffer(self.raw_scores, dtype="<f4").astype(np.float32)
 
     @property
     def decided_by(self) -> str | None:
@@ -131,7 +143,7 @@ class Judgement(_Model):
 
 
 class Classification(_Model):
-    """Answer of ``POST /classify``."""
+    """Answer of ``POST /classify``. What has a default is left out where the caller's response detail is ``verdict``."""
 
     request_id: str = Field(examples=["0b8f7f0e9a6c4a3e"])
     """The X-Request-Id header if there was one."""
@@ -141,7 +153,7 @@ class Classification(_Model):
     """Position of the class the original model chooses."""
     class_name: str = Field(examples=["7"])
     """Its name."""
-    confidence: float = Field(examples=[0.998])
+    confidence: float | None = Field(default=None, examples=[0.998])
     """The original model's probability of it."""
     verdict: Verdict
     """normal, adversarial, or undecided where the test ended before it could decide."""
@@ -152,11 +164,11 @@ class Classification(_Model):
     """Whether the verdict counts as an alarm under the server's settings."""
     mutants: int = Field(examples=[12])
     """Mutants the test consumed, the original not among them."""
-    label_changes: int = Field(examples=[0])
+    label_changes: int | None = Field(default=None, examples=[0])
     """How many of them chose another label."""
-    label_change_rate: float = Field(examples=[0.0])
+    label_change_rate: float | None = Field(default=None, examples=[0.0])
     """label_changes / mutants; 0 without mutants."""
-    doubt: float | None = Field(examples=[None])
+    doubt: float | None = Field(default=None, examples=[None])
     """Mean doubt of the label among the mutants consumed; null where label changes are counted, or without mutants."""
     decided_by: str | None = Field(examples=["nai"])
     """What brought the decision: ``confidence``, the original's own, or the operator of the mutant after which the
@@ -165,11 +177,11 @@ class Classification(_Model):
     """On an alarm: the label that most of the mutants consumed agree on. Null without an alarm or without mutants."""
     suggested_class_name: str | None = Field(examples=[None])
     """Its name."""
-    suggested_share: float | None = Field(examples=[None])
+    suggested_share: float | None = Field(default=None, examples=[None])
     """The share of the mutants consumed that chose it."""
     policy: str = Field(examples=["calibrated"])
     """The policy that decided."""
-    error_bounds: Bounds | None
+    error_bounds: Bounds | None = None
     """Bounds that hold for this policy, or null where the pool or the server's limit on mutants is too small."""
     cached: bool
     """Whether the verdict was computed for an earlier request with the same pixels."""
@@ -177,3 +189,22 @@ class Classification(_Model):
     """Time in the server, in milliseconds."""
     explanation: Explanation | None = None
     """The path of the test, with ``?explain=true``."""
+
+
+class BareClassification(_Model):
+    """Answer of ``POST /classify?guard=off``: the label, and nobody asked whether to trust it."""
+
+    request_id: str = Field(examples=["0b8f7f0e9a6c4a3e"])
+    """The X-Request-Id header if there was one."""
+    store: StoreName
+    """The mutant store whose original model this is."""
+    label: int = Field(examples=[7])
+    """Position of the class the model chooses."""
+    class_name: str = Field(examples=["7"])
+    """Its name."""
+    confidence: float | None = Field(default=None, examples=[0.998])
+    """The model's probability of it."""
+    guard: Literal["off"] = "off"
+    """That no mutant was asked."""
+    elapsed_ms: float = Field(examples=[0.8])
+    """Time in the server, in milliseconds."""

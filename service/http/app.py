@@ -11,7 +11,9 @@ from starlette.exceptions import HTTPException
 from service.errors import RequestError
 from service.guard import Guard
 from service.http import problems
+from service.http.access import describe_keys
 from service.http.endpoints import EXAMPLES, router
+from service.http.headers import add_middlewares
 
 
 def create_app(guard: Guard) -> FastAPI:
@@ -38,11 +40,14 @@ def create_app(guard: Guard) -> FastAPI:
     app.add_exception_handler(HTTPException, problems.on_http_exception)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(Exception, problems.on_failure)
+    add_middlewares(app, guard.settings)
     _show_examples(app)
     return app
 
 
 def _show_examples(app: FastAPI) -> None:
     """Complete the OpenAPI document, which FastAPI makes once, with answers that hold null: it would leave that out."""
-    answers = app.openapi()["paths"]["/classify"]["post"]["responses"]
+    document = app.openapi()
+    describe_keys(document)
+    answers = document["paths"]["/classify"]["post"]["responses"]
     answers["200"]["content"]["application/json"]["examples"] = EXAMPLES

@@ -1,18 +1,23 @@
 """Thin endpoints over the guard."""
 
 import time
-import uuid
-from typing import Annotated
+from typing import Annotated, Literal
 
-import structlog
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 
+from service.api_keys import Detail
+from service.classification import bare_classification, classification
 from service.errors import RequestError
 from service.guard import Guard
+from service.http.access import identify
 from service.http.body import IMAGE_TYPES, MULTIPART, read_image
+from service.http.detail import may_explain, withheld
+from service.http.exchange import Exchange
+from service.http.presence import Presence
 from service.http.problems import ProblemError, documented, response
-from service.verdict import Classification, Judgement, StoreName
+from service.verdict import BareClassification, Classification
 
 router = APIRouter()
 
@@ -69,7 +74,28 @@ EXAMPLES = {
 }
 
 
-def _guard(request: Request) -> Guard:
+Explain = Annotated[bool, Query(description="Add the path of the test, one entry a mutant.")]
+StoreQuery = Annotated[
+    str | None,
+    Query(description="Name of the store that judges; by default the server's first.", max_length=256),
+]
+GuardQuery = Annotated[
+    Literal["on", "off"],
+    Query(description="off: the bare label, no mutant is asked; only where the server's operator allows it."),
+]
+TimeoutHeader = Annotated[
+    float | None,
+    Header(
+        alias="X-Request-Timeout-Ms",
+        description="Milliseconds the answer may take, at most as many as the server allows anyway.",
+        gt=0,
+        allow_inf_nan=False,
+    ),
+]
+
+
+def guard_of(request: Request) -> Guard:
+    """The guard that an application serves."""
     guard = request.app.state.guard
     if not isinstance(guard, Guard):
         raise TypeError("the application was started without a guard")
@@ -78,92 +104,76 @@ def _guard(request: Request) -> Guard:
 
 @router.post(
     "/classify",
-    response_model=Classification,
-    response_model_exclude_unset=True,
-    responses=documented(413, 415, 422, 429, 503, 504),
+    response_model=Classification | BareClassification,
+    responses=documented(400, 401, 403, 404, 413, 415, 422, 429, 503, 504),
     openapi_extra=_REQUEST_BODY,
     summary="Classify an image and say whether to trust the label",
 )
 async def classify(
     request: Request,
-    explain: Annotated[bool, Query(description="Add the path of the test, one entry a mutant.")] = False,
-) -> Classification:
+    explain: Explain = False,
+    store: StoreQuery = None,
+    guard: GuardQuery = "on",
+    timeout_ms: TimeoutHeader = None,
+) -> Response:
     """Answers with the original model's label, a verdict, and the number of mutants it took."""
     started = time.perf_counter()
-    guard = _guard(request)
-    request_id = request.headers.get("x-request-id", "")[:128] or uuid.uuid4().hex
-    log = structlog.get_logger().bind(request_id=request_id)
+    served, exchange = guard_of(request), Exchange(request, "POST /classify")
     try:
-        body = await read_image(request, guard.settings.max_body_bytes)
-        judgement, cached = await guard.judge(body)
+        caller = exchange.caller = await identify(request)
+        if explain:
+            may_explain(caller)
+        body = await read_image(request, served.settings.max_body_bytes)
+        with Presence(request):
+            answer = await served.judge(
+                body,
+                store=store,
+                seconds=None if timeout_ms is None else timeout_ms / 1000,
+                guarded=guard == "on",
+            )
     except (RequestError, ProblemError) as error:
-        guard.metrics.requests_rejected.labels(error.code).inc()
-        log.info("refused", reason=error.code, detail=str(error))
+        exchange.refused(served, error)
         raise
     elapsed = time.perf_counter() - started
-    guard.metrics.request_duration.observe(elapsed)
-    guard.metrics.verdicts.labels(guard.store.name, judgement.verdict.value, str(cached).lower()).inc()
-    answer = classification(guard, judgement, request_id=request_id, cached=cached, elapsed=elapsed)
-    log.info(
-        "classified",
-        label=answer.label,
-        verdict=answer.verdict.value,
-        undecided_because=answer.undecided_because and answer.undecided_because.value,
-        mutants=answer.mutants,
-        decided_by=answer.decided_by,
-        suggested_label=answer.suggested_label,
-        cached=cached,
-        elapsed_ms=answer.elapsed_ms,
-    )
-    return answer.model_copy(update={"explanation": guard.explain(judgement)}) if explain else answer
+    exchange.answered(served, answer, elapsed)
+    scores = caller.detail == Detail.FULL
+    if not answer.guarded:
+        bare = bare_classification(answer, request_id=exchange.request_id, elapsed=elapsed)
+        return _json(bare if scores else withheld(bare), exchange)
+    said = classification(served, answer, request_id=exchange.request_id, elapsed=elapsed)
+    if explain:
+        said = said.model_copy(update={"explanation": served.explain(answer)})
+    return _json(said if scores else withheld(said), exchange)
 
 
-def classification(
-    guard: Guard, judgement: Judgement, *, request_id: str, cached: bool, elapsed: float
-) -> Classification:
-    """The response body for a judgement; ``elapsed`` in seconds."""
-    alarm = guard.is_alarm(judgement.verdict)
-    suggested, share = (judgement.suggestion if alarm else None) or (None, None)
-    doubt = guard.doubt(judgement)
-    return Classification(
-        request_id=request_id,
-        store=StoreName(name=guard.store.name, version=guard.store.version),
-        label=judgement.label,
-        class_name=judgement.class_name,
-        confidence=round(judgement.confidence, 6),
-        verdict=judgement.verdict,
-        undecided_because=judgement.undecided_because,
-        adversarial=alarm,
-        mutants=judgement.mutants,
-        label_changes=judgement.label_changes,
-        label_change_rate=round(judgement.label_changes / max(judgement.mutants, 1), 6),
-        doubt=None if doubt is None else round(doubt, 6),
-        decided_by=judgement.decided_by,
-        suggested_label=suggested,
-        suggested_class_name=None if suggested is None else guard.store.manifest.classes[suggested],
-        suggested_share=None if share is None else round(share, 6),
-        policy=guard.policy.name,
-        error_bounds=guard.error_bounds,
-        cached=cached,
-        elapsed_ms=round(elapsed * 1000, 3),
+def _json(said: BaseModel, exchange: Exchange) -> Response:
+    """Serialised here: FastAPI would validate what was validated just now, and turn it into dictionaries first."""
+    return Response(
+        said.model_dump_json(exclude_unset=True),
+        media_type="application/json",
+        headers={"X-Request-Id": exchange.request_id},
     )
 
 
-@router.get("/livez", summary="Whether the process is alive")
-async def livez() -> dict[str, str]:
-    """Always answers while the event loop runs."""
-    return {"status": "alive"}
+@router.get("/livez", summary="Whether the process is alive", responses=documented(503))
+async def livez(request: Request) -> Response:
+    """503 once an inference loop has failed or hangs: only a restart helps then."""
+    if guard_of(request).failed:
+        return response(503, "not-ready", "an inference loop has failed; the process needs a restart")
+    return Response('{"status":"alive"}', media_type="application/json")
 
 
 @router.get("/readyz", summary="Whether requests are taken", responses=documented(503))
 async def readyz(request: Request) -> Response:
-    """503 while the store loads, while draining, and after the inference loop failed."""
-    if not _guard(request).ready:
-        return response(503, "not-ready", "the inference loop is not running")
+    """503 while the stores load, while draining, and after an inference loop failed."""
+    guard = guard_of(request)
+    if not guard.ready:
+        why = "the server is about to stop" if guard.draining else "the inference loop is not running"
+        return response(503, "not-ready", why)
     return Response('{"status":"ready"}', media_type="application/json")
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
     """Text exposition format."""
-    return Response(generate_latest(_guard(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(guard_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,48 @@
+"""An answer of the guard as callers get it."""
+
+from service.answer import Answer
+from service.guard import Guard
+from service.verdict import BareClassification, Classification, StoreName
+
+
+def classification(guard: Guard, answer: Answer, *, request_id: str, elapsed: float) -> Classification:
+    """The response body for an answer; ``elapsed`` in seconds."""
+    model, judgement = answer.model, answer.judgement
+    alarm = guard.is_alarm(judgement.verdict)
+    suggested, share = (judgement.suggestion if alarm else None) or (None, None)
+    doubt = model.doubt(judgement)
+    return Classification(
+        request_id=request_id,
+        store=StoreName(name=model.name, version=model.version),
+        label=judgement.label,
+        class_name=judgement.class_name,
+        confidence=round(judgement.confidence, 6),
+        verdict=judgement.verdict,
+        undecided_because=judgement.undecided_because,
+        adversarial=alarm,
+        mutants=judgement.mutants,
+        label_changes=judgement.label_changes,
+        label_change_rate=round(judgement.label_changes / max(judgement.mutants, 1), 6),
+        doubt=None if doubt is None else round(doubt, 6),
+        decided_by=judgement.decided_by,
+        suggested_label=suggested,
+        suggested_class_name=None if suggested is None else model.store.manifest.classes[suggested],
+        suggested_share=None if share is None else round(share, 6),
+        policy=model.policy.name,
+        error_bounds=model.error_bounds,
+        cached=answer.cached,
+        elapsed_ms=round(elapsed * 1000, 3),
+    )
+
+
+def bare_classification(answer: Answer, *, request_id: str, elapsed: float) -> BareClassification:
+    """The response body for an answer that no mutant was asked for; ``elapsed`` in seconds."""
+    return BareClassification(
+        request_id=request_id,
+        store=StoreName(name=answer.model.name, version=answer.model.version),
+        label=answer.judgement.label,
+        class_name=answer.judgement.class_name,
+        confidence=round(answer.judgement.confidence, 6),
+        guard="off",
+        elapsed_ms=round(elapsed * 1000, 3),
+    )

@@ -1,0 +1,61 @@
+"""A uvicorn server that leaves in order: first it is not ready, then it takes no more, then it ends."""
+
+import signal
+import time
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from service.guard import Guard
+from service.http.app import create_app
+
+
+class Server(uvicorn.Server):
+    """On SIGTERM goes on answering for ``drain_seconds`` while ``/readyz`` says no and connections are closed with the
+    next answer; then stops listening, finishes what is in flight and ends. Ctrl-C skips the first part, a second
+    signal as well.
+    """
+
+    def __init__(self, guard: Guard, *, host: str, port: int) -> None:
+        """Args: whom to serve, and where to listen."""
+        settings = guard.settings
+        config = uvicorn.Config(
+            create_app(guard),
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+        )
+        super().__init__(config)
+        self._guard = guard
+        self._stop_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first SIGTERM begins to drain; see the class."""
+        seconds = self._guard.settings.drain_seconds
+        if sig != signal.SIGTERM or self._guard.draining or not self.started or seconds == 0:
+            self._guard.draining = True
+            super().handle_exit(sig, frame)
+            return
+        self._captured_signals.append(sig)
+        self._guard.draining = True
+        self._stop_at = time.monotonic() + seconds
+        self.config.encoded_headers.append((b"connection", b"close"))
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop, asked ten times a second."""
+        if self._stop_at is not None:
+            counter = 0  # for uvicorn to take over the header now
+            if time.monotonic() >= self._stop_at:
+                self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def run(guard: Guard, *, host: str, port: int) -> None:
+    """Serve until a signal ends it; see :class:`Server`. Ends the process with status 3 where it cannot listen."""
+    server = Server(guard, host=host, port=port)
+    server.run()
+    structlog.get_logger().info("stopped")

@@ -1,0 +1,139 @@
+"""A store version that is loaded and answers."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detection.policies import Decision, Policy
+from mutant_store.reader import Store, open_store
+from mutant_store.signature import load_public_key
+from mutant_store.workers import Workers
+from service.engine import load_engine, row_budget
+from service.metrics import Metrics
+from service.order import Order
+from service.outcome import Outcome
+from service.scheduler import Run, Scheduler
+from service.settings import Settings
+from service.verdict import Bounds, Judgement, UndecidedBecause, Verdict
+
+_VERDICTS = {
+    Decision.NORMAL: (Verdict.NORMAL, None),
+    Decision.ADVERSARIAL: (Verdict.ADVERSARIAL, None),
+    Decision.EXHAUSTED: (Verdict.UNDECIDED, UndecidedBecause.POOL_EXHAUSTED),
+    Decision.CAPPED: (Verdict.UNDECIDED, UndecidedBecause.MAX_MUTANTS),
+    Decision.CONTINUE: (Verdict.UNDECIDED, UndecidedBecause.DEADLINE),
+}
+
+
+class Model:
+    """A store, a policy, and the loop that runs them.
+
+    Attributes:
+        path: the store's directory.
+        store: the version that is loaded.
+        policy: how it decides.
+        operators: of every mutant, by its number less one.
+        error_bounds: of the policy, None where it has none.
+        order: in which images meet the mutants.
+        scheduler: the inference loop.
+        provider: onnxruntime's execution provider.
+        scope: what a judgement depends on besides the pixels.
+    """
+
+    def __init__(
+        self, path: Path, settings: Settings, metrics: Metrics, *, key: bytes, workers: Workers
+    ) -> None:
+        """Open the store's current version and load it on its device.
+
+        Args:
+            path: the store's directory.
+            settings: policy, limits, device.
+            metrics: told of every run.
+            key: the secret that orders the mutants.
+            workers: the threads of this process.
+
+        Raises:
+            StoreError: the store is missing, unfinished, damaged or not signed as the settings require, or has no
+                such policy.
+            DeviceError: the device asked for is not there.
+        """
+        signer = load_public_key(settings.require_signature) if settings.require_signature else None
+        self.path, self._metrics = path, metrics
+        self.store: Store = open_store(path, signed_by=signer)
+        self.policy: Policy = self.store.policy(settings.policy)
+        if settings.max_mutants is not None:
+            self.policy = self.policy.up_to(settings.max_mutants)
+        self.operators = self.store.operators()
+        bounds = self.policy.error_bounds
+        self.error_bounds = Bounds(**bounds._asdict()) if bounds else None
+        manifest = self.store.manifest
+        self.order = Order(key, pool=manifest.mutants, decks=manifest.decks)
+        self.scope = f"{self.version}:{self.policy.name}:{self.policy.mutants}:{self.order.key_id}"
+        session = load_engine(self.store, device=settings.device, workers=workers)
+        self.provider = session.provider
+        budget = row_budget(session, self.store, self.policy, settings)
+        self.scheduler = Scheduler(
+            session,
+            self.policy,
+            max_in_flight=settings.max_in_flight,
+            budget=budget,
+            on_run=self._observe_run,
+        )
+
+    @property
+    def name(self) -> str:
+        """Name of the store."""
+        return self.store.name
+
+    @property
+    def version(self) -> str:
+        """Version that is loaded."""
+        return self.store.version
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are taken."""
+        return self.scheduler.ready
+
+    def close(self) -> None:
+        """Finish what is in flight, and stop."""
+        self.scheduler.close()
+
+    def judgement(self, outcome: Outcome, order: NDArray[np.int64]) -> Judgement:
+        """What an outcome says, for an image that meets the mutants in this order, int64 [pool]."""
+        manifest = self.store.manifest
+        verdict, undecided_because = _VERDICTS[outcome.decision]
+        return Judgement(
+            label=outcome.label,
+            class_name=manifest.classes[outcome.label],
+            confidence=_confidence(outcome, manifest.output_kind),
+            raw_scores=outcome.scores.astype("<f4").tobytes(),
+            verdict=verdict,
+            undecided_because=undecided_because,
+            mutants=outcome.mutants,
+            label_changes=outcome.label_changes,
+            labels=outcome.labels.tolist(),
+            evidence=outcome.evidence.tolist(),
+            own_evidence=outcome.own_evidence,
+            operators=[self.operators[number - 1] for number in order[: outcome.mutants].tolist()],
+        )
+
+    def doubt(self, judgement: Judgement) -> float | None:
+        """Mean doubt among the mutants of a judgement; None where label changes are counted, or without mutants."""
+        unit = self.policy.evidence.unit
+        if unit == 1 or not judgement.evidence:
+            return None
+        return sum(judgement.evidence) / unit / judgement.mutants
+
+    def _observe_run(self, run: Run) -> None:
+        self._metrics.inference_seconds.inc(run.seconds)
+        if run.rows:
+            self._metrics.batch_rows.observe(run.rows)
+
+
+def _confidence(outcome: Outcome, output_kind: str) -> float:
+    scores = outcome.scores.astype(np.float64)
+    if output_kind == "probabilities":
+        return float(scores[outcome.label])
+    return float(1 / np.exp(scores - scores[outcome.label]).sum())

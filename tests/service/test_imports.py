@@ -16,6 +16,7 @@ from tests.support.service import digits, encode
 BLOCKED = {"torch", "onnx", "sklearn", "art", "tests", "evaluation", "benchmarks"}
 PROJECT = {"service", "mutant_store", "detection", "evaluation", "benchmarks", "tests"}
 LIGHT = {
+    "atomic",
     "bank_session",
     "calibration_record",
     "cores",

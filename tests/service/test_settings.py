@@ -20,8 +20,10 @@ def test_the_defaults_serve_the_demo_store(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.deadline_seconds == 30
     assert settings.max_body_bytes == 10 * 2**20
     assert settings.max_pixels == 2**24
+    assert settings.max_images == 64
     assert settings.order_key is None
     assert settings.order_key_file.name == "order.key"
+    assert (settings.api_keys_file, settings.response_detail, settings.cors_origins) == (None, "full", ())
     assert settings.redis_url is None
     assert (settings.cache_seconds, settings.cache_entries) == (300, 10_000)
 
@@ -42,8 +44,15 @@ def test_the_defaults_serve_the_demo_store(monkeypatch: pytest.MonkeyPatch) -> N
         ("deadline_seconds", "0.5", 0.5),
         ("max_body_bytes", "1024", 1024),
         ("max_pixels", "64", 64),
+        ("max_images", "1", 1),
         ("decode_threads", "8", 8),
         ("order_key_file", "/key", Path("/key")),
+        ("api_keys_file", "/keys.json", Path("/keys.json")),
+        ("response_detail", "verdict", "verdict"),
+        ("cors_origins", "https://a.example.org", ("https://a.example.org",)),
+        ("cors_origins", "https://a.org, http://b:3000", ("https://a.org", "http://b:3000")),
+        ("cors_origins", '["https://a.org", "http://[::1]:80443"]', ("https://a.org", "http://[::1]:80443")),
+        ("cors_origins", "[]", ()),
         ("cache_seconds", "0", 0.0),
         ("cache_entries", "5", 5),
         ("log_format", "json", "json"),
@@ -98,8 +107,21 @@ def test_a_variable_without_the_prefix_or_of_no_field_changes_nothing(
         ("deadline_seconds", "nan"),
         ("max_body_bytes", "-5"),
         ("max_pixels", "0"),
+        ("max_images", "0"),
         ("decode_threads", "0"),
         ("redis_url", "localhost:6379"),
+        ("response_detail", "some"),
+        ("cors_origins", "*"),
+        ("cors_origins", "null"),
+        ("cors_origins", "app.example.org"),
+        ("cors_origins", "https://a.org/"),
+        ("cors_origins", "https://a.org/path"),
+        ("cors_origins", "https://A.org"),
+        ("cors_origins", "https://*.a.org"),
+        ("cors_origins", "https://a.org:443"),
+        ("cors_origins", "https://a.org,"),
+        ("cors_origins", '["https://a.org"'),
+        ("cors_origins", "[7]"),
         ("cache_seconds", "-1"),
         ("cache_entries", "0"),
         ("alarm_on_undecided", "perhaps"),

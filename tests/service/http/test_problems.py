@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from service.errors import BadImageError, DeadlineError, NotReadyError, QueueFullError, RequestError
 from service.guard import Guard
-from service.http.problems import status_of
+from service.http.problems import InferenceProblem, ProblemError, documented, response, status_of
+from tests.support.callers import calling
 from tests.support.service import HeldSession, digits, encode, png_of_size, serving, settings_for
 
 pytestmark = pytest.mark.anyio
@@ -153,3 +154,43 @@ async def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(
 )
 async def test_every_refusal_has_its_status(error: type[RequestError], status: int) -> None:
     assert status_of(error("why")) == status
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("who?explain=7", 422), ("full", 429), ("fault", 500), ("nothing", 404), ("admin", 405)],
+)
+async def test_under_v2_a_problem_says_the_same_as_an_error_of_the_open_inference_protocol(
+    path: str, status: int
+) -> None:
+    async with calling() as client:
+        answer = await client.get(f"/v2/{path}")
+        plain = (await client.get(f"/{path.replace('admin', 'v2x')}")).json()
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    found = answer.json()
+    assert found["error"] == found["detail"]
+    assert found.keys() == plain.keys() | {"error"}
+    assert "error" not in plain
+
+
+async def test_the_documentation_of_v2_has_the_error_as_well() -> None:
+    (plain,) = documented(429)[429]["content"].values()
+    (inference,) = documented(429, kind=InferenceProblem)[429]["content"].values()
+    members = {"type", "title", "status", "detail"}
+    assert set(plain["schema"]["properties"]) == set(plain["schema"]["required"]) == members
+    assert (
+        set(inference["schema"]["properties"]) == set(inference["schema"]["required"]) == members | {"error"}
+    )
+    assert documented(429)[429]["description"] == "Too Many Requests"
+
+
+async def test_a_problem_brings_its_own_headers_and_its_own_time_to_try_again() -> None:
+    own = response(429, "rate-limited", "wait", {"Retry-After": "7", "X-Other": "a"})
+    assert (own.headers["retry-after"], own.headers["x-other"]) == ("7", "a")
+    assert response(429, "queue-full", "wait").headers["retry-after"] == "1"
+    error = ProblemError(401, "no-key", "send one", headers={"WWW-Authenticate": "Bearer"})
+    assert (error.headers, ProblemError(415, "unsupported-type", "no").headers) == (
+        {"WWW-Authenticate": "Bearer"},
+        {},
+    )

@@ -1,0 +1,76 @@
+"""A small application that asks who calls, for tests of keys, headers and problems."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from httpx import ASGITransport, AsyncClient
+from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
+
+from service.api_keys import KeyRing
+from service.errors import QueueFullError, RequestError
+from service.http import problems
+from service.http.access import Caller, identify, require_admin
+from service.http.detail import may_explain
+from service.http.headers import add_middlewares
+from service.rate_limit import RateLimit
+from service.settings import Settings
+
+
+def create_app(keys_file: Path | None = None, **settings: object) -> FastAPI:
+    """It answers with the caller's name and detail, under ``/v2`` as well, and fails where asked to."""
+    configured = Settings.model_validate({"api_keys_file": keys_file} | settings)
+    app = FastAPI()
+    app.state.guard = SimpleNamespace(keys=KeyRing(keys_file), limits=RateLimit(), settings=configured)
+    for kind, handler in (
+        (RequestError, problems.on_request_error),
+        (problems.ProblemError, problems.on_problem),
+        (HTTPException, problems.on_http_exception),
+        (RequestValidationError, problems.on_validation_error),
+        (Exception, problems.on_failure),
+    ):
+        app.add_exception_handler(kind, handler)
+    add_middlewares(app, configured)
+
+    @app.get("/who")
+    @app.post("/who")
+    @app.get("/v2/who")
+    async def who(
+        caller: Annotated[Caller, Depends(identify)], explain: Annotated[bool, Query()] = False
+    ) -> dict[str, str]:
+        if explain:
+            may_explain(caller)
+        return {"name": caller.name, "detail": caller.detail}
+
+    @app.post("/v2/admin")
+    async def admin(request: Request) -> str:
+        return require_admin(request)
+
+    @app.get("/full")
+    @app.get("/v2/full")
+    async def full() -> None:
+        raise QueueFullError("256 requests are in flight already")
+
+    @app.get("/fault")
+    @app.get("/v2/fault")
+    async def fault() -> None:
+        raise ZeroDivisionError("secret")
+
+    @app.get("/kept")
+    async def kept() -> StreamingResponse:
+        return StreamingResponse(iter([b"a", b"b"]), headers={"Cache-Control": "max-age=60"})
+
+    return app
+
+
+@asynccontextmanager
+async def calling(keys_file: Path | None = None, **settings: object) -> AsyncIterator[AsyncClient]:
+    """A client of it."""
+    transport = ASGITransport(create_app(keys_file, **settings), raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://g") as client:
+        yield client

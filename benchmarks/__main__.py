@@ -1,20 +1,26 @@
 """``python -m benchmarks``: the product against what it replaces, side by side in one run."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from mutant_store.console import BuildReport, errors_shown
 
+if TYPE_CHECKING:
+    from benchmarks.sections import Section
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 _WIDTH = 132
 """Columns of a table that goes to a file or a pipe."""
+
+Measurement = Callable[[Callable[[str], None]], "Section | list[Section]"]
+"""Measures, telling what is going on, and hands back what it found."""
 
 Quick = Annotated[bool, typer.Option("--quick", help="Few repetitions: rough figures in minutes.")]
 Out = Annotated[
@@ -73,6 +79,34 @@ def doubts(recordings: Recordings = RECORDINGS, out: Out = None) -> None:
     _run(["doubts"], False, None, out, recordings)
 
 
+@app.command()
+def serving(
+    quick: Quick = False,
+    store: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Directory of a store to serve; may be given again. Default: those of the Makefile."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with mnist/ and cifar10/. Default: $GUARD_DATA_DIR.")
+    ] = None,
+    out: Out = None,
+) -> None:
+    """The server under load, against what people would write instead and against itself without its guard."""
+    from benchmarks import serving
+
+    _report(
+        {
+            "serving": lambda say: serving.measure(
+                store or serving.STORES, data or serving.data_folder(), quick, say
+            )
+        },
+        quick,
+        out,
+    )
+
+
 @app.command(name="all")
 def everything(quick: Quick = False, mnist: Mnist = None, out: Out = None) -> None:
     """Speed, size and memory, everything but the decision; what needs data comes first."""
@@ -92,15 +126,12 @@ def _run(
         in_flight,
         memory,
         mutants,
-        results,
         retrained,
         storage,
     )
-    from benchmarks.sections import Section
-    from evaluation.hardware import hardware, load, versions
 
     folder = mnist or Path(os.environ.get("GUARD_DATA_DIR") or "../shared/data") / "mnist"
-    measurements: dict[str, Callable[[Callable[[str], None]], Section | list[Section]]] = {
+    measurements: dict[str, Measurement] = {
         "mutants": lambda say: mutants.measure(quick, say),
         "retrained": lambda say: retrained.measure(quick, say),
         "in flight": lambda say: in_flight.measure(quick, say),
@@ -112,14 +143,22 @@ def _run(
         "decision": lambda say: decision.measure(quick, recordings, say),
         "doubts": lambda say: doubts.measure(recordings, say),
     }
+    _report({name: measurements[name] for name in names}, quick, out)
+
+
+def _report(measurements: Mapping[str, Measurement], quick: bool, out: Path | None) -> None:
+    """Measure one after the other, show every table and figure, and write the page if there is to be one."""
+    from benchmarks import results
+    from evaluation.hardware import hardware, load, versions
+
     now = datetime.now(UTC)
     circumstances = results.Circumstances(f"{now:%Y-%m-%d}", hardware(), versions(), load(), quick)
     console = Console(highlight=False)
     console = console if console.is_terminal else Console(highlight=False, width=_WIDTH)
     with errors_shown(), BuildReport() as report:
         sections = []
-        for name in names:
-            found = measurements[name](report.step)
+        for measure in measurements.values():
+            found = measure(report.step)
             for section in found if isinstance(found, list) else [found]:
                 sections.append(section)
                 for table in section.tables:

@@ -1,12 +1,13 @@
-"""A real server process for measurements: uvicorn and sockets on loopback."""
+"""Real server processes for measurements: sockets on loopback."""
 
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -18,8 +19,28 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server that runs, on a loopback port."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Its base URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+
 @contextmanager
 def served(store: Path, *, policy: str, **settings: str) -> Iterator[str]:
+    """The base URL of :func:`serving`."""
+    with serving(store, policy=policy, **settings) as server:
+        yield server.url
+
+
+@contextmanager
+def serving(store: Path, *, policy: str, **settings: str) -> Iterator[Server]:
     """Serve a store on a free loopback port for the length of the block.
 
     Args:
@@ -28,37 +49,87 @@ def served(store: Path, *, policy: str, **settings: str) -> Iterator[str]:
         settings: further GUARD_ settings by lower-case name.
 
     Yields:
-        The server's base URL, once it is ready.
+        The server, once it is ready.
 
     Raises:
         RuntimeError: the server ended or did not become ready within a minute.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
+    port = free_port()
     program = str(Path(sys.executable).with_name("mutant-guard"))
     command = [program, "serve", "--store", str(store), "--policy", policy, "--port", str(port)]
-    environment = os.environ | {f"GUARD_{name.upper()}": value for name, value in settings.items()}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    environment = {f"GUARD_{name.upper()}": value for name, value in settings.items()}
+    with started(command, port, environment=environment) as server:
+        yield server
+
+
+@contextmanager
+def started(
+    command: Sequence[str],
+    port: int,
+    *,
+    environment: Mapping[str, str] | None = None,
+    ready: str = "/readyz",
+    within: float = _START_SECONDS,
+    cwd: Path | None = None,
+) -> Iterator[Server]:
+    """Run any server for the length of the block.
+
+    Args:
+        command: what starts it; it is to listen on
+        port: of the loopback.
+        environment: variables beside those of this process.
+        ready: path that answers 200 once it is ready.
+        within: seconds until then at most.
+        cwd: working directory.
+
+    Yields:
+        The server, once it is ready.
+
+    Raises:
+        RuntimeError: it ended or did not become ready in time.
+    """
+    process = subprocess.Popen(
+        command,
+        env=os.environ | (environment or {}),
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    server = Server(process, port)
     try:
-        _wait_until_ready(url, process)
-        yield url
+        _wait_until_ready(server, f"{server.url}{ready}", within, " ".join(command))
+        yield server
     finally:
-        process.terminate()
+        _stop(process)
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
         process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
-def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + _START_SECONDS
+def _wait_until_ready(server: Server, url: str, within: float, command: str) -> None:
+    deadline = time.monotonic() + within
     while time.monotonic() < deadline:
-        if process.poll() is not None:
+        if server.process.poll() is not None:
             raise RuntimeError(
-                f"the server ended with status {process.returncode}; run mutant-guard serve to see why"
+                f"the server ended with status {server.process.returncode}; see why: {command}"
             )
         try:
-            if httpx.get(f"{url}/readyz", timeout=1).status_code == httpx.codes.OK:
+            if httpx.get(url, timeout=1).status_code == httpx.codes.OK:
                 return
         except httpx.TransportError:
-            time.sleep(0.05)
-    raise RuntimeError(f"the server was not ready within {_START_SECONDS:g} s")
+            pass
+        time.sleep(0.05)
+    raise RuntimeError(f"the server was not ready within {within:g} s; see why: {command}")

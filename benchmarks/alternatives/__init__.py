@@ -1,0 +1,1 @@
+"""What people would write instead, as real servers: to be measured beside ours."""

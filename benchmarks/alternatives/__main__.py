@@ -1,0 +1,72 @@
+"""``python -m benchmarks.alternatives sessions|eager``: serves a store the way people would without this project."""
+
+from enum import StrEnum
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+import uvicorn
+from fastapi import FastAPI, Request
+from PIL import Image
+
+from benchmarks.alternatives.one_by_one import OneByOne
+from evaluation.server import ORDER_KEY
+from mutant_store.reader import open_store
+from service.order import Order
+
+
+class Kind(StrEnum):
+    """How mutants are evaluated."""
+
+    SESSIONS = "sessions"
+    EAGER = "eager"
+
+
+def create_app(judge: OneByOne, channels: int) -> FastAPI:
+    """An application whose one endpoint judges an image of the model's size, one after the other.
+
+    It does so on the event loop: nothing is gained by a thread, and it costs a change of threads a request.
+    """
+    app = FastAPI()
+
+    @app.post("/classify")
+    async def classify(request: Request) -> dict[str, object]:
+        pixels = np.asarray(Image.open(BytesIO(await request.body())))
+        found = judge.judge(pixels.reshape(*pixels.shape[:2], channels))
+        return {"label": found.label, "verdict": found.verdict.value, "mutants": found.mutants}
+
+    @app.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        return {"status": "ready"}
+
+    return app
+
+
+def main(
+    kind: Kind,
+    store: Annotated[Path, typer.Option(help="Directory of the store.")],
+    policy: Annotated[str, typer.Option(help="Policy of the verdict.")],
+    port: Annotated[int, typer.Option(help="TCP port to listen on.")],
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of a mutant.")] = 1,
+) -> None:
+    """Serve until stopped."""
+    opened = open_store(store)
+    if kind == Kind.SESSIONS:
+        from benchmarks.alternatives.sessions import one_session_each
+
+        scores = one_session_each(opened, threads)
+    else:
+        from benchmarks.alternatives.modules import one_module_each
+
+        scores = one_module_each(opened, threads)
+    manifest = opened.manifest
+    order = Order(ORDER_KEY.encode(), pool=manifest.mutants, decks=manifest.decks)
+    judge = OneByOne(opened.policy(policy), order, manifest.input, scores)
+    judge.judge(np.zeros((manifest.input.height, manifest.input.width, manifest.input.channels), np.uint8))
+    uvicorn.run(create_app(judge, manifest.input.channels), port=port, log_level="warning", access_log=False)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,67 @@
+"""The same sequential test, written plainly: one image, one mutant at a time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detection.evidence import LABEL_CHANGES
+from detection.policies import Policy
+from mutant_store.manifest import InputSpec
+from mutant_store.session import FloatArray
+from service.order import Order
+from service.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Verdicted:
+    """What the test of an image came to."""
+
+    label: int
+    verdict: Verdict
+    mutants: int
+
+
+class OneByOne:
+    """The test of a policy in the order that the server takes as well, so that verdicts are the same.
+
+    The policy's bounds are plain lists: arrays of one element would slow it down for nothing.
+    """
+
+    def __init__(
+        self, policy: Policy, order: Order, spec: InputSpec, scores: Callable[[int, FloatArray], FloatArray]
+    ) -> None:
+        """Args: the policy, the order of the mutants, what the classifier takes, and the scores float32 [1, classes]
+        of a mutant (0: the original) on an input float32 [1, …].
+        """
+        self._policy, self._order, self._spec, self._scores = policy, order, spec, scores
+        self._normal_at_most = policy.boundaries.normal_at_most.tolist()
+        self._adversarial_at_least = policy.boundaries.adversarial_at_least.tolist()
+        self._counts = policy.evidence == LABEL_CHANGES
+
+    def judge(self, pixels: NDArray[np.uint8]) -> Verdicted:
+        """The verdict on pixels uint8 [H, W, C] at model size."""
+        return self.test(self._spec.tensor(pixels[None]), self._order.mutants(pixels))
+
+    def test(self, inputs: FloatArray, order: NDArray[np.int64]) -> Verdicted:
+        """The same of the classifier's input float32 [1, …] and mutant numbers int64 [pool]."""
+        own = self._scores(0, inputs)
+        label = int(own.argmax())
+        evidence = 0 if self._counts else int(self._policy.evidence.of_original(own)[0])
+        met = 0
+        if self._policy.stops and evidence >= self._adversarial_at_least[0]:
+            return Verdicted(label, Verdict.ADVERSARIAL, met)
+        for number in order[: self._policy.mutants].tolist():
+            evidence += self._said(self._scores(number, inputs), label)
+            met += 1
+            if evidence >= self._adversarial_at_least[met]:
+                return Verdicted(label, Verdict.ADVERSARIAL, met)
+            if evidence <= self._normal_at_most[met]:
+                return Verdicted(label, Verdict.NORMAL, met)
+        return Verdicted(label, Verdict.UNDECIDED, met)
+
+    def _said(self, scores: FloatArray, label: int) -> int:
+        if self._counts:
+            return int(scores.argmax()) != label
+        return int(self._policy.evidence.of_mutants(scores, np.array([label]))[0])

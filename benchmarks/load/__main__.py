@@ -1,0 +1,20 @@
+"""``python -m benchmarks.load``: reads a plan from standard input, carries it out, and writes what it came to."""
+
+import asyncio
+import sys
+
+import uvloop
+
+from benchmarks.load.loops import run
+from benchmarks.load.plan import Plan
+
+
+def main() -> None:
+    """Both are JSON."""
+    plan = Plan.from_json(sys.stdin.read())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.stdout.write(runner.run(run(plan)).json())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""Closed and open loops of requests."""
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from time import perf_counter
+
+from benchmarks.load.connection import Connection, LostError, RefusedError
+from benchmarks.load.plan import Plan, Watch, get
+from benchmarks.load.report import Report
+from benchmarks.load.tally import Tally
+
+_AGAIN_SECONDS = 0.05
+_IDLE_SECONDS = 2.0
+"""A connection unused for longer is replaced: servers close idle ones, and a request may meet that on its way."""
+
+
+async def run(plan: Plan) -> Report:
+    """Carry out a plan."""
+    load = _Load(plan)
+    watching = asyncio.create_task(load.watch(plan.watch)) if plan.watch is not None else None
+    try:
+        await (load.closed() if plan.rate is None else load.open(plan.rate))
+    finally:
+        if watching is not None:
+            watching.cancel()
+    return load.tally.report()
+
+
+class _Load:
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._requests: Iterator[bytes] = itertools.cycle(plan.requests())
+        self._start = perf_counter()
+        self._end = self._start + plan.seconds
+        self._stopped = False
+        self._under_way = 0
+        self.tally = Tally(self._start, plan.seconds)
+
+    async def closed(self) -> None:
+        """Every connection sends its next request when the one before is answered."""
+        users = [
+            asyncio.create_task(self._user(fresh=n < self._plan.fresh)) for n in range(self._plan.connections)
+        ]
+        await self._finish(users)
+
+    async def open(self, rate: float) -> None:
+        """Requests leave at fixed times, on a connection that is free, a new one, or as soon as there is one."""
+        due: asyncio.Queue[float | None] = asyncio.Queue()
+        total, number, waiting = round(rate * self._plan.seconds), 0, _Waiting()
+        workers: list[asyncio.Task[None]] = []
+        while number < total and not self._stopped:
+            now = perf_counter()
+            while number < total and self._start + number / rate <= now:
+                due.put_nowait(self._start + number / rate)
+                number += 1
+                if due.qsize() > waiting.count and len(workers) < self._plan.connections:
+                    workers.append(asyncio.create_task(self._worker(due, waiting)))
+            await asyncio.sleep(max(0.0, self._start + number / rate - perf_counter()))
+        for _ in workers:
+            due.put_nowait(None)
+        await self._finish(workers)
+        left = [due.get_nowait() for _ in range(due.qsize())]
+        self.tally.unsent += sum(entry is not None for entry in left)
+
+    async def watch(self, watch: Watch) -> None:
+        """Ask until the path fails, then have no further request sent."""
+        while not self._stopped:
+            await asyncio.sleep(watch.every)
+            try:
+                connection = await Connection.to(self._plan.port)
+                answer = await connection.ask(get(watch.path, self._plan.port))
+                connection.close()
+                self._stopped = answer.status != 200
+            except (RefusedError, LostError):
+                self._stopped = True
+        self.tally.stopped_at = perf_counter()
+
+    async def _user(self, *, fresh: bool) -> None:
+        connection: Connection | None = None
+        while self._sending():
+            if connection is None or not connection.open:
+                connection = await self._connected()
+                continue
+            began = perf_counter()
+            await self._exchange(connection, began)
+            if fresh:
+                connection.close()
+        if connection is not None:
+            connection.close()
+
+    async def _worker(self, due: "asyncio.Queue[float | None]", waiting: "_Waiting") -> None:
+        connection: Connection | None = None
+        used = 0.0
+        while True:
+            with waiting:
+                began = await due.get()
+            if began is None:
+                break
+            if self._stopped:
+                self.tally.unsent += 1
+                continue
+            if connection is not None and perf_counter() - used > _IDLE_SECONDS:
+                connection.close()
+            while connection is None or not connection.open:
+                connection = await self._connected()
+            self.tally.sent(perf_counter() - began)
+            await self._exchange(connection, began)
+            used = perf_counter()
+        if connection is not None:
+            connection.close()
+
+    async def _connected(self) -> Connection | None:
+        try:
+            return await Connection.to(self._plan.port)
+        except RefusedError as error:
+            self.tally.refused(str(error))
+            await asyncio.sleep(_AGAIN_SECONDS)
+            return None
+
+    async def _exchange(self, connection: Connection, began: float) -> None:
+        self._under_way += 1
+        try:
+            answer = await connection.ask(next(self._requests))
+        except LostError as error:
+            self.tally.lost(str(error))
+            await asyncio.sleep(_AGAIN_SECONDS)
+        else:
+            self.tally.answered(answer.status, began, perf_counter())
+        self._under_way -= 1  # not where it is cancelled: that one is still to be counted
+
+    async def _finish(self, tasks: "list[asyncio.Task[None]]") -> None:
+        """Wait until all are answered; who is not by the end of the grace time never is."""
+        if not tasks:
+            return
+        while self._sending() and not all(task.done() for task in tasks):
+            await asyncio.wait(tasks, timeout=min(_AGAIN_SECONDS, max(0.0, self._end - perf_counter())))
+        _, pending = await asyncio.wait(tasks, timeout=self._plan.grace)
+        if self._under_way:
+            self.tally.lost(f"not answered within {self._plan.grace:g} s after the end", self._under_way)
+        if self._plan.rate is not None:
+            self.tally.unsent += len(pending) - self._under_way
+        for task in pending:
+            task.cancel()
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+
+    def _sending(self) -> bool:
+        return not self._stopped and perf_counter() < self._end
+
+
+class _Waiting:
+    """How many workers wait for a request."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.count -= 1

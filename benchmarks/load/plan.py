@@ -1,0 +1,84 @@
+"""What the load client is to do."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A path that is asked on a connection of its own, as a load balancer does; no request is sent once it fails.
+
+    Attributes:
+        path: answers 200 while requests may be sent.
+        every: seconds between two questions.
+    """
+
+    path: str = "/readyz"
+    every: float = 0.02
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A load.
+
+    Attributes:
+        port: of the server, on the loopback.
+        path: what is posted to.
+        bodies: what is posted, one after the other and then again from the first.
+        connections: closed loop: how many, each with one request under way. Open loop: the most that are opened.
+        seconds: how long requests are sent.
+        rate: requests a second, sent whether or not earlier ones are answered (open loop); None sends each when the
+            one before it on its connection is answered (closed loop).
+        fresh: of the connections of a closed loop, how many are opened anew for every request.
+        watch: when to stop early.
+        grace: seconds after the last was sent within which requests must be answered.
+        content_type: of the bodies.
+    """
+
+    port: int
+    path: str
+    bodies: Sequence[bytes]
+    connections: int
+    seconds: float
+    rate: float | None = None
+    fresh: int = 0
+    watch: Watch | None = None
+    grace: float = 60.0
+    content_type: str = "image/png"
+
+    def __post_init__(self) -> None:
+        if not self.bodies or self.connections < 1 or self.seconds <= 0:
+            raise ValueError("a load needs bodies, a connection and some time")
+        if self.rate is not None and self.rate <= 0:
+            raise ValueError(f"an open loop needs a rate above 0, got {self.rate}")
+
+    def requests(self) -> list[bytes]:
+        """Every request as it goes over the socket."""
+        return [
+            (
+                f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nContent-Type: {self.content_type}\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n"
+            ).encode()
+            + body
+            for body in self.bodies
+        ]
+
+    def json(self) -> str:
+        """For another process."""
+        bodies = [base64.b64encode(body).decode() for body in self.bodies]
+        return json.dumps(asdict(replace(self, bodies=(b"",))) | {"bodies": bodies})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        """What :meth:`json` wrote."""
+        entry = json.loads(text)
+        bodies = [base64.b64decode(body) for body in entry.pop("bodies")]
+        watch = entry.pop("watch")
+        return cls(bodies=bodies, watch=None if watch is None else Watch(**watch), **entry)
+
+
+def get(path: str, port: int) -> bytes:
+    """A request for a path as it goes over the socket; the server closes the connection behind it."""
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()

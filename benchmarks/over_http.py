@@ -1,0 +1,89 @@
+"""Servers that stay up while they are measured in turn."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmarks.load.plan import Plan
+from benchmarks.load.process import run_load
+from benchmarks.load.report import Report
+from benchmarks.rounds import Contender, Measured
+from benchmarks.subjects import POLICY, Subject
+from evaluation.server import ORDER_KEY, Server, free_port, serving, started
+from mutant_store.errors import GuardError
+
+_ROOT = Path(__file__).parents[1]
+_START_SECONDS = 300.0
+_INFERENCE = "guard_inference_seconds_total"
+
+
+class NotServedError(GuardError):
+    """A server did not answer what was measured; there is no figure then."""
+
+
+@contextmanager
+def ours(subject: Subject) -> Iterator[Server]:
+    """``mutant-guard serve``, without its cache: benchmarks post the same images again."""
+    with serving(
+        subject.path,
+        policy=POLICY,
+        order_key=ORDER_KEY,
+        cache_seconds="0",
+        allow_guard_off="true",
+        log_format="json",
+    ) as server:
+        yield server
+
+
+@contextmanager
+def alternative(subject: Subject, kind: str, *, policy: str, threads: int) -> Iterator[Server]:
+    """A server of ``benchmarks.alternatives``."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.alternatives", kind, "--store", str(subject.path.resolve())]
+    command += ["--policy", policy, "--threads", str(threads), "--port", str(port)]
+    with started(command, port, within=_START_SECONDS, cwd=_ROOT) as server:
+        yield server
+
+
+def contender(server: Server, bodies: list[bytes], connections: int, path: str = "/classify") -> Contender:
+    """Measures a server by a closed loop."""
+
+    def measure(seconds: float) -> Measured:
+        before = inference_seconds(server)
+        report = run_load(Plan(server.port, path, bodies, connections, seconds))
+        after = inference_seconds(server)
+        check(report, path)
+        spent = None if before is None or after is None else (after - before) / report.took
+        latencies = report.latencies[httpx.codes.OK]
+        return Measured(report.throughput, latencies.p50, latencies.p99, spent)
+
+    return measure
+
+
+def check(report: Report, what: str) -> None:
+    """Hold a load to have been answered with 200 throughout.
+
+    Raises:
+        NotServedError: it was not.
+    """
+    if report.lost or report.refused or report.answered != report.ok or not report.throughput:
+        raise NotServedError(
+            f"{what} was not answered with 200 throughout: {report.statuses}, {report.lost} lost, "
+            f"{report.refused} refused {report.reasons}"
+        )
+
+
+def inference_seconds(server: Server) -> float | None:
+    """Seconds so far in which the inference loop ran mutants; None of a server that does not say."""
+    answer = httpx.get(f"{server.url}/metrics")
+    if answer.status_code != httpx.codes.OK:
+        return None
+    for family in text_string_to_metric_families(answer.text):
+        for sample in family.samples:
+            if sample.name == _INFERENCE:
+                return sample.value
+    return None

@@ -1,0 +1,90 @@
+"""Rates measured in turn: every contender for some seconds, round after round, while the others stay up and idle."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+_PAUSE = 0.2
+"""Seconds between two contenders, for threads that spin a while after their last work."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One contender in one round.
+
+    Attributes:
+        rate: answers a second.
+        p50: median latency in seconds, 0 where there is none.
+        p99: of a hundred answers, 99 came within so many seconds.
+        inference: share of the time in which the inference loop ran mutants, None where it does not say.
+    """
+
+    rate: float
+    p50: float = 0.0
+    p99: float = 0.0
+    inference: float | None = None
+
+
+Contender = Callable[[float], Measured]
+"""Measures itself for so many seconds."""
+
+Rounds = Mapping[str, list[Measured]]
+"""What every contender came to, a round each."""
+
+
+def in_rounds(
+    contenders: Mapping[str, Contender],
+    rounds: int,
+    seconds: float,
+    *,
+    warm_up: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Rounds:
+    """Measure all in turn, ``rounds`` times over, after a round of ``warm_up`` seconds that does not count."""
+    measured: dict[str, list[Measured]] = {name: [] for name in contenders}
+    for turn in range(1 + rounds):
+        for name, measure in contenders.items():
+            sleep(_PAUSE)
+            found = measure(seconds if turn else warm_up)
+            if turn:
+                measured[name].append(found)
+    return measured
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A value of every round."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """In the middle."""
+        return median(self.values)
+
+    def shown(self, scale: float = 1.0) -> str:
+        """The median, and least and most in brackets."""
+        least, middle, most = (
+            _short(scale * value) for value in (min(self.values), self.median, max(self.values))
+        )
+        return f"{middle} ({least}–{most})"
+
+
+def rates(rounds: Rounds, name: str) -> Spread:
+    """Answers a second of a contender."""
+    return Spread(tuple(found.rate for found in rounds[name]))
+
+
+def medians(rounds: Rounds, name: str) -> Spread:
+    """Its median latencies in seconds."""
+    return Spread(tuple(found.p50 for found in rounds[name]))
+
+
+def ratio(numerator: Spread, denominator: Spread) -> Spread:
+    """Round by round, so that whatever slowed a round down is in both."""
+    return Spread(tuple(a / b for a, b in zip(numerator.values, denominator.values, strict=True)))
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

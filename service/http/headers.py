@@ -36,6 +36,7 @@ _ASKED_WITH = (
     "Authorization",
     "X-API-Key",
     "X-Request-Id",
+    "X-Request-Timeout-Ms",
     "traceparent",
     "tracestate",
     "Inference-Header-Content-Length",

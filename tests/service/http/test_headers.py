@@ -143,7 +143,14 @@ async def test_a_preflight_is_answered_for_these_origins_and_the_headers_that_ca
     assert allowed.headers["access-control-allow-origin"] == ORIGIN
     assert allowed.headers["access-control-allow-methods"] == "GET, POST"
     named = {name.strip().lower() for name in allowed.headers["access-control-allow-headers"].split(",")}
-    assert {"authorization", "x-api-key", "content-type", "x-request-id", "traceparent"} <= named
+    assert {
+        "authorization",
+        "x-api-key",
+        "content-type",
+        "x-request-id",
+        "x-request-timeout-ms",
+        "traceparent",
+    } <= named
     assert "access-control-allow-credentials" not in allowed.headers
     assert allowed.headers["x-content-type-options"] == "nosniff"
     assert refused.status_code == odd.status_code == 400

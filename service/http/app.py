@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from service.errors import RequestError
 from service.guard import Guard
-from service.http import problems
+from service.http import inference, problems
 from service.http.access import describe_keys
 from service.http.endpoints import EXAMPLES, router
 from service.http.headers import add_middlewares
@@ -35,6 +35,7 @@ def create_app(guard: Guard) -> FastAPI:
     for reason in problems.REASONS:
         guard.metrics.requests_rejected.labels(reason)
     app.include_router(router)
+    app.include_router(inference.router)
     app.add_exception_handler(RequestError, problems.on_request_error)
     app.add_exception_handler(problems.ProblemError, problems.on_problem)
     app.add_exception_handler(HTTPException, problems.on_http_exception)

@@ -27,14 +27,17 @@ async def read_image(request: Request, limit: int) -> bytes:
             "unsupported-type",
             f"content type '{media_type}' is not taken; send the image as one of {allowed}",
         )
-    body = await _bounded(request, limit)
+    body = await read_bounded(request, limit)
     return body if media_type != MULTIPART else await _first_file(request, body)
 
 
-async def _bounded(request: Request, limit: int) -> bytes:
-    too_large = ProblemError(
-        413, "body-too-large", f"the body is larger than {limit:,} bytes; send a smaller image"
-    )
+async def read_bounded(request: Request, limit: int) -> bytes:
+    """The body of a request.
+
+    Raises:
+        ProblemError: 413 over ``limit`` bytes, 400 the client is gone.
+    """
+    too_large = ProblemError(413, "body-too-large", f"the body is larger than {limit:,} bytes; send less")
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > limit:
         raise too_large

@@ -59,6 +59,20 @@ class ModelState(_Message):
     """Why it is unavailable, else empty."""
 
 
+class RepositoryQuery(_Message):
+    """Which models are asked for."""
+
+    ready: bool | None = None
+    """Only those that take requests."""
+
+
+class LoadRequest(_Message):
+    """How a model is to be loaded: as its store says."""
+
+    parameters: Parameters | None = None
+    """Those of Triton are not known here: leave it out."""
+
+
 class Live(_Message):
     """The process answers."""
 
@@ -131,3 +145,20 @@ class InferResponse(_Message):
     id: str | None = Field(default=None, examples=["42"])
     """That of the request, if it had one."""
     outputs: list[ResponseOutput]
+
+
+def schema_of(message: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of a message without references, so that it holds wherever it is put."""
+    schema = message.model_json_schema()
+    parts = schema.pop("$defs", {})
+
+    def inlined(node: Any) -> Any:
+        if isinstance(node, list):
+            return [inlined(part) for part in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            return inlined(parts[node["$ref"].rpartition("/")[2]])
+        return {key: inlined(value) for key, value in node.items()}
+
+    return {key: inlined(value) for key, value in schema.items()}

@@ -25,7 +25,7 @@ class ImageResult:
         scores: float32 [classes], the classifier's output.
     """
 
-    scores: Sequence[float]
+    scores: NDArray[np.float32]
     label: int
     class_name: str
     confidence: float

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from service.inference_protocol.errors import ProtocolError
@@ -17,6 +17,7 @@ MAX_JSON_VALUES = 1 << 18
 
 _SHARED_MEMORY = "shared_memory_region"
 _MICROSECONDS = 1e-6
+_M = TypeVar("_M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def parse(body: bytes, header_length: int | None) -> InferenceRequest:
         raise ProtocolError(
             f"Inference-Header-Content-Length says {length} bytes of JSON and the body has {len(body)}; make them agree"
         )
-    message = _message(body[:length])
+    message = read_json(body[:length], InferRequest)
     parameters = message.parameters or {}
     binary_output = _flag(parameters, "binary_data_output", "parameters", default=False)
     return InferenceRequest(
@@ -76,7 +77,12 @@ def parse(body: bytes, header_length: int | None) -> InferenceRequest:
     )
 
 
-def _message(text: bytes) -> InferRequest:
+def read_json(text: bytes, kind: type[_M]) -> _M:
+    """Read a message.
+
+    Raises:
+        ProtocolError: it is no JSON, holds more than ``MAX_JSON_VALUES`` values, or is another message.
+    """
     values = text.count(b",") + text.count(b"[") + text.count(b"{")  # as many, and more, than it can hold
     if values > MAX_JSON_VALUES:
         raise ProtocolError(
@@ -87,7 +93,7 @@ def _message(text: bytes) -> InferRequest:
     except ValueError as error:
         raise ProtocolError(f"the request is no JSON: {error}") from error
     try:
-        return InferRequest.model_validate(raw, strict=True)
+        return kind.model_validate(raw, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ProtocolError(f"{_where(raw, first['loc'])}: {first['msg']}") from error

@@ -12,7 +12,7 @@ from service.inference_protocol.outputs import NO_DOUBT, ImageResult, Outputs, t
 from service.inference_protocol.request import InferenceRequest, parse
 
 NORMAL = ImageResult(
-    scores=[0.5, 2.25, -1.0],
+    scores=np.array([0.5, 2.25, -1.0], np.float32),
     label=1,
     class_name="zwölf",
     confidence=0.8,
@@ -63,7 +63,7 @@ def test_all_outputs_are_given_in_order_and_of_the_length_of_the_images() -> Non
         "decided_by": [b"retrain", b""],
     }
     secrets = {tensor.name: tensor.values for tensor in found if tensor.name in SECRET}
-    assert (secrets["logits"] == np.array([NORMAL.scores] * 2, np.float32)).all()
+    assert (secrets["logits"] == NORMAL.scores).all()
     assert (secrets["confidence"] == np.float32(0.8)).all()
     assert secrets["doubt"].tolist() == [0.25, NO_DOUBT]
 

@@ -56,7 +56,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def held_guard_session(digits_store: Path, monkeypatch: pytest.MonkeyPatch) -> HeldSession:
     """What the next guard runs on: the store's bank, held until it is released."""
     session = HeldSession.of(digits_store)
-    monkeypatch.setattr("service.guard.load_engine", lambda store, **_: session)
+    monkeypatch.setattr("service.model.load_engine", lambda store, **_: session)
     return session
 
 
@@ -76,6 +76,6 @@ def held_decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         let_go.wait(10)
         return decode(*args)
 
-    monkeypatch.setattr("service.guard.decode", held)
+    monkeypatch.setattr("service.prepared.decode", held)
     yield let_go
     let_go.set()

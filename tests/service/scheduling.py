@@ -14,6 +14,7 @@ from mutant_store.bank_session import BankSession
 from mutant_store.calibration_record import FinitePoolRecord, FixedRecord, PolicyRecord, SprtRecord
 from mutant_store.reader import Store
 from service.outcome import Outcome
+from service.row_budget import RowBudget
 from service.scheduler import Run, Scheduler
 from tests.support.service import HeldSession
 
@@ -95,14 +96,8 @@ def scheduling(
     on_run: Callable[[Run], None] = lambda run: None,
 ) -> Iterator[Scheduler]:
     """A scheduler that runs."""
-    scheduler = Scheduler(
-        session,
-        policy,
-        max_in_flight=in_flight,
-        batch_rows=batch_rows,
-        max_batch_rows=max_batch_rows,
-        on_run=on_run,
-    )
+    budget = RowBudget(max_batch_rows, fill=batch_rows)
+    scheduler = Scheduler(session, policy, max_in_flight=in_flight, budget=budget, on_run=on_run)
     scheduler.start()
     try:
         yield scheduler
@@ -136,7 +131,8 @@ class RecordedSession(HeldSession):
 
     def features(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         numbers = np.array([[self._number[tensor.tobytes()]] for tensor in inputs], dtype=np.float32)
-        return [*super().features(inputs), numbers]
+        *shared, scores = super().features(inputs)
+        return [*shared, numbers, scores]
 
     def scores(
         self,
@@ -144,8 +140,9 @@ class RecordedSession(HeldSession):
         image_index: NDArray[np.int64],
         mutant_index: NDArray[np.int64],
     ) -> NDArray[np.float32]:
-        scores = super().scores(features[:-1], image_index, mutant_index)
-        numbers = features[-1][:, 0].astype(int).tolist()
+        *shared, marks, own = features
+        scores = super().scores([*shared, own], image_index, mutant_index)
+        numbers = marks[:, 0].astype(int).tolist()
         self.recorded.append(
             {number: mutant_index[image_index == row].tolist() for row, number in enumerate(numbers)}
         )

@@ -17,7 +17,7 @@ from service.guard import Guard
 from service.outcome import Outcome
 from service.verdict import Bounds, Judgement, Verdict
 from tests.support.demo import build_digits_store, train_digits_model
-from tests.support.service import HeldSession, digits, encode, order_of, running, settings_for
+from tests.support.service import HeldSession, digits, encode, order_of, running, said, settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -29,17 +29,18 @@ async def test_a_judgement_is_what_bank_order_and_policy_say(digits_store: Path,
     assert test is not None
     async with running(settings_for(digits_store)) as guard:
         for image in digits(20, noise=0.3):
-            judgement, cached = await guard.judge(encode(image))
+            answer = await guard.judge(encode(image))
+            judgement = answer.judgement
             pixels = image[:, :, None]
             labels = session.labels(store.manifest.input.tensor(pixels[None]), np.arange(61))[0]
             changed = (labels[order.mutants(pixels)] != labels[0])[: judgement.mutants]
-            assert not cached
+            assert not answer.cached
             assert judgement.label == labels[0]
             assert judgement.class_name == str(labels[0])
             assert judgement.label_changed == changed.tolist()
             assert judgement.label_changes == changed.sum()
             met = np.arange(1, len(changed) + 1)
-            told = guard.explain(judgement)
+            told = guard.explain(answer)
             assert told.label_changed == judgement.label_changed
             ratios = test.log_ratio(np.cumsum(changed), met)
             assert told.log_ratio is not None
@@ -72,8 +73,8 @@ async def test_every_decision_has_its_verdict(
     async with running(settings_for(digits_store)) as guard:
         done: Future[Outcome] = Future()
         done.set_result(outcome)
-        monkeypatch.setattr(guard.scheduler, "submit", lambda *_, **__: done)
-        judgement, _ = await guard.judge(encode(digits(1)[0]))
+        monkeypatch.setattr(guard.models.default.scheduler, "submit", lambda *_, **__: done)
+        judgement = (await guard.judge(encode(digits(1)[0]))).judgement
     assert (judgement.verdict, judgement.undecided_because) == (verdict, because)
     assert (judgement.label, judgement.class_name) == (3, "3")
     assert (judgement.mutants, judgement.label_changes) == (2, 1)
@@ -102,16 +103,16 @@ async def test_the_second_time_the_judgement_comes_from_the_cache_and_is_the_sam
         first = await guard.judge(encode(image))
         second = await guard.judge(encode(image, compress_level=1))
         other = await guard.judge(encode(255 - image))
-    assert (first[1], second[1], other[1]) == (False, True, False)
-    assert first[0] == second[0]
+    assert (first.cached, second.cached, other.cached) == (False, True, False)
+    assert first.judgement == second.judgement
 
 
 async def test_without_a_cache_every_judgement_is_computed_and_is_the_same(digits_store: Path) -> None:
     async with running(settings_for(digits_store, cache_seconds=0.0)) as guard:
         first, second = [await guard.judge(encode(digits(1)[0])) for _ in range(2)]
-    assert not first[1]
-    assert not second[1]
-    assert first[0] == second[0]
+    assert not first.cached
+    assert not second.cached
+    assert first.judgement == second.judgement
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ async def test_a_cached_judgement_is_not_used_under_another_policy_key_or_limit(
     ):
         other._cache = one._cache
         await one.judge(body)
-        assert (await other.judge(body))[1] is shared
+        assert (await other.judge(body)).cached is shared
 
 
 async def test_a_cached_value_that_cannot_be_read_is_a_miss(digits_store: Path) -> None:
@@ -151,7 +152,7 @@ async def test_a_cached_value_that_cannot_be_read_is_a_miss(digits_store: Path) 
 
     async with running(settings_for(digits_store, cache_seconds=60.0)) as guard:
         guard._cache = Broken()
-        assert not (await guard.judge(encode(digits(1)[0])))[1]
+        assert not (await guard.judge(encode(digits(1)[0]))).cached
 
 
 async def test_images_that_wait_for_a_decoder_are_bounded(
@@ -173,13 +174,13 @@ async def test_a_full_queue_refuses_and_a_cached_image_is_still_answered(
     settings = settings_for(digits_store, max_in_flight=1, cache_seconds=60.0)
     async with running(settings) as guard, anyio.create_task_group() as tasks:
         held_guard_session.release()
-        known, _ = await guard.judge(first)
+        known = (await guard.judge(first)).judgement
         held_guard_session.hold()
         tasks.start_soon(guard.judge, second)
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
         with pytest.raises(QueueFullError):
             await guard.judge(third)
-        assert await guard.judge(first) == (known, True)
+        assert said(await guard.judge(first)) == (known, True)
         held_guard_session.release()
 
 
@@ -193,7 +194,7 @@ async def test_a_damaged_image_never_reaches_the_bank(digits_store: Path) -> Non
 async def test_a_closed_guard_is_not_ready(digits_store: Path) -> None:
     async with running(settings_for(digits_store)) as guard:
         assert guard.ready
-        guard.scheduler.close()
+        guard.models.default.close()
         assert not guard.ready
         with pytest.raises(NotReadyError):
             await guard.judge(encode(digits(1)[0]))
@@ -209,7 +210,7 @@ async def test_the_confidence_is_the_same_whether_the_model_gives_logits_or_prob
         running(settings_for(tmp_path / "softmax")) as probabilities,
     ):
         for image in digits(10, noise=0.4):
-            (one, _), (other, _) = [await guard.judge(encode(image)) for guard in (logits, probabilities)]
+            one, other = [(await guard.judge(encode(image))).judgement for guard in (logits, probabilities)]
             assert one.label == other.label
             assert one.confidence == pytest.approx(other.confidence, abs=1e-5)
             assert 0.1 < one.confidence <= 1
@@ -220,11 +221,11 @@ async def test_the_confidence_is_the_same_whether_the_model_gives_logits_or_prob
 async def test_the_policy_and_its_error_bounds_are_those_under_the_limit_on_mutants(
     name: str, limit: int | None, digits_store: Path, store: Store
 ) -> None:
-    guard = Guard(settings_for(digits_store, policy=name, max_mutants=limit))
-    assert guard.policy.mutants == min(limit or 60, 60)
-    assert guard.policy.capped is (guard.policy.mutants < 60)
-    bounds = store.policy(name).up_to(guard.policy.mutants).error_bounds
-    assert guard.error_bounds == (Bounds(**bounds._asdict()) if bounds else None)
+    model = Guard(settings_for(digits_store, policy=name, max_mutants=limit)).models.default
+    assert model.policy.mutants == min(limit or 60, 60)
+    assert model.policy.capped is (model.policy.mutants < 60)
+    bounds = store.policy(name).up_to(model.policy.mutants).error_bounds
+    assert model.error_bounds == (Bounds(**bounds._asdict()) if bounds else None)
 
 
 async def test_replicas_that_share_a_key_file_give_the_same_answers(
@@ -235,7 +236,7 @@ async def test_replicas_that_share_a_key_file_give_the_same_answers(
     async def judged(file: Path) -> list[Judgement]:
         settings = settings_for(digits_store, order_key=None, order_key_file=file)
         async with running(settings) as guard:
-            return [(await guard.judge(encode(image)))[0] for image in digits(20, noise=0.4)]
+            return [(await guard.judge(encode(image))).judgement for image in digits(20, noise=0.4)]
 
     first = await judged(tmp_path / "kept" / "order.key")
     assert (tmp_path / "kept" / "order.key").is_file()
@@ -251,7 +252,7 @@ async def test_a_policy_the_store_has_not_is_refused_by_name(digits_store: Path)
 async def test_without_an_event_loop_the_judgement_is_the_same(digits_store: Path) -> None:
     async with running(settings_for(digits_store)) as guard:
         body = encode(digits(1, noise=0.3)[0])
-        judgement, elapsed = await asyncio.to_thread(guard.judge_now, body)
+        answer, elapsed = await asyncio.to_thread(guard.judge_now, body)
         assert elapsed > 0
-        again, _ = await guard.judge(body)
-    assert judgement == again
+        again = await guard.judge(body)
+    assert said(answer) == said(again) == (again.judgement, False)

@@ -11,7 +11,7 @@ import pytest
 from service.errors import DeadlineError
 from service.guard import _GRACE_SECONDS, Guard
 from service.verdict import UndecidedBecause, Verdict
-from tests.support.service import Clock, HeldSession, digits, encode, running, settings_for
+from tests.support.service import Clock, HeldSession, digits, encode, running, said, settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -40,18 +40,19 @@ async def test_past_the_deadline_a_request_is_undecided_and_the_judgement_is_not
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
         clock.now += 31
         held_guard_session.release()
-        judgement, cached = await asked
-        looked_ahead = int(guard.policy.look_ahead(np.array([0]), np.array([0]))[0])
+        judgement, cached = said(await asked)
+        model = guard.models.default
+        looked_ahead = int(model.policy.look_ahead(np.array([0]), np.array([0]))[0])
         assert judgement.mutants == looked_ahead < 60
         assert (judgement.verdict, judgement.undecided_because) == (Verdict.UNDECIDED, "deadline")
         assert not cached
         assert metric(guard, "guard_mutants_evaluated_sum") == looked_ahead
-        assert guard.scheduler.in_flight == 0
-        whole, cached = await guard.judge(BODY)
+        assert model.scheduler.in_flight == 0
+        whole, cached = said(await guard.judge(BODY))
         assert not cached
         assert (whole.mutants, whole.undecided_because) == (60, "pool_exhausted")
         assert whole.label_changed[:looked_ahead] == judgement.label_changed
-        assert await guard.judge(BODY) == (whole, True)
+        assert said(await guard.judge(BODY)) == (whole, True)
 
 
 async def test_what_the_deadline_ended_is_never_put_into_the_cache(
@@ -72,7 +73,7 @@ async def test_what_the_deadline_ended_is_never_put_into_the_cache(
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
         clock.now += 31
         held_guard_session.release()
-        assert (await asked)[0].undecided_because == UndecidedBecause.DEADLINE
+        assert (await asked).judgement.undecided_because == UndecidedBecause.DEADLINE
 
 
 async def test_a_decision_in_time_for_the_last_run_is_no_deadline(
@@ -83,9 +84,9 @@ async def test_a_decision_in_time_for_the_last_run_is_no_deadline(
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
         clock.now += 31
         held_guard_session.release()
-        judgement, _ = await asked
+        judgement = (await asked).judgement
         assert judgement.verdict == Verdict.NORMAL
-        assert await guard.judge(BODY) == (judgement, True)
+        assert said(await guard.judge(BODY)) == (judgement, True)
 
 
 async def test_a_request_that_waits_past_its_deadline_fails(
@@ -95,14 +96,14 @@ async def test_a_request_that_waits_past_its_deadline_fails(
         first = asyncio.ensure_future(guard.judge(BODY))
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
         second = asyncio.ensure_future(guard.judge(OTHER))
-        while guard.scheduler.waiting == 0:
+        while guard.models.default.scheduler.waiting == 0:
             await asyncio.sleep(0.001)
         clock.now += 31
         held_guard_session.release()
         with pytest.raises(DeadlineError, match="no verdict within 30 s; try again"):
             await second
-        assert (await first)[0].verdict == Verdict.NORMAL
-        assert guard.scheduler.in_flight == 0
+        assert (await first).judgement.verdict == Verdict.NORMAL
+        assert guard.models.default.scheduler.in_flight == 0
 
 
 async def test_where_the_loop_hangs_the_request_fails_and_its_slot_is_free(
@@ -116,10 +117,10 @@ async def test_where_the_loop_hangs_the_request_fails_and_its_slot_is_free(
                 pytest.raises(DeadlineError, match=r"no verdict within 0\.05 s; try again"),
             ):
                 await guard.judge(BODY)
-            assert guard.scheduler.in_flight == 0
+            assert guard.models.default.scheduler.in_flight == 0
         held_guard_session.release()
         guard.settings.deadline_seconds = 10
-        assert (await guard.judge(BODY))[0].verdict == Verdict.NORMAL
+        assert (await guard.judge(BODY)).judgement.verdict == Verdict.NORMAL
 
 
 async def test_the_deadline_counts_the_decoding_as_well(
@@ -155,5 +156,5 @@ async def test_without_an_event_loop_there_is_no_deadline(
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
         clock.now += 1000
         held_guard_session.release()
-        judgement, elapsed = await asked
-    assert (judgement.mutants, elapsed) == (60, 1000)
+        answer, elapsed = await asked
+    assert (answer.judgement.mutants, elapsed) == (60, 1000)

@@ -25,6 +25,7 @@ LIGHT = {
     "manifest",
     "model_card",
     "own_tail",
+    "pace",
     "pool",
     "preprocessing",
     "reader",
@@ -33,6 +34,7 @@ LIGHT = {
     "shared_tail",
     "signature",
     "tail",
+    "workers",
 }
 UNPICKLING = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
@@ -52,9 +54,9 @@ from service.settings import Settings
 async def judge(store, image):
     guard = Guard(Settings(store=store, device="cpu", threads=1, order_key="a key for this test"))
     guard.start()
-    judgement, _ = await guard.judge(open(image, "rb").read())
+    answer = await guard.judge(open(image, "rb").read())
     await guard.close()
-    return judgement
+    return answer.judgement
 
 judgement = asyncio.run(judge(*sys.argv[1:]))
 assert judgement.mutants > 0

@@ -17,7 +17,16 @@ from structlog.testing import capture_logs
 from service.guard import Guard
 from service.redis_cache import RedisCache
 from service.settings import Settings
-from tests.support.service import Clock, digits, encode, free_port, running, settings_for, silent_listener
+from tests.support.service import (
+    Clock,
+    digits,
+    encode,
+    free_port,
+    running,
+    said,
+    settings_for,
+    silent_listener,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -98,7 +107,7 @@ def lookups(guard: Guard, result: str) -> float:
 async def seconds_to_judge(guard: Guard, body: bytes) -> float:
     """Time of a request that is answered and not from the cache."""
     started = time.perf_counter()
-    judgement, cached = await guard.judge(body)
+    judgement, cached = said(await guard.judge(body))
     assert not cached
     assert judgement.mutants > 0
     return time.perf_counter() - started
@@ -110,8 +119,8 @@ async def test_guards_share_their_judgements(digits_store: Path, server: RedisSe
     async with running(settings) as one, running(settings) as other:
         first = await one.judge(BODIES[0])
         second = await other.judge(BODIES[0])
-        assert (first[1], second[1]) == (False, True)
-        assert first[0] == second[0]
+        assert (first.cached, second.cached) == (False, True)
+        assert first.judgement == second.judgement
         assert is_up(one)
         assert is_up(other)
         assert (lookups(one, "miss"), lookups(other, "hit")) == (1, 1)
@@ -125,7 +134,7 @@ async def test_guards_with_other_keys_do_not(digits_store: Path, server: RedisSe
     )
     async with running(settings) as one, running(other_key) as other:
         await one.judge(BODIES[0])
-        assert not (await other.judge(BODIES[0]))[1]
+        assert not (await other.judge(BODIES[0])).cached
 
 
 async def test_an_entry_is_kept_for_its_time_under_a_prefix_and_without_pixels(
@@ -162,7 +171,7 @@ async def test_without_redis_at_the_start_requests_are_answered_and_later_shared
             server.start()
             await seconds_to_judge(guard, BODIES[0])
             assert is_up(guard)
-            assert (await guard.judge(BODIES[0]))[1]
+            assert (await guard.judge(BODIES[0])).cached
     assert {entry["event"] for entry in logs if entry["log_level"] == "warning"} == {"redis is not answering"}
 
 
@@ -179,7 +188,7 @@ async def test_redis_may_be_killed_and_come_back(
         server.start()
         await seconds_to_judge(guard, BODIES[0])
         assert is_up(guard)
-        assert (await guard.judge(BODIES[0]))[1]
+        assert (await guard.judge(BODIES[0])).cached
 
 
 async def test_a_deaf_redis_costs_one_short_wait_and_is_then_left_alone(digits_store: Path) -> None:

@@ -12,6 +12,7 @@ from detection.policies import Decision
 from detection.sprt import Sprt
 from mutant_store.reader import Store
 from service.errors import NotReadyError, QueueFullError
+from service.row_budget import RowBudget
 from service.scheduler import Run, Scheduler
 from tests.service.scheduling import WAIT, Inputs, Setting, scheduling, seen, submit
 from tests.support.service import HeldSession
@@ -106,7 +107,7 @@ def test_a_lone_request_gets_its_verdict_in_few_runs(store: Store, inputs: Input
     runs: list[Run] = []
     with scheduling(store.session(threads=1), store.policy("paper"), on_run=runs.append) as scheduler:
         submit(scheduler, inputs, 0).result(WAIT)
-    assert [run.rows for run in runs] == [61]  # the original and the whole pool fit into batch_rows
+    assert [run.rows for run in runs] == [60]  # the whole pool fits into batch_rows
 
 
 def test_the_pool_ends_in_exhausted_and_never_in_a_guess(store: Store, inputs: Inputs) -> None:
@@ -211,7 +212,7 @@ def test_a_log_that_fails_leaves_nobody_waiting(
 
 def test_nothing_is_taken_before_the_start(store: Store, inputs: Inputs) -> None:
     scheduler = Scheduler(
-        store.session(threads=1), store.policy("paper"), max_in_flight=1, batch_rows=1, max_batch_rows=2
+        store.session(threads=1), store.policy("paper"), max_in_flight=1, budget=RowBudget(2, fill=1)
     )
     assert not scheduler.ready
     with pytest.raises(NotReadyError):

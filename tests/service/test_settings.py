@@ -11,13 +11,15 @@ from service.settings import Settings
 def test_the_defaults_serve_the_demo_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GUARD_ORDER_KEY_FILE")
     settings = Settings()
-    assert settings.store == Path("stores/digits")
+    assert settings.store == (Path("stores/digits"),)
     assert (settings.policy, settings.device, settings.threads) == ("calibrated", "auto", 0)
     assert settings.max_mutants is None
     assert settings.require_signature is None
     assert not settings.alarm_on_undecided
-    assert (settings.batch_rows, settings.max_batch_rows, settings.max_in_flight) == (64, 512, 256)
-    assert settings.deadline_seconds == 30
+    assert (settings.batch_rows, settings.max_batch_rows, settings.max_in_flight) == (None, None, 256)
+    assert (settings.deadline_seconds, settings.on_deadline) == (30, "undecided")
+    assert (settings.drain_seconds, settings.grace_seconds) == (2, 20)
+    assert not settings.allow_guard_off
     assert settings.max_body_bytes == 10 * 2**20
     assert settings.max_pixels == 2**24
     assert settings.max_images == 64
@@ -31,7 +33,8 @@ def test_the_defaults_serve_the_demo_store(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
-        ("store", "/srv/store", Path("/srv/store")),
+        ("store", "/srv/store", (Path("/srv/store"),)),
+        ("store", "/srv/a, b/c,", (Path("/srv/a"), Path("b/c"))),
         ("policy", "paper", "paper"),
         ("max_mutants", "1", 1),
         ("require_signature", "/key.pub", Path("/key.pub")),
@@ -39,9 +42,13 @@ def test_the_defaults_serve_the_demo_store(monkeypatch: pytest.MonkeyPatch) -> N
         ("device", "cpu", "cpu"),
         ("threads", "3", 3),
         ("batch_rows", "1", 1),
-        ("max_batch_rows", "2", 2),
+        ("max_batch_rows", "1", 1),
         ("max_in_flight", "1", 1),
         ("deadline_seconds", "0.5", 0.5),
+        ("on_deadline", "error", "error"),
+        ("allow_guard_off", "true", True),
+        ("drain_seconds", "0", 0.0),
+        ("grace_seconds", "0.5", 0.5),
         ("max_body_bytes", "1024", 1024),
         ("max_pixels", "64", 64),
         ("max_images", "1", 1),
@@ -101,10 +108,15 @@ def test_a_variable_without_the_prefix_or_of_no_field_changes_nothing(
         ("max_mutants", "0"),
         ("max_mutants", "many"),
         ("batch_rows", "0"),
-        ("max_batch_rows", "1"),
+        ("max_batch_rows", "0"),
+        ("store", ","),
         ("max_in_flight", "0"),
         ("deadline_seconds", "0"),
         ("deadline_seconds", "nan"),
+        ("on_deadline", "503"),
+        ("allow_guard_off", "maybe"),
+        ("drain_seconds", "-1"),
+        ("grace_seconds", "0"),
         ("max_body_bytes", "-5"),
         ("max_pixels", "0"),
         ("max_images", "0"),

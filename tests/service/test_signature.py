@@ -35,13 +35,13 @@ def sign(store: Path, public: Path) -> None:
 def test_a_store_signed_by_the_key_is_served(copy: Path, public: Path) -> None:
     sign(copy, public)
     guard = Guard(settings_for(copy, require_signature=public))
-    assert guard.store == open_store(copy)
+    assert guard.models.default.store == open_store(copy)
 
 
 def test_an_unsigned_store_is_refused_with_the_remedy(copy: Path, public: Path) -> None:
     with pytest.raises(StoreError, match=rf"{SIGNATURE} is missing: .*mutant-store sign {copy} --key FILE"):
         Guard(settings_for(copy, require_signature=public))
-    assert Guard(settings_for(copy)).store.path.parent == copy
+    assert Guard(settings_for(copy)).models.default.store.path.parent == copy
 
 
 def test_a_store_signed_by_another_key_is_refused(copy: Path, public: Path, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_another_version_with_the_signature_of_a_signed_one_is_refused(copy: Pat
     sign(copy, public)
     forged = add_version(copy, seed=7)
     assert (copy / forged / SIGNATURE).exists()
-    assert Guard(settings_for(copy)).store.version == forged
+    assert Guard(settings_for(copy)).models.default.version == forged
     with pytest.raises(StoreError, match=rf"{SIGNATURE} is not the signature"):
         Guard(settings_for(copy, require_signature=public))
 

@@ -171,7 +171,7 @@ async def test_the_suggested_label_is_what_most_consumed_mutants_chose(retrained
     """``fixed`` consumes all mutants of whom it does not alarm at before."""
     async with running(settings_for(retrained_store, policy="fixed")) as guard:
         for image in pictures():
-            judgement, _ = await guard.judge(encode(image[..., 0]))
+            judgement = (await guard.judge(encode(image[..., 0]))).judgement
             if not judgement.labels:
                 assert judgement.suggestion is None
                 continue

@@ -18,10 +18,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from mutant_store.bank_session import BankSession
 from mutant_store.datasets import load
 from mutant_store.reader import open_store
+from service.answer import Answer
 from service.guard import Guard
 from service.http.app import create_app
 from service.order import Order
 from service.settings import Settings
+from service.verdict import Judgement
 
 KEY = "a key for tests only"
 
@@ -90,10 +92,23 @@ def webp_of_size(width: int, height: int) -> bytes:
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
 
 
-def settings_for(store: Path, **changes: object) -> Settings:
-    """Settings on one CPU thread with a fixed key and no cache, with any of them changed."""
-    fixed = {"store": store, "order_key": KEY, "device": "cpu", "threads": 1, "cache_seconds": 0.0}
+def settings_for(*stores: Path, **changes: object) -> Settings:
+    """Settings on one CPU thread with a fixed key, fixed runs and no cache, with any of them changed."""
+    fixed = {
+        "store": stores,
+        "order_key": KEY,
+        "device": "cpu",
+        "threads": 1,
+        "batch_rows": 64,
+        "max_batch_rows": 512,
+        "cache_seconds": 0.0,
+    }
     return Settings.model_validate(fixed | changes)
+
+
+def said(answer: Answer) -> tuple[Judgement, bool]:
+    """The judgement of an answer, and whether it was kept for an earlier request."""
+    return answer.judgement, answer.cached
 
 
 class HeldSession(BankSession):
@@ -104,7 +119,7 @@ class HeldSession(BankSession):
         self._gate = threading.Event()
         self.entered = threading.Event()
         self.failure: Exception | None = None
-        self.runs = 0
+        self.runs, self.seconds = 0, 0.0
 
     @classmethod
     def of(cls, store: Path) -> "HeldSession":

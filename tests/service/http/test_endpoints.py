@@ -83,13 +83,15 @@ async def test_many_at_once_get_the_answers_they_get_alone(digits_store: Path) -
 )
 async def test_the_request_id_is_the_callers(client: AsyncClient, given: str, answered: str) -> None:
     answer = await client.post("/classify", content=IMAGE, headers={"X-Request-Id": given})
-    assert answer.json()["request_id"] == answered
+    assert answer.json()["request_id"] == answer.headers["x-request-id"] == answered
 
 
 async def test_without_one_every_request_gets_an_id_of_its_own(client: AsyncClient) -> None:
-    found = [(await client.post("/classify", content=IMAGE)).json()["request_id"] for _ in range(2)]
+    answers = [await client.post("/classify", content=IMAGE) for _ in range(2)]
+    found = [answer.json()["request_id"] for answer in answers]
     assert found[0] != found[1]
     assert all(uuid.UUID(one).hex == one for one in found)
+    assert [answer.headers["x-request-id"] for answer in answers] == found
 
 
 async def test_alive_and_ready(client: AsyncClient) -> None:
@@ -106,6 +108,8 @@ async def test_the_designed_metrics_are_in_the_exposition(client: AsyncClient) -
     histograms = {"request_duration_seconds", "stage_duration_seconds", "mutants_evaluated", "batch_rows"}
     plain = {
         "guard_verdicts_total",
+        "guard_unguarded_total",
+        "guard_inference_seconds_total",
         "guard_requests_in_flight",
         "guard_queue_depth",
         "guard_requests_rejected_total",
@@ -156,7 +160,8 @@ async def test_refusals_are_counted_by_reason_and_are_no_verdicts(client: AsyncC
 async def test_the_documentation_shows_an_answer_and_every_refusal(client: AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     classify = document["paths"]["/classify"]["post"]
-    assert set(classify["responses"]) == {"200", "413", "415", "422", "429", "503", "504"}
+    refusals = {"400", "401", "403", "404", "413", "415", "422", "429", "503", "504"}
+    assert set(classify["responses"]) == {"200", *refusals}
     answered = (await client.post("/classify", content=IMAGE)).json()
     examples = classify["responses"]["200"]["content"]["application/json"]["examples"]
     assert set(examples) == {"decided", "undecided"}
@@ -171,7 +176,7 @@ async def test_the_documentation_shows_an_answer_and_every_refusal(client: Async
     assert all(reason in reasons["description"] for reason in reasons["enum"])
     assert "undecided_because" in document["components"]["schemas"]["Classification"]["required"]
     assert "200, undecided" in classify["responses"]["504"]["description"]
-    for status in ("413", "415", "422", "429", "503", "504"):
+    for status in refusals:
         (kind,) = classify["responses"][status]["content"]
         assert kind == "application/problem+json"
     assert set(classify["requestBody"]["content"]) == {

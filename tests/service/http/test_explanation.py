@@ -106,6 +106,7 @@ def judged(labels: list[int]) -> Judgement:
         label=3,
         class_name="3",
         confidence=0.5,
+        raw_scores=bytes(40),
         verdict=Verdict.NORMAL,
         undecided_because=None,
         mutants=len(labels),

@@ -117,21 +117,31 @@ async def test_a_dead_loop_is_a_problem_for_everyone_and_for_the_readiness_probe
             ready = await client.get("/readyz")
             check(ready, 503, "not-ready", "not running")
             assert ready.headers["retry-after"] == "2"
-            assert (await client.get("/livez")).status_code == 200
+            check(await client.get("/livez"), 503, "not-ready", "needs a restart")
 
 
-async def test_a_draining_server_is_not_ready(digits_store: Path) -> None:
+async def test_a_draining_server_is_not_ready_and_still_answers(digits_store: Path) -> None:
     guard = Guard(settings_for(digits_store))
     async with serving(guard) as client:
-        guard.scheduler.close()
+        guard.draining = True
+        check(await client.get("/readyz"), 503, "not-ready", "about to stop")
+        assert (await client.get("/livez")).status_code == 200
+        assert (await client.post("/classify", content=IMAGE)).status_code == 200
+
+
+async def test_a_stopped_server_is_not_ready_and_alive(digits_store: Path) -> None:
+    guard = Guard(settings_for(digits_store))
+    async with serving(guard) as client:
+        guard.models.default.close()
         check(await client.get("/readyz"), 503, "not-ready", "not running")
         check(await client.post("/classify", content=IMAGE), 503, "not-ready", "not running")
+        assert (await client.get("/livez")).status_code == 200
 
 
 async def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(
     digits_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(body: bytes) -> None:
+    async def fail(body: bytes, **_: object) -> None:
         raise ZeroDivisionError("secret")
 
     guard = Guard(settings_for(digits_store))

@@ -8,8 +8,9 @@ import pytest
 from detection import builders
 from detection.sprt import Sprt
 from mutant_store.reader import Store
+from service.answer import Answer, Timings
+from service.classification import classification
 from service.guard import Guard
-from service.http.endpoints import classification
 from service.verdict import Judgement, UndecidedBecause, Verdict
 from tests.support.service import FIELDS, HeldSession, digits, encode, serving, settings_for
 
@@ -93,6 +94,7 @@ def test_without_a_mutant_the_rate_of_label_changes_is_zero(digits_store: Path) 
         label=3,
         class_name="3",
         confidence=0.5,
+        raw_scores=bytes(40),
         verdict=Verdict.UNDECIDED,
         undecided_because=UndecidedBecause.DEADLINE,
         mutants=0,
@@ -102,10 +104,11 @@ def test_without_a_mutant_the_rate_of_label_changes_is_zero(digits_store: Path) 
         own_evidence=0,
         operators=[],
     )
-    answer = classification(guard, judgement, request_id="a", cached=False, elapsed=1)
-    assert answer.label_change_rate == 0.0
-    assert (answer.doubt, answer.suggested_label, answer.suggested_share) == (None, None, None)
-    assert guard.explain(judgement).log_ratio == []
+    answer = Answer(guard.models.default, judgement, True, False, Timings(0.1), "")
+    found = classification(guard, answer, request_id="a", elapsed=1)
+    assert found.label_change_rate == 0.0
+    assert (found.doubt, found.suggested_label, found.suggested_share) == (None, None, None)
+    assert guard.explain(answer).log_ratio == []
 
 
 @pytest.mark.parametrize(("on_undecided", "alarms"), [(True, {True}), (False, {False})])

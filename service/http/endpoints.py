@@ -1,9 +1,8 @@
 """Thin endpoints over the guard."""
 
 import time
-from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
@@ -15,6 +14,7 @@ from service.http.access import identify
 from service.http.body import IMAGE_TYPES, MULTIPART, read_image
 from service.http.detail import may_explain, withheld
 from service.http.exchange import Exchange
+from service.http.options import parameters, read_options
 from service.http.presence import Presence
 from service.http.problems import ProblemError, documented, response
 from service.verdict import BareClassification, Classification
@@ -34,7 +34,8 @@ _REQUEST_BODY = {
         "required": True,
         "description": "One still PNG, JPEG or WebP image.",
         "content": {**dict.fromkeys(IMAGE_TYPES, _BINARY), MULTIPART: _FORM},
-    }
+    },
+    "parameters": parameters(),
 }
 _EXAMPLE = {
     "request_id": "0b8f7f0e9a6c4a3e",
@@ -74,26 +75,6 @@ EXAMPLES = {
 }
 
 
-Explain = Annotated[bool, Query(description="Add the path of the test, one entry a mutant.")]
-StoreQuery = Annotated[
-    str | None,
-    Query(description="Name of the store that judges; by default the server's first.", max_length=256),
-]
-GuardQuery = Annotated[
-    Literal["on", "off"],
-    Query(description="off: the bare label, no mutant is asked; only where the server's operator allows it."),
-]
-TimeoutHeader = Annotated[
-    float | None,
-    Header(
-        alias="X-Request-Timeout-Ms",
-        description="Milliseconds the answer may take, at most as many as the server allows anyway.",
-        gt=0,
-        allow_inf_nan=False,
-    ),
-]
-
-
 def guard_of(request: Request) -> Guard:
     """The guard that an application serves."""
     guard = request.app.state.guard
@@ -109,27 +90,19 @@ def guard_of(request: Request) -> Guard:
     openapi_extra=_REQUEST_BODY,
     summary="Classify an image and say whether to trust the label",
 )
-async def classify(
-    request: Request,
-    explain: Explain = False,
-    store: StoreQuery = None,
-    guard: GuardQuery = "on",
-    timeout_ms: TimeoutHeader = None,
-) -> Response:
+async def classify(request: Request) -> Response:
     """Answers with the original model's label, a verdict, and the number of mutants it took."""
     started = time.perf_counter()
     served, exchange = guard_of(request), Exchange(request, "POST /classify")
     try:
         caller = exchange.caller = await identify(request)
-        if explain:
+        options = read_options(request)
+        if options.explain:
             may_explain(caller)
         body = await read_image(request, served.settings.max_body_bytes)
         with Presence(request):
             answer = await served.judge(
-                body,
-                store=store,
-                seconds=None if timeout_ms is None else timeout_ms / 1000,
-                guarded=guard == "on",
+                body, store=options.store, seconds=options.seconds, guarded=options.guard == "on"
             )
     except (RequestError, ProblemError) as error:
         exchange.refused(served, error)
@@ -141,7 +114,7 @@ async def classify(
         bare = bare_classification(answer, request_id=exchange.request_id, elapsed=elapsed)
         return _json(bare if scores else withheld(bare), exchange)
     said = classification(served, answer, request_id=exchange.request_id, elapsed=elapsed)
-    if explain:
+    if options.explain:
         said = said.model_copy(update={"explanation": served.explain(answer)})
     return _json(said if scores else withheld(said), exchange)
 

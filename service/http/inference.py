@@ -17,8 +17,9 @@ from service.guard import Guard
 from service.http import repository, served_models
 from service.http.access import identify
 from service.http.body import read_bounded
-from service.http.endpoints import TimeoutHeader, guard_of
+from service.http.endpoints import guard_of
 from service.http.exchange import Exchange
+from service.http.options import TimeoutHeader
 from service.http.presence import Presence
 from service.http.problems import InferenceProblem, ProblemError, caller_refused, documented
 from service.http.served_models import check_version, find_model, outputs_of

@@ -42,6 +42,8 @@ REASONS = (
     "bad-form",
     "incomplete-body",
     "client-gone",
+    "bad-inference-request",
+    "unknown-version",
 )
 
 _RETRY_SECONDS = {429: 1, 503: 2}

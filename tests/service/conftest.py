@@ -1,5 +1,6 @@
 """A digits store for the online half, made once, and what its tests are run with."""
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -62,9 +63,11 @@ def held_guard_session(digits_store: Path, monkeypatch: pytest.MonkeyPatch) -> H
 
 @pytest.fixture(autouse=True)
 def _logs_as_before() -> Iterator[None]:
-    """Commands configure structlog for the process."""
+    """Commands configure structlog and the root logger for the process."""
+    handlers = logging.getLogger().handlers.copy()
     yield
     structlog.reset_defaults()
+    logging.getLogger().handlers[:] = handlers
 
 
 @pytest.fixture

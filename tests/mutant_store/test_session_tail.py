@@ -1,5 +1,6 @@
 """Mutants that bring all parameters: bank row = stand-alone ONNX mutant = reference on the torch module."""
 
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from tests.mutant_store.test_bank import NETWORKS, Prepared, every_network, imag
 from tests.support.demo import build_digits_store
 from tests.support.networks import answer, export, randomised
 from tests.support.references import fuzzed
+from tests.support.workers import CountedWorkers
 
 
 def redrawn(parameters: Parameters, number: int) -> Choice:
@@ -112,60 +114,32 @@ def test_files_hold_each_parameter_once_a_mutant_and_not_the_originals(tmp_path:
     assert sizes["bank-0.onnx"] < 4096
 
 
-def opened_tail(own: Prepared, pool: list[Mutant], threads: int) -> SessionTail:
-    (tail,) = own.bank(pool).tails
-    return SessionTail(
-        tail.model.SerializeToString(),
-        tail.features,
-        values=[mutant.choice["values"] for mutant in pool],
-        classes=5,
-        providers=["CPUExecutionProvider"],
-        threads=threads,
-    )
-
-
-@pytest.mark.parametrize("seconds_a_row", [0.0, 1.0])
+@pytest.mark.parametrize("worth_a_thread", [inf, 1e-12])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_rows_in_any_order_on_any_number_of_threads(
-    threads: int, seconds_a_row: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    threads: int, worth_a_thread: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("mutant_store.workers.WORTH_A_THREAD", worth_a_thread)
     own = prepared(randomised(NETWORKS["residual"](), 1), tmp_path / "m.onnx", images(6))
     pool = whole_pool(own, 4)
-    tail = opened_tail(own, pool, threads)
-    (name,) = tail._features
-    features = {name: own.inputs}
-    rng = np.random.default_rng(2)
+    session = own.bank(pool).session(1)
+    session._workers = workers = CountedWorkers(threads)
+    features = session.features(own.inputs)
+    session.warm(own.inputs[:1])  # from then on it is known how long a row takes
+    workers.shared.clear()
+    mutants, rng = own.mutants(pool), np.random.default_rng(2)
+    models = [mutants.model(number, original_names=False).SerializeToString() for number in range(5)]
+    alone = [open_session(model, threads=1) for model in models]
     for rows in (1, 2, 5, 40):
-        monkeypatch.setattr(tail, "_a_row", seconds_a_row)
-        image, mutant = rng.integers(0, 6, rows), rng.integers(0, 4, rows)
-        together = tail.scores(features, image, mutant)
+        image, mutant = rng.integers(0, 6, rows), rng.integers(0, 5, rows)
+        mutant[0] = 1  # somebody else's than the original's, which the prefix has computed
+        together = session.scores(features, image, mutant)
         for row in range(rows):
-            model = own.mutants(pool).model(int(mutant[row]) + 1, original_names=False)
-            alone = open_session(model.SerializeToString(), threads=1)
-            expected = alone.run(None, {IMAGES: own.inputs[image[row] : image[row] + 1]})[0]
+            inputs = own.inputs[image[row] : image[row] + 1]
+            expected = alone[mutant[row]].run(None, {IMAGES: inputs})[0]
             np.testing.assert_allclose(together[row], expected[0], rtol=1e-4, atol=1e-5)
-    tail.close()
-
-
-@pytest.mark.parametrize(
-    ("seconds_a_row", "rows", "mutants", "expected"),
-    [
-        (0.0, 64, 4, 1),  # nothing measured yet
-        (20e-6, 4, 4, 1),
-        (20e-6, 128, 4, 2),  # as a batch a mutant takes long enough
-        (1e-3, 8, 8, 2),
-        (1e-3, 2, 1, 2),  # both rows are one mutant's
-        (1e-3, 1, 1, 1),
-    ],
-)
-def test_threads_only_take_runs_that_are_long_enough(
-    seconds_a_row: float, rows: int, mutants: int, expected: int, tmp_path: Path
-) -> None:
-    own = prepared(randomised(NETWORKS["one layer"](), 1), tmp_path / "m.onnx", images(4))
-    tail = opened_tail(own, whole_pool(own, 1), threads=2)
-    tail._a_row = seconds_a_row
-    assert tail._workers(rows, mutants) == expected
-    tail.close()
+    assert max(workers.shared, default=1) == (threads if worth_a_thread < 1 else 1)
+    workers.close()
 
 
 def test_warming_runs_every_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,14 +180,13 @@ def test_weights_that_are_inputs_take_whole_mutants_as_well(tmp_path: Path) -> N
         patches=[patch(mutant.choice, own.parameters.values) for mutant in pool],
         classes=5,
         providers=["CPUExecutionProvider"],
-        threads=2,
+        copies=1,
     )
     rows, mutants = np.tile(np.arange(4), 3), np.repeat(np.arange(3), 4)
     found = tail.scores({record.features[0]: own.inputs}, rows, mutants).reshape(3, 4, -1)
     np.testing.assert_allclose(
         found, everything(own.bank(pool).session(1), own.inputs, 3)[1:], rtol=1e-4, atol=1e-5
     )
-    tail.close()
 
 
 def test_they_change_every_layer(tmp_path: Path) -> None:

@@ -1,0 +1,17 @@
+"""Threads that tell how work was shared out."""
+
+from collections.abc import Callable, Sequence
+
+from mutant_store.workers import Workers
+
+
+class CountedWorkers(Workers):
+    """Remembers among how many threads each piece of work went that was shared out at all."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        self.shared: list[int] = []
+
+    def run(self, parts: Sequence[Callable[[], None]]) -> None:
+        self.shared.append(len(parts))
+        super().run(parts)

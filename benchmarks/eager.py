@@ -76,7 +76,8 @@ def _overwrite(module: nn.Module, choice: Choice) -> None:
     tensors = [tensor for (layer, _), _ in _layers(module) for tensor in layer.parameters(recurse=False)]
     values = torch.cat([tensor.flatten() for tensor in tensors])
     positions, written = patch(choice, values.numpy())
-    values[torch.from_numpy(positions)] = torch.from_numpy(written)
+    where = positions if isinstance(positions, slice) else torch.from_numpy(positions)
+    values[where] = torch.from_numpy(written)
     parts = torch.split(values, [tensor.numel() for tensor in tensors])
     for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.view_as(tensor))

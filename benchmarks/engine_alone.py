@@ -25,14 +25,14 @@ Rate = Callable[[float], float]
 def engine(subject: Subject) -> Iterator[Rate]:
     """The inference loop as the server has it, always with :data:`IN_FLIGHT` requests in flight."""
     settings = Settings.model_validate(
-        {"store": subject.path, "policy": POLICY, "order_key": ORDER_KEY, "cache_seconds": 0.0}
+        {"store": [subject.path], "policy": POLICY, "order_key": ORDER_KEY, "cache_seconds": 0.0}
     )
     guard = Guard(settings)
     scheduler, spec, order = guard.models.default.scheduler, subject.store.manifest.input, subject.order
-    requests = [(spec.tensor(pixels[None]), order.mutants(pixels)) for pixels in subject.images]
+    turn = itertools.cycle([(spec.tensor(pixels[None]), order.mutants(pixels)) for pixels in subject.images])
 
     def rate(seconds: float) -> float:
-        turn, done, ended = itertools.cycle(requests), itertools.count(), threading.Semaphore(0)
+        done, ended = itertools.count(), threading.Semaphore(0)
         started = time.perf_counter()
         until = started + seconds
         failures: list[BaseException] = []
@@ -66,11 +66,11 @@ def engine(subject: Subject) -> Iterator[Rate]:
 def sessions(subject: Subject, threads: int) -> Iterator[Rate]:
     """A session of so many threads a mutant, one image at a time."""
     spec, order = subject.store.manifest.input, subject.order
-    requests = [(spec.tensor(pixels[None]), order.mutants(pixels)) for pixels in subject.images]
+    turn = itertools.cycle([(spec.tensor(pixels[None]), order.mutants(pixels)) for pixels in subject.images])
     judge = OneByOne(subject.store.policy(POLICY), order, spec, one_session_each(subject.store, threads))
 
     def rate(seconds: float) -> float:
-        turn, done, started = itertools.cycle(requests), 0, time.perf_counter()
+        done, started = 0, time.perf_counter()
         while time.perf_counter() < started + seconds:
             judge.test(*next(turn))
             done += 1

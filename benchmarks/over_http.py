@@ -1,7 +1,7 @@
 """Servers that stay up while they are measured in turn."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,19 +44,46 @@ def alternative(subject: Subject, kind: str, *, policy: str, threads: int) -> It
     """A server of ``benchmarks.alternatives``."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.alternatives", kind, "--store", str(subject.path.resolve())]
-    command += ["--policy", policy, "--threads", str(threads), "--port", str(port)]
+    command += [
+        "--weights",
+        str(subject.weights),
+        "--policy",
+        policy,
+        "--threads",
+        str(threads),
+        "--port",
+        str(port),
+    ]
     with started(command, port, within=_START_SECONDS, cwd=_ROOT) as server:
         yield server
 
 
-def contender(server: Server, bodies: list[bytes], connections: int, path: str = "/classify") -> Contender:
-    """Measures a server by a closed loop."""
+def contender(
+    server: Server,
+    bodies: Sequence[bytes],
+    connections: int,
+    path: str = "/classify",
+    content_type: str = "image/png",
+) -> Contender:
+    """Measures a server by a closed loop that goes on with the images where the round before stopped."""
+    turn = 0
 
     def measure(seconds: float) -> Measured:
+        nonlocal turn
+        start = turn % len(bodies)
+        plan = Plan(
+            server.port,
+            path,
+            [*bodies[start:], *bodies[:start]],
+            connections,
+            seconds,
+            content_type=content_type,
+        )
         before = inference_seconds(server)
-        report = run_load(Plan(server.port, path, bodies, connections, seconds))
+        report = run_load(plan)
         after = inference_seconds(server)
-        check(report, path)
+        check(report, f"{server.url}{path}")
+        turn += report.answered
         spent = None if before is None or after is None else (after - before) / report.took
         latencies = report.latencies[httpx.codes.OK]
         return Measured(report.throughput, latencies.p50, latencies.p99, spent)

@@ -71,16 +71,6 @@ class Spread:
         return f"{middle} ({least}–{most})"
 
 
-def rates(rounds: Rounds, name: str) -> Spread:
-    """Answers a second of a contender."""
-    return Spread(tuple(found.rate for found in rounds[name]))
-
-
-def medians(rounds: Rounds, name: str) -> Spread:
-    """Its median latencies in seconds."""
-    return Spread(tuple(found.p50 for found in rounds[name]))
-
-
 def ratio(numerator: Spread, denominator: Spread) -> Spread:
     """Round by round, so that whatever slowed a round down is in both."""
     return Spread(tuple(a / b for a, b in zip(numerator.values, denominator.values, strict=True)))

@@ -5,104 +5,151 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import engine_alone, over_http, rounds
+from benchmarks import engine_alone, over_http, public_servers, same_verdicts
+from benchmarks.alternatives import threads
 from benchmarks.engine_alone import IN_FLIGHT
-from benchmarks.figures import Figure
-from benchmarks.rounds import Contender, Measured, Rounds, Spread, medians, rates, ratio
-from benchmarks.sections import Section, Table, held
+from benchmarks.rounds import Contender, Measured, in_rounds
+from benchmarks.sections import Section
+from benchmarks.serving_table import Names, section
 from benchmarks.subjects import POLICY, Subject
+from evaluation.server import Server
 
 STORES = [Path("stores/mnist-lenet"), Path("stores/mnist-lenet-retrained"), Path("stores/cifar10-resnet20")]
+"""The first is the one the targets are for."""
 
 _ROUNDS, _SECONDS, _WARM_UP = 7, 3.0, 1.0
 _QUICK_ROUNDS, _QUICK_SECONDS, _QUICK_WARM_UP = 2, 1.0, 0.5
 
-_ENGINE, _SESSIONS = "engine, 32 in flight", "session a mutant, one at a time"
-_GUARDED, _OFF = "mutant-guard", "mutant-guard, guard=off"
-_GUARDED_ALONE, _OFF_ALONE = "mutant-guard, one client", "mutant-guard, guard=off, one client"
-_SESSIONS_HTTP = "FastAPI, session a mutant"
+_PAPER = "paper"
+_OFF = "/classify?guard=off"
+_JSON = "application/json"
+_FEW_AT_ONCE = 4
+"""Connections to a server that takes a hundred milliseconds an image, one after the other: more only queue."""
 
-
-def measure(stores: Sequence[Path], data: Path, quick: bool, say: Callable[[str], None]) -> list[Section]:
-    """Every row, a section a store."""
-    return [_measured(Subject.of(path, data), quick, say) for path in stores]
-
-
-def _measured(subject: Subject, quick: bool, say: Callable[[str], None]) -> Section:
-    with ExitStack() as stack:
-        contenders: dict[str, Contender] = {}
-        say(f"{subject.store.name}: engine and sessions in this process")
-        contenders[_ENGINE] = _rated(stack.enter_context(engine_alone.engine(subject)))
-        contenders[_SESSIONS] = _rated(stack.enter_context(engine_alone.sessions(subject, 1)))
-        say(f"{subject.store.name}: starting servers")
-        server = stack.enter_context(over_http.ours(subject))
-        for name, connections, path in (
-            (_GUARDED, IN_FLIGHT, "/classify"),
-            (_OFF, IN_FLIGHT, "/classify?guard=off"),
-            (_GUARDED_ALONE, 1, "/classify"),
-            (_OFF_ALONE, 1, "/classify?guard=off"),
-        ):
-            contenders[name] = over_http.contender(server, subject.bodies, connections, path)
-        other = stack.enter_context(over_http.alternative(subject, "sessions", policy=POLICY, threads=1))
-        contenders[_SESSIONS_HTTP] = over_http.contender(other, subject.bodies, IN_FLIGHT)
-        say(f"{subject.store.name}: measuring {len(contenders)} contenders in turn")
-        found = rounds.in_rounds(
-            contenders,
-            _QUICK_ROUNDS if quick else _ROUNDS,
-            _QUICK_SECONDS if quick else _SECONDS,
-            warm_up=_QUICK_WARM_UP if quick else _WARM_UP,
-        )
-    return _section(subject, found)
-
-
-def _rated(rate: Callable[[float], float]) -> Contender:
-    return lambda seconds: Measured(rate(seconds))
-
-
-def _section(subject: Subject, found: Rounds) -> Section:
-    rows = []
-    for name, measured in found.items():
-        latencies = [Spread(tuple(getattr(each, p) for each in measured)).shown(1000) for p in ("p50", "p99")]
-        rows.append([name, rates(found, name).shown(), *(latencies if measured[0].p50 else ["", ""])])
-    ratios: list[tuple[str, Spread, Figure]] = []
-
-    def compare(title: str, name: str, value: Spread, target: float | None, *, at_most: bool = False) -> None:
-        figure = Figure(f"{subject.key}_{name}", value.median, "x", target, at_most=at_most)
-        ratios.append((title, value, figure))
-
-    compare(
-        "engine against sessions",
-        "engine_vs_sessions",
-        ratio(rates(found, _ENGINE), rates(found, _SESSIONS)),
-        5.0,
-    )
-    compare(
-        "the same over HTTP",
-        "http_vs_sessions",
-        ratio(rates(found, _GUARDED), rates(found, _SESSIONS_HTTP)),
-        2.5,
-    )
-    compare(
-        "guarded against guard=off", "guarded_vs_off", ratio(rates(found, _GUARDED), rates(found, _OFF)), 0.5
-    )
-    compare(
-        "median latency, guarded against off",
-        "latency_vs_off",
-        ratio(medians(found, _GUARDED_ALONE), medians(found, _OFF_ALONE)),
-        2.5,
-        at_most=True,
-    )
-    tables = [
-        Table(f"{subject.store.name}: a second", ["", "answers a second", "p50 ms", "p99 ms"], rows),
-        Table(
-            f"{subject.store.name}: ratios",
-            ["", "median (least–most)", ""],
-            [[title, value.shown(), held(figure)] for title, value, figure in ratios],
-        ),
-    ]
-    return Section(f"Serving {subject.store.name}", tables, [figure for _, _, figure in ratios])
+_CHECKED, _QUICK_CHECKED, _CHECKED_SLOWLY = 1000, 100, 32
 
 
 def data_folder() -> Path:
     """Where ``mnist`` and ``cifar10`` are, unless told otherwise."""
     return Path(os.environ.get("GUARD_DATA_DIR") or "../shared/data")
+
+
+def measure(stores: Sequence[Path], data: Path, quick: bool, say: Callable[[str], None]) -> list[Section]:
+    """Every row, a section a store.
+
+    Raises:
+        StoreError: there is no such store.
+        DataError: there are no images for it.
+        DisagreementError: servers that are compared do not answer the same.
+        NotServedError: one failed under load.
+    """
+    return [_Race(Subject.of(path, data), quick, say).run() for path in stores]
+
+
+class _Race:
+    """All contenders of one store."""
+
+    def __init__(self, subject: Subject, quick: bool, say: Callable[[str], None]) -> None:
+        self._subject, self._quick = subject, quick
+        self._told = say
+        self._stack = ExitStack()
+        self._contenders: dict[str, Contender] = {}
+        self._notes: list[str] = []
+        self._checked = _QUICK_CHECKED if quick else _CHECKED
+        self._ours: list[same_verdicts.Entry] = []
+
+    def run(self) -> Section:
+        """Start everything, check that all answer the same, and measure in turn."""
+        with self._stack:
+            self._say("choosing threads, opening a session a mutant")
+            self._sessions = threads.of_sessions(self._subject)
+            self._in_process()
+            self._say("starting mutant-guard")
+            self._guard()
+            self._say("starting what people would write instead")
+            self._alternatives()
+            self._public()
+            self._say(f"measuring {len(self._contenders)} contenders in turn")
+            measured = in_rounds(
+                self._contenders,
+                _QUICK_ROUNDS if self._quick else _ROUNDS,
+                _QUICK_SECONDS if self._quick else _SECONDS,
+                warm_up=_QUICK_WARM_UP if self._quick else _WARM_UP,
+            )
+        return section(self._subject, measured, self._notes)
+
+    def _say(self, text: str) -> None:
+        self._told(f"{self._subject.store.name}: {text}")
+
+    def _in_process(self) -> None:
+        enter, subject = self._stack.enter_context, self._subject
+        self._contenders[Names.ENGINE] = _rated(enter(engine_alone.engine(subject)))
+        self._contenders[Names.SESSIONS] = _rated(enter(engine_alone.sessions(subject, self._sessions)))
+        self._notes.append(
+            f"A session of a mutant has the faster of 1 thread and a thread a core: {self._sessions}."
+        )
+
+    def _guard(self) -> None:
+        server, bodies = self._stack.enter_context(over_http.ours(self._subject)), self._subject.bodies
+        self._ours = same_verdicts.answers(server, bodies[: self._checked])
+        bare = same_verdicts.answers(server, bodies[: self._checked], _OFF)
+        same_verdicts.check("guard=off", bare, self._ours, ["label"])
+        if any("verdict" in answer for answer in bare):
+            raise over_http.NotServedError(f"{server.url}{_OFF} answers with a verdict: the guard is on")
+        for name, connections, path in (
+            (Names.GUARDED, IN_FLIGHT, "/classify"),
+            (Names.OFF, IN_FLIGHT, _OFF),
+            (Names.GUARDED_ALONE, 1, "/classify"),
+            (Names.OFF_ALONE, 1, _OFF),
+        ):
+            self._contenders[name] = over_http.contender(server, bodies, connections, path)
+
+    def _alternatives(self) -> None:
+        server = self._alternative("sessions", POLICY, self._sessions)
+        self._same(Names.SESSIONS_HTTP, server, self._checked)
+        self._contenders[Names.SESSIONS_HTTP] = over_http.contender(server, self._subject.bodies, IN_FLIGHT)
+        if not self._subject.weights.exists():
+            self._notes.append(f"Eager torch is left out: there is no {self._subject.weights}.")
+            return
+        modules = threads.of_modules(self._subject)
+        self._notes.append(f"Eager torch has the faster of 1 thread and a thread a core: {modules}.")
+        server = self._alternative("eager", POLICY, modules)
+        self._same(Names.EAGER, server, min(self._checked, 200))
+        self._contenders[Names.EAGER] = over_http.contender(server, self._subject.bodies, _FEW_AT_ONCE)
+        server = self._alternative("eager", _PAPER, modules)
+        expected = same_verdicts.expected(self._subject, _PAPER, _CHECKED_SLOWLY)
+        found = same_verdicts.answers(server, self._subject.bodies[:_CHECKED_SLOWLY])
+        same_verdicts.check(Names.EAGER_PAPER, found, expected)
+        self._contenders[Names.EAGER_PAPER] = over_http.contender(server, self._subject.bodies, _FEW_AT_ONCE)
+
+    def _public(self) -> None:
+        for public in public_servers.SERVERS:
+            self._say(f"starting {public.title}")
+            try:
+                server = self._stack.enter_context(
+                    public_servers.serving_bare(public, self._subject, self._sessions)
+                )
+            except (public_servers.NotInstalledError, RuntimeError) as error:
+                self._notes.append(f"{public.title} is left out: {error}")
+                continue
+            bodies = public.bodies(self._subject)
+            found = same_verdicts.answers(server, bodies[: self._checked], public.path, _JSON)
+            same_verdicts.check(
+                public.title, same_verdicts.labels(found, public.label), self._ours, ["label"]
+            )
+            self._notes.append(f"{public.title}: {public.package} {public.version}, no guard.")
+            self._contenders[public.title] = over_http.contender(
+                server, bodies, IN_FLIGHT, public.path, _JSON
+            )
+
+    def _alternative(self, kind: str, policy: str, count: int) -> Server:
+        return self._stack.enter_context(
+            over_http.alternative(self._subject, kind, policy=policy, threads=count)
+        )
+
+    def _same(self, who: str, server: Server, count: int) -> None:
+        same_verdicts.check(who, same_verdicts.answers(server, self._subject.bodies[:count]), self._ours)
+
+
+def _rated(rate: Callable[[float], float]) -> Contender:
+    return lambda seconds: Measured(rate(seconds))

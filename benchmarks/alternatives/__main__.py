@@ -49,6 +49,9 @@ def main(
     store: Annotated[Path, typer.Option(help="Directory of the store.")],
     policy: Annotated[str, typer.Option(help="Policy of the verdict.")],
     port: Annotated[int, typer.Option(help="TCP port to listen on.")],
+    weights: Annotated[
+        Path, typer.Option(help="Torch weights the store's original was exported from, for eager.")
+    ],
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of a mutant.")] = 1,
 ) -> None:
     """Serve until stopped."""
@@ -60,7 +63,7 @@ def main(
     else:
         from benchmarks.alternatives.modules import one_module_each
 
-        scores = one_module_each(opened, threads)
+        scores = one_module_each(opened, weights, threads)
     manifest = opened.manifest
     order = Order(ORDER_KEY.encode(), pool=manifest.mutants, decks=manifest.decks)
     judge = OneByOne(opened.policy(policy), order, manifest.input, scores)

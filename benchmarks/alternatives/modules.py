@@ -1,0 +1,48 @@
+"""Mutants as eager torch modules, one each."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+
+from benchmarks import eager
+from benchmarks.agreement import check_agreement
+from mutant_store.networks import weights
+from mutant_store.pool import unpack
+from mutant_store.reader import MUTANTS, Store
+from mutant_store.session import FloatArray
+
+_CHECKED, _IMAGES = 8, 16
+
+
+def one_module_each(store: Store, file: Path, threads: int) -> Callable[[int, FloatArray], FloatArray]:
+    """Scores float32 [N, classes] of a mutant (0: the original) on inputs float32 [N, …].
+
+    Args:
+        store: whose mutants they are.
+        file: the torch weights its original was exported from.
+        threads: of torch.
+
+    Raises:
+        ModelError: the weights are missing or damaged.
+        DisagreementError: modules and bank do not compute the same.
+    """
+    torch.set_num_threads(threads)
+    original = weights.load(file).network
+    pool = unpack(load_file(store.path / MUTANTS))
+    folded = eager.folded(original)
+    modules = [original, *(eager.mutated(original if m.operator == "nai" else folded, m) for m in pool)]
+    chosen = np.unique(np.linspace(0, len(pool), _CHECKED, dtype=np.int64)).tolist()
+    spec, rng = store.manifest.input, np.random.default_rng(0)
+    noise = rng.integers(0, 256, (_IMAGES, spec.height, spec.width, spec.channels), dtype=np.uint8)
+    session = store.session()
+    check_agreement(session, [modules[number] for number in chosen], chosen, spec.tensor(noise))
+    session.close()
+
+    def scores(number: int, inputs: FloatArray) -> FloatArray:
+        with torch.inference_mode():
+            return np.asarray(modules[number](torch.from_numpy(inputs)).numpy())
+
+    return scores

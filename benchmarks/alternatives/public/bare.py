@@ -1,0 +1,44 @@
+"""A classifier as its owner would put it behind a model server. Imports nothing of this project: it runs without it."""
+
+import base64
+import json
+import os
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+VARIABLE = "BENCHMARK_CLASSIFIER"
+"""Names the environment variable that holds what :class:`Bare` needs, as JSON: ``model``, ``mean``, ``std``,
+``layout`` (nchw or nhwc) and ``threads``."""
+
+
+class Bare:
+    """Image files in, labels out."""
+
+    def __init__(self) -> None:
+        """Load the model that the environment variable names."""
+        given = json.loads(os.environ[VARIABLE])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = given["threads"]
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        content = Path(given["model"]).read_bytes()
+        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+        self._output = self._session.get_outputs()[-1].name
+        self._mean, self._std = (np.array(given[name], dtype=np.float32) for name in ("mean", "std"))
+        self._nchw = given["layout"] == "nchw"
+
+    def decode(self, text: str) -> Any:
+        """What the classifier reads, float32 [1, …], of an image file in base64."""
+        pixels = np.asarray(Image.open(BytesIO(base64.b64decode(text))))
+        inputs = (np.atleast_3d(pixels).astype(np.float32) / 255 - self._mean) / self._std
+        return inputs.transpose(2, 0, 1)[None] if self._nchw else inputs[None]
+
+    def labels(self, inputs: Any) -> list[int]:
+        """Of inputs float32 [N, …]."""
+        found: list[int] = self._session.run([self._output], {self._input: inputs})[0].argmax(axis=1).tolist()
+        return found

@@ -1,0 +1,43 @@
+"""``python litserve_app.py PORT BATCH WORKERS``: the bare classifier behind LitServe, in LitServe's environment."""
+
+import sys
+from typing import Any
+
+import litserve  # type: ignore[import-not-found]
+import numpy as np
+from bare import Bare  # type: ignore[import-not-found]
+
+
+class Classifier(litserve.LitAPI):  # type: ignore[misc]
+    """JSON in, as LitServe has it by default: the image file in base64."""
+
+    def setup(self, device: str) -> None:
+        """Called in every worker."""
+        self.bare = Bare()
+
+    def decode_request(self, request: dict[str, str]) -> Any:
+        """To float32 [1, …]."""
+        return self.bare.decode(request["image"])
+
+    def batch(self, inputs: list[Any]) -> Any:
+        """Of several requests."""
+        return np.concatenate(inputs)
+
+    def predict(self, inputs: Any) -> Any:
+        """Labels, one of a request alone."""
+        return self.bare.labels(inputs)
+
+    def unbatch(self, output: list[int]) -> list[list[int]]:
+        """To each request its own."""
+        return [[label] for label in output]
+
+    def encode_response(self, output: list[int]) -> dict[str, int]:
+        """The answer."""
+        return {"label": output[0]}
+
+
+if __name__ == "__main__":
+    port, size, workers = map(int, sys.argv[1:])
+    batching = {"max_batch_size": size, "batch_timeout": 0.002} if size > 1 else {}
+    server = litserve.LitServer(Classifier(**batching), accelerator="cpu", workers_per_device=workers)
+    server.run(host="127.0.0.1", port=port, log_level="warning", access_log=False, generate_client_file=False)

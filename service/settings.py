@@ -118,6 +118,10 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     """Log lines for people or for machines."""
 
+    tracing: bool = False
+    """Whether spans of requests are sent to an OpenTelemetry collector; its own variables (OTEL_…) say where to. Needs
+    the extra otel."""
+
     @field_validator("store", mode="before")
     @classmethod
     def _listed_stores(cls, given: object) -> object:

@@ -102,6 +102,26 @@ def test_an_image_is_classified_where_the_offline_half_is_not_installed(
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_opentelemetry_is_not_loaded_unless_it_is_asked_for() -> None:
+    """FastAPI imports its interface, and redis its metrics where it is installed."""
+    script = """
+import sys
+import service.cli
+from service.settings import Settings
+from service.tracing import load_tracing
+
+load_tracing(Settings())
+parts = ("service.otel", "opentelemetry.sdk.trace", "opentelemetry.exporter", "opentelemetry.proto")
+print([name for name in sys.modules if name.startswith(parts)])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[]\n"
+    taken = {path.name for path, module, _ in imported(folder(service)) if top(module) == "opentelemetry"}
+    assert taken == {"otel.py"}
+
+
 @pytest.mark.parametrize("package", [service, detection], ids=["service", "detection"])
 def test_neither_torch_nor_onnx_nor_pickle_is_imported_anywhere(package: object) -> None:
     found = [

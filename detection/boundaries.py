@@ -78,6 +78,13 @@ class Boundaries:
         nearest = np.minimum(np.minimum(to_normal, to_adversarial), self.mutants) - mutants
         return np.maximum(nearest, 1)
 
+    def clearing(self, changes: Counts, mutants: Counts) -> Counts:
+        """Least number of further mutants after which an undecided input can be normal, at least 1; where it cannot be
+        any more, what is left of the test.
+        """
+        to_normal = np.searchsorted(self.normal_at_most, changes)
+        return np.maximum(np.minimum(to_normal, self.mutants) - mutants, 1)
+
     def until(self, mutants: int) -> "Boundaries":
         """The same test, ended after so many mutants.
 

@@ -150,9 +150,11 @@ class Policy:
         return self.boundaries.look_ahead(changes, mutants)
 
     def next_stop(self, changes: Counts, mutants: Counts) -> Counts:
-        """Further mutants to compute at once, int64 like ``mutants``: up to the next stop, or the look-ahead."""
+        """Further mutants to compute at once, int64 like ``mutants``: up to the next stop, else to the next place where
+        the input can be found normal. Traffic is clean, so nearly always all of them are consumed.
+        """
         if not self.stops:
-            return self.look_ahead(changes, mutants)
+            return self.boundaries.clearing(changes, mutants)
         stops = np.array([*self.stops, self.mutants])
         ahead = stops[np.searchsorted(stops[:-1], mutants, side="right")]
         return np.asarray(np.maximum(np.minimum(ahead, self.mutants) - mutants, 1))

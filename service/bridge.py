@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections import deque
 from concurrent.futures import Future
 from functools import partial
@@ -17,8 +18,8 @@ class Bridge:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Args: the loop of those who wait."""
-        self._loop = loop
+        """Args: the loop of those who wait, which runs in this thread."""
+        self._loop, self._thread = loop, threading.get_ident()
         self._done: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
         self._woken = False
 
@@ -31,7 +32,9 @@ class Bridge:
 
     def _settle(self, waiting: "asyncio.Future[_T]", future: "Future[_T]") -> None:
         self._done.append((waiting, future))
-        if not self._woken:
+        if threading.get_ident() == self._thread:
+            self._drain()
+        elif not self._woken:
             self._woken = True
             with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
                 self._loop.call_soon_threadsafe(self._drain)

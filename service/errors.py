@@ -17,6 +17,10 @@ class BadImageError(RequestError):
     code = "bad-image"
 
 
+class TooManyPixelsError(BadImageError):
+    """The image says it holds more pixels than are decoded."""
+
+
 class QueueFullError(RequestError):
     """As many requests are in flight as are admitted."""
 

@@ -17,7 +17,7 @@ from service.answer import Answer, Timings
 from service.api_keys import KeyRing
 from service.bridge import Bridge
 from service.cache import MemoryCache, VerdictCache
-from service.errors import DeadlineError, GuardRequiredError, QueueFullError
+from service.errors import DeadlineError, GuardRequiredError, QueueFullError, TooManyPixelsError
 from service.metrics import Metrics
 from service.model import Model
 from service.models import Models
@@ -31,6 +31,8 @@ from service.verdict import Explanation, Judgement, UndecidedBecause, Verdict
 
 # How long after the deadline the inference loop may still answer: a run that has begun is not cut short.
 _GRACE_SECONDS = 2.0
+# Images up to so many bytes that say they hold up to so many pixels are decoded in the event loop.
+_SMALL_BYTES, _SMALL_PIXELS = 4096, 4096
 
 
 class Guard:
@@ -58,6 +60,8 @@ class Guard:
         self.keys, self.limits = KeyRing(settings.api_keys_file), RateLimit()
         self._workers, self._key = Workers(settings.threads), load_key(settings)
         self.models = Models(settings.store, self._open)
+        for model in self.models:
+            self._describe(model)
         self.draining = False
         self._preparing = 0
         self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
@@ -69,8 +73,12 @@ class Guard:
         )
 
     def start(self) -> None:
-        """Start the inference loops."""
-        self.models.start()
+        """Start the inference loops; within an event loop, those of short runs take turns with it."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        self.models.start(loop)
 
     async def close(self) -> None:
         """Finish what is in flight and stop."""
@@ -97,7 +105,9 @@ class Guard:
             UnknownStoreError: there is no store of that name.
             StoreError: the version does not load; the one before goes on.
         """
-        return await self.models.load(name)
+        model = await self.models.load(name)
+        self._describe(model)  # not before it has been accepted
+        return model
 
     async def judge(
         self,
@@ -173,9 +183,10 @@ class Guard:
         )
 
     def _open(self, path: Path) -> Model:
-        model = Model(path, self.settings, self.metrics, key=self._key, workers=self._workers)
+        return Model(path, self.settings, self.metrics, key=self._key, workers=self._workers)
+
+    def _describe(self, model: Model) -> None:
         self.metrics.describe(model.store, model.policy, undecided=self.settings.alarm_on_undecided)
-        return model
 
     def _across(self, loop: asyncio.AbstractEventLoop) -> Bridge:
         """From threads to this loop."""
@@ -191,12 +202,24 @@ class Guard:
             )
         self._preparing += 1
         try:
-            future = self._decoders.submit(prepare, image, model, self.settings.max_pixels)
-            prepared = await self._across(asyncio.get_running_loop()).follow(future)
+            prepared = self._prepare_at_once(image, model)
+            if prepared is None:
+                future = self._decoders.submit(prepare, image, model, self.settings.max_pixels)
+                prepared = await self._across(asyncio.get_running_loop()).follow(future)
         finally:
             self._preparing -= 1
         self.metrics.stage_duration.labels("decode").observe(prepared.seconds)
         return prepared
+
+    def _prepare_at_once(self, image: Image, model: Model) -> Prepared | None:
+        """What is so small that decoding takes less than handing it to a thread; None where it is not."""
+        size = len(image) if isinstance(image, bytes) else image.size
+        if size > _SMALL_BYTES or self.settings.inline_ms == 0:
+            return None
+        try:
+            return prepare(image, model, min(_SMALL_PIXELS, self.settings.max_pixels))
+        except TooManyPixelsError:
+            return None
 
     async def _look_up(self, key: str) -> Judgement | None:
         if self._cache is None:

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from mutant_store.errors import ImageError
 from mutant_store.manifest import InputSpec
 from mutant_store.preprocessing import to_pixels
-from service.errors import BadImageError
+from service.errors import BadImageError, TooManyPixelsError
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 
@@ -47,6 +47,7 @@ def decode(body: bytes, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
         uint8 [height, width, channels].
 
     Raises:
+        TooManyPixelsError: more than that.
         BadImageError: empty, none of these formats, too many pixels, animated, damaged, or not what the
             model takes.
     """
@@ -65,7 +66,7 @@ def decode(body: bytes, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
 def _decoded(image: Any, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
     width, height = image.size
     if width * height > max_pixels:
-        raise BadImageError(
+        raise TooManyPixelsError(
             f"the image is {width}×{height}, more than {max_pixels:,} pixels; send a smaller one"
         )
     if getattr(image, "n_frames", 1) > 1 and image.format not in _STILL_WITH_FRAMES:

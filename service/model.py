@@ -1,5 +1,6 @@
 """A store version that is loaded and answers."""
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ from detection.policies import Decision, Policy
 from mutant_store.reader import Store, open_store
 from mutant_store.signature import load_public_key
 from mutant_store.workers import Workers
-from service.engine import load_engine, row_budget
+from service.batches import Batches, Run
+from service.engine import load_engine
 from service.metrics import Metrics
 from service.order import Order
 from service.outcome import Outcome
-from service.scheduler import Run, Scheduler
+from service.rehearsal import rehearse
+from service.scheduler import Scheduler
 from service.settings import Settings
 from service.verdict import Bounds, Judgement, UndecidedBecause, Verdict
 
@@ -39,6 +42,7 @@ class Model:
         scheduler: the inference loop.
         provider: onnxruntime's execution provider.
         scope: what a judgement depends on besides the pixels.
+        takes_turns: whether runs are short enough for the loop to take turns with the event loop.
     """
 
     def __init__(
@@ -72,14 +76,11 @@ class Model:
         self.scope = f"{self.version}:{self.policy.name}:{self.policy.mutants}:{self.order.key_id}"
         session = load_engine(self.store, device=settings.device, workers=workers)
         self.provider = session.provider
-        budget = row_budget(session, self.store, self.policy, settings)
-        self.scheduler = Scheduler(
-            session,
-            self.policy,
-            max_in_flight=settings.max_in_flight,
-            budget=budget,
-            on_run=self._observe_run,
-        )
+        rehearsal = rehearse(session, self.store, self.policy, settings)
+        # Handing requests to a thread and back takes longer than such a run, and the two threads share Python's lock.
+        self.takes_turns = rehearsal.seconds * 1000 <= settings.inline_ms
+        batches = Batches(session, self.policy, rehearsal.budget, self._observe_run)
+        self.scheduler = Scheduler(batches, max_in_flight=settings.max_in_flight)
 
     @property
     def name(self) -> str:
@@ -95,6 +96,10 @@ class Model:
     def ready(self) -> bool:
         """Whether requests are taken."""
         return self.scheduler.ready
+
+    def start(self, event_loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Start the inference loop: in a thread, unless there is an event loop and runs are short."""
+        self.scheduler.start(event_loop if self.takes_turns else None)
 
     def close(self) -> None:
         """Finish what is in flight, and stop."""

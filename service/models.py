@@ -92,11 +92,11 @@ class Models:
                 del self._leases[model]
                 self._let_go()
 
-    def start(self) -> None:
-        """Start every inference loop."""
+    def start(self, event_loop: asyncio.AbstractEventLoop | None) -> None:
+        """Start every inference loop; see :meth:`service.model.Model.start`."""
         self._running = True
         for model in self:
-            model.scheduler.start()
+            model.start(event_loop)
 
     async def load(self, name: str) -> Model:
         """Serve the current version of a store; the one that is there already is kept.
@@ -114,7 +114,7 @@ class Models:
             if model.name != name:
                 raise StoreError(f"{before.path} is now named '{model.name}'; serve it from a new server")
             if self._running:
-                model.scheduler.start()
+                model.start(asyncio.get_running_loop())
             self._models[name] = model
             self._retired.add(before)
             self._let_go()

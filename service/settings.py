@@ -55,6 +55,11 @@ class Settings(BaseSettings):
     max_batch_rows: Annotated[int, Ge(1)] | None = None
     """Most rows of one run. Unset: as many as a measurement at start finds best."""
 
+    inline_ms: Annotated[float, Ge(0)] = 5.0
+    """Runs that take so many milliseconds at most (of 32 requests, measured at start) take turns with HTTP in one
+    thread, and tiny images are decoded there: with small networks, handing work to other threads costs several times
+    the work. 0: never, everything but HTTP has threads of its own."""
+
     max_in_flight: Annotated[int, Gt(0)] = 256
     """Requests admitted at the same time; more are answered 429."""
 

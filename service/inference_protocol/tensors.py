@@ -148,7 +148,7 @@ def _elements(tensor: InputTensor, data: memoryview, count: int) -> Iterator[byt
         start = position + _LENGTH_BYTES
         length = int.from_bytes(data[position:start], "little")
         position = start + length
-        if position > len(data) or start > len(data):
+        if position > len(data):
             raise _wrong(
                 tensor,
                 f"element {number} is cut off: it says {length} bytes and {max(len(data) - start, 0)} are left; put a "

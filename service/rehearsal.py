@@ -1,0 +1,76 @@
+"""A short measurement when a store is loaded: how runs are best filled, and how long they take."""
+
+import time
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from detection.policies import Policy
+from mutant_store.bank_session import BankSession
+from mutant_store.reader import Store
+from service.batches import Batches
+from service.engine import noise
+from service.outcome import Request
+from service.row_budget import RowBudget, ladder, measured_budget
+from service.settings import Settings
+
+_IMAGES = 64
+_BUSY = 32
+"""Requests in flight under load."""
+_REPETITIONS = 3
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What was found.
+
+    Attributes:
+        budget: how runs are filled: what the settings say, and for the rest what was found best.
+        seconds: a run for many new requests takes.
+    """
+
+    budget: RowBudget
+    seconds: float
+
+
+def rehearse(session: BankSession, store: Store, policy: Policy, settings: Settings) -> Rehearsal:
+    """Run a bank on noise in the sizes that requests will; warms each of them.
+
+    What is found changes how fast answers come, and never an answer.
+
+    Args:
+        session: the loaded bank.
+        store: whose it is.
+        policy: how it decides.
+        settings: what is fixed already.
+    """
+    images, mutants = noise(store, _IMAGES), store.manifest.mutants
+    none = np.zeros(1, np.int64)
+    first = int(policy.next_stop(none, none)[0])
+    measured = measured_budget(ladder(session, images, mutants), first)
+    budget = RowBudget(
+        settings.max_batch_rows or measured.most,
+        # between stops surplus evidence hardly ever decides
+        1 if policy.stops else settings.batch_rows or measured.fill,
+    )
+    orders = np.random.default_rng(0).permuted(np.tile(np.arange(1, mutants + 1), (_IMAGES, 1)), axis=1)
+    seconds = min(_run(Batches(session, policy, budget), images[:_BUSY], orders) for _ in range(_REPETITIONS))
+    structlog.get_logger().info(
+        "runs measured",
+        store=store.name,
+        rows=budget.most,
+        rows_when_idle=budget.fill,
+        milliseconds=round(seconds * 1000, 2),
+    )
+    return Rehearsal(budget, seconds)
+
+
+def _run(batches: Batches, images: NDArray[np.float32], orders: NDArray[np.int64]) -> float:
+    """Seconds of one run for requests that are new."""
+    new = [Request(images[n : n + 1], orders[n], deadline=inf, submitted=0.0) for n in range(len(images))]
+    started = time.perf_counter()
+    batches.run(new)
+    return time.perf_counter() - started

@@ -13,6 +13,7 @@ from mutant_store.bank_session import BankSession
 from mutant_store.errors import StoreError
 from mutant_store.housekeeping import use_version
 from mutant_store.reader import open_store
+from service.engine import load_engine
 from service.errors import NotReadyError, UnknownStoreError
 from service.guard import Guard
 from service.model import Model
@@ -41,8 +42,6 @@ def soft_store(retrained_store: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def sessions(monkeypatch: pytest.MonkeyPatch) -> list[BankSession]:
     """What the next guards run on, in this order, until it is used up; then on banks of their own."""
-    from service.model import load_engine
-
     queued: list[BankSession] = []
     monkeypatch.setattr(
         "service.model.load_engine",

@@ -12,7 +12,9 @@ from rich.console import Console
 from mutant_store.console import BuildReport, errors_shown
 
 if TYPE_CHECKING:
+    from benchmarks.figures import Figure
     from benchmarks.sections import Section
+    from benchmarks.subjects import Subject
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -35,6 +37,13 @@ Recordings = Annotated[
     Path, typer.Option(help="Folder of recorded label changes, made by python -m evaluation.label_changes.")
 ]
 RECORDINGS = Path(__file__).parents[1] / "reports" / "decision"
+
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder with mnist/ and cifar10/. Default: $GUARD_DATA_DIR, else ../shared/data."),
+]
+Served = Annotated[Path, typer.Option(help="Directory of the store to serve.")]
+SERVED = Path("stores/mnist-lenet")
 
 
 @app.command()
@@ -88,9 +97,7 @@ def serving(
             help="Directory of a store to serve; may be given again. Default: those of the Makefile."
         ),
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder with mnist/ and cifar10/. Default: $GUARD_DATA_DIR.")
-    ] = None,
+    data: Data = None,
     out: Out = None,
 ) -> None:
     """The server under load, against what people would write instead and against itself without its guard."""
@@ -105,6 +112,45 @@ def serving(
         quick,
         out,
     )
+
+
+@app.command()
+def overload(
+    store: Served = SERVED,
+    data: Data = None,
+    seconds: Annotated[float, typer.Option(min=1, help="How long.")] = 60.0,
+    out: Out = None,
+) -> None:
+    """Four times the measured capacity: answers, memory and probes. Exits 1 where a target is missed."""
+    from benchmarks import overload
+
+    _hold(store, data, out, lambda subject, say: overload.measure(subject, seconds, say))
+
+
+@app.command()
+def soak(
+    store: Served = SERVED,
+    data: Data = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long.")] = 10.0,
+    out: Out = None,
+) -> None:
+    """Half of the capacity with the store loaded anew every 30 seconds. Exits 1 where a target is missed."""
+    from benchmarks import soak
+
+    _hold(store, data, out, lambda subject, say: soak.measure(subject, 60 * minutes, say))
+
+
+@app.command()
+def drain(
+    store: Served = SERVED,
+    data: Data = None,
+    times: Annotated[int, typer.Option(min=1, help="How often.")] = 20,
+    out: Out = None,
+) -> None:
+    """SIGTERM under load. Exits 1 where a target is missed."""
+    from benchmarks import drain
+
+    _hold(store, data, out, lambda subject, say: drain.measure(subject, times, say))
 
 
 @app.command(name="all")
@@ -146,8 +192,27 @@ def _run(
     _report({name: measurements[name] for name in names}, quick, out)
 
 
-def _report(measurements: Mapping[str, Measurement], quick: bool, out: Path | None) -> None:
-    """Measure one after the other, show every table and figure, and write the page if there is to be one."""
+def _hold(
+    store: Path,
+    data: Path | None,
+    out: Path | None,
+    measure: "Callable[[Subject, Callable[[str], None]], Section]",
+) -> None:
+    """Measure one store and exit 1 where a target is missed."""
+    from benchmarks.serving import data_folder
+    from benchmarks.subjects import Subject
+
+    figures = _report(
+        {"held": lambda say: measure(Subject.of(store, data or data_folder()), say)}, False, out
+    )
+    if any(figure.met is False for figure in figures):
+        raise typer.Exit(1)
+
+
+def _report(measurements: Mapping[str, Measurement], quick: bool, out: Path | None) -> "list[Figure]":
+    """Measure one after the other, show every table and figure, write the page if there is to be one, and return the
+    figures.
+    """
     from benchmarks import results
     from evaluation.hardware import hardware, load, versions
 
@@ -168,6 +233,7 @@ def _report(measurements: Mapping[str, Measurement], quick: bool, out: Path | No
         if out is not None:
             results.write(out, sections, circumstances)
             report.step(f"wrote {out}")
+    return [figure for section in sections for figure in section.figures]
 
 
 if __name__ == "__main__":

@@ -26,8 +26,11 @@ class NotServedError(GuardError):
 
 
 @contextmanager
-def ours(subject: Subject) -> Iterator[Server]:
-    """``mutant-guard serve``, without its cache: benchmarks post the same images again."""
+def ours(subject: Subject, **settings: str) -> Iterator[Server]:
+    """``mutant-guard serve``, without its cache: benchmarks post the same images again.
+
+    ``settings`` are further GUARD_ settings by lower-case name.
+    """
     with serving(
         subject.path,
         policy=POLICY,
@@ -35,6 +38,7 @@ def ours(subject: Subject) -> Iterator[Server]:
         cache_seconds="0",
         allow_guard_off="true",
         log_format="json",
+        **settings,
     ) as server:
         yield server
 
@@ -65,7 +69,10 @@ def contender(
     path: str = "/classify",
     content_type: str = "image/png",
 ) -> Contender:
-    """Measures a server by a closed loop that goes on with the images where the round before stopped."""
+    """Measures a server by a closed loop that goes on with the images where the round before stopped.
+
+    Between its turns the server is paused: some poll, and would take from whoever is measured.
+    """
     turn = 0
 
     def measure(seconds: float) -> Measured:
@@ -79,9 +86,11 @@ def contender(
             seconds,
             content_type=content_type,
         )
-        before = inference_seconds(server)
+        server.resume()
+        before = metric(server, _INFERENCE)
         report = run_load(plan)
-        after = inference_seconds(server)
+        after = metric(server, _INFERENCE)
+        server.pause()
         check(report, f"{server.url}{path}")
         turn += report.answered
         spent = None if before is None or after is None else (after - before) / report.took
@@ -104,13 +113,13 @@ def check(report: Report, what: str) -> None:
         )
 
 
-def inference_seconds(server: Server) -> float | None:
-    """Seconds so far in which the inference loop ran mutants; None of a server that does not say."""
+def metric(server: Server, name: str) -> float | None:
+    """A sample of ``/metrics`` that has no labels; None of a server that does not have it."""
     answer = httpx.get(f"{server.url}/metrics")
     if answer.status_code != httpx.codes.OK:
         return None
     for family in text_string_to_metric_families(answer.text):
         for sample in family.samples:
-            if sample.name == _INFERENCE:
+            if sample.name == name:
                 return sample.value
     return None

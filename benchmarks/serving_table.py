@@ -81,8 +81,8 @@ _COMPARISONS = [
 
 _NOTES = [
     "Rates and ratios are medians of the rounds with the least and the greatest in brackets; a ratio is taken within "
-    "each round. All servers stay up; each is measured in turn while the others are idle, by a client in a process of "
-    "its own on the same machine. One client: one request at a time; else 32 connections, 4 to eager torch.",
+    "each round. All servers stay up; each is measured in turn while the others are paused, by a client in a process "
+    "of its own on the same machine. One client: one request at a time; else 32 connections, 4 to eager torch.",
     "The alternatives answer with the same labels and verdicts, checked on the images posted before anything is "
     "measured. The paper's way has the paper's test on eager torch modules, mutants one by one, which needs more "
     "mutants: the target is for that. The row beneath gives the same modules our test.",

@@ -1,12 +1,13 @@
 """Real server processes for measurements: sockets on loopback."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,14 @@ class Server:
     def url(self) -> str:
         """Its base URL."""
         return f"http://127.0.0.1:{self.port}"
+
+    def pause(self) -> None:
+        """Stop all its processes where they are, so that none takes a core while others are measured."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let them go on."""
+        os.killpg(self.process.pid, signal.SIGCONT)
 
 
 @contextmanager
@@ -94,13 +103,14 @@ def started(
         cwd=cwd,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a group of its own, with whatever processes it starts
     )
     server = Server(process, port)
     try:
         _wait_until_ready(server, f"{server.url}{ready}", within, " ".join(command))
         yield server
     finally:
-        _stop(process)
+        _stop(server)
 
 
 def free_port() -> int:
@@ -110,13 +120,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def _stop(server: Server) -> None:
+    if server.process.poll() is None:
+        server.resume()
+        server.process.terminate()
+        try:
+            server.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+            server.process.wait()
+    with suppress(ProcessLookupError):  # what it may have left running
+        os.killpg(server.process.pid, signal.SIGKILL)
 
 
 def _wait_until_ready(server: Server, url: str, within: float, command: str) -> None:

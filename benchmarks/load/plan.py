@@ -35,6 +35,7 @@ class Plan:
         watch: when to stop early.
         grace: seconds after the last was sent within which requests must be answered.
         content_type: of the bodies.
+        api_key: sent with every request, if any.
     """
 
     port: int
@@ -47,6 +48,7 @@ class Plan:
     watch: Watch | None = None
     grace: float = 60.0
     content_type: str = "image/png"
+    api_key: str | None = None
 
     def __post_init__(self) -> None:
         if not self.bodies or self.connections < 1 or self.seconds <= 0:
@@ -56,14 +58,10 @@ class Plan:
 
     def requests(self) -> list[bytes]:
         """Every request as it goes over the socket."""
-        return [
-            (
-                f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nContent-Type: {self.content_type}\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n"
-            ).encode()
-            + body
-            for body in self.bodies
-        ]
+        head = f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nContent-Type: {self.content_type}\r\n"
+        if self.api_key is not None:
+            head += f"Authorization: Bearer {self.api_key}\r\n"
+        return [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in self.bodies]
 
     def json(self) -> str:
         """For another process."""

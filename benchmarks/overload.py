@@ -1,0 +1,125 @@
+"""Four times what the server can do: it answers or refuses, in time, and stays within its memory."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import httpx
+
+from benchmarks import over_http
+from benchmarks.engine_alone import IN_FLIGHT
+from benchmarks.figures import Figure, milliseconds, quantity
+from benchmarks.load.plan import Plan
+from benchmarks.load.process import LoadProcess, run_load
+from benchmarks.load.report import Report
+from benchmarks.sections import Section, Table, held
+from benchmarks.subjects import Subject
+from benchmarks.vitals import PATHS, Probes, resident
+from evaluation.server import Server
+from service.settings import Settings
+
+TIMES = 4.0
+
+_OFFERED = 4.1
+"""A little more than is said, so that what is said is offered."""
+
+_CONNECTIONS = 1024
+_CAPACITY_RUNS, _CAPACITY_SECONDS = 3, 3.0
+_SAMPLES = 6
+_LATE = "Requests left late: all connections waited for answers, or the client was slow."
+_PROBE_MS = 50.0
+_GROWTH = 5.0
+_TAKEN = (httpx.codes.OK, httpx.codes.TOO_MANY_REQUESTS)
+
+
+def measure(subject: Subject, seconds: float, say: Callable[[str], None]) -> Section:
+    """Offer that load for so many seconds.
+
+    Raises:
+        NotServedError: the server failed already when its capacity was measured.
+    """
+    with over_http.ours(subject) as server:
+        say("measuring the capacity")
+        rate = capacity(server, subject, min(seconds, _CAPACITY_SECONDS))
+        say(f"offering {_OFFERED:g} × {rate:,.0f} requests a second for {seconds:g} s")
+        plan = Plan(server.port, "/classify", subject.bodies, _CONNECTIONS, seconds, rate=_OFFERED * rate)
+        memory = [resident(server.process.pid)]
+        load = LoadProcess(plan)
+        with Probes(server.port) as probes:
+            while load.running:
+                time.sleep(seconds / _SAMPLES)
+                memory.append(resident(server.process.pid))
+        report = load.result()
+    return _section(subject, rate, seconds, report, memory, probes)
+
+
+def capacity(server: Server, subject: Subject, seconds: float, api_key: str | None = None) -> float:
+    """Answers a second of a closed loop, the median of some runs of so many seconds.
+
+    Raises:
+        NotServedError: it does not answer with 200 throughout.
+    """
+    found = []
+    for _ in range(_CAPACITY_RUNS):
+        plan = Plan(server.port, "/classify", subject.bodies, IN_FLIGHT, seconds, api_key=api_key)
+        report = run_load(plan)
+        over_http.check(report, server.url)
+        found.append(report.throughput)
+    return median(found)
+
+
+def _section(
+    subject: Subject, rate: float, seconds: float, report: Report, memory: list[int], probes: Probes
+) -> Section:
+    others = report.answered - sum(report.statuses.get(status, 0) for status in _TAKEN)
+    deadline = Settings.model_fields["deadline_seconds"].default
+    p99 = report.latencies[httpx.codes.OK].p99 if report.ok else 0.0
+    growth = 100 * (memory[-1] / memory[min(1, len(memory) - 1)] - 1)
+    figures = [
+        Figure("overload_offered", report.lag.count / seconds / rate, "x", TIMES),
+        Figure("overload_answers_200", report.ok, "", 1.0),
+        Figure("overload_neither_200_nor_429", others, "", 0.0, at_most=True),
+        Figure("overload_lost", report.lost + report.refused + report.unsent, "", 0.0, at_most=True),
+        Figure("overload_p99_of_200", 1000 * p99, "ms", 1000 * deadline, at_most=True),
+        Figure("overload_memory_growth", growth, "%", _GROWTH, at_most=True),
+        Figure("overload_probes_failed", sum(probes.failures.values()), "", 0.0, at_most=True),
+        *(
+            Figure(
+                f"overload_{path[1:]}_p99", 1000 * probes.latencies(path).p99, "ms", _PROBE_MS, at_most=True
+            )
+            for path in PATHS
+        ),
+    ]
+    rows = [
+        ["capacity, answers a second", f"{rate:,.0f}"],
+        ["offered, of the capacity", held(figures[0])],
+        *([f"answers {status}", f"{count:,}"] for status, count in report.statuses.items()),
+        ["neither 200 nor 429", held(figures[2])],
+        ["lost, refused or never sent", held(figures[3])],
+        ["answers 200 a second meanwhile", f"{report.throughput:,.0f}"],
+        ["p99 of the answers 200, against the deadline", held(figures[4])],
+        ["requests left late, p99 ms", milliseconds(report.lag.p99)],
+        [
+            f"resident MB, every {seconds / _SAMPLES:g} s",
+            ", ".join(quantity(size / 1e6, "") for size in memory),
+        ],
+        ["growth after the first of these", held(figures[5])],
+        ["probes not answered with 200", held(figures[6])],
+    ]
+    for path, figure in zip(PATHS, figures[-len(PATHS) :], strict=True):
+        found = probes.latencies(path)
+        rows.append(
+            [
+                f"{path}, p50 / max ms of {found.count:,}, p99",
+                f"{milliseconds(found.p50)} / {milliseconds(found.max)}, {held(figure)}",
+            ]
+        )
+    notes = [
+        "Requests leave at fixed times whether or not earlier ones are answered; latency counts from when one was due. "
+        f"At most {_CONNECTIONS} connections; client, probes and server share the machine.",
+        *([] if report.kept_up else [_LATE]),
+        *(f"{count:,} × {reason}" for reason, count in (report.reasons | probes.failures).items()),
+    ]
+    return Section(
+        "Overload", [Table(f"{subject.store.name}: {TIMES:g} × capacity", ["", ""], rows, notes)], figures
+    )

@@ -1,0 +1,83 @@
+"""How a server is while others load it: its memory, and how soon its probes answer."""
+
+import asyncio
+import threading
+from array import array
+from collections import Counter
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+
+import uvloop
+
+from benchmarks.load.connection import Connection, LostError, RefusedError
+from benchmarks.load.plan import get
+from benchmarks.load.report import Latencies
+
+PATHS = ("/livez", "/readyz")
+
+_OK = 200
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory a process has now."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
+
+
+class Probes:
+    """Asks every probe at fixed times, each on a connection of its own, for the length of a block.
+
+    Attributes:
+        failures: probes that were not answered with 200, by what came instead.
+    """
+
+    def __init__(self, port: int, every: float = 0.1) -> None:
+        """Args: where the server listens, and seconds between two probes of a path."""
+        self.failures: Counter[str] = Counter()
+        self._port, self._every = port, every
+        self._seconds = {path: array("d") for path in PATHS}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="probes")
+
+    def __enter__(self) -> "Probes":
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, when those under way are answered."""
+        self._stop.set()
+        self._thread.join()
+
+    def latencies(self, path: str) -> Latencies:
+        """Of one path, from when a probe was due; failures left out."""
+        return Latencies.of(self._seconds[path])
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._probe())
+
+    async def _probe(self) -> None:
+        due = perf_counter()
+        async with asyncio.TaskGroup() as group:
+            while not self._stop.is_set():
+                for path in PATHS:
+                    group.create_task(self._ask(path, due))
+                due += self._every
+                await asyncio.sleep(max(0.0, due - perf_counter()))
+
+    async def _ask(self, path: str, due: float) -> None:
+        try:
+            connection = await Connection.to(self._port)
+            answer = await connection.ask(get(path, self._port))
+            connection.close()
+        except (RefusedError, LostError) as error:
+            self.failures[str(error)] += 1
+            return
+        if answer.status == _OK:
+            self._seconds[path].append(perf_counter() - due)
+        else:
+            self.failures[f"{path} answered {answer.status}"] += 1

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mutant_store.cores import available_cores
 
-WORTH_A_THREAD = 200e-6
+WORTH_A_THREAD = 500e-6
 """Seconds of work from which on another thread pays; below, threads wait for Python's lock and each other."""
 
 

@@ -12,8 +12,9 @@ from service.errors import RequestError
 from service.guard import Guard
 from service.http import inference, problems
 from service.http.access import describe_keys
-from service.http.endpoints import EXAMPLES, router
+from service.http.endpoints import EXAMPLES, classify, router
 from service.http.headers import add_middlewares
+from service.http.shortcut import Shortcut
 
 
 def create_app(guard: Guard) -> FastAPI:
@@ -41,6 +42,7 @@ def create_app(guard: Guard) -> FastAPI:
     app.add_exception_handler(HTTPException, problems.on_http_exception)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(Exception, problems.on_failure)
+    app.add_middleware(Shortcut, application=app, method="POST", path="/classify", endpoint=classify)
     add_middlewares(app, guard.settings)
     _show_examples(app)
     return app

@@ -1,5 +1,6 @@
 """A uvicorn server that leaves in order: first it is not ready, then it takes no more, then it ends."""
 
+import gc
 import signal
 import time
 from types import FrameType
@@ -57,5 +58,8 @@ class Server(uvicorn.Server):
 def run(guard: Guard, *, host: str, port: int) -> None:
     """Serve until a signal ends it; see :class:`Server`. Ends the process with status 3 where it cannot listen."""
     server = Server(guard, host=host, port=port)
+    # What is loaded by now stays: looking through all of it for garbage took a fifth of the time under load.
+    gc.collect()
+    gc.freeze()
     server.run()
     structlog.get_logger().info("stopped")

@@ -29,7 +29,7 @@ class Rehearsal:
 
     Attributes:
         budget: how runs are filled: what the settings say, and for the rest what was found best.
-        seconds: a run for many new requests takes.
+        seconds: a run for many new requests takes; infinite where nobody asked.
     """
 
     budget: RowBudget
@@ -37,7 +37,7 @@ class Rehearsal:
 
 
 def rehearse(session: BankSession, store: Store, policy: Policy, settings: Settings) -> Rehearsal:
-    """Run a bank on noise in the sizes that requests will; warms each of them.
+    """Run a bank on noise in the sizes that requests will; warms each of them. Not where the settings say it all.
 
     What is found changes how fast answers come, and never an answer.
 
@@ -47,15 +47,16 @@ def rehearse(session: BankSession, store: Store, policy: Policy, settings: Setti
         policy: how it decides.
         settings: what is fixed already.
     """
+    most, fill = settings.max_batch_rows, settings.batch_rows
+    if policy.stops:  # between stops surplus evidence hardly ever decides
+        fill = 1
+    if most is not None and fill is not None and settings.inline_ms == 0:
+        return Rehearsal(RowBudget(most, fill), inf)
     images, mutants = noise(store, _IMAGES), store.manifest.mutants
     none = np.zeros(1, np.int64)
     first = int(policy.next_stop(none, none)[0])
     measured = measured_budget(ladder(session, images, mutants), first)
-    budget = RowBudget(
-        settings.max_batch_rows or measured.most,
-        # between stops surplus evidence hardly ever decides
-        1 if policy.stops else settings.batch_rows or measured.fill,
-    )
+    budget = RowBudget(most or measured.most, fill or measured.fill)
     orders = np.random.default_rng(0).permuted(np.tile(np.arange(1, mutants + 1), (_IMAGES, 1)), axis=1)
     seconds = min(_run(Batches(session, policy, budget), images[:_BUSY], orders) for _ in range(_REPETITIONS))
     structlog.get_logger().info(

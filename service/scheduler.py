@@ -150,14 +150,15 @@ class Scheduler:
     def _turn(self) -> None:
         self._turn_is_due = False
         try:
-            closing = self._admit(False, wait=False)
+            self._admit(False, wait=False)
             self._run()
         except Exception as error:
+            self._stopped.set()
             self._fail(error)
             return
         if self._active:
             self._ask_for_a_turn()
-        if closing or (self._closed and not self._active):
+        elif self._closed:
             self._stopped.set()
 
     def _run(self) -> None:

@@ -61,6 +61,7 @@ def log_refusal(
     reason: str,
     detail: str,
     elapsed: float,
+    body_sha256: str | None,
     status: int,
 ) -> None:
     """Log ``refused``.
@@ -72,6 +73,7 @@ def log_refusal(
         reason: the stable code.
         detail: what the caller was told; its first 500 characters are logged.
         elapsed: seconds from its arrival to the answer.
+        body_sha256: of the image in hex, where it got so far.
         status: HTTP status of the answer.
     """
     structlog.get_logger().info(
@@ -83,6 +85,7 @@ def log_refusal(
         reason=reason,
         detail=detail[:_DETAIL_LENGTH],
         elapsed_ms=_milliseconds(elapsed),
+        body_sha256=body_sha256,
         status=status,
     )
 

@@ -27,6 +27,7 @@ from service.prepared import Image, Prepared, prepare
 from service.rate_limit import RateLimit
 from service.redis_cache import RedisCache
 from service.settings import Settings
+from service.tracing import load_tracing
 from service.verdict import Explanation, Judgement, UndecidedBecause, Verdict
 
 # How long after the deadline the inference loop may still answer: a run that has begun is not cut short.
@@ -44,6 +45,8 @@ class Guard:
         models: the stores that are served.
         keys: who may ask.
         limits: how fast.
+        tracing: where spans of requests go.
+        traces: whether they go anywhere.
         draining: whether it is about to stop: not ready any more, though requests are still taken.
     """
 
@@ -55,6 +58,7 @@ class Guard:
                 such policy.
             DeviceError: the device asked for is not there.
             KeyFileError: the file of API keys cannot be read.
+            TracingError: tracing was asked for and cannot be had.
         """
         self.settings, self.metrics = settings, metrics or Metrics()
         self.keys, self.limits = KeyRing(settings.api_keys_file), RateLimit()
@@ -62,6 +66,7 @@ class Guard:
         self.models = Models(settings.store, self._open)
         for model in self.models:
             self._describe(model)
+        self.tracing, self.traces = load_tracing(settings), settings.tracing
         self.draining = False
         self._preparing = 0
         self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
@@ -87,6 +92,7 @@ class Guard:
         self._workers.close()
         if self._cache is not None:
             await self._cache.close()
+        await asyncio.to_thread(self.tracing.close)
 
     @property
     def ready(self) -> bool:

@@ -143,7 +143,7 @@ class Judgement(_Model):
 
 
 class Classification(_Model):
-    """Answer of ``POST /classify``. What has a default is left out where the caller's response detail is ``verdict``."""
+    """Answer of ``POST /classify``. What has a default is left out where the caller's response detail is verdict."""
 
     request_id: str = Field(examples=["0b8f7f0e9a6c4a3e"])
     """The X-Request-Id header if there was one."""

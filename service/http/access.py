@@ -21,6 +21,8 @@ class Caller:
 
     name: str
     detail: Detail
+    key: str | None = None
+    """The name of the key, None where none is asked for."""
 
 
 async def identify(request: Request) -> Caller:
@@ -41,7 +43,7 @@ async def identify(request: Request) -> Caller:
             "admin-key", f"the key {key.name} is an admin's, which may not classify; send a client's key"
         )
     _keep_to_rate(key, guard.limits)
-    return Caller(key.name, key.response_detail)
+    return Caller(key.name, key.response_detail, key.name)
 
 
 def require_admin(request: Request) -> str:

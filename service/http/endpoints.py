@@ -1,7 +1,5 @@
 """Thin endpoints over the guard."""
 
-import time
-
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
@@ -92,7 +90,6 @@ def guard_of(request: Request) -> Guard:
 )
 async def classify(request: Request) -> Response:
     """Answers with the original model's label, a verdict, and the number of mutants it took."""
-    started = time.perf_counter()
     served, exchange = guard_of(request), Exchange(request, "POST /classify")
     try:
         caller = exchange.caller = await identify(request)
@@ -107,8 +104,7 @@ async def classify(request: Request) -> Response:
     except (RequestError, ProblemError) as error:
         exchange.refused(served, error)
         raise
-    elapsed = time.perf_counter() - started
-    exchange.answered(served, answer, elapsed)
+    elapsed = exchange.answered(served, answer)
     scores = caller.detail == Detail.FULL
     if not answer.guarded:
         bare = bare_classification(answer, request_id=exchange.request_id, elapsed=elapsed)

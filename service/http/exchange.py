@@ -1,54 +1,101 @@
 """One request and its answer, as metrics, logs and traces are told of them."""
 
 import time
-import uuid
 
-import structlog
 from fastapi import Request
 
+from service.access_log import log_answer, log_refusal
 from service.answer import Answer
 from service.errors import RequestError
 from service.guard import Guard
 from service.http.access import Caller
 from service.http.problems import ProblemError, status_of
+from service.trace_context import request_id, trace_context
+from service.tracing import RequestSpan, Stage, stages_until
+
+_FAILURES = 500
+"""Statuses from here on are the server's fault."""
 
 
 class Exchange:
     """Who asks, under which ids, and what became of it.
 
     Attributes:
-        request_id: the caller's, or a new one.
+        request_id: the caller's, or that of its trace.
         caller: who asks, once that is known.
     """
 
     def __init__(self, request: Request, name: str) -> None:
-        """Args: the request, and what its kind is called."""
-        self.request_id = request.headers.get("x-request-id", "")[:128] or uuid.uuid4().hex
+        """Args: the request, and what its kind is called: method and route."""
+        self._started = time.perf_counter()
+        self._trace = trace_context(request.headers)
+        self.request_id = request_id(request.headers, self._trace)
         self.caller: Caller | None = None
         self._name = name
-        self._started = time.time_ns()
-        self._log = structlog.get_logger()
 
-    def answered(self, guard: Guard, answer: Answer, elapsed: float) -> None:
-        """Count, log and trace an answer that took ``elapsed`` seconds."""
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the request began."""
+        return time.perf_counter() - self._started
+
+    def answered(self, guard: Guard, answer: Answer) -> float:
+        """Count, log and trace an answer. Returns the seconds it took."""
+        elapsed, judgement = self.elapsed, answer.judgement
         guard.metrics.answered(answer, elapsed)
-        judgement = answer.judgement
-        self._log.info(
-            "classified",
-            request_id=self.request_id,
-            label=judgement.label,
-            verdict=judgement.verdict.value if answer.guarded else None,
-            undecided_because=judgement.undecided_because and judgement.undecided_because.value,
-            mutants=judgement.mutants,
-            decided_by=judgement.decided_by,
-            cached=answer.cached,
-            elapsed_ms=round(elapsed * 1000, 3),
-        )
+        log_answer(answer, self._trace, request_id=self.request_id, key=self._key, elapsed=elapsed)
+        if guard.traces:
+            attributes: dict[str, str | int] = {
+                "guard.store": answer.model.name,
+                "guard.mutants": judgement.mutants,
+            }
+            if answer.guarded:
+                attributes["guard.verdict"] = judgement.verdict.value
+            self._record(guard, elapsed, 200, attributes, stages_until(time.time_ns(), answer.timings))
+        return elapsed
 
     def refused(self, guard: Guard, error: RequestError | ProblemError) -> None:
         """Count, log and trace a request that got no answer."""
-        guard.metrics.requests_rejected.labels(error.code).inc()
+        elapsed = self.elapsed
         status = error.status if isinstance(error, ProblemError) else status_of(error)
-        self._log.info(
-            "refused", request_id=self.request_id, reason=error.code, detail=str(error), status=status
+        guard.metrics.requests_rejected.labels(error.code).inc()
+        log_refusal(
+            self._trace,
+            request_id=self.request_id,
+            key=self._key,
+            reason=error.code,
+            detail=str(error),
+            elapsed=elapsed,
+            body_sha256=error.body_sha256 if isinstance(error, RequestError) else None,
+            status=status,
+        )
+        if guard.traces:
+            self._record(guard, elapsed, status, {"error.type": error.code}, ())
+
+    @property
+    def _key(self) -> str | None:
+        return None if self.caller is None else self.caller.key
+
+    def _record(
+        self,
+        guard: Guard,
+        elapsed: float,
+        status: int,
+        attributes: dict[str, str | int],
+        stages: tuple[Stage, ...],
+    ) -> None:
+        ended = time.time_ns()
+        guard.tracing.record(
+            RequestSpan(
+                name=self._name,
+                context=self._trace,
+                started_ns=ended - round(elapsed * 1e9),
+                ended_ns=ended,
+                stages=stages,
+                attributes={
+                    "http.response.status_code": status,
+                    "guard.request_id": self.request_id,
+                    **attributes,
+                },
+                error=str(attributes["error.type"]) if status >= _FAILURES else None,
+            )
         )

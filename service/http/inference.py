@@ -4,7 +4,6 @@ https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protoc
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -98,7 +97,6 @@ async def infer_with_version(
 async def _infer(
     request: Request, name: str, version: str | None, length: int | None, timeout_ms: float | None
 ) -> Response:
-    started = time.perf_counter()
     guard, exchange = guard_of(request), Exchange(request, "POST /v2/models/{name}/infer")
     try:
         caller = exchange.caller = await identify(request)
@@ -116,9 +114,8 @@ async def _infer(
         problem = _problem(error) if isinstance(error, ProtocolError) else error
         exchange.refused(guard, problem)
         raise problem from error
-    elapsed = time.perf_counter() - started
     for answer in answers:
-        exchange.answered(guard, answer, elapsed)
+        exchange.answered(guard, answer)
     return response
 
 

@@ -96,7 +96,7 @@ class RequestInput(_Message):
     """An input tensor of a request."""
 
     name: str = Field(max_length=256, examples=["image"])
-    shape: list[Dimension] = Field(min_length=1, max_length=8, examples=[[1]])
+    shape: list[Dimension] = Field(min_length=1, max_length=8, fail_fast=True, examples=[[1]])
     datatype: str = Field(max_length=32, examples=["BYTES"])
     parameters: Parameters | None = None
     """``binary_data_size``: its length in bytes, where the data follows the JSON."""
@@ -120,8 +120,9 @@ class InferRequest(_Message):
     parameters: Parameters | None = None
     """``timeout``: microseconds the request may take. ``binary_data_output``: whether outputs are wanted as binary
     data where they do not say themselves."""
-    inputs: list[RequestInput] = Field(min_length=1)
-    outputs: list[RequestOutput] | None = None
+    # A fault ends it: of a body full of them each would be described, which takes seconds.
+    inputs: list[RequestInput] = Field(min_length=1, max_length=16, fail_fast=True)
+    outputs: list[RequestOutput] | None = Field(default=None, max_length=64, fail_fast=True)
     """Which outputs to give; by default all that the caller may see."""
 
 

@@ -119,6 +119,7 @@ def test_a_refusal_is_one_line_with_the_reason() -> None:
             reason="unsupported-type",
             detail="content type '" + "x" * 10_000,
             elapsed=0.001,
+            body_sha256="ab" * 32,
             status=415,
         )
     assert lines == [
@@ -132,6 +133,7 @@ def test_a_refusal_is_one_line_with_the_reason() -> None:
             "reason": "unsupported-type",
             "detail": ("content type '" + "x" * 10_000)[:500],
             "elapsed_ms": 1.0,
+            "body_sha256": "ab" * 32,
             "status": 415,
         }
     ]

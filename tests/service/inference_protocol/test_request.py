@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
 from service.inference_protocol.errors import ProtocolError
@@ -101,6 +102,8 @@ def test_what_may_be_left_out_or_null_is() -> None:
         ({}, "inputs: Field required"),
         ({"inputs": []}, "inputs: List should have at least 1 item"),
         ({"inputs": [1]}, "input 0: "),
+        ({"inputs": minimal()["inputs"] * 17}, "inputs: List should have at most 16 items"),
+        (minimal() | {"outputs": [{"name": "a"}] * 65}, "outputs: List should have at most 64 items"),
         ({"inputs": {"name": "x"}}, "inputs: "),
         (minimal(shape=[1.5]), "input 'x' shape 0: Input should be a valid integer"),
         (minimal(shape=[0]), "input 'x' shape 0: Input should be greater than or equal to 1"),
@@ -184,7 +187,24 @@ def test_bytes_that_belong_to_no_input_are_refused() -> None:
         parse(text + b"7", None)
 
 
-@pytest.mark.parametrize("piece", [b"1,", b"[],", b"{},", b'{"a":1},'])
+@pytest.mark.parametrize(
+    ("message", "fault"),
+    [
+        ({"inputs": [[]] * 1000}, "input 0: "),
+        (minimal(shape=[0] * 1000), "input 'x' shape 0: "),
+        (minimal() | {"outputs": [{}] * 1000}, "output 0 name: "),
+    ],
+)
+def test_a_request_full_of_faults_is_left_at_the_first(message: object, fault: str) -> None:
+    """To describe every one of a large body takes seconds."""
+    with pytest.raises(ProtocolError) as caught:
+        parse(body_of(message), None)
+    assert str(caught.value).startswith(fault)
+    assert isinstance(caught.value.__cause__, ValidationError)
+    assert caught.value.__cause__.error_count() == 1
+
+
+@pytest.mark.parametrize("piece", [b"1,", b"[],", b"{},", b'{"a":1},', b'"a":1,'])
 def test_json_of_too_many_values_is_refused_before_it_is_read(
     piece: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -269,6 +269,7 @@ def test_a_collector_that_is_not_there_does_not_hold_up_the_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     tracing = load_tracing(Settings(tracing=True))
     tracing.record(request(CALLED))
     started = time.monotonic()

@@ -120,9 +120,8 @@ class Metrics:
         for result in ("hit", "miss"):
             self.cache_requests.labels(result)
 
-    def answered(self, answer: Answer, seconds: float) -> None:
-        """Count an answer, and the seconds it took."""
-        self.request_duration.observe(seconds)
+    def answered(self, answer: Answer) -> None:
+        """Count an answer."""
         if not answer.guarded:
             self.unguarded.labels(answer.model.name).inc()
             return

@@ -13,6 +13,8 @@ MOST_ROWS = 512
 _REPETITIONS = 5
 _ENOUGH = 0.9
 """The share of the best throughput with which a run is large enough: a larger one only holds up whoever waits."""
+_LEAST = 64
+"""Most rows of a run are no fewer: several requests share it, and the measurement errs."""
 _LONGEST = 0.1
 """Seconds a run may take; a larger one is not tried."""
 _LITTLE_LONGER = 1.5
@@ -74,6 +76,7 @@ def measured_budget(seconds: dict[int, float], first: int) -> RowBudget:
     """
     best = max(rows / taken for rows, taken in seconds.items())
     most = min(rows for rows, taken in seconds.items() if rows / taken >= _ENOUGH * best)
+    most = max(most, min(_LEAST, max(seconds)))
     needed = next((taken for rows, taken in sorted(seconds.items()) if rows >= first), max(seconds.values()))
     fill = max((rows for rows, taken in seconds.items() if taken <= _LITTLE_LONGER * needed), default=1)
     return RowBudget(most, min(fill, most, _TIMES * first))

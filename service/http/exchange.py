@@ -38,19 +38,15 @@ class Exchange:
         """Seconds since the request began."""
         return time.perf_counter() - self._started
 
-    def answered(self, guard: Guard, answer: Answer) -> float:
-        """Count, log and trace an answer. Returns the seconds it took."""
-        elapsed, judgement = self.elapsed, answer.judgement
-        guard.metrics.answered(answer, elapsed)
-        log_answer(answer, self._trace, request_id=self.request_id, key=self._key, elapsed=elapsed)
+    def answered(self, guard: Guard, *answers: Answer) -> float:
+        """Count, log and trace the answers to its images, one at least. Returns the seconds they took."""
+        elapsed = self.elapsed
+        guard.metrics.request_duration.observe(elapsed)
+        for answer in answers:
+            guard.metrics.answered(answer)
+            log_answer(answer, self._trace, request_id=self.request_id, key=self._key, elapsed=elapsed)
         if guard.traces:
-            attributes: dict[str, str | int] = {
-                "guard.store": answer.model.name,
-                "guard.mutants": judgement.mutants,
-            }
-            if answer.guarded:
-                attributes["guard.verdict"] = judgement.verdict.value
-            self._record(guard, elapsed, 200, attributes, stages_until(time.time_ns(), answer.timings))
+            self._record(guard, elapsed, 200, _attributes(answers), _stages(answers))
         return elapsed
 
     def refused(self, guard: Guard, error: RequestError | ProblemError) -> None:
@@ -99,3 +95,22 @@ class Exchange:
                 error=str(attributes["error.type"]) if status >= _FAILURES else None,
             )
         )
+
+
+def _attributes(answers: tuple[Answer, ...]) -> dict[str, str | int]:
+    """What a span says of the answers: the verdict of a single one, else how many there are."""
+    first = answers[0]
+    found: dict[str, str | int] = {
+        "guard.store": first.model.name,
+        "guard.mutants": sum(answer.judgement.mutants for answer in answers),
+    }
+    if len(answers) > 1:
+        found["guard.images"] = len(answers)
+    elif first.guarded:
+        found["guard.verdict"] = first.judgement.verdict.value
+    return found
+
+
+def _stages(answers: tuple[Answer, ...]) -> tuple[Stage, ...]:
+    """The stages of a single answer; those of several lie across each other."""
+    return stages_until(time.time_ns(), answers[0].timings) if len(answers) == 1 else ()

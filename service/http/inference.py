@@ -114,8 +114,7 @@ async def _infer(
         problem = _problem(error) if isinstance(error, ProtocolError) else error
         exchange.refused(guard, problem)
         raise problem from error
-    for answer in answers:
-        exchange.answered(guard, answer)
+    exchange.answered(guard, *answers)
     return response
 
 

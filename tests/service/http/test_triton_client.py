@@ -21,6 +21,7 @@ from tests.support.versions import add_version, copy_of, damage
 
 PIXELS = np.concatenate([digits(6), digits(6, noise=0.4)])
 FILES = [encode(image) for image in PIXELS]
+UNSEEN = encode(digits(1, noise=0.7)[0])  # whose verdict is not kept
 OUTPUTS = [
     "scores",
     "label",
@@ -232,7 +233,7 @@ def float_pixels() -> InferInput:
             "'label'",
         ),
         (image_input(FILES[:1]), {"request_compression_algorithm": "gzip"}, "415", "without compression"),
-        (image_input(FILES[:1]), {"timeout": 1}, "504", "no verdict within 1e-06 s"),
+        (image_input([UNSEEN]), {"timeout": 1}, "504", "no verdict within 1e-06 s"),
         (image_input(FILES[:1]), {"headers": {}}, "401", "asks for an API key"),
     ],
 )

@@ -77,6 +77,6 @@ def measured_budget(seconds: dict[int, float], first: int) -> RowBudget:
     best = max(rows / taken for rows, taken in seconds.items())
     most = min(rows for rows, taken in seconds.items() if rows / taken >= _ENOUGH * best)
     most = max(most, min(_LEAST, max(seconds)))
-    needed = next((taken for rows, taken in sorted(seconds.items()) if rows >= first), max(seconds.values()))
+    needed = float(np.interp(first, list(seconds), list(seconds.values())))
     fill = max((rows for rows, taken in seconds.items() if taken <= _LITTLE_LONGER * needed), default=1)
     return RowBudget(most, min(fill, most, _TIMES * first))

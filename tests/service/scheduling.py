@@ -13,9 +13,10 @@ from detection.policies import Decision, Policy
 from mutant_store.bank_session import BankSession
 from mutant_store.calibration_record import FinitePoolRecord, FixedRecord, PolicyRecord, SprtRecord
 from mutant_store.reader import Store
+from service.batches import Batches, Run
 from service.outcome import Outcome
 from service.row_budget import RowBudget
-from service.scheduler import Run, Scheduler
+from service.scheduler import Scheduler
 from tests.support.service import HeldSession
 
 WAIT = 20.0
@@ -96,8 +97,8 @@ def scheduling(
     on_run: Callable[[Run], None] = lambda run: None,
 ) -> Iterator[Scheduler]:
     """A scheduler that runs."""
-    budget = RowBudget(max_batch_rows, fill=batch_rows)
-    scheduler = Scheduler(session, policy, max_in_flight=in_flight, budget=budget, on_run=on_run)
+    batches = Batches(session, policy, RowBudget(max_batch_rows, fill=batch_rows), on_run)
+    scheduler = Scheduler(batches, max_in_flight=in_flight)
     scheduler.start()
     try:
         yield scheduler

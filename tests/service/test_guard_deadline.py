@@ -5,7 +5,6 @@ import threading
 from pathlib import Path
 
 import anyio
-import numpy as np
 import pytest
 
 from service.errors import DeadlineError
@@ -24,6 +23,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("service.guard.time", clock)
     monkeypatch.setattr("service.scheduler.time", clock)
+    monkeypatch.setattr("service.batches.time", clock)
     return clock
 
 
@@ -34,7 +34,7 @@ def metric(guard: Guard, name: str) -> float:
 async def test_past_the_deadline_a_request_is_undecided_and_the_judgement_is_not_cached(
     digits_store: Path, held_guard_session: HeldSession, clock: Clock
 ) -> None:
-    settings = settings_for(digits_store, batch_rows=1, cache_seconds=60.0, policy="paper")
+    settings = settings_for(digits_store, batch_rows=1, max_batch_rows=20, cache_seconds=60.0, policy="paper")
     async with running(settings) as guard:
         asked = asyncio.ensure_future(guard.judge(BODY))
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
@@ -42,16 +42,15 @@ async def test_past_the_deadline_a_request_is_undecided_and_the_judgement_is_not
         held_guard_session.release()
         judgement, cached = said(await asked)
         model = guard.models.default
-        looked_ahead = int(model.policy.look_ahead(np.array([0]), np.array([0]))[0])
-        assert judgement.mutants == looked_ahead < 60
+        assert judgement.mutants == 20
         assert (judgement.verdict, judgement.undecided_because) == (Verdict.UNDECIDED, "deadline")
         assert not cached
-        assert metric(guard, "guard_mutants_evaluated_sum") == looked_ahead
+        assert metric(guard, "guard_mutants_evaluated_sum") == 20
         assert model.scheduler.in_flight == 0
         whole, cached = said(await guard.judge(BODY))
         assert not cached
         assert (whole.mutants, whole.undecided_because) == (60, "pool_exhausted")
-        assert whole.label_changed[:looked_ahead] == judgement.label_changed
+        assert whole.label_changed[:20] == judgement.label_changed
         assert said(await guard.judge(BODY)) == (whole, True)
 
 
@@ -67,7 +66,8 @@ async def test_what_the_deadline_ended_is_never_put_into_the_cache(
 
         async def close(self) -> None: ...
 
-    async with running(settings_for(digits_store, batch_rows=1, policy="paper")) as guard:
+    settings = settings_for(digits_store, batch_rows=1, max_batch_rows=20, policy="paper")
+    async with running(settings) as guard:
         guard._cache = Never()
         asked = asyncio.ensure_future(guard.judge(BODY))
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
@@ -151,7 +151,8 @@ async def test_the_deadline_counts_the_cache_as_well(digits_store: Path) -> None
 async def test_without_an_event_loop_there_is_no_deadline(
     digits_store: Path, held_guard_session: HeldSession, clock: Clock
 ) -> None:
-    async with running(settings_for(digits_store, batch_rows=1, policy="paper")) as guard:
+    settings = settings_for(digits_store, batch_rows=1, max_batch_rows=20, policy="paper")
+    async with running(settings) as guard:
         asked = asyncio.ensure_future(asyncio.to_thread(guard.judge_now, BODY))
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
         clock.now += 1000

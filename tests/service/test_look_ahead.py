@@ -1,4 +1,4 @@
-"""Every run is recorded: a request never takes part in one that is too short to decide it."""
+"""Every run is recorded: a request never takes part in one that is too short to clear it."""
 
 from concurrent.futures import Future
 
@@ -19,10 +19,8 @@ SETTINGS = [
 ]
 
 
-def look_aheads(
-    policy: Policy, recorded: list[dict[int, list[int]]], inputs: Inputs
-) -> list[tuple[int, int]]:
-    """Mutants evaluated, and the look-ahead then, for every run of every request.
+def steps(policy: Policy, recorded: list[dict[int, list[int]]], inputs: Inputs) -> list[tuple[int, int]]:
+    """Mutants evaluated, and those it takes from there to the next stop, for every run of every request.
 
     The state of each request is followed here, and its rows have to be the next ones of its order.
     """
@@ -32,8 +30,10 @@ def look_aheads(
         for number, mutants in run.items():
             order = inputs.orders[number][met[number] : met[number] + len(mutants)]
             assert mutants == order.tolist()
-            ahead = policy.look_ahead(changes[number : number + 1], met[number : number + 1])
-            found.append((len(mutants), int(ahead[0])))
+            state = changes[number : number + 1], met[number : number + 1]
+            stop = int(policy.next_stop(*state)[0])
+            assert stop >= int(policy.look_ahead(*state)[0])
+            found.append((len(mutants), stop))
             labels = inputs.labels[number]
             changes[number] += (labels[order] != labels[0]).sum()
             met[number] += len(mutants)
@@ -43,7 +43,7 @@ def look_aheads(
 @pytest.mark.parametrize("batch_rows", [1, 64])
 @pytest.mark.parametrize("together", [False, True], ids=["alone", "many in flight"])
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
-def test_no_run_is_shorter_than_the_look_ahead(
+def test_no_run_ends_before_the_next_stop(
     store: Store, inputs: Inputs, setting: Setting, together: bool, batch_rows: int
 ) -> None:
     policy, session = setting.policy(store), RecordedSession(store.session(threads=1), inputs)
@@ -62,7 +62,7 @@ def test_no_run_is_shorter_than_the_look_ahead(
             assert seen(future.result(WAIT)) == setting.expected(store, inputs, number)
     assert (max(len(run) for run in session.recorded) > 1) is together
     assert max(sum(map(len, run.values())) for run in session.recorded) <= limit
-    found = look_aheads(policy, session.recorded, inputs)
+    found = steps(policy, session.recorded, inputs)
     assert len(found) >= len(inputs)
     assert [step for step in found if step[0] < step[1]] == []
     if batch_rows == 1:  # no more than that either, where nothing is to be filled up
@@ -70,7 +70,7 @@ def test_no_run_is_shorter_than_the_look_ahead(
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
-def test_only_a_look_ahead_that_exceeds_the_limit_on_rows_is_cut(
+def test_only_a_stop_beyond_the_limit_on_rows_is_cut_short(
     store: Store, inputs: Inputs, setting: Setting
 ) -> None:
     policy, session = setting.policy(store), RecordedSession(store.session(threads=1), inputs)
@@ -81,7 +81,7 @@ def test_only_a_look_ahead_that_exceeds_the_limit_on_rows_is_cut(
         for number, future in enumerate(futures):
             assert seen(future.result(WAIT)) == setting.expected(store, inputs, number)
     assert max(sum(map(len, run.values())) for run in session.recorded) <= limit
-    found = look_aheads(policy, session.recorded, inputs)
+    found = steps(policy, session.recorded, inputs)
     cut = [step for step in found if step[0] < step[1]]
     assert cut  # or the limit would be none
-    assert all(mutants == limit < ahead for mutants, ahead in cut)
+    assert all(mutants == limit < stop for mutants, stop in cut)

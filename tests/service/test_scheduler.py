@@ -11,9 +11,10 @@ from detection import builders
 from detection.policies import Decision
 from detection.sprt import Sprt
 from mutant_store.reader import Store
+from service.batches import Batches, Run
 from service.errors import NotReadyError, QueueFullError
 from service.row_budget import RowBudget
-from service.scheduler import Run, Scheduler
+from service.scheduler import Scheduler
 from tests.service.scheduling import WAIT, Inputs, Setting, scheduling, seen, submit
 from tests.support.service import HeldSession
 
@@ -211,9 +212,8 @@ def test_a_log_that_fails_leaves_nobody_waiting(
 
 
 def test_nothing_is_taken_before_the_start(store: Store, inputs: Inputs) -> None:
-    scheduler = Scheduler(
-        store.session(threads=1), store.policy("paper"), max_in_flight=1, budget=RowBudget(2, fill=1)
-    )
+    batches = Batches(store.session(threads=1), store.policy("paper"), RowBudget(2))
+    scheduler = Scheduler(batches, max_in_flight=1)
     assert not scheduler.ready
     with pytest.raises(NotReadyError):
         submit(scheduler, inputs, 0)

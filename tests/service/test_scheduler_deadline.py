@@ -9,16 +9,26 @@ import numpy as np
 import pytest
 
 from detection import builders
-from detection.policies import Decision, ErrorBounds, Policy
+from detection.boundaries import Boundaries
+from detection.policies import Decision, ErrorBounds, Hypotheses, Policy
 from detection.sprt import Sprt
+from service.batches import Run
 from service.errors import DeadlineError
-from service.scheduler import Run, Scheduler
+from service.scheduler import Scheduler
 from tests.service.scheduling import WAIT, Inputs, scheduling, submit
 from tests.support.service import Clock, HeldSession
 
-# Under the first hardly any image is ever decided; the second decides with its twentieth mutant.
+# Under the first hardly any image is ever decided, and runs are as long as is allowed; the second decides with its
+# twentieth mutant; the third may clear an image after 15 mutants, after 16 and after 17 more.
 SLOW = builders.sequential("slow", Sprt(0.07, 0.057), 60)
 FIXED = builders.fixed("fixed", 20, 10, 60, ErrorBounds(0.1, 0.1))
+STAIRS = Policy(
+    "stairs",
+    Boundaries(np.searchsorted([15, 31, 48], np.arange(61), side="right") - 1, np.arange(1, 62)),
+    60,
+    Hypotheses(0, 60),
+    ErrorBounds(0.1, 0.1),
+)
 
 
 @pytest.fixture
@@ -26,6 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The loop's clock, set by hand."""
     clock = Clock()
     monkeypatch.setattr("service.scheduler.time", clock)
+    monkeypatch.setattr("service.batches.time", clock)
     return clock
 
 
@@ -38,6 +49,12 @@ def changed(inputs: Inputs, number: int) -> list[bool]:
     """Label changes of an image in its own order, over the whole pool."""
     labels = inputs.labels[number]
     return (labels[inputs.orders[number]] != labels[0]).tolist()  # type: ignore[no-any-return]
+
+
+def never_cleared(inputs: Inputs) -> list[int]:
+    """Two images that climb all stairs, one more label change before each."""
+    paths = [np.cumsum(changed(inputs, number)) for number in range(len(inputs))]
+    return [number for number, path in enumerate(paths) if path[[14, 30, 47]].tolist() == [1, 2, 3]][:2]
 
 
 @contextmanager
@@ -60,7 +77,7 @@ def test_a_request_past_its_deadline_ends_with_what_it_has(
     session: HeldSession, inputs: Inputs, clock: Clock, runs_in_time: int
 ) -> None:
     path = changed(inputs, 0)
-    with ticking(session, SLOW, clock) as (scheduler, runs):
+    with ticking(session, SLOW, clock, max_batch_rows=15) as (scheduler, runs):
         future = submit(scheduler, inputs, 0, deadline=clock.now + runs_in_time)
         session.release()
         outcome = future.result(WAIT)
@@ -116,11 +133,10 @@ def test_a_request_that_comes_too_late_is_never_run(
 def test_a_request_ends_after_a_run_that_has_no_room_for_it(
     session: HeldSession, inputs: Inputs, clock: Clock
 ) -> None:
-    """Both look 15, 16 and then 17 mutants ahead, as no label changes: 34 rows are too many for one run."""
-    met = np.array([0, 15, 31])
-    assert SLOW.look_ahead(np.zeros_like(met), met).tolist() == [15, 16, 17]
-    patient, hasty = [number for number in range(100) if not any(changed(inputs, number)[:31])][:2]
-    with ticking(session, SLOW, clock, max_batch_rows=32) as (scheduler, runs):
+    """Both are to be cleared after 15, after 16 and then after 17 mutants: 34 rows are too many for one run."""
+    assert STAIRS.next_stop(np.array([0, 1, 2]), np.array([0, 15, 31])).tolist() == [15, 16, 17]
+    patient, hasty = never_cleared(inputs)
+    with ticking(session, STAIRS, clock, max_batch_rows=32) as (scheduler, runs):
         gone = submit(scheduler, inputs, 1)
         assert session.entered.wait(WAIT)
         futures = [
@@ -151,8 +167,9 @@ def test_a_cancelled_request_past_its_deadline_harms_nobody(
 def test_closing_does_not_wait_for_more_than_the_deadlines(
     session: HeldSession, inputs: Inputs, clock: Clock
 ) -> None:
-    with ticking(session, SLOW, clock) as (scheduler, runs):
-        futures = [submit(scheduler, inputs, number, deadline=clock.now + 1.5) for number in (0, 2)]
+    numbers = never_cleared(inputs)
+    with ticking(session, STAIRS, clock) as (scheduler, runs):
+        futures = [submit(scheduler, inputs, number, deadline=clock.now + 1.5) for number in numbers]
         session.release()
         scheduler.close()
     assert [future.result(0).decision for future in futures] == [Decision.CONTINUE] * 2

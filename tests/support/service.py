@@ -93,7 +93,9 @@ def webp_of_size(width: int, height: int) -> bytes:
 
 
 def settings_for(*stores: Path, **changes: object) -> Settings:
-    """Settings on one CPU thread with a fixed key, fixed runs and no cache, with any of them changed."""
+    """Settings on one CPU thread with a fixed key, fixed runs in a thread of their own and no cache, or with any of
+    them changed.
+    """
     fixed = {
         "store": stores,
         "order_key": KEY,
@@ -101,6 +103,7 @@ def settings_for(*stores: Path, **changes: object) -> Settings:
         "threads": 1,
         "batch_rows": 64,
         "max_batch_rows": 512,
+        "inline_ms": 0.0,
         "cache_seconds": 0.0,
     }
     return Settings.model_validate(fixed | changes)

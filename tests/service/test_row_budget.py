@@ -1,0 +1,176 @@
+"""How large runs are, from what they cost: checked against bills of which the answer is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from mutant_store.bank_session import BankSession
+from mutant_store.reader import Store
+from service.row_budget import _LONGEST, MOST_ROWS, RowBudget, ladder, measured_budget
+
+SIZES = [2**power for power in range(10)]
+
+
+def bill(a_run: float, a_row: float) -> dict[int, float]:
+    """Seconds of runs by their rows, where each costs so much and each row so much more."""
+    return {rows: a_run + a_row * rows for rows in SIZES}
+
+
+@pytest.mark.parametrize(
+    ("most", "fill", "requests", "share"),
+    [
+        (512, 64, 1, 64),
+        (512, 64, 2, 32),
+        (512, 64, 3, 21),
+        (512, 64, 64, 1),
+        (512, 64, 500, 1),
+        (512, 1, 1, 1),
+        (16, 64, 1, 16),
+        (16, 64, 5, 3),
+        (1, 1, 7, 1),
+    ],
+)
+def test_what_runs_are_filled_up_to_is_shared_out(most: int, fill: int, requests: int, share: int) -> None:
+    assert RowBudget(most, fill).share(requests) == share
+
+
+def test_unless_told_runs_are_not_filled_up() -> None:
+    assert [RowBudget(512).share(requests) for requests in (1, 64)] == [1, 1]
+
+
+@pytest.mark.parametrize("first", [1, 5, 8, 9, 17, 31])
+def test_hardly_more_heavy_rows_are_computed_than_are_needed(first: int) -> None:
+    """Ten rows take ten times as long as one: nothing is gained by running them together."""
+    budget = measured_budget(bill(a_run=1e-5, a_row=1e-3), first)
+    assert budget.share(1) <= 1.5 * first  # rows: by how much a run may be drawn out
+    assert budget.most == 64  # more of them would only hold up whoever waits
+    assert measured_budget({1: 0.03, 2: 0.06, 4: 0.12}, first).most == 4
+
+
+def test_where_rows_are_cheap_an_idle_machine_goes_further() -> None:
+    budget = measured_budget(bill(a_run=1e-3, a_row=1e-6), first=5)
+    assert budget.most == MOST_ROWS
+    assert budget.fill == 20  # no more than four times what it needs in any case
+    assert budget.share(1) == 20
+    assert budget.share(20) == 1
+
+
+def test_a_lone_request_is_not_drawn_out_for_rows_it_may_not_need() -> None:
+    """A run of the 8 rows it needs takes 28 µs, one of 16 takes 36 and one of 32 takes 52; 42 are little longer."""
+    assert measured_budget(bill(a_run=20e-6, a_row=1e-6), first=8).fill == 16
+    assert measured_budget(bill(a_run=20e-6, a_row=1e-6), first=15).fill == 32  # 35 µs, and 52
+    assert measured_budget(bill(a_run=20e-6, a_row=1e-6), first=14).fill == 16
+
+
+def test_runs_grow_until_throughput_hardly_does() -> None:
+    seconds = bill(a_run=100e-6, a_row=10e-6)
+    most = measured_budget(seconds, first=1).most
+    best = 512 / seconds[512]
+    assert most / seconds[most] >= 0.9 * best
+    assert most // 2 / seconds[most // 2] < 0.9 * best
+    assert most == 128
+
+
+def test_a_size_that_is_slower_than_smaller_ones_is_not_taken() -> None:
+    """As where the rows of a run no longer fit into the processor's cache."""
+    seconds = bill(a_run=1e-4, a_row=1e-5)
+    for rows in (128, 256, 512):
+        seconds[rows] *= 3
+    assert measured_budget(seconds, first=4).most == 64
+
+
+def test_where_more_is_needed_than_was_tried_runs_are_as_large_as_they_may_be() -> None:
+    seconds = {1: 0.05, 2: 0.11}  # a second size took too long, and no further one was tried
+    budget = measured_budget(seconds, first=16)
+    assert (budget.most, budget.share(1)) == (2, 2)
+
+
+@given(
+    a_run=st.floats(1e-6, 1e-2),
+    a_row=st.floats(1e-7, 1e-2),
+    first=st.integers(1, 600),
+    tried=st.integers(1, len(SIZES)),
+)
+def test_whatever_is_measured_the_budget_can_be_kept(
+    a_run: float, a_row: float, first: int, tried: int
+) -> None:
+    seconds = {rows: a_run + a_row * rows for rows in SIZES[:tried]}
+    budget = measured_budget(seconds, first)
+    assert budget.most in seconds
+    assert 1 <= budget.fill <= min(budget.most, 4 * first)
+    for requests in (1, 3, 64, 256):
+        assert budget.share(requests) == 1 or budget.share(requests) * requests <= budget.most
+
+
+class Costly(BankSession):
+    """A bank whose runs take what the bill says, and that remembers their rows."""
+
+    def __init__(self, held: BankSession, a_row: float) -> None:
+        self._held, self._seconds_a_row = held, a_row
+        self.runs, self.seconds = 0, 0.0
+        self.rows: list[tuple[int, int, int]] = []
+
+    def features(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return self._held.features(inputs)
+
+    def scores(
+        self,
+        features: list[NDArray[np.float32]],  # type: ignore[override]
+        image_index: NDArray[np.int64],
+        mutant_index: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        self.seconds += self._seconds_a_row * len(image_index)
+        self.rows.append((len(image_index), len(set(image_index.tolist())), int(mutant_index.max())))
+        assert mutant_index.min() >= 1
+        return self._held.scores(features, image_index, mutant_index)
+
+
+@pytest.fixture
+def inputs(store: Store) -> NDArray[np.float32]:
+    return np.zeros((8, 1, 8, 8), np.float32)
+
+
+def test_every_size_is_run_several_times_on_all_mutants(store: Store, inputs: NDArray[np.float32]) -> None:
+    session = Costly(store.session(threads=1), 1e-6)
+    assert ladder(session, inputs, 60) == pytest.approx({rows: 1e-6 * rows for rows in SIZES})
+    run = [rows for rows, _, _ in session.rows]
+    assert {rows: run.count(rows) for rows in run} == dict.fromkeys(SIZES, 5)
+    for rows, images, mutants in session.rows:
+        assert (images, mutants) == (min(rows, 8), min(rows, 60))
+
+
+def test_sizes_that_take_too_long_are_not_run(store: Store, inputs: NDArray[np.float32]) -> None:
+    session = Costly(store.session(threads=1), 0.03)
+    assert ladder(session, inputs, 60) == pytest.approx({1: 0.03, 2: 0.06, 4: 0.12})
+    assert sum(rows for rows, _, _ in session.rows) * 0.03 < 6 * _LONGEST
+    one = Costly(store.session(threads=1), 10.0)
+    assert ladder(one, inputs, 60) == {1: 10.0}
+    assert len(one.rows) == 1
+
+
+def test_a_run_that_was_held_up_once_is_not_taken_for_slow(
+    store: Store, inputs: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Costly(store.session(threads=1), 1e-6)
+    scores, calls = session.scores, 0
+
+    def held_up(*given: object) -> NDArray[np.float32]:
+        nonlocal calls
+        calls += 1
+        session.seconds += 0.05 if calls % 5 == 2 else 0.0
+        return scores(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(session, "scores", held_up)
+    assert ladder(session, inputs, 60) == pytest.approx({rows: 1e-6 * rows for rows in SIZES})
+
+
+def test_of_a_real_bank_larger_runs_are_faster_by_the_row(store: Store, digits_store: Path) -> None:
+    """Or there would be nothing to gain from requests in flight at the same time."""
+    images = np.random.default_rng(0).random((64, 1, 8, 8)).astype(np.float32)
+    seconds = ladder(store.session(threads=1), images, 60)
+    assert list(seconds) == SIZES
+    assert seconds[64] / 64 < seconds[1]

@@ -1,0 +1,100 @@
+"""A server that does to every request what its path says, sockets and all: for what counts answers and losses."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SLOW_SECONDS = 0.08
+
+
+class Faulty:
+    """Counts connections and requests, and answers by path; see :meth:`_answer`.
+
+    Attributes:
+        port: where it listens.
+        connections: how many were accepted.
+        requests: how many came, by path.
+    """
+
+    def __init__(self) -> None:
+        self.port, self.connections = 0, 0
+        self.requests: Counter[str] = Counter()
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: asyncio.Event | None = None
+
+    def run(self) -> None:
+        """Serve until :meth:`stop`."""
+        asyncio.run(self._serve())
+
+    def wait(self) -> None:
+        """Until it listens."""
+        assert self._ready.wait(5)
+
+    def stop(self) -> None:
+        """End it, with whatever connections are open."""
+        assert self._loop is not None
+        assert self._end is not None
+        self._loop.call_soon_threadsafe(self._end.set)
+
+    async def _serve(self) -> None:
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._end.wait()
+        server.close()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while await self._answer(reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection goes on."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = next((line for line in head.split("\r\n") if line.startswith("Content-Length:")), ":0")
+        await reader.readexactly(int(length.split(":")[1]))
+        path = head.split(" ")[1]
+        self.requests[path] += 1
+        number = self.requests[path]
+        if path == "/never":
+            await asyncio.sleep(60)
+        if path == "/slow":
+            await asyncio.sleep(SLOW_SECONDS)
+        if path == "/drop" or (path == "/drop-third" and number % 3 == 0):
+            return False
+        content = b"" if path == "/no-length" else b"content-length: 2\r\n"
+        status = {"/busy": 429, "/not-ready": 503}.get(path, 200)
+        if path == "/ready-thrice" and number > 3:
+            status = 503
+        writer.write(b"HTTP/1.1 %d Whatever\r\n" % status + content + b"\r\n")
+        if path == "/split":
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        writer.write({"/half": b"o", "/more": b"ok, and more"}.get(path, b"ok"))
+        await writer.drain()
+        return path not in ("/half", "/closing")
+
+
+@contextmanager
+def faulty_server() -> Iterator[Faulty]:
+    """Run one in a thread for the length of the block."""
+    server = Faulty()
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    server.wait()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join(5)

@@ -177,7 +177,8 @@ class Scheduler:
             with contextlib.suppress(Empty):
                 arrival = self._arrivals.get_nowait()
                 self._active.extend([arrival] if arrival is not None else [])
-        for request in self._active:
+        left, self._active = self._active, []
+        for request in left:
             with contextlib.suppress(InvalidStateError):
                 request.future.set_exception(
                     NotReadyError("the inference loop failed; the server needs a restart")

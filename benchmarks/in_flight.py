@@ -15,10 +15,11 @@ from benchmarks.sections import Section, Table, held
 from detection.boundaries import Boundaries, Counts
 from detection.policies import ErrorBounds, Hypotheses, Policy
 from mutant_store.operators import OPERATORS
+from service.batches import Batches
 from service.order import Order
 from service.outcome import Outcome
+from service.row_budget import ladder, measured_budget
 from service.scheduler import Scheduler
-from service.settings import Settings
 
 MUTANTS, IMAGES = 200, 16
 
@@ -37,6 +38,10 @@ class NeverSure(Policy):
     def look_ahead(self, changes: Counts, mutants: Counts) -> Counts:
         """As many at a time as a calibrated test asks for that hovers between its bounds."""
         return np.minimum(_LOOK_AHEAD, np.maximum(1, self.mutants - mutants))
+
+    def next_stop(self, changes: Counts, mutants: Counts) -> Counts:
+        """The same."""
+        return self.look_ahead(changes, mutants)
 
 
 def never_sure(mutants: int) -> NeverSure:
@@ -71,7 +76,8 @@ def measure(quick: bool, say: Callable[[str], None]) -> Section:
         rows,
         [
             f"at once: {IMAGES} requests submitted together; one after another: each when the one before is answered. "
-            f"Limits are the server's defaults; every request meets every mutant, at least {_LOOK_AHEAD} at a time.",
+            f"Runs are as large as the server would measure; every request meets every mutant, at least {_LOOK_AHEAD} at "
+            "a time.",
             *notes,
         ],
     )
@@ -80,15 +86,9 @@ def measure(quick: bool, say: Callable[[str], None]) -> Section:
 
 def _race(pool: Pool, repetitions: int) -> tuple[str, dict[str, float]]:
     """How many images drew each deck, and median seconds of both ways."""
-    limits = Settings.model_construct()
     session = pool.bank.session()
-    scheduler = Scheduler(
-        session,
-        never_sure(MUTANTS),
-        max_in_flight=limits.max_in_flight,
-        batch_rows=limits.batch_rows,
-        max_batch_rows=limits.max_batch_rows,
-    )
+    budget = measured_budget(ladder(session, pool.network.inputs[:IMAGES], MUTANTS), _LOOK_AHEAD)
+    scheduler = Scheduler(Batches(session, never_sure(MUTANTS), budget), max_in_flight=IMAGES)
     requests = _requests(pool)
     scheduler.start()
     timings = interleaved(

@@ -108,12 +108,13 @@ def main(
         settings = Settings.model_validate({"store": store, "policy": policy, "order_key": _KEY})
         guard = Guard(settings)
         guard.start()
-        judgements = [guard.judge_now(path.read_bytes())[0] for path in images]
-        guard.scheduler.close()
-        title = f"{guard.store.name}, {guard.policy.name}: {len(images)} images"
+        answers = [guard.judge_now(path.read_bytes())[0] for path in images]
+        model = guard.models.default
+        model.close()
+        title = f"{model.name}, {model.policy.name}: {len(images)} images"
         out.parent.mkdir(parents=True, exist_ok=True)
-        told = [guard.explain(judgement) for judgement in judgements]
-        draw(judgements, told, title).savefig(out, dpi=160)
+        told = [guard.explain(answer) for answer in answers]
+        draw([answer.judgement for answer in answers], told, title).savefig(out, dpi=160)
     console.print(f"wrote {out}")
 
 

@@ -119,7 +119,7 @@ def policy_milliseconds(
             )
             guard = Guard(settings)
             guard.start()
-            stack.callback(guard.scheduler.close)
+            stack.callback(guard.models.default.close)
             calls[name] = _judge(guard)
         return milliseconds(calls, images)
 

@@ -1,7 +1,9 @@
 from benchmarks.in_flight import at_once, in_turn, never_sure
 from benchmarks.pools import Pool
 from detection.policies import Decision
+from service.batches import Batches
 from service.order import Order
+from service.row_budget import RowBudget
 from service.scheduler import Scheduler
 
 
@@ -12,7 +14,7 @@ def test_every_request_meets_every_mutant_either_way(pool: Pool) -> None:
         (pool.network.inputs[number : number + 1], order.mutants(pool.network.pixels[number]))
         for number in range(4)
     ]
-    scheduler = Scheduler(session, never_sure(6), max_in_flight=4, batch_rows=8, max_batch_rows=16)
+    scheduler = Scheduler(Batches(session, never_sure(6), RowBudget(16, fill=8)), max_in_flight=4)
     scheduler.start()
     together, alone = at_once(scheduler, requests), in_turn(scheduler, requests)
     scheduler.close()

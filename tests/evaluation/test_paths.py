@@ -54,6 +54,7 @@ def judged(verdict: Verdict, explanation: Explanation) -> Told:
         label=0,
         class_name="0",
         confidence=1,
+        raw_scores=bytes(40),
         verdict=verdict,
         undecided_because=UndecidedBecause.DEADLINE if verdict == Verdict.UNDECIDED else None,
         mutants=len(explanation.label_changed),

@@ -76,8 +76,8 @@ def measure(quick: bool, say: Callable[[str], None]) -> Section:
         rows,
         [
             f"at once: {IMAGES} requests submitted together; one after another: each when the one before is answered. "
-            f"Runs are as large as the server would measure; every request meets every mutant, at least {_LOOK_AHEAD} at "
-            "a time.",
+            f"Runs are as large as the server would measure; every request meets every mutant, at least "
+            f"{_LOOK_AHEAD} at a time.",
             *notes,
         ],
     )

@@ -188,8 +188,8 @@ class Guard:
             verdict == Verdict.UNDECIDED and self.settings.alarm_on_undecided
         )
 
-    def _open(self, path: Path) -> Model:
-        return Model(path, self.settings, self.metrics, key=self._key, workers=self._workers)
+    def _open(self, path: Path, before: Model | None) -> Model:
+        return Model(path, self.settings, self.metrics, key=self._key, workers=self._workers, before=before)
 
     def _describe(self, model: Model) -> None:
         self.metrics.describe(model.store, model.policy, undecided=self.settings.alarm_on_undecided)

@@ -15,7 +15,7 @@ from service.engine import load_engine
 from service.metrics import Metrics
 from service.order import Order
 from service.outcome import Outcome
-from service.rehearsal import rehearse
+from service.rehearsal import Rehearsal, rehearse
 from service.scheduler import Scheduler
 from service.settings import Settings
 from service.verdict import Bounds, Judgement, UndecidedBecause, Verdict
@@ -42,11 +42,19 @@ class Model:
         scheduler: the inference loop.
         provider: onnxruntime's execution provider.
         scope: what a judgement depends on besides the pixels.
+        rehearsal: how its runs are filled, and how long they take.
         takes_turns: whether runs are short enough for the loop to take turns with the event loop.
     """
 
     def __init__(
-        self, path: Path, settings: Settings, metrics: Metrics, *, key: bytes, workers: Workers
+        self,
+        path: Path,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        key: bytes,
+        workers: Workers,
+        before: "Model | None" = None,
     ) -> None:
         """Open the store's current version and load it on its device.
 
@@ -56,6 +64,7 @@ class Model:
             metrics: told of every run.
             key: the secret that orders the mutants.
             workers: the threads of this process.
+            before: the version that this one takes the place of.
 
         Raises:
             StoreError: the store is missing, unfinished, damaged or not signed as the settings require, or has no
@@ -76,10 +85,11 @@ class Model:
         self.scope = f"{self.version}:{self.policy.name}:{self.policy.mutants}:{self.order.key_id}"
         session = load_engine(self.store, device=settings.device, workers=workers)
         self.provider = session.provider
-        rehearsal = rehearse(session, self.store, self.policy, settings)
+        known = None if before is None or not _alike(before.store, self.store) else before.rehearsal
+        self.rehearsal: Rehearsal = rehearse(session, self.store, self.policy, settings, known)
         # Handing requests to a thread and back takes longer than such a run, and the two threads share Python's lock.
-        self.takes_turns = rehearsal.seconds * 1000 <= settings.inline_ms
-        batches = Batches(session, self.policy, rehearsal.budget, self._observe_run)
+        self.takes_turns = self.rehearsal.seconds * 1000 <= settings.inline_ms
+        batches = Batches(session, self.policy, self.rehearsal.budget, self._observe_run)
         self.scheduler = Scheduler(batches, max_in_flight=settings.max_in_flight)
 
     @property
@@ -135,6 +145,19 @@ class Model:
         self._metrics.inference_seconds.inc(run.seconds)
         if run.rows:
             self._metrics.batch_rows.observe(run.rows)
+
+
+def _alike(one: Store, other: Store) -> bool:
+    """Whether runs of two versions take the same time: the same network, mutated in the same way."""
+    first, second = one.manifest, other.manifest
+    return (first.input, first.operator, first.rate, first.layers, first.neurons, first.mutants) == (
+        second.input,
+        second.operator,
+        second.rate,
+        second.layers,
+        second.neurons,
+        second.mutants,
+    )
 
 
 def _confidence(outcome: Outcome, output_kind: str) -> float:

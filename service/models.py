@@ -20,12 +20,12 @@ class Models:
     Requests stay with the version they began with: it is let go of when the last of them has ended.
     """
 
-    def __init__(self, paths: tuple[Path, ...], open_model: Callable[[Path], Model]) -> None:
+    def __init__(self, paths: tuple[Path, ...], open_model: Callable[[Path, Model | None], Model]) -> None:
         """Load every store.
 
         Args:
             paths: the stores' directories; the first is the default.
-            open_model: loads the current version of one.
+            open_model: loads the current version of one, in place of a version of it or of none.
 
         Raises:
             StoreError: a store does not load, or two have the same name.
@@ -37,7 +37,7 @@ class Models:
         self._loading: dict[str, asyncio.Lock] = {}
         self._closing: set[asyncio.Task[None]] = set()
         for path in paths:
-            model = open_model(path)
+            model = open_model(path, None)
             if model.name in self._models:
                 raise StoreError(
                     f"{path} and {self._models[model.name].path} are both named '{model.name}'; build one of them "
@@ -110,7 +110,7 @@ class Models:
             before = self._models[name]
             if before.ready and await asyncio.to_thread(current_version, before.path) == before.version:
                 return before
-            model = await asyncio.to_thread(self._open, before.path)
+            model = await asyncio.to_thread(self._open, before.path, before)
             if model.name != name:
                 raise StoreError(f"{before.path} is now named '{model.name}'; serve it from a new server")
             if self._running:

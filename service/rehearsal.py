@@ -36,7 +36,13 @@ class Rehearsal:
     seconds: float
 
 
-def rehearse(session: BankSession, store: Store, policy: Policy, settings: Settings) -> Rehearsal:
+def rehearse(
+    session: BankSession,
+    store: Store,
+    policy: Policy,
+    settings: Settings,
+    before: Rehearsal | None = None,
+) -> Rehearsal:
     """Run a bank on noise in the sizes that requests will; warms each of them. Not where the settings say it all.
 
     What is found changes how fast answers come, and never an answer.
@@ -46,12 +52,16 @@ def rehearse(session: BankSession, store: Store, policy: Policy, settings: Setti
         store: whose it is.
         policy: how it decides.
         settings: what is fixed already.
+        before: what was found of a version like this one. It is kept: with requests under way a measurement errs.
     """
     most, fill = settings.max_batch_rows, settings.batch_rows
     if policy.stops:  # between stops surplus evidence hardly ever decides
         fill = 1
     if most is not None and fill is not None and settings.inline_ms == 0:
         return Rehearsal(RowBudget(most, fill), inf)
+    if before is not None:
+        session.warm(noise(store, _IMAGES))
+        return before
     images, mutants = noise(store, _IMAGES), store.manifest.mutants
     none = np.zeros(1, np.int64)
     first = int(policy.next_stop(none, none)[0])

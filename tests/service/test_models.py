@@ -239,15 +239,30 @@ async def test_two_who_load_at_once_load_it_once(
     async with running(settings_for(changing_store)) as guard:
         opened, open_model = list[Path](), guard.models._open
 
-        def counted(path: Path) -> Model:
+        def counted(path: Path, before: Model | None) -> Model:
             opened.append(path)
-            return open_model(path)
+            return open_model(path, before)
 
         monkeypatch.setattr(guard.models, "_open", counted)
         add_version(changing_store, seed=7)
         one, other = await asyncio.gather(guard.load("digits"), guard.load("digits"))
         assert one is other
         assert opened == [changing_store]
+
+
+async def test_a_version_like_the_one_before_is_not_measured_again(
+    changing_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With requests under way a measurement errs."""
+    settings = settings_for(changing_store, batch_rows=None, max_batch_rows=None)
+    async with running(settings) as guard:
+        measured = guard.models.default.rehearsal
+        monkeypatch.setattr("service.rehearsal.ladder", lambda *_: pytest.fail("it was measured again"))
+        add_version(changing_store, seed=7)
+        assert (await guard.load("digits")).rehearsal is measured
+        monkeypatch.undo()
+        add_version(changing_store, seed=7, rate=0.25)
+        assert (await guard.load("digits")).rehearsal is not measured
 
 
 @pytest.mark.parametrize("file", ["bank-0.onnx", "manifest.json"])

@@ -87,9 +87,13 @@ def measure(quick: bool, say: Callable[[str], None]) -> Section:
 def _race(pool: Pool, repetitions: int) -> tuple[str, dict[str, float]]:
     """How many images drew each deck, and median seconds of both ways."""
     session = pool.bank.session()
-    budget = measured_budget(ladder(session, pool.network.inputs[:IMAGES], MUTANTS), _LOOK_AHEAD)
-    scheduler = Scheduler(Batches(session, never_sure(MUTANTS), budget), max_in_flight=IMAGES)
     requests = _requests(pool)
+    inputs = np.concatenate([tensor for tensor, _ in requests])
+    orders = np.stack([order for _, order in requests])
+    busy = ladder(session, inputs, orders, _LOOK_AHEAD)
+    alone = ladder(session, inputs[:1], orders[:1], _LOOK_AHEAD)
+    budget = measured_budget(busy, alone, _LOOK_AHEAD)
+    scheduler = Scheduler(Batches(session, never_sure(MUTANTS), budget), max_in_flight=IMAGES)
     scheduler.start()
     timings = interleaved(
         {

@@ -65,9 +65,10 @@ def rehearse(
     images, mutants = noise(store, _IMAGES), store.manifest.mutants
     none = np.zeros(1, np.int64)
     first = int(policy.next_stop(none, none)[0])
-    measured = measured_budget(ladder(session, images, mutants), first)
+    orders = _orders(mutants, store.manifest.decks)
+    busy, alone = ladder(session, images, orders, first), ladder(session, images[:1], orders[:1], first)
+    measured = measured_budget(busy, alone, first)
     budget = RowBudget(most or measured.most, fill or measured.fill)
-    orders = np.random.default_rng(0).permuted(np.tile(np.arange(1, mutants + 1), (_IMAGES, 1)), axis=1)
     seconds = min(_run(Batches(session, policy, budget), images[:_BUSY], orders) for _ in range(_REPETITIONS))
     structlog.get_logger().info(
         "runs measured",
@@ -77,6 +78,13 @@ def rehearse(
         milliseconds=round(seconds * 1000, 2),
     )
     return Rehearsal(budget, seconds)
+
+
+def _orders(mutants: int, decks: int) -> NDArray[np.int64]:
+    """Orders of the mutants, int64 [images, mutants], as many different ones as there are decks."""
+    rng = np.random.default_rng(0)
+    drawn = rng.permuted(np.tile(np.arange(1, mutants + 1), (min(decks, _IMAGES), 1)), axis=1)
+    return np.asarray(drawn[np.arange(_IMAGES) % len(drawn)])
 
 
 def _run(batches: Batches, images: NDArray[np.float32], orders: NDArray[np.int64]) -> float:

@@ -43,19 +43,26 @@ class RowBudget:
         return max(1, min(self.fill, self.most) // requests)
 
 
-def ladder(session: BankSession, inputs: NDArray[np.float32], mutants: int) -> dict[int, float]:
+def ladder(
+    session: BankSession, inputs: NDArray[np.float32], orders: NDArray[np.int64], first: int
+) -> dict[int, float]:
     """Seconds of runs of 1, 2, 4 … rows; warms each size.
+
+    The rows are those of new requests, as where mutants do not share weights it counts how many images meet the same.
 
     Args:
         session: the bank.
-        inputs: float32 [N, …], images to run; the rows are shared out among them.
-        mutants: how many there are.
+        inputs: float32 [N, …], images to run.
+        orders: int64 [N, mutants], in which they meet the mutants.
+        first: mutants that each evaluates at once.
     """
     features = session.features(inputs)
     seconds: dict[int, float] = {}
     rows = 1
     while rows <= MOST_ROWS:
-        images, chosen = np.arange(rows) % len(inputs), np.arange(rows) % mutants + 1
+        turn, met = np.divmod(np.arange(rows), first)
+        again, images = np.divmod(turn, len(inputs))
+        chosen = orders[images, (met + again * first) % orders.shape[1]]
         for _ in range(_REPETITIONS):
             before = session.seconds
             session.scores(features, images, chosen)
@@ -67,16 +74,17 @@ def ladder(session: BankSession, inputs: NDArray[np.float32], mutants: int) -> d
     return seconds
 
 
-def measured_budget(seconds: dict[int, float], first: int) -> RowBudget:
+def measured_budget(busy: dict[int, float], alone: dict[int, float], first: int) -> RowBudget:
     """The rows from which on throughput hardly grows, and those that cost a lone request little more than it needs.
 
     Args:
-        seconds: of runs by their rows, as :func:`ladder` gives them.
+        busy: seconds of runs for many images by their rows, as :func:`ladder` gives them.
+        alone: the same for one image.
         first: mutants a new request evaluates in any case.
     """
-    best = max(rows / taken for rows, taken in seconds.items())
-    most = min(rows for rows, taken in seconds.items() if rows / taken >= _ENOUGH * best)
-    most = max(most, min(_LEAST, max(seconds)))
-    needed = float(np.interp(first, list(seconds), list(seconds.values())))
-    fill = max((rows for rows, taken in seconds.items() if taken <= _LITTLE_LONGER * needed), default=1)
+    best = max(rows / taken for rows, taken in busy.items())
+    most = min(rows for rows, taken in busy.items() if rows / taken >= _ENOUGH * best)
+    most = max(most, min(_LEAST, max(busy)))
+    needed = float(np.interp(first, list(alone), list(alone.values())))
+    fill = max((rows for rows, taken in alone.items() if taken <= _LITTLE_LONGER * needed), default=1)
     return RowBudget(most, min(fill, most, _TIMES * first))

@@ -99,6 +99,18 @@ class Guard:
         """Whether every store takes requests, and goes on doing so."""
         return not self.draining and all(model.ready for model in self.models)
 
+    def at_the_door(self) -> None:
+        """Turn a request away before anything is done for it: under overload what is spent on those that are refused
+        is lost to the others.
+
+        Raises:
+            QueueFullError: every store has as many requests in flight as it admits.
+        """
+        if all(model.scheduler.full for model in self.models):
+            raise QueueFullError(
+                f"{self.settings.max_in_flight} requests are in flight already; try again in a moment"
+            )
+
     @property
     def failed(self) -> bool:
         """Whether an inference loop has failed or hangs: only a restart helps."""

@@ -11,12 +11,14 @@ from PIL import Image, UnidentifiedImageError
 from mutant_store.errors import ImageError
 from mutant_store.manifest import InputSpec
 from mutant_store.preprocessing import to_pixels
+from service.containers import Picture, picture
 from service.errors import BadImageError, TooManyPixelsError
+from service.orientation import UPRIGHT, exif_of, orientation
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 
-# JPEG files of phones that carry a preview or a depth map behind the picture.
-_STILL_WITH_FRAMES = ("MPO",)
+MAX_SIDE = 65_535
+"""Longest side in pixels, that of JPEG: resampling makes tables as long, and lets no other thread run meanwhile."""
 
 # Our own limit is checked on the header; Pillow's would only warn, on standard error, below twice its size.
 Image.MAX_IMAGE_PIXELS = None
@@ -53,29 +55,35 @@ def decode(body: bytes, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
     """
     if not body:
         raise BadImageError("the body is empty; send an image")
+    found = picture(body)
     try:
-        image = Image.open(io.BytesIO(body), formats=FORMATS)
+        image = Image.open(io.BytesIO(found.file), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise BadImageError("the body is no PNG, JPEG or WebP image") from error
     except _DAMAGED as error:
         raise BadImageError(f"the image's header is damaged ({error})") from error
     with image:
-        return _decoded(image, spec, max_pixels)
+        return _decoded(image, found, spec, max_pixels)
 
 
-def _decoded(image: Any, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
+def _decoded(image: Any, found: Picture, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
     width, height = image.size
     if width * height > max_pixels:
         raise TooManyPixelsError(
             f"the image is {width}×{height}, more than {max_pixels:,} pixels; send a smaller one"
         )
-    if getattr(image, "n_frames", 1) > 1 and image.format not in _STILL_WITH_FRAMES:
+    if max(width, height) > MAX_SIDE:
+        raise TooManyPixelsError(
+            f"the image is {width}×{height}, a side longer than {MAX_SIDE:,} pixels; send a smaller one"
+        )
+    if getattr(image, "n_frames", 1) > 1:
         raise BadImageError(f"the image is animated ({image.n_frames} frames); send a still image")
     try:
         image.load()
     except _DAMAGED as error:
         raise BadImageError(f"the image is damaged or cut short ({error}); send it again") from error
     try:
+        _tell_orientation(image, found)
         return to_pixels(
             image, height=spec.height, width=spec.width, channels=spec.channels, resize=spec.resize
         )
@@ -83,3 +91,11 @@ def _decoded(image: Any, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
         raise BadImageError(str(error)) from error
     except _DAMAGED as error:
         raise BadImageError(f"the image's metadata or colours are damaged ({error})") from error
+
+
+def _tell_orientation(image: Any, found: Picture) -> None:
+    """Leave of the metadata only what turns the image, so that nobody reads through the rest of it."""
+    exif, xmp = image.info.pop("exif", b""), image.info.pop("xmp", b"")  # of a WebP file
+    said = orientation(found.exif or exif, found.xmp or xmp)
+    if said != UPRIGHT:
+        image.info["exif"] = exif_of(said)

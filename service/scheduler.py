@@ -70,6 +70,11 @@ class Scheduler:
         return self._in_flight
 
     @property
+    def full(self) -> bool:
+        """Whether as many requests are in flight as are admitted."""
+        return self._in_flight >= self._max_in_flight
+
+    @property
     def waiting(self) -> int:
         """Requests admitted that no run has held yet."""
         return self._arrivals.qsize()
@@ -103,7 +108,7 @@ class Scheduler:
         with self._lock:
             if not self.ready:
                 raise NotReadyError("the inference loop is not running; try again in a moment")
-            if self._in_flight >= self._max_in_flight:
+            if self.full:
                 raise QueueFullError(
                     f"{self._max_in_flight} requests are in flight already; try again in a moment"
                 )

@@ -92,6 +92,7 @@ async def classify(request: Request) -> Response:
     """Answers with the original model's label, a verdict, and the number of mutants it took."""
     served, exchange = guard_of(request), Exchange(request, "POST /classify")
     try:
+        served.at_the_door()
         caller = exchange.caller = await identify(request)
         options = read_options(request)
         if options.explain:

@@ -99,6 +99,7 @@ async def _infer(
 ) -> Response:
     guard, exchange = guard_of(request), Exchange(request, "POST /v2/models/{name}/infer")
     try:
+        guard.at_the_door()
         caller = exchange.caller = await identify(request)
         secrets = caller.detail == Detail.FULL
         model = find_model(guard, name, version)

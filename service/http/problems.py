@@ -1,12 +1,12 @@
 """Errors as problem+json (RFC 9457)."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
@@ -98,34 +98,40 @@ def response(
     headers: Mapping[str, str] | None = None,
     *,
     request: Request | None = None,
-) -> JSONResponse:
+) -> Response:
     """A problem+json response to a request, with Retry-After where trying again makes sense."""
-    problem = Problem(
-        type=f"urn:mutant-guard:problem:{code}", title=HTTPStatus(status).phrase, status=status, detail=detail
-    )
-    if request is not None and f"{request.scope['path']}/".startswith("/v2/"):
-        problem = InferenceProblem(**problem.model_dump(), error=detail)
+    inference = request is not None and f"{request.scope['path']}/".startswith("/v2/")
     merged = dict(headers or {})
     if status in _RETRY_SECONDS:
         merged.setdefault("Retry-After", str(_RETRY_SECONDS[status]))
-    return JSONResponse(problem.model_dump(), status, headers=merged, media_type=MEDIA_TYPE)
+    return Response(_body(status, code, detail, inference), status, headers=merged, media_type=MEDIA_TYPE)
 
 
-async def on_request_error(request: Request, error: Exception) -> JSONResponse:
+@lru_cache(maxsize=128)  # the same few under overload, when every microsecond counts
+def _body(status: int, code: str, detail: str, inference: bool) -> bytes:
+    problem = Problem(
+        type=f"urn:mutant-guard:problem:{code}", title=HTTPStatus(status).phrase, status=status, detail=detail
+    )
+    if inference:
+        problem = InferenceProblem(**problem.model_dump(), error=detail)
+    return problem.model_dump_json().encode()
+
+
+async def on_request_error(request: Request, error: Exception) -> Response:
     """A refused request."""
     if not isinstance(error, RequestError):
         raise error
     return response(status_of(error), error.code, str(error), request=request)
 
 
-async def on_problem(request: Request, error: Exception) -> JSONResponse:
+async def on_problem(request: Request, error: Exception) -> Response:
     """A malformed HTTP request, or a caller who may not send it."""
     if not isinstance(error, ProblemError):
         raise error
     return response(error.status, error.code, error.detail, error.headers, request=request)
 
 
-async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
+async def on_http_exception(request: Request, error: Exception) -> Response:
     """Unknown paths and methods."""
     if not isinstance(error, HTTPException):
         raise error
@@ -133,7 +139,7 @@ async def on_http_exception(request: Request, error: Exception) -> JSONResponse:
     return response(error.status_code, code, str(error.detail), error.headers, request=request)
 
 
-async def on_failure(request: Request, _: Exception) -> JSONResponse:
+async def on_failure(request: Request, _: Exception) -> Response:
     """Anything else; the log has the traceback, the caller learns nothing of it."""
     # Starlette answers this outside of every middleware, so the headers are not added by one.
     return response(
@@ -145,7 +151,7 @@ async def on_failure(request: Request, _: Exception) -> JSONResponse:
     )
 
 
-async def on_validation_error(request: Request, error: Exception) -> JSONResponse:
+async def on_validation_error(request: Request, error: Exception) -> Response:
     """Query parameters that do not parse."""
     if not isinstance(error, RequestValidationError):
         raise error

@@ -1,0 +1,63 @@
+"""How an image is to be turned upright, read off its metadata without reading the rest.
+
+EXIF 2.32, https://www.cipa.jp/std/documents/e/DC-008-Translation-2019-E.pdf: a TIFF file without the picture. XMP names
+the same tag (part 2, 2.2).
+"""
+
+import re
+import struct
+
+UPRIGHT = 1
+
+_TAG = 0x0112
+_NAME = b"Exif\0\0"
+_NUMBERS = {3: "H", 4: "I"}
+_ENTRY_BYTES = 12
+_MAGIC = (b"*\0", b"\0*")  # some writers get its byte order wrong
+_XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
+
+
+def orientation(exif: bytes, xmp: bytes) -> int:
+    """The orientation that EXIF says, else XMP.
+
+    Args:
+        exif: with or without its name before it; may be empty.
+        xmp: may be empty.
+
+    Returns:
+        1 (upright) to 8.
+
+    Raises:
+        ValueError: the EXIF does not begin as such.
+    """
+    said = _said(exif.removeprefix(_NAME).removeprefix(_NAME))
+    if said is None and (found := _XMP.search(xmp)) is not None:
+        said = int(found[1])
+    return said if said is not None and 1 <= said <= 8 else UPRIGHT
+
+
+def exif_of(said: int) -> bytes:
+    """EXIF that holds an orientation and nothing else."""
+    return _NAME + b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, _TAG, 3, 1, said, 0, 0)
+
+
+def _said(tiff: bytes) -> int | None:
+    """What the first directory says, None where it does not."""
+    if not tiff:
+        return None
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None or tiff[2:4] not in _MAGIC or len(tiff) < 8:
+        raise ValueError(f"EXIF that begins with {tiff[:8]!r}")
+    (at,) = struct.unpack_from(f"{order}I", tiff, 4)
+    count = int.from_bytes(tiff[at : at + 2], "little" if order == "<" else "big")
+    entries = tiff[at + 2 : at + 2 + count * _ENTRY_BYTES]
+    for start in range(0, len(entries) - _ENTRY_BYTES + 1, _ENTRY_BYTES):
+        tag, kind, values = struct.unpack_from(f"{order}HHI", entries, start)
+        if tag == _TAG:
+            number = _NUMBERS.get(kind)
+            return (
+                struct.unpack_from(f"{order}{number}", entries, start + 8)[0]
+                if number and values == 1
+                else None
+            )
+    return None

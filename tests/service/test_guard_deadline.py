@@ -159,3 +159,58 @@ async def test_without_an_event_loop_there_is_no_deadline(
         held_guard_session.release()
         answer, elapsed = await asked
     assert (answer.judgement.mutants, elapsed) == (60, 1000)
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(5.0, 5), (30.0, 30), (1e9, 30), (None, 30)])
+async def test_a_caller_may_want_an_answer_sooner_and_not_later(
+    asked: float | None, kept: int, digits_store: Path, held_guard_session: HeldSession, clock: Clock
+) -> None:
+    """To the second: undecided just after, and not just before."""
+    for late in (-0.5, 0.5):
+        held_guard_session.hold()
+        settings = settings_for(digits_store, batch_rows=1, max_batch_rows=20, policy="paper")
+        async with running(settings) as guard:
+            waiting = asyncio.ensure_future(guard.judge(BODY, seconds=asked))
+            await asyncio.to_thread(held_guard_session.entered.wait, 10)
+            clock.now += kept + late
+            held_guard_session.release()
+            answer = await waiting
+        expected = ("deadline", 20) if late > 0 else ("pool_exhausted", 60)
+        assert (answer.judgement.undecided_because, answer.judgement.mutants) == expected
+
+
+async def test_a_callers_deadline_is_the_one_the_error_names(
+    digits_store: Path, held_decoders: threading.Event
+) -> None:
+    async with running(settings_for(digits_store)) as guard:
+        with anyio.fail_after(5), pytest.raises(DeadlineError, match=r"no verdict within 0\.05 s"):
+            await guard.judge(BODY, seconds=0.05)
+        held_decoders.set()
+
+
+async def test_where_the_settings_say_so_what_was_counted_by_the_deadline_is_an_error(
+    digits_store: Path, held_guard_session: HeldSession, clock: Clock
+) -> None:
+    settings = settings_for(
+        digits_store,
+        batch_rows=1,
+        max_batch_rows=20,
+        policy="paper",
+        cache_seconds=60.0,
+        on_deadline="error",
+    )
+    async with running(settings) as guard:
+        asked = asyncio.ensure_future(guard.judge(BODY))
+        await asyncio.to_thread(held_guard_session.entered.wait, 10)
+        clock.now += 31
+        held_guard_session.release()
+        with pytest.raises(DeadlineError, match="no verdict within 30 s; try again"):
+            await asked
+        whole, cached = said(await guard.judge(BODY))
+        assert (whole.mutants, whole.undecided_because, cached) == (60, "pool_exhausted", False)
+
+
+async def test_where_deadlines_are_errors_other_undecided_verdicts_are_none(digits_store: Path) -> None:
+    async with running(settings_for(digits_store, max_mutants=5, on_deadline="error")) as guard:
+        answers = [await guard.judge(encode(image)) for image in digits(10, noise=0.5)]
+    assert "max_mutants" in {answer.judgement.undecided_because for answer in answers}

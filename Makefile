@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain bench bench-decision clean
+.PHONY: help serve demo samples test lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain bench bench-decision bench-serving soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -60,6 +60,10 @@ stores/mnist-lenet/CURRENT: models/mnist-lenet.onnx | $(VENV)/.dev
 
 mnist-store: stores/mnist-lenet/CURRENT ## LeNet's store; MNIST= is the folder of the four IDX files
 
+stores/cifar10-resnet20/CURRENT: models/cifar10-resnet20.onnx | $(VENV)/.dev
+	$(BIN)/mutant-store build $< --data "imagefolder:$(DATA)/cifar10@test[0:3000]" --operator nai --rate 0.005 \
+		--mutants 100 --out stores/cifar10-resnet20
+
 mnist-report: stores/mnist-lenet/CURRENT ## 1,000 MNIST test images over HTTP, every policy
 	$(BIN)/python -m evaluation.over_http --store stores/mnist-lenet --data "mnist:$(MNIST)@test[0:1000]" \
 		--out reports/mnist-over-http/results.json
@@ -94,6 +98,16 @@ bench: | $(VENV)/.dev ## measure everything side by side and rewrite benchmarks/
 
 bench-decision: | $(VENV)/.dev ## the part on the sequential test alone, some five minutes
 	$(BIN)/python -m benchmarks decision --out benchmarks/DECISION.md
+
+# Leave the machine alone for these as well. LitServe and MLServer are installed from PyPI, below runs/.
+bench-serving: stores/mnist-lenet/CURRENT stores/mnist-lenet-retrained/CURRENT stores/cifar10-resnet20/CURRENT | $(VENV)/.dev ## the server against what people would write instead: benchmarks/SERVING.md (half an hour)
+	$(BIN)/python -m benchmarks serving --data "$(DATA)" --out benchmarks/SERVING.md
+
+soak: stores/mnist-lenet/CURRENT | $(VENV)/.dev ## overload, soak and ends of the server under load (a quarter of an hour)
+	@failed=""; for what in overload soak drain; do \
+		echo "$(BIN)/python -m benchmarks $$what"; \
+		$(BIN)/python -m benchmarks $$what --data "$(DATA)" || failed="$$failed $$what"; \
+	done; test -z "$$failed" || { echo "missed:$$failed" >&2; exit 1; }
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) models/digits.* stores samples runs

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,14 +104,12 @@ def serving(
     """The server under load, against what people would write instead and against itself without its guard."""
     from benchmarks import serving
 
+    folder = data or serving.data_folder()
     _report(
-        {
-            "serving": lambda say: serving.measure(
-                store or serving.STORES, data or serving.data_folder(), quick, say
-            )
-        },
+        {str(path): partial(serving.measure, path, folder, quick) for path in store or serving.STORES},
         quick,
         out,
+        "Made by `make bench-serving`, not by hand. Servers are processes of their own, measured in turn.",
     )
 
 
@@ -137,7 +136,8 @@ def soak(
     """Half of the capacity with the store loaded anew every 30 seconds. Exits 1 where a target is missed."""
     from benchmarks import soak
 
-    _hold(store, data, out, lambda subject, say: soak.measure(subject, 60 * minutes, say))
+    seconds, settled = 60 * minutes, min(60.0, 20 * minutes)
+    _hold(store, data, out, lambda subject, say: soak.measure(subject, seconds, say, settled=settled))
 
 
 @app.command()
@@ -189,7 +189,12 @@ def _run(
         "decision": lambda say: decision.measure(quick, recordings, say),
         "doubts": lambda say: doubts.measure(recordings, say),
     }
-    _report({name: measurements[name] for name in names}, quick, out)
+    _report(
+        {name: measurements[name] for name in names},
+        quick,
+        out,
+        "Made by `make bench`, not by hand. Alternatives were run in turn in one process; times are medians.",
+    )
 
 
 def _hold(
@@ -203,21 +208,26 @@ def _hold(
     from benchmarks.subjects import Subject
 
     figures = _report(
-        {"held": lambda say: measure(Subject.of(store, data or data_folder()), say)}, False, out
+        {str(store): lambda say: measure(Subject.of(store, data or data_folder()), say)},
+        False,
+        out,
+        "Made by `make soak`, not by hand.",
     )
     if any(figure.met is False for figure in figures):
         raise typer.Exit(1)
 
 
-def _report(measurements: Mapping[str, Measurement], quick: bool, out: Path | None) -> "list[Figure]":
+def _report(
+    measurements: Mapping[str, Measurement], quick: bool, out: Path | None, how: str
+) -> "list[Figure]":
     """Measure one after the other, show every table and figure, write the page if there is to be one, and return the
-    figures.
+    figures. ``how`` is what the page says of its making.
     """
     from benchmarks import results
     from evaluation.hardware import hardware, load, versions
 
     now = datetime.now(UTC)
-    circumstances = results.Circumstances(f"{now:%Y-%m-%d}", hardware(), versions(), load(), quick)
+    circumstances = results.Circumstances(f"{now:%Y-%m-%d}", hardware(), versions(), load(), quick, how)
     console = Console(highlight=False)
     console = console if console.is_terminal else Console(highlight=False, width=_WIDTH)
     with errors_shown(), BuildReport() as report:

@@ -16,6 +16,7 @@ from benchmarks.load.process import LoadProcess
 from benchmarks.load.report import Report
 from benchmarks.sections import Section, Table, held
 from benchmarks.subjects import Subject
+from service.settings import Settings
 
 _BEFORE = 1.0
 """Seconds of load before the signal."""
@@ -59,7 +60,8 @@ def measure(subject: Subject, times: int, say: Callable[[str], None], *, before:
 
 
 def _ended(subject: Subject, before: float) -> Ending:
-    with over_http.ours(subject) as server:
+    drain = Settings.model_fields["drain_seconds"].default
+    with over_http.ours(subject, drain_seconds=str(drain)) as server:
         plan = Plan(
             server.port,
             "/classify",

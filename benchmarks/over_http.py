@@ -27,19 +27,12 @@ class NotServedError(GuardError):
 
 @contextmanager
 def ours(subject: Subject, **settings: str) -> Iterator[Server]:
-    """``mutant-guard serve``, without its cache: benchmarks post the same images again.
+    """``mutant-guard serve``, without its cache: benchmarks post the same images again. It ends without draining.
 
     ``settings`` are further GUARD_ settings by lower-case name.
     """
-    with serving(
-        subject.path,
-        policy=POLICY,
-        order_key=ORDER_KEY,
-        cache_seconds="0",
-        allow_guard_off="true",
-        log_format="json",
-        **settings,
-    ) as server:
+    fixed = {"order_key": ORDER_KEY, "cache_seconds": "0", "allow_guard_off": "true", "log_format": "json"}
+    with serving(subject.path, policy=POLICY, **fixed | {"drain_seconds": "0"} | settings) as server:
         yield server
 
 

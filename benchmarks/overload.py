@@ -19,12 +19,13 @@ from evaluation.server import Server
 from service.settings import Settings
 
 TIMES = 4.0
+CAPACITY_SECONDS = 3.0
 
 _OFFERED = 4.1
 """A little more than is said, so that what is said is offered."""
 
 _CONNECTIONS = 1024
-_CAPACITY_RUNS, _CAPACITY_SECONDS = 3, 3.0
+_CAPACITY_RUNS = 3
 _SAMPLES = 6
 _LATE = "Requests left late: all connections waited for answers, or the client was slow."
 _PROBE_MS = 50.0
@@ -32,15 +33,23 @@ _GROWTH = 5.0
 _TAKEN = (httpx.codes.OK, httpx.codes.TOO_MANY_REQUESTS)
 
 
-def measure(subject: Subject, seconds: float, say: Callable[[str], None]) -> Section:
-    """Offer that load for so many seconds.
+def measure(
+    subject: Subject, seconds: float, say: Callable[[str], None], *, to_measure: float = CAPACITY_SECONDS
+) -> Section:
+    """Offer that load.
+
+    Args:
+        subject: what is served.
+        seconds: how long.
+        say: told what is going on.
+        to_measure: seconds of each of the runs that measure the capacity.
 
     Raises:
         NotServedError: the server failed already when its capacity was measured.
     """
     with over_http.ours(subject) as server:
         say("measuring the capacity")
-        rate = capacity(server, subject, min(seconds, _CAPACITY_SECONDS))
+        rate = capacity(server, subject, to_measure)
         say(f"offering {_OFFERED:g} × {rate:,.0f} requests a second for {seconds:g} s")
         plan = Plan(server.port, "/classify", subject.bodies, _CONNECTIONS, seconds, rate=_OFFERED * rate)
         memory = [resident(server.process.pid)]

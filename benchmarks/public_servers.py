@@ -163,7 +163,7 @@ def serving_bare(
     try:
         command = server.start(programs, place, port)
         environment = {
-            bare.VARIABLE: json.dumps(_described(subject, place, threads)),
+            bare.VARIABLE: json.dumps(described(subject, place, threads)),
             "PYTHONPATH": str(place),
         }
         with started(
@@ -174,7 +174,8 @@ def serving_bare(
         shutil.rmtree(place)
 
 
-def _described(subject: Subject, place: Path, threads: int) -> Mapping[str, object]:
+def described(subject: Subject, place: Path, threads: int) -> Mapping[str, object]:
+    """What :class:`benchmarks.alternatives.public.bare.Bare` is told of a subject's original, written to a folder."""
     model, spec = place / "classifier.onnx", subject.store.manifest.input
     model.write_bytes(open_mutants(subject.store).model(0, original_names=False).SerializeToString())
     return {

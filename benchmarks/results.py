@@ -12,13 +12,14 @@ _DPI = 110
 
 @dataclass(frozen=True)
 class Circumstances:
-    """When, on what and with what was measured; ``load`` is the load average before."""
+    """When, on what and with what was measured; ``load`` is the load average before, ``how`` how the page is made."""
 
     date: str
     hardware: str
     versions: dict[str, str]
     load: float
     quick: bool
+    how: str
 
 
 def markdown(sections: list[Section], circumstances: Circumstances) -> str:
@@ -28,7 +29,7 @@ def markdown(sections: list[Section], circumstances: Circumstances) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Made by `make bench`, not by hand. Alternatives were run in turn in one process; times are medians.",
+        circumstances.how,
         "",
         f"* {circumstances.date}",
         f"* {circumstances.hardware}; load average {circumstances.load:.2f} before the start",

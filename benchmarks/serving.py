@@ -1,7 +1,7 @@
 """The server under load against what people would write instead, and against itself without its guard."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -34,8 +34,14 @@ def data_folder() -> Path:
     return Path(os.environ.get("GUARD_DATA_DIR") or "../shared/data")
 
 
-def measure(stores: Sequence[Path], data: Path, quick: bool, say: Callable[[str], None]) -> list[Section]:
-    """Every row, a section a store.
+def measure(store: Path, data: Path, quick: bool, say: Callable[[str], None]) -> Section:
+    """Every row of one store.
+
+    Args:
+        store: its directory.
+        data: the folder with ``mnist`` and ``cifar10``.
+        quick: few and short rounds.
+        say: told what is going on.
 
     Raises:
         StoreError: there is no such store.
@@ -43,7 +49,7 @@ def measure(stores: Sequence[Path], data: Path, quick: bool, say: Callable[[str]
         DisagreementError: servers that are compared do not answer the same.
         NotServedError: one failed under load.
     """
-    return [_Race(Subject.of(path, data), quick, say).run() for path in stores]
+    return _Race(Subject.of(store, data), quick, say).run()
 
 
 class _Race:

@@ -15,7 +15,7 @@ from benchmarks.figures import Figure, milliseconds, quantity
 from benchmarks.load.plan import Plan
 from benchmarks.load.process import LoadProcess
 from benchmarks.load.report import Latencies, Report
-from benchmarks.overload import capacity
+from benchmarks.overload import CAPACITY_SECONDS, capacity
 from benchmarks.sections import Section, Table, held
 from benchmarks.subjects import Subject
 from benchmarks.vitals import resident
@@ -29,7 +29,7 @@ from service.api_keys import ApiKey, Role, make_key
 
 _SHARE = 0.5
 _CONNECTIONS = 256
-_CAPACITY_SECONDS, _SAMPLE_SECONDS = 3.0, 5.0
+_SAMPLE_SECONDS = 5.0
 _GROWTH = 5.0
 _IN_FLIGHT = "guard_requests_in_flight"
 _SETTLING = 5.0
@@ -53,6 +53,7 @@ def measure(
     *,
     every: float = 30.0,
     settled: float = 60.0,
+    to_measure: float = CAPACITY_SECONDS,
 ) -> Section:
     """Keep that load up.
 
@@ -62,6 +63,7 @@ def measure(
         say: told what is going on.
         every: seconds between two loads of the store, each of the other one of two versions.
         settled: seconds after which memory is not to grow any more.
+        to_measure: seconds of each of the runs that measure the capacity.
     """
     with TemporaryDirectory() as folder:
         say("publishing a second version in a copy of the store")
@@ -70,7 +72,7 @@ def measure(
         client, admin = _key(keys, "client", Role.CLIENT), _key(keys, "admin", Role.ADMIN)
         with over_http.ours(copy, api_keys_file=str(keys)) as server:
             say("measuring the capacity")
-            rate = _SHARE * capacity(server, copy, min(seconds, _CAPACITY_SECONDS), client)
+            rate = _SHARE * capacity(server, copy, to_measure, client)
             say(f"sending {rate:,.0f} requests a second for {seconds / 60:g} minutes")
             plan = Plan(
                 server.port,

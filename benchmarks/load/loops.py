@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from time import perf_counter
 
 from benchmarks.load.connection import Connection, LostError, RefusedError
@@ -24,6 +25,7 @@ async def run(plan: Plan) -> Report:
     finally:
         if watching is not None:
             watching.cancel()
+            await asyncio.wait([watching])
     return load.tally.report()
 
 
@@ -69,46 +71,36 @@ class _Load:
             await asyncio.sleep(watch.every)
             try:
                 connection = await Connection.to(self._plan.port)
-                answer = await connection.ask(get(watch.path, self._plan.port))
-                connection.close()
+                with closing(connection):
+                    answer = await connection.ask(get(watch.path, self._plan.port))
                 self._stopped = answer.status != 200
             except (RefusedError, LostError):
                 self._stopped = True
         self.tally.stopped_at = perf_counter()
 
     async def _user(self, *, fresh: bool) -> None:
-        connection: Connection | None = None
-        while self._sending():
-            if connection is None or not connection.open:
-                connection = await self._connected()
-                continue
-            began = perf_counter()
-            await self._exchange(connection, began)
-            if fresh:
-                connection.close()
-        if connection is not None:
-            connection.close()
+        with _Line(self._connected) as line:
+            while self._sending():
+                connection = await line.connection()
+                if connection is not None:
+                    await self._exchange(connection, perf_counter())
+                if fresh:
+                    line.close()
 
     async def _worker(self, due: "asyncio.Queue[float | None]", waiting: "_Waiting") -> None:
-        connection: Connection | None = None
-        used = 0.0
-        while True:
-            with waiting:
-                began = await due.get()
-            if began is None:
-                break
-            if self._stopped:
-                self.tally.unsent += 1
-                continue
-            if connection is not None and perf_counter() - used > _IDLE_SECONDS:
-                connection.close()
-            while connection is None or not connection.open:
-                connection = await self._connected()
-            self.tally.sent(perf_counter() - began)
-            await self._exchange(connection, began)
-            used = perf_counter()
-        if connection is not None:
-            connection.close()
+        with _Line(self._connected) as line:
+            while True:
+                with waiting:
+                    began = await due.get()
+                if began is None:
+                    return
+                if self._stopped:
+                    self.tally.unsent += 1
+                    continue
+                while (connection := await line.connection()) is None:
+                    pass
+                self.tally.sent(perf_counter() - began)
+                await self._exchange(connection, began)
 
     async def _connected(self) -> Connection | None:
         try:
@@ -142,12 +134,40 @@ class _Load:
             self.tally.unsent += len(pending) - self._under_way
         for task in pending:
             task.cancel()
-        for task in tasks:
-            if task.done() and not task.cancelled():
-                task.result()
+        for found in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(found, Exception):
+                raise found
 
     def _sending(self) -> bool:
         return not self._stopped and perf_counter() < self._end
+
+
+class _Line:
+    """A connection, opened when it is wanted and again when it was closed or lay idle; closed with the block."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection | None]]) -> None:
+        self._connect, self._used = connect, 0.0
+        self._held: Connection | None = None
+
+    def __enter__(self) -> "_Line":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def connection(self) -> Connection | None:
+        """One that is open; None where none is to be had now."""
+        if perf_counter() - self._used > _IDLE_SECONDS:
+            self.close()
+        if self._held is None or not self._held.open:
+            self._held = await self._connect()
+        self._used = perf_counter()
+        return self._held
+
+    def close(self) -> None:
+        """Open a new one next time."""
+        if self._held is not None:
+            self._held.close()
 
 
 class _Waiting:

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.networks import Network, load_network
 from benchmarks.pools import Pool, draw_pool
+from benchmarks.subjects import Subject
 from evaluation.attacks.threads import one_thread
 
 
@@ -21,6 +22,12 @@ def _one_thread() -> Iterator[None]:
 def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder without weights."""
     return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def subject(demo_store: Path) -> Subject:
+    """The store of 60 mutants by nai, with digits."""
+    return Subject.of(demo_store, Path())
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from benchmarks.sections import Section, Table
 from benchmarks.sweep import Point, Row, Sweep
 
 CIRCUMSTANCES = Circumstances(
-    "2026-01-02", "A processor, 2 cores used", {"python": "3.11.7"}, 0.04, quick=False
+    "2026-01-02", "A processor, 2 cores used", {"python": "3.11.7"}, 0.04, quick=False, how="By hand."
 )
 GOOD, BAD = Figure("good", 24.8, "x", 20), Figure("bad", 1.5, "%", 1, at_most=True)
 POINTS = Point("lenet", "nai", 1, 1), Point("lenet", "nai", 10, 1)
@@ -25,6 +25,7 @@ def test_the_summary_names_what_was_missed() -> None:
 def test_the_page_holds_circumstances_tables_and_figures() -> None:
     section = Section("Mutants", [Table("Times", ["", "ms"], [["a", "3"]])], [GOOD, BAD])
     page = markdown([section], CIRCUMSTANCES)
+    assert page.startswith("# Benchmarks\n\nBy hand.\n")
     assert "* 2026-01-02\n* A processor, 2 cores used; load average 0.04 before the start\n" in page
     assert "* python 3.11.7\n" in page
     assert "quick" not in page
@@ -34,7 +35,7 @@ def test_the_page_holds_circumstances_tables_and_figures() -> None:
 
 
 def test_a_quick_run_says_so() -> None:
-    quick = Circumstances("2026-01-02", "", {}, 0, quick=True)
+    quick = Circumstances("2026-01-02", "", {}, 0, quick=True, how="")
     assert "a quick run" in markdown([], quick)
 
 

@@ -171,6 +171,7 @@ async def _judge_all(guard: Guard, name: str, found: Sequence[Image], seconds: f
     finally:
         for task in tasks:
             task.cancel()
+        await asyncio.wait(tasks)  # who is told to try again finds their places free
 
 
 async def _judge(

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from httpx import AsyncClient, Response
-from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
 from service.answer import Answer
 from service.errors import BadImageError, QueueFullError
 from service.guard import Guard
 from service.http.app import create_app
-from tests.support.service import digits, encode, samples, serving, settings_for
+from tests.support.service import HeldSession, digits, encode, samples, serving, settings_for
 from tests.support.versions import add_version, copy_of
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +27,7 @@ INFER = "/v2/models/digits/infer"
 
 @pytest.fixture
 def guard(digits_store: Path) -> Guard:
-    limits = {"max_body_bytes": 20_000, "max_images": 4, "max_in_flight": 3}
+    limits = {"max_body_bytes": 20_000, "max_images": 4}
     return Guard(settings_for(digits_store, cache_seconds=60.0, **limits))
 
 
@@ -113,12 +112,20 @@ async def test_json_is_read_under_the_types_that_clients_give_it(
 
 
 async def test_more_images_than_are_admitted_are_refused_as_a_whole(
-    client: AsyncClient, guard: Guard
+    digits_store: Path, held_guard_session: HeldSession
 ) -> None:
-    assert problem(await client.post(INFER, json=asking([*FILES, FILES[0]]))) == (429, "queue-full")
+    guard = Guard(settings_for(digits_store, max_images=4, max_in_flight=3))
+    async with serving(guard) as client:
+        refused = await client.post(INFER, json=asking([*FILES, FILES[0]]))
+        assert problem(refused) == (429, "queue-full")
+        assert refused.headers["retry-after"]
+        assert guard.models.default.scheduler.in_flight == 0
+        held_guard_session.release()
+        assert len(outputs(await client.post(INFER, json=asking(FILES)))["label"]) == 3
+
+
+async def test_more_images_than_a_request_may_hold_are_refused(client: AsyncClient) -> None:
     assert problem(await client.post(INFER, json=asking([*FILES, *FILES]))) == (400, "bad-inference-request")
-    assert len(outputs(await client.post(INFER, json=asking(FILES)))["label"]) == 3
-    assert guard.models.default.scheduler.in_flight == 0
 
 
 async def test_a_large_body_is_read_beside_the_event_loop(
@@ -239,8 +246,8 @@ async def test_scores_that_json_cannot_hold_are_to_be_asked_for_as_binary_data(
 
     async def without_numbers(image: bytes, **options: Any) -> Answer:
         answer = await judge(image, **options)
-        scores: NDArray[np.float32] = np.full(10, np.nan, np.float32)
-        changed = answer.judgement.model_copy(update={"raw_scores": scores.tobytes()})
+        scores = np.full(10, np.nan, np.float32).tobytes()
+        changed = answer.judgement.model_copy(update={"raw_scores": scores})
         object.__setattr__(answer, "judgement", changed)
         return answer
 

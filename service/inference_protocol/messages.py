@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Parameters = dict[str, Any]
 
-Dimension = Annotated[int, Field(ge=1)]
+Dimension = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class _Message(BaseModel):

@@ -17,6 +17,7 @@ MAX_JSON_VALUES = 1 << 18
 
 _SHARED_MEMORY = "shared_memory_region"
 _MICROSECONDS = 1e-6
+_MOST_MICROSECONDS = 1 << 62
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -190,4 +191,6 @@ def _seconds(parameters: Parameters) -> float | None:
     timeout = parameters.get("timeout", 0)
     if type(timeout) is not int or timeout < 0:
         raise ProtocolError("parameters: timeout is a whole number of microseconds, 0 or more")
-    return timeout * _MICROSECONDS or None
+    return (
+        min(timeout, _MOST_MICROSECONDS) * _MICROSECONDS or None
+    )  # JSON has whole numbers that no float holds

@@ -83,7 +83,9 @@ def test_an_output_that_does_not_say_follows_the_request() -> None:
     assert parse(body_of(message), None).outputs == (RequestedOutput("a", True), RequestedOutput("b", False))
 
 
-@pytest.mark.parametrize(("timeout", "seconds"), [(0, None), (1, 1e-6), (2_000_000, 2.0)])
+@pytest.mark.parametrize(
+    ("timeout", "seconds"), [(0, None), (1, 1e-6), (2_000_000, 2.0), (10**4000, 2**62 * 1e-6)]
+)
 def test_a_timeout_is_in_microseconds(timeout: int, seconds: float | None) -> None:
     assert parse(body_of(minimal() | {"parameters": {"timeout": timeout}}), None).seconds == seconds
 
@@ -108,6 +110,10 @@ def test_what_may_be_left_out_or_null_is() -> None:
         (minimal(shape=[1.5]), "input 'x' shape 0: Input should be a valid integer"),
         (minimal(shape=[0]), "input 'x' shape 0: Input should be greater than or equal to 1"),
         (minimal(shape=[-4]), "input 'x' shape 0: Input should be greater than or equal to 1"),
+        (
+            minimal(shape=[10**4000] * 8),
+            "input 'x' shape 0: Input should be less than or equal to 2147483647",
+        ),
         (minimal(shape=["1"]), "input 'x' shape 0: Input should be a valid integer"),
         (minimal(name=7), "input 0 name: Input should be a valid string"),
         (minimal(data="1"), "input 'x' data: Input should be a valid list"),

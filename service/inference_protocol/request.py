@@ -191,6 +191,5 @@ def _seconds(parameters: Parameters) -> float | None:
     timeout = parameters.get("timeout", 0)
     if type(timeout) is not int or timeout < 0:
         raise ProtocolError("parameters: timeout is a whole number of microseconds, 0 or more")
-    return (
-        min(timeout, _MOST_MICROSECONDS) * _MICROSECONDS or None
-    )  # JSON has whole numbers that no float holds
+    # JSON has whole numbers that no float holds.
+    return min(timeout, _MOST_MICROSECONDS) * _MICROSECONDS or None

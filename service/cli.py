@@ -125,7 +125,7 @@ def serve(
     guard = _load(settings)
     where = f"http://{f'[{host}]' if ':' in host else host}:{port}" if port else "a free port"
     structlog.get_logger().info("serving", url=where, stores=guard.models.names, policy=settings.policy)
-    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again once it has shut down
+    signal.signal(signal.SIGTERM, _exit)  # until the server takes signals
     run(guard, host=host, port=port)
 
 

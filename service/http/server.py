@@ -2,14 +2,20 @@
 
 import gc
 import signal
+import sys
 import time
 from types import FrameType
 
 import structlog
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from service.guard import Guard
 from service.http.app import create_app
+from service.http.listener import Listener
+
+_NOT_STARTED = 3
+"""Exit status that uvicorn has for it."""
 
 
 class Server(uvicorn.Server):
@@ -35,14 +41,35 @@ class Server(uvicorn.Server):
         self._guard = guard
         self._stop_at: float | None = None
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen with a :class:`Listener`; otherwise as uvicorn does it.
+
+        Raises:
+            SystemExit: the application does not start, or the address cannot be listened on.
+        """
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        config = self.config
+        (listening,) = sockets or [config.bind_socket()]
+        listening.listen(config.backlog)
+        protocol = partial(
+            config.http_protocol_class,  # type: ignore[arg-type]
+            config=config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        self.servers = [Listener(listening, protocol, asyncio.get_running_loop())]  # type: ignore[list-item]
+        self.started = True
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first SIGTERM begins to drain; see the class."""
         seconds = self._guard.settings.drain_seconds
         if sig != signal.SIGTERM or self._guard.draining or not self.started or seconds == 0:
             self._guard.draining = True
             super().handle_exit(sig, frame)
+            self._captured_signals.clear()  # uvicorn would raise them again after a shutdown in order
             return
-        self._captured_signals.append(sig)
         self._guard.draining = True
         self._stop_at = time.monotonic() + seconds
         self.config.encoded_headers.append((b"connection", b"close"))
@@ -57,10 +84,14 @@ class Server(uvicorn.Server):
 
 
 def run(guard: Guard, *, host: str, port: int) -> None:
-    """Serve until a signal ends it; see :class:`Server`. Ends the process with status 3 where it cannot listen."""
+    """Serve until a signal ends it; see :class:`Server`. Ends the process with another status than 0 where it cannot
+    listen or start.
+    """
     server = Server(guard, host=host, port=port)
     # What is loaded by now stays: looking through all of it for garbage took a fifth of the time under load.
     gc.collect()
     gc.freeze()
     server.run()
+    if not server.started:
+        sys.exit(_NOT_STARTED)
     structlog.get_logger().info("stopped")

@@ -36,6 +36,8 @@ _SCAN, _END = 0xDA, 0xD9
 _EXIF_NAME, _XMP_NAME = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 # 0xFF before none of these begins a segment: stuffed, for arithmetic coding, restarts, start of the image, padding.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+# Bytes that are searched in one go; no other thread runs meanwhile.
+_STRETCH = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,11 @@ def _check_scans(body: bytes, at: int) -> None:
 
 def _segments(body: bytes, at: int) -> Iterator[tuple[int, int, int]]:
     """Marker, start and end of every segment that has a length, up to the end of the image."""
-    while (found := _MARKER.search(body, at)) is not None:
+    while at < len(body):
+        found = _MARKER.search(body, at, at + _STRETCH)
+        if found is None:
+            at += _STRETCH - 1
+            continue
         start, code = found.start(), body[found.start() + 1]
         if code == _END:
             return

@@ -1,5 +1,7 @@
 """Reading a request's image with the size limit checked before and while it arrives."""
 
+import asyncio
+
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -10,6 +12,9 @@ from service.http.problems import ProblemError
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
 MULTIPART = "multipart/form-data"
+
+_SLICE_BYTES = 1 << 18
+"""Of a form that are read in one go."""
 
 
 async def read_image(request: Request, limit: int) -> bytes:
@@ -53,8 +58,12 @@ async def read_bounded(request: Request, limit: int) -> bytes:
 
 
 async def _first_file(request: Request, body: bytes) -> bytes:
+    slices = (body[at : at + _SLICE_BYTES] for at in range(0, len(body), _SLICE_BYTES))
+
     async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
+        await asyncio.sleep(0)  # a form is read in the event loop, which goes on meanwhile
+        piece = next(slices, b"")
+        return {"type": "http.request", "body": piece, "more_body": bool(piece)}
 
     try:
         async with Request(request.scope, receive).form(max_files=1, max_fields=8) as form:

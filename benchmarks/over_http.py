@@ -61,8 +61,12 @@ def contender(
     connections: int,
     path: str = "/classify",
     content_type: str = "image/png",
+    *,
+    least: float = 0.0,
 ) -> Contender:
     """Measures a server by a closed loop that goes on with the images where the round before stopped.
+
+    It takes at least ``least`` seconds, for servers that answer only a few times in a round.
 
     Between its turns the server is paused: some poll, and would take from whoever is measured.
     """
@@ -76,7 +80,7 @@ def contender(
             path,
             [*bodies[start:], *bodies[:start]],
             connections,
-            seconds,
+            max(seconds, least),
             content_type=content_type,
         )
         server.resume()

@@ -1,6 +1,7 @@
 """The server under load against what people would write instead, and against itself without its guard."""
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +26,9 @@ _OFF = "/classify?guard=off"
 _JSON = "application/json"
 _FEW_AT_ONCE = 4
 """Connections to a server that takes a hundred milliseconds an image, one after the other: more only queue."""
+
+_LEAST_ANSWERS = 16
+"""Of a round of the slowest."""
 
 _CHECKED, _QUICK_CHECKED, _CHECKED_SLOWLY = 1000, 100, 32
 
@@ -124,9 +128,13 @@ class _Race:
         self._contenders[Names.EAGER] = over_http.contender(server, self._subject.bodies, _FEW_AT_ONCE)
         server = self._alternative("eager", _PAPER, modules)
         expected = same_verdicts.expected(self._subject, _PAPER, _CHECKED_SLOWLY)
+        started = time.perf_counter()
         found = same_verdicts.answers(server, self._subject.bodies[:_CHECKED_SLOWLY])
+        each = (time.perf_counter() - started) / _CHECKED_SLOWLY
         same_verdicts.check(Names.EAGER_PAPER, found, expected)
-        self._contenders[Names.EAGER_PAPER] = over_http.contender(server, self._subject.bodies, _FEW_AT_ONCE)
+        self._contenders[Names.EAGER_PAPER] = over_http.contender(
+            server, self._subject.bodies, _FEW_AT_ONCE, least=_LEAST_ANSWERS * each
+        )
 
     def _public(self) -> None:
         for public in public_servers.SERVERS:

@@ -1,6 +1,7 @@
 """Real server processes for measurements: sockets on loopback."""
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -106,8 +107,9 @@ def started(
         start_new_session=True,  # a group of its own, with whatever processes it starts
     )
     server = Server(process, port)
+    shown = shlex.join([*(f"{name}={value}" for name, value in (environment or {}).items()), *command])
     try:
-        _wait_until_ready(server, f"{server.url}{ready}", within, " ".join(command))
+        _wait_until_ready(server, f"{server.url}{ready}", within, shown)
         yield server
     finally:
         _stop(server)
@@ -138,7 +140,7 @@ def _wait_until_ready(server: Server, url: str, within: float, command: str) -> 
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
             raise RuntimeError(
-                f"the server ended with status {server.process.returncode}; see why: {command}"
+                f"the server ended with status {server.process.returncode}; see why: env {command}"
             )
         try:
             if httpx.get(url, timeout=1).status_code == httpx.codes.OK:
@@ -146,4 +148,4 @@ def _wait_until_ready(server: Server, url: str, within: float, command: str) -> 
         except httpx.TransportError:
             pass
         time.sleep(0.05)
-    raise RuntimeError(f"the server was not ready within {within:g} s; see why: {command}")
+    raise RuntimeError(f"the server was not ready within {within:g} s; see why: env {command}")

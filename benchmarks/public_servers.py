@@ -129,7 +129,7 @@ SERVERS = [
 ]
 
 
-def install(server: PublicServer, folder: Path = FOLDER) -> Path:
+def install(server: PublicServer, folder: Path) -> Path:
     """The programs of a server's environment, which is made if it is not there.
 
     Raises:
@@ -147,14 +147,12 @@ def install(server: PublicServer, folder: Path = FOLDER) -> Path:
 
 
 @contextmanager
-def serving_bare(
-    server: PublicServer, subject: Subject, threads: int, folder: Path = FOLDER
-) -> Iterator[Server]:
+def serving_bare(server: PublicServer, subject: Subject, threads: int, folder: Path) -> Iterator[Server]:
     """A public server of the subject's original, its session of so many threads.
 
     Raises:
         NotInstalledError: it cannot be installed here.
-        RuntimeError: it does not start.
+        ServerError: it does not start.
     """
     programs = install(server, folder)
     port = free_port()

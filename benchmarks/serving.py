@@ -13,7 +13,7 @@ from benchmarks.rounds import Contender, Measured, in_rounds
 from benchmarks.sections import Section
 from benchmarks.serving_table import Names, section
 from benchmarks.subjects import POLICY, Subject
-from evaluation.server import Server
+from evaluation.server import Server, ServerError
 
 STORES = [Path("stores/mnist-lenet"), Path("stores/mnist-lenet-retrained"), Path("stores/cifar10-resnet20")]
 """The first is the one the targets are for."""
@@ -141,9 +141,9 @@ class _Race:
             self._say(f"starting {public.title}")
             try:
                 server = self._stack.enter_context(
-                    public_servers.serving_bare(public, self._subject, self._sessions)
+                    public_servers.serving_bare(public, self._subject, self._sessions, public_servers.FOLDER)
                 )
-            except (public_servers.NotInstalledError, RuntimeError) as error:
+            except (public_servers.NotInstalledError, ServerError) as error:
                 self._notes.append(f"{public.title} is left out: {error}")
                 continue
             bodies = public.bodies(self._subject)

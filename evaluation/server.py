@@ -14,11 +14,17 @@ from pathlib import Path
 
 import httpx
 
+from mutant_store.errors import GuardError
+
 ORDER_KEY = "the key of published figures"
 """The order of the mutants depends on the key; a fixed one lets figures be measured again."""
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
+
+
+class ServerError(GuardError, RuntimeError):
+    """A server did not start."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def serving(store: Path, *, policy: str, **settings: str) -> Iterator[Server]:
         The server, once it is ready.
 
     Raises:
-        RuntimeError: the server ended or did not become ready within a minute.
+        ServerError: the server ended or did not become ready within a minute.
     """
     port = free_port()
     program = str(Path(sys.executable).with_name("mutant-guard"))
@@ -96,7 +102,7 @@ def started(
         The server, once it is ready.
 
     Raises:
-        RuntimeError: it ended or did not become ready in time.
+        ServerError: it ended or did not become ready in time.
     """
     process = subprocess.Popen(
         command,
@@ -139,7 +145,7 @@ def _wait_until_ready(server: Server, url: str, within: float, command: str) -> 
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
-            raise RuntimeError(
+            raise ServerError(
                 f"the server ended with status {server.process.returncode}; see why: env {command}"
             )
         try:
@@ -148,4 +154,4 @@ def _wait_until_ready(server: Server, url: str, within: float, command: str) -> 
         except httpx.TransportError:
             pass
         time.sleep(0.05)
-    raise RuntimeError(f"the server was not ready within {within:g} s; see why: env {command}")
+    raise ServerError(f"the server was not ready within {within:g} s; see why: env {command}")

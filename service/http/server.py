@@ -1,9 +1,12 @@
 """A uvicorn server that leaves in order: first it is not ready, then it takes no more, then it ends."""
 
+import asyncio
 import gc
 import signal
+import socket
 import sys
 import time
+from functools import partial
 from types import FrameType
 
 import structlog
@@ -13,9 +16,6 @@ from uvicorn.config import STARTUP_FAILURE
 from service.guard import Guard
 from service.http.app import create_app
 from service.http.listener import Listener
-
-_NOT_STARTED = 3
-"""Exit status that uvicorn has for it."""
 
 
 class Server(uvicorn.Server):
@@ -92,6 +92,4 @@ def run(guard: Guard, *, host: str, port: int) -> None:
     gc.collect()
     gc.freeze()
     server.run()
-    if not server.started:
-        sys.exit(_NOT_STARTED)
     structlog.get_logger().info("stopped")

@@ -88,8 +88,9 @@ def run(guard: Guard, *, host: str, port: int) -> None:
     listen or start.
     """
     server = Server(guard, host=host, port=port)
+    listening = server.config.bind_socket()  # before anything starts that would have to be stopped again
     # What is loaded by now stays: looking through all of it for garbage took a fifth of the time under load.
     gc.collect()
     gc.freeze()
-    server.run()
+    server.run(sockets=[listening])
     structlog.get_logger().info("stopped")

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from mutant_store.manifest import SCHEMA_VERSION
-from tests.support.service import KEY, digits, encode, free_port
+from tests.support.service import KEY, digits, encode, free_port, silent_listener
 from tests.support.versions import add_version, copy_of
 
 COMMAND = str(Path(sys.executable).parent / "mutant-guard")
@@ -307,3 +307,20 @@ def test_a_store_that_cannot_be_served_ends_the_start_with_one_line(
     assert done.stderr.startswith(f"error: {message}")
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_a_port_that_is_taken_is_one_line_and_another_status(digits_store: Path) -> None:
+    with silent_listener() as port:
+        done = subprocess.run(
+            [COMMAND, "serve", "--store", str(digits_store), "--port", str(port)],
+            env=environment(GUARD_LOG_FORMAT="json"),
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 3
+    *_, last = [json.loads(line) for line in done.stderr.splitlines()]
+    assert "Address already in use" in last["event"]
+    assert last["level"] == "error"
+    assert "Traceback" not in done.stderr

@@ -48,6 +48,26 @@ def test_look_ahead_is_the_nearest_decision_of_any_continuation(boundaries: Boun
     assert boundaries.look_ahead(z, n).tolist() == [nearest(boundaries, *state) for state in undecided]
 
 
+def first_clear(boundaries: Boundaries, changes: int, mutants: int) -> int:
+    """Least k after which the input is normal if none of k further labels changes, by trying."""
+    rule, left = rule_of(boundaries), boundaries.mutants - mutants
+    clear = (k for k in range(1, left + 1) if rule(changes, mutants + k) == "normal")
+    return next(clear, max(left, 1))
+
+
+@settings(deadline=None)
+@given(all_boundaries(12))
+def test_clearing_is_the_nearest_place_to_be_normal_and_no_nearer_than_any_decision(
+    boundaries: Boundaries,
+) -> None:
+    rule = rule_of(boundaries)
+    undecided = [state for state in grid(boundaries.mutants) if rule(*state) == "undecided"]
+    z, n = np.array(undecided).T
+    found = boundaries.clearing(z, n)
+    assert found.tolist() == [first_clear(boundaries, *state) for state in undecided]
+    assert (found >= boundaries.look_ahead(z, n)).all()
+
+
 @settings(deadline=None)
 @given(all_boundaries(), st.integers(1, 10))
 def test_an_ended_test_decides_like_the_whole_one_until_then(boundaries: Boundaries, mutants: int) -> None:

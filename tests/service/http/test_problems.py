@@ -4,10 +4,12 @@ import asyncio
 from http import HTTPStatus
 from pathlib import Path
 
+import anyio
 import pytest
 from httpx import AsyncClient, Response
 from structlog.testing import capture_logs
 
+from mutant_store.bank_session import BankSession
 from service.errors import BadImageError, DeadlineError, NotReadyError, QueueFullError, RequestError
 from service.guard import Guard
 from service.http.problems import InferenceProblem, ProblemError, documented, response, status_of
@@ -117,6 +119,33 @@ async def test_a_dead_loop_is_a_problem_for_everyone_and_for_the_readiness_probe
             check(ready, 503, "not-ready", "not running")
             assert ready.headers["retry-after"] == "2"
             check(await client.get("/livez"), 503, "not-ready", "needs a restart")
+
+
+@pytest.mark.parametrize("inline_ms", [0.0, 1000.0], ids=["threads", "turns"])
+async def test_when_a_loop_dies_everyone_who_waits_is_told_at_once(
+    inline_ms: float, digits_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever they wait for: nobody is left until a deadline, and whoever comes later is refused."""
+    guard, bodies = (
+        Guard(settings_for(digits_store, inline_ms=inline_ms)),
+        [encode(image) for image in digits(20)],
+    )
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    with capture_logs(), anyio.fail_after(10):
+        async with serving(guard) as client:
+            monkeypatch.setattr(BankSession, "scores", fail)
+            answers = await asyncio.gather(*(client.post("/classify", content=body) for body in bodies))
+            assert {answer.status_code for answer in answers} == {503}
+            assert all(answer.headers["retry-after"] == "2" for answer in answers)
+            for path in ("/readyz", "/livez", "/v2/health/ready", "/v2/health/live"):
+                assert (await client.get(path)).status_code >= 400
+            assert (await client.post("/classify?explain=true", content=IMAGE)).status_code == 503
+            value = guard.metrics.registry.get_sample_value
+            assert value("guard_requests_in_flight") == 0
+            assert value("guard_requests_rejected_total", {"reason": "not-ready"}) == 21
 
 
 async def test_a_draining_server_is_not_ready_and_still_answers(digits_store: Path) -> None:

@@ -84,6 +84,7 @@ def _section(
     deadline = Settings.model_fields["deadline_seconds"].default
     p99 = report.latencies[httpx.codes.OK].p99 if report.ok else 0.0
     growth = 100 * (memory[-1] / memory[min(1, len(memory) - 1)] - 1)
+    goodput = Figure("overload_goodput", 100 * report.throughput / rate, "%")
     figures = [
         Figure("overload_offered", report.lag.count / seconds / rate, "x", TIMES),
         Figure("overload_answers_200", report.ok, "", 1.0),
@@ -91,6 +92,7 @@ def _section(
         Figure("overload_lost", report.lost + report.refused + report.unsent, "", 0.0, at_most=True),
         Figure("overload_p99_of_200", 1000 * p99, "ms", 1000 * deadline, at_most=True),
         Figure("overload_memory_growth", growth, "%", _GROWTH, at_most=True),
+        goodput,
         Figure("overload_probes_failed", sum(probes.failures.values()), "", 0.0, at_most=True),
         *(
             Figure(
@@ -105,7 +107,7 @@ def _section(
         *([f"answers {status}", f"{count:,}"] for status, count in report.statuses.items()),
         ["neither 200 nor 429", held(figures[2])],
         ["lost, refused or never sent", held(figures[3])],
-        ["answers 200 a second meanwhile", f"{report.throughput:,.0f}"],
+        ["answers 200 a second meanwhile", f"{report.throughput:,.0f} ({held(goodput)} of the capacity)"],
         ["p99 of the answers 200, against the deadline", held(figures[4])],
         ["requests left late, p99 ms", milliseconds(report.lag.p99)],
         [
@@ -113,7 +115,7 @@ def _section(
             ", ".join(quantity(size / 1e6, "") for size in memory),
         ],
         ["growth after the first of these", held(figures[5])],
-        ["probes not answered with 200", held(figures[6])],
+        ["probes not answered with 200", held(figures[7])],
     ]
     for path, figure in zip(PATHS, figures[-len(PATHS) :], strict=True):
         found = probes.latencies(path)

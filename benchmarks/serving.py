@@ -30,7 +30,7 @@ _FEW_AT_ONCE = 4
 _LEAST_ANSWERS = 16
 """Of a round of the slowest."""
 
-_CHECKED, _QUICK_CHECKED, _CHECKED_SLOWLY = 1000, 100, 32
+_CHECKED, _QUICK_CHECKED, _CHECKED_EAGER, _CHECKED_SLOWLY = 1000, 100, 200, 32
 
 
 def data_folder() -> Path:
@@ -116,25 +116,24 @@ class _Race:
 
     def _alternatives(self) -> None:
         server = self._alternative("sessions", POLICY, self._sessions)
-        self._same(Names.SESSIONS_HTTP, server, self._checked)
+        self._same(Names.SESSIONS_HTTP, server, self._ours)
         self._contenders[Names.SESSIONS_HTTP] = over_http.contender(server, self._subject.bodies, IN_FLIGHT)
         if not self._subject.weights.exists():
             self._notes.append(f"Eager torch is left out: there is no {self._subject.weights}.")
             return
         modules = threads.of_modules(self._subject)
         self._notes.append(f"Eager torch has the faster of 1 thread and a thread a core: {modules}.")
-        server = self._alternative("eager", POLICY, modules)
-        self._same(Names.EAGER, server, min(self._checked, 200))
-        self._contenders[Names.EAGER] = over_http.contender(server, self._subject.bodies, _FEW_AT_ONCE)
-        server = self._alternative("eager", _PAPER, modules)
+        few = min(self._checked, _CHECKED_EAGER)
+        self._slow(Names.EAGER, self._alternative("eager", POLICY, modules), self._ours[:few])
         expected = same_verdicts.expected(self._subject, _PAPER, _CHECKED_SLOWLY)
+        self._slow(Names.EAGER_PAPER, self._alternative("eager", _PAPER, modules), expected)
+
+    def _slow(self, who: str, server: Server, expected: list[same_verdicts.Entry]) -> None:
+        """A contender that is measured until it has answered some times, however long that takes."""
         started = time.perf_counter()
-        found = same_verdicts.answers(server, self._subject.bodies[:_CHECKED_SLOWLY])
-        each = (time.perf_counter() - started) / _CHECKED_SLOWLY
-        same_verdicts.check(Names.EAGER_PAPER, found, expected)
-        self._contenders[Names.EAGER_PAPER] = over_http.contender(
-            server, self._subject.bodies, _FEW_AT_ONCE, least=_LEAST_ANSWERS * each
-        )
+        self._same(who, server, expected)
+        least = _LEAST_ANSWERS * (time.perf_counter() - started) / len(expected)
+        self._contenders[who] = over_http.contender(server, self._subject.bodies, _FEW_AT_ONCE, least=least)
 
     def _public(self) -> None:
         for public in public_servers.SERVERS:
@@ -161,8 +160,9 @@ class _Race:
             over_http.alternative(self._subject, kind, policy=policy, threads=count)
         )
 
-    def _same(self, who: str, server: Server, count: int) -> None:
-        same_verdicts.check(who, same_verdicts.answers(server, self._subject.bodies[:count]), self._ours)
+    def _same(self, who: str, server: Server, expected: list[same_verdicts.Entry]) -> None:
+        found = same_verdicts.answers(server, self._subject.bodies[: len(expected)])
+        same_verdicts.check(who, found, expected)
 
 
 def _rated(rate: Callable[[float], float]) -> Contender:

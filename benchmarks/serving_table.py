@@ -85,7 +85,7 @@ _NOTES = [
     "of its own on the same machine. One client: one request at a time; else 32 connections, 4 to eager torch.",
     "The alternatives answer with the same labels and verdicts, checked on the images posted before anything is "
     "measured. The paper's way has the paper's test on eager torch modules, mutants one by one, which needs more "
-    "mutants: the target is for that. The row beneath gives the same modules our test.",
+    "mutants; a target for it is for that. The row beneath gives the same modules our test.",
 ]
 
 

@@ -1,18 +1,39 @@
 """Valid images of every kind that is read, small: what fuzzing begins with."""
 
 import io
+import struct
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from benchmarks.fuzz.parts import Part, Parts
+
+_Options = dict[str, object]
+
 _XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
 _PROFILE = "\nexif\n      32\n{}\n"
+
+# What encoders are told, beside nothing.
+_JPEG: tuple[_Options, ...] = (
+    {},
+    {"progressive": True},
+    {"subsampling": 2},
+    {"restart_marker_blocks": 1},
+    {"optimize": True},
+)
+_WEBP: tuple[_Options, ...] = (
+    {},
+    {"lossless": True},
+    {"lossless": True, "exact": True},
+    {"xmp": _XMP},
+)
 
 
 def images() -> list[bytes]:
     """The files; the first are of the digits' size."""
-    return [_encode(image, kind, **options) for image, kind, options in _all()]
+    return [*(_encode(image, kind, **options) for image, kind, options in _all()), _interlaced()]
 
 
 def exif(orientation: int = 6) -> bytes:
@@ -22,7 +43,7 @@ def exif(orientation: int = 6) -> bytes:
     return found.tobytes()
 
 
-def _all() -> Iterator[tuple[Image.Image, str, dict[str, object]]]:
+def _all() -> Iterator[tuple[Image.Image, str, _Options]]:
     small, large = _grey(8), _grey(24)
     colour, big = _colour(8), _colour(33)
     for image in (small, colour, large, big, small.quantize(4), colour.quantize(16), small.convert("1")):
@@ -36,31 +57,33 @@ def _all() -> Iterator[tuple[Image.Image, str, dict[str, object]]]:
     yield colour, "PNG", {"exif": exif(), "icc_profile": b"profile", "dpi": (72, 72)}
     yield small, "PNG", {"pnginfo": _texts()}
     yield small, "PNG", {"save_all": True, "append_images": [small.rotate(90)]}
-    for options in (
-        {},
-        {"progressive": True},
-        {"subsampling": 2},
-        {"restart_marker_blocks": 1},
-        {"optimize": True},
-    ):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8))
+    for kind in ("PNG", "JPEG", "WEBP"):
+        yield noise, kind, {"quality": 90}  # so long that it is decoded in a thread
+    for options in _JPEG:
         yield colour, "JPEG", options
         yield big, "JPEG", options
     yield small, "JPEG", {"exif": exif(), "comment": b"comment", "icc_profile": b"profile" * 9}
     yield large, "JPEG", {"xmp": _XMP, "progressive": True}
     yield colour.convert("CMYK"), "JPEG", {}
     yield colour, "MPO", {"save_all": True, "append_images": [small.convert("RGB")]}
-    for options in (
-        {},
-        {"lossless": True},
-        {"lossless": True, "exact": True},
-        {"exif": exif()},
-        {"xmp": _XMP},
-    ):
+    for options in _WEBP:
         yield colour, "WEBP", options
         yield big, "WEBP", options
+    yield small, "WEBP", {"exif": exif()}
     yield colour.convert("RGBA"), "WEBP", {"icc_profile": b"profile"}
     yield _colour(8, alpha=True), "WEBP", {}
     yield small, "WEBP", {"save_all": True, "append_images": [small.rotate(90)], "duration": 40}
+
+
+def _interlaced() -> bytes:
+    """A black PNG of 8 by 8 in the seven passes of Adam7."""
+    rows = ((1, 1), (1, 1), (1, 2), (2, 2), (2, 4), (4, 4), (4, 8))
+    data = b"".join(bytes(1 + width) * height for height, width in rows)
+    header = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 1)
+    return Parts(
+        "PNG", [Part(b"IHDR", header), Part(b"IDAT", zlib.compress(data)), Part(b"IEND", b"")]
+    ).file()
 
 
 def _encode(image: Image.Image, kind: str, **options: object) -> bytes:

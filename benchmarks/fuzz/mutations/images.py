@@ -1,66 +1,24 @@
-"""Changes of files and messages that keep most of them whole, so that what is wrong is found deep inside."""
+"""Changes of image files that keep most of them whole, so that what is wrong is found deep inside."""
 
-import json
 import struct
 import zlib
-from collections.abc import Callable
 from random import Random
-from typing import Any
 
 from benchmarks.fuzz import seeds
+from benchmarks.fuzz.mutations.scramble import Scramble, scramble
 from benchmarks.fuzz.parts import Part, Parts, read
 
-Scramble = Callable[[bytes, Random], bytes]
-"""Changes bytes without knowing what they are."""
-
 _SIZES = (
-    0,
-    1,
-    2,
-    7,
-    8,
-    9,
-    24,
-    255,
-    256,
-    4096,
-    16_383,
-    16_384,
-    65_535,
-    65_536,
-    1 << 24,
-    (1 << 31) - 1,
-    1 << 31,
-    (1 << 32) - 1,
+    *(0, 1, 2, 7, 8, 9, 24, 255, 256, 4096, 16_383, 16_384, 65_535, 65_536),
+    *(1 << 24, (1 << 31) - 1, 1 << 31, (1 << 32) - 1),
 )
 _WORDS = (
     b"transparency", b"bbox", b"interlace", b"exif", b"xmp", b"icc_profile", b"duration", b"default_image",
     b"Raw profile type exif", b"XML:com.adobe.xmp", b"a",
 )  # fmt: skip
-_VALUES: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 2, 63, 64, 65, 1.5, 1e300, 1 << 31, 1 << 63, 1 << 64, 10**400, 10**4000, "", "a",
-    "image", "pixels", "BYTES", "UINT8", "FP32", "\0", "é\U0001f600", "a" * 300, [], {}, [[]], [1, 8, 8, 1], [0], [255],
-)  # fmt: skip
 
 
-def scramble(body: bytes, random: Random) -> bytes:
-    """Set, cut, double or insert a few bytes."""
-    found = bytearray(body)
-    for _ in range(random.randint(1, 4)):
-        at = random.randint(0, max(0, len(found) - 1))
-        match random.randrange(6):
-            case 0 | 1 | 2 if found:
-                found[at] = random.choice((0, 1, 127, 128, 254, 255, random.randrange(256)))
-            case 3:
-                del found[at : at + random.randint(1, 16)]
-            case 4:
-                found[at:at] = found[at : at + random.randint(1, 64)]
-            case _:
-                found[at:at] = random.randbytes(random.randint(1, 8))
-    return bytes(found)
-
-
-def image(body: bytes, random: Random, scrambled: Scramble = scramble) -> bytes:
+def mutate(body: bytes, random: Random, scrambled: Scramble = scramble) -> bytes:
     """Another image: parts of it changed with lengths and checksums made right, or any bytes of it."""
     parts = read(body)
     if parts is None or not parts.parts or random.random() < 0.15:
@@ -68,19 +26,6 @@ def image(body: bytes, random: Random, scrambled: Scramble = scramble) -> bytes:
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         _change_parts(parts, random, scrambled)
     return scrambled(parts.file(), random) if random.random() < 0.05 else parts.file()
-
-
-def message(text: bytes, random: Random, scrambled: Scramble = scramble) -> bytes:
-    """Other JSON, or JSON no more."""
-    try:
-        node = json.loads(text)
-    except (ValueError, RecursionError):
-        return scrambled(text, random)
-    if random.random() < 0.1:
-        return scrambled(text, random)
-    for _ in range(random.choice((1, 1, 2))):
-        node = _change_node(node, random)
-    return json.dumps(node, ensure_ascii=random.random() < 0.5).encode("utf-8", "surrogatepass")
 
 
 def _change_parts(parts: Parts, random: Random, scrambled: Scramble) -> None:
@@ -203,24 +148,3 @@ def exif(random: Random) -> bytes:
     )
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(entries))
     return head + directory + bytes(4) + random.randbytes(40)
-
-
-def _change_node(node: Any, random: Random) -> Any:
-    """Replace, leave out, double or nest a node somewhere inside."""
-    if random.random() < 0.25 or not isinstance(node, dict | list) or not node:
-        return random.choice(_VALUES) if random.random() < 0.8 else [node]
-    key = random.choice(list(node)) if isinstance(node, dict) else random.randrange(len(node))
-    if random.random() < 0.15:
-        return (
-            {k: v for k, v in node.items() if k != key}
-            if isinstance(node, dict)
-            else node[:key] + node[key + 1 :]
-        )
-    if random.random() < 0.1:
-        return (
-            node | {random.choice(("data", "parameters", "a")): node[key]}
-            if isinstance(node, dict)
-            else [*node, *node]
-        )
-    changed = _change_node(node[key], random)
-    return node | {key: changed} if isinstance(node, dict) else [*node[:key], changed, *node[key + 1 :]]

@@ -1,0 +1,127 @@
+"""``python -m benchmarks.fuzz``: hostile bodies through the whole application, guided by what they reach."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.figures import Figure
+from benchmarks.fuzz.asks import first
+from benchmarks.fuzz.plan import Plan
+from benchmarks.fuzz.tally import Tally, keep
+
+EXECUTIONS = 100_000
+
+_ROOT = Path(__file__).parents[2]
+_COVERED = re.compile(r"(INITED|DONE|pulse|NEW|RELOAD)\s+cov: (\d+)")
+_MAX_BYTES = 1 << 14
+_SAY_SECONDS = 15.0
+
+
+def main(
+    store: Annotated[list[Path], typer.Option(help="Directory of a store; give one that resamples as well.")],
+    executions: Annotated[int, typer.Option(min=1, help="Requests to be made.")] = EXECUTIONS,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share them.")] = 2,
+    seed: Annotated[int, typer.Option(min=1, help="Of all that is drawn.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for findings, logs and the corpus.")] = Path("runs/fuzz"),
+) -> None:
+    """Ask the server what no client would. Exits 1 where a target is missed."""
+    share = -(-executions // jobs)
+    plans = [Plan([path.resolve() for path in store], share, number, out.resolve()) for number in range(jobs)]
+    for ask in first():
+        keep(ask.written(), plans[0].corpus)
+    processes = [_start(plan, seed) for plan in plans]
+    try:
+        _follow(plans, processes)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    crashes = sum(process.returncode != 0 for process in processes)
+    figures = _report(_total(plans), crashes, plans)
+    if any(figure.met is False for figure in figures):
+        raise typer.Exit(1)
+
+
+def _start(plan: Plan, seed: int) -> "subprocess.Popen[bytes]":
+    for stale in (plan.tally, plan.log):
+        stale.unlink(missing_ok=True)
+    plan.findings.mkdir(parents=True, exist_ok=True)
+    flags = [
+        f"-runs={plan.executions}",
+        f"-seed={seed + plan.number}",
+        f"-max_len={_MAX_BYTES}",
+        "-len_control=0",
+    ]
+    flags += ["-timeout=60", "-rss_limit_mb=0", f"-artifact_prefix={plan.findings}/"]
+    with plan.log.open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.fuzz.worker", plan.write(), *flags, plan.corpus],
+            cwd=_ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _follow(plans: Sequence[Plan], processes: "Sequence[subprocess.Popen[bytes]]") -> None:
+    due = time.monotonic()
+    while any(process.poll() is None for process in processes):
+        time.sleep(0.2)
+        if time.monotonic() - due > _SAY_SECONDS:
+            due = time.monotonic()
+            tally = _total(plans)
+            typer.echo(f"{tally.executions:,} requests, {len(tally.faults)} kinds of fault", err=True)
+
+
+def _total(plans: Sequence[Plan]) -> Tally:
+    return reduce(Tally.__add__, (Tally.read(plan.tally) for plan in plans))
+
+
+def _covered(plan: Plan) -> tuple[int, int]:
+    """Edges that the corpus reached, and that were reached at the end."""
+    found = [
+        int(edges) for _, edges in _COVERED.findall(plan.log.read_text(encoding="utf-8", errors="replace"))
+    ]
+    return (found[0], max(found)) if found else (0, 0)
+
+
+def _report(tally: Tally, crashes: int, plans: Sequence[Plan]) -> list[Figure]:
+    rate = tally.executions / max(tally.seconds, 1e-9)
+    typer.echo(f"{tally.executions:,} requests, {rate:,.0f} a second and process")
+
+    for name, count in sorted(tally.statuses.items()):
+        typer.echo(f"  {name}: {count:,}")
+    for plan in plans:
+        before, after = _covered(plan)
+        typer.echo(
+            f"process {plan.number}: {before:,} edges of Python code from the corpus, {after:,} at the end"
+        )
+    for fault, count in tally.faults.items():
+        typer.echo(f"{count} × {fault}: {tally.files[fault]}")
+    typer.echo(f"slowest in the event loop: {tally.held_by}")
+    errors = sum(
+        count for name, count in tally.statuses.items() if name.split()[1] in ("0", "500", "502", "503")
+    )
+    figures = [
+        Figure("fuzzed_bodies", tally.executions, "", EXECUTIONS),
+        Figure("fuzz_faults", sum(tally.faults.values()), "", 0, at_most=True),
+        Figure("fuzz_5xx", errors, "", 0, at_most=True),
+        Figure("fuzz_crashes", crashes, "", 0, at_most=True),
+        Figure("fuzz_pixels_decoded", tally.pixels, "", plans[0].max_pixels, at_most=True),
+        Figure("fuzz_memory", tally.memory / 1e6, "MB", plans[0].most_memory / 1e6, at_most=True),
+        Figure("fuzz_loop_held", 1000 * tally.held, "ms", 1000 * plans[0].most_held, at_most=True),
+        Figure("fuzz_rate", rate, ""),
+    ]
+    for figure in figures:
+        typer.echo(figure.json())
+    return figures
+
+
+if __name__ == "__main__":
+    typer.run(main)

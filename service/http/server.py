@@ -53,8 +53,8 @@ class Server(uvicorn.Server):
         config = self.config
         (listening,) = sockets or [config.bind_socket()]
         listening.listen(config.backlog)
-        protocol = partial(
-            config.http_protocol_class,  # type: ignore[arg-type]
+        protocol = partial(  # type: ignore[call-arg]
+            config.http_protocol_class,
             config=config,
             server_state=self.server_state,
             app_state=self.lifespan.state,

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain bench bench-decision bench-serving soak clean
+.PHONY: help serve demo samples test lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain bench bench-decision bench-serving soak fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -103,11 +103,22 @@ bench-decision: | $(VENV)/.dev ## the part on the sequential test alone, some fi
 bench-serving: stores/mnist-lenet/CURRENT stores/mnist-lenet-retrained/CURRENT stores/cifar10-resnet20/CURRENT | $(VENV)/.dev ## the server against what people would write instead: benchmarks/SERVING.md (half an hour)
 	$(BIN)/python -m benchmarks serving --data "$(DATA)" --out benchmarks/SERVING.md
 
-soak: stores/mnist-lenet/CURRENT | $(VENV)/.dev ## overload, soak and ends of the server under load (a quarter of an hour)
+soak: stores/mnist-lenet/CURRENT | $(VENV)/.dev ## overload, soak, ends under load and hostile bodies (half an hour)
 	@failed=""; for what in overload soak drain; do \
 		echo "$(BIN)/python -m benchmarks $$what"; \
 		$(BIN)/python -m benchmarks $$what --data "$(DATA)" || failed="$$failed $$what"; \
-	done; test -z "$$failed" || { echo "missed:$$failed" >&2; exit 1; }
+	done; \
+	$(MAKE) fuzz || failed="$$failed fuzz"; \
+	test -z "$$failed" || { echo "missed:$$failed" >&2; exit 1; }
+
+# Resamples what it gets, and so reads images of any size.
+stores/digits-bilinear/CURRENT: stores/digits/CURRENT | $(VENV)/.dev
+	$(BIN)/mutant-store build models/digits.onnx --data digits@holdout --operator nai --mutants 60 --max-false-alarm 0.1 \
+		--resize bilinear --out stores/digits-bilinear
+
+# What is found goes to runs/fuzz/findings; the corpus there is kept for the next time.
+fuzz: stores/digits/CURRENT stores/digits-bilinear/CURRENT | $(VENV)/.dev ## 100,000 hostile bodies, guided by what they reach (some minutes)
+	$(BIN)/python -m benchmarks.fuzz --store stores/digits --store stores/digits-bilinear
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) models/digits.* stores samples runs

@@ -94,6 +94,11 @@ class Ask:
         return Ask(self.route, self.variant, _CHANGES[self.route](self.content, random, scrambled))
 
 
+def drawing(seed: int) -> Random:
+    """What :meth:`Ask.mutated` draws from; the same seed draws the same."""
+    return Random(seed)  # noqa: S311 - no secret
+
+
 def first() -> list[Ask]:
     """Every seed in every way, to every store."""
     found = []

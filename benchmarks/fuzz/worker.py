@@ -17,7 +17,7 @@ with atheris.instrument_imports(
     include=["service", "mutant_store.preprocessing", "PIL", "python_multipart", "starlette.formparsers"]
 ):
     from benchmarks.fuzz.application import Application
-    from benchmarks.fuzz.asks import Ask
+    from benchmarks.fuzz.asks import Ask, drawing
 from benchmarks.fuzz.plan import Plan
 from benchmarks.fuzz.tally import Tally, keep
 
@@ -67,7 +67,7 @@ class Fuzzer:
                 bytes(atheris.Mutate(content[:most], most)) if random.random() < 0.8 and content else content
             )
 
-        return Ask.read(data).mutated(Random(seed), scrambled).written()[:most]  # noqa: S311 - no secret
+        return Ask.read(data).mutated(drawing(seed), scrambled).written()[:most]
 
 
 def main() -> None:

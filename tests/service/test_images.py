@@ -3,20 +3,21 @@
 import resource
 import time
 import zlib
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
 from mutant_store.manifest import InputSpec
-from service.errors import BadImageError
+from service.errors import BadImageError, TooManyPixelsError
 from service.images import decode
 from tests.support.service import encode, png_of_size, webp_of_size
 
 MAX_PIXELS = 1_000_000
+XMP = b'<x tiff:Orientation="6"/>'
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 COLOUR = np.stack([GREY, GREY[::-1], 255 - GREY], axis=2)
 
@@ -97,6 +98,12 @@ def test_the_pixel_limit_takes_an_image_of_exactly_that_many() -> None:
         decode(encode(GREY), spec(), 63)
 
 
+@pytest.mark.parametrize("size", [(65_536, 1), (1, 65_536)])
+def test_a_side_longer_than_any_jpegs_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(TooManyPixelsError, match="a side longer than 65,535 pixels; send a smaller one"):
+        pixels(png_of_size(*size), spec(resize="bilinear"))
+
+
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_an_animation_is_refused_with_the_number_of_its_frames(kind: str) -> None:
     frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY), Image.fromarray(GREY.T.copy())]
@@ -157,6 +164,39 @@ def test_an_image_is_turned_upright_by_its_exif_orientation(
     exif[0x0112] = orientation
     found = pixels(encode(GREY, "JPEG", quality=100, exif=exif))[:, :, 0]
     assert np.abs(found.astype(int) - upright).max() <= 4
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("written", ["exif", "xmp"])
+def test_every_format_is_turned_by_either_metadata(kind: str, written: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options: dict[str, object] = {"exif": exif} if written == "exif" else {"xmp": XMP}
+    if kind == "PNG" and written == "xmp":
+        options = {"pnginfo": PngImagePlugin.PngInfo()}
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", XMP.decode(), zip=True)  # type: ignore[attr-defined]
+    quality = {"PNG": {}, "JPEG": {"quality": 100}, "WEBP": {"lossless": True}}[kind]
+    found = pixels(encode(GREY, kind, **options, **quality))[:, :, 0]
+    assert np.abs(found.astype(int) - np.rot90(GREY, -1)).max() <= 4
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_metadata_is_not_read_through(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow would hold every value of it as an object of Python, of a file of 10 MB for half a minute."""
+    read: list[int] = []
+    load = TiffImagePlugin.ImageFileDirectory_v2.load
+
+    def noted(self: TiffImagePlugin.ImageFileDirectory_v2, file: IO[bytes]) -> None:
+        read.append(len(file.read()))
+        file.seek(self.next)
+        load(self, file)
+
+    exif = Image.Exif()
+    exif.update({0x0112: 6, 0x010E: "x" * 60_000})
+    body = encode(GREY, kind, exif=exif)
+    monkeypatch.setattr(TiffImagePlugin.ImageFileDirectory_v2, "load", noted)
+    assert pixels(body).shape == (8, 8, 1)
+    assert max(read) < 100
 
 
 def test_the_size_is_compared_after_turning_upright() -> None:

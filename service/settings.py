@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 from platformdirs import user_state_path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -72,6 +72,10 @@ class Settings(BaseSettings):
 
     allow_guard_off: bool = False
     """Whether ``?guard=off`` may skip the verdict and ask for the bare label."""
+
+    probe_port: Annotated[int, Ge(0), Le(65535)] | None = None
+    """TCP port that answers /livez, /readyz and /metrics too, from a thread of its own, even under overload. Unset:
+    they are answered on the port of everything else alone."""
 
     drain_seconds: Annotated[float, Ge(0)] = 2.0
     """How long after SIGTERM requests are still taken while ``/readyz`` already says no, so that load balancers notice.

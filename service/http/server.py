@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import ExitStack
 from functools import partial
 from types import FrameType
 
@@ -16,6 +17,11 @@ from uvicorn.config import STARTUP_FAILURE
 from service.guard import Guard
 from service.http.app import create_app
 from service.http.listener import Listener
+from service.http.probes import ProbeServer
+
+_SWITCH_SECONDS = 0.001
+"""How long a thread keeps Python's lock while another wants it: a fifth of Python's own, as probes and the inference
+loop have little to do with it and wait for it often."""
 
 
 class Server(uvicorn.Server):
@@ -89,8 +95,12 @@ def run(guard: Guard, *, host: str, port: int) -> None:
     """
     server = Server(guard, host=host, port=port)
     listening = server.config.bind_socket()  # before anything starts that would have to be stopped again
-    # What is loaded by now stays: looking through all of it for garbage took a fifth of the time under load.
-    gc.collect()
-    gc.freeze()
-    server.run(sockets=[listening])
+    with ExitStack() as stack:
+        if guard.settings.probe_port is not None:
+            stack.enter_context(ProbeServer(guard, host=host, port=guard.settings.probe_port))
+        # What is loaded by now stays: looking through all of it for garbage took a fifth of the time under load.
+        gc.collect()
+        gc.freeze()
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        server.run(sockets=[listening])
     structlog.get_logger().info("stopped")

@@ -15,7 +15,7 @@ from benchmarks.load.report import Report
 from benchmarks.sections import Section, Table, held
 from benchmarks.subjects import Subject
 from benchmarks.vitals import PATHS, Probes, resident
-from evaluation.server import Server
+from evaluation.server import Server, free_port
 from service.settings import Settings
 
 TIMES = 4.0
@@ -47,19 +47,20 @@ def measure(
     Raises:
         NotServedError: the server failed already when its capacity was measured.
     """
-    with over_http.ours(subject) as server:
+    probe_port = free_port()
+    with over_http.ours(subject, probe_port=str(probe_port)) as server:
         say("measuring the capacity")
         rate = capacity(server, subject, to_measure)
         say(f"offering {_OFFERED:g} × {rate:,.0f} requests a second for {seconds:g} s")
         plan = Plan(server.port, "/classify", subject.bodies, _CONNECTIONS, seconds, rate=_OFFERED * rate)
         memory = [resident(server.process.pid)]
         load = LoadProcess(plan)
-        with Probes(server.port) as probes:
+        with Probes(server.port) as beside, Probes(probe_port) as probes:
             while load.running:
                 time.sleep(seconds / _SAMPLES)
                 memory.append(resident(server.process.pid))
         report = load.result()
-    return _section(subject, rate, seconds, report, memory, probes)
+    return _section(subject, rate, seconds, report, memory, probes, beside)
 
 
 def capacity(server: Server, subject: Subject, seconds: float, api_key: str | None = None) -> float:
@@ -78,8 +79,15 @@ def capacity(server: Server, subject: Subject, seconds: float, api_key: str | No
 
 
 def _section(
-    subject: Subject, rate: float, seconds: float, report: Report, memory: list[int], probes: Probes
+    subject: Subject,
+    rate: float,
+    seconds: float,
+    report: Report,
+    memory: list[int],
+    probes: Probes,
+    beside: Probes,
 ) -> Section:
+    """``probes`` have a port of their own, those ``beside`` them the port of the load."""
     others = report.answered - sum(report.statuses.get(status, 0) for status in _TAKEN)
     deadline = Settings.model_fields["deadline_seconds"].default
     p99 = report.latencies[httpx.codes.OK].p99 if report.ok else 0.0
@@ -93,7 +101,9 @@ def _section(
         Figure("overload_p99_of_200", 1000 * p99, "ms", 1000 * deadline, at_most=True),
         Figure("overload_memory_growth", growth, "%", _GROWTH, at_most=True),
         goodput,
-        Figure("overload_probes_failed", sum(probes.failures.values()), "", 0.0, at_most=True),
+        Figure(
+            "overload_probes_failed", sum((probes.failures + beside.failures).values()), "", 0.0, at_most=True
+        ),
         *(
             Figure(
                 f"overload_{path[1:]}_p99", 1000 * probes.latencies(path).p99, "ms", _PROBE_MS, at_most=True
@@ -118,19 +128,23 @@ def _section(
         ["probes not answered with 200", held(figures[7])],
     ]
     for path, figure in zip(PATHS, figures[-len(PATHS) :], strict=True):
-        found = probes.latencies(path)
-        rows.append(
-            [
-                f"{path}, p50 / max ms of {found.count:,}, p99",
-                f"{milliseconds(found.p50)} / {milliseconds(found.max)}, {held(figure)}",
-            ]
-        )
+        rows.append([f"{path} on the probes' port, ms", f"{_spread(probes, path)}: {held(figure)}"])
+    rows += [[f"{path} on the port of the load, ms", _spread(beside, path)] for path in PATHS]
     notes = [
         "Requests leave at fixed times whether or not earlier ones are answered; latency counts from when one was due. "
         f"At most {_CONNECTIONS} connections; client, probes and server share the machine.",
         *([] if report.kept_up else [_LATE]),
-        *(f"{count:,} × {reason}" for reason, count in (report.reasons | probes.failures).items()),
+        *(
+            f"{count:,} × {reason}"
+            for reason, count in (report.reasons | (probes.failures + beside.failures)).items()
+        ),
     ]
     return Section(
         "Overload", [Table(f"{subject.store.name}: {TIMES:g} × capacity", ["", ""], rows, notes)], figures
     )
+
+
+def _spread(probes: Probes, path: str) -> str:
+    found = probes.latencies(path)
+    p50, p99, most = (milliseconds(seconds) for seconds in (found.p50, found.p99, found.max))
+    return f"p50 {p50}, p99 {p99}, max {most} of {found.count:,}"

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain bench bench-decision bench-serving soak fuzz clean
+.PHONY: help serve demo samples test lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain bench bench-decision bench-serving soak fuzz fuzz-api clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -108,7 +108,7 @@ soak: stores/mnist-lenet/CURRENT | $(VENV)/.dev ## overload, soak, ends under lo
 		echo "$(BIN)/python -m benchmarks $$what"; \
 		$(BIN)/python -m benchmarks $$what --data "$(DATA)" || failed="$$failed $$what"; \
 	done; \
-	$(MAKE) fuzz || failed="$$failed fuzz"; \
+	for what in fuzz fuzz-api; do $(MAKE) $$what || failed="$$failed $$what"; done; \
 	test -z "$$failed" || { echo "missed:$$failed" >&2; exit 1; }
 
 # Resamples what it gets, and so reads images of any size.
@@ -118,7 +118,10 @@ stores/digits-bilinear/CURRENT: stores/digits/CURRENT | $(VENV)/.dev
 
 # What is found goes to runs/fuzz/findings; the corpus there is kept for the next time.
 fuzz: stores/digits/CURRENT stores/digits-bilinear/CURRENT | $(VENV)/.dev ## 100,000 hostile bodies, guided by what they reach (some minutes)
-	$(BIN)/python -m benchmarks.fuzz --store stores/digits --store stores/digits-bilinear
+	$(BIN)/python -m benchmarks.fuzz bodies --store stores/digits --store stores/digits-bilinear
+
+fuzz-api: stores/digits/CURRENT | $(VENV)/.dev ## what the OpenAPI document says against what a server answers (some minutes)
+	$(BIN)/python -m benchmarks.fuzz api --store stores/digits
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) models/digits.* stores samples runs

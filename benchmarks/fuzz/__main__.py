@@ -1,5 +1,6 @@
-"""``python -m benchmarks.fuzz``: hostile bodies through the whole application, guided by what they reach."""
+"""``python -m benchmarks.fuzz``: what no client would send, to the application and to a real server."""
 
+import logging
 import re
 import subprocess
 import sys
@@ -18,20 +19,23 @@ from benchmarks.fuzz.tally import Tally, keep
 
 EXECUTIONS = 100_000
 
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
 _ROOT = Path(__file__).parents[2]
 _COVERED = re.compile(r"(INITED|DONE|pulse|NEW|RELOAD)\s+cov: (\d+)")
 _MAX_BYTES = 1 << 14
 _SAY_SECONDS = 15.0
 
 
-def main(
+@app.command()
+def bodies(
     store: Annotated[list[Path], typer.Option(help="Directory of a store; give one that resamples as well.")],
     executions: Annotated[int, typer.Option(min=1, help="Requests to be made.")] = EXECUTIONS,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that share them.")] = 2,
     seed: Annotated[int, typer.Option(min=1, help="Of all that is drawn.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder for findings, logs and the corpus.")] = Path("runs/fuzz"),
 ) -> None:
-    """Ask the server what no client would. Exits 1 where a target is missed."""
+    """Hostile bodies, guided by what they reach. Exits 1 where a target is missed."""
     share = -(-executions // jobs)
     plans = [Plan([path.resolve() for path in store], share, number, out.resolve()) for number in range(jobs)]
     for ask in first():
@@ -44,7 +48,29 @@ def main(
             process.kill()
             process.wait()
     crashes = sum(process.returncode != 0 for process in processes)
-    figures = _report(_total(plans), crashes, plans)
+    _end(_report(_total(plans), crashes, plans))
+
+
+@app.command()
+def api(
+    store: Annotated[Path, typer.Option(help="Directory of the store to serve.")],
+    examples: Annotated[int, typer.Option(min=1, help="Most drawn requests of an operation.")] = 300,
+) -> None:
+    """Everything that the OpenAPI document holds, of a real server. Exits 1 where a target is missed."""
+    from benchmarks.fuzz import api
+
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    found = api.ask(store, examples, lambda text: typer.echo(text, err=True))
+    for name, count in sorted(found.statuses.items()):
+        typer.echo(f"  {name}: {count:,}")
+    for fault, sample in found.faults.items():
+        typer.echo(f"{fault}\n    {sample}")
+    _end(api.figures(found))
+
+
+def _end(figures: Sequence[Figure]) -> None:
+    for figure in figures:
+        typer.echo(figure.json())
     if any(figure.met is False for figure in figures):
         raise typer.Exit(1)
 
@@ -108,7 +134,7 @@ def _report(tally: Tally, crashes: int, plans: Sequence[Plan]) -> list[Figure]:
     errors = sum(
         count for name, count in tally.statuses.items() if name.split()[1] in ("0", "500", "502", "503")
     )
-    figures = [
+    return [
         Figure("fuzzed_bodies", tally.executions, "", EXECUTIONS),
         Figure("fuzz_faults", sum(tally.faults.values()), "", 0, at_most=True),
         Figure("fuzz_5xx", errors, "", 0, at_most=True),
@@ -118,10 +144,7 @@ def _report(tally: Tally, crashes: int, plans: Sequence[Plan]) -> list[Figure]:
         Figure("fuzz_loop_held", 1000 * tally.held, "ms", 1000 * plans[0].most_held, at_most=True),
         Figure("fuzz_rate", rate, ""),
     ]
-    for figure in figures:
-        typer.echo(figure.json())
-    return figures
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -21,7 +21,7 @@ with atheris.instrument_imports(
 from benchmarks.fuzz.plan import Plan
 from benchmarks.fuzz.tally import Tally, keep
 
-_AGAIN = 3
+_AGAIN = 10
 _EVERY = 500
 """Requests between two notes of what it came to."""
 

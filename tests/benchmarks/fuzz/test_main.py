@@ -17,6 +17,7 @@ def test_it_says_what_it_came_to_and_that_it_was_too_little(demo_store: Path, tm
             sys.executable,
             "-m",
             "benchmarks.fuzz",
+            "bodies",
             "--store",
             demo_store,
             "--executions",

@@ -73,24 +73,35 @@ async def test_all_that_come_in_one_round_of_the_event_loop_share_a_run(
     assert runs[0].requests == 20
 
 
-async def test_between_two_runs_it_is_everybody_elses_turn(
-    store: Store, session: BankSession, inputs: Inputs
+@pytest.mark.parametrize(
+    ("others_take", "turns"),
+    [(0.0, [5] + [1] * 10), (0.01, [5, 3, 3, 3, 1]), (10.0, [5, 5, 5])],
+)
+async def test_a_turn_lasts_as_long_as_what_went_before_it_and_never_long(
+    others_take: float,
+    turns: list[int],
+    store: Store,
+    session: BankSession,
+    inputs: Inputs,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    order: list[str] = []
-    policy, budget = store.policy("paper"), RowBudget(4, fill=1)  # no more than four mutants a run
-    async with turning(session, policy, budget=budget, on_run=lambda run: order.append("run")) as scheduler:
-        asked = asyncio.wrap_future(submit(scheduler, inputs, 0))
+    """A run takes 4 ms here, and a turn may take 20; one run is always made."""
+    clock, order = Clock(), list[str]()
+    monkeypatch.setattr("service.scheduler.time", clock)
 
-        async def beside() -> None:
-            while not asked.done():
-                order.append("other")
-                await asyncio.sleep(0)
+    def on_run(_: Run) -> None:
+        clock.now += 0.004
+        order.append("r")
 
-        await beside()
-        assert (await asked).mutants >= 40
-    assert order.count("run") >= 10
-    together = "".join(kind[0] for kind in order)
-    assert "rr" not in together
+    policy, budget = store.policy("paper"), RowBudget(4, fill=1)  # fifteen runs for sixty mutants
+    async with turning(session, policy, budget=budget, on_run=on_run) as scheduler:
+        asked = submit(scheduler, inputs, 0)
+        while not asked.done():
+            order.append("o")
+            clock.now += others_take
+            await asyncio.sleep(0)
+        assert asked.result().mutants == 60
+    assert [len(turn) for turn in "".join(order).split("o") if turn] == turns
 
 
 async def test_a_request_that_comes_while_others_run_joins_them(

@@ -1,5 +1,6 @@
 """Reading the image of a request: content types, forms, and a limit that holds while the body arrives."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator
 
@@ -77,6 +78,21 @@ async def test_a_form_cut_short_within_its_file_is_refused(client: AsyncClient) 
     answer = await client.post("/classify", content=body, headers=BOUNDARY)
     gc.collect()  # Starlette leaves the file of such a form to the collector, which warns of it
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:mutant-guard:problem:bad-form")
+
+
+async def test_the_event_loop_goes_on_while_a_form_is_read() -> None:
+    head = b'--cut\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+    body = head + b"\r\n--cu" * 700_000 + b"\r\n--cut--\r\n"
+    message = {"type": "http.request", "body": body, "more_body": False}
+    reading = asyncio.ensure_future(
+        read_image(request({"content-type": "multipart/form-data; boundary=cut"}, [message]), len(body))
+    )
+    rounds = 0
+    while not reading.done():
+        rounds += 1
+        await asyncio.sleep(0)
+    assert len(await reading) == 6 * 700_000
+    assert rounds > 10
 
 
 async def test_a_form_of_two_files_is_refused(client: AsyncClient) -> None:

@@ -20,6 +20,7 @@ def test_the_defaults_serve_the_demo_store(monkeypatch: pytest.MonkeyPatch) -> N
     assert (settings.deadline_seconds, settings.on_deadline) == (30, "undecided")
     assert (settings.drain_seconds, settings.grace_seconds) == (2, 20)
     assert not settings.allow_guard_off
+    assert (settings.inline_ms, settings.probe_port) == (5, None)
     assert settings.max_body_bytes == 10 * 2**20
     assert settings.max_pixels == 2**24
     assert settings.max_images == 64
@@ -43,6 +44,8 @@ def test_the_defaults_serve_the_demo_store(monkeypatch: pytest.MonkeyPatch) -> N
         ("threads", "3", 3),
         ("batch_rows", "1", 1),
         ("max_batch_rows", "1", 1),
+        ("inline_ms", "0", 0.0),
+        ("probe_port", "8001", 8001),
         ("max_in_flight", "1", 1),
         ("deadline_seconds", "0.5", 0.5),
         ("on_deadline", "error", "error"),
@@ -110,6 +113,8 @@ def test_a_variable_without_the_prefix_or_of_no_field_changes_nothing(
         ("batch_rows", "0"),
         ("max_batch_rows", "0"),
         ("store", ","),
+        ("inline_ms", "-1"),
+        ("probe_port", "65536"),
         ("max_in_flight", "0"),
         ("deadline_seconds", "0"),
         ("deadline_seconds", "nan"),

@@ -11,6 +11,7 @@ from mutant_store.errors import ModelError
 
 Model = bytes | Path
 FloatArray = NDArray[np.float32]
+Feed = Mapping[str, NDArray[np.float32] | NDArray[np.int64]]
 Providers = Sequence[str | tuple[str, dict[str, str]]]
 """Execution providers in order of preference, some with options."""
 
@@ -65,6 +66,8 @@ def run_session(
         ModelError: the graph does not take this shape.
     """
     try:
+        if session.get_providers()[0] == _CUDA:
+            return bound_outputs(session, {input_name: inputs}, "cuda")
         return [np.asarray(value) for value in session.run(None, {input_name: inputs})]
     except Exception as error:
         raise ModelError(
@@ -72,21 +75,28 @@ def run_session(
         ) from error
 
 
-def run_bound(
-    session: onnxruntime.InferenceSession, feed: Mapping[str, NDArray[np.float32] | NDArray[np.int64]]
-) -> FloatArray:
-    """The first output of a graph, float32, on whatever device its session runs.
-
-    On CUDA inputs and output are bound, so that one copy each way is made and in one go with the run.
-    """
+def run_bound(session: onnxruntime.InferenceSession, feed: Feed) -> FloatArray:
+    """The first output of a graph, float32, on whatever device its session runs."""
     if session.get_providers()[0] != _CUDA:
         return np.asarray(session.run(None, feed)[0])
+    return bound_outputs(session, feed, "cuda")[0]
+
+
+def bound_outputs(session: onnxruntime.InferenceSession, feed: Feed, device: str) -> list[FloatArray]:
+    """All outputs of a run whose inputs are put on a device first and whose outputs are bound: one copy each way.
+
+    Args:
+        session: the graph.
+        feed: inputs by name.
+        device: ``cuda`` or ``cpu``, onnxruntime's name of where the session runs.
+    """
     binding = session.io_binding()
     for name, value in feed.items():
-        binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(value, "cuda", 0))
-    binding.bind_output(session.get_outputs()[0].name, "cpu")
+        binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(value, device, 0))
+    for entry in session.get_outputs():
+        binding.bind_output(entry.name, "cpu")
     session.run_with_iobinding(binding)
-    return np.asarray(binding.copy_outputs_to_cpu()[0])
+    return [np.asarray(value) for value in binding.copy_outputs_to_cpu()]
 
 
 def _first_line(error: Exception) -> str:

@@ -1,81 +1,21 @@
-"""The server as it is started: over real sockets, against the command line, to its end by a signal."""
+"""The server as it is started: over real sockets, against the command line."""
 
 import asyncio
 import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
 from mutant_store.manifest import SCHEMA_VERSION
-from tests.support.service import KEY, digits, encode, free_port, silent_listener
+from tests.support.process import COMMAND, Server, environment, serve
+from tests.support.service import digits, encode, free_port
 from tests.support.versions import add_version, copy_of
-
-COMMAND = str(Path(sys.executable).parent / "mutant-guard")
-START_SECONDS = 30
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running ``mutant-guard serve``."""
-
-    process: "subprocess.Popen[bytes]"
-    port: int
-    log: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def events(self) -> list[dict[str, object]]:
-        """Its log lines so far."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-
-def environment(**changes: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GUARD_")}
-    return kept | {"GUARD_ORDER_KEY": KEY, "GUARD_THREADS": "1", "GUARD_DEVICE": "cpu"} | changes
-
-
-@contextmanager
-def serve(store: Path, log: Path, **variables: str) -> Iterator[Server]:
-    """A server with these settings as well, by their environment variables."""
-    port = free_port()
-    given = [] if "GUARD_STORE" in variables else ["--store", str(store)]
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            [COMMAND, "serve", *given, "--port", str(port)],
-            stderr=stderr,
-            env=environment(GUARD_LOG_FORMAT="json", **variables),
-        )
-    try:
-        _wait_until_ready(process, port, log)
-        yield Server(process, port, log)
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    give_up = time.monotonic() + START_SECONDS
-    while time.monotonic() < give_up:
-        assert process.poll() is None, log.read_text()
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)  # a process says by nothing else that it listens
-    raise AssertionError(f"the server is not ready after {START_SECONDS} s: {log.read_text()}")
 
 
 @pytest.fixture(scope="module")
@@ -147,114 +87,6 @@ def test_a_client_that_goes_away_leaves_no_traceback(server: Server) -> None:
     assert "Traceback" not in server.log.read_text()
 
 
-def ended_in_order(server: Server, *, within: float) -> None:
-    assert server.process.wait(timeout=within) == 0
-    assert "Traceback" not in server.log.read_text()
-    assert "rror" not in server.log.read_text()
-    assert server.events()[-1]["event"] == "stopped"
-
-
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_in_order(end: signal.Signals, digits_store: Path, tmp_path: Path) -> None:
-    with serve(digits_store, tmp_path / "log", GUARD_DRAIN_SECONDS="0.2") as server:
-        assert httpx.post(f"{server.url}/classify", content=encode(digits(1)[0])).status_code == 200
-        server.process.send_signal(end)
-        ended_in_order(server, within=20)
-
-
-def test_without_time_to_drain_it_ends_at_once(digits_store: Path, tmp_path: Path) -> None:
-    with serve(digits_store, tmp_path / "log", GUARD_DRAIN_SECONDS="0") as server:
-        server.process.send_signal(signal.SIGTERM)
-        ended_in_order(server, within=5)
-
-
-def test_after_sigterm_it_is_not_ready_and_still_answers_for_a_while(
-    digits_store: Path, tmp_path: Path
-) -> None:
-    """So that load balancers notice, and kept connections move elsewhere without a request lost."""
-    image = encode(digits(1)[0])
-    with serve(digits_store, tmp_path / "log", GUARD_DRAIN_SECONDS="2") as server:
-        with httpx.Client(base_url=server.url) as kept:
-            assert "connection" not in kept.post("/classify", content=image).headers
-            signalled = time.monotonic()
-            server.process.send_signal(signal.SIGTERM)
-            ready = _until_draining(server)
-            assert time.monotonic() - signalled < 1
-            assert ready.json()["type"] == "urn:mutant-guard:problem:not-ready"
-            assert "about to stop" in ready.json()["detail"]
-            assert ready.headers["retry-after"] == "2"
-            time.sleep(0.3)  # the header comes with the server's next tick, ten times a second
-            for _ in range(3):
-                answer = kept.post("/classify", content=image)
-                assert (answer.status_code, answer.headers["connection"]) == (200, "close")
-            assert httpx.get(f"{server.url}/livez").status_code == 200
-            assert time.monotonic() - signalled < 2  # or what follows would show nothing
-        ended_in_order(server, within=10)
-        assert time.monotonic() - signalled >= 2
-
-
-def _until_draining(server: Server) -> httpx.Response:
-    give_up = time.monotonic() + 10
-    while time.monotonic() < give_up:
-        answer = httpx.get(f"{server.url}/readyz")
-        if answer.status_code == 503:
-            return answer
-        time.sleep(0.01)  # a signal is taken when the process gets to it
-    raise AssertionError("the server goes on being ready")
-
-
-@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_the_draining(
-    second: signal.Signals, digits_store: Path, tmp_path: Path
-) -> None:
-    with serve(digits_store, tmp_path / "log", GUARD_DRAIN_SECONDS="600") as server:
-        server.process.send_signal(signal.SIGTERM)
-        _until_draining(server)
-        assert httpx.post(f"{server.url}/classify", content=encode(digits(1)[0])).status_code == 200
-        server.process.send_signal(second)
-        ended_in_order(server, within=5)
-
-
-def test_ctrl_c_does_not_drain(digits_store: Path, tmp_path: Path) -> None:
-    with serve(digits_store, tmp_path / "log", GUARD_DRAIN_SECONDS="600") as server:
-        server.process.send_signal(signal.SIGINT)
-        ended_in_order(server, within=5)
-
-
-def test_what_is_in_flight_at_the_end_is_answered(digits_store: Path, tmp_path: Path) -> None:
-    """A request whose body is still on its way when the server stops listening."""
-    image = encode(digits(1)[0])
-    with serve(digits_store, tmp_path / "log", GUARD_DRAIN_SECONDS="0.2") as server:
-        with socket.create_connection(("127.0.0.1", server.port)) as connection:
-            head = f"POST /classify HTTP/1.1\r\nHost: g\r\nContent-Length: {len(image)}\r\n\r\n"
-            connection.sendall(head.encode() + image[:20])
-            _until_in_flight(server)
-            server.process.send_signal(signal.SIGTERM)
-            time.sleep(1)  # by then it has stopped listening
-            with pytest.raises(httpx.ConnectError):
-                httpx.get(f"{server.url}/livez")
-            assert server.process.poll() is None
-            connection.sendall(image[20:])
-            connection.settimeout(10)
-            assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
-        ended_in_order(server, within=10)
-
-
-def _until_in_flight(server: Server) -> None:
-    """Until the server has taken what a connection before this one sent."""
-    assert httpx.get(f"{server.url}/livez").status_code == 200
-
-
-def test_what_takes_longer_than_the_time_of_grace_is_cut_off(digits_store: Path, tmp_path: Path) -> None:
-    with serve(digits_store, tmp_path / "log", GUARD_DRAIN_SECONDS="0", GUARD_GRACE_SECONDS="1") as server:
-        with socket.create_connection(("127.0.0.1", server.port)) as connection:
-            connection.sendall(b"POST /classify HTTP/1.1\r\nHost: g\r\nContent-Length: 999\r\n\r\nabc")
-            _until_in_flight(server)
-            server.process.send_signal(signal.SIGTERM)
-            assert server.process.wait(timeout=10) == 0
-        assert server.events()[-1]["event"] == "stopped"
-
-
 def test_several_stores_are_served_by_name(digits_store: Path, retrained_store: Path, tmp_path: Path) -> None:
     soft = copy_of(retrained_store, tmp_path)
     add_version(soft, name="soft")
@@ -307,20 +139,3 @@ def test_a_store_that_cannot_be_served_ends_the_start_with_one_line(
     assert done.stderr.startswith(f"error: {message}")
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
-
-
-def test_a_port_that_is_taken_is_one_line_and_another_status(digits_store: Path) -> None:
-    with silent_listener() as port:
-        done = subprocess.run(
-            [COMMAND, "serve", "--store", str(digits_store), "--port", str(port)],
-            env=environment(GUARD_LOG_FORMAT="json"),
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=60,
-        )
-    assert done.returncode == 3
-    *_, last = [json.loads(line) for line in done.stderr.splitlines()]
-    assert "Address already in use" in last["event"]
-    assert last["level"] == "error"
-    assert "Traceback" not in done.stderr

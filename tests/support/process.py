@@ -1,0 +1,71 @@
+"""A server process of our own: ``mutant-guard serve`` on a loopback port."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.support.service import KEY, free_port
+
+COMMAND = str(Path(sys.executable).parent / "mutant-guard")
+START_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running ``mutant-guard serve``."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def events(self) -> list[dict[str, object]]:
+        """Its log lines so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GUARD_")}
+    return kept | {"GUARD_ORDER_KEY": KEY, "GUARD_THREADS": "1", "GUARD_DEVICE": "cpu"} | changes
+
+
+@contextmanager
+def serve(store: Path, log: Path, **variables: str) -> Iterator[Server]:
+    """A server with these settings as well, by their environment variables."""
+    port = free_port()
+    given = [] if "GUARD_STORE" in variables else ["--store", str(store)]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [COMMAND, "serve", *given, "--port", str(port)],
+            stderr=stderr,
+            env=environment(GUARD_LOG_FORMAT="json", **variables),
+        )
+    try:
+        _wait_until_ready(process, port, log)
+        yield Server(process, port, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    give_up = time.monotonic() + START_SECONDS
+    while time.monotonic() < give_up:
+        assert process.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)  # a process says by nothing else that it listens
+    raise AssertionError(f"the server is not ready after {START_SECONDS} s: {log.read_text()}")

@@ -1,5 +1,6 @@
 """Deadlines in the inference loop: what has a label ends undecided, what has none fails, what decides is decided."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from detection.boundaries import Boundaries
 from detection.policies import Decision, ErrorBounds, Hypotheses, Policy
 from detection.sprt import Sprt
 from service.batches import Run
-from service.errors import DeadlineError
+from service.errors import DeadlineError, NotReadyError
 from service.scheduler import Scheduler
 from tests.service.scheduling import WAIT, Inputs, scheduling, submit
 from tests.support.service import Clock, HeldSession
@@ -174,3 +175,22 @@ def test_closing_does_not_wait_for_more_than_the_deadlines(
         scheduler.close()
     assert [future.result(0).decision for future in futures] == [Decision.CONTINUE] * 2
     assert len(runs) <= 3
+
+
+def test_a_loop_that_hangs_takes_no_more_until_it_goes_on(
+    session: HeldSession, inputs: Inputs, clock: Clock
+) -> None:
+    with ticking(session, FIXED, clock) as (scheduler, _):
+        first = submit(scheduler, inputs, 0)
+        assert session.entered.wait(WAIT)
+        clock.now += 59
+        assert (scheduler.ready, scheduler.failed) == (True, False)
+        clock.now += 2
+        assert (scheduler.ready, scheduler.failed) == (False, True)
+        with pytest.raises(NotReadyError):
+            submit(scheduler, inputs, 1)
+        session.release()
+        assert first.result(WAIT).decision == Decision.NORMAL
+        while scheduler.failed:  # the answer comes a moment before the loop has ended its run
+            threading.Event().wait(0.001)
+        assert submit(scheduler, inputs, 1).result(WAIT).mutants == 20

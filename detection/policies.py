@@ -151,13 +151,21 @@ class Policy:
 
     def next_stop(self, changes: Counts, mutants: Counts) -> Counts:
         """Further mutants to compute at once, int64 like ``mutants``: up to the next stop, else to the next place where
-        the input can be found normal. Traffic is clean, so nearly always all of them are consumed.
+        the input can be found normal. Traffic is clean, so nearly always all of them are consumed; for an input that is
+        not, never more at a time than a clean one's first, or its look-ahead.
         """
         if not self.stops:
-            return self.boundaries.clearing(changes, mutants)
+            most = np.maximum(self.look_ahead(changes, mutants), self._first)
+            return np.minimum(self.boundaries.clearing(changes, mutants), most)
         stops = np.array([*self.stops, self.mutants])
         ahead = stops[np.searchsorted(stops[:-1], mutants, side="right")]
         return np.asarray(np.maximum(np.minimum(ahead, self.mutants) - mutants, 1))
+
+    @cached_property
+    def _first(self) -> int:
+        """Mutants after which an input whose label none of them changes is normal."""
+        none = np.zeros(1, dtype=np.int64)
+        return int(self.boundaries.clearing(none, none)[0])
 
     def up_to(self, mutants: int) -> "Policy":
         """The same policy with at most so many mutants a request; what is undecided then stays so.

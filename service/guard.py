@@ -87,9 +87,10 @@ class Guard:
 
     async def close(self) -> None:
         """Finish what is in flight and stop."""
-        await self.models.close()
+        await self.models.close(self.settings.grace_seconds)
         self._decoders.shutdown()
-        self._workers.close()
+        if not self.failed:  # a run that hangs has threads that never end
+            self._workers.close()
         if self._cache is not None:
             await self._cache.close()
         await asyncio.to_thread(self.tracing.close)

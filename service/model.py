@@ -111,9 +111,9 @@ class Model:
         """Start the inference loop: in a thread, unless there is an event loop and runs are short."""
         self.scheduler.start(event_loop if self.takes_turns else None)
 
-    def close(self) -> None:
-        """Finish what is in flight, and stop."""
-        self.scheduler.close()
+    def close(self, seconds: float | None = None) -> None:
+        """Finish what is in flight, and stop; see :meth:`service.scheduler.Scheduler.close`."""
+        self.scheduler.close(seconds)
 
     def judgement(self, outcome: Outcome, order: NDArray[np.int64]) -> Judgement:
         """What an outcome says, for an image that meets the mutants in this order, int64 [pool]."""

@@ -121,11 +121,12 @@ class Models:
         structlog.get_logger().info("store loaded", store=name, version=model.version, before=before.version)
         return model
 
-    async def close(self) -> None:
-        """Finish what is in flight everywhere and stop."""
+    async def close(self, seconds: float | None = None) -> None:
+        """Finish what is in flight everywhere and stop; wait so long for it, by default as long as it takes."""
         self._running = False
         self._retired.update(self._models.values())
-        await asyncio.gather(*(asyncio.to_thread(model.close) for model in self._retired), *self._closing)
+        closing = (asyncio.to_thread(model.close, seconds) for model in self._retired)
+        await asyncio.gather(*closing, *self._closing)
         self._retired.clear()
 
     def _let_go(self) -> None:

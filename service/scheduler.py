@@ -121,16 +121,20 @@ class Scheduler:
             self._ask_for_a_turn()
         return request.future
 
-    def close(self) -> None:
-        """Admit no more, finish what is in flight, and stop the loop. Not in the event loop it takes turns with."""
+    def close(self, seconds: float | None = None) -> None:
+        """Admit no more, finish what is in flight, and stop the loop. Not in the event loop it takes turns with.
+
+        Args:
+            seconds: how long to wait for that: a run may hang. By default as long as it takes.
+        """
         with self._lock:
             self._closed = True
             self._arrivals.put(None)
             self._ask_for_a_turn()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(seconds)
         elif self._running and self._failure is None:
-            self._stopped.wait()
+            self._stopped.wait(seconds)
 
     def _leave(self, _: "Future[Outcome]") -> None:
         with self._lock:

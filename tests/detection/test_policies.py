@@ -186,3 +186,21 @@ def test_a_cap_the_test_never_meets_is_none(mutants: int) -> None:
 def test_a_cap_below_one_mutant_is_refused(mutants: int) -> None:
     with pytest.raises(ValueError, match="at least one mutant"):
         FINITE.up_to(mutants)
+
+
+def test_a_clean_input_goes_to_where_it_is_cleared_and_another_no_further_than_its_look_ahead() -> None:
+    policy = sequential("test", Sprt(0.25, 0.05), 200)
+    none = np.zeros(1, np.int64)
+    first = int(policy.boundaries.clearing(none, none)[0])
+    assert policy.next_stop(none, none).tolist() == [first]
+    assert int(policy.look_ahead(none, none)[0]) < first  # an alarm could come sooner, and hardly ever does
+    met = np.full(20, first)
+    changes = np.arange(20)
+    stops, ahead = policy.next_stop(changes, met), policy.look_ahead(changes, met)
+    clearing = policy.boundaries.clearing(changes, met)
+    assert (clearing > first).any()
+    assert stops.tolist() == [
+        min(to_clear, max(look, first))
+        for to_clear, look in zip(clearing.tolist(), ahead.tolist(), strict=True)
+    ]
+    assert (stops >= np.minimum(ahead, clearing)).all()

@@ -119,6 +119,7 @@ stores/digits-bilinear/CURRENT: stores/digits/CURRENT | $(VENV)/.dev
 # What is found goes to runs/fuzz/findings; the corpus there is kept for the next time.
 fuzz: stores/digits/CURRENT stores/digits-bilinear/CURRENT | $(VENV)/.dev ## 100,000 hostile bodies, guided by what they reach (some minutes)
 	$(BIN)/python -m benchmarks.fuzz bodies --store stores/digits --store stores/digits-bilinear
+	$(BIN)/python -m benchmarks.fuzz bombs --store stores/digits-bilinear
 
 fuzz-api: stores/digits/CURRENT | $(VENV)/.dev ## what the OpenAPI document says against what a server answers (some minutes)
 	$(BIN)/python -m benchmarks.fuzz api --store stores/digits

@@ -18,6 +18,7 @@ from service.http.app import create_app
 from service.settings import Settings
 
 _RESET_PEAK = "5"
+_TICK_SECONDS = 0.002
 _PROBLEM = b"application/problem+json"
 _SERVER_ERRORS, _DEADLINE = 500, 504
 
@@ -29,14 +30,18 @@ class Outcome:
     Attributes:
         status: of the answer, 0 where there is none.
         fault: what it should not have come to, empty where all is well.
-        held: longest time in seconds that the event loop went without anybody else.
+        seconds: how long it took.
+        held: longest time in seconds that the event loop was with one of its callbacks.
+        stalled: longest time in seconds that it was late by, where that was asked for.
         memory: bytes that the process grew by at most meanwhile.
         pixels: of the largest image that was decoded.
     """
 
     status: int
     fault: str
+    seconds: float
     held: float
+    stalled: float
     memory: int
     pixels: int
 
@@ -74,7 +79,7 @@ class Application:
             },
         }
         self._undo: list[Callable[[], None]] = []
-        self._held, self._pixels = 0.0, 0
+        self._held, self._stalled, self._pixels = 0.0, 0.0, 0
 
     def __enter__(self) -> "Application":
         """Start it, and watch the event loop and the decoders."""
@@ -93,21 +98,33 @@ class Application:
         self._loop.run_until_complete(self._lifespan.__aexit__(None, None, None))
         self._loop.close()
 
-    def ask(self, request: Request) -> Outcome:
-        """Send a request and look at everything that comes of it."""
-        self._held, self._pixels = 0.0, 0
+    def ask(self, request: Request, *, ticking: bool = False) -> Outcome:
+        """Send a request and look at everything that comes of it, if wished with a task beside it that ticks."""
+        self._held, self._stalled, self._pixels = 0.0, 0.0, 0
         Path("/proc/self/clear_refs").write_text(_RESET_PEAK, encoding="ascii")
         before = _memory("VmRSS")
         sent: list[Any] = []
+        ticker = self._loop.create_task(self._tick()) if ticking else None
+        started = perf_counter()
         try:
             self._loop.run_until_complete(self._app(_scope(request), _receiver(request.body), _sender(sent)))
             fault = self._fault(request, sent)
         except Exception as error:  # whatever it is, it is found
             fault = f"raised {type(error).__name__}: {error} at {_place(error)}"
+        seconds = perf_counter() - started
+        if ticker is not None:
+            ticker.cancel()
         status = sent[0]["status"] if sent else 0
         if self._pixels > self.limit:
             fault = fault or f"decoded {self._pixels:,} pixels"
-        return Outcome(status, fault, self._held, max(0, _memory("VmHWM") - before), self._pixels)
+        grown = max(0, _memory("VmHWM") - before)
+        return Outcome(status, fault, seconds, self._held, self._stalled, grown, self._pixels)
+
+    async def _tick(self) -> None:
+        while True:
+            due = perf_counter() + _TICK_SECONDS
+            await asyncio.sleep(_TICK_SECONDS)
+            self._stalled = max(self._stalled, perf_counter() - due)
 
     def _fault(self, request: Request, sent: list[Any]) -> str:
         if not sent or sent[-1].get("more_body"):

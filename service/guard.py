@@ -4,20 +4,17 @@ import asyncio
 import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
-from math import isfinite
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from detection.policies import Policy
 from mutant_store.workers import Workers
 from service.answer import Answer, Timings
 from service.api_keys import KeyRing
 from service.bridge import Bridge
 from service.cache import MemoryCache, VerdictCache
 from service.errors import DeadlineError, GuardRequiredError, QueueFullError, TooManyPixelsError
+from service.explanation import explain
 from service.metrics import Metrics
 from service.model import Model
 from service.models import Models
@@ -285,30 +282,3 @@ def _answer(
     queue, mutants = (outcome.queue_seconds, outcome.run_seconds) if outcome else (0.0, 0.0)
     timings = Timings(prepared.seconds, queue, mutants)
     return Answer(model, judgement, guarded, cached, timings, prepared.body_sha256)
-
-
-def explain(policy: Policy, judgement: Judgement) -> Explanation:
-    """How a policy's test went on what the mutants of a judgement said, and where it would have decided."""
-    met = np.arange(1, len(judgement.labels) + 1)
-    test, boundaries, unit = policy.statistic, policy.boundaries, policy.evidence.unit
-    changed = np.array(judgement.label_changed, dtype=np.bool_)
-    return Explanation(
-        own_evidence=_share(judgement.own_evidence, unit),
-        evidence=[_share(said, unit) for said in judgement.evidence],
-        operators=judgement.operators,
-        log_ratio=None if test is None else _finite(test.log_ratio(np.cumsum(changed), met)),
-        label_changed=judgement.label_changed,
-        adversarial_bound=None if test is None else test.lower,
-        normal_bound=None if test is None else test.upper,
-        normal_at_most=[_share(bound, unit) for bound in boundaries.normal_at_most[met].tolist()],
-        adversarial_at_least=[_share(bound, unit) for bound in boundaries.adversarial_at_least[met].tolist()],
-    )
-
-
-def _share(units: int, unit: int) -> float:
-    return round(units / unit, 6)
-
-
-def _finite(ratios: NDArray[np.float64]) -> list[float | None]:
-    """JSON has no infinity."""
-    return [ratio if isfinite(ratio) else None for ratio in np.round(ratios, 6).tolist()]

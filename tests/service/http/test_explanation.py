@@ -12,7 +12,8 @@ from httpx import AsyncClient
 from detection import builders
 from detection.finite_pool import FinitePoolSprt
 from mutant_store.reader import Store
-from service.guard import Guard, explain
+from service.explanation import explain
+from service.guard import Guard
 from service.verdict import Judgement, Verdict
 from tests.support.service import FIELDS, digits, encode, serving, settings_for
 

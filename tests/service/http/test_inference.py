@@ -134,9 +134,9 @@ async def test_a_large_body_is_read_beside_the_event_loop(
     beside = []
     to_thread = asyncio.to_thread
 
-    async def counted(call: Any) -> Any:
+    async def counted(call: Any, *args: Any) -> Any:
         beside.append(call)
-        return await to_thread(call)
+        return await to_thread(call, *args)
 
     monkeypatch.setattr("service.http.inference._ASIDE_BYTES", 2_000)
     monkeypatch.setattr("service.http.inference.asyncio.to_thread", counted)

@@ -30,6 +30,7 @@ _PICTURE_CHUNKS = frozenset(
 _TEXT_CHUNKS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 _EXIF_KEY, _XMP_KEY = b"Raw profile type exif\0", b"XML:com.adobe.xmp\0"
 _CHUNK = struct.Struct(">I4s")
+_WEBP_HEADER_BYTES = 30
 
 _JFIF, _EXIF, _ADOBE, _LAST_APP, _COMMENT = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
 _SCAN, _END = 0xDA, 0xD9
@@ -64,6 +65,25 @@ def picture(body: bytes) -> Picture:
     if body.startswith(_PNG):
         return _png(body)
     return _jpeg(body) if body.startswith(_JPEG) else Picture(body)
+
+
+def webp_size(body: bytes) -> tuple[int, int] | None:
+    """Width and height that a WebP file says, None where it is none. Pillow makes room for them when it opens one.
+
+    https://www.rfc-editor.org/rfc/rfc9649, sections 2.5 to 2.7.
+    """
+    if not (body.startswith(b"RIFF") and body[8:12] == b"WEBP" and len(body) >= _WEBP_HEADER_BYTES):
+        return None
+    match body[12:16]:
+        case b"VP8X":
+            return int.from_bytes(body[24:27], "little") + 1, int.from_bytes(body[27:30], "little") + 1
+        case b"VP8L":
+            bits = int.from_bytes(body[21:25], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case b"VP8 ":
+            width, height = struct.unpack_from("<HH", body, 26)
+            return width & 0x3FFF, height & 0x3FFF
+    return None
 
 
 def _png(body: bytes) -> Picture:

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from mutant_store.errors import ImageError
 from mutant_store.manifest import InputSpec
 from mutant_store.preprocessing import to_pixels
-from service.containers import Picture, picture
+from service.containers import Picture, picture, webp_size
 from service.errors import BadImageError, TooManyPixelsError
 from service.orientation import UPRIGHT, exif_of, orientation
 
@@ -56,6 +56,8 @@ def decode(body: bytes, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
     if not body:
         raise BadImageError("the body is empty; send an image")
     found = picture(body)
+    if (size := webp_size(body)) is not None:
+        _check_size(*size, max_pixels)
     try:
         image = Image.open(io.BytesIO(found.file), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -68,14 +70,7 @@ def decode(body: bytes, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
 
 def _decoded(image: Any, found: Picture, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
     width, height = image.size
-    if width * height > max_pixels:
-        raise TooManyPixelsError(
-            f"the image is {width}×{height}, more than {max_pixels:,} pixels; send a smaller one"
-        )
-    if max(width, height) > MAX_SIDE:
-        raise TooManyPixelsError(
-            f"the image is {width}×{height}, a side longer than {MAX_SIDE:,} pixels; send a smaller one"
-        )
+    _check_size(width, height, max_pixels)
     if getattr(image, "n_frames", 1) > 1:
         raise BadImageError(f"the image is animated ({image.n_frames} frames); send a still image")
     try:
@@ -91,6 +86,17 @@ def _decoded(image: Any, found: Picture, spec: InputSpec, max_pixels: int) -> ND
         raise BadImageError(str(error)) from error
     except _DAMAGED as error:
         raise BadImageError(f"the image's metadata or colours are damaged ({error})") from error
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise TooManyPixelsError(
+            f"the image is {width}×{height}, more than {max_pixels:,} pixels; send a smaller one"
+        )
+    if max(width, height) > MAX_SIDE:
+        raise TooManyPixelsError(
+            f"the image is {width}×{height}, a side longer than {MAX_SIDE:,} pixels; send a smaller one"
+        )
 
 
 def _tell_orientation(image: Any, found: Picture) -> None:

@@ -45,6 +45,8 @@ def _small() -> Iterator[tuple[str, Callable[[], bytes]]]:
     yield "small: rows of 4 MB", lambda: _png(width=64, height=64, rows=4_000_000)
     yield "small: one line", lambda: _png(width=4096, height=1)
     yield "small: 16 megapixels", lambda: _png(width=_SIDE, height=_SIDE, bits=1)
+    yield "small: WebP that says 16 megapixels", lambda: _canvas(_SIDE, _SIDE)
+    yield "small: WebP that says 4 megapixels", lambda: _canvas(_SIDE // 2, _SIDE // 2)
 
 
 def _metadata() -> Iterator[tuple[str, Callable[[], bytes]]]:
@@ -145,6 +147,16 @@ def _scans(width: int, height: int, count: int) -> bytes:
 
 def _noise() -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     return np.random.default_rng(0).integers(0, 256, (_SIDE, _SIDE, 3))
+
+
+def _canvas(width: int, height: int) -> bytes:
+    """A WebP around a frame of 8 by 8."""
+    parts = Parts("WEBP", [])
+    frame = _encoded(np.zeros((8, 8, 3)), "WEBP", lossless=True)[12:]
+    size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    place = bytes(6) + (7).to_bytes(3, "little") * 2 + bytes(4)
+    parts.parts += [Part(b"VP8X", b"\2\0\0\0" + size), Part(b"ANIM", bytes(6)), Part(b"ANMF", place + frame)]
+    return parts.file()
 
 
 def _ramp() -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

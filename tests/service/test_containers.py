@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from service.containers import MAX_PARTS, MAX_SCANS, Picture, picture
+from service.containers import MAX_PARTS, MAX_SCANS, Picture, picture, webp_size
 from service.errors import BadImageError
 from service.orientation import exif_of
-from tests.support.service import chunk, encode
+from tests.support.service import chunk, encode, webp_of_size
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 COLOUR = np.stack([GREY, GREY[::-1], 255 - GREY], axis=2)
@@ -188,6 +188,21 @@ def test_a_jpeg_cut_short_stays_so() -> None:
 def test_a_jpeg_of_too_many_segments_is_refused() -> None:
     with pytest.raises(BadImageError, match=f"more than {MAX_PARTS:,} segments; save it anew"):
         picture(jpeg(segment(0xE5, b"") * (MAX_PARTS + 1)))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 5), (300, 7), (16_383, 1)])
+@pytest.mark.parametrize(
+    "options", [{}, {"lossless": True}, {"exif": exif_of(6)}], ids=["VP8", "VP8L", "VP8X"]
+)
+def test_a_webp_says_its_size(size: tuple[int, int], options: dict[str, object]) -> None:
+    assert webp_size(encode(Image.new("RGB", size), "WEBP", **options)) == size
+
+
+def test_a_canvas_says_its_size_and_other_files_none() -> None:
+    assert webp_size(webp_of_size(16_384, 70_000)) == (16_384, 70_000)
+    for body in (b"", b"RIFF", encode(GREY), jpeg(), webp_of_size(8, 8)[:29]):
+        assert webp_size(body) is None
+    assert webp_size(webp_of_size(8, 8).replace(b"VP8X", b"abcd")) is None
 
 
 def progressive(scans: int) -> bytes:

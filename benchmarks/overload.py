@@ -90,15 +90,15 @@ def _section(
     """``probes`` have a port of their own, those ``beside`` them the port of the load."""
     others = report.answered - sum(report.statuses.get(status, 0) for status in _TAKEN)
     deadline = Settings.model_fields["deadline_seconds"].default
-    p99 = report.latencies[httpx.codes.OK].p99 if report.ok else 0.0
+    due = report.latencies[httpx.codes.OK].p99 if report.ok else 0.0
     growth = 100 * (memory[-1] / memory[min(1, len(memory) - 1)] - 1)
     goodput = Figure("overload_goodput", 100 * report.throughput / rate, "%")
     figures = [
         Figure("overload_offered", report.lag.count / seconds / rate, "x", TIMES),
         Figure("overload_answers_200", report.ok, "", 1.0),
         Figure("overload_neither_200_nor_429", others, "", 0.0, at_most=True),
-        Figure("overload_lost", report.lost + report.refused + report.unsent, "", 0.0, at_most=True),
-        Figure("overload_p99_of_200", 1000 * p99, "ms", 1000 * deadline, at_most=True),
+        Figure("overload_lost", report.lost + report.refused, "", 0.0, at_most=True),
+        Figure("overload_p99_of_200", 1000 * report.waits.p99, "ms", 1000 * deadline, at_most=True),
         Figure("overload_memory_growth", growth, "%", _GROWTH, at_most=True),
         goodput,
         Figure(
@@ -116,9 +116,11 @@ def _section(
         ["offered, of the capacity", held(figures[0])],
         *([f"answers {status}", f"{count:,}"] for status, count in report.statuses.items()),
         ["neither 200 nor 429", held(figures[2])],
-        ["lost, refused or never sent", held(figures[3])],
+        ["sent and not answered, or connections refused", held(figures[3])],
+        ["due and never sent", f"{report.unsent:,}"],
         ["answers 200 a second meanwhile", f"{report.throughput:,.0f} ({held(goodput)} of the capacity)"],
-        ["p99 of the answers 200, against the deadline", held(figures[4])],
+        ["p99 of the answers 200 from when they left, against the deadline", held(figures[4])],
+        ["the same from when they were due, ms", milliseconds(due)],
         ["requests left late, p99 ms", milliseconds(report.lag.p99)],
         [
             f"resident MB, every {seconds / _SAMPLES:g} s",
@@ -131,8 +133,9 @@ def _section(
         rows.append([f"{path} on the probes' port, ms", f"{_spread(probes, path)}: {held(figure)}"])
     rows += [[f"{path} on the port of the load, ms", _spread(beside, path)] for path in PATHS]
     notes = [
-        "Requests leave at fixed times whether or not earlier ones are answered; latency counts from when one was due. "
-        f"At most {_CONNECTIONS} connections; client, probes and server share the machine.",
+        "Requests are due at fixed times whether or not earlier ones are answered. "
+        f"At most {_CONNECTIONS} connections: where all of them wait for answers, further requests leave late. "
+        "Client, probes and server share the machine.",
         *([] if report.kept_up else [_LATE]),
         *(
             f"{count:,} × {reason}"

@@ -12,6 +12,8 @@ from benchmarks.load.report import Report
 from benchmarks.load.tally import Tally
 
 _AGAIN_SECONDS = 0.05
+_LATEST_SECONDS = 1.0
+"""After the end of a load nothing leaves any more that was due; so much later may what was due just before."""
 _IDLE_SECONDS = 2.0
 """A connection unused for longer is replaced: servers close idle ones, and a request may meet that on its way."""
 
@@ -94,7 +96,7 @@ class _Load:
                     began = await due.get()
                 if began is None:
                     return
-                if self._stopped:
+                if self._stopped or perf_counter() > self._end + _LATEST_SECONDS:
                     self.tally.unsent += 1
                     continue
                 while (connection := await line.connection()) is None:
@@ -112,13 +114,14 @@ class _Load:
 
     async def _exchange(self, connection: Connection, began: float) -> None:
         self._under_way += 1
+        left = perf_counter()
         try:
             answer = await connection.ask(next(self._requests))
         except LostError as error:
             self.tally.lost(str(error))
             await asyncio.sleep(_AGAIN_SECONDS)
         else:
-            self.tally.answered(answer.status, began, perf_counter())
+            self.tally.answered(answer.status, began, left, perf_counter())
         self._under_way -= 1  # not where it is cancelled: that one is still to be counted
 
     async def _finish(self, tasks: "list[asyncio.Task[None]]") -> None:

@@ -28,6 +28,9 @@ class Latencies:
         return cls(len(seconds), float(p50), float(p99), float(np.max(seconds)))
 
 
+_NONE = Latencies(0, 0.0, 0.0, 0.0)
+
+
 @dataclass(frozen=True)
 class Report:
     """Every request, by what became of it.
@@ -44,6 +47,7 @@ class Report:
         reasons: why requests were lost and connections refused, with how many.
         took: seconds from the start to the last answer.
         stopped_after: seconds until the watched path failed, None if it did not.
+        waits: of answers 200, from when the request left: what the server alone took.
     """
 
     statuses: dict[int, int]
@@ -56,6 +60,7 @@ class Report:
     reasons: dict[str, int]
     took: float
     stopped_after: float | None
+    waits: Latencies = _NONE
 
     @property
     def ok(self) -> int:
@@ -88,5 +93,6 @@ class Report:
                     int(status): Latencies(**found) for status, found in entry["latencies"].items()
                 },
                 "lag": Latencies(**entry["lag"]),
+                "waits": Latencies(**entry["waits"]),
             }
         )

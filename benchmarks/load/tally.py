@@ -15,7 +15,7 @@ class Tally:
         """Args: when the load began, and for how long requests are sent."""
         self._start, self._end = start, start + seconds
         self._latencies: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
-        self._lags = array("d")
+        self._lags, self._waits = array("d"), array("d")
         self._within, self._last, self._answered_at = 0, 0.0, 0.0
         self._lost, self._refused = 0, 0
         self._reasons: defaultdict[str, int] = defaultdict(int)
@@ -26,9 +26,11 @@ class Tally:
         """A request left so many seconds after it should have."""
         self._lags.append(lag)
 
-    def answered(self, status: int, began: float, now: float) -> None:
-        """A request that was due at ``began`` was answered."""
+    def answered(self, status: int, began: float, left: float, now: float) -> None:
+        """A request that was due at ``began`` and left at ``left`` was answered."""
         self._latencies[status].append(now - began)
+        if status == _OK:
+            self._waits.append(now - left)
         self._answered_at = now
         if status == _OK and now <= self._end:
             self._within, self._last = self._within + 1, now
@@ -56,5 +58,6 @@ class Tally:
             lag=Latencies.of(self._lags),
             reasons=dict(self._reasons),
             took=max(0.0, self._answered_at - self._start),
+            waits=Latencies.of(self._waits),
             stopped_after=None if self.stopped_at is None else self.stopped_at - self._start,
         )

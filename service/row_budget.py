@@ -13,7 +13,7 @@ MOST_ROWS = 512
 _REPETITIONS = 5
 _ENOUGH = 0.9
 """The share of the best throughput with which a run is large enough: a larger one only holds up whoever waits."""
-_LEAST = 64
+_LEAST = 128
 """Most rows of a run are no fewer: several requests share it, and the measurement errs."""
 _LONGEST = 0.1
 """Seconds a run may take; a larger one is not tried."""

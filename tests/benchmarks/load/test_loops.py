@@ -125,12 +125,19 @@ class TestAtARate:
         assert server.connections <= 8
 
     def test_a_stall_is_charged_to_all_that_were_due_meanwhile(self, server: Faulty) -> None:
-        """One connection at 0.08 s a request is offered four times that: waiting for it is latency."""
-        report = load(server, "/slow", rate=50.0, seconds=0.4, connections=1, grace=5.0)
-        assert report.ok == 20
+        """One connection at 0.08 s a request is offered three times that: waiting for it is latency."""
+        report = load(server, "/slow", rate=40.0, seconds=0.4, connections=1, grace=5.0)
+        assert report.ok == 16
         assert report.latencies[200].max > 10 * SLOW_SECONDS
         assert report.lag.max > 9 * SLOW_SECONDS
+        assert report.waits.max < 3 * SLOW_SECONDS  # what the server alone took
         assert not report.kept_up
+
+    def test_what_was_due_long_before_the_end_is_not_sent_after_it(self, server: Faulty) -> None:
+        report = load(server, "/slow", rate=100.0, seconds=0.4, connections=1, grace=5.0)
+        assert report.lost == 0
+        assert report.ok + report.unsent == 40
+        assert report.took < 0.4 + 1.0 + 3 * SLOW_SECONDS
 
     def test_what_never_left_is_told(self, server: Faulty) -> None:
         report = load(server, "/slow", rate=100.0, seconds=0.4, connections=1, grace=0.2)

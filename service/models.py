@@ -11,6 +11,7 @@ import structlog
 from mutant_store.errors import StoreError
 from mutant_store.reader import current_version
 from service.errors import UnknownStoreError
+from service.memory import give_back
 from service.model import Model
 
 
@@ -132,6 +133,13 @@ class Models:
     def _let_go(self) -> None:
         for model in [model for model in self._retired if not self._leases[model]]:
             self._retired.discard(model)
-            task = asyncio.get_running_loop().create_task(asyncio.to_thread(model.close))
+            task = asyncio.get_running_loop().create_task(_close(model))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+
+
+async def _close(model: Model) -> None:
+    """Let go of a model, and of its memory now: its parts know each other, and Python looks for such seldom."""
+    await asyncio.to_thread(model.close)
+    del model
+    await asyncio.to_thread(give_back)

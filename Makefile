@@ -105,7 +105,8 @@ bench-serving: stores/mnist-lenet/CURRENT stores/mnist-lenet-retrained/CURRENT s
 
 soak: overload steady drain fuzz fuzz-api ## all of the following (half an hour); make -k goes on where a target is missed
 
-overload: stores/mnist-lenet/CURRENT | $(VENV)/.dev ## four times the server's capacity, for a minute
+overload: stores/mnist-lenet/CURRENT stores/cifar10-resnet20/CURRENT | $(VENV)/.dev ## four times the server's capacity, for a minute
+	$(BIN)/python -m benchmarks overload --data "$(DATA)" --store stores/cifar10-resnet20
 	$(BIN)/python -m benchmarks overload --data "$(DATA)"
 
 steady: stores/mnist-lenet/CURRENT | $(VENV)/.dev ## half of it for ten minutes, with reloads of the store

@@ -13,14 +13,13 @@ from mutant_store.errors import StoreError
 from mutant_store.own_tail import OwnTail
 from mutant_store.pace import Pace
 from mutant_store.pool import Mutant, is_whole, patch
-from mutant_store.session import IMAGES, FloatArray, Model, Providers, open_session, run_session
+from mutant_store.session import CPU, IMAGES, FloatArray, Model, Providers, open_session, run_session
 from mutant_store.session_tail import SessionTail
 from mutant_store.shared_tail import SharedTail
 from mutant_store.tail import Tail, TailRecord
 from mutant_store.workers import Workers
 
 _ORIGINAL = -1
-_CPU = "CPUExecutionProvider"
 _IMAGES_TOGETHER = 64
 
 
@@ -43,7 +42,7 @@ class BankSession:
         *,
         pool: Sequence[Mutant] = (),
         parameters: FloatArray | None = None,
-        providers: Providers = ("CPUExecutionProvider",),
+        providers: Providers = (CPU,),
         threads: int = 0,
         workers: Workers | None = None,
     ) -> None:
@@ -82,7 +81,7 @@ class BankSession:
             self._tails.append(
                 _open(record, pool, parameters, providers, classes, copies=self._workers.threads)
             )
-        self._on_cpu = self.provider == _CPU
+        self._on_cpu = self.provider == CPU
         self._image_pace, self._row_pace = Pace(), [Pace() for _ in self._tails]
         self.runs, self.seconds = 0, 0.0
 

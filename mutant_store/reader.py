@@ -15,7 +15,7 @@ from mutant_store.calibration_record import CalibrationRecord
 from mutant_store.errors import StoreError
 from mutant_store.manifest import SCHEMA_VERSION, Manifest
 from mutant_store.pool import unpack
-from mutant_store.session import Providers
+from mutant_store.session import CPU, Providers
 from mutant_store.signature import PublicKey
 from mutant_store.tail import TailRecord
 from mutant_store.workers import Workers
@@ -103,7 +103,7 @@ class Store:
             records,
             pool=unpack(arrays),
             parameters=arrays.get(PARAMETERS),
-            providers=providers or ["CPUExecutionProvider"],
+            providers=providers or [CPU],
             threads=threads,
             workers=workers,
         )

@@ -19,13 +19,14 @@ IMAGES = "images"
 """Name of the image input of every graph in a store."""
 
 _ERRORS_ONLY = 3
-_CUDA = "CUDAExecutionProvider"
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+"""Execution providers."""
 
 
 def open_session(
     model: Model,
     *,
-    providers: Providers = ("CPUExecutionProvider",),
+    providers: Providers = (CPU,),
     threads: int = 0,
     constants: Mapping[str, FloatArray] | None = None,
     arena: bool = True,
@@ -66,20 +67,18 @@ def run_session(
         ModelError: the graph does not take this shape.
     """
     try:
-        if session.get_providers()[0] == _CUDA:
-            return bound_outputs(session, {input_name: inputs}, "cuda")
-        return [np.asarray(value) for value in session.run(None, {input_name: inputs})]
+        return outputs(session, {input_name: inputs})
     except Exception as error:
         raise ModelError(
             f"the model fails on inputs of shape {list(inputs.shape)}: {_first_line(error)}"
         ) from error
 
 
-def run_bound(session: onnxruntime.InferenceSession, feed: Feed) -> FloatArray:
-    """The first output of a graph, float32, on whatever device its session runs."""
-    if session.get_providers()[0] != _CUDA:
-        return np.asarray(session.run(None, feed)[0])
-    return bound_outputs(session, feed, "cuda")[0]
+def outputs(session: onnxruntime.InferenceSession, feed: Feed) -> list[FloatArray]:
+    """All outputs of a graph, float32, on whatever device its session runs."""
+    if session.get_providers()[0] == CUDA:
+        return bound_outputs(session, feed, "cuda")
+    return [np.asarray(value) for value in session.run(None, feed)]
 
 
 def bound_outputs(session: onnxruntime.InferenceSession, feed: Feed, device: str) -> list[FloatArray]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from mutant_store.session import FloatArray, Model, Providers, open_session, run_bound
+from mutant_store.session import FloatArray, Model, Providers, open_session, outputs
 from mutant_store.tail import Features
 
 VALUES = "mutant_values"
@@ -53,5 +53,5 @@ class SessionTail:
         for start, stop in pairwise(cuts):
             images = image_index[start:stop]
             session = self._sessions[mutants[start]]
-            scores[start:stop] = run_bound(session, {name: value[images] for name, value in named.items()})
+            (scores[start:stop],) = outputs(session, {name: value[images] for name, value in named.items()})
         return scores

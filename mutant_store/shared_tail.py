@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mutant_store.session import FloatArray, Model, Providers, open_session, run_bound
+from mutant_store.session import FloatArray, Model, Providers, open_session, outputs
 from mutant_store.tail import Features
 
 IMAGE_INDEX = "image_index"
@@ -28,4 +28,4 @@ class SharedTail:
             name: features[name] for name in self._features
         }
         feed.update(image_index=image_index, mutant_index=mutants + 1)
-        return run_bound(self._session, feed)
+        return outputs(self._session, feed)[0]

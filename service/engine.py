@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 from mutant_store.bank_session import BankSession
 from mutant_store.errors import GuardError
 from mutant_store.reader import Store
+from mutant_store.session import CPU, CUDA
 from mutant_store.workers import Workers
 from service.settings import Device
-
-_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
 class DeviceError(GuardError):
@@ -25,7 +24,7 @@ def load_engine(store: Store, *, device: Device, workers: Workers) -> BankSessio
         DeviceError: ``cuda`` was asked for and onnxruntime has no CUDA provider.
     """
     session = store.session(providers=providers(device), workers=workers)
-    if device == "cuda" and session.provider != _CUDA:
+    if device == "cuda" and session.provider != CUDA:
         raise DeviceError(
             "onnxruntime could not start CUDA; check the driver and the CUDA libraries, or use --device cpu"
         )
@@ -49,9 +48,9 @@ def providers(device: Device) -> list[str | tuple[str, dict[str, str]]]:
     Raises:
         DeviceError: ``cuda`` was asked for and this onnxruntime was built without it.
     """
-    there = _CUDA in onnxruntime.get_available_providers()
+    there = CUDA in onnxruntime.get_available_providers()
     if device == "cuda" and not there:
         raise DeviceError(
             "this onnxruntime has no CUDA provider; install mutant-guard[gpu], or use --device cpu"
         )
-    return [(_CUDA, {"use_tf32": "0"}), _CPU] if there and device != "cpu" else [_CPU]
+    return [(CUDA, {"use_tf32": "0"}), CPU] if there and device != "cpu" else [CPU]

@@ -73,10 +73,8 @@ class Boundaries:
         The nearest decision is the one all further labels agree on: none changes, or all do. Where neither can
         come about any more it is what is left of the test.
         """
-        to_normal = np.searchsorted(self.normal_at_most, changes)
-        to_adversarial = np.searchsorted(self._unchanged, self.unit * mutants - changes)
-        nearest = np.minimum(np.minimum(to_normal, to_adversarial), self.mutants) - mutants
-        return np.maximum(nearest, 1)
+        to_adversarial = np.searchsorted(self._unchanged, self.unit * mutants - changes) - mutants
+        return np.asarray(np.minimum(self.clearing(changes, mutants), np.maximum(to_adversarial, 1)))
 
     def clearing(self, changes: Counts, mutants: Counts) -> Counts:
         """Least number of further mutants after which an undecided input can be normal, at least 1; where it cannot be

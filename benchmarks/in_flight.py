@@ -18,7 +18,7 @@ from mutant_store.operators import OPERATORS
 from service.batches import Batches
 from service.order import Order
 from service.outcome import Outcome
-from service.row_budget import ladder, measured_budget
+from service.row_budget import measured_budget
 from service.scheduler import Scheduler
 
 MUTANTS, IMAGES = 200, 16
@@ -90,9 +90,7 @@ def _race(pool: Pool, repetitions: int) -> tuple[str, dict[str, float]]:
     requests = _requests(pool)
     inputs = np.concatenate([tensor for tensor, _ in requests])
     orders = np.stack([order for _, order in requests])
-    busy = ladder(session, inputs, orders, _LOOK_AHEAD)
-    alone = ladder(session, inputs[:1], orders[:1], _LOOK_AHEAD)
-    budget = measured_budget(busy, alone, _LOOK_AHEAD)
+    budget = measured_budget(session, inputs, orders, _LOOK_AHEAD)
     scheduler = Scheduler(Batches(session, never_sure(MUTANTS), budget), max_in_flight=IMAGES)
     scheduler.start()
     timings = interleaved(

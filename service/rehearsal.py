@@ -14,7 +14,7 @@ from mutant_store.reader import Store
 from service.batches import Batches
 from service.engine import noise
 from service.outcome import Request
-from service.row_budget import RowBudget, ladder, measured_budget
+from service.row_budget import RowBudget, measured_budget
 from service.settings import Settings
 
 _IMAGES = 64
@@ -66,9 +66,7 @@ def rehearse(
     none = np.zeros(1, np.int64)
     first = int(policy.next_stop(none, none)[0])
     orders = _orders(mutants, store.manifest.decks)
-    busy, alone = ladder(session, images, orders, first), ladder(session, images[:1], orders[:1], first)
-    measured = measured_budget(busy, alone, first)
-    budget = RowBudget(most or measured.most, fill or measured.fill)
+    budget = measured_budget(session, images, orders, first, most=most, fill=fill)
     seconds = min(_run(Batches(session, policy, budget), images[:_BUSY], orders) for _ in range(_REPETITIONS))
     structlog.get_logger().info(
         "runs measured",

@@ -19,8 +19,6 @@ _LONGEST = 0.1
 """Seconds a run may take; a larger one is not tried."""
 _LITTLE_LONGER = 1.5
 """By how much the run of a lone request may be drawn out by rows that it may not need."""
-
-
 _TIMES = 4
 """Times the mutants that a new request evaluates in any case, at most, whatever the measurement says."""
 
@@ -74,17 +72,51 @@ def ladder(
     return seconds
 
 
-def measured_budget(busy: dict[int, float], alone: dict[int, float], first: int) -> RowBudget:
-    """The rows from which on throughput hardly grows, and those that cost a lone request little more than it needs.
+def most_rows(busy: dict[int, float]) -> int:
+    """The rows from which on throughput hardly grows.
 
     Args:
         busy: seconds of runs for many images by their rows, as :func:`ladder` gives them.
-        alone: the same for one image.
-        first: mutants a new request evaluates in any case.
     """
     best = max(rows / taken for rows, taken in busy.items())
     most = min(rows for rows, taken in busy.items() if rows / taken >= _ENOUGH * best)
-    most = max(most, min(_LEAST, max(busy)))
+    return max(most, min(_LEAST, max(busy)))
+
+
+def idle_rows(alone: dict[int, float], first: int, most: int) -> int:
+    """The rows that cost a lone request little more than those it needs.
+
+    Args:
+        alone: seconds of runs for one image by their rows, as :func:`ladder` gives them.
+        first: mutants a new request evaluates in any case.
+        most: most rows of a run.
+    """
     needed = float(np.interp(first, list(alone), list(alone.values())))
     fill = max((rows for rows, taken in alone.items() if taken <= _LITTLE_LONGER * needed), default=1)
-    return RowBudget(most, min(fill, most, _TIMES * first))
+    return min(fill, most, _TIMES * first)
+
+
+def measured_budget(
+    session: BankSession,
+    inputs: NDArray[np.float32],
+    orders: NDArray[np.int64],
+    first: int,
+    *,
+    most: int | None = None,
+    fill: int | None = None,
+) -> RowBudget:
+    """The budget of a bank; measures what is not given.
+
+    Args:
+        session: the bank.
+        inputs: float32 [N, …], images to run.
+        orders: int64 [N, mutants], in which they meet the mutants.
+        first: mutants that each evaluates at once.
+        most: most rows of a run.
+        fill: rows that a run of few requests is filled up to.
+    """
+    if most is None:
+        most = most_rows(ladder(session, inputs, orders, first))
+    if fill is None:
+        fill = idle_rows(ladder(session, inputs[:1], orders[:1], first), first, most)
+    return RowBudget(most, fill)

@@ -182,7 +182,7 @@ async def test_a_version_like_the_one_before_is_not_measured_again(
     settings = settings_for(changing_store, batch_rows=None, max_batch_rows=None)
     async with running(settings) as guard:
         measured = guard.models.default.rehearsal
-        monkeypatch.setattr("service.rehearsal.ladder", lambda *_: pytest.fail("it was measured again"))
+        monkeypatch.setattr("service.row_budget.ladder", lambda *_: pytest.fail("it was measured again"))
         add_version(changing_store, seed=7)
         assert (await guard.load("digits")).rehearsal is measured
         monkeypatch.undo()

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from mutant_store.bank_session import BankSession
 from mutant_store.reader import Store
-from service.row_budget import MOST_ROWS, RowBudget, ladder, measured_budget
+from service.row_budget import MOST_ROWS, RowBudget, idle_rows, ladder, most_rows
+from tests.support.service import PassedOn
 
 SIZES = [2**power for power in range(10)]
 
@@ -23,7 +24,7 @@ def bill(a_run: float, a_row: float) -> dict[int, float]:
 
 def budget_for(seconds: dict[int, float], first: int) -> RowBudget:
     """Where runs for one image and for many cost the same."""
-    return measured_budget(seconds, seconds, first)
+    return RowBudget(most := most_rows(seconds), idle_rows(seconds, first, most))
 
 
 @pytest.mark.parametrize(
@@ -98,10 +99,8 @@ def test_where_more_is_needed_than_was_tried_runs_are_as_large_as_they_may_be() 
 def test_a_lone_request_is_reckoned_by_itself_and_many_together() -> None:
     """As where mutants do not share weights: only images that meet the same ones make rows cheap."""
     alone, busy = bill(a_run=1e-6, a_row=1e-4), bill(a_run=1e-3, a_row=1e-6)
-    budget = measured_budget(busy, alone, first=8)
-    assert (budget.most, budget.fill) == (512, 8)
-    budget = measured_budget(alone, busy, first=8)
-    assert (budget.most, budget.fill) == (128, 32)
+    assert (most := most_rows(busy), idle_rows(alone, 8, most)) == (512, 8)
+    assert (most := most_rows(alone), idle_rows(busy, 8, most)) == (128, 32)
 
 
 @given(
@@ -121,16 +120,13 @@ def test_whatever_is_measured_the_budget_can_be_kept(
         assert budget.share(requests) == 1 or budget.share(requests) * requests <= budget.most
 
 
-class Costly(BankSession):
+class Costly(PassedOn):
     """A bank whose runs take what the bill says, and that remembers their rows."""
 
     def __init__(self, held: BankSession, a_row: float) -> None:
-        self._held, self._seconds_a_row = held, a_row
-        self.runs, self.seconds = 0, 0.0
+        super().__init__(held)
+        self._seconds_a_row = a_row
         self.rows: list[list[tuple[int, int]]] = []
-
-    def features(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        return self._held.features(inputs)
 
     def scores(
         self,
@@ -140,7 +136,7 @@ class Costly(BankSession):
     ) -> NDArray[np.float32]:
         self.seconds += self._seconds_a_row * len(image_index)
         self.rows.append(list(zip(image_index.tolist(), mutant_index.tolist(), strict=True)))
-        return self._held.scores(features, image_index, mutant_index)
+        return self._asked.scores(features, image_index, mutant_index)
 
 
 @pytest.fixture

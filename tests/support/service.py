@@ -114,15 +114,29 @@ def said(answer: Answer) -> tuple[Judgement, bool]:
     return answer.judgement, answer.cached
 
 
-class HeldSession(BankSession):
+class PassedOn(BankSession):
+    """A bank that asks another; what differs is overridden."""
+
+    def __init__(self, asked: BankSession) -> None:
+        self._asked = asked
+        self.runs, self.seconds = 0, 0.0
+
+    @property
+    def provider(self) -> str:
+        return self._asked.provider
+
+    def features(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return self._asked.features(inputs)
+
+
+class HeldSession(PassedOn):
     """A bank whose runs wait until they are let go, and fail if they are told to."""
 
     def __init__(self, held: BankSession) -> None:
-        self._held = held
+        super().__init__(held)
         self._gate = threading.Event()
         self.entered = threading.Event()
         self.failure: Exception | None = None
-        self.runs, self.seconds = 0, 0.0
 
     @classmethod
     def of(cls, store: Path) -> "HeldSession":
@@ -138,13 +152,6 @@ class HeldSession(BankSession):
         """Let the run that waits go, and all later ones."""
         self._gate.set()
 
-    @property
-    def provider(self) -> str:
-        return self._held.provider
-
-    def features(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        return self._held.features(inputs)
-
     def scores(
         self,
         features: Sequence[NDArray[np.float32]],
@@ -157,7 +164,7 @@ class HeldSession(BankSession):
         if self.failure is not None:
             raise self.failure
         self.runs += 1
-        return self._held.scores(features, image_index, mutant_index)
+        return self._asked.scores(features, image_index, mutant_index)
 
 
 @asynccontextmanager

@@ -33,9 +33,8 @@ class Batches:
     """Runs of a bank under a policy.
 
     Each gathers the rows that the requests in flight need next: at least as many as could clear each of them, and more
-    while the machine is idle. Evidence is consumed one mutant at a time in
-    the request's order and what lies behind its decision is discarded, so what comes of a request does not depend on
-    what else was in flight.
+    while the machine is idle. Evidence is consumed one mutant at a time in the request's order and what lies behind its
+    decision is discarded, so what comes of a request does not depend on what else was in flight.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Batches:
         lengths = self._policy.next_stop(changes, mutants)
         lengths = np.maximum(lengths, self._budget.share(len(active)))
         lengths = np.minimum(lengths, self._policy.mutants - mutants)
-        # Memory comes first: only a look-ahead that alone exceeds the limit on rows is met in several runs.
+        # Memory comes first: only what one request needs at once and is more than a run holds is met in several runs.
         lengths[0] = min(lengths[0], self._budget.most)
         count = max(1, int(np.searchsorted(np.cumsum(lengths), self._budget.most, side="right")))
         count = min(count, _MOST_REQUESTS)

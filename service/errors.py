@@ -1,5 +1,7 @@
 """Why a request gets no verdict."""
 
+from typing import Self
+
 
 class RequestError(Exception):
     """Base of what a request can be refused for. ``code`` is stable, the message is for people.
@@ -25,6 +27,11 @@ class QueueFullError(RequestError):
     """As many requests are in flight as are admitted."""
 
     code = "queue-full"
+
+    @classmethod
+    def of(cls, admitted: int) -> Self:
+        """Where so many requests are in flight."""
+        return cls(f"{admitted} requests are in flight already; try again in a moment")
 
 
 class DeadlineError(RequestError):

@@ -43,7 +43,6 @@ class Guard:
         keys: who may ask.
         limits: how fast.
         tracing: where spans of requests go.
-        traces: whether they go anywhere.
         draining: whether it is about to stop: not ready any more, though requests are still taken.
     """
 
@@ -60,10 +59,10 @@ class Guard:
         self.settings, self.metrics = settings, metrics or Metrics()
         self.keys, self.limits = KeyRing(settings.api_keys_file), RateLimit()
         self._workers, self._key = Workers(settings.threads), load_key(settings)
-        self.models = Models(settings.store, self._open)
+        self.models = Models(settings.store, self._open, settings.grace_seconds)
         for model in self.models:
             self._describe(model)
-        self.tracing, self.traces = load_tracing(settings), settings.tracing
+        self.tracing = load_tracing(settings)
         self.draining = False
         self._preparing = 0
         self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
@@ -84,7 +83,7 @@ class Guard:
 
     async def close(self) -> None:
         """Finish what is in flight and stop."""
-        await self.models.close(self.settings.grace_seconds)
+        await self.models.close()
         self._decoders.shutdown()
         if not self.failed:  # a run that hangs has threads that never end
             self._workers.close()
@@ -105,9 +104,7 @@ class Guard:
             QueueFullError: every store has as many requests in flight as it admits.
         """
         if all(model.scheduler.full for model in self.models):
-            raise QueueFullError(
-                f"{self.settings.max_in_flight} requests are in flight already; try again in a moment"
-            )
+            raise QueueFullError.of(self.settings.max_in_flight)
 
     @property
     def failed(self) -> bool:

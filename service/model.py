@@ -1,6 +1,7 @@
 """A store version that is loaded and answers."""
 
 import asyncio
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ _VERDICTS = {
     Decision.CAPPED: (Verdict.UNDECIDED, UndecidedBecause.MAX_MUTANTS),
     Decision.CONTINUE: (Verdict.UNDECIDED, UndecidedBecause.DEADLINE),
 }
+
+_KIND = attrgetter("input", "operator", "rate", "layers", "neurons", "mutants")
+"""Of a manifest: versions where it is the same take the same time, being one network mutated in one way."""
 
 
 class Model:
@@ -85,7 +89,9 @@ class Model:
         self.scope = f"{self.version}:{self.policy.name}:{self.policy.mutants}:{self.order.key_id}"
         session = load_engine(self.store, device=settings.device, workers=workers)
         self.provider = session.provider
-        known = None if before is None or not _alike(before.store, self.store) else before.rehearsal
+        known = None
+        if before is not None and _KIND(before.store.manifest) == _KIND(manifest):
+            known = before.rehearsal
         self.rehearsal: Rehearsal = rehearse(session, self.store, self.policy, settings, known)
         # Handing requests to a thread and back takes longer than such a run, and the two threads share Python's lock.
         self.takes_turns = self.rehearsal.seconds * 1000 <= settings.inline_ms
@@ -145,19 +151,6 @@ class Model:
         self._metrics.inference_seconds.inc(run.seconds)
         if run.rows:
             self._metrics.batch_rows.observe(run.rows)
-
-
-def _alike(one: Store, other: Store) -> bool:
-    """Whether runs of two versions take the same time: the same network, mutated in the same way."""
-    first, second = one.manifest, other.manifest
-    return (first.input, first.operator, first.rate, first.layers, first.neurons, first.mutants) == (
-        second.input,
-        second.operator,
-        second.rate,
-        second.layers,
-        second.neurons,
-        second.mutants,
-    )
 
 
 def _confidence(outcome: Outcome, output_kind: str) -> float:

@@ -21,17 +21,23 @@ class Models:
     Requests stay with the version they began with: it is let go of when the last of them has ended.
     """
 
-    def __init__(self, paths: tuple[Path, ...], open_model: Callable[[Path, Model | None], Model]) -> None:
+    def __init__(
+        self,
+        paths: tuple[Path, ...],
+        open_model: Callable[[Path, Model | None], Model],
+        grace_seconds: float,
+    ) -> None:
         """Load every store.
 
         Args:
             paths: the stores' directories; the first is the default.
             open_model: loads the current version of one, in place of a version of it or of none.
+            grace_seconds: how long a model may take to finish what it has: a run may hang.
 
         Raises:
             StoreError: a store does not load, or two have the same name.
         """
-        self._open, self._running = open_model, False
+        self._open, self._grace, self._running = open_model, grace_seconds, False
         self._models: dict[str, Model] = {}
         self._leases: Counter[Model] = Counter()
         self._retired: set[Model] = set()
@@ -122,24 +128,24 @@ class Models:
         structlog.get_logger().info("store loaded", store=name, version=model.version, before=before.version)
         return model
 
-    async def close(self, seconds: float | None = None) -> None:
-        """Finish what is in flight everywhere and stop; wait so long for it, by default as long as it takes."""
+    async def close(self) -> None:
+        """Finish what is in flight everywhere and stop."""
         self._running = False
         self._retired.update(self._models.values())
-        closing = (asyncio.to_thread(model.close, seconds) for model in self._retired)
+        closing = (asyncio.to_thread(model.close, self._grace) for model in self._retired)
         await asyncio.gather(*closing, *self._closing)
         self._retired.clear()
 
     def _let_go(self) -> None:
         for model in [model for model in self._retired if not self._leases[model]]:
             self._retired.discard(model)
-            task = asyncio.get_running_loop().create_task(_close(model))
+            task = asyncio.get_running_loop().create_task(_close(model, self._grace))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
 
-async def _close(model: Model) -> None:
+async def _close(model: Model, seconds: float) -> None:
     """Let go of a model, and of its memory now: its parts know each other, and Python looks for such seldom."""
-    await asyncio.to_thread(model.close)
+    await asyncio.to_thread(model.close, seconds)
     del model
     await asyncio.to_thread(give_back)

@@ -112,9 +112,7 @@ class Scheduler:
             if not self.ready:
                 raise NotReadyError("the inference loop is not running; try again in a moment")
             if self.full:
-                raise QueueFullError(
-                    f"{self._max_in_flight} requests are in flight already; try again in a moment"
-                )
+                raise QueueFullError.of(self._max_in_flight)
             self._in_flight += 1
             request.future.add_done_callback(self._leave)
             self._arrivals.put(request)

@@ -19,10 +19,14 @@ _CHALLENGE = 'Bearer realm="mutant-guard"'
 class Caller:
     """Who asks for a verdict, and how much they are told."""
 
-    name: str
     detail: Detail
     key: str | None = None
     """The name of the key, None where none is asked for."""
+
+    @property
+    def name(self) -> str:
+        """That of the key, or what those without one are called."""
+        return self.key or _ANONYMOUS
 
 
 async def identify(request: Request) -> Caller:
@@ -35,7 +39,7 @@ async def identify(request: Request) -> Caller:
     keys: KeyRing = guard.keys
     if keys.open:
         detail: Detail = guard.settings.response_detail
-        return Caller(_ANONYMOUS, detail)
+        return Caller(detail)
     key = _known(request, keys)
     if key.role == Role.ADMIN:
         # One that leaks out of the many places that classify would let its finder change what is served.
@@ -43,7 +47,7 @@ async def identify(request: Request) -> Caller:
             "admin-key", f"the key {key.name} is an admin's, which may not classify; send a client's key"
         )
     _keep_to_rate(key, guard.limits)
-    return Caller(key.name, key.response_detail, key.name)
+    return Caller(key.response_detail, key.name)
 
 
 def require_admin(request: Request) -> str:

@@ -45,7 +45,7 @@ class Exchange:
         for answer in answers:
             guard.metrics.answered(answer)
             log_answer(answer, self._trace, request_id=self.request_id, key=self._key, elapsed=elapsed)
-        if guard.traces:
+        if guard.settings.tracing:
             self._record(guard, elapsed, 200, _attributes(answers), _stages(answers))
         return elapsed
 
@@ -64,7 +64,7 @@ class Exchange:
             body_sha256=error.body_sha256 if isinstance(error, RequestError) else None,
             status=status,
         )
-        if guard.traces:
+        if guard.settings.tracing:
             self._record(guard, elapsed, status, {"error.type": error.code}, ())
 
     @property

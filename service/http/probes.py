@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from service.guard import Guard
 from service.http.endpoints import livez, metrics, readyz
+from service.http.quiet import quiet
 
 
 class ProbeServer:
@@ -24,17 +25,7 @@ class ProbeServer:
         """
         app = Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])
         app.state.guard = guard
-        config = uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            loop="asyncio",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-        )
+        config = quiet(app, host=host, port=port, loop="asyncio", lifespan="off")
         self._socket = config.bind_socket()
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(

@@ -18,6 +18,7 @@ from service.guard import Guard
 from service.http.app import create_app
 from service.http.listener import Listener
 from service.http.probes import ProbeServer
+from service.http.quiet import quiet
 
 _SWITCH_SECONDS = 0.001
 """How long a thread keeps Python's lock while another wants it: a fifth of Python's own, as probes and the inference
@@ -32,18 +33,8 @@ class Server(uvicorn.Server):
 
     def __init__(self, guard: Guard, *, host: str, port: int) -> None:
         """Args: whom to serve, and where to listen."""
-        settings = guard.settings
-        config = uvicorn.Config(
-            create_app(guard),
-            host=host,
-            port=port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
-        )
-        super().__init__(config)
+        grace = max(1, round(guard.settings.grace_seconds))
+        super().__init__(quiet(create_app(guard), host=host, port=port, timeout_graceful_shutdown=grace))
         self._guard = guard
         self._stop_at: float | None = None
 

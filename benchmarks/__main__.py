@@ -1,6 +1,5 @@
 """``python -m benchmarks``: the product against what it replaces, side by side in one run."""
 
-import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from benchmarks.data import data_folder
 from mutant_store.console import BuildReport, errors_shown
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def serving(
     """The server under load, against what people would write instead and against itself without its guard."""
     from benchmarks import serving
 
-    folder = data or serving.data_folder()
+    folder = data or data_folder()
     _report(
         {str(path): partial(serving.measure, path, folder, quick) for path in store or serving.STORES},
         quick,
@@ -176,7 +176,7 @@ def _run(
         storage,
     )
 
-    folder = mnist or Path(os.environ.get("GUARD_DATA_DIR") or "../shared/data") / "mnist"
+    folder = mnist or data_folder() / "mnist"
     measurements: dict[str, Measurement] = {
         "mutants": lambda say: mutants.measure(quick, say),
         "retrained": lambda say: retrained.measure(quick, say),
@@ -204,7 +204,6 @@ def _hold(
     measure: "Callable[[Subject, Callable[[str], None]], Section]",
 ) -> None:
     """Measure one store and exit 1 where a target is missed."""
-    from benchmarks.serving import data_folder
     from benchmarks.subjects import Subject
 
     figures = _report(

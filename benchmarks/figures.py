@@ -66,6 +66,11 @@ def quantity(value: float, unit: str) -> str:
     return f"{digits}{_SYMBOLS[unit]}"
 
 
+def megabytes(size: int) -> str:
+    """Bytes as a number of MB, without the unit."""
+    return quantity(size / 1e6, "")
+
+
 def milliseconds(seconds: float) -> str:
     """Seconds as a number of milliseconds, without the unit."""
     return quantity(1000 * seconds, "")

@@ -8,7 +8,7 @@ import httpx
 
 from benchmarks import over_http
 from benchmarks.engine_alone import IN_FLIGHT
-from benchmarks.figures import Figure, milliseconds, quantity
+from benchmarks.figures import Figure, megabytes, milliseconds
 from benchmarks.load.plan import Plan
 from benchmarks.load.process import LoadProcess, run_load
 from benchmarks.load.report import Report
@@ -124,7 +124,7 @@ def _section(
         ["requests left late, p99 ms", milliseconds(report.lag.p99)],
         [
             f"resident MB, every {seconds / _SAMPLES:g} s",
-            ", ".join(quantity(size / 1e6, "") for size in memory),
+            ", ".join(map(megabytes, memory)),
         ],
         ["growth after the first of these", held(figures[5])],
         ["probes not answered with 200", held(figures[7])],

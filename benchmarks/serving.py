@@ -1,6 +1,5 @@
 """The server under load against what people would write instead, and against itself without its guard."""
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -31,11 +30,6 @@ _LEAST_ANSWERS = 16
 """Of a round of the slowest."""
 
 _CHECKED, _QUICK_CHECKED, _CHECKED_EAGER, _CHECKED_SLOWLY = 1000, 100, 200, 32
-
-
-def data_folder() -> Path:
-    """Where ``mnist`` and ``cifar10`` are, unless told otherwise."""
-    return Path(os.environ.get("GUARD_DATA_DIR") or "../shared/data")
 
 
 def measure(store: Path, data: Path, quick: bool, say: Callable[[str], None]) -> Section:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import httpx
 
 from benchmarks import over_http
-from benchmarks.figures import Figure, milliseconds, quantity
+from benchmarks.figures import Figure, megabytes, milliseconds
 from benchmarks.load.plan import Plan
 from benchmarks.load.process import LoadProcess
 from benchmarks.load.report import Latencies, Report
@@ -181,8 +181,8 @@ def _section(
         ["loads of the store, versions served", f"{len(watched.loads)}, {len(watched.versions)}"],
         ["longest load, ms", milliseconds(max(watched.loads, default=0.0))],
         ["loads that failed", held(figures[3])],
-        [f"resident MB after {settled:g} s and at the end", f"{_mb(before)}, {_mb(after)}"],
-        ["at most", _mb(max(size for _, size in watched.memory))],
+        [f"resident MB after {settled:g} s and at the end", f"{megabytes(before)}, {megabytes(after)}"],
+        ["at most", megabytes(max(size for _, size in watched.memory))],
         ["growth", held(figures[4])],
         ["in flight afterwards", held(figures[5])],
     ]
@@ -204,7 +204,3 @@ def _times(latencies: Latencies | None) -> str:
     if latencies is None:
         return ""
     return " / ".join(milliseconds(value) for value in (latencies.p50, latencies.p99, latencies.max))
-
-
-def _mb(size: int) -> str:
-    return quantity(size / 1e6, "")

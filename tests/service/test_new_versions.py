@@ -102,6 +102,21 @@ async def test_what_is_in_flight_ends_on_the_version_it_began_with(
         assert guard.metrics.registry.get_sample_value("guard_requests_in_flight") == 0
 
 
+async def test_a_version_that_hangs_does_not_hold_up_the_end(
+    changing_store: Path, sessions: list[BankSession]
+) -> None:
+    held = HeldSession.of(changing_store)
+    sessions.append(held)
+    with anyio.fail_after(5):
+        async with running(settings_for(changing_store, grace_seconds=0.1)) as guard:
+            asked = asyncio.ensure_future(guard.judge(BODY))
+            await asyncio.to_thread(held.entered.wait, 10)
+            add_version(changing_store, seed=7)
+            await guard.load("digits")
+            assert asked.cancel()
+    held.release()
+
+
 async def test_a_cancelled_request_holds_no_version(
     changing_store: Path, sessions: list[BankSession]
 ) -> None:

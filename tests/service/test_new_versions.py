@@ -112,8 +112,9 @@ async def test_a_version_that_hangs_does_not_hold_up_the_end(
             asked = asyncio.ensure_future(guard.judge(BODY))
             await asyncio.to_thread(held.entered.wait, 10)
             add_version(changing_store, seed=7)
-            await guard.load("digits")
+            model = await guard.load("digits")
             assert asked.cancel()
+            await until(lambda: guard.models.everything == [model])
     held.release()
 
 

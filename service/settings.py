@@ -124,6 +124,25 @@ class Settings(BaseSettings):
     cache_entries: Annotated[int, Gt(0)] = 10_000
     """Most verdicts kept in memory."""
 
+    review_entries: Annotated[int, Ge(0)] = 1000
+    """Most entries of the review queue, the newest; 0 turns the queue off."""
+
+    review_hours: Annotated[float, Gt(0)] = 168.0
+    """How long an entry of the review queue is kept, in hours."""
+
+    review_images: bool = False
+    """Whether an entry holds the image, as the classifier saw it."""
+
+    review_sample: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Share of all inputs that are queued for review whatever their verdict, drawn at random: a fair sample of the
+    traffic to calibrate on."""
+
+    console: bool = True
+    """Whether the page at ``/`` is served."""
+
+    samples_dir: Path | None = None
+    """Folder of PNG, JPEG and WebP images that the console offers to classify."""
+
     log_format: Literal["console", "json"] = "console"
     """Log lines for people or for machines."""
 

@@ -10,8 +10,9 @@ from starlette.exceptions import HTTPException
 
 from service.errors import RequestError
 from service.guard import Guard
-from service.http import inference, problems
+from service.http import inference, problems, samples
 from service.http.access import describe_keys
+from service.http.console import console_router
 from service.http.endpoints import EXAMPLES, classify, router
 from service.http.headers import add_middlewares
 from service.http.shortcut import Shortcut
@@ -37,6 +38,9 @@ def create_app(guard: Guard) -> FastAPI:
         guard.metrics.requests_rejected.labels(reason)
     app.include_router(router)
     app.include_router(inference.router)
+    if guard.settings.console:
+        app.include_router(console_router())
+        app.include_router(samples.router)
     app.add_exception_handler(RequestError, problems.on_request_error)
     app.add_exception_handler(problems.ProblemError, problems.on_problem)
     app.add_exception_handler(HTTPException, problems.on_http_exception)

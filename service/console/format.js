@@ -1,0 +1,36 @@
+// Numbers and times as people read them.
+
+/** A share as a percentage: 0.0505 is "5.1 %", 0.9996 is "99.96 %"; never 100 or 0 that is not. */
+export function percent(share) {
+  const value = share * 100;
+  for (const digits of [1, 2, 3]) {
+    const text = value.toFixed(digits);
+    const rounded = Number(text);
+    if ((rounded < 100 && rounded > 0) || value === 100 || value === 0) return `${value === 100 || value === 0 ? value : text} %`;
+  }
+  return value > 50 ? "> 99.999 %" : "< 0.001 %";
+}
+
+/** Three digits that count. */
+export function number(value) {
+  if (value === 0) return "0";
+  if (Math.abs(value) < 0.001 || Math.abs(value) >= 1e6) return value.toExponential(1);
+  return String(Number(value.toPrecision(3)));
+}
+
+export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+
+export const milliseconds = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
+
+const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+/** "07:43" today, with the date before. */
+export function when(at) {
+  const date = new Date(at);
+  return date.toDateString() === new Date().toDateString() ? TIME.format(date) : DATE.format(date);
+}
+
+export const exactly = (at) => DATE.format(new Date(at));
+
+export const clock = (at) => TIME.format(new Date(at));

@@ -1,0 +1,245 @@
+// The review queue: what waits for a person, the newest first, and what was decided.
+
+import { ask, askJson, session, whileSeen, withQuery } from "./api.js";
+import { announce, byId, h } from "./dom.js";
+import { plural, when } from "./format.js";
+import { badge, WORDS } from "./icons.js";
+import { picture } from "./pictures.js";
+import { detailsView, emptyDetails } from "./review_entry.js";
+import { chosen, store } from "./stores.js";
+
+const EVERY_SECONDS = 8;
+const PAGE = 30;
+const NOTHING = {
+  open: "Nothing waits for review. Alarms and undecided inputs come here.",
+  confirmed: "Nothing was confirmed yet.",
+  dismissed: "Nothing was dismissed yet.",
+  all: "The queue is empty.",
+};
+
+let entries = []; // as shown, the newest first
+const items = new Map(); // id → li
+const decided = new Set(); // decisions under way: the server may still list them as they were
+let selected = null; // id
+let older = null; // what to ask for further pages with
+let generation = 0; // a reply to an earlier filter, store or key is not shown
+
+const filter = () => document.querySelector("#states input:checked").value;
+const entryOf = (id) => entries.find((entry) => entry.id === id);
+const page = (before) => askJson(withQuery("review", { state: filter(), store: store(), limit: PAGE, before }));
+
+export function startReview() {
+  const refresh = whileSeen(EVERY_SECONDS, update);
+  const anew = () => { forget(); return refresh(); };
+  byId("states").addEventListener("change", anew);
+  session.addEventListener("key", anew);
+  chosen.addEventListener("store", anew);
+  byId("more").addEventListener("click", more);
+  byId("export").addEventListener("click", exportLabels);
+  byId("review").addEventListener("keydown", shortcut);
+  return refresh;
+}
+
+function forget() {
+  generation += 1;
+  entries = [];
+  selected = older = null;
+  items.clear();
+  byId("entries").replaceChildren();
+  byId("details").replaceChildren(emptyDetails());
+}
+
+async function update() {
+  const mine = generation;
+  try {
+    const found = await page(null);
+    if (mine !== generation) return;
+    if (older === null || entries.length <= PAGE) older = found.next;
+    const last = found.next === null ? null : found.entries.at(-1)?.id;
+    const beyond = last ? entries.slice(entries.findIndex((entry) => entry.id === last) + 1) : [];
+    const kept = last && entries.some((entry) => entry.id === last) ? beyond : [];
+    entries = [...found.entries.filter((entry) => !decided.has(entry.id)), ...kept];
+    count(found.open);
+    problem(null);
+    show();
+  } catch (failure) {
+    if (mine === generation) problem(failure);
+  }
+}
+
+async function more() {
+  const mine = generation;
+  const button = byId("more");
+  button.disabled = true;
+  try {
+    const found = await page(older);
+    if (mine !== generation) return;
+    const known = new Set(entries.map((entry) => entry.id));
+    const added = found.entries.filter((entry) => !known.has(entry.id));
+    entries.push(...added);
+    older = found.next;
+    show();
+    if (added.length) { select(added[0].id); focusItem(added[0].id); }
+  } catch (failure) {
+    problem(failure);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+function count(open) {
+  byId("open-count").textContent = String(open);
+  byId("open-count").hidden = open === 0;
+  byId("open-count").setAttribute("aria-label", `${open} open`);
+}
+
+function problem(failure) {
+  const place = byId("review-problem");
+  const gone = failure && (failure.status === 401 || failure.status === 403 || failure.status === 404);
+  place.hidden = !failure;
+  if (failure) place.textContent = failure.code === "review-off" ? failure.detail : (failure.text ?? String(failure));
+  byId("queue").hidden = byId("review-keys").hidden = byId("states").hidden = byId("export").hidden = Boolean(gone);
+  if (gone) { forget(); count(0); }
+}
+
+/** Bring the list to what the entries are, without touching what stays: the focus may be there. */
+function show() {
+  const list = byId("entries");
+  const ids = new Set(entries.map((entry) => entry.id));
+  for (const [id, item] of items) {
+    if (!ids.has(id)) { item.remove(); items.delete(id); }
+  }
+  entries.forEach((entry, i) => {
+    let item = items.get(entry.id);
+    if (!item || item.dataset.told !== told(entry)) {
+      const fresh = line(entry);
+      if (item) { item.replaceChildren(...fresh.childNodes); item.dataset.told = told(entry); } else { item = fresh; items.set(entry.id, item); }
+    }
+    if (list.children[i] !== item) list.insertBefore(item, list.children[i] ?? null);
+  });
+  byId("no-entries").hidden = entries.length > 0;
+  byId("no-entries").textContent = NOTHING[filter()];
+  byId("more").hidden = older === null || entries.length === 0;
+  if (selected !== null && !ids.has(selected)) selected = null;
+  if (selected === null) select(entries[0]?.id ?? null);
+  else mark();
+}
+
+const told = (entry) => [entry.state, entry.seen, entry.true_class_name].join(" ");
+
+function line(entry) {
+  const says = entry.suggested_class_name === null ? entry.class_name : `${entry.class_name} → ${entry.suggested_class_name}`;
+  const spoken = `${WORDS[entry.verdict]}: ${entry.class_name}${entry.suggested_class_name === null ? "" : `, the mutants say ${entry.suggested_class_name}`}, ${when(entry.at)}${entry.state === "open" ? "" : `, ${entry.state}`}`;
+  const path = entry.has_image ? `review/${encodeURIComponent(entry.id)}/image` : null;
+  return h(
+    "li",
+    { "data-id": entry.id, "data-told": told(entry) },
+    h(
+      "button",
+      { type: "button", class: "entry", "aria-label": spoken, onclick: () => select(entry.id) },
+      picture(path, ""),
+      h("span", { class: "entry-says" }, says),
+      badge(entry.verdict),
+      h("span", { class: "entry-when" }, when(entry.at), entry.seen > 1 ? ` · seen ${entry.seen} times` : "", entry.state === "open" ? "" : ` · ${entry.state}`, entry.sampled ? " · sampled" : ""),
+    ),
+  );
+}
+
+const focusItem = (id) => items.get(id)?.querySelector("button").focus();
+
+function select(id) {
+  selected = id;
+  mark();
+  const entry = id === null ? null : entryOf(id);
+  byId("details").replaceChildren(...(entry ? detailsView(entry, decide) : [emptyDetails()]));
+}
+
+function mark() {
+  for (const [id, item] of items) item.querySelector("button").setAttribute("aria-current", String(id === selected));
+}
+
+/** Taken at its word at once; put back, and said so, where the server refuses. */
+async function decide(id, decision, label) {
+  const mine = generation;
+  const position = entries.findIndex((entry) => entry.id === id);
+  if (position < 0) return;
+  const before = entries[position];
+  const state = decision === "confirm" ? "confirmed" : "dismissed";
+  const leaves = filter() !== "all" && filter() !== state;
+  const following = entries[position + 1] ?? entries[position - 1] ?? null;
+  decided.add(id);
+  if (leaves) entries.splice(position, 1);
+  if (before.state === "open") step(-1);
+  selected = leaves ? (following?.id ?? null) : id;
+  show();
+  select(selected);
+  if (following && leaves) focusItem(following.id);
+  else if (leaves) byId("details").focus();
+  const next = leaves ? (following ? ` Next: ${following.class_name}, ${WORDS[following.verdict]}.` : " Nothing is left.") : "";
+  announce(`${state === "confirmed" ? "Confirmed" : "Dismissed"}: ${before.class_name}.${next}`);
+  try {
+    const body = JSON.stringify(label === null ? { decision } : { decision, label });
+    const after = await askJson(`review/${encodeURIComponent(id)}`, { method: "POST", body, type: "application/json" });
+    if (!leaves && mine === generation) replace(after);
+    problem(null);
+  } catch (failure) {
+    if (before.state === "open") step(1);
+    if (mine === generation) {
+      if (leaves && failure.code !== "unknown-entry") entries.splice(Math.min(position, entries.length), 0, before);
+      show();
+      if (entryOf(id)) { select(id); focusItem(id); }
+    }
+    problem(failure);
+    announce(`Not ${state}. ${failure.text ?? failure}`);
+  } finally {
+    decided.delete(id);
+  }
+}
+
+function step(by) {
+  count(Math.max(0, (Number(byId("open-count").textContent) || 0) + by));
+}
+
+function replace(entry) {
+  const position = entries.findIndex((one) => one.id === entry.id);
+  if (position < 0) return;
+  entries[position] = entry;
+  show();
+  if (selected === entry.id) select(entry.id);
+}
+
+/** Only within the queue, and not where something is written or chosen. */
+function shortcut(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, pre, .scroll")) return;
+  const position = entries.findIndex((entry) => entry.id === selected);
+  const moves = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 };
+  if (event.key in moves && event.target.closest(event.key.startsWith("Arrow") ? "#entries" : "#review")) {
+    const towards = entries[position + moves[event.key]];
+    if (!towards) return;
+    event.preventDefault();
+    select(towards.id);
+    focusItem(towards.id);
+  } else if (event.key === "c" || event.key === "d") {
+    const button = byId("details").querySelector(`button[data-decision="${event.key === "c" ? "confirm" : "dismiss"}"]`);
+    if (button) { event.preventDefault(); button.click(); }
+  }
+}
+
+/** A file is saved from memory, as a link cannot send a key. */
+async function exportLabels() {
+  const button = byId("export");
+  button.disabled = true;
+  try {
+    const blob = await (await ask(withQuery("review/export", { store: store() }))).blob();
+    const url = URL.createObjectURL(blob);
+    h("a", { href: url, download: `review-${store() ?? entries[0]?.store.name ?? "labels"}.npz` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    announce(`The labels are saved, ${plural(Math.ceil(blob.size / 1024), "kilobyte")}.`);
+    problem(null);
+  } catch (failure) {
+    problem(failure);
+    announce(failure.text ?? String(failure));
+  } finally {
+    button.disabled = false;
+  }
+}

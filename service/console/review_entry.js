@@ -1,0 +1,69 @@
+// One entry of the review queue: its image, how the test went, and what to decide.
+
+import { askJson } from "./api.js";
+import { h, newId } from "./dom.js";
+import { exactly } from "./format.js";
+import { pathFigure } from "./path.js";
+import { picture } from "./pictures.js";
+import { classesOf } from "./stores.js";
+import { commonFacts, facts, headline } from "./verdict.js";
+
+export const emptyDetails = () => h("p", { class: "note" }, "No entry is chosen.");
+
+/** What is shown of an entry; `decide(id, "confirm" | "dismiss", label or null)` is called on a decision. */
+export function detailsView(entry, decide) {
+  const image = entry.has_image ? `review/${encodeURIComponent(entry.id)}/image` : null;
+  const path = h("div", { class: "later" }, h("p", { class: "note" }, "Asking for the path of the test…"));
+  fillPath(path, entry);
+  return [
+    h("div", { class: "verdict" }, picture(image, `The image of this entry, labelled ${entry.class_name}`, "large"), headline(entry)),
+    entry.has_image ? null : h("p", { class: "note" }, "No image is kept. GUARD_REVIEW_IMAGES=true keeps those of new entries."),
+    entry.state === "open" ? null : reviewed(entry),
+    decision(entry, decide),
+    facts([
+      ...commonFacts(entry),
+      ["First seen", exactly(entry.at)],
+      ["Seen", entry.seen > 1 ? `${entry.seen} times` : "once"],
+      ["Why here", entry.sampled ? "drawn at random" : "its verdict"],
+      ["Request", entry.request_id],
+    ]),
+    path,
+  ].filter(Boolean);
+}
+
+function reviewed(entry) {
+  const by = entry.reviewer ? ` by ${entry.reviewer}` : "";
+  const at = entry.reviewed_at ? `, ${exactly(entry.reviewed_at)}` : "";
+  const truth = entry.true_class_name === null ? "" : ` It truly shows “${entry.true_class_name}”.`;
+  return h("p", { class: `reviewed is-${entry.state}` }, `${entry.state === "confirmed" ? "Confirmed" : "Dismissed"}${by}${at}.${truth}`);
+}
+
+function decision(entry, decide) {
+  const select = h("select", { id: newId("truth") }, h("option", { value: "" }, "not said"));
+  classesOf(entry.store.name).then((names) => {
+    names.forEach((name, label) => {
+      const hint = label === entry.suggested_label ? " – the mutants' suggestion" : "";
+      if (label !== entry.label || entry.state === "confirmed") select.append(h("option", { value: String(label) }, `${name}${hint}`));
+    });
+    if (entry.state === "confirmed" && entry.true_label !== null) select.value = String(entry.true_label);
+  });
+  const confirm = () => decide(entry.id, "confirm", select.value === "" ? null : Number(select.value));
+  const dismiss = () => decide(entry.id, "dismiss", null);
+  const [yes, no] = entry.adversarial ? ["the alarm is right", "a false alarm"] : ["the label is wrong", "the label is right"];
+  return h(
+    "div",
+    { class: "decision", role: "group", "aria-label": "Decision" },
+    h("label", { class: "truth" }, h("span", {}, "It truly shows"), select),
+    h("button", { type: "button", class: "main", "data-decision": "confirm", onclick: confirm }, h("span", {}, "Confirm"), h("small", {}, yes)),
+    h("button", { type: "button", "data-decision": "dismiss", onclick: dismiss }, h("span", {}, "Dismiss"), h("small", {}, no)),
+  );
+}
+
+async function fillPath(place, entry) {
+  try {
+    const { explanation } = await askJson(`review/${encodeURIComponent(entry.id)}`);
+    place.replaceChildren(...(explanation ? [pathFigure(explanation, entry.verdict)] : []));
+  } catch (problem) {
+    place.replaceChildren(h("p", { class: "note" }, problem.text ?? String(problem)));
+  }
+}

@@ -1,0 +1,79 @@
+// What the guard says of an image, in words.
+
+import { h } from "./dom.js";
+import { milliseconds, percent, plural } from "./format.js";
+import { shape, WORDS } from "./icons.js";
+import { pathFigure } from "./path.js";
+
+const ENDED = {
+  deadline: "time was up before the test could decide",
+  max_mutants: "the server's limit on mutants was reached before the test could decide",
+  pool_exhausted: "all mutants were asked and the test could not decide",
+};
+
+/** One sentence on a verdict; `answer` is a classification or an entry of the review queue. */
+export function sentence(answer) {
+  const said = `The classifier says “${answer.class_name}”`;
+  if (answer.verdict === "normal") return `${said}, and there is no reason to doubt it.`;
+  if (answer.verdict === "undecided") return `${said}; ${ENDED[answer.undecided_because] ?? "the test could not decide"}.`;
+  const other = answer.suggested_class_name;
+  const doubt = `${said}. Do not trust that`;
+  if (other === null || other === undefined || answer.suggested_label === answer.label) return `${doubt}.`;
+  const share = answer.suggested_share;
+  const most = share === null || share === undefined ? "Most mutants say" : share === 1 ? `${answer.mutants === 1 ? "The mutant" : "All mutants"} asked ${answer.mutants === 1 ? "says" : "say"}` : `${percent(share)} of the mutants say`;
+  return `${doubt}. ${most} “${other}”.`;
+}
+
+/** Shape, word and sentence. */
+export function headline(answer, level = "h3") {
+  return h(
+    "div",
+    { class: `headline is-${answer.verdict}` },
+    shape(answer.verdict, 44),
+    h("div", {}, h(level, { class: "verdict-word" }, WORDS[answer.verdict] ?? String(answer.verdict)), h("p", { class: "verdict-text" }, sentence(answer))),
+  );
+}
+
+/** Terms and what they are; those without are left out. */
+export function facts(pairs) {
+  return h(
+    "dl",
+    { class: "facts" },
+    pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
+}
+
+/** The facts that answers and entries of the queue have in common. */
+export function commonFacts(answer) {
+  const suggested = answer.suggested_class_name;
+  const share = answer.suggested_share;
+  return [
+    ["Label", answer.class_name],
+    ["Confidence", typeof answer.confidence === "number" ? percent(answer.confidence) : null],
+    ["Mutants", String(answer.mutants)],
+    ["Decided by", answer.decided_by ?? "nothing"],
+    ["Suggested", typeof suggested === "string" ? suggested + (typeof share === "number" ? ` (${percent(share)} of mutants)` : "") : null],
+    ["Store", `${answer.store.name} @ ${answer.store.version.slice(0, 8)}`],
+    ["Policy", answer.policy],
+  ];
+}
+
+/** An answer of POST /classify; `note` says what could not be asked for. */
+export function answerView(answer, note) {
+  const took = answer.cached ? `${milliseconds(answer.elapsed_ms)}, from the cache` : milliseconds(answer.elapsed_ms);
+  const bounds = answer.error_bounds;
+  return [
+    answer.adversarial && answer.verdict !== "adversarial" ? h("p", { class: "note" }, "This counts as an alarm on this server.") : null,
+    facts([
+      ...commonFacts(answer),
+      ["Elapsed", took],
+      ["Error bounds", bounds ? `misses ${percent(bounds.alpha)}, false alarms ${percent(bounds.beta)}` : null],
+      ["Request", answer.request_id],
+    ]),
+    note ? h("p", { class: "note withheld" }, note) : null,
+    answer.explanation ? pathFigure(answer.explanation, answer.verdict) : null,
+  ].filter(Boolean);
+}
+
+/** For those who do not see it. */
+export const spoken = (answer) => `${WORDS[answer.verdict] ?? answer.verdict}. ${sentence(answer)} ${plural(answer.mutants, "mutant")} asked.`;

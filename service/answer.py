@@ -1,7 +1,10 @@
 """What the guard gives back for one image."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from service.verdict import Judgement
 
@@ -35,6 +38,8 @@ class Answer:
         cached: whether it was made for an earlier request with the same pixels.
         timings: where the time went.
         body_sha256: of the bytes of the image (or its pixels), in hex.
+        pixels_key: names its pixels together with what a judgement depends on besides.
+        pixels: uint8 [H, W, C] at model size.
     """
 
     model: "Model"
@@ -43,3 +48,5 @@ class Answer:
     cached: bool
     timings: Timings
     body_sha256: str
+    pixels_key: str
+    pixels: NDArray[np.uint8] = field(repr=False, compare=False)

@@ -38,9 +38,12 @@ class KeyFileError(GuardError):
 
 
 class Role(StrEnum):
-    """``client`` may classify; ``admin`` may change what is served, and may not classify."""
+    """``client`` may classify; ``reviewer`` may, and decide about the review queue; ``admin`` may change what is served
+    and review, and may not classify.
+    """
 
     CLIENT = "client"
+    REVIEWER = "reviewer"
     ADMIN = "admin"
 
 

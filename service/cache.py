@@ -14,9 +14,6 @@ class VerdictCache(Protocol):
     async def put(self, key: str, value: bytes) -> None:
         """Keep a value for the cache's time to live."""
 
-    async def close(self) -> None:
-        """Let go of connections."""
-
 
 class MemoryCache:
     """Least recently used entries of one process."""
@@ -41,7 +38,3 @@ class MemoryCache:
         self._kept.move_to_end(key)
         while len(self._kept) > self._entries:
             self._kept.popitem(last=False)
-
-    async def close(self) -> None:
-        """See :class:`VerdictCache`."""
-        self._kept.clear()

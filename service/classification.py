@@ -2,6 +2,7 @@
 
 from service.answer import Answer
 from service.guard import Guard
+from service.suggestion import suggestion
 from service.verdict import BareClassification, Classification, StoreName
 
 
@@ -9,7 +10,7 @@ def classification(guard: Guard, answer: Answer, *, request_id: str, elapsed: fl
     """The response body for an answer; ``elapsed`` in seconds."""
     model, judgement = answer.model, answer.judgement
     alarm = guard.is_alarm(judgement.verdict)
-    suggested, share = (judgement.suggestion if alarm else None) or (None, None)
+    suggested, suggested_name, share = suggestion(answer, alarm=alarm)
     doubt = model.doubt(judgement)
     return Classification(
         request_id=request_id,
@@ -26,8 +27,8 @@ def classification(guard: Guard, answer: Answer, *, request_id: str, elapsed: fl
         doubt=None if doubt is None else round(doubt, 6),
         decided_by=judgement.decided_by,
         suggested_label=suggested,
-        suggested_class_name=None if suggested is None else model.store.manifest.classes[suggested],
-        suggested_share=None if share is None else round(share, 6),
+        suggested_class_name=suggested_name,
+        suggested_share=share,
         policy=model.policy.name,
         error_bounds=model.error_bounds,
         cached=answer.cached,

@@ -12,18 +12,15 @@ from mutant_store.workers import Workers
 from service.answer import Answer, Timings
 from service.api_keys import KeyRing
 from service.bridge import Bridge
-from service.cache import MemoryCache, VerdictCache
 from service.errors import DeadlineError, GuardRequiredError, QueueFullError, TooManyPixelsError
 from service.explanation import explain
 from service.metrics import Metrics
 from service.model import Model
 from service.models import Models
-from service.order import load_key
 from service.outcome import Outcome
 from service.prepared import Image, Prepared, prepare
-from service.rate_limit import RateLimit
-from service.redis_cache import RedisCache
 from service.settings import Settings
+from service.state import State
 from service.tracing import load_tracing
 from service.verdict import Explanation, Judgement, UndecidedBecause, Verdict
 
@@ -41,7 +38,7 @@ class Guard:
         metrics: what is counted.
         models: the stores that are served.
         keys: who may ask.
-        limits: how fast.
+        state: what is remembered between requests.
         tracing: where spans of requests go.
         draining: whether it is about to stop: not ready any more, though requests are still taken.
     """
@@ -57,8 +54,8 @@ class Guard:
             TracingError: tracing was asked for and cannot be had.
         """
         self.settings, self.metrics = settings, metrics or Metrics()
-        self.keys, self.limits = KeyRing(settings.api_keys_file), RateLimit()
-        self._workers, self._key = Workers(settings.threads), load_key(settings)
+        self.keys, self.state = KeyRing(settings.api_keys_file), State(settings, self.metrics)
+        self._workers = Workers(settings.threads)
         self.models = Models(settings.store, self._open, settings.grace_seconds)
         for model in self.models:
             self._describe(model)
@@ -67,18 +64,21 @@ class Guard:
         self._preparing = 0
         self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
         self._bridge: tuple[asyncio.AbstractEventLoop, Bridge] | None = None
-        self._cache = self._make_cache()
         self.metrics.watch(
             lambda: sum(model.scheduler.in_flight for model in self.models.everything),
             lambda: sum(model.scheduler.waiting for model in self.models.everything),
         )
 
     def start(self) -> None:
-        """Start the inference loops; within an event loop, those of short runs take turns with it."""
+        """Start the inference loops; within an event loop, those of short runs take turns with it, and what is
+        remembered is looked after.
+        """
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             loop = None
+        else:
+            self.state.start()
         self.models.start(loop)
 
     async def close(self) -> None:
@@ -87,8 +87,7 @@ class Guard:
         self._decoders.shutdown()
         if not self.failed:  # a run that hangs has threads that never end
             self._workers.close()
-        if self._cache is not None:
-            await self._cache.close()
+        await self.state.close()
         await asyncio.to_thread(self.tracing.close)
 
     @property
@@ -185,6 +184,12 @@ class Guard:
         answer = _answer(model, model.judgement(outcome, prepared.order), prepared, outcome)
         return answer, time.perf_counter() - started
 
+    def answered(self, answer: Answer, request_id: str) -> None:
+        """Count an answer that was given, and remember its verdict."""
+        self.metrics.answered(answer)
+        if answer.guarded:
+            self.state.answered(answer, request_id, alarm=self.is_alarm(answer.judgement.verdict))
+
     def explain(self, answer: Answer) -> Explanation:
         """How the test of an answer of this guard went, kept or not."""
         return explain(answer.model.policy, answer.judgement)
@@ -196,7 +201,9 @@ class Guard:
         )
 
     def _open(self, path: Path, before: Model | None) -> Model:
-        return Model(path, self.settings, self.metrics, key=self._key, workers=self._workers, before=before)
+        return Model(
+            path, self.settings, self.metrics, key=self.state.key, workers=self._workers, before=before
+        )
 
     def _describe(self, model: Model) -> None:
         self.metrics.describe(model.store, model.policy, undecided=self.settings.alarm_on_undecided)
@@ -235,10 +242,10 @@ class Guard:
             return None
 
     async def _look_up(self, key: str) -> Judgement | None:
-        if self._cache is None:
+        if self.state.cache is None:
             return None
         found = None
-        kept = await self._cache.get(key)
+        kept = await self.state.cache.get(key)
         if kept is not None:
             with contextlib.suppress(ValidationError):
                 found = Judgement.model_validate_json(kept)
@@ -254,17 +261,8 @@ class Guard:
         if judgement.undecided_because == UndecidedBecause.DEADLINE:
             if self.settings.on_deadline == "error":
                 raise DeadlineError(f"no verdict within {seconds:g} s; try again")
-        elif self._cache is not None:
-            await self._cache.put(key, judgement.model_dump_json().encode())
-
-    def _make_cache(self) -> VerdictCache | None:
-        settings = self.settings
-        if settings.cache_seconds == 0:
-            return None
-        if settings.redis_url is not None:
-            url = settings.redis_url.get_secret_value()
-            return RedisCache(url, seconds=settings.cache_seconds, up=self.metrics.redis_up)
-        return MemoryCache(seconds=settings.cache_seconds, entries=settings.cache_entries)
+        elif self.state.cache is not None:
+            await self.state.cache.put(key, judgement.model_dump_json().encode())
 
 
 def _answer(
@@ -278,4 +276,13 @@ def _answer(
 ) -> Answer:
     queue, mutants = (outcome.queue_seconds, outcome.run_seconds) if outcome else (0.0, 0.0)
     timings = Timings(prepared.seconds, queue, mutants)
-    return Answer(model, judgement, guarded, cached, timings, prepared.body_sha256)
+    return Answer(
+        model,
+        judgement,
+        guarded,
+        cached,
+        timings,
+        prepared.body_sha256,
+        prepared.key,
+        prepared.pixels,
+    )

@@ -18,6 +18,12 @@ from mutant_store.errors import GuardError
 from service import key_file
 from service.api_keys import ApiKey, Detail, KeyFile, Role, first_fault, make_key
 
+_MAY = {
+    Role.CLIENT: "classify",
+    Role.REVIEWER: "classify and review",
+    Role.ADMIN: "use the admin routes",
+}
+
 keys_app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 
 FileOption = Annotated[
@@ -41,24 +47,32 @@ def create(
     admin: Annotated[
         bool, typer.Option("--admin", help="For the admin routes alone; it may not classify.")
     ] = False,
+    reviewer: Annotated[
+        bool, typer.Option("--reviewer", help="May classify, and decide about the review queue.")
+    ] = False,
     response_detail: Annotated[
         Detail, typer.Option(help="What answers tell: verdict leaves out scores and the path of the test.")
     ] = Detail.FULL,
     requests_per_second: Annotated[
         float | None,
-        typer.Option(help="Requests a second it may keep up, of each server. Default: any number."),
+        typer.Option(
+            help="Requests a second it may keep up, over all servers that share a Redis, else of each. Default: any."
+        ),
     ] = None,
     burst: Annotated[
         int | None, typer.Option(help="Requests it may send at once. Default: one second's worth.")
     ] = None,
 ) -> None:
     """Make a key and print it, this once: the file holds only its SHA-256. The file is made if need be."""
+    if admin and reviewer:
+        raise typer.BadParameter("a key is an admin's, who may review anyway, or a reviewer's; leave one out")
+    role = Role.ADMIN if admin else Role.REVIEWER if reviewer else Role.CLIENT
     secret, digest = make_key()
     try:
         key = ApiKey(
             name=name,
             sha256=digest,
-            role=Role.ADMIN if admin else Role.CLIENT,
+            role=role,
             response_detail=response_detail,
             requests_per_second=requests_per_second,
             burst=burst,
@@ -68,7 +82,7 @@ def create(
         raise typer.BadParameter(first_fault(error)) from error
     with _errors_shown():
         key_file.add(file, key)
-    may = "use the admin routes" if admin else "classify"
+    may = _MAY[role]
     _say(
         f"{name} may {may} with this key. Keep it: it is shown this once. Send it as 'Authorization: Bearer KEY'. "
         f"Servers with GUARD_API_KEYS_FILE={escape(str(file))} take it within a second."

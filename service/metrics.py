@@ -85,9 +85,36 @@ class Metrics:
             ["store"],
             registry=where,
         )
-        self.redis_up = Gauge(
-            "guard_redis_up", "Whether the last call to Redis succeeded; 0 without Redis.", registry=where
+        self.order_key_info = Gauge(
+            "guard_order_key_info", "Which secret orders the mutants; always 1.", ["id"], registry=where
         )
+        self.review_queued = Counter(
+            "guard_review_queued", "Inputs put into the review queue, by why.", ["reason"], registry=where
+        )
+        for reason in ("alarm", "undecided", "sample"):
+            self.review_queued.labels(reason)
+        self.review_lost = Counter(
+            "guard_review_lost",
+            "Inputs that should have been queued for review and were not: too many at a time, or Redis down too long.",
+            registry=where,
+        )
+        self._redis_up: Gauge | None = None
+        self._order_key: str | None = None
+
+    def redis_up(self) -> Gauge:
+        """The gauge of Redis, which is there only where Redis is used."""
+        if self._redis_up is None:
+            self._redis_up = Gauge(
+                "guard_redis_up", "Whether Redis answers, within its timeout.", registry=self.registry
+            )
+        return self._redis_up
+
+    def order_key(self, identifier: str) -> None:
+        """Say which order key is in use."""
+        if identifier != self._order_key:
+            self.order_key_info.clear()
+            self.order_key_info.labels(identifier).set(1)
+            self._order_key = identifier
 
     def watch(self, in_flight: Callable[[], int], waiting: Callable[[], int]) -> None:
         """Read the load off the scheduler whenever the metrics are scraped."""

@@ -15,6 +15,7 @@ from service.batches import Batches, Run
 from service.engine import load_engine
 from service.metrics import Metrics
 from service.order import Order
+from service.order_key import OrderKey
 from service.outcome import Outcome
 from service.rehearsal import Rehearsal, rehearse
 from service.scheduler import Scheduler
@@ -42,10 +43,8 @@ class Model:
         policy: how it decides.
         operators: of every mutant, by its number less one.
         error_bounds: of the policy, None where it has none.
-        order: in which images meet the mutants.
         scheduler: the inference loop.
         provider: onnxruntime's execution provider.
-        scope: what a judgement depends on besides the pixels.
         rehearsal: how its runs are filled, and how long they take.
         takes_turns: whether runs are short enough for the loop to take turns with the event loop.
     """
@@ -56,7 +55,7 @@ class Model:
         settings: Settings,
         metrics: Metrics,
         *,
-        key: bytes,
+        key: OrderKey,
         workers: Workers,
         before: "Model | None" = None,
     ) -> None:
@@ -85,8 +84,7 @@ class Model:
         bounds = self.policy.error_bounds
         self.error_bounds = Bounds(**bounds._asdict()) if bounds else None
         manifest = self.store.manifest
-        self.order = Order(key, pool=manifest.mutants, decks=manifest.decks)
-        self.scope = f"{self.version}:{self.policy.name}:{self.policy.mutants}:{self.order.key_id}"
+        self._key, self._order = key, Order(key.value, pool=manifest.mutants, decks=manifest.decks)
         session = load_engine(self.store, device=settings.device, workers=workers)
         self.provider = session.provider
         known = None
@@ -107,6 +105,19 @@ class Model:
     def version(self) -> str:
         """Version that is loaded."""
         return self.store.version
+
+    @property
+    def order(self) -> Order:
+        """In which images meet the mutants, under the key in use."""
+        order = self._order
+        if order.key is not self._key.value:
+            manifest = self.store.manifest
+            self._order = order = Order(self._key.value, pool=manifest.mutants, decks=manifest.decks)
+        return order
+
+    def scope(self, order: Order) -> str:
+        """What a judgement depends on besides the pixels: store version, policy with its limit, and order key."""
+        return f"{self.version}:{self.policy.name}:{self.policy.mutants}:{order.key_id}"
 
     @property
     def ready(self) -> bool:

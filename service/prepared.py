@@ -25,6 +25,7 @@ class Prepared:
     Attributes:
         inputs: float32 [1, …], the classifier's input.
         order: int64 [pool], mutant numbers in the order this image meets them.
+        pixels: uint8 [H, W, C] at model size.
         key: what its judgement is kept under.
         body_sha256: of what came, in hex.
         seconds: what this took.
@@ -32,6 +33,7 @@ class Prepared:
 
     inputs: NDArray[np.float32]
     order: NDArray[np.int64]
+    pixels: NDArray[np.uint8]
     key: str
     body_sha256: str
     seconds: float
@@ -51,9 +53,12 @@ def prepare(image: Image, model: "Model", max_pixels: int) -> Prepared:
     except BadImageError as error:
         error.body_sha256 = digest
         raise
-    inputs, order = spec.tensor(pixels[None]), model.order.mutants(pixels)
-    key = hashlib.sha256(f"{model.scope}:{pixels.shape}:".encode() + pixels.tobytes()).hexdigest()
-    return Prepared(inputs, order, key, digest, time.perf_counter() - started)
+    order = (
+        model.order
+    )  # once: another may take its place, and a judgement is kept under the one it was made in
+    inputs = spec.tensor(pixels[None])
+    key = hashlib.sha256(f"{model.scope(order)}:{pixels.shape}:".encode() + pixels.tobytes()).hexdigest()
+    return Prepared(inputs, order.mutants(pixels), pixels, key, digest, time.perf_counter() - started)
 
 
 def _checked(pixels: NDArray[np.uint8], model: "Model") -> NDArray[np.uint8]:

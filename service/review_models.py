@@ -21,15 +21,11 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
-class ReviewEntry(_Model):
-    """An input that waits for a person to look at it, or that one has looked at."""
+class Finding(_Model):
+    """What the guard found of an input that a person should look at."""
 
-    id: str = Field(examples=["1764058800123-0"])
-    """Names the entry; entries are numbered by time, in milliseconds since 1970."""
     at: AwareDatetime
     """When it was first seen."""
-    state: ReviewState
-    """What has been decided about it."""
     request_id: str
     """Of the request it came with first."""
     store: StoreName
@@ -60,6 +56,15 @@ class ReviewEntry(_Model):
     """The policy that judged."""
     sampled: bool
     """Whether it was drawn at random, whatever its verdict (``GUARD_REVIEW_SAMPLE``)."""
+
+
+class ReviewEntry(Finding):
+    """An input that waits for a person to look at it, or that one has looked at."""
+
+    id: str = Field(examples=["1764058800123-0"])
+    """Names the entry; entries are numbered by time, in milliseconds since 1970."""
+    state: ReviewState
+    """What has been decided about it."""
     has_image: bool
     """Whether the image was kept (``GUARD_REVIEW_IMAGES``)."""
     seen: int
@@ -142,4 +147,3 @@ class AlarmRates(_Model):
     """Alarm rates of all stores."""
 
     stores: list[StoreAlarms]
-

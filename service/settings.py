@@ -116,7 +116,12 @@ class Settings(BaseSettings):
     other origin's."""
 
     redis_url: SecretStr | None = None
-    """Redis server that shares verdicts between replicas; without it they are cached in memory."""
+    """Redis server (7 or newer) where replicas share verdicts, the order key, the rates of API keys and the review
+    queue; without it each has its own, in memory (and the order key on disk)."""
+
+    redis_timeout_ms: Annotated[float, Gt(0)] = 30.0
+    """Longest a request waits for an answer of Redis, twice or three times a request; then Redis is left alone until it
+    is found to answer faster."""
 
     cache_seconds: Annotated[float, Ge(0)] = 300.0
     """How long a verdict is kept; 0 turns the cache off."""
@@ -132,6 +137,9 @@ class Settings(BaseSettings):
 
     review_images: bool = False
     """Whether an entry holds the image, as the classifier saw it."""
+
+    review_image_mb: Annotated[int, Gt(0)] = 64
+    """Most memory that images of the review queue take, in MiB."""
 
     review_sample: Annotated[float, Ge(0), Le(1)] = 0.0
     """Share of all inputs that are queued for review whatever their verdict, drawn at random: a fair sample of the

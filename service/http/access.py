@@ -8,7 +8,7 @@ from fastapi import Request
 
 from service.api_keys import ApiKey, Detail, KeyRing, Role
 from service.http.problems import caller_refused
-from service.rate_limit import RateLimit
+from service.redis_limit import Limits
 
 _ANONYMOUS = "anonymous"
 _HOW = "send a key as 'Authorization: Bearer KEY' or as 'X-API-Key: KEY'"
@@ -46,11 +46,41 @@ async def identify(request: Request) -> Caller:
         raise caller_refused(
             "admin-key", f"the key {key.name} is an admin's, which may not classify; send a client's key"
         )
-    _keep_to_rate(key, guard.limits)
+    await _keep_to_rate(key, guard.state.limits)
     return Caller(key.response_detail, key.name)
 
 
-def require_admin(request: Request) -> str:
+async def may_review(request: Request) -> str | None:
+    """The name of the reviewer who sends a request, None where no keys are asked for.
+
+    Without a file of keys everybody may review who is told all of every answer anyway.
+
+    Raises:
+        ProblemError: 401 without a key or with an unknown one, 403 with a client's, or where there are no keys and
+            answers hold the verdict alone; 429 over the key's rate.
+    """
+    guard = request.app.state.guard
+    keys: KeyRing = guard.keys
+    if keys.open:
+        if guard.settings.response_detail == Detail.VERDICT:
+            raise caller_refused(
+                "no-reviewer-key",
+                "the review queue tells more than the verdict, so it takes a key and the server has none; make one "
+                "with mutant-guard keys create NAME --reviewer --file FILE, and start the server with "
+                "GUARD_API_KEYS_FILE=FILE",
+            )
+        return None
+    key = _known(request, keys)
+    if key.role == Role.CLIENT:
+        raise caller_refused(
+            "not-reviewer",
+            f"the key {key.name} is a client's; this takes a key made with --reviewer or --admin",
+        )
+    await _keep_to_rate(key, guard.state.limits)
+    return key.name
+
+
+async def require_admin(request: Request) -> str:
     """The name of the admin who sends a request.
 
     Raises:
@@ -70,7 +100,7 @@ def require_admin(request: Request) -> str:
         raise caller_refused(
             "not-admin", f"the key {key.name} is a client's; this takes a key made with --admin"
         )
-    _keep_to_rate(key, guard.limits)
+    await _keep_to_rate(key, guard.state.limits)
     return key.name
 
 
@@ -108,8 +138,8 @@ def _secret(request: Request) -> str:
     return bearer or request.headers.get("x-api-key", "").strip()
 
 
-def _keep_to_rate(key: ApiKey, limits: RateLimit) -> None:
-    wait = limits.take(key)
+async def _keep_to_rate(key: ApiKey, limits: Limits) -> None:
+    wait = await limits.take(key)
     if wait > 0:
         seconds = ceil(wait)
         raise caller_refused(

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from service.errors import RequestError
 from service.guard import Guard
-from service.http import inference, problems, samples
+from service.http import alarm_rate, inference, problems, review, samples
 from service.http.access import describe_keys
 from service.http.console import console_router
 from service.http.endpoints import EXAMPLES, classify, router
@@ -38,6 +38,8 @@ def create_app(guard: Guard) -> FastAPI:
         guard.metrics.requests_rejected.labels(reason)
     app.include_router(router)
     app.include_router(inference.router)
+    app.include_router(review.router)
+    app.include_router(alarm_rate.router)
     if guard.settings.console:
         app.include_router(console_router())
         app.include_router(samples.router)

@@ -43,7 +43,7 @@ class Exchange:
         elapsed = self.elapsed
         guard.metrics.request_duration.observe(elapsed)
         for answer in answers:
-            guard.metrics.answered(answer)
+            guard.answered(answer, self.request_id)
             log_answer(answer, self._trace, request_id=self.request_id, key=self._key, elapsed=elapsed)
         if guard.settings.tracing:
             self._record(guard, elapsed, 200, _attributes(answers), _stages(answers))

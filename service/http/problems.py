@@ -30,6 +30,8 @@ _CALLER_STATUS = {
     "admin-key": 403,
     "no-admin-key": 403,
     "not-admin": 403,
+    "no-reviewer-key": 403,
+    "not-reviewer": 403,
     "detail-withheld": 403,
     "rate-limited": 429,
 }

@@ -48,7 +48,7 @@ async def load(request: Request, name: str) -> ModelState:
     """Takes an admin key. Answers once the version that ``CURRENT`` names is served: no request fails for it, and
     those that have begun end with the version they began with. 409 where it does not load; the one before goes on.
     """
-    require_admin(request)
+    await require_admin(request)
     wanted = await _read(request, LoadRequest)
     if wanted.parameters:
         raise ProblemError(

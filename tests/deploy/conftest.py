@@ -43,7 +43,7 @@ def exported_names() -> set[str]:
     from service.metrics import Metrics
 
     registry = CollectorRegistry()
-    Metrics(registry)
+    Metrics(registry).redis_up()
     suffixes = {
         "counter": ("_total", "_created"),
         "histogram": ("_bucket", "_count", "_sum", "_created"),

@@ -119,7 +119,7 @@ def test_it_is_known_whether_there_is_an_admin(role: str, there: bool, path: Pat
         ([ENTRY | {"name": "a b"}], "keys.0.name: a name is 1 to 64 letters"),
         ([ENTRY | {"name": "a\n"}], "keys.0.name: a name is 1 to 64 letters"),
         ([ENTRY | {"name": "x" * 65}], "keys.0.name: a name is 1 to 64 letters"),
-        ([ENTRY | {"role": "root"}], "keys.0.role: Input should be 'client' or 'admin'"),
+        ([ENTRY | {"role": "root"}], "keys.0.role: Input should be 'client', 'reviewer' or 'admin'"),
         ([ENTRY | {"response_detail": "some"}], "keys.0.response_detail: Input should be"),
         ([ENTRY | {"requests_per_second": 0}], "keys.0.requests_per_second: Input should be greater than 0"),
         ([ENTRY | {"requests_per_second": 1, "burst": 0}], "keys.0.burst: Input should be greater than"),

@@ -50,10 +50,3 @@ async def test_the_least_recently_used_entry_makes_room() -> None:
     await cache.get("a")
     await cache.put("c", b"3")
     assert [await cache.get(key) for key in "abc"] == [b"1", None, b"3"]
-
-
-async def test_a_closed_cache_keeps_nothing() -> None:
-    cache = MemoryCache(seconds=10, entries=2)
-    await cache.put("a", b"1")
-    await cache.close()
-    assert await cache.get("a") is None

@@ -135,7 +135,7 @@ async def test_a_cached_judgement_is_not_used_under_another_policy_key_or_limit(
         running(settings_for(digits_store, cache_seconds=60.0)) as one,
         running(settings_for(digits_store, cache_seconds=60.0, **change)) as other,
     ):
-        other._cache = one._cache
+        other.state.cache = one.state.cache
         await one.judge(body)
         assert (await other.judge(body)).cached is shared
 
@@ -151,7 +151,7 @@ async def test_a_cached_value_that_cannot_be_read_is_a_miss(digits_store: Path) 
         async def close(self) -> None: ...
 
     async with running(settings_for(digits_store, cache_seconds=60.0)) as guard:
-        guard._cache = Broken()
+        guard.state.cache = Broken()
         assert not (await guard.judge(encode(digits(1)[0]))).cached
 
 

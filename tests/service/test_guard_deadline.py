@@ -68,7 +68,7 @@ async def test_what_the_deadline_ended_is_never_put_into_the_cache(
 
     settings = settings_for(digits_store, batch_rows=1, max_batch_rows=20, policy="paper")
     async with running(settings) as guard:
-        guard._cache = Never()
+        guard.state.cache = Never()
         asked = asyncio.ensure_future(guard.judge(BODY))
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
         clock.now += 31
@@ -143,7 +143,7 @@ async def test_the_deadline_counts_the_cache_as_well(digits_store: Path) -> None
         async def close(self) -> None: ...
 
     async with running(settings_for(digits_store, deadline_seconds=0.05)) as guard:
-        guard._cache = Slow()
+        guard.state.cache = Slow()
         with anyio.fail_after(_GRACE_SECONDS), pytest.raises(DeadlineError):
             await guard.judge(BODY)
 

@@ -28,12 +28,16 @@ DESIGNED = {
     "guard_store_info": ("gauge", {"name", "version", "operator", "rate"}),
     "guard_store_mutants": ("gauge", {"store"}),
     "guard_alarm_baseline_ratio": ("gauge", {"store"}),
+    "guard_order_key_info": ("gauge", {"id"}),
+    "guard_review_queued": ("counter", {"reason"}),
+    "guard_review_lost": ("counter", set()),
     "guard_redis_up": ("gauge", set()),
 }
 
 
 def test_there_are_the_designed_metrics_and_no_others() -> None:
     metrics = Metrics()
+    metrics.redis_up()
     found = {family.name: family.type for family in metrics.registry.collect()}
     assert found == {name: kind for name, (kind, _) in DESIGNED.items()}
     named = {
@@ -52,8 +56,13 @@ def test_counts_have_buckets_of_powers_of_two(name: str) -> None:
 
 def test_two_guards_in_one_process_do_not_share_metrics() -> None:
     one, other = Metrics(), Metrics()
-    one.redis_up.set(1)
+    one.redis_up().set(1)
+    other.redis_up()
     assert other.registry.get_sample_value("guard_redis_up") == 0
+
+
+def test_without_redis_nothing_says_that_it_is_down() -> None:
+    assert Metrics().registry.get_sample_value("guard_redis_up") is None
 
 
 @pytest.mark.anyio

@@ -15,10 +15,10 @@ from starlette.responses import StreamingResponse
 from service.api_keys import KeyRing
 from service.errors import QueueFullError, RequestError
 from service.http import problems
-from service.http.access import Caller, identify, require_admin
+from service.http.access import Caller, identify, may_review, require_admin
 from service.http.detail import may_explain
 from service.http.headers import add_middlewares
-from service.rate_limit import RateLimit
+from service.redis_limit import OwnLimits
 from service.settings import Settings
 
 
@@ -26,7 +26,8 @@ def create_app(keys_file: Path | None = None, **settings: object) -> FastAPI:
     """It answers with the caller's name and detail, under ``/v2`` as well, and fails where asked to."""
     configured = Settings.model_validate({"api_keys_file": keys_file} | settings)
     app = FastAPI()
-    app.state.guard = SimpleNamespace(keys=KeyRing(keys_file), limits=RateLimit(), settings=configured)
+    state = SimpleNamespace(limits=OwnLimits())
+    app.state.guard = SimpleNamespace(keys=KeyRing(keys_file), state=state, settings=configured)
     for kind, handler in (
         (RequestError, problems.on_request_error),
         (problems.ProblemError, problems.on_problem),
@@ -49,7 +50,11 @@ def create_app(keys_file: Path | None = None, **settings: object) -> FastAPI:
 
     @app.post("/v2/admin")
     async def admin(request: Request) -> str:
-        return require_admin(request)
+        return await require_admin(request)
+
+    @app.post("/review")
+    async def review(request: Request) -> str | None:
+        return await may_review(request)
 
     @app.get("/full")
     @app.get("/v2/full")

@@ -117,7 +117,9 @@ async def test_the_designed_metrics_are_in_the_exposition(client: AsyncClient) -
         "guard_store_info",
         "guard_store_mutants",
         "guard_alarm_baseline_ratio",
-        "guard_redis_up",
+        "guard_order_key_info",
+        "guard_review_queued_total",
+        "guard_review_lost_total",
     }
     parts = {f"guard_{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}
     assert {name for name in names if not name.endswith("_created")} == plain | parts

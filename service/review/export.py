@@ -1,0 +1,56 @@
+"""Labels that reviewers confirmed, as a data set."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from service.review.item import Item
+from service.review.queue import ReviewQueue, Wanted
+
+_PAGE = 200
+
+
+async def labelled(queue: ReviewQueue, *, store: str, sampled: bool) -> list[tuple[Item, int, bytes]]:
+    """Entries of a store whose true label and image are known, with both; oldest first.
+
+    Args:
+        queue: where they are.
+        store: the store's name.
+        sampled: only those that were drawn at random.
+    """
+    found: list[tuple[Item, int, bytes]] = []
+    before = None
+    while page := await queue.newest(Wanted(store=store, before=before, limit=_PAGE)):
+        for item in page:
+            label = None if item.ruling is None else item.ruling.true_label
+            if label is None or (sampled and not item.found.sampled) or not item.has_image:
+                continue
+            image = await queue.image(item.id)
+            if image:
+                found.append((item, label, image))
+        before = page[-1].id
+    return found[::-1]
+
+
+def archive(found: list[tuple[Item, int, bytes]], classes: list[str], shape: tuple[int, int, int]) -> bytes:
+    """An .npz of the images that have this shape [H, W, C]: ``x`` uint8 [N, H, W, C], ``y`` int64 [N], ``classes``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    images, labels = [], []
+    for _, label, png in found:
+        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+            pixels = np.asarray(image)
+        pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+        if pixels.shape == shape:
+            images.append(pixels)
+            labels.append(label)
+    if not images:
+        raise ValueError("no image has this shape")
+    file = io.BytesIO()
+    np.savez_compressed(
+        file, x=np.stack(images), y=np.array(labels, dtype=np.int64), classes=np.array(classes)
+    )
+    return file.getvalue()

@@ -1,0 +1,114 @@
+"""The review queue of one process, gone with it."""
+
+import time
+from dataclasses import dataclass
+
+from service.review.item import Found, Item, Ruling, position
+from service.review.queue import Capacity, Wanted
+
+
+@dataclass
+class _Entry:
+    key: str
+    found: Found
+    image: bytes | None
+    ruling: Ruling | None = None
+    seen: int = 1
+
+
+class MemoryQueue:
+    """Entries in memory, oldest first."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        """Args: how much to keep."""
+        self._capacity = capacity
+        self._entries: dict[str, _Entry] = {}
+        self._ids: dict[str, str] = {}
+        self._open: dict[str, None] = {}
+        self._ruled: dict[str, None] = {}
+        self._bytes = 0
+        self._last = (0, 0)
+
+    async def add(self, key: str, found: Found, image: bytes | None) -> None:
+        """See :class:`service.review.queue.ReviewQueue`."""
+        self._trim()
+        if (known := self._ids.get(key)) is not None:
+            self._entries[known].seen += 1
+            return
+        now = max(int(time.time() * 1000), self._last[0])
+        self._last = (now, self._last[1] + 1 if now == self._last[0] else 0)
+        identifier = f"{self._last[0]}-{self._last[1]}"
+        self._entries[identifier] = _Entry(key, found, image)
+        self._ids[key] = identifier
+        self._open[identifier] = None
+        self._bytes += len(image or b"")
+        self._trim()
+
+    async def newest(self, wanted: Wanted) -> list[Item]:
+        """See :class:`service.review.queue.ReviewQueue`."""
+        self._trim()
+        before = None if wanted.before is None else position(wanted.before)
+        found: list[Item] = []
+        for identifier, entry in reversed(self._entries.items()):
+            if len(found) == wanted.limit:
+                break
+            at = position(identifier)
+            item = _item(identifier, entry)
+            if (before is None or (at is not None and at < before)) and wanted.has(item):
+                found.append(item)
+        return found
+
+    async def get(self, identifier: str) -> Item | None:
+        """See :class:`service.review.queue.ReviewQueue`."""
+        self._trim()
+        entry = self._entries.get(identifier)
+        return None if entry is None else _item(identifier, entry)
+
+    async def image(self, identifier: str) -> bytes | None:
+        """See :class:`service.review.queue.ReviewQueue`."""
+        self._trim()
+        entry = self._entries.get(identifier)
+        return None if entry is None else entry.image
+
+    async def rule(self, identifier: str, ruling: Ruling) -> Item | None:
+        """See :class:`service.review.queue.ReviewQueue`."""
+        self._trim()
+        entry = self._entries.get(identifier)
+        if entry is None:
+            return None
+        entry.ruling = ruling
+        self._open.pop(identifier, None)
+        self._ruled[identifier] = None
+        item = _item(identifier, entry)
+        self._trim()
+        return item
+
+    async def waiting(self) -> int:
+        """See :class:`service.review.queue.ReviewQueue`."""
+        self._trim()
+        return len(self._open)
+
+    def _trim(self) -> None:
+        oldest = (time.time() - self._capacity.seconds) * 1000
+        while (name := next(iter(self._entries), None)) is not None and _milliseconds(name) < oldest:
+            self._drop(name)
+        for names in (self._open, self._ruled):
+            while len(names) > self._capacity.entries:
+                self._drop(next(iter(names)))
+        while self._bytes > self._capacity.image_bytes:
+            self._drop(next(iter(self._open or self._ruled)))
+
+    def _drop(self, identifier: str) -> None:
+        entry = self._entries.pop(identifier)
+        self._open.pop(identifier, None)
+        self._ruled.pop(identifier, None)
+        self._bytes -= len(entry.image or b"")
+        del self._ids[entry.key]
+
+
+def _milliseconds(identifier: str) -> int:
+    return int(identifier.partition("-")[0])
+
+
+def _item(identifier: str, entry: _Entry) -> Item:
+    return Item(identifier, entry.found, entry.ruling, entry.seen, entry.image is not None)

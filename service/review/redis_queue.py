@@ -1,0 +1,120 @@
+"""The review queue in Redis, one for all replicas: a capped stream, and what was decided beside it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+
+from service.redis_link import Ask, RedisLink
+from service.review.item import Found, Item, Ruling, position
+from service.review.queue import Capacity, Wanted
+from service.review.scripts import ADD, KEYS, RULE, TRIM
+from service.review_models import ReviewState
+
+# No request for a verdict waits for any of this.
+_SECONDS = 1.0
+_CHUNK = 50
+
+
+class RedisQueue:
+    """Entries of the stream, in order of their ids; every method raises ``RedisDownError`` where Redis is down."""
+
+    def __init__(self, link: RedisLink, capacity: Capacity) -> None:
+        """Args: the way to Redis, and how much to keep."""
+        self._link = link
+        self._limits = [capacity.entries, round(capacity.seconds * 1000), capacity.image_bytes]
+
+    async def add(self, key: str, found: Found, image: bytes | None) -> None:
+        """See :class:`service.review.queue.ReviewQueue`."""
+        await self._run(ADD, key, found.model_dump_json(), image or b"")
+
+    async def trim(self) -> None:
+        """Let go of what is too old, where nothing new comes."""
+        await self._run(TRIM)
+
+    async def newest(self, wanted: Wanted) -> list[Item]:
+        """See :class:`service.review.queue.ReviewQueue`."""
+        found: list[Item] = await self._call(lambda redis: self._newest(redis, wanted))
+        return found
+
+    async def get(self, identifier: str) -> Item | None:
+        """See :class:`service.review.queue.ReviewQueue`."""
+        if position(identifier) is None:
+            return None
+        found: list[Item] = await self._call(lambda redis: self._items(redis, [identifier]))
+        return found[0] if found else None
+
+    async def image(self, identifier: str) -> bytes | None:
+        """See :class:`service.review.queue.ReviewQueue`."""
+        kept: bytes | None = await self._call(lambda redis: redis.hget(KEYS.images, identifier))
+        return kept
+
+    async def rule(self, identifier: str, ruling: Ruling) -> Item | None:
+        """See :class:`service.review.queue.ReviewQueue`."""
+        if position(identifier) is None:
+            return None
+        if not await self._run(RULE, identifier, ruling.model_dump_json()):
+            return None
+        return await self.get(identifier)
+
+    async def waiting(self) -> int:
+        """See :class:`service.review.queue.ReviewQueue`."""
+        return int(await self._call(lambda redis: redis.zcard(KEYS.open)))
+
+    async def _newest(self, redis: Redis, wanted: Wanted) -> list[Item]:
+        before = None if wanted.before is None else position(wanted.before)
+        found: list[Item] = []
+        index = KEYS.open if wanted.state == ReviewState.OPEN else KEYS.ruled
+        if wanted.state is None:
+            index = KEYS.everything
+        highest, skip = "+inf" if before is None else str(before[0] * 1000 + min(before[1], 999)), 0
+        while len(found) < wanted.limit:
+            names: Any = await redis.zrevrangebyscore(index, highest, "-inf", start=skip, num=_CHUNK)
+            if not names:
+                break
+            skip += len(names)
+            older = [name for name in (raw.decode() for raw in names) if _is_older(name, before)]
+            found += filter(wanted.has, await self._items(redis, older))
+        return found[: wanted.limit]
+
+    async def _items(self, redis: Redis, names: list[str]) -> list[Item]:
+        if not names:
+            return []
+        async with redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.xrange(KEYS.stream, name, name)
+            pipe.hmget(KEYS.rulings, names)
+            pipe.hmget(KEYS.counts, names)
+            for name in names:
+                pipe.hstrlen(KEYS.images, name)
+            said = await pipe.execute()
+        count = len(names)
+        rows = zip(names, said[:count], said[count], said[count + 1], said[count + 2 :], strict=True)
+        return list(_readable(rows))
+
+    async def _run(self, script: str, *args: str | bytes) -> Any:
+        return await self._call(
+            lambda redis: redis.register_script(script)(keys=list(KEYS), args=[*self._limits, *args])
+        )
+
+    async def _call(self, ask: Ask) -> Any:
+        return await self._link.call(ask, seconds=_SECONDS)
+
+
+def _readable(rows: Iterable[tuple[str, Any, Any, Any, Any]]) -> Iterable[Item]:
+    """What a later release wrote, or somebody else, is left out."""
+    for name, entries, ruling, count, size in rows:
+        if not entries:
+            continue
+        try:
+            found = Found.model_validate_json(entries[0][1][b"record"])
+            ruled = None if ruling is None else Ruling.model_validate_json(ruling)
+        except (ValidationError, KeyError):
+            continue
+        yield Item(name, found, ruled, int(count or 1), size > 0)
+
+
+def _is_older(name: str, before: tuple[int, int] | None) -> bool:
+    at = position(name)
+    return at is not None and (before is None or at < before)

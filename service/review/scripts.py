@@ -1,0 +1,103 @@
+"""What Redis does in one step for the review queue, in its own language (Lua)."""
+
+from typing import NamedTuple
+
+
+class _Keys(NamedTuple):
+    """Every name the queue has in Redis. The braces keep them together in a Redis Cluster."""
+
+    stream: str = "guard:{review}:stream"  # the records, by id
+    ids: str = "guard:{review}:ids"  # pixels to id
+    pixels: str = "guard:{review}:pixels"  # and back
+    counts: str = "guard:{review}:counts"  # how often they came, by id
+    images: str = "guard:{review}:images"
+    bytes: str = "guard:{review}:bytes"  # how many these are
+    everything: str = "guard:{review}:all"  # ids, by time in microseconds
+    open: str = "guard:{review}:open"
+    ruled: str = "guard:{review}:ruled"
+    rulings: str = "guard:{review}:rulings"
+
+
+KEYS = _Keys()
+
+_HEAD = """
+local stream, ids, pixels, counts, images, bytes, all, open, ruled, rulings = unpack(KEYS)
+local most, milliseconds, most_bytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+
+local function drop(id)
+    local of = redis.call('HGET', pixels, id)
+    if of then redis.call('HDEL', ids, of) end
+    redis.call('DECRBY', bytes, redis.call('HSTRLEN', images, id))
+    redis.call('XDEL', stream, id)
+    for _, hash in ipairs({pixels, counts, images, rulings}) do redis.call('HDEL', hash, id) end
+    for _, set in ipairs({all, open, ruled}) do redis.call('ZREM', set, id) end
+end
+
+local function oldest(set, count)
+    return redis.call('ZRANGE', set, 0, count - 1)
+end
+
+local function trim()
+    local time = redis.call('TIME')
+    local limit = string.format('%.0f', (time[1] * 1000 - milliseconds) * 1000)
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', all, '-inf', '(' .. limit, 'LIMIT', 0, 1000)) do drop(id) end
+    for _, set in ipairs({open, ruled}) do
+        local over = redis.call('ZCARD', set) - most
+        if over > 0 then
+            for _, id in ipairs(oldest(set, math.min(over, 1000))) do drop(id) end
+        end
+    end
+    while tonumber(redis.call('GET', bytes) or 0) > most_bytes do
+        local id = oldest(open, 1)[1] or oldest(ruled, 1)[1]
+        if not id then break end
+        drop(id)
+    end
+end
+"""
+
+ADD = (
+    _HEAD
+    + """
+local key, record, image = ARGV[4], ARGV[5], ARGV[6]
+trim()
+local known = redis.call('HGET', ids, key)
+if known then
+    redis.call('HINCRBY', counts, known, 1)
+    return known
+end
+local id = redis.call('XADD', stream, '*', 'record', record)
+local ms, number = string.match(id, '^(%d+)-(%d+)$')
+local at = string.format('%.0f', ms * 1000 + math.min(tonumber(number), 999))
+redis.call('HSET', ids, key, id)
+redis.call('HSET', pixels, id, key)
+redis.call('HSET', counts, id, 1)
+if #image > 0 then
+    redis.call('HSET', images, id, image)
+    redis.call('INCRBY', bytes, #image)
+end
+redis.call('ZADD', all, at, id)
+redis.call('ZADD', open, at, id)
+trim()
+return id
+"""
+)
+"""Pixels, record, image or nothing: queues an input that is new, and counts one that is not."""
+
+RULE = (
+    _HEAD
+    + """
+local id, ruling = ARGV[4], ARGV[5]
+trim()
+local at = redis.call('ZSCORE', all, id)
+if not at then return 0 end
+redis.call('ZREM', open, id)
+redis.call('ZADD', ruled, at, id)
+redis.call('HSET', rulings, id, ruling)
+trim()
+return 1
+"""
+)
+"""Id, ruling: 0 where the entry is gone."""
+
+TRIM = _HEAD + "trim()"
+"""Lets go of what is too old or too much."""

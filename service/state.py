@@ -1,0 +1,96 @@
+"""What a guard remembers between requests: in Redis, where all replicas share it, or else in this process."""
+
+from service.alarm_history import AlarmHistory
+from service.answer import Answer
+from service.cache import MemoryCache, VerdictCache
+from service.metrics import Metrics
+from service.order_key import OrderKey
+from service.redis_cache import RedisCache
+from service.redis_limit import Limits, OwnLimits, SharedLimits
+from service.redis_link import RedisLink
+from service.redis_order import SharedOrder
+from service.review.memory import MemoryQueue
+from service.review.queue import Capacity, ReviewQueue
+from service.review.recorder import Recorder
+from service.review.redis_queue import RedisQueue
+from service.settings import Settings
+
+_CLOSE_SECONDS = 2.0
+
+
+class State:
+    """Verdicts, rates, what waits for review, and the secret order.
+
+    Attributes:
+        key: the secret that orders the mutants.
+        cache: verdicts of the last minutes; None where they are not kept.
+        limits: how fast API keys may ask.
+        reviews: what waits for a person; None where nothing does.
+        alarms: how often there was an alarm of late.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Take up what is there. Redis is waited for half a second at most."""
+        self._settings, self._metrics = settings, metrics
+        self.key = OrderKey(settings)
+        self._order = SharedOrder(self.key)
+        self._link: RedisLink | None = None
+        self._queue: RedisQueue | None = None
+        self.limits: Limits = OwnLimits()
+        if settings.redis_url is not None:
+            self._link = link = RedisLink(
+                settings.redis_url.get_secret_value(),
+                seconds=settings.redis_timeout_ms / 1000,
+                up=metrics.redis_up(),
+            )
+            link.first(self._order.first)
+            self.limits = SharedLimits(link)
+        self.cache = self._make_cache()
+        self.alarms = AlarmHistory(self._link)
+        self.reviews = self._make_reviews()
+        metrics.order_key(self.key.id)
+
+    def start(self) -> None:
+        """Begin to look after it, in the running event loop."""
+        if self.reviews is not None:
+            self.reviews.start()
+        if self._link is not None:
+            trim = () if self._queue is None else (self._queue.trim,)
+            self._link.watch(self._order.look, self._tell_key, self.alarms.send, *trim)
+
+    async def close(self) -> None:
+        """Finish what was begun."""
+        if self.reviews is not None:
+            await self.reviews.close(_CLOSE_SECONDS)
+        if self._link is not None:
+            await self._link.close()
+
+    def answered(self, answer: Answer, request_id: str, *, alarm: bool) -> None:
+        """Remember a verdict that was given."""
+        if not answer.cached:
+            self.alarms.count(answer, alarm=alarm)
+        if self.reviews is not None:
+            self.reviews.note(answer, request_id, alarm=alarm)
+
+    async def _tell_key(self) -> None:
+        self._metrics.order_key(self.key.id)
+
+    def _make_cache(self) -> VerdictCache | None:
+        settings = self._settings
+        if settings.cache_seconds == 0:
+            return None
+        if self._link is not None:
+            return RedisCache(self._link, seconds=settings.cache_seconds)
+        return MemoryCache(seconds=settings.cache_seconds, entries=settings.cache_entries)
+
+    def _make_reviews(self) -> Recorder | None:
+        settings = self._settings
+        if settings.review_entries == 0:
+            return None
+        capacity = Capacity(
+            settings.review_entries, settings.review_hours * 3600, settings.review_image_mb * 2**20
+        )
+        queue: ReviewQueue = MemoryQueue(capacity)
+        if self._link is not None:
+            queue = self._queue = RedisQueue(self._link, capacity)
+        return Recorder(queue, self.key, settings, self._metrics)

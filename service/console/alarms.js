@@ -8,7 +8,8 @@ import { chosen, store } from "./stores.js";
 const EVERY_SECONDS = 8;
 const FEW = 20;
 const OVER_MINUTES = 10;
-const SIZE = { width: 720, height: 170, left: 46, right: 14, top: 14, bottom: 26 };
+const SIZE = { height: 190, left: 46, right: 12, top: 12, bottom: 28 };
+const LEAST_WIDTH = 280;
 
 let drawn = "";
 
@@ -16,6 +17,13 @@ export function startAlarms() {
   const refresh = whileSeen(EVERY_SECONDS, load);
   session.addEventListener("key", refresh);
   chosen.addEventListener("store", refresh);
+  let width = window.innerWidth;
+  window.addEventListener("resize", () => {
+    if (window.innerWidth === width) return;
+    width = window.innerWidth;
+    drawn = "";
+    refresh();
+  });
   return refresh;
 }
 
@@ -29,7 +37,7 @@ async function load() {
     const found = stores.find((one) => one.store === store()) ?? stores[0];
     const open = place.querySelector("details")?.open ?? false;
     const scrolled = document.activeElement?.closest?.("#alarms-body summary") !== null;
-    place.replaceChildren(...view(found));
+    place.replaceChildren(...view(found, place.clientWidth - 2 * parseFloat(getComputedStyle(place).paddingLeft)));
     const details = place.querySelector("details");
     details.open = open;
     if (scrolled) details.querySelector("summary").focus();
@@ -50,13 +58,13 @@ export function standing({ tested, z }) {
   return { words: "as expected", level: "fine" };
 }
 
-function view(found) {
+function view(found, width) {
   const { words, level } = standing(found);
   const said =
     found.tested === 0
       ? "Nothing was judged in the last hour; answers from the cache do not count."
       : `${plural(found.alarms, "alarm")} in ${plural(found.tested, "input")} judged; answers from the cache do not count.`;
-  const apart = found.z === null ? null : `z = ${number(found.z)}`;
+  const apart = found.z === null || level === "quiet" ? null : `z = ${number(found.z)}`;
   return [
     h(
       "div",
@@ -65,7 +73,7 @@ function view(found) {
       h("p", { class: "figure" }, h("span", { class: "figure-value calm" }, percent(found.baseline)), h("span", { class: "figure-name" }, "baseline on clean images")),
       h("p", { class: `standing level-${level}`, title: apart }, words, apart ? h("small", {}, apart) : null),
     ),
-    chart(found, `${said} ${words}.`),
+    chart(found, `${said} ${words}.`, Math.max(LEAST_WIDTH, width)),
     h("p", { class: "note" }, `${said} The baseline was counted on ${plural(found.calibration_images, "image")}. The line is the rate over ${OVER_MINUTES} minutes, the bars are inputs.`),
     minutes(found),
   ];
@@ -80,8 +88,8 @@ export function rolling(series) {
   });
 }
 
-function chart(found, summary) {
-  const { width, height, left, right, top, bottom } = SIZE;
+function chart(found, summary, width) {
+  const { height, left, right, top, bottom } = SIZE;
   const { series, baseline } = found;
   const rates = rolling(series);
   const most = Math.min(1, Math.max(0.02, baseline * 2.5, ...rates.map((rate) => (rate ?? 0) * 1.15)));
@@ -99,7 +107,7 @@ function chart(found, summary) {
     drawing.append(s("rect", { class: "volume", ...at, y: height - bottom - tall, height: tall, rx: 1.5 }));
     if (alarmed > 0) drawing.append(s("rect", { class: "volume alarmed", ...at, y: height - bottom - alarmed, height: alarmed, rx: 1.5 }));
   });
-  for (const [rate, name] of [[0, "0 %"], [most, percent(Number(most.toPrecision(2)))]]) {
+  for (const [rate, name] of [[0, "0 %"], [most, `${number(100 * most)} %`]]) {
     drawing.append(s("text", { class: "tick", x: left - 8, y: y(rate) + (rate ? 8 : 0), "text-anchor": "end" }, name));
   }
   drawing.append(

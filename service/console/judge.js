@@ -77,11 +77,11 @@ async function judge() {
     if (mine !== asked) return;
     result([
       h("div", { class: "verdict" }, h("span", { class: "frame large" }, fine ? img : null), headline(answer)),
-      ...answerView(answer, note),
+      ...answerView(answer, note, byId("result")),
       h("details", { class: "whole" }, h("summary", {}, "The whole answer"), h("pre", { tabindex: "0" }, JSON.stringify(answer, null, 2))),
     ]);
     announce(spoken(answer));
-    byId("result").scrollIntoView({ block: "nearest" });
+    reveal();
     afterwards();
   } catch (problem) {
     const fine = await shown;
@@ -89,6 +89,11 @@ async function judge() {
     result([h("div", { class: "verdict" }, fine ? h("span", { class: "frame large" }, img) : null, problemView(problem))]);
     announce(problem.text ?? String(problem));
   }
+}
+
+/** Where it is below what is seen, as on a phone; what can be seen is left where it is. */
+function reveal() {
+  if (byId("result").getBoundingClientRect().top > 0.7 * window.innerHeight) byId("result").scrollIntoView();
 }
 
 function problemView(problem, text) {
@@ -146,6 +151,7 @@ function sampleButton(name) {
     "button",
     { type: "button", class: attack ? "sample attacked" : "sample", "aria-label": `Sample: ${words}`, title: name, onclick: pick },
     frame,
-    h("span", { class: "sample-name", "aria-hidden": "true" }, label === undefined ? name : `${label}${attack ? ` · ${attack}` : ""}`),
+    h("span", { class: "sample-name", "aria-hidden": "true" }, label ?? name),
+    attack ? h("span", { class: "sample-attack", "aria-hidden": "true" }, attack) : null,
   );
 }

@@ -7,18 +7,18 @@ import { h, newId, s } from "./dom.js";
 import { number, plural } from "./format.js";
 import { table } from "./path_table.js";
 
-const SIZE = { width: 640, height: 300, left: 58, right: 18, top: 18, bottom: 40 };
-const LEAST_STEPS = 4;
+const SIZE = { height: 290, left: 52, right: 12, top: 14, bottom: 42 };
+const WIDTH = { least: 280, usual: 660, most: 900 };
 const FLAT = 0.06;
 
-/** A figure of an explanation: a drawing, its summary, and a table of the same. */
-export function pathFigure(explanation, verdict) {
+/** A figure of an explanation: a drawing as wide as its place, its summary, and a table of the same. */
+export function pathFigure(explanation, verdict, place) {
   const path = steps(explanation, verdict);
   return h(
     "figure",
     { class: "path", "data-kind": path.kind },
     h("figcaption", {}, h("strong", {}, "Path of the test"), h("span", {}, path.caption)),
-    draw(path, verdict),
+    draw(path, verdict, roomIn(place)),
     h("p", { class: "summary" }, path.summary),
     table(path, explanation),
   );
@@ -84,10 +84,16 @@ function inWords(total, count, alarm, normal, soft, verdict) {
 
 const worded = (value) => (Number.isFinite(value) ? number(value) : value > 0 ? "infinite (+∞)" : "infinite (−∞)");
 
-function draw(path, verdict) {
-  const { width, height, left, right, top, bottom } = SIZE;
+/** Pixels across within the padding of a place, so that what is written in a drawing has the size of the text around. */
+function roomIn(place) {
+  const inside = place.clientWidth - 2 * parseFloat(getComputedStyle(place).paddingLeft);
+  return inside > 0 ? Math.min(WIDTH.most, Math.max(WIDTH.least, inside)) : WIDTH.usual;
+}
+
+function draw(path, verdict, width) {
+  const { height, left, right, top, bottom } = SIZE;
   const steps = path.points.length - 1;
-  const across = Math.max(steps, LEAST_STEPS) + 0.5;
+  const across = Math.max(steps, 1) + 0.5;
   const x = (step) => left + (step / across) * (width - left - right);
   const { y, ticks } = scale(path, top, height - bottom);
   const [upper, lower] = [newId("path-title"), newId("path-description")];
@@ -97,14 +103,15 @@ function draw(path, verdict) {
     s("title", { id: upper }, "Path of the test"),
     s("desc", { id: lower }, path.summary),
   );
-  zones(drawing, path, x, y, top, height - bottom);
+  const names = zones(drawing, path, x, y, { top, bottom: height - bottom, width });
   for (const tick of ticks) {
     drawing.append(
       s("line", { class: "grid", x1: left, x2: width - right, y1: y(tick), y2: y(tick) }),
       s("text", { class: "tick", x: left - 8, y: y(tick) + 4, "text-anchor": "end" }, number(tick)),
     );
   }
-  axis(drawing, path, steps, x, height - bottom);
+  axis(drawing, path, x, height - bottom, width);
+  drawing.append(...names);
   drawing.append(s("path", { class: "walk", d: path.points.map((value, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${y(value).toFixed(1)}`).join("") }));
   if (steps > 0) drawing.append(s("line", { class: "decided", x1: x(steps), x2: x(steps), y1: top, y2: height - bottom }));
   path.points.forEach((value, i) => drawing.append(point(value, i, steps, x(i), y(value), verdict)));
@@ -157,10 +164,10 @@ function apart(y) {
   };
 }
 
-/** Where the test decides: from the bound on to the edge, step by step; nothing where it cannot decide yet. */
-function zones(drawing, path, x, y, top, bottom) {
-  const areas = [["alarm", top, "adversarial from here"], ["normal", bottom, "normal from here"]];
-  for (const [name, edge, words] of areas) {
+/** Where the test decides: from the bound on to the edge, step by step; nothing where it cannot decide yet. Gives their names. */
+function zones(drawing, path, x, y, { top, bottom, width }) {
+  const names = [];
+  for (const [name, edge] of [["alarm", top], ["normal", bottom]]) {
     let [area, line, first] = ["", "", null];
     path[name].forEach((bound, i) => {
       if (bound === null) return;
@@ -173,24 +180,30 @@ function zones(drawing, path, x, y, top, bottom) {
     });
     if (!first) continue;
     drawing.append(s("path", { class: `zone ${name}`, d: area }), s("path", { class: `bound ${name}`, d: line }));
-    const above = edge === top;
-    const room = Math.abs(first.at - edge) >= 18;
-    const at = above === room ? first.at - 7 : first.at + 16;
-    const late = first.from > x(path.points.length) * 0.6 && first.from > 420;
-    drawing.append(s("text", { class: `zone-name ${name}`, x: late ? first.from - 6 : first.from + 10, y: at, "text-anchor": late ? "end" : "start" }, words));
+    const inside = Math.abs(first.at - edge) >= 18;
+    const at = (edge === top) === inside ? first.at - 7 : first.at + 16;
+    names.push(s("text", { class: `zone-name ${name}`, ...beside(first.from, name, path, x, width), y: at }, name === "alarm" ? "adversarial" : "normal"));
   }
+  return names;
 }
 
-function axis(drawing, path, steps, x, bottom) {
-  const every = Math.max(1, Math.ceil(Math.max(steps, LEAST_STEPS) / 10));
+/** Where the name of a zone is out of the way of the path, which starts at the left, with a sum at the bottom. */
+function beside(from, name, path, x, width) {
+  if (from > width - 100) return { x: from - 6, "text-anchor": "end" };
+  if (name === "normal" && path.kind === "evidence") return { x: Math.max(from + 10, x(path.points.length - 1) / 2 + 20) };
+  return { x: from + 10 };
+}
+
+function axis(drawing, path, x, bottom, width) {
+  const steps = path.points.length - 1;
+  const every = Math.ceil(Math.max(steps, 1) / Math.min(10, width / 50));
   const nice = [1, 2, 5, 10, 20, 50, 100].find((step) => step >= every) ?? 100;
-  for (let i = 0; i <= Math.max(steps, LEAST_STEPS); i += nice) {
-    const later = i > steps ? " later" : "";
-    drawing.append(s("text", { class: `tick${later}`, x: x(i), y: bottom + 17, "text-anchor": "middle" }, String(i)));
+  for (let i = 0; i <= steps; i += nice) {
+    drawing.append(s("text", { class: "tick", x: x(i), y: bottom + 17, "text-anchor": "middle" }, String(i)));
   }
   drawing.append(
-    s("line", { class: "base", x1: x(0), x2: SIZE.width - SIZE.right, y1: bottom, y2: bottom }),
-    s("text", { class: "axis-name", x: SIZE.width - SIZE.right, y: bottom + 34, "text-anchor": "end" }, "mutants asked"),
-    s("text", { class: "axis-name", x: 4, y: bottom + 34 }, path.axis),
+    s("line", { class: "base", x1: x(0), x2: width - SIZE.right, y1: bottom, y2: bottom }),
+    s("text", { class: "axis-name", x: width - SIZE.right, y: bottom + 36, "text-anchor": "end" }, "mutants asked"),
+    s("text", { class: "axis-name", x: 4, y: bottom + 36 }, path.axis),
   );
 }

@@ -128,8 +128,9 @@ function show() {
 const told = (entry) => [entry.state, entry.seen, entry.true_class_name].join(" ");
 
 function line(entry) {
-  const says = entry.suggested_class_name === null ? entry.class_name : `${entry.class_name} → ${entry.suggested_class_name}`;
-  const spoken = `${WORDS[entry.verdict]}: ${entry.class_name}${entry.suggested_class_name === null ? "" : `, the mutants say ${entry.suggested_class_name}`}, ${when(entry.at)}${entry.state === "open" ? "" : `, ${entry.state}`}`;
+  const other = entry.suggested_label === entry.label ? null : entry.suggested_class_name;
+  const says = other === null ? entry.class_name : `${entry.class_name} → ${other}`;
+  const spoken = `${WORDS[entry.verdict]}: ${entry.class_name}${other === null ? "" : `, the mutants say ${other}`}, ${when(entry.at)}${entry.state === "open" ? "" : `, ${entry.state}`}`;
   const path = entry.has_image ? `review/${encodeURIComponent(entry.id)}/image` : null;
   return h(
     "li",
@@ -151,7 +152,7 @@ function select(id) {
   selected = id;
   mark();
   const entry = id === null ? null : entryOf(id);
-  byId("details").replaceChildren(...(entry ? detailsView(entry, decide) : [emptyDetails()]));
+  byId("details").replaceChildren(...(entry ? detailsView(entry, decide, byId("details")) : [emptyDetails()]));
 }
 
 function mark() {

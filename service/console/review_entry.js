@@ -10,11 +10,11 @@ import { commonFacts, facts, headline } from "./verdict.js";
 
 export const emptyDetails = () => h("p", { class: "note" }, "No entry is chosen.");
 
-/** What is shown of an entry; `decide(id, "confirm" | "dismiss", label or null)` is called on a decision. */
-export function detailsView(entry, decide) {
+/** What is shown of an entry; `decide(id, "confirm" | "dismiss", label or null)` is called on a decision, and `place` is where it goes. */
+export function detailsView(entry, decide, place) {
   const image = entry.has_image ? `review/${encodeURIComponent(entry.id)}/image` : null;
   const path = h("div", { class: "later" }, h("p", { class: "note" }, "Asking for the path of the test…"));
-  fillPath(path, entry);
+  fillPath(path, entry, place);
   return [
     h("div", { class: "verdict" }, picture(image, `The image of this entry, labelled ${entry.class_name}`, "large"), headline(entry)),
     entry.has_image ? null : h("p", { class: "note" }, "No image is kept. GUARD_REVIEW_IMAGES=true keeps those of new entries."),
@@ -59,11 +59,11 @@ function decision(entry, decide) {
   );
 }
 
-async function fillPath(place, entry) {
+async function fillPath(figure, entry, place) {
   try {
     const { explanation } = await askJson(`review/${encodeURIComponent(entry.id)}`);
-    place.replaceChildren(...(explanation ? [pathFigure(explanation, entry.verdict)] : []));
+    figure.replaceChildren(...(explanation ? [pathFigure(explanation, entry.verdict, place)] : []));
   } catch (problem) {
-    place.replaceChildren(h("p", { class: "note" }, problem.text ?? String(problem)));
+    figure.replaceChildren(h("p", { class: "note" }, problem.text ?? String(problem)));
   }
 }

@@ -20,7 +20,7 @@ export function sentence(answer) {
   const doubt = `${said}. Do not trust that`;
   if (other === null || other === undefined || answer.suggested_label === answer.label) return `${doubt}.`;
   const share = answer.suggested_share;
-  const most = share === null || share === undefined ? "Most mutants say" : share === 1 ? `${answer.mutants === 1 ? "The mutant" : "All mutants"} asked ${answer.mutants === 1 ? "says" : "say"}` : `${percent(share)} of the mutants say`;
+  const most = share === null || share === undefined ? "Most mutants say" : share === 1 ? (answer.mutants === 1 ? "The one mutant asked says" : "All mutants asked say") : `${percent(share)} of the mutants say`;
   return `${doubt}. ${most} “${other}”.`;
 }
 
@@ -39,7 +39,9 @@ export function facts(pairs) {
   return h(
     "dl",
     { class: "facts" },
-    pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+    pairs
+      .filter(([, value]) => value !== null && value !== undefined && value !== "")
+      .map(([name, value]) => h("div", { class: name === "Request" ? "wide" : null }, h("dt", {}, name), h("dd", {}, value))),
   );
 }
 
@@ -58,8 +60,8 @@ export function commonFacts(answer) {
   ];
 }
 
-/** An answer of POST /classify; `note` says what could not be asked for. */
-export function answerView(answer, note) {
+/** An answer of POST /classify; `note` says what could not be asked for, and `place` is where it goes. */
+export function answerView(answer, note, place) {
   const took = answer.cached ? `${milliseconds(answer.elapsed_ms)}, from the cache` : milliseconds(answer.elapsed_ms);
   const bounds = answer.error_bounds;
   return [
@@ -71,7 +73,7 @@ export function answerView(answer, note) {
       ["Request", answer.request_id],
     ]),
     note ? h("p", { class: "note withheld" }, note) : null,
-    answer.explanation ? pathFigure(answer.explanation, answer.verdict) : null,
+    answer.explanation ? pathFigure(answer.explanation, answer.verdict, place) : null,
   ].filter(Boolean);
 }
 

@@ -26,11 +26,14 @@ $(VENV)/.dev: pyproject.toml constraints.txt deploy/steps/install.sh
 stores/digits/CURRENT: $(wildcard models/digits.onnx) | $(VENV)/.serve
 	@BIN=$(BIN) deploy/steps/demo-store.sh
 
+stores/samples: | stores/digits/CURRENT
+	@BIN=$(BIN) deploy/steps/demo-store.sh
+
 demo: stores/digits/CURRENT ## build the demo store
 
-serve: stores/digits/CURRENT ## environment, demo store and server, in one
+serve: stores/digits/CURRENT $(if $(wildcard models/digits.onnx),stores/samples) ## environment, demo store and server, in one
 	@echo "[4/4] Serving on http://$(HOST):$(PORT)  (stop with Ctrl-C)"
-	$(BIN)/mutant-guard serve --store stores/digits --host $(HOST) --port $(PORT)
+	GUARD_SAMPLES_DIR="$${GUARD_SAMPLES_DIR:-stores/samples}" $(BIN)/mutant-guard serve --store stores/digits --host $(HOST) --port $(PORT)
 
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/python -m pytest

@@ -1,15 +1,18 @@
 """``python -m evaluation.samples``: writes test images, and adversarial ones made from them, as PNG files."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 import typer
 from numpy.typing import NDArray
 
 from evaluation.attacks.craft import attacked
 from evaluation.attacks.settings import AttackSettings, CarliniWagner, DeepFool, Fgsm
+from evaluation.attacks.target import OnPixels, as_bytes, as_pixels
 from evaluation.console import console
 from evaluation.png import encode_png
 from mutant_store.atomic import write_atomically
@@ -19,17 +22,23 @@ from mutant_store.errors import DataError
 from mutant_store.networks import weights
 from mutant_store.networks.inference import logits
 from mutant_store.networks.weights import TrainedModel
+from mutant_store.retraining.attacks import Batch, pgd
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _BATCH = 64
 """Images attacked at a time."""
+_PGD_STEPS = 20
+
+_Maker = Callable[[NDArray[np.uint8], NDArray[np.int64]], NDArray[np.uint8]]
+"""Makes adversarial images uint8 [N, H, W, C] of images and the labels they are led away from."""
 
 
 class Attack(StrEnum):
     """How adversarial images are made."""
 
     none = "none"
+    pgd = "pgd"
     deepfool = "deepfool"
     fgsm = "fgsm"
     cw = "cw"
@@ -53,7 +62,8 @@ def samples(
         ),
     ] = None,
     epsilon: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Size of FGSM's step, as a share of the pixel range.")
+        float,
+        typer.Option(min=0.0, max=1.0, help="Size of FGSM's step and of PGD, as a share of the pixel range."),
     ] = 0.1,
 ) -> None:
     """Write clean images and, with --attack, images made from them that fool a classifier.
@@ -105,23 +115,44 @@ def attack_images(
     """Attack images, and tell which count.
 
     Returns:
-        What :func:`evaluation.attacks.craft.attacked` makes of them, the labels attacked being the network's own,
-        uint8 [N, H, W, C]; bool [N], where the network is right on the clean image; bool [N], where it is so and
+        What the attack makes of them, the labels attacked being the network's own, uint8 [N, H, W, C]; bool [N], where the network is right on the clean image; bool [N], where it is so and
         wrong on the attacked one.
 
     Raises:
-        DataError: the adversarial-robustness-toolbox is not installed.
+        DataError: the attack needs the adversarial-robustness-toolbox, and it is not installed; ``pgd`` does not.
     """
-    told = settings(attack, epsilon)
+    make = _pgd(model, epsilon) if attack is Attack.pgd else _of_evaluation(model, settings(attack, epsilon))
     before = logits(model.network, model.classifier, images.images).argmax(axis=1)
     made = [
-        attacked(model, told, images.images[start : start + _BATCH], before[start : start + _BATCH], seed=0)
+        make(images.images[start : start + _BATCH], before[start : start + _BATCH])
         for start in range(0, len(images), _BATCH)
     ]
     after_attack = np.concatenate(made)
     after = logits(model.network, model.classifier, after_attack).argmax(axis=1)
     right = before == images.labels
     return after_attack, right, right & (after != images.labels)
+
+
+def _of_evaluation(model: TrainedModel, told: AttackSettings) -> _Maker:
+    return lambda images, labels: attacked(model, told, images, labels, seed=0)
+
+
+def _pgd(model: TrainedModel, epsilon: float) -> _Maker:
+    """The builder's own, which needs no toolbox: projected gradient descent on the cross-entropy."""
+    network = OnPixels(model).eval()
+
+    def make(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
+        batch = Batch(
+            logits=network,
+            pixels=torch.from_numpy(as_pixels(images)),
+            labels=torch.from_numpy(labels),
+            epsilons=torch.full((len(images), 1, 1, 1), epsilon),
+            steps=_PGD_STEPS,
+            generator=torch.Generator().manual_seed(0),
+        )
+        return as_bytes(pgd(batch).numpy())
+
+    return make
 
 
 def _write_attacks(

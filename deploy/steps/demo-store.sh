@@ -1,11 +1,13 @@
 #!/bin/sh
-# Trains the demo classifier and builds its mutant store, each only where it is missing or out of date.
+# Trains the demo classifier, builds its mutant store and makes images for the console to offer (GUARD_SAMPLES_DIR), each
+# only where it is missing or out of date.
 # Used by make and by the store-init service. A build that was interrupted is continued by the next call.
-#   [BIN=.venv/bin] [MODELS=models] [STORES=stores] deploy/steps/demo-store.sh
+#   [BIN=.venv/bin] [MODELS=models] [STORES=stores] [SAMPLES=$STORES/samples] deploy/steps/demo-store.sh
 set -eu
 bin=${BIN:-.venv/bin}
 model=${MODELS:-models}/digits.onnx
 store=${STORES:-stores}/digits
+samples=${SAMPLES:-${STORES:-stores}/samples}
 
 if [ ! -e "$model" ]; then
     echo "[2/4] Training the demo classifier on scikit-learn's handwritten digits"
@@ -16,4 +18,9 @@ if [ ! -e "$store/CURRENT" ] || [ -n "$(find "$model" -newer "$store/CURRENT")" 
     # 150 images are few to certify on: at the default 5 % hardly an alarm would be left.
     "$bin/mutant-store" build "${model%.onnx}.safetensors" --data digits@holdout --train-data digits@train \
         --max-false-alarm 0.1 --out "$store"
+fi
+attacked=$(find "$samples" -name '*-pgd-*.png' 2>/dev/null | head -n 1)
+if [ -z "$attacked" ] || [ -n "$(find "$model" -newer "$attacked")" ]; then
+    echo "[3/4] Writing a few digits, clean and attacked, to $samples"
+    "$bin/python" -m evaluation.samples digits --count 8 --attack pgd --model "$model" --out "$samples"
 fi

@@ -74,7 +74,9 @@ def console_router() -> APIRouter:
         return _answer(packaged[_PAGE], request)
 
     @router.get("/console/classes")
-    async def classes(request: Request, store: Annotated[str | None, Query(max_length=256)] = None) -> Classes:
+    async def classes(
+        request: Request, store: Annotated[str | None, Query(max_length=256)] = None
+    ) -> Classes:
         """Class names of a store, the first where none is named; takes any key."""
         await may_look(request)
         model = guard_of(request).models.get(store)

@@ -10,7 +10,9 @@ from service.http.endpoints import guard_of
 from service.http.problems import ProblemError
 from service.http.served_models import may_look
 
-router = APIRouter(include_in_schema=False)  # the console's own: what it lists is whatever the operator put there
+router = APIRouter(
+    include_in_schema=False
+)  # the console's own: what it lists is whatever the operator put there
 
 MOST = 60
 """Samples offered, the first by name."""

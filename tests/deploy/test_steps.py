@@ -37,7 +37,10 @@ def demo(tmp_path: Path) -> dict[str, str]:
     binaries.mkdir()
     python, mutant_store = binaries / "python", binaries / "mutant-store"
     record = '#!/bin/sh\necho "$@" >>"$CALLS"\n[ -z "${BREAK-}" ] || [ "$1" != build ] || exit 1\nfor out; do :; done\n'
-    python.write_text(record + 'mkdir -p "${out%/*}" && touch "$out"\n')
+    sample = 'mkdir -p "$out" && touch "$out/digits-test-0-pgd-label-2.png"'
+    python.write_text(
+        f'{record}case "$2" in *.samples) {sample};; *) mkdir -p "${{out%/*}}" && touch "$out";; esac\n'
+    )
     mutant_store.write_text(record + 'mkdir -p "$out" && touch "$out/CURRENT"\n')
     python.chmod(0o755)
     mutant_store.chmod(0o755)
@@ -58,12 +61,14 @@ def run_demo(environment: dict[str, str], *, breaks: bool = False) -> tuple[int,
 def test_the_demo_store_is_made_once(demo: dict[str, str]) -> None:
     status, printed, calls = run_demo(demo)
     assert status == 0
-    assert [line[:5] for line in printed] == ["[2/4]", "[3/4]"]
+    assert [line[:5] for line in printed] == ["[2/4]", "[3/4]", "[3/4]"]
     model, store = f"{demo['MODELS']}/digits.onnx", f"{demo['STORES']}/digits"
     assert calls[0] == f"-m evaluation.train digits --out {model}"
     weights = model.replace(".onnx", ".safetensors")
     assert calls[1].startswith(f"build {weights} --data digits@holdout --train-data digits@train ")
     assert calls[1].endswith(f"--out {store}")
+    assert calls[2].startswith("-m evaluation.samples digits ")
+    assert calls[2].endswith(f"--model {model} --out {demo['STORES']}/samples")
     assert run_demo(demo) == (0, [], [])
 
 
@@ -72,8 +77,18 @@ def test_an_interrupted_build_is_continued_with_the_same_classifier(demo: dict[s
     assert status != 0
     status, printed, second = run_demo(demo)
     assert status == 0
-    assert [line[:5] for line in printed] == ["[3/4]"]
-    assert second == first[1:]
+    assert [line[:5] for line in printed] == ["[3/4]", "[3/4]"]
+    assert second[:1] == first[1:]
+
+
+def test_samples_that_are_missing_or_of_an_older_classifier_are_written_anew(demo: dict[str, str]) -> None:
+    run_demo(demo)
+    (sample,) = (Path(demo["STORES"]) / "samples").iterdir()
+    os.utime(sample, (0, 0))
+    assert [call.split()[1] for call in run_demo(demo)[2]] == ["evaluation.samples"]
+    sample.unlink()
+    assert [call.split()[1] for call in run_demo(demo)[2]] == ["evaluation.samples"]
+    assert run_demo(demo)[2] == []
 
 
 def test_a_newer_classifier_has_its_store_built_anew(demo: dict[str, str]) -> None:

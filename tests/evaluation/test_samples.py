@@ -1,6 +1,8 @@
 """Sample images, clean and adversarial."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +37,7 @@ def test_a_slice_keeps_its_positions_and_a_short_one_its_end(tmp_path: Path) -> 
     assert positions == [595, 596, 597, 598, 599]
 
 
-@pytest.mark.parametrize("attack", ["deepfool", "fgsm", "cw"])
+@pytest.mark.parametrize("attack", ["pgd", "deepfool", "fgsm", "cw"])
 def test_adversarial_files_fool_the_classifier(tmp_path: Path, tiny_model: Path, attack: str) -> None:
     attacked = ["--attack", attack, "--model", str(tiny_model), "--epsilon", "0.3"]
     result = run("digits", "--out", str(tmp_path), "--count", "20", *attacked)
@@ -68,3 +70,13 @@ def test_mistakes_are_told_without_a_traceback(tmp_path: Path, arguments: list[s
     assert result.exit_code in (1, 2)
     assert isinstance(result.exception, SystemExit)
     assert message in " ".join(result.output.replace("│", " ").split())
+
+
+def test_the_builders_own_attack_does_without_the_toolboxes(tmp_path: Path, tiny_model: Path) -> None:
+    told = ["digits", "--out", str(tmp_path), "--count", "8", "--attack", "pgd", "--epsilon", "0.3"]
+    program = (
+        "import sys; sys.modules['art'] = sys.modules['foolbox'] = None; from evaluation.samples import app; "
+        f"app({[*told, '--model', str(tiny_model)]!r})"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+    assert list(tmp_path.glob("*-pgd-*.png"))

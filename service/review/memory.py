@@ -38,6 +38,7 @@ class MemoryQueue:
         now = max(int(time.time() * 1000), self._last[0])
         self._last = (now, self._last[1] + 1 if now == self._last[0] else 0)
         identifier = f"{self._last[0]}-{self._last[1]}"
+        image = self._capacity.kept(image)
         self._entries[identifier] = _Entry(key, found, image)
         self._ids[key] = identifier
         self._open[identifier] = None

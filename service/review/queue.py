@@ -14,12 +14,16 @@ class Capacity:
     Attributes:
         entries: most open entries, and most that were decided.
         seconds: how long one is kept.
-        image_bytes: most bytes of images; open entries go first.
+        image_bytes: most bytes of images; open entries go first. A single one of more is not kept.
     """
 
     entries: int
     seconds: float
     image_bytes: int
+
+    def kept(self, image: bytes | None) -> bytes | None:
+        """An image if there is room for it at all."""
+        return image if image is not None and len(image) <= self.image_bytes else None
 
 
 @dataclass(frozen=True)

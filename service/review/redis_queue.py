@@ -22,12 +22,12 @@ class RedisQueue:
 
     def __init__(self, link: RedisLink, capacity: Capacity) -> None:
         """Args: the way to Redis, and how much to keep."""
-        self._link = link
+        self._link, self._capacity = link, capacity
         self._limits = [capacity.entries, round(capacity.seconds * 1000), capacity.image_bytes]
 
     async def add(self, key: str, found: Found, image: bytes | None) -> None:
         """See :class:`service.review.queue.ReviewQueue`."""
-        await self._run(ADD, key, found.model_dump_json(), image or b"")
+        await self._run(ADD, key, found.model_dump_json(), self._capacity.kept(image) or b"")
 
     async def trim(self) -> None:
         """Let go of what is too old, where nothing new comes."""

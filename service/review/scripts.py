@@ -39,7 +39,7 @@ end
 
 local function trim()
     local time = redis.call('TIME')
-    local limit = string.format('%.0f', (time[1] * 1000 - milliseconds) * 1000)
+    local limit = string.format('%.0f', time[1] * 1e6 + time[2] - milliseconds * 1000)
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', all, '-inf', '(' .. limit, 'LIMIT', 0, 1000)) do drop(id) end
     for _, set in ipairs({open, ruled}) do
         local over = redis.call('ZCARD', set) - most

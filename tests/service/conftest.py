@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from mutant_store.reader import Store, open_store
 from service.images import decode
 from tests.service.scheduling import Inputs
+from tests.support.redis_server import RedisServer
 from tests.support.service import HeldSession, digits, order_of
 
 
@@ -82,3 +84,21 @@ def held_decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     monkeypatch.setattr("service.prepared.decode", held)
     yield let_go
     let_go.set()
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """Not started yet."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
+    server = RedisServer(binary, tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis is looked at often, so that a test need not wait for it to be found."""
+    monkeypatch.setattr("service.redis_link._LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("service.review.recorder._AGAIN_SECONDS", 0.02)

@@ -1,0 +1,240 @@
+"""What the review queue promises, in memory and in Redis alike."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+from redis.asyncio import Redis
+
+from service.redis_link import RedisDownError, RedisLink
+from service.review.memory import MemoryQueue
+from service.review.queue import Capacity, ReviewQueue, Wanted
+from service.review.redis_queue import RedisQueue
+from service.review.scripts import KEYS
+from service.review_models import ReviewState
+from tests.support.redis_server import RedisServer
+from tests.support.reviews import found, ruling
+
+pytestmark = pytest.mark.anyio
+
+Make = Callable[[Capacity], ReviewQueue]
+LARGE = Capacity(1000, 3600.0, 2**20)
+
+
+def link_to(server: RedisServer) -> RedisLink:
+    link = RedisLink(server.url, seconds=1.0, up=Gauge("up", "up", registry=CollectorRegistry()))
+    link.first(lambda redis: redis.ping())
+    return link
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def make(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
+    if request.param == "memory":
+        yield MemoryQueue
+        return
+    server: RedisServer = request.getfixturevalue("redis_server")
+    server.start()
+    link = link_to(server)
+    yield lambda capacity: RedisQueue(link, capacity)
+    await link.close()
+
+
+async def filled(queue: ReviewQueue, count: int, image: bytes | None = None) -> list[str]:
+    """Ids of so many entries, oldest first."""
+    for number in range(count):
+        await queue.add(f"key{number}", found(f"r{number}"), image)
+    return [item.id for item in await queue.newest(Wanted(limit=count))][::-1]
+
+
+async def requests_of(queue: ReviewQueue, wanted: Wanted) -> list[str]:
+    return [item.found.request_id for item in await queue.newest(wanted)]
+
+
+async def test_what_is_queued_is_there_as_it_was(make: Make) -> None:
+    queue = make(LARGE)
+    await queue.add("key", found(), b"a png")
+    (item,) = await queue.newest(Wanted())
+    assert item.found == found()
+    assert (item.ruling, item.seen, item.has_image, item.state) == (None, 1, True, ReviewState.OPEN)
+    assert await queue.get(item.id) == item
+    assert await queue.image(item.id) == b"a png"
+    assert await queue.waiting() == 1
+
+
+async def test_without_an_image_there_is_none(make: Make) -> None:
+    queue = make(LARGE)
+    (name,) = await filled(queue, 1)
+    assert await queue.image(name) is None
+    item = await queue.get(name)
+    assert item is not None
+    assert not item.has_image
+
+
+@pytest.mark.parametrize(
+    "name", ["", "x", "1-2", "9999999999999-0", "1-2-3", "-", "٣-٣", "1" * 100 + "-0", "a\0b"]
+)
+async def test_what_is_not_there_is_none(name: str, make: Make) -> None:
+    queue = make(LARGE)
+    await filled(queue, 1)
+    assert await queue.get(name) is None
+    assert await queue.image(name) is None
+    assert await queue.rule(name, ruling()) is None
+
+
+async def test_the_same_pixels_are_counted_and_not_queued_again(make: Make) -> None:
+    queue = make(LARGE)
+    await queue.add("key", found("first"), None)
+    await queue.add("key", found("second"), None)
+    await queue.add("another", found("third"), None)
+    other, item = await queue.newest(Wanted())
+    assert (item.found.request_id, item.seen) == ("first", 2)
+    assert (other.found.request_id, other.seen) == ("third", 1)
+
+
+async def test_the_newest_come_first_page_by_page(make: Make) -> None:
+    queue = make(LARGE)
+    await filled(queue, 130)
+    seen: list[str] = []
+    before = None
+    while page := await queue.newest(Wanted(limit=60, before=before)):
+        seen += [item.found.request_id for item in page]
+        before = page[-1].id
+    assert seen == [f"r{number}" for number in range(129, -1, -1)]
+
+
+async def test_they_are_found_by_state_and_store(make: Make) -> None:
+    queue = make(LARGE)
+    names = await filled(queue, 4)
+    await queue.add("elsewhere", found("other", store={"name": "mnist", "version": "v"}), None)
+    await queue.rule(names[0], ruling(ReviewState.CONFIRMED))
+    await queue.rule(names[1], ruling(ReviewState.DISMISSED, 3))
+    assert await requests_of(queue, Wanted(ReviewState.OPEN)) == ["other", "r3", "r2"]
+    assert await requests_of(queue, Wanted(ReviewState.OPEN, "digits")) == ["r3", "r2"]
+    assert await requests_of(queue, Wanted(ReviewState.CONFIRMED)) == ["r0"]
+    assert await requests_of(queue, Wanted(ReviewState.DISMISSED)) == ["r1"]
+    assert await requests_of(queue, Wanted(None, "mnist")) == ["other"]
+    assert await requests_of(queue, Wanted(None, limit=2)) == ["other", "r3"]
+    assert await queue.waiting() == 3
+
+
+async def test_a_decision_is_kept_and_may_be_replaced(make: Make) -> None:
+    queue = make(LARGE)
+    (name,) = await filled(queue, 1)
+    decided = await queue.rule(name, ruling())
+    assert decided is not None
+    assert (decided.state, decided.ruling) == (ReviewState.CONFIRMED, ruling())
+    await queue.rule(name, ruling(ReviewState.DISMISSED, 3))
+    item = await queue.get(name)
+    assert item is not None
+    assert item.ruling == ruling(ReviewState.DISMISSED, 3)
+    assert await queue.waiting() == 0
+    assert len(await queue.newest(Wanted(None))) == 1
+
+
+async def test_the_oldest_makes_room(make: Make) -> None:
+    queue = make(Capacity(3, 3600.0, 2**20))
+    await filled(queue, 5)
+    assert await requests_of(queue, Wanted()) == ["r4", "r3", "r2"]
+    await queue.add("key0", found("again"), None)
+    assert await requests_of(queue, Wanted()) == ["again", "r4", "r3"]
+
+
+async def test_a_flood_does_not_drive_out_what_was_decided(make: Make) -> None:
+    queue = make(Capacity(3, 3600.0, 2**20))
+    for name in await filled(queue, 3):
+        await queue.rule(name, ruling())
+    for number in range(20):
+        await queue.add(f"flood{number}", found(f"f{number}"), b"x")
+    assert await requests_of(queue, Wanted(ReviewState.CONFIRMED)) == ["r2", "r1", "r0"]
+    assert await queue.waiting() == 3
+
+
+async def test_what_was_decided_is_bounded_as_well(make: Make) -> None:
+    queue = make(Capacity(2, 3600.0, 2**20))
+    for number in range(5):
+        await queue.add(f"key{number}", found(f"r{number}"), None)
+        (item,) = await queue.newest(Wanted(ReviewState.OPEN))
+        await queue.rule(item.id, ruling())
+    assert await requests_of(queue, Wanted()) == ["r4", "r3"]
+
+
+async def test_images_take_no_more_than_their_room(make: Make) -> None:
+    queue = make(Capacity(100, 3600.0, 1000))
+    (name,) = await filled(queue, 1, b"x" * 300)
+    await queue.rule(name, ruling())
+    for number in range(10):
+        await queue.add(f"more{number}", found(f"m{number}"), b"y" * 300)
+    assert await requests_of(queue, Wanted()) == ["m9", "m8", "r0"]
+    await queue.add("huge", found("huge"), b"z" * 2000)
+    assert await requests_of(queue, Wanted()) == ["huge", "m9", "m8", "r0"]
+    assert [item.has_image for item in await queue.newest(Wanted())] == [False, True, True, True]
+
+
+async def test_an_entry_is_let_go_of_when_its_time_is_over(make: Make) -> None:
+    queue = make(Capacity(100, 0.2, 2**20))
+    names = await filled(queue, 2, b"x")
+    await queue.rule(names[0], ruling())
+    await asyncio.sleep(0.3)
+    if isinstance(queue, RedisQueue):
+        await queue.trim()
+    assert await queue.newest(Wanted()) == []
+    assert await queue.image(names[1]) is None
+    assert await queue.rule(names[1], ruling()) is None
+    assert await queue.waiting() == 0
+
+
+async def test_nothing_is_left_in_redis_of_what_was_let_go_of(redis_server: RedisServer) -> None:
+    redis_server.start()
+    link = link_to(redis_server)
+    queue = RedisQueue(link, Capacity(100, 0.05, 2**20))
+    names = await filled(queue, 3, b"x" * 10)
+    await queue.rule(names[0], ruling())
+    await asyncio.sleep(0.1)
+    await queue.trim()
+
+    async def left(redis: Redis) -> dict[bytes, object]:
+        return {name: await redis.type(name) for name in await redis.keys("*")}
+
+    assert await link.call(left) == {KEYS.stream.encode(): b"stream", KEYS.bytes.encode(): b"string"}
+    assert await link.call(lambda redis: redis.get(KEYS.bytes)) == b"0"
+    assert await link.call(lambda redis: redis.xlen(KEYS.stream)) == 0
+    await link.close()
+
+
+async def test_replicas_share_it_and_it_outlives_them(redis_server: RedisServer) -> None:
+    redis_server.start()
+    links = [link_to(redis_server) for _ in range(2)]
+    one, other = (RedisQueue(link, LARGE) for link in links)
+    await one.add("key", found(), None)
+    await other.add("key", found("again"), None)
+    await links[0].close()
+    (item,) = await other.newest(Wanted())
+    assert (item.found.request_id, item.seen) == ("r", 2)
+    await links[1].close()
+
+
+async def test_what_others_wrote_is_left_out(redis_server: RedisServer) -> None:
+    redis_server.start()
+    link = link_to(redis_server)
+    queue = RedisQueue(link, LARGE)
+    names = await filled(queue, 3)
+    await link.call(lambda redis: redis.hset(KEYS.rulings, names[1], b"\xff"))
+    await link.call(lambda redis: redis.xdel(KEYS.stream, names[2]))
+    assert await requests_of(queue, Wanted()) == ["r0"]
+    assert await queue.get(names[2]) is None
+    await link.close()
+
+
+async def test_while_redis_is_down_it_says_so(redis_server: RedisServer) -> None:
+    redis_server.start()
+    link = link_to(redis_server)
+    queue = RedisQueue(link, LARGE)
+    (name,) = await filled(queue, 1)
+    redis_server.kill()
+    for asked in (queue.newest(Wanted()), queue.get(name), queue.image(name), queue.rule(name, ruling())):
+        with pytest.raises(RedisDownError):
+            await asked
+    with pytest.raises(RedisDownError):
+        await queue.add("key", found(), None)
+    await link.close()

@@ -115,8 +115,8 @@ def attack_images(
     """Attack images, and tell which count.
 
     Returns:
-        What the attack makes of them, the labels attacked being the network's own, uint8 [N, H, W, C]; bool [N], where the network is right on the clean image; bool [N], where it is so and
-        wrong on the attacked one.
+        What the attack makes of them, the labels attacked being the network's own, uint8 [N, H, W, C]; bool [N], where
+        the network is right on the clean image; bool [N], where it is so and wrong on the attacked one.
 
     Raises:
         DataError: the attack needs the adversarial-robustness-toolbox, and it is not installed; ``pgd`` does not.

@@ -92,7 +92,7 @@ def console_router() -> APIRouter:
 
 
 def _answer(file: _File, request: Request) -> Response:
-    """A file, or that the browser's copy is the same: it asks every time, so that page and server are of one version."""
+    """A file, or that the browser's copy is the same: it asks every time, so that page and server fit each other."""
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "ETag": file.tag}
     if file.tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)

@@ -10,13 +10,14 @@ from service.http.endpoints import guard_of
 from service.http.problems import ProblemError
 from service.http.served_models import may_look
 
-router = APIRouter(
-    include_in_schema=False
-)  # the console's own: what it lists is whatever the operator put there
+# Not in the OpenAPI document: they are the console's own, and are there with it.
+router = APIRouter(include_in_schema=False)
 
 MOST = 60
 """Samples offered, the first by name."""
 _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+
+_UNREADABLE = (OSError, RuntimeError)  # what pathlib makes of a loop of links, up to Python 3.12
 
 
 class Sample(BaseModel):
@@ -70,7 +71,7 @@ def _files(request: Request) -> dict[str, Path]:
     try:
         folder = settings.samples_dir.resolve(strict=True)
         names = sorted(path.name for path in folder.iterdir())
-    except OSError:
+    except _UNREADABLE:
         return {}
     found: dict[str, Path] = {}
     for name in names:
@@ -89,6 +90,6 @@ def _within(folder: Path, name: str, most_bytes: int) -> Path | None:
     try:
         path = (folder / name).resolve(strict=True)
         within = path.is_relative_to(folder) and path.is_file() and path.stat().st_size <= most_bytes
-    except OSError:
+    except _UNREADABLE:
         return None
     return path if within else None

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from detection import builders
@@ -109,7 +110,9 @@ def test_without_a_mutant_the_rate_of_label_changes_is_zero(digits_store: Path) 
         own_evidence=0,
         operators=[],
     )
-    answer = Answer(guard.models.default, judgement, True, False, Timings(0.1), "")
+    answer = Answer(
+        guard.models.default, judgement, True, False, Timings(0.1), "", "", np.zeros((8, 8, 1), np.uint8)
+    )
     found = classification(guard, answer, request_id="a", elapsed=1)
     assert found.label_change_rate == 0.0
     assert (found.doubt, found.suggested_label, found.suggested_share) == (None, None, None)

@@ -193,7 +193,7 @@ async def test_nothing_is_left_in_redis_of_what_was_let_go_of(redis_server: Redi
     await asyncio.sleep(0.1)
     await queue.trim()
 
-    async def left(redis: Redis) -> dict[bytes, object]:
+    async def left(redis: Redis) -> dict[object, object]:
         return {name: await redis.type(name) for name in await redis.keys("*")}
 
     assert await link.call(left) == {KEYS.stream.encode(): b"stream", KEYS.bytes.encode(): b"string"}

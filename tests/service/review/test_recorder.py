@@ -1,0 +1,215 @@
+"""What is put into the review queue, while nobody waits for it."""
+
+import asyncio
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.answer import Answer
+from service.guard import Guard
+from service.redis_link import RedisDownError
+from service.review.item import Found, Item
+from service.review.memory import MemoryQueue
+from service.review.queue import Wanted
+from service.verdict import Verdict
+from tests.support.redis_server import RedisServer
+from tests.support.service import digits, encode, running, settings_for
+
+pytestmark = pytest.mark.anyio
+
+CLEAN = digits(60)
+NOISY = digits(60, noise=0.6)
+
+
+async def answered(guard: Guard, images: Iterable[NDArray[np.uint8]], prefix: str = "r") -> list[Answer]:
+    """Judge images, and say that they were answered."""
+    answers = []
+    for number, image in enumerate(images):
+        answer = await guard.judge(encode(image))
+        guard.answered(answer, f"{prefix}{number}")
+        answers.append(answer)
+    return answers
+
+
+async def queued(guard: Guard, count: int) -> list[Item]:
+    """So many entries, once they are there."""
+    assert guard.state.reviews is not None
+    async with asyncio.timeout(10):
+        while len(found := await guard.state.reviews.queue.newest(Wanted(limit=1000))) < count:
+            await asyncio.sleep(0.01)
+    return found
+
+
+def counted(guard: Guard, name: str, **labels: str) -> float:
+    return guard.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+async def test_alarms_and_the_undecided_are_queued_and_nothing_else(digits_store: Path) -> None:
+    async with running(settings_for(digits_store, max_mutants=40)) as guard:
+        answers = await answered(guard, [*CLEAN, *NOISY])
+        expected = [
+            (f"r{number}", answer.judgement.verdict)
+            for number, answer in enumerate(answers)
+            if answer.judgement.verdict != Verdict.NORMAL
+        ]
+        assert {verdict for _, verdict in expected} == {Verdict.ADVERSARIAL, Verdict.UNDECIDED}
+        assert len(expected) < len(answers)
+        found = await queued(guard, len(expected))
+        assert [(item.found.request_id, item.found.verdict) for item in found[::-1]] == expected
+        alarms = sum(verdict == Verdict.ADVERSARIAL for _, verdict in expected)
+        assert counted(guard, "guard_review_queued_total", reason="alarm") == alarms
+        assert counted(guard, "guard_review_queued_total", reason="undecided") == len(expected) - alarms
+        assert counted(guard, "guard_review_lost_total") == 0
+
+
+async def test_an_entry_says_what_the_answer_said_and_how_the_test_went(digits_store: Path) -> None:
+    async with running(settings_for(digits_store)) as guard:
+        answers = await answered(guard, NOISY[:20])
+        answer = next(a for a in answers if a.judgement.verdict == Verdict.ADVERSARIAL)
+        found = (await queued(guard, 1))[-1].found
+        judgement = answer.judgement
+        assert (found.label, found.mutants, found.decided_by) == (judgement.label, judgement.mutants, "nai")
+        assert judgement.suggestion is not None
+        assert (found.suggested_label, found.suggested_class_name) == (
+            judgement.suggestion[0],
+            str(judgement.suggestion[0]),
+        )
+        assert found.store.version == answer.model.version
+        assert found.explanation == guard.explain(answer)
+        assert found.adversarial
+
+
+async def test_pixels_are_kept_only_where_that_is_asked_for(digits_store: Path) -> None:
+    for images in (False, True):
+        async with running(settings_for(digits_store, review_images=images)) as guard:
+            answers = await answered(guard, NOISY[:20])
+            answer = next(a for a in answers if a.judgement.verdict == Verdict.ADVERSARIAL)
+            item = (await queued(guard, 1))[-1]
+            assert item.has_image == images
+            assert guard.state.reviews is not None
+            kept = await guard.state.reviews.queue.image(item.id)
+            if kept is None:
+                assert not images
+            else:
+                with Image.open(io.BytesIO(kept)) as picture:
+                    assert (np.asarray(picture)[..., None] == answer.pixels).all()
+
+
+async def test_the_sample_is_drawn_whatever_the_verdict_and_the_same_every_time(digits_store: Path) -> None:
+    drawn = []
+    for _ in range(2):
+        async with running(settings_for(digits_store, review_sample=0.3)) as guard:
+            answers = await answered(guard, CLEAN)
+            sampled = [a for a in answers if guard.state.key.draws(0.3, a.pixels_key)]
+            alarms = [a for a in answers if a.judgement.verdict != Verdict.NORMAL and a not in sampled]
+            assert 6 <= len(sampled) <= 32  # of 60
+            found = await queued(guard, len(sampled) + len(alarms))
+            assert len(found) == len(sampled) + len(alarms)
+            drawn.append({item.found.request_id for item in found if item.found.sampled})
+            assert len(drawn[-1]) == len(sampled)
+            normal = sum(a.judgement.verdict == Verdict.NORMAL for a in sampled)
+            assert counted(guard, "guard_review_queued_total", reason="sample") == normal > 0
+    assert drawn[0] == drawn[1]
+
+
+async def test_the_same_image_from_the_cache_is_counted(digits_store: Path) -> None:
+    async with running(settings_for(digits_store, cache_seconds=60.0)) as guard:
+        first = await answered(guard, NOISY[:20])
+        image = NOISY[next(n for n, a in enumerate(first) if a.judgement.verdict == Verdict.ADVERSARIAL)]
+        before = len(await queued(guard, 1))
+        for _ in range(3):
+            (again,) = await answered(guard, [image])
+            assert again.cached
+        async with asyncio.timeout(10):
+            while max(item.seen for item in await queued(guard, before)) < 4:
+                await asyncio.sleep(0.01)
+
+
+async def test_it_may_be_off(digits_store: Path) -> None:
+    async with running(settings_for(digits_store, review_entries=0, review_sample=1.0)) as guard:
+        await answered(guard, NOISY[:20])
+        assert guard.state.reviews is None
+
+
+class Down(MemoryQueue):
+    """A queue that is not to be had at first."""
+
+    down = True
+
+    async def add(self, key: str, found: Found, image: bytes | None) -> None:
+        if self.down:
+            raise RedisDownError("down")
+        await super().add(key, found, image)
+
+
+async def test_what_cannot_be_queued_now_waits_in_order(digits_store: Path, quick_looks: None) -> None:
+    async with running(settings_for(digits_store, review_sample=1.0)) as guard:
+        assert guard.state.reviews is not None
+        assert isinstance(guard.state.reviews.queue, MemoryQueue)
+        guard.state.reviews.queue = queue = Down(guard.state.reviews.queue._capacity)
+        await answered(guard, CLEAN[:10])
+        await asyncio.sleep(0.1)
+        assert await queue.waiting() == 0
+        queue.down = False
+        found = await queued(guard, 10)
+        assert [item.found.request_id for item in found[::-1]] == [f"r{number}" for number in range(10)]
+
+
+async def test_what_is_too_much_is_counted_as_lost(
+    digits_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.review.recorder._MOST_WAITING", 4)
+    async with running(settings_for(digits_store, review_sample=1.0)) as guard:
+        assert guard.state.reviews is not None
+        assert isinstance(guard.state.reviews.queue, MemoryQueue)
+        guard.state.reviews.queue = Down(guard.state.reviews.queue._capacity)
+        await answered(guard, CLEAN[:10])
+        assert counted(guard, "guard_review_lost_total") == 6
+    assert counted(guard, "guard_review_lost_total") == 10  # those that still waited at the end
+
+
+async def test_images_that_wait_are_bounded_by_their_size(
+    digits_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.review.recorder._MOST_WAITING_BYTES", 3 * 64)
+    settings = settings_for(digits_store, review_sample=1.0, review_images=True)
+    async with running(settings) as guard:
+        assert guard.state.reviews is not None
+        assert isinstance(guard.state.reviews.queue, MemoryQueue)
+        guard.state.reviews.queue = Down(guard.state.reviews.queue._capacity)
+        await answered(guard, CLEAN[:5])
+        assert counted(guard, "guard_review_lost_total") == 2
+
+
+async def test_what_still_waits_at_the_end_is_queued(digits_store: Path) -> None:
+    async with running(settings_for(digits_store, review_sample=1.0)) as guard:
+        await answered(guard, CLEAN[:20])
+        assert guard.state.reviews is not None
+        queue = guard.state.reviews.queue
+    assert await queue.waiting() == 20
+    assert counted(guard, "guard_review_lost_total") == 0
+
+
+async def test_what_was_queued_while_redis_was_away_is_there_when_it_is_back(
+    digits_store: Path, redis_server: RedisServer, quick_looks: None
+) -> None:
+    redis_server.start()
+    settings = settings_for(
+        digits_store, review_sample=1.0, redis_url=redis_server.url, redis_timeout_ms=200.0
+    )
+    async with running(settings) as guard:
+        await answered(guard, CLEAN[:10], "before")
+        assert len(await queued(guard, 10)) == 10
+        redis_server.kill()
+        await answered(guard, CLEAN[10:20], "during")
+        redis_server.start()  # and it lost what it had
+        async with asyncio.timeout(10):
+            while guard.metrics.registry.get_sample_value("guard_redis_up") != 1:
+                await asyncio.sleep(0.01)
+        assert len(await queued(guard, 10)) == 10
+        assert counted(guard, "guard_review_lost_total") == 0

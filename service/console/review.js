@@ -10,6 +10,7 @@ import { chosen, store } from "./stores.js";
 
 const EVERY_SECONDS = 8;
 const PAGE = 30;
+const NOT_FOR_YOU = new Set([401, 403, 404]); // of the list: it is off, or for other callers
 const NOTHING = {
   open: "Nothing waits for review. Alarms and undecided inputs come here.",
   confirmed: "Nothing was confirmed yet.",
@@ -63,7 +64,7 @@ async function update() {
     problem(null);
     show();
   } catch (failure) {
-    if (mine === generation) problem(failure);
+    if (mine === generation) problem(failure, NOT_FOR_YOU.has(failure.status));
   }
 }
 
@@ -93,12 +94,11 @@ function count(open) {
   byId("open-count").setAttribute("aria-label", `${open} open`);
 }
 
-function problem(failure) {
+function problem(failure, gone = false) {
   const place = byId("review-problem");
-  const gone = failure && (failure.status === 401 || failure.status === 403 || failure.status === 404);
   place.hidden = !failure;
   if (failure) place.textContent = failure.code === "review-off" ? failure.detail : (failure.text ?? String(failure));
-  byId("queue").hidden = byId("review-keys").hidden = byId("states").hidden = byId("export").hidden = Boolean(gone);
+  byId("queue").hidden = byId("review-keys").hidden = byId("states").hidden = byId("export").hidden = gone;
   if (gone) { forget(); count(0); }
 }
 

@@ -1,0 +1,51 @@
+"""What people do with the page."""
+
+import base64
+
+from playwright.sync_api import Locator, Page, expect
+
+_GIVE = """
+([content, name, type]) => {
+  const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([bytes], name, { type }));
+  return transfer;
+}
+"""
+
+
+def drop(
+    page: Page, content: bytes, *, on: str = "#drop", name: str = "digit.png", kind: str = "image/png"
+) -> None:
+    """Drag a file over the page and let go of it."""
+    given = page.evaluate_handle(_GIVE, [base64.b64encode(content).decode(), name, kind])
+    for event in ("dragenter", "dragover", "drop"):
+        page.dispatch_event(on, event, {"dataTransfer": given})
+
+
+def paste(page: Page, content: bytes) -> None:
+    """Ctrl+V with an image on the clipboard."""
+    given = page.evaluate_handle(_GIVE, [base64.b64encode(content).decode(), "image.png", "image/png"])
+    page.evaluate(
+        "(given) => document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: given, bubbles: true }))",
+        given,
+    )
+
+
+def result(page: Page, word: str) -> Locator:
+    """The part of the page that says the verdict, once it is this word."""
+    found = page.get_by_role("region", name="Verdict")
+    expect(found.locator(".verdict-word")).to_have_text(word)
+    return found
+
+
+def fact(place: Locator, name: str) -> str:
+    """What stands beside a term."""
+    row = place.locator(".facts > div", has=place.page.get_by_text(name, exact=True))
+    return str(row.locator("dd").inner_text())
+
+
+def send_key(page: Page, key: str) -> None:
+    """Write an API key into its field."""
+    page.get_by_role("textbox", name="API key").fill(key)
+    page.get_by_role("button", name="Use this key").click()

@@ -153,6 +153,19 @@ def drain(
     _hold(store, data, out, lambda subject, say: drain.measure(subject, times, say))
 
 
+@app.command(name="redis")
+def redis_faults(
+    store: Served = SERVED,
+    data: Data = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often every fault is brought about.")] = 20,
+    out: Out = None,
+) -> None:
+    """Redis frozen, slow and killed under a server. Exits 1 where a target is missed."""
+    from benchmarks import redis_faults
+
+    _hold(store, data, out, lambda subject, say: redis_faults.measure(subject, rounds, say))
+
+
 @app.command(name="all")
 def everything(quick: Quick = False, mnist: Mnist = None, out: Out = None) -> None:
     """Speed, size and memory, everything but the decision; what needs data comes first."""
@@ -201,7 +214,7 @@ def _hold(
     store: Path,
     data: Path | None,
     out: Path | None,
-    measure: "Callable[[Subject, Callable[[str], None]], Section]",
+    measure: "Callable[[Subject, Callable[[str], None]], Section | list[Section]]",
 ) -> None:
     """Measure one store and exit 1 where a target is missed."""
     from benchmarks.subjects import Subject

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mutant_store.reader import Store, open_store
 from service.images import decode
 from tests.service.scheduling import Inputs
-from tests.support.redis_server import RedisServer
+from benchmarks.redis_server import RedisServer
 from tests.support.service import HeldSession, digits, order_of
 
 

@@ -10,7 +10,7 @@ from service.alarm_history import MINUTES
 from service.answer import Answer
 from service.guard import Guard
 from service.review_models import StoreAlarms
-from tests.support.redis_server import RedisServer
+from benchmarks.redis_server import RedisServer
 from tests.support.service import digits, encode, running, settings_for
 
 pytestmark = pytest.mark.anyio

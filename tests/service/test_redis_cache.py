@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from service.guard import Guard
 from service.settings import Settings
-from tests.support.redis_server import RedisServer
+from benchmarks.redis_server import RedisServer
 from tests.support.service import digits, encode, running, said, settings_for
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ from service.answer import Answer
 from service.guard import Guard
 from service.settings import Settings
 from service.verdict import Judgement
-from tests.support.redis_server import RedisServer, slow_way
+from benchmarks.redis_server import RedisServer, slow_way
 from tests.support.service import digits, encode, running, settings_for
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from service.redis_link import RedisDownError, RedisLink
-from tests.support.redis_server import RedisServer, slow_way
+from benchmarks.redis_server import RedisServer, slow_way
 from tests.support.service import free_port, silent_listener
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from service.guard import Guard
 from service.settings import Settings
-from tests.support.redis_server import RedisServer
+from benchmarks.redis_server import RedisServer
 from tests.support.service import digits, encode, running, settings_for
 
 pytestmark = pytest.mark.anyio

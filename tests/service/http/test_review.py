@@ -14,7 +14,7 @@ from mutant_store.datasets import load
 from service.api_keys import Role
 from service.guard import Guard
 from tests.support.api_keys import add_key
-from tests.support.redis_server import RedisServer
+from benchmarks.redis_server import RedisServer
 from tests.support.service import digits, encode, serving, settings_for
 
 pytestmark = pytest.mark.anyio

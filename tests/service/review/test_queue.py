@@ -13,7 +13,7 @@ from service.review.queue import Capacity, ReviewQueue, Wanted
 from service.review.redis_queue import RedisQueue
 from service.review.scripts import KEYS
 from service.review_models import ReviewState
-from tests.support.redis_server import RedisServer
+from benchmarks.redis_server import RedisServer
 from tests.support.reviews import found, ruling
 
 pytestmark = pytest.mark.anyio

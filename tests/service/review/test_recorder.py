@@ -17,7 +17,7 @@ from service.review.item import Found, Item
 from service.review.memory import MemoryQueue
 from service.review.queue import Wanted
 from service.verdict import Verdict
-from tests.support.redis_server import RedisServer
+from benchmarks.redis_server import RedisServer
 from tests.support.service import digits, encode, running, settings_for
 
 pytestmark = pytest.mark.anyio

@@ -1,6 +1,7 @@
 """Prometheus metrics of the guard. Names and labels are an interface: dashboards and alerts read them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -12,6 +13,24 @@ from service.verdict import Verdict
 
 _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_MOST_CLASSES = 1000
+"""Classes counted one by one: each is two series, and a scrape of 1,000 classes takes some 20 ms."""
+_ANY_CLASS = "(any)"
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """The counters of one store, looked up once: that costs more than counting.
+
+    Attributes:
+        alarming: verdicts that count as alarms.
+        verdicts: by verdict and whether it came from the cache.
+        labels: by name of the class and whether it was an alarm.
+    """
+
+    alarming: frozenset[Verdict]
+    verdicts: dict[tuple[Verdict, bool], Counter]
+    labels: dict[tuple[str, bool], Counter]
 
 
 class Metrics:
@@ -21,9 +40,17 @@ class Metrics:
         """Args: the registry to use; by default a new one."""
         self.registry = registry or CollectorRegistry()
         self._described: set[tuple[str, str, str, str]] = set()
+        self._counted: dict[str, _Counted] = {}
         where = self.registry
         self.verdicts = Counter(
             "guard_verdicts", "Answered requests by verdict.", ["store", "verdict", "cached"], registry=where
+        )
+        self.labels = Counter(
+            "guard_labels",
+            "Tested inputs by the class they were given and whether they raised an alarm, cached verdicts left out; "
+            f"class_name is {_ANY_CLASS} in a store of more than {_MOST_CLASSES} classes.",
+            ["store", "class_name", "alarm"],
+            registry=where,
         )
         self.unguarded = Counter(
             "guard_unguarded",
@@ -85,6 +112,20 @@ class Metrics:
             ["store"],
             registry=where,
         )
+        self.undecided_baseline_ratio = Gauge(
+            "guard_undecided_baseline_ratio",
+            "Share of clean images that stay undecided, from calibration; absent under a limit on mutants "
+            "(GUARD_MAX_MUTANTS), of which calibration knows nothing.",
+            ["store"],
+            registry=where,
+        )
+        self.calibration_images = Gauge(
+            "guard_calibration_images",
+            "Clean images behind the baselines; absent where undecided is an alarm and mutants are limited: the "
+            "baseline of alarms is a lower bound then and no estimate.",
+            ["store"],
+            registry=where,
+        )
         self.order_key_info = Gauge(
             "guard_order_key_info", "Which secret orders the mutants; always 1.", ["id"], registry=where
         )
@@ -140,23 +181,66 @@ class Metrics:
         record = store.calibration.policies[policy.name]
         baseline = record.alarms_or_undecided if undecided else record.alarms
         self.alarm_baseline_ratio.labels(manifest.name).set(baseline.rate)
-        for verdict in Verdict:
-            for cached in ("false", "true"):
-                self.verdicts.labels(manifest.name, verdict.value, cached)
+        undecided_rate = None if policy.capped else record.undecided.rate
+        _set(self.undecided_baseline_ratio, manifest.name, undecided_rate)
+        _set(self.calibration_images, manifest.name, None if policy.capped and undecided else baseline.trials)
+        self._count_from_zero(manifest.name, manifest.classes, undecided=undecided)
         self.unguarded.labels(manifest.name)
         for result in ("hit", "miss"):
             self.cache_requests.labels(result)
 
     def answered(self, answer: Answer) -> None:
         """Count an answer."""
+        store, judgement = answer.model.name, answer.judgement
         if not answer.guarded:
-            self.unguarded.labels(answer.model.name).inc()
+            self.unguarded.labels(store).inc()
             return
-        verdict = answer.judgement.verdict.value
-        self.verdicts.labels(answer.model.name, verdict, "true" if answer.cached else "false").inc()
+        counted = self._counted[store]
+        counted.verdicts[judgement.verdict, answer.cached].inc()
+        if not answer.cached:
+            alarm = judgement.verdict in counted.alarming
+            known = counted.labels.get((judgement.class_name, alarm))
+            # Unknown where there are too many classes, or where a version that went still answers.
+            (known or self.labels.labels(store, _ANY_CLASS, _said(alarm))).inc()
+
+    def _count_from_zero(self, store: str, classes: list[str], *, undecided: bool) -> None:
+        """Make the counters of a store, and drop those of classes it no longer has."""
+        names = classes if len(classes) <= _MOST_CLASSES else [_ANY_CLASS]
+        before, either = self._counted.get(store), (False, True)
+        if before is not None:
+            for class_name, alarm in before.labels.keys() - {
+                (name, alarm) for name in names for alarm in either
+            }:
+                self.labels.remove(store, class_name, _said(alarm))
+        self._counted[store] = _Counted(
+            alarming=frozenset({Verdict.ADVERSARIAL, *([Verdict.UNDECIDED] if undecided else [])}),
+            verdicts={
+                (verdict, cached): self.verdicts.labels(store, verdict.value, _said(cached))
+                for verdict in Verdict
+                for cached in either
+            },
+            labels={
+                (name, alarm): self.labels.labels(store, name, _said(alarm))
+                for name in names
+                for alarm in either
+            },
+        )
 
     def observe(self, outcome: Outcome) -> None:
         """Where the time of a request went, and how many mutants it took."""
         self.stage_duration.labels("queue").observe(outcome.queue_seconds)
         self.stage_duration.labels("mutants").observe(outcome.run_seconds)
         self.mutants_evaluated.observe(outcome.mutants)
+
+
+def _set(gauge: Gauge, store: str, value: float | None) -> None:
+    """Set a store's value, or take it away where it is None."""
+    if value is None:
+        gauge.remove(store)
+    else:
+        gauge.labels(store).set(value)
+
+
+def _said(value: bool) -> str:
+    """A label's value."""
+    return "true" if value else "false"

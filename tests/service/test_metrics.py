@@ -1,5 +1,6 @@
 """The metrics: their names, labels and buckets are an interface."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ from tests.support.service import HeldSession, digits, encode, running, samples,
 
 COUNTS = ["1.0", "2.0", "4.0", "8.0", "16.0", "32.0", "64.0", "128.0", "256.0", "512.0", "+Inf"]
 
+BOTH = ("false", "true")
+
 # Name → kind and labels, as the design has them.
 DESIGNED = {
     "guard_verdicts": ("counter", {"store", "verdict", "cached"}),
+    "guard_labels": ("counter", {"store", "class_name", "alarm"}),
     "guard_unguarded": ("counter", {"store"}),
     "guard_request_duration_seconds": ("histogram", set()),
     "guard_stage_duration_seconds": ("histogram", {"stage"}),
@@ -28,11 +32,23 @@ DESIGNED = {
     "guard_store_info": ("gauge", {"name", "version", "operator", "rate"}),
     "guard_store_mutants": ("gauge", {"store"}),
     "guard_alarm_baseline_ratio": ("gauge", {"store"}),
+    "guard_undecided_baseline_ratio": ("gauge", {"store"}),
+    "guard_calibration_images": ("gauge", {"store"}),
     "guard_order_key_info": ("gauge", {"id"}),
     "guard_review_queued": ("counter", {"reason"}),
     "guard_review_lost": ("counter", set()),
     "guard_redis_up": ("gauge", set()),
 }
+
+
+def labels_counted(guard: Guard) -> dict[tuple[str, str], float]:
+    """What the guard counted, by class and by whether it was an alarm."""
+    found = samples(generate_latest(guard.metrics.registry).decode())
+    counted = [
+        (dict(labels), count) for (name, labels), count in found.items() if name == "guard_labels_total"
+    ]
+    assert all(labels["store"] == "digits" for labels, _ in counted)
+    return {(labels["class_name"], labels["alarm"]): count for labels, count in counted}
 
 
 def test_there_are_the_designed_metrics_and_no_others() -> None:
@@ -78,6 +94,100 @@ async def test_the_store_is_described_before_any_request(digits_store: Path, sto
             for cached in ("true", "false"):
                 labels = {"store": "digits", "verdict": verdict, "cached": cached}
                 assert value("guard_verdicts_total", labels) == 0
+        assert labels_counted(guard) == {(str(digit), alarm): 0 for digit in range(10) for alarm in BOTH}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("on_undecided", [False, True])
+@pytest.mark.parametrize("policy", ["calibrated", "paper"])
+async def test_baselines_are_those_of_the_policy_and_of_what_counts_as_an_alarm(
+    on_undecided: bool, policy: str, digits_store: Path, store: Store
+) -> None:
+    settings = settings_for(digits_store, policy=policy, alarm_on_undecided=on_undecided)
+    record = store.calibration.policies[policy]
+    async with running(settings) as guard:
+        value = guard.metrics.registry.get_sample_value
+        expected = record.alarms_or_undecided if on_undecided else record.alarms
+        assert value("guard_alarm_baseline_ratio", {"store": "digits"}) == expected.rate
+        assert value("guard_undecided_baseline_ratio", {"store": "digits"}) == record.undecided.rate
+        assert value("guard_calibration_images", {"store": "digits"}) == expected.trials > 100
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("on_undecided", [False, True])
+async def test_under_a_limit_on_mutants_only_what_is_an_estimate_says_how_good_it_is(
+    on_undecided: bool, digits_store: Path
+) -> None:
+    settings = settings_for(digits_store, max_mutants=2, alarm_on_undecided=on_undecided)
+    async with running(settings) as guard:
+        value = guard.metrics.registry.get_sample_value
+        assert value("guard_undecided_baseline_ratio", {"store": "digits"}) is None
+        assert (value("guard_calibration_images", {"store": "digits"}) is None) == on_undecided
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("on_undecided", [False, True])
+async def test_labels_count_what_was_tested_by_whether_it_was_an_alarm(
+    on_undecided: bool, digits_store: Path
+) -> None:
+    limits = {"max_mutants": 10, "alarm_on_undecided": on_undecided, "cache_seconds": 60.0}
+    async with running(settings_for(digits_store, allow_guard_off=True, **limits)) as guard:
+        expected = dict.fromkeys(labels_counted(guard), 0.0)
+        verdicts = set()
+        for image in digits(60, noise=0.6):
+            bare = await guard.judge(encode(image), guarded=False)
+            for answer in (bare, await guard.judge(encode(image)), await guard.judge(encode(image))):
+                guard.metrics.answered(answer)
+            judgement = answer.judgement
+            assert answer.cached
+            verdicts.add(judgement.verdict)
+            expected[judgement.class_name, "true" if guard.is_alarm(judgement.verdict) else "false"] += 1
+        assert len(verdicts) > 1
+        assert len({alarm for (_, alarm), count in expected.items() if count}) == 2
+        assert labels_counted(guard) == expected
+
+
+@pytest.mark.anyio
+async def test_a_new_version_counts_its_own_classes_and_goes_on_with_what_it_shares(
+    digits_store: Path, store: Store
+) -> None:
+    async with running(settings_for(digits_store)) as guard:
+        before = await guard.judge(encode(digits(1)[0]))
+        model = guard.models.default
+        for _ in range(2):
+            guard.metrics.answered(before)
+        kept = before.judgement.class_name
+        classes = [kept, "new"]
+        manifest = store.manifest.model_copy(update={"classes": classes})
+        guard.metrics.describe(replace(store, manifest=manifest), model.policy, undecided=False)
+        assert labels_counted(guard).keys() == {(name, alarm) for name in classes for alarm in BOTH}
+        assert labels_counted(guard)[kept, "false"] == 2
+        gone = next(name for name in store.manifest.classes if name != kept)
+        late = replace(before, judgement=before.judgement.model_copy(update={"class_name": gone}))
+        guard.metrics.answered(late)
+        assert labels_counted(guard)["(any)", "false"] == 1
+
+
+@pytest.mark.anyio
+async def test_very_many_classes_are_counted_together(digits_store: Path, store: Store) -> None:
+    async with running(settings_for(digits_store)) as guard:
+        manifest = store.manifest.model_copy(update={"classes": [f"class {n}" for n in range(1001)]})
+        guard.metrics.describe(
+            replace(store, manifest=manifest), guard.models.default.policy, undecided=False
+        )
+        assert labels_counted(guard) == {("(any)", alarm): 0 for alarm in BOTH}
+        guard.metrics.answered(await guard.judge(encode(digits(1)[0])))
+        assert sum(labels_counted(guard).values()) == 1
+
+
+@pytest.mark.anyio
+async def test_a_baseline_that_is_no_estimate_any_more_goes(digits_store: Path, store: Store) -> None:
+    async with running(settings_for(digits_store)) as guard:
+        value, policy = guard.metrics.registry.get_sample_value, guard.models.default.policy
+        assert value("guard_undecided_baseline_ratio", {"store": "digits"}) is not None
+        guard.metrics.describe(store, policy.up_to(1), undecided=True)
+        assert value("guard_undecided_baseline_ratio", {"store": "digits"}) is None
+        assert value("guard_calibration_images", {"store": "digits"}) is None
 
 
 @pytest.mark.anyio

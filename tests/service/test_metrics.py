@@ -130,8 +130,8 @@ async def test_under_a_limit_on_mutants_only_what_is_an_estimate_says_how_good_i
 async def test_labels_count_what_was_tested_by_whether_it_was_an_alarm(
     on_undecided: bool, digits_store: Path
 ) -> None:
-    limits = {"max_mutants": 10, "alarm_on_undecided": on_undecided, "cache_seconds": 60.0}
-    async with running(settings_for(digits_store, allow_guard_off=True, **limits)) as guard:
+    changes = {"policy": "paper", "alarm_on_undecided": on_undecided, "cache_seconds": 60.0}
+    async with running(settings_for(digits_store, allow_guard_off=True, **changes)) as guard:
         expected = dict.fromkeys(labels_counted(guard), 0.0)
         verdicts = set()
         for image in digits(60, noise=0.6):

@@ -134,7 +134,7 @@ async def test_labels_count_what_was_tested_by_whether_it_was_an_alarm(
     async with running(settings_for(digits_store, allow_guard_off=True, **changes)) as guard:
         expected = dict.fromkeys(labels_counted(guard), 0.0)
         verdicts = set()
-        for image in digits(60, noise=0.6):
+        for image in (*digits(60), *digits(60, noise=0.6)):
             bare = await guard.judge(encode(image), guarded=False)
             for answer in (bare, await guard.judge(encode(image)), await guard.judge(encode(image))):
                 guard.metrics.answered(answer)

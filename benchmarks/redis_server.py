@@ -99,6 +99,8 @@ class SlowWay:
         there, out = await asyncio.open_connection("127.0.0.1", self._to)
         try:
             await asyncio.gather(self._pass(reader, out, late=False), self._pass(there, writer, late=True))
+        except asyncio.CancelledError:  # at the end; asyncio would print it
+            pass
         finally:
             out.close()
             writer.close()

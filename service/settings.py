@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     """Redis server (7 or newer) where replicas share verdicts, the order key, the rates of API keys and the review
     queue; without it each has its own, in memory (and the order key on disk)."""
 
-    redis_timeout_ms: Annotated[float, Gt(0)] = 30.0
+    redis_timeout_ms: Annotated[float, Gt(0)] = 25.0
     """Longest a request waits for an answer of Redis, twice or three times a request; then Redis is left alone until it
     is found to answer faster."""
 

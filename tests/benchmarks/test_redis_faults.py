@@ -20,5 +20,5 @@ def test_every_fault_is_survived_and_told(subject: Subject) -> None:
     assert {name for name in found if name.startswith("redis_added")} >= {
         "redis_added_redis_freezes",
         "redis_added_redis_is_killed_and_restarted_empty",
-        "redis_added_redis_answers_25_ms_late",
+        "redis_added_redis_answers_20_ms_late",
     }

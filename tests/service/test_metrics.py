@@ -9,6 +9,7 @@ from prometheus_client import generate_latest
 from mutant_store.reader import Store
 from service.guard import Guard
 from service.metrics import Metrics
+from service.verdict import Verdict
 from tests.support.service import HeldSession, digits, encode, running, samples, settings_for
 
 COUNTS = ["1.0", "2.0", "4.0", "8.0", "16.0", "32.0", "64.0", "128.0", "256.0", "512.0", "+Inf"]
@@ -126,12 +127,14 @@ async def test_under_a_limit_on_mutants_only_what_is_an_estimate_says_how_good_i
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("on_undecided", [False, True])
+@pytest.mark.parametrize(
+    ("on_undecided", "changes"), [(False, {"policy": "paper"}), (True, {"max_mutants": 10})]
+)
 async def test_labels_count_what_was_tested_by_whether_it_was_an_alarm(
-    on_undecided: bool, digits_store: Path
+    on_undecided: bool, changes: dict[str, object], digits_store: Path
 ) -> None:
-    changes = {"policy": "paper", "alarm_on_undecided": on_undecided, "cache_seconds": 60.0}
-    async with running(settings_for(digits_store, allow_guard_off=True, **changes)) as guard:
+    shared = {"alarm_on_undecided": on_undecided, "cache_seconds": 60.0, "allow_guard_off": True}
+    async with running(settings_for(digits_store, **shared, **changes)) as guard:
         expected = dict.fromkeys(labels_counted(guard), 0.0)
         verdicts = set()
         for image in (*digits(60), *digits(60, noise=0.6)):
@@ -142,6 +145,7 @@ async def test_labels_count_what_was_tested_by_whether_it_was_an_alarm(
             assert answer.cached
             verdicts.add(judgement.verdict)
             expected[judgement.class_name, "true" if guard.is_alarm(judgement.verdict) else "false"] += 1
+        assert Verdict.UNDECIDED in verdicts
         assert len(verdicts) > 1
         assert len({alarm for (_, alarm), count in expected.items() if count}) == 2
         assert labels_counted(guard) == expected

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:  # clients have these models too, and no use for NumPy
+    import numpy as np
+    from numpy.typing import NDArray
 
 CONFIDENCE = "confidence"
 """What decided where the original's own doubt was enough."""
@@ -113,8 +115,10 @@ class Judgement(_Model):
     """How each of these mutants was made."""
 
     @property
-    def scores(self) -> NDArray[np.float32]:
+    def scores(self) -> "NDArray[np.float32]":
         """The original model's scores, float32 [classes]."""
+        import numpy as np
+
         return np.frombuffer(self.raw_scores, dtype="<f4").astype(np.float32)
 
     @property

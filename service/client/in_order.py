@@ -1,0 +1,51 @@
+"""Work on many things at a time whose results come in order."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+_A = TypeVar("_A")
+_B = TypeVar("_B")
+
+
+def in_order(work: Callable[[_A], _B], given: Iterable[_A], concurrency: int) -> Iterator[_B]:
+    """What the work gives of each, in order, with so many at a time and as many again waiting for their turn."""
+    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="mutant-guard-client")
+    ahead: deque[Future[_B]] = deque()
+    try:
+        for one in given:
+            ahead.append(pool.submit(work, one))
+            while ahead and (len(ahead) >= 2 * concurrency or ahead[0].done()):
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+async def in_order_async(
+    work: Callable[[_A], Coroutine[Any, Any, _B]], given: Iterable[_A], concurrency: int
+) -> AsyncIterator[_B]:
+    """What the work gives of each, in order, with so many at a time and as many again waiting for their turn."""
+    slots = asyncio.Semaphore(concurrency)
+
+    async def in_turn(one: _A) -> _B:
+        async with slots:
+            return await work(one)
+
+    ahead: deque[asyncio.Task[_B]] = deque()
+    try:
+        for one in given:
+            ahead.append(asyncio.create_task(in_turn(one)))
+            while ahead and (len(ahead) >= 2 * concurrency or ahead[0].done()):
+                yield await ahead[0]
+                ahead.popleft()
+        while ahead:
+            yield await ahead[0]
+            ahead.popleft()
+    finally:
+        for task in ahead:
+            task.cancel()
+        await asyncio.gather(*ahead, return_exceptions=True)

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar, overload
@@ -138,7 +138,7 @@ class AsyncGuardClient(BaseClient):
         explain: bool = False,
         timeout: float | None = None,
         return_errors: Literal[False] = False,
-    ) -> AsyncIterator[Classification]: ...
+    ) -> AsyncGenerator[Classification, None]: ...
 
     @overload
     def classify_many(
@@ -150,7 +150,7 @@ class AsyncGuardClient(BaseClient):
         explain: bool = False,
         timeout: float | None = None,
         return_errors: Literal[True],
-    ) -> AsyncIterator[Classification | ClientError | OSError]: ...
+    ) -> AsyncGenerator[Classification | ClientError | OSError, None]: ...
 
     def classify_many(
         self,
@@ -161,7 +161,7 @@ class AsyncGuardClient(BaseClient):
         explain: bool = False,
         timeout: float | None = None,
         return_errors: bool = False,
-    ) -> AsyncIterator[Classification | ClientError | OSError]:
+    ) -> AsyncGenerator[Classification | ClientError | OSError, None]:
         """The answers for many images, in their order, as they come; images are taken as they are needed.
 
         Args:
@@ -204,7 +204,9 @@ class AsyncGuardClient(BaseClient):
         """Alarms of the last hour, beside those on clean images. Raises: ClientError."""
         return await self._ask(calls.alarm_rate())
 
-    async def reviews(self, state: State = "open", store: str | None = None) -> AsyncIterator[ReviewEntry]:
+    async def reviews(
+        self, state: State = "open", store: str | None = None
+    ) -> AsyncGenerator[ReviewEntry, None]:
         """The entries of the review queue, the newest first, page by page as they are needed. Raises: ClientError."""
         before: str | None = None
         while True:

@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar, overload
@@ -137,7 +137,7 @@ class GuardClient(BaseClient):
         explain: bool = False,
         timeout: float | None = None,
         return_errors: Literal[False] = False,
-    ) -> Iterator[Classification]: ...
+    ) -> Generator[Classification, None, None]: ...
 
     @overload
     def classify_many(
@@ -149,7 +149,7 @@ class GuardClient(BaseClient):
         explain: bool = False,
         timeout: float | None = None,
         return_errors: Literal[True],
-    ) -> Iterator[Classification | ClientError | OSError]: ...
+    ) -> Generator[Classification | ClientError | OSError, None, None]: ...
 
     def classify_many(
         self,
@@ -160,7 +160,7 @@ class GuardClient(BaseClient):
         explain: bool = False,
         timeout: float | None = None,
         return_errors: bool = False,
-    ) -> Iterator[Classification | ClientError | OSError]:
+    ) -> Generator[Classification | ClientError | OSError, None, None]:
         """The answers for many images, in their order, as they come; images are taken as they are needed.
 
         Args:
@@ -203,7 +203,7 @@ class GuardClient(BaseClient):
         """Alarms of the last hour, beside those on clean images. Raises: ClientError."""
         return self._ask(calls.alarm_rate())
 
-    def reviews(self, state: State = "open", store: str | None = None) -> Iterator[ReviewEntry]:
+    def reviews(self, state: State = "open", store: str | None = None) -> Generator[ReviewEntry, None, None]:
         """The entries of the review queue, the newest first, page by page as they are needed. Raises: ClientError."""
         before: str | None = None
         while True:

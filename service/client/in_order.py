@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 
-def in_order(work: Callable[[_A], _B], given: Iterable[_A], concurrency: int) -> Iterator[_B]:
+def in_order(work: Callable[[_A], _B], given: Iterable[_A], concurrency: int) -> Generator[_B, None, None]:
     """What the work gives of each, in order, with so many at a time and as many again waiting for their turn."""
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="mutant-guard-client")
     ahead: deque[Future[_B]] = deque()
@@ -27,7 +27,7 @@ def in_order(work: Callable[[_A], _B], given: Iterable[_A], concurrency: int) ->
 
 async def in_order_async(
     work: Callable[[_A], Coroutine[Any, Any, _B]], given: Iterable[_A], concurrency: int
-) -> AsyncIterator[_B]:
+) -> AsyncGenerator[_B, None]:
     """What the work gives of each, in order, with so many at a time and as many again waiting for their turn."""
     slots = asyncio.Semaphore(concurrency)
 

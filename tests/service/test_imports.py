@@ -107,6 +107,7 @@ def test_opentelemetry_is_not_loaded_unless_it_is_asked_for() -> None:
     script = """
 import sys
 import service.cli
+import service.http.server
 from service.settings import Settings
 from service.tracing import load_tracing
 
@@ -120,6 +121,16 @@ print([name for name in sys.modules if name.startswith(parts)])
     assert done.stdout == "[]\n"
     taken = {path.name for path, module, _ in imported(folder(service)) if top(module) == "opentelemetry"}
     assert taken == {"otel.py"}
+
+
+@pytest.mark.parametrize("module", ["service.client", "service.cli"])
+def test_client_and_commands_load_neither_engine_nor_server(module: str) -> None:
+    heavy = ("numpy", "onnxruntime", "fastapi", "starlette", "uvicorn", "redis", "PIL", "prometheus_client")
+    script = f"import sys, {module}\nprint([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("package", [service, detection], ids=["service", "detection"])

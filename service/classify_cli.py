@@ -1,0 +1,211 @@
+"""``mutant-guard classify``: the verdict on image files, here or asked of a server."""
+
+import asyncio
+import json as json_module
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from service.client import (
+    AsyncGuardClient,
+    BadRequestError,
+    BusyError,
+    ClientError,
+    DeadlineError,
+    RefusedError,
+    TimedOutError,
+)
+from service.client.server import read_key
+from service.command import (
+    DeviceOption,
+    JsonOption,
+    KeyFileOption,
+    MaxMutantsOption,
+    PolicyOption,
+    SignatureOption,
+    load,
+    refuse,
+    settings_with,
+    show_error,
+)
+from service.errors import BadImageError
+from service.logs import configure_logs
+from service.verdict import Classification, Verdict
+
+if TYPE_CHECKING:  # asking a server takes no engine
+    from service.guard import Guard
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Directory of the mutant store; with --server its name there. Default: GUARD_STORE, else stores/digits; "
+        "the server's first.",
+    ),
+]
+ServerOption = Annotated[
+    str | None, typer.Option(help="Ask the server at this URL instead; loads no store.", metavar="URL")
+]
+
+_COLOURS = {Verdict.NORMAL: "green", Verdict.ADVERSARIAL: "red", Verdict.UNDECIDED: "yellow"}
+_MANY = 10
+"""Images from which on a terminal is shown how far it is."""
+
+_OF_ONE_IMAGE = (BadRequestError, BusyError, DeadlineError, TimedOutError)
+"""What the next image may be spared."""
+
+_Answers = list[tuple[Path, Classification | str]]
+
+
+def classify(
+    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or WebP files.")],
+    store: StoreOption = None,
+    policy: PolicyOption = None,
+    max_mutants: MaxMutantsOption = None,
+    device: DeviceOption = None,
+    require_signature: SignatureOption = None,
+    server: ServerOption = None,
+    key_file: KeyFileOption = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Most requests to the server at a time.")] = 8,
+    json: JsonOption = False,
+) -> None:
+    """Classify image files, without a server or over one. Exits 1 if any file could not be classified."""
+    if server is None:
+        if key_file is not None:
+            raise typer.BadParameter("is for --server URL", param_hint="--key-file")
+        settings = settings_with(
+            store=None if store is None else Path(store),
+            policy=policy,
+            max_mutants=max_mutants,
+            device=device,
+            require_signature=require_signature,
+        )
+        configure_logs("console", quiet=True)
+        answers, failure = _here(load(settings), images), None
+    else:
+        chosen = (policy, max_mutants, device, require_signature)
+        names = ("--policy", "--max-mutants", "--device", "--require-signature")
+        for name, value in zip(names, chosen, strict=True):
+            if value is not None:
+                raise typer.BadParameter(
+                    "is the server's to set; leave it out with --server", param_hint=name
+                )
+        answers, failure = asyncio.run(_asked(server, key_file, images, store, concurrency))
+    _show(answers, json=json)
+    if failure is not None:
+        left = f" ({len(answers)} of {len(images)} images were answered)" if answers else ""
+        refuse(f"{failure}{left}", failure)
+    if any(isinstance(answer, str) for _, answer in answers):
+        raise typer.Exit(1)
+
+
+def _here(guard: "Guard", images: list[Path]) -> _Answers:
+    guard.start()
+    answers = [(path, _judged(guard, path)) for path in images]
+    guard.models.default.close()
+    return answers
+
+
+def _judged(guard: "Guard", path: Path) -> Classification | str:
+    from service.classification import classification
+
+    try:
+        answer, elapsed = guard.judge_now(path.read_bytes())
+    except OSError as error:
+        return _unread(error)
+    except BadImageError as error:
+        return str(error)
+    return classification(guard, answer, request_id=path.name, elapsed=elapsed)
+
+
+async def _asked(
+    server: str, key_file: Path | None, images: list[Path], store: str | None, concurrency: int
+) -> tuple[_Answers, Exception | None]:
+    """The answers of a server, and why there are no more of them: what would be so for every image ends it."""
+    answers: _Answers = []
+    try:
+        key = None if key_file is None else read_key(key_file)
+        async with AsyncGuardClient(server, key=key) as client:
+            asked = client.classify_many(images, store=store, concurrency=concurrency, return_errors=True)
+            async with aclosing(asked):
+                with _progress(len(images)) as one_more:
+                    for path in images:
+                        answer = await anext(asked)
+                        if isinstance(answer, ClientError) and not isinstance(answer, _OF_ONE_IMAGE):
+                            return answers, answer
+                        answers.append((path, _said(answer)))
+                        one_more()
+    except ClientError as error:
+        return answers, error
+    return answers, None
+
+
+def _said(answer: Classification | ClientError | OSError) -> Classification | str:
+    if isinstance(answer, OSError):
+        return _unread(answer)
+    if isinstance(answer, RefusedError):
+        return answer.detail
+    return str(answer) if isinstance(answer, ClientError) else answer
+
+
+def _unread(error: OSError) -> str:
+    return f"cannot be read: {error.strerror}"
+
+
+@contextmanager
+def _progress(count: int) -> Iterator[Callable[[], object]]:
+    """What to call for each image that is done; drawn on a terminal alone, and gone at the end."""
+    console = Console(stderr=True)
+    columns = (TextColumn("classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = count < _MANY or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task("", total=count)
+        yield lambda: progress.advance(task)
+
+
+def _show(answers: _Answers, *, json: bool) -> None:
+    if json:
+        for path, answer in answers:
+            found = (
+                {"error": answer}
+                if isinstance(answer, str)
+                else answer.model_dump(mode="json", exclude_unset=True)
+            )
+            typer.echo(json_module.dumps({"image": str(path), **found}))
+        return
+    if answers:
+        Console().print(_table(answers))
+    for path, answer in answers:
+        if isinstance(answer, str):
+            show_error(f"{path}: {answer}")
+
+
+def _table(answers: list[tuple[Path, Classification | str]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("image", overflow="fold", min_width=20)
+    for column in ("label", "confidence", "verdict", "mutants", "changes", "ms"):
+        table.add_column(column, no_wrap=column != "label")
+    names = [path.name for path, _ in answers]
+    for path, answer in answers:
+        name = escape(path.name if names.count(path.name) == 1 else str(path))
+        if isinstance(answer, str):
+            table.add_row(name, "", "", "[red]refused[/]")
+            continue
+        verdict = f"[{_COLOURS[answer.verdict]}]{answer.verdict.value}[/]{_why(answer)}"
+        changes = "" if answer.label_changes is None else str(answer.label_changes)
+        numbers = (str(answer.mutants), changes, f"{answer.elapsed_ms:.1f}")
+        confidence = "" if answer.confidence is None else f"{answer.confidence:.3f}"
+        table.add_row(name, escape(answer.class_name), confidence, verdict, *numbers)
+    return table
+
+
+def _why(answer: Classification) -> str:
+    reason = answer.undecided_because
+    return "" if reason is None else f" ({reason.replace('_', ' ')})"

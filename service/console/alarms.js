@@ -134,7 +134,7 @@ function minutes({ series }) {
     {},
     h("summary", {}, "The last hour as a table"),
     busy.length
-      ? h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "The last hour, as a table" }, h("table", {}, h("caption", { class: "unseen" }, "Inputs judged and alarms, by minute"), h("thead", {}, h("tr", {}, cells)), h("tbody", {}, rows)))
+      ? h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "The last hour, as a table" }, h("table", {}, h("caption", { class: "unseen" }, "Inputs judged and alarms, by minute"), h("thead", {}, h("tr", {}, cells)), h("tbody", {}, rows)))
       : h("p", { class: "note" }, "No minute with traffic."),
   );
 }

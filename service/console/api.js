@@ -78,16 +78,19 @@ export async function ask(path, { method = "GET", body, type, seconds = 40 } = {
     response = await fetch(path, { method, body, headers, signal, cache: "no-store", redirect: "error" });
   } catch (error) {
     if (error.name === "TypeError" && /header|ISO-8859|ByteString/i.test(error.message)) {
-      throw new Problem(401, "unknown-key", "the key holds characters that no key has");
+      throw unauthorized(new Problem(401, "unknown-key", "the key holds characters that no key has"), sent);
     }
     throw new Problem(0, "network", error.name === "TimeoutError" ? `No answer within ${seconds} s` : "");
   }
   if (response.ok) return response;
   const problem = await problemOf(response);
-  if (response.status === 401 && sent === key()) {
-    session.dispatchEvent(new CustomEvent("unauthorized", { detail: problem }));
-  }
-  throw problem;
+  throw response.status === 401 ? unauthorized(problem, sent) : problem;
+}
+
+/** Tell that a key is asked for, unless there is another one by now. */
+function unauthorized(problem, sent) {
+  if (sent === key()) session.dispatchEvent(new CustomEvent("unauthorized", { detail: problem }));
+  return problem;
 }
 
 export const askJson = async (path, options) => (await ask(path, options)).json();

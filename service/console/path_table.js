@@ -28,7 +28,7 @@ export function table(path, { operators, evidence, label_changed: changed, own_e
     h("summary", {}, "The path as a table"),
     h(
       "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Path of the test, as a table" },
+      { class: "scroll", tabindex: "0", role: "group", "aria-label": "Path of the test, as a table" },
       h("table", {}, h("caption", { class: "unseen" }, "Path of the test"), h("thead", {}, h("tr", {}, cells("th", heads, { scope: "col" }))), rows),
     ),
   );

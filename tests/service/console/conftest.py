@@ -24,7 +24,7 @@ from tests.support.service import digits, encode
 
 HOSTILE = '<img src=x onerror="window.hacked = 1">'
 """What classes, stores and files are called that would be markup."""
-SAMPLES = 12
+SAMPLES = 4
 """Attacked images among the samples."""
 _ARGUMENTS = [
     "--no-sandbox",

@@ -43,7 +43,7 @@ def test_an_image_is_dropped(kind: str, server: Server, images: Images, open_pag
     assert points(page) == answer["mutants"]
     assert place.locator(f".path .point.last.is-{kind}").count() == 1
     place.locator("summary", has_text="The path as a table").click()
-    assert place.locator(".path tbody tr").count() == 1 + int(str(answer["mutants"]))
+    expect(place.locator(".path tbody tr")).to_have_count(1 + int(str(answer["mutants"])))
     expect(place.locator(".path .summary")).to_contain_text("in all")
     preview = place.locator(".frame img")
     assert preview.evaluate("(img) => [img.naturalWidth, getComputedStyle(img).imageRendering]") == [

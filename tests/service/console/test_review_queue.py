@@ -1,0 +1,207 @@
+"""A reviewer's work: entries come up, are looked at, confirmed and dismissed, and their labels exported."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.service.console.conftest import HOSTILE, Images, Keyed, Open, verdict
+from tests.service.console.gestures import drop, fact, result, send_key
+from tests.support.process import Server, serve
+
+
+@pytest.fixture
+def queued(retrained_store: Path, images: Images, tmp_path: Path) -> Iterator[Server]:
+    """A server whose queue holds alarms, more than three, and nothing was decided about any."""
+    with serve(retrained_store, tmp_path / "server.log", GUARD_REVIEW_IMAGES="true") as server:
+        for image in images.attacked:
+            verdict(server, image)
+        assert len(entries(server)) > 3
+        yield server
+
+
+def entries(server: Server, state: str = "open", key: str | None = None) -> list[dict[str, object]]:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    answer = httpx.get(f"{server.url}/review", params={"state": state}, headers=headers)
+    found: list[dict[str, object]] = answer.raise_for_status().json()["entries"]
+    return found
+
+
+def shown(page: Page) -> Locator:
+    return page.locator("#entries > li")
+
+
+def identifier(entry: Locator) -> str:
+    return entry.get_attribute("data-id") or ""
+
+
+def details(page: Page) -> Locator:
+    return page.get_by_role("region", name="Entry", exact=True)
+
+
+def test_what_was_dropped_is_there_to_review(queued: Server, images: Images, open_page: Open) -> None:
+    page = open_page(queued.url)
+    waiting = entries(queued)
+    expect(shown(page)).to_have_count(len(waiting))
+    expect(page.locator("#open-count")).to_have_text(str(len(waiting)))
+    first = shown(page).first
+    assert identifier(first) == waiting[0]["id"]
+    expect(first.locator(".badge")).to_have_text("Adversarial")
+    expect(first.locator("img.pixels")).to_have_count(1)  # its thumbnail, of 8×8 pixels
+    place = details(page)
+    expect(place.locator(".verdict-word")).to_have_text("Adversarial")
+    expect(place.locator(".path .point")).to_have_count(int(str(waiting[0]["mutants"])))
+    assert fact(place, "Label") == waiting[0]["class_name"]
+    new = next(image for image in images.clean if verdict(queued, image)["adversarial"])
+    drop(page, new)
+    result(page, "Adversarial")
+    expect(shown(page)).to_have_count(len(waiting) + 1)
+    expect(page.locator("#open-count")).to_have_text(str(len(waiting) + 1))
+
+
+def test_an_entry_is_dismissed_and_another_confirmed_with_what_it_shows(
+    queued: Server, open_page: Open, tmp_path: Path
+) -> None:
+    page = open_page(queued.url)
+    count = len(entries(queued))
+    expect(shown(page)).to_have_count(count)
+    first, second, third = (identifier(shown(page).nth(i)) for i in range(3))
+    details(page).get_by_role("button", name="Dismiss").click()
+    expect(shown(page)).to_have_count(count - 1)
+    expect(page.locator("#announcer")).to_contain_text("Dismissed")
+    expect(shown(page).first.locator("button")).to_be_focused()
+    assert identifier(shown(page).first) == second
+    details(page).get_by_label("It truly shows").select_option("7")
+    details(page).get_by_role("button", name="Confirm").click()
+    expect(shown(page)).to_have_count(count - 2)
+    expect(page.locator("#announcer")).to_contain_text("Confirmed")
+    assert identifier(shown(page).first) == third
+    expect(page.locator("#open-count")).to_have_text(str(count - 2))
+    page.wait_for_load_state("networkidle")
+    (dismissed,), (confirmed,) = entries(queued, "dismissed"), entries(queued, "confirmed")
+    assert (dismissed["id"], dismissed["true_label"]) == (first, dismissed["label"])
+    assert (confirmed["id"], confirmed["true_label"]) == (second, 7)
+
+    page.get_by_role("radio", name="Confirmed").check()
+    expect(shown(page)).to_have_count(1)
+    expect(details(page).locator(".reviewed")).to_contain_text("It truly shows “7”")
+    page.get_by_role("radio", name="All").check()
+    expect(shown(page)).to_have_count(count)
+    page.get_by_role("radio", name="Dismissed").check()
+    expect(shown(page)).to_have_count(1)
+    # Deciding again replaces what was decided.
+    details(page).get_by_role("button", name="Confirm").click()
+    expect(shown(page)).to_have_count(0)
+    expect(page.locator("#no-entries")).to_have_text("Nothing was dismissed yet.")
+
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Export labels").click()
+    with np.load(io.BytesIO(Path(saved.value.path()).read_bytes())) as arrays:
+        assert arrays["x"].shape == (1, 8, 8, 1)
+        assert arrays["y"].tolist() == [7]
+
+
+def test_the_queue_is_worked_through_by_keys_alone(queued: Server, open_page: Open) -> None:
+    page = open_page(queued.url)
+    ids = [str(entry["id"]) for entry in entries(queued)]
+    expect(shown(page)).to_have_count(len(ids))
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('#entries') !== null"):
+            break
+    expect(shown(page).first.locator("button")).to_be_focused()
+    page.keyboard.press("j")
+    expect(shown(page).nth(1).locator("button")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("k")
+    expect(shown(page).nth(1).locator("button")).to_have_attribute("aria-current", "true")
+    page.keyboard.press("c")
+    expect(shown(page)).to_have_count(len(ids) - 1)
+    expect(page.locator(f'#entries li[data-id="{ids[2]}"] button')).to_be_focused()
+    page.keyboard.press("d")
+    expect(shown(page)).to_have_count(len(ids) - 2)
+    page.wait_for_load_state("networkidle")
+    assert [entry["id"] for entry in entries(queued, "confirmed")] == [ids[1]]
+    assert [entry["id"] for entry in entries(queued, "dismissed")] == [ids[2]]
+    # Elsewhere these keys mean nothing.
+    page.locator("#drop").focus()
+    page.keyboard.press("d")
+    page.wait_for_load_state("networkidle")
+    assert len(entries(queued, "dismissed")) == 1
+
+
+def test_a_decision_that_is_refused_is_taken_back_and_told(queued: Server, open_page: Open) -> None:
+    page = open_page(queued.url, expected="ERR_CONNECTION_REFUSED")
+    count = len(entries(queued))
+    expect(shown(page)).to_have_count(count)
+    page.route(
+        "**/review/*",
+        lambda route: (
+            route.abort("connectionrefused") if route.request.method == "POST" else route.fallback()
+        ),
+    )
+    second = identifier(shown(page).nth(1))
+    shown(page).nth(1).locator("button").click()
+    details(page).get_by_role("button", name="Dismiss").click()
+    expect(page.locator("#review-problem")).to_contain_text("The server cannot be reached")
+    expect(page.locator("#announcer")).to_contain_text("Not dismissed")
+    expect(shown(page)).to_have_count(count)
+    assert identifier(shown(page).nth(1)) == second
+    expect(shown(page).nth(1).locator("button")).to_have_attribute("aria-current", "true")
+    expect(page.locator("#open-count")).to_have_text(str(count))
+    assert entries(queued, "dismissed") == []
+
+
+def test_nothing_to_export_is_told_and_hides_nothing(queued: Server, open_page: Open) -> None:
+    page = open_page(queued.url, expected="404")
+    expect(shown(page).first).to_be_visible()
+    page.get_by_role("button", name="Export labels").click()
+    expect(page.locator("#review-problem")).to_contain_text("true label")
+    expect(shown(page).first).to_be_visible()
+
+
+def test_what_is_called_like_markup_stays_text(server: Server, images: Images, open_page: Open) -> None:
+    page = open_page(server.url)
+    answer = next(
+        answer
+        for answer in (verdict(server, image, store="<i>nai") for image in images.attacked)
+        if answer["adversarial"]
+    )
+    page.get_by_label("Store").select_option("<i>nai")
+    entry = shown(page).filter(has_text=HOSTILE).first
+    expect(entry).to_contain_text(f"{HOSTILE}{answer['label']}")
+    expect(details(page).locator(".verdict-text")).to_contain_text(HOSTILE)
+    expect(details(page).get_by_label("It truly shows").locator("option")).to_have_count(
+        10
+    )  # all but its own, and none
+    assert page.locator("main i, main img[src=x]").count() == 0
+
+
+def test_without_images_there_is_a_sign_and_a_hint(keyed: Keyed, images: Images, open_page: Open) -> None:
+    key = {"Authorization": f"Bearer {keyed.reviewer}", "Content-Type": "image/png"}
+    for image in images.attacked:
+        httpx.post(f"{keyed.server.url}/classify", content=image, headers=key).raise_for_status()
+    page = open_page(keyed.server.url, expected="401")
+    send_key(page, keyed.reviewer)
+    expect(shown(page).first).to_be_visible()
+    expect(details(page)).to_contain_text("GUARD_REVIEW_IMAGES=true")
+    assert details(page).get_by_role("img", name="no image kept").count() == 1
+    assert page.locator("#entries img").count() == 0
+    details(page).get_by_role("button", name="Dismiss").click()
+    expect(page.locator("#announcer")).to_contain_text("Dismissed")
+    page.get_by_role("radio", name="Dismissed").check()
+    expect(details(page).locator(".reviewed")).to_contain_text("Dismissed by rita")
+
+
+def test_a_queue_that_is_off_or_for_others_says_so(bare: Server, keyed: Keyed, open_page: Open) -> None:
+    page = open_page(bare.url, expected="404")
+    expect(page.locator("#review-problem")).to_contain_text("GUARD_REVIEW_ENTRIES")
+    expect(page.locator("#queue")).to_be_hidden()
+    page = open_page(keyed.server.url, expected="40[13]")
+    send_key(page, keyed.partner)
+    expect(page.locator("#review-problem")).to_contain_text("reviewer")
+    expect(page.locator("#queue")).to_be_hidden()

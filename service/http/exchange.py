@@ -9,7 +9,7 @@ from service.answer import Answer
 from service.errors import RequestError
 from service.guard import Guard
 from service.http.access import Caller
-from service.http.problems import ProblemError, status_of
+from service.http.problems import REQUEST_ID, ProblemError, status_of
 from service.trace_context import request_id, trace_context
 from service.tracing import RequestSpan, Stage, stages_until
 
@@ -32,6 +32,7 @@ class Exchange:
         self.request_id = request_id(request.headers, self._trace)
         self.caller: Caller | None = None
         self._name = name
+        request.scope[REQUEST_ID] = self.request_id  # for the answer to a refusal
 
     @property
     def elapsed(self) -> float:

@@ -15,6 +15,9 @@ from service.http.headers import SECURITY_HEADERS
 
 MEDIA_TYPE = "application/problem+json"
 
+REQUEST_ID = "guard.request_id"
+"""Where a request's scope holds its id, once it has one."""
+
 _STATUS = {
     "bad-image": 422,
     "queue-full": 429,
@@ -104,6 +107,8 @@ def response(
     """A problem+json response to a request, with Retry-After where trying again makes sense."""
     inference = request is not None and f"{request.scope['path']}/".startswith("/v2/")
     merged = dict(headers or {})
+    if request is not None and REQUEST_ID in request.scope:
+        merged["X-Request-Id"] = request.scope[REQUEST_ID]
     if status in _RETRY_SECONDS:
         merged.setdefault("Retry-After", str(_RETRY_SECONDS[status]))
     return Response(_body(status, code, detail, inference), status, headers=merged, media_type=MEDIA_TYPE)

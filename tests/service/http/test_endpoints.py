@@ -199,3 +199,12 @@ async def test_the_loop_runs_while_the_application_does(digits_store: Path) -> N
     async with app.router.lifespan_context(app):
         assert guard.ready
     assert not guard.ready
+
+
+async def test_a_refusal_names_the_request_as_an_answer_does(digits_store: Path) -> None:
+    async with serving(Guard(settings_for(digits_store))) as client:
+        for path in ("/classify", "/v2/models/digits/infer"):
+            sent = await client.post(path, content=b"no image", headers={"X-Request-Id": "mine-1"})
+            assert sent.status_code >= 400
+            assert sent.headers["x-request-id"] == "mine-1"
+            assert (await client.post(path, content=b"no image")).headers["x-request-id"]

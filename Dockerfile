@@ -21,7 +21,7 @@ COPY evaluation /evaluation
 
 FROM ${PYTHON_IMAGE} AS python
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key
+    GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key GUARD_PROBE_PORT=9000
 RUN groupadd --gid 10001 guard \
     && useradd --uid 10001 --gid guard --home-dir /var/lib/mutant-guard --shell /usr/sbin/nologin guard \
     && install -d -o guard -g guard /models /stores \
@@ -29,7 +29,7 @@ RUN groupadd --gid 10001 guard \
 
 FROM ${CUDA_IMAGE} AS cuda
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key
+    GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key GUARD_PROBE_PORT=9000
 RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 guard \
     && useradd --uid 10001 --gid guard --home-dir /var/lib/mutant-guard --shell /usr/sbin/nologin guard \
@@ -56,7 +56,7 @@ FROM python AS offline
 LABEL org.opencontainers.image.title="mutant-guard-offline" \
       org.opencontainers.image.description="Builds and calibrates mutant stores"
 COPY --from=offline-build /opt/venv /opt/venv
-COPY deploy/steps/demo-store.sh /usr/local/bin/demo-store.sh
+COPY deploy/steps/demo-store.sh deploy/steps/mnist-store.sh /usr/local/bin/
 ENV BIN=/opt/venv/bin MODELS=/models STORES=/stores
 USER 10001:10001
 WORKDIR /var/lib/mutant-guard
@@ -69,9 +69,9 @@ LABEL org.opencontainers.image.title="mutant-guard-gpu" \
 COPY --from=guard-gpu-build /opt/venv /opt/venv
 USER 10001:10001
 WORKDIR /var/lib/mutant-guard
-EXPOSE 8000
+EXPOSE 8000 9000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9000/readyz', timeout=4)"]
 ENTRYPOINT ["mutant-guard"]
 CMD ["serve", "--store", "/stores/digits", "--host", "0.0.0.0"]
 
@@ -81,8 +81,8 @@ LABEL org.opencontainers.image.title="mutant-guard" \
 COPY --from=guard-build /opt/venv /opt/venv
 USER 10001:10001
 WORKDIR /var/lib/mutant-guard
-EXPOSE 8000
+EXPOSE 8000 9000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9000/readyz', timeout=4)"]
 ENTRYPOINT ["mutant-guard"]
 CMD ["serve", "--store", "/stores/digits", "--host", "0.0.0.0"]

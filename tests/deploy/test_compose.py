@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,19 @@ import pytest
 import redis
 from typer.testing import CliRunner
 
-SERVICES = ("store-init", "guard", "guard-gpu", "redis", "prometheus", "grafana")
+SERVICES = (
+    "store-init",
+    "mnist-init",
+    "proxy",
+    "guard",
+    "guard-gpu",
+    "guard-mnist",
+    "redis",
+    "prometheus",
+    "grafana",
+)
+GUARDS = ("guard", "guard-gpu", "guard-mnist")
+INITS = ("store-init", "mnist-init")
 every_service = pytest.mark.parametrize("name", SERVICES)
 
 
@@ -37,6 +51,7 @@ def test_every_service_is_hardened(compose: dict[str, Any], name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "privileged" not in service
     assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
 
 
 @every_service
@@ -52,7 +67,7 @@ def test_no_service_runs_as_root(compose: dict[str, Any], name: str) -> None:
 def test_ports_are_published_on_this_machine_only(compose: dict[str, Any], name: str) -> None:
     ports = compose["services"][name].get("ports", [])
     assert all(port.startswith("127.0.0.1:") for port in ports)
-    assert bool(ports) == (name not in {"redis", "store-init"})
+    assert bool(ports) == (name in {"proxy", "guard-mnist", "prometheus", "grafana"})
 
 
 def test_published_ports_do_not_collide(compose: dict[str, Any]) -> None:
@@ -67,8 +82,10 @@ def test_published_ports_do_not_collide(compose: dict[str, Any]) -> None:
 @every_service
 def test_mounts_exist(compose: dict[str, Any], root: Path, name: str) -> None:
     for mount in compose["services"][name].get("volumes", []):
-        source, *rest = mount.split(":")
-        if source.startswith("."):
+        source, *rest = re.sub(r"\$\{\w+:-(.*?)\}", r"\1", mount).split(":")
+        if source == "./mnist":  # what MNIST_DIR names; the step says what is missing
+            assert rest == ["/mnist", "ro"]
+        elif source.startswith("."):
             assert (root / source).is_dir()
             assert rest[1:] == ["ro"]
         else:
@@ -81,6 +98,14 @@ def test_images_are_pinned(compose: dict[str, Any], name: str) -> None:
     assert ("build" in service) != ("image" in service)
     if "image" in service:
         assert re.fullmatch(r"[\w/]+:v?\d+\.\d[\w.-]*", service["image"])
+
+
+@every_service
+def test_services_say_when_they_are_well(compose: dict[str, Any], name: str) -> None:
+    if (
+        name not in INITS and "image" in compose["services"][name]
+    ):  # the guards' images do: test_dockerfile.py
+        assert compose["services"][name]["healthcheck"].keys() == {"test", "interval", "timeout", "retries"}
 
 
 @every_service
@@ -98,24 +123,61 @@ def test_grafana_has_no_account_to_guess(compose: dict[str, Any]) -> None:
     assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
 
 
-@pytest.mark.parametrize("name", ["guard", "guard-gpu"])
+@pytest.mark.parametrize("name", GUARDS)
 def test_the_guard_waits_for_what_it_needs_and_only_reads_the_store(
     compose: dict[str, Any], name: str
 ) -> None:
     service = compose["services"][name]
     assert service["depends_on"] == {
-        "store-init": {"condition": "service_completed_successfully"},
+        "mnist-init" if name == "guard-mnist" else "store-init": {
+            "condition": "service_completed_successfully"
+        },
         "redis": {"condition": "service_healthy"},
     }
     assert "stores:/stores:ro" in service["volumes"]
-    assert set(service["networks"]) == {"default", "cache"}
+    assert {"scrape", "cache"} <= set(service["networks"])
+
+
+def test_the_proxy_finds_every_replica_and_prometheus_every_guard(
+    compose: dict[str, Any], root: Path
+) -> None:
+    proxy = (root / "deploy/proxy/haproxy.cfg").read_text()
+    assert "presetenv GUARD_NAME guard\n" in proxy
+    assert "presetenv GUARD_DNS 127.0.0.11:53\n" in proxy  # Docker's own
+    (probes,) = set(re.findall(r"\bGUARD_PROBE_PORT=(\d+)", (root / "Dockerfile").read_text()))
+    assert f"presetenv GUARD_PROBE_PORT {probes}\n" in proxy
+    assert compose["services"]["proxy"]["ports"] == ["127.0.0.1:${GUARD_PORT:-8000}:8080"]
+    assert "presetenv PROXY_BIND :8080\n" in proxy
+    for service, networks in (("guard-gpu", {"front", "scrape"}), ("guard-mnist", {"scrape"})):
+        found = compose["services"][service]["networks"].items()
+        assert {name for name, how in found if how and how["aliases"] == ["guard"]} == networks
+    assert set(compose["services"]["proxy"]["networks"]) == {"default", "front"}
+    assert set(compose["services"]["prometheus"]["networks"]) == {"default", "scrape"}
+
+
+def test_replicas_reach_nothing_outside(compose: dict[str, Any]) -> None:
+    for name in ("guard", "guard-gpu"):
+        networks = compose["services"][name]["networks"]
+        assert all(compose["networks"][network] == {"internal": True} for network in networks)
+    for name in INITS:
+        assert compose["services"][name]["network_mode"] == "none"
+
+
+def test_a_replica_is_given_the_time_it_takes_to_leave(compose: dict[str, Any]) -> None:
+    from service.settings import Settings
+
+    settings = Settings()
+    for name in GUARDS:
+        given = int(compose["services"][name]["stop_grace_period"].removesuffix("s"))
+        assert given > settings.drain_seconds + settings.grace_seconds
 
 
 @every_service
 def test_what_is_waited_for_can_become_ready(compose: dict[str, Any], name: str) -> None:
     for other, wait in compose["services"][name].get("depends_on", {}).items():
         if wait["condition"] == "service_healthy":
-            assert "healthcheck" in compose["services"][other]
+            awaited = compose["services"][other]  # the guards' images have a check: test_dockerfile.py
+            assert "healthcheck" in awaited or awaited["build"]["target"] == "guard"
         else:
             assert compose["services"][other]["restart"] == "no"
 
@@ -127,6 +189,7 @@ def test_redis_is_reached_by_the_guard_alone(compose: dict[str, Any]) -> None:
         "redis",
         "guard",
         "guard-gpu",
+        "guard-mnist",
     }
 
 
@@ -134,7 +197,8 @@ def test_the_guard_knows_its_settings(compose: dict[str, Any], root: Path) -> No
     from service.settings import Settings
 
     known = {f"GUARD_{field.upper()}" for field in Settings.model_fields}
-    assert set(compose["x-guard"]["environment"]) <= known
+    for name in GUARDS:
+        assert set(compose["services"][name]["environment"]) <= known
     in_dockerfile = re.findall(r"\bGUARD_\w+(?==)", (root / "Dockerfile").read_text())
     assert set(in_dockerfile) <= known
 
@@ -158,36 +222,70 @@ def test_prometheus_has_only_options_that_exist(compose: dict[str, Any]) -> None
         assert f"{option.split('=')[0]}=" in shown.stdout + shown.stderr
 
 
-def test_redis_starts_with_its_options_and_is_a_cache(compose: dict[str, Any], tmp_path: Path) -> None:
+def test_redis_starts_with_its_options_and_keeps_what_has_no_time_to_live(
+    compose: dict[str, Any], tmp_path: Path
+) -> None:
     binary = shutil.which("redis-server")
     if binary is None:
         pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
-    program, *options = compose["services"]["redis"]["command"]
+    service = compose["services"]["redis"]
+    program, *options = service["command"]
     assert program == "redis-server"
-    socket = tmp_path / "redis.sock"
-    command = [binary, *options, "--port", "0", "--unixsocket", str(socket)]
-    server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    with started_redis([binary, *options], tmp_path) as client:
+        config: Any = client.config_get("*")
+        client.set("guard:order-key", "kept")
+    assert config["maxmemory-policy"] == "volatile-lru"
+    assert config["save"] == ""
+    assert config["appendonly"] == "yes"
+    assert "redis-data:/data" in service["volumes"]
+    limit = service["deploy"]["resources"]["limits"]["memory"]
+    assert int(config["maxmemory"]) == 256 << 20
+    assert int(config["maxmemory"]) * 2 == int(limit.removesuffix("m")) << 20
+    with started_redis([binary, *options], tmp_path) as client:
+        assert client.get("guard:order-key") == "kept"
+
+
+@contextmanager
+def started_redis(command: list[str], folder: Path) -> Iterator[redis.Redis]:
+    """A client of a server in this folder, which is ended as compose does it."""
+    path = folder / "redis.sock"
+    server = subprocess.Popen(
+        [*command, "--port", "0", "--unixsocket", str(path)], cwd=folder, stdout=subprocess.DEVNULL
+    )
     try:
         deadline = time.monotonic() + 10
-        while not socket.exists():
+        while not path.exists():
             assert server.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        with redis.Redis(unix_socket_path=str(socket), decode_responses=True) as client:
-            config: Any = client.config_get("*")
+        with redis.Redis(unix_socket_path=str(path), decode_responses=True) as client:
+            yield client
     finally:
         server.terminate()
         server.wait(10)
-    assert config["maxmemory-policy"] == "allkeys-lru"
-    assert config["save"] == ""
-    assert config["appendonly"] == "no"
-    limit = compose["services"]["redis"]["deploy"]["resources"]["limits"]["memory"]
-    assert int(config["maxmemory"]) * 2 <= int(limit.removesuffix("m")) << 20
+
+
+def test_mnist_is_served_where_its_step_builds_it(compose: dict[str, Any], root: Path) -> None:
+    step = (root / "deploy/steps/mnist-store.sh").read_text()
+    init, guard = (compose["services"][name] for name in ("mnist-init", "guard-mnist"))
+    assert init["profiles"] == guard["profiles"] == ["mnist"]
+    mounts = [mount.rsplit(":", 2) for mount in init["volumes"] if mount.endswith(":ro")]
+    assert {where for _, where, _ in mounts} == {init["environment"]["MODELS"], init["environment"]["MNIST"]}
+    assert "stores:/stores" in init["volumes"]
+    assert "store=${STORES:-stores}/mnist-lenet-retrained\n" in step
+    assert guard["environment"]["GUARD_STORE"] == "/stores/mnist-lenet-retrained"
+    assert guard["command"] == ["serve", "--host", "0.0.0.0"]  # noqa: S104
+    assert (root / "models/mnist-lenet.safetensors").is_file()
 
 
 def test_the_store_is_built_where_the_guard_looks_for_it(compose: dict[str, Any], root: Path) -> None:
     dockerfile = (root / "Dockerfile").read_text()
-    assert "COPY deploy/steps/demo-store.sh /usr/local/bin/demo-store.sh" in dockerfile
+    assert "COPY deploy/steps/demo-store.sh deploy/steps/mnist-store.sh /usr/local/bin/" in dockerfile
     assert compose["services"]["store-init"]["entrypoint"] == ["demo-store.sh"]
+    assert compose["services"]["mnist-init"]["entrypoint"] == ["mnist-store.sh"]
     assert "STORES=/stores" in dockerfile
+    assert compose["x-guard"]["environment"]["GUARD_SAMPLES_DIR"] == "/stores/samples"
+    assert (
+        "samples=${SAMPLES:-${STORES:-stores}/samples}" in (root / "deploy/steps/demo-store.sh").read_text()
+    )
     assert '"--store", "/stores/digits"' in dockerfile

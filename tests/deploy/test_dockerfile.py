@@ -74,7 +74,13 @@ def test_servers_say_when_they_are_ready(stages: dict[str, Stage], name: str) ->
     code = re.search(r'"-c", "(.*)"\]', check)
     assert code is not None
     compile(code[1], "HEALTHCHECK", "exec")
-    assert stages[name].all("EXPOSE") == ["8000"]
+    (ports,) = stages[name].all("EXPOSE")
+    probes = re.search(r"GUARD_PROBE_PORT=(\d+)", " ".join(stages[stages[name].base].all("ENV")))
+    assert probes is not None
+    assert ports == f"8000 {probes[1]}"
+    assert (
+        f"http://127.0.0.1:{probes[1]}/readyz" in check
+    )  # on the main port it would stand in line under overload
     assert stages[name].all("ENTRYPOINT") == ['["mutant-guard"]']
 
 

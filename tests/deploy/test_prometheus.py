@@ -23,13 +23,14 @@ def test_the_configuration_is_valid_and_finds_its_rules(root: Path, promtool: Ca
 
 
 def test_every_replica_is_found_under_the_service_name(
-    configuration: dict[str, Any], compose: dict[str, Any]
+    configuration: dict[str, Any], compose: dict[str, Any], root: Path
 ) -> None:
     jobs = {job["job_name"]: job for job in configuration["scrape_configs"]}
     (lookup,) = jobs["guard"]["dns_sd_configs"]
     assert set(lookup["names"]) <= set(compose["services"])
-    assert compose["services"]["guard-gpu"]["networks"]["default"]["aliases"] == lookup["names"]
-    assert all(port.endswith(f":{lookup['port']}") for port in compose["services"]["guard"]["ports"])
+    for name in ("guard-gpu", "guard-mnist"):
+        assert compose["services"][name]["networks"]["scrape"]["aliases"] == lookup["names"]
+    assert f"GUARD_PROBE_PORT={lookup['port']}" in (root / "Dockerfile").read_text()
     assert jobs.keys() == {"prometheus", "guard"}
 
 

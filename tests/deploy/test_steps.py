@@ -130,4 +130,4 @@ def test_ci_says_what_is_missing_where_it_cannot_install(tmp_path: Path) -> None
         check=False,
     )
     assert done.returncode != 0
-    assert "missing: make git redis-server prometheus chromium python3 python3-venv" in done.stderr
+    assert "missing: make git redis-server haproxy prometheus chromium python3 python3-venv" in done.stderr

@@ -41,9 +41,9 @@ class BaseClient:
         self._timeout = checked_timeout(timeout)
         self._retries = Retries() if retries is None else retries
         self._clock = clock
-        self._headers = {"User-Agent": f"mutant-guard/{version('mutant-guard')}"}
+        self._headers = httpx.Headers({"User-Agent": f"mutant-guard/{version('mutant-guard')}"})
         if found := find_key(key):
-            # httpx shows no value of this header in any repr of its own.
+            # These headers show no value of this one.
             self._headers["Authorization"] = f"Bearer {found}"
 
     @property

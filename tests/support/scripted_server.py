@@ -71,7 +71,11 @@ class ScriptedServer:
                 headers = {
                     name.lower(): value for name, value in parse_headers(BytesIO(head + b"\r\n")).items()
                 }
-                request = Request(method, path, headers, lines.read(int(headers.get("content-length", 0))))
+                length = int(headers.get("content-length", 0))
+                body = lines.read(length)
+                if len(body) < length:
+                    return
+                request = Request(method, path, headers, body)
                 said = self._answer(request)
                 if said is None:
                     return

@@ -13,6 +13,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 ROOT = Path(__file__).parents[2]
+RULE_FILES = sorted((ROOT / "deploy/prometheus/rules").glob("*.yml"))
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +32,22 @@ def rules() -> dict[str, str]:
     """Every recording rule: its name and its expression."""
     return {
         rule["record"]: rule["expr"]
-        for path in (ROOT / "deploy/prometheus/rules").glob("*.yml")
+        for path in RULE_FILES
         for group in yaml.safe_load(path.read_text())["groups"]
         for rule in group["rules"]
+        if "record" in rule
+    }
+
+
+@pytest.fixture(scope="session")
+def alerts() -> dict[str, dict[str, Any]]:
+    """Every alert rule by its name."""
+    return {
+        rule["alert"]: rule
+        for path in RULE_FILES
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
     }
 
 

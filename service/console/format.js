@@ -11,12 +11,10 @@ export function percent(share) {
   return value > 50 ? "> 99.999 %" : "< 0.001 %";
 }
 
-/** Three digits that count. */
-export function number(value) {
-  if (value === 0) return "0";
-  if (Math.abs(value) < 0.001 || Math.abs(value) >= 1e6) return value.toExponential(1);
-  return String(Number(value.toPrecision(3)));
-}
+const DIGITS = new Intl.NumberFormat("en", { maximumSignificantDigits: 3, useGrouping: false });
+
+/** Three digits that count: "0.0000231", "−4.9". */
+export const number = (value) => DIGITS.format(value).replace("-", "−");
 
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 

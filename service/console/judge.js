@@ -152,6 +152,6 @@ function sampleButton(name) {
     { type: "button", class: attack ? "sample attacked" : "sample", "aria-label": `Sample: ${words}`, title: name, onclick: pick },
     frame,
     h("span", { class: "sample-name", "aria-hidden": "true" }, label ?? name),
-    attack ? h("span", { class: "sample-attack", "aria-hidden": "true" }, attack) : null,
+    attack ? h("span", { class: "sample-attack", "aria-hidden": "true" }, `${attack} attack`) : null,
   );
 }

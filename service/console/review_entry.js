@@ -20,6 +20,7 @@ export function detailsView(entry, decide, place) {
     entry.has_image ? null : h("p", { class: "note" }, "No image is kept. GUARD_REVIEW_IMAGES=true keeps those of new entries."),
     entry.state === "open" ? null : reviewed(entry),
     decision(entry, decide),
+    path,
     facts([
       ...commonFacts(entry),
       ["First seen", exactly(entry.at)],
@@ -27,7 +28,6 @@ export function detailsView(entry, decide, place) {
       ["Why here", entry.sampled ? "drawn at random" : "its verdict"],
       ["Request", entry.request_id],
     ]),
-    path,
   ].filter(Boolean);
 }
 

@@ -2,15 +2,15 @@
 "use strict";
 (() => {
   const NAME = "mutant-guard-theme";
-  const THEMES = ["system", "light", "dark"];
-  let theme = "system";
+  const THEMES = ["auto", "light", "dark"];
+  let theme = "auto";
   try {
     const kept = localStorage.getItem(NAME);
     if (THEMES.includes(kept)) theme = kept;
   } catch { /* a browser that keeps nothing */ }
 
   function show() {
-    if (theme === "system") delete document.documentElement.dataset.theme;
+    if (theme === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
     const button = document.getElementById("theme-button");
     if (button) button.textContent = `Theme: ${theme}`;

@@ -47,17 +47,21 @@ export function facts(pairs) {
 
 /** The facts that answers and entries of the queue have in common. */
 export function commonFacts(answer) {
-  const suggested = answer.suggested_class_name;
-  const share = answer.suggested_share;
   return [
     ["Label", answer.class_name],
     ["Confidence", typeof answer.confidence === "number" ? percent(answer.confidence) : null],
     ["Mutants", String(answer.mutants)],
     ["Decided by", answer.decided_by ?? "nothing"],
-    ["Suggested", typeof suggested === "string" ? suggested + (typeof share === "number" ? ` (${percent(share)} of mutants)` : "") : null],
+    ["Suggested", suggestion(answer)],
     ["Store", `${answer.store.name} @ ${answer.store.version.slice(0, 8)}`],
     ["Policy", answer.policy],
   ];
+}
+
+function suggestion({ suggested_class_name: name, suggested_share: share, suggested_label: suggested, label }) {
+  if (typeof name !== "string") return null;
+  if (typeof share !== "number") return suggested === label ? "none" : name;
+  return suggested === label ? `none, ${percent(share)} of mutants keep the label` : `${name} (${percent(share)} of mutants)`;
 }
 
 /** An answer of POST /classify; `note` says what could not be asked for, and `place` is where it goes. */
@@ -66,14 +70,14 @@ export function answerView(answer, note, place) {
   const bounds = answer.error_bounds;
   return [
     answer.adversarial && answer.verdict !== "adversarial" ? h("p", { class: "note" }, "This counts as an alarm on this server.") : null,
+    note ? h("p", { class: "note withheld" }, note) : null,
+    answer.explanation ? pathFigure(answer.explanation, answer.verdict, place) : null,
     facts([
       ...commonFacts(answer),
       ["Elapsed", took],
       ["Error bounds", bounds ? `misses ${percent(bounds.alpha)}, false alarms ${percent(bounds.beta)}` : null],
       ["Request", answer.request_id],
     ]),
-    note ? h("p", { class: "note withheld" }, note) : null,
-    answer.explanation ? pathFigure(answer.explanation, answer.verdict, place) : null,
   ].filter(Boolean);
 }
 

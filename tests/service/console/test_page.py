@@ -20,11 +20,12 @@ def test_the_alarm_rate_is_shown_beside_its_baseline(server: Server, images: Ima
     )
     page = open_page(server.url)
     place = page.locator("#alarms-body")
+    expect(place.locator(".figure-value")).to_have_count(2)
     rate, baseline = place.locator(".figure-value").all_inner_texts()
     assert float(rate.split()[0]) == pytest.approx(100 * told["rate"], abs=0.06)
     assert float(baseline.split()[0]) == pytest.approx(100 * told["baseline"], abs=0.06)
     expect(place.locator(".standing")).to_have_text(
-        f"{words(told['z'])}z = {told['z']:.3g}" if told["z"] is not None else "as expected"
+        f"{words(told['z'])}z = {told['z']:.3g}".replace("-", "−") if told["z"] is not None else "as expected"
     )
     summary = f"{told['alarms']} alarms in {told['tested']} inputs judged"
     expect(place.locator(".note").first).to_contain_text(summary)
@@ -61,7 +62,7 @@ def test_how_far_it_is_off_is_said_in_words_and_asked_again_in_time(server: Serv
     ):
         told[0] |= {"tested": tested, "z": z, "rate": 0.1 if tested else None}
         page.clock.run_for(10_000)  # with nobody doing anything
-        shown = f"{said}z = {z:g}" if z is not None and tested > 3 else said
+        shown = f"{said}z = {z:g}".replace("-", "−") if z is not None and tested > 3 else said
         expect(page.locator("#alarms-body .standing")).to_have_text(shown)
 
 
@@ -158,7 +159,7 @@ def test_axe_finds_nothing(scheme: str, server: Server, images: Images, open_pag
     names = page.get_by_role("heading", level=2).all_inner_texts()
     assert names == ["Is this label to be trusted?", "Alarm rate of the last hour", "Review queue"]
     for role in ("banner", "navigation", "main", "contentinfo"):
-        assert page.get_by_role(role).count() == 1  # type: ignore[arg-type]
+        assert page.get_by_role(role).count() == 1
 
 
 def test_axe_finds_nothing_where_there_is_little(bare: Server, keyed: Keyed, open_page: Open) -> None:

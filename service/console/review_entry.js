@@ -39,7 +39,7 @@ function reviewed(entry) {
 }
 
 function decision(entry, decide) {
-  const select = h("select", { id: newId("truth") }, h("option", { value: "" }, "not said"));
+  const select = h("select", { id: newId("truth") }, h("option", { value: "" }, "not said, or an attack"));
   classesOf(entry.store.name).then((names) => {
     names.forEach((name, label) => {
       const hint = label === entry.suggested_label ? " – the mutants' suggestion" : "";

@@ -16,14 +16,11 @@ def answer(
     status: int,
     body: bytes = b"",
     media_type: str = "application/json",
-    *,
-    close: bool = False,
     **headers: str,
 ) -> bytes:
     """An answer; headers with underscores for dashes."""
     lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", f"Content-Type: {media_type}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    lines += ["Connection: close"] if close else []
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
@@ -84,8 +81,6 @@ class ScriptedServer:
                         connection.sendall(part)
                     return
                 connection.sendall(said)
-                if b"connection: close" in said.partition(b"\r\n\r\n")[0].lower():
-                    return
 
     def _answer(self, request: Request) -> Answer:
         with self._lock:

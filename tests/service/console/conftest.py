@@ -66,8 +66,9 @@ class Watched:
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Closed after each module: while Playwright is at work, an event loop runs in this thread, and no other can."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("no Chromium here: apt-get install chromium")
@@ -106,7 +107,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
             watched.page.context.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def hostile_store(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of 60 mutants that count label changes, whose name and whose classes are markup."""
     folder = tmp_path_factory.mktemp("hostile")
@@ -133,7 +134,7 @@ class Images:
     attacked: list[bytes]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def images(digits_model: Path) -> Images:
     """Clean ones, and others that were made of them to fool the classifier."""
     pixels = digits(30)
@@ -149,7 +150,7 @@ def verdict(server: Server, image: bytes, **query: str) -> dict[str, object]:
     return told
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def samples(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of images, clean and attacked, two with hostile names."""
     folder = tmp_path_factory.mktemp("samples")
@@ -161,7 +162,7 @@ def samples(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server(
     retrained_store: Path, hostile_store: Path, samples: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
@@ -184,7 +185,7 @@ class Keyed:
     """Told the verdict alone."""
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def keyed(retrained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
     folder = tmp_path_factory.mktemp("keyed")
     keys = folder / "keys.json"
@@ -194,7 +195,7 @@ def keyed(retrained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield Keyed(running, reviewer, partner)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def bare(hostile_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """No review queue, no samples, small limits: one mutant, so that tests end undecided."""
     log = tmp_path_factory.mktemp("log") / "server.log"

@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.service.console.conftest import HOSTILE, Images, Keyed, Open, verdict
 from tests.service.console.gestures import drop, fact, result, send_key
 from tests.support.process import Server, serve
+from tests.support.service import digits, encode
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def queued(retrained_store: Path, images: Images, tmp_path: Path) -> Iterator[Se
 
 def entries(server: Server, state: str = "open", key: str | None = None) -> list[dict[str, object]]:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    answer = httpx.get(f"{server.url}/review", params={"state": state}, headers=headers)
+    answer = httpx.get(f"{server.url}/review", params={"state": state, "limit": 200}, headers=headers)
     found: list[dict[str, object]] = answer.raise_for_status().json()["entries"]
     return found
 
@@ -154,6 +155,25 @@ def test_a_decision_that_is_refused_is_taken_back_and_told(queued: Server, open_
     expect(shown(page).nth(1).locator("button")).to_have_attribute("aria-current", "true")
     expect(page.locator("#open-count")).to_have_text(str(count))
     assert entries(queued, "dismissed") == []
+
+
+def test_older_entries_are_shown_page_by_page(queued: Server, open_page: Open) -> None:
+    for pixels in digits(60, noise=0.7):
+        verdict(queued, encode(pixels))
+    waiting = entries(queued)
+    assert 30 < len(waiting) <= 60
+    page = open_page(queued.url)
+    expect(shown(page)).to_have_count(30)
+    page.get_by_role("button", name="Show older ones").click()
+    expect(shown(page)).to_have_count(len(waiting))
+    expect(shown(page).nth(30).locator("button")).to_be_focused()
+    assert [identifier(entry) for entry in shown(page).all()] == [entry["id"] for entry in waiting]
+    with page.expect_response("**/review?*"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # asks again
+    page.wait_for_load_state("networkidle")
+    expect(shown(page)).to_have_count(len(waiting))
+    expect(shown(page).nth(30).locator("button")).to_be_focused()
+    expect(page.get_by_role("button", name="Show older ones")).to_be_hidden()
 
 
 def test_nothing_to_export_is_told_and_hides_nothing(queued: Server, open_page: Open) -> None:

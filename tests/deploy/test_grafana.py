@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from itertools import combinations
@@ -12,11 +11,15 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.deploy.dashboard import filled, load_dashboard, panels, queries
+
+# Beside what the server exports: series that Prometheus makes of its own.
+OF_PROMETHEUS = {"up", "ALERTS"}
+
 
 @pytest.fixture(scope="module")
 def dashboard(root: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((root / "deploy/grafana/dashboards/guard.json").read_text())
-    return loaded
+    return load_dashboard(root)
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +28,6 @@ def datasource(root: Path) -> dict[str, Any]:
     (loaded,) = yaml.safe_load(path.read_text())["datasources"]
     assert isinstance(loaded, dict)
     return loaded
-
-
-def queries(dashboard: dict[str, Any]) -> list[str]:
-    return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
 
 
 def everything_in(value: Any) -> Iterator[dict[str, Any]]:
@@ -64,9 +63,10 @@ def test_the_dashboard_has_what_grafana_needs(dashboard: dict[str, Any], datasou
     assert dashboard["schemaVersion"] >= 39
     assert re.fullmatch(r"[a-z-]{1,40}", dashboard["uid"])
     assert "id" not in dashboard
-    panels = dashboard["panels"]
-    assert len({panel["id"] for panel in panels}) == len(panels)
-    assert all(panel["title"] and panel["description"] and panel["targets"] for panel in panels)
+    everything = dashboard["panels"]
+    assert len({panel["id"] for panel in everything}) == len(everything)
+    assert all(panel["title"] for panel in everything)
+    assert all(panel["description"] and panel["targets"] for panel in panels(dashboard))
     references = [part["datasource"] for part in everything_in(dashboard) if "datasource" in part]
     assert references
     assert all(ref == {"type": "prometheus", "uid": datasource["uid"]} for ref in references)
@@ -87,15 +87,50 @@ def test_queries_use_only_metrics_and_rules_that_exist(
 ) -> None:
     variables = [variable["definition"] for variable in dashboard["templating"]["list"]]
     for query in [*queries(dashboard), *variables]:
-        used = set(re.findall(r"[a-z_]+:[\w:]+|\bguard_\w+", query))
+        used = set(re.findall(r"[a-z_]+:[\w:]+|\bguard_\w+|\bup\b|\bALERTS\b", query))
         assert used, query
-        assert used <= exported_names | set(rules), query
+        assert used <= exported_names | set(rules) | OF_PROMETHEUS, query
 
 
 def test_queries_are_valid(dashboard: dict[str, Any], tmp_path: Path, promtool: Callable[..., str]) -> None:
-    filled = [q.replace("$__rate_interval", "1m").replace("$store", ".*") for q in queries(dashboard)]
-    assert not any("$" in query for query in filled)
-    checks = [{"record": f"panel_query:{number}", "expr": query} for number, query in enumerate(filled)]
+    asked = [filled(query) for query in queries(dashboard)]
+    assert not any("$" in query for query in asked)
+    checks = [{"record": f"panel_query:{number}", "expr": query} for number, query in enumerate(asked)]
     path = tmp_path / "queries.yml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": checks}]}))
     promtool("check", "rules", path)
+
+
+def test_what_belongs_together_is_under_one_heading(dashboard: dict[str, Any]) -> None:
+    """Rows are open, and what follows one lies below it."""
+    headings = [panel for panel in dashboard["panels"] if panel["type"] == "row"]
+    assert [heading["title"] for heading in headings] == ["Alarms", "Service", "Drift"]
+    assert not any(heading["collapsed"] or heading["panels"] for heading in headings)
+    order = [(panel["gridPos"]["y"], panel["gridPos"]["x"]) for panel in dashboard["panels"]]
+    assert order == sorted(order)
+
+
+def test_every_metric_of_the_server_is_looked_at(
+    dashboard: dict[str, Any], rules: dict[str, str], exported_names: set[str]
+) -> None:
+    """By the dashboard, by a rule it or an alert uses, or by one of these, which say what is served."""
+    asked = " ".join([*queries(dashboard), *rules.values()])
+    looked_at = {name for name in exported_names if re.search(rf"\b{name}\b", asked)}
+    families = {re.sub("_(total|bucket|count|sum|created)$", "", name) for name in exported_names}
+    missed = {family for family in families if not any(name.startswith(family) for name in looked_at)}
+    assert missed == {"guard_store_mutants", "guard_unguarded", "guard_inference_seconds"}
+
+
+def test_the_band_lies_between_its_two_edges(dashboard: dict[str, Any]) -> None:
+    """Grafana fills from one series down to another by its name, which must be that of a query of the same panel."""
+    (panel,) = [panel for panel in panels(dashboard) if "repeat" in panel]
+    assert panel["repeat"] in {variable["name"] for variable in dashboard["templating"]["list"]}
+    names = [target["legendFormat"] for target in panel["targets"]]
+    filling = [
+        (override["matcher"]["options"], part["value"])
+        for override in panel["fieldConfig"]["overrides"]
+        for part in override["properties"]
+        if part["id"] == "custom.fillBelowTo"
+    ]
+    assert filling
+    assert {name for pair in filling for name in pair} <= set(names)

@@ -137,8 +137,12 @@ def _summary(
 
 
 def _z(alarms: int, tested: int, baseline: float, images: int) -> float | None:
-    """(k/n − p) / √(p(1−p)(1/n + 1/m)): the baseline is itself counted on m images."""
+    """(k/n − p) / √(p(1−p)(1/n + 1/m)): the baseline is itself counted on m images.
+
+    None of m images does not mean that there are none, so p(1−p) is never taken as less than that of 1 in m + 1, as in
+    the rules of Prometheus (``deploy/prometheus/rules``).
+    """
     if not tested:
         return None
-    deviation = sqrt(baseline * (1 - baseline) * (1 / tested + 1 / images))
-    return round((alarms / tested - baseline) / deviation, 3) if deviation else None
+    variance = max(baseline * (1 - baseline), images / (images + 1) ** 2)
+    return round((alarms / tested - baseline) / sqrt(variance * (1 / tested + 1 / images)), 3)

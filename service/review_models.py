@@ -138,7 +138,7 @@ class StoreAlarms(_Model):
     """Images that the baseline was counted on."""
     z: float | None
     """How far the rate is above the baseline, in standard deviations of their difference; null where nothing was
-    judged, or where neither can vary."""
+    judged."""
     series: list[MinuteOfAlarms]
     """Minute by minute, the oldest first."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.alarm_history import MINUTES
+from service.alarm_history import MINUTES, _z
 from service.answer import Answer
 from service.guard import Guard
 from service.review_models import StoreAlarms
@@ -136,3 +136,13 @@ async def test_what_could_not_be_sent_is_sent_later(
             while (await told(other)).tested < 7:
                 await asyncio.sleep(0.01)
         assert (await told(other)).alarms == 1
+
+
+@pytest.mark.parametrize("baseline", [0.0, 1.0])
+def test_a_baseline_without_variance_is_not_taken_at_its_word(baseline: float) -> None:
+    """One alarm among ten is no infinite distance from none among 150."""
+    found = _z(1, 10, baseline, 150)
+    assert found is not None
+    assert abs(found) == pytest.approx(
+        abs(0.1 - baseline) / (150 / 151**2 * (1 / 10 + 1 / 150)) ** 0.5, abs=1e-3
+    )

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 import httpx
 
-from service.client.errors import ClientError, RefusedError, TimedOutError, UnreachableError
+from service.client.errors import (
+    ClientError,
+    RefusedError,
+    TimedOutError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
 from service.client.reply import Reply
 from service.client.retries import RETRIED, Retries
 
@@ -44,6 +50,7 @@ def attempts(
         RefusedError: an answer that is an error, and not tried again or not any more.
         UnreachableError: the connection failed as often as it was tried.
         TimedOutError: the deadline passed.
+        UnexpectedAnswerError: the answer is compressed in a way that is none.
     """
     began = clock()
     count = 0
@@ -70,6 +77,8 @@ def _judged(url: str, seconds: float, count: int, outcome: Outcome) -> tuple[Cli
         return refusal, outcome.status in RETRIED, refusal.retry_after
     if isinstance(outcome, httpx.ConnectTimeout):
         return _unreachable(url, "it took no connection in time", count), True, None
+    if isinstance(outcome, httpx.DecodingError):
+        return UnexpectedAnswerError(f"what {url} answers cannot be decompressed: {outcome}"), False, None
     if isinstance(outcome, TimeoutError | httpx.TimeoutException):
         return _late(url, seconds, count), False, None
     again = isinstance(outcome, httpx.NetworkError | httpx.RemoteProtocolError | httpx.ProxyError)

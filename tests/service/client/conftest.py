@@ -1,5 +1,6 @@
 """Both clients under one interface with a clock set by hand, and a server process to ask."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from service.api_keys import Detail, Role
+from service.client import GuardClient, ReviewEntry
 from tests.service.client.either import Either, HandClock
 from tests.support.api_keys import add_key
 from tests.support.process import Server, serve
+from tests.support.service import digits, encode
 
 
 @dataclass(frozen=True)
@@ -64,3 +67,19 @@ def clock() -> HandClock:
 def either(request: pytest.FixtureRequest, clock: HandClock) -> Either:
     """Asks with the one client, then with the other."""
     return Either(request.param == "asyncio", clock)
+
+
+@pytest.fixture
+def entries(guarded: Guarded) -> Iterator[list[ReviewEntry]]:
+    """What waits for review at a server that was sent suspicious images."""
+    with GuardClient(guarded.url, key=guarded.reviewer) as client:
+        alarms = sum(
+            one.adversarial
+            for one in client.classify_many([encode(image) for image in digits(60, noise=0.6)])
+        )
+        assert alarms >= 3
+        give_up = time.monotonic() + 10
+        while len(found := list(client.reviews("all"))) < 3:
+            assert time.monotonic() < give_up
+            time.sleep(0.01)  # what is queued is written beside requests
+        yield found

@@ -107,3 +107,12 @@ def test_redirects_are_not_followed_so_that_keys_stay_here(either: Either) -> No
         ):
             either(server.url, "models", client={"key": "mg_secret"})
         assert elsewhere.requests == []
+
+
+def test_an_answer_that_cannot_be_decompressed_is_an_error(either: Either) -> None:
+    with (
+        scripted(answer(200, b"not gzip", Content_Encoding="gzip")) as server,
+        pytest.raises(UnexpectedAnswerError, match="cannot be decompressed"),
+    ):
+        either(server.url, "models")
+    assert len(server.requests) == 1

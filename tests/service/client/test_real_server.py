@@ -3,7 +3,6 @@
 import io
 import stat
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,19 +137,6 @@ def test_the_alarm_rate_is_that_of_the_last_hour(either: Either, guarded: Guarde
     (store,) = rates.stores
     assert (store.store, len(store.series)) == ("digits", 60)
     assert store.tested >= 1
-
-
-@pytest.fixture
-def entries(guarded: Guarded) -> Iterator[list[ReviewEntry]]:
-    """What waits for review at a server that was sent suspicious images."""
-    with GuardClient(guarded.url, key=guarded.reviewer) as client:
-        alarms = sum(one.adversarial for one in client.classify_many(NOISY))
-        assert alarms >= 3
-        give_up = time.monotonic() + 10
-        while len(found := list(client.reviews("all"))) < 3:
-            assert time.monotonic() < give_up
-            time.sleep(0.01)  # what is queued is written beside requests
-        yield found
 
 
 def test_entries_are_listed_shown_decided_and_exported(

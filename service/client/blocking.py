@@ -3,7 +3,9 @@
 import ssl
 import time
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import CancelledError
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import Literal, Self, TypeVar, overload
 
@@ -11,7 +13,7 @@ import httpx
 
 from mutant_store.atomic import SECRET, write_atomically
 from service.client import calls
-from service.client.attempts import Pause, Send
+from service.client.attempts import Outcome, Pause, Send
 from service.client.base import CONCURRENCY, LIMITS, SECONDS, BaseClient, checked_concurrency
 from service.client.calls import Call, State
 from service.client.errors import BusyError, ClientError
@@ -24,6 +26,9 @@ from service.review_models import AlarmRates, ReviewDetails, ReviewEntry
 from service.verdict import BareClassification, Classification
 
 _T = TypeVar("_T")
+
+_NEVER = Event()
+"""Of a call that somebody waits for."""
 
 
 class GuardClient(BaseClient):
@@ -43,7 +48,7 @@ class GuardClient(BaseClient):
         retries: Retries | None = None,
         verify: bool | ssl.SSLContext = True,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         """A client of one server.
 
@@ -54,7 +59,7 @@ class GuardClient(BaseClient):
             retries: when a call is tried again.
             verify: whom to trust over https.
             clock: seconds that only go forward.
-            sleep: waits for so many.
+            sleep: waits for so many; by default until nobody wants the answer any more.
 
         Raises:
             ClientSettingsError: the URL or the key cannot be one.
@@ -177,9 +182,10 @@ class GuardClient(BaseClient):
         """
         checked_concurrency(concurrency)
 
-        def one(image: Image) -> Classification | ClientError | OSError:
+        def one(image: Image, stop: Event) -> Classification | ClientError | OSError:
             try:
-                return self.classify(image, store=store, explain=explain, timeout=timeout)
+                call = calls.classify(content(image), store=store, explain=explain, timeout=timeout)
+                return self._ask(call, stop=stop)
             except (ClientError, OSError) as error:
                 if not return_errors:
                     raise
@@ -261,22 +267,22 @@ class GuardClient(BaseClient):
             raise
         return True
 
-    def _ask(self, call: Call[_T], retries: Retries | None = None) -> _T:
+    def _ask(self, call: Call[_T], retries: Retries | None = None, stop: Event = _NEVER) -> _T:
         steps = self._steps(call, retries)
         step = next(steps)
         while True:
-            outcome = self._carry_out(step, call)
+            outcome = self._carry_out(step, call, stop)
             try:
                 step = steps.send(outcome)
             except StopIteration as done:
                 reply: Reply = done.value
                 return call.read(reply)
 
-    def _carry_out(
-        self, step: Send | Pause, call: Call[_T]
-    ) -> Reply | httpx.RequestError | TimeoutError | None:
+    def _carry_out(self, step: Send | Pause, call: Call[_T], stop: Event) -> Outcome:
         if isinstance(step, Pause):
-            self._sleep(step.seconds)
+            (self._sleep or stop.wait)(step.seconds)
+            if stop.is_set():
+                raise CancelledError
             return None
         try:
             return self._send(self._request(self._http, call, step.seconds), self._clock() + step.seconds)

@@ -76,6 +76,27 @@ def test_or_is_raised(either: Either) -> None:
     assert len(server.requests) < 20
 
 
+def test_an_error_ends_the_pauses_of_the_others(either: Either) -> None:
+    def after_the_other(request: Request) -> Answer:
+        if request.body == b"waits":
+            return problem(503, "not-ready", Retry_After="20")
+        give_up = time.monotonic() + 10
+        while len(server.requests) < 2 and time.monotonic() < give_up:
+            time.sleep(0.01)
+        return problem(422, "bad-image")
+
+    began = time.monotonic()
+    with scripted(after_the_other) as server, pytest.raises(BadRequestError):
+        either(
+            server.url,
+            "classify_many",
+            [b"fails", b"waits"],
+            client={"clock": time.monotonic, "sleep": asyncio.sleep if either.is_async else None},
+        )
+    assert time.monotonic() - began < 10
+    assert len(server.requests) == 2
+
+
 def test_options_are_those_of_every_request(either: Either) -> None:
     with scripted(VERDICT) as server:
         either(server.url, "classify_many", [b"1", b"2"], store="a b/ü", explain=True, timeout=5)

@@ -90,6 +90,7 @@ def test_refusals_have_their_code(
         either(guarded.url, "classify", image, **({"client": {"key": guarded.client}} | options))
     assert (refused.value.status, refused.value.code) == (status, code)
     assert refused.value.detail in str(refused.value)
+    assert refused.value.request_id
 
 
 def test_the_server_takes_the_deadline_it_is_told(either: Either, guarded: Guarded) -> None:

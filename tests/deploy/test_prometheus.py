@@ -1,4 +1,4 @@
-"""Prometheus' configuration and recording rules, judged by promtool and by the metrics the server exports."""
+"""Prometheus' configuration and rules, judged by promtool and by the metrics the server exports."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.deploy.conftest import ROOT, RULE_FILES
+
+RULE_TESTS = sorted((ROOT / "deploy/prometheus/tests").glob("*.yml"))
 
 
 @pytest.fixture(scope="module")
@@ -34,52 +38,49 @@ def test_every_replica_is_found_under_the_service_name(
     assert jobs.keys() == {"prometheus", "guard"}
 
 
-def test_rules_use_only_metrics_the_server_exports(rules: dict[str, str], exported_names: set[str]) -> None:
-    for name, expression in rules.items():
-        used = set(re.findall(r"\bguard_\w+", expression))
-        assert used
-        assert used <= exported_names, name
+def test_rules_use_only_metrics_and_rules_that_exist(
+    rules: dict[str, str], alerts: dict[str, dict[str, Any]], exported_names: set[str]
+) -> None:
+    asked = rules | {name: alert["expr"] for name, alert in alerts.items()}
+    for name, expression in asked.items():
+        used = set(re.findall(r"[a-z_]+:[\w:]+|\bguard_\w+|\bup\b", expression))
+        assert used, name
+        assert used <= exported_names | set(rules) | {"up"}, name
 
 
-def test_the_rules_count_as_they_say(root: Path, tmp_path: Path, promtool: Callable[..., str]) -> None:
-    """A minute: 45 normal and 15 adversarial; 15 more from the cache, which are no new evidence of anything."""
+def test_every_alert_says_how_bad_it_is_what_it_saw_and_what_to_do(
+    root: Path, alerts: dict[str, dict[str, Any]]
+) -> None:
+    headings = re.findall(r"^#+ (.+)$", (root / "docs/operations.md").read_text(), re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    for name, alert in alerts.items():
+        assert alert["labels"]["severity"] in {"critical", "warning"}, name
+        assert alert["for"], name
+        assert {"summary", "description", "runbook"} <= alert["annotations"].keys(), name
+        file, anchor = alert["annotations"]["runbook"].split("#")
+        assert (file, anchor) == ("docs/operations.md", name.lower())
+        assert anchor in anchors, name
 
-    def series(store: str, verdict: str, cached: str, step: int) -> dict[str, str]:
-        labels = f'store="{store}",verdict="{verdict}",cached="{cached}"'
-        return {"series": f"guard_verdicts_total{{{labels}}}", "values": f"0+{step}x10"}
 
-    def expect(expression: str, samples: dict[str, float]) -> dict[str, Any]:
-        wanted = [{"labels": f"{expression}{labels}", "value": value} for labels, value in samples.items()]
-        return {"expr": expression, "eval_time": "10m", "exp_samples": wanted}
+def test_rules_pass_promtool(promtool: Callable[..., str]) -> None:
+    printed = promtool("check", "rules", "--lint-fatal", *RULE_FILES)
+    assert printed.count("SUCCESS") == len(RULE_FILES)
 
-    test = {
-        "rule_files": [str(root / "deploy/prometheus/rules/guard.yml")],
-        "evaluation_interval": "1m",
-        "tests": [
-            {
-                "interval": "1m",
-                "input_series": [
-                    series("a", "normal", "false", 45),
-                    series("a", "adversarial", "false", 15),
-                    series("a", "adversarial", "true", 15),
-                    series("quiet", "normal", "false", 60),
-                    series("quiet", "adversarial", "false", 0),  # the server starts every series at 0
-                ],
-                "promql_expr_test": [
-                    expect(
-                        "store_verdict:guard_verdicts:rate5m",
-                        {
-                            '{store="a",verdict="normal"}': 0.75,
-                            '{store="a",verdict="adversarial"}': 0.5,
-                            '{store="quiet",verdict="normal"}': 1.0,
-                            '{store="quiet",verdict="adversarial"}': 0.0,
-                        },
-                    ),
-                    expect("store:guard_alarms:ratio_rate5m", {'{store="a"}': 0.25, '{store="quiet"}': 0.0}),
-                ],
-            }
-        ],
-    }
-    path = tmp_path / "test.yml"
-    path.write_text(yaml.safe_dump(test))
-    promtool("test", "rules", path)
+
+@pytest.mark.parametrize("path", RULE_TESTS, ids=lambda path: path.stem)
+def test_rules_do_as_they_say(path: Path, promtool: Callable[..., str]) -> None:
+    assert "SUCCESS" in promtool("test", "rules", path)
+
+
+def test_every_rule_file_has_its_tests(alerts: dict[str, dict[str, Any]]) -> None:
+    """And in them every alert is seen both active and not."""
+    assert [path.name for path in RULE_TESTS] == [path.name for path in RULE_FILES]
+    cases = [
+        case
+        for path in RULE_TESTS
+        for test in yaml.safe_load(path.read_text())["tests"]
+        for case in test.get("alert_rule_test", [])
+    ]
+    for name in alerts:
+        seen = {bool(case["exp_alerts"]) for case in cases if case["alertname"] == name}
+        assert seen == {True, False}, name

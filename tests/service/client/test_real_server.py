@@ -106,7 +106,10 @@ def test_who_is_over_their_rate_waits_as_long_as_they_are_told(guarded: Guarded)
         time.sleep(seconds)
 
     with GuardClient(guarded.url, key=guarded.hurried, sleep=sleep) as client:
-        assert [client.classify(NOISY[0]).label for _ in range(2)]
+        for _ in range(20):  # the second is over it, unless the first took a second
+            client.classify(NOISY[0])
+            if pauses:
+                break
     assert len(pauses) == 1
     assert 1 <= pauses[0] <= 1.1
 

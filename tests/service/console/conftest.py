@@ -162,7 +162,7 @@ def samples(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(
     retrained_store: Path, hostile_store: Path, samples: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
@@ -185,7 +185,7 @@ class Keyed:
     """Told the verdict alone."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def keyed(retrained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
     folder = tmp_path_factory.mktemp("keyed")
     keys = folder / "keys.json"
@@ -195,7 +195,7 @@ def keyed(retrained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield Keyed(running, reviewer, partner)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bare(hostile_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """No review queue, no samples, small limits: one mutant, so that tests end undecided."""
     log = tmp_path_factory.mktemp("log") / "server.log"

@@ -16,12 +16,12 @@ from rich.table import Table
 
 from service.client import (
     AsyncGuardClient,
-    BadRequestError,
-    BusyError,
     ClientError,
-    DeadlineError,
+    KeyRefusedError,
+    NotFoundError,
     RefusedError,
-    TimedOutError,
+    UnexpectedAnswerError,
+    UnreachableError,
 )
 from service.client.server import read_key
 from service.command import (
@@ -58,8 +58,8 @@ _COLOURS = {Verdict.NORMAL: "green", Verdict.ADVERSARIAL: "red", Verdict.UNDECID
 _MANY = 10
 """Images from which on a terminal is shown how far it is."""
 
-_OF_ONE_IMAGE = (BadRequestError, BusyError, DeadlineError, TimedOutError)
-"""What the next image may be spared."""
+_OF_ALL = (KeyRefusedError, NotFoundError, UnreachableError, UnexpectedAnswerError)
+"""What the next image would not be spared."""
 
 _Answers = list[tuple[Path, Classification | str]]
 
@@ -76,7 +76,7 @@ def classify(
     concurrency: Annotated[int, typer.Option(min=1, help="Most requests to the server at a time.")] = 8,
     json: JsonOption = False,
 ) -> None:
-    """Classify image files, without a server or over one. Exits 1 if any file could not be classified."""
+    """Classify image files, here or by asking a server. Exits 1 if any file could not be classified."""
     if server is None:
         if key_file is not None:
             raise typer.BadParameter("is for --server URL", param_hint="--key-file")
@@ -138,7 +138,7 @@ async def _asked(
                 with _progress(len(images)) as one_more:
                     for path in images:
                         answer = await anext(asked)
-                        if isinstance(answer, ClientError) and not isinstance(answer, _OF_ONE_IMAGE):
+                        if isinstance(answer, _OF_ALL):
                             return answers, answer
                         answers.append((path, _said(answer)))
                         one_more()

@@ -12,7 +12,7 @@ import httpx
 
 from mutant_store.atomic import SECRET, write_atomically
 from service.client import calls
-from service.client.attempts import Pause, Send
+from service.client.attempts import Outcome, Pause, Send
 from service.client.base import CONCURRENCY, LIMITS, SECONDS, BaseClient, checked_concurrency
 from service.client.calls import Call, State
 from service.client.errors import BusyError, ClientError
@@ -277,9 +277,7 @@ class AsyncGuardClient(BaseClient):
                 reply: Reply = done.value
                 return call.read(reply)
 
-    async def _carry_out(
-        self, step: Send | Pause, call: Call[_T]
-    ) -> Reply | httpx.RequestError | TimeoutError | None:
+    async def _carry_out(self, step: Send | Pause, call: Call[_T]) -> Outcome:
         if isinstance(step, Pause):
             await self._sleep(step.seconds)
             return None

@@ -27,7 +27,7 @@ from service.verdict import BareClassification, Classification
 
 _T = TypeVar("_T")
 
-_NEVER = Event()
+_UNSTOPPED = Event()
 """Of a call that somebody waits for."""
 
 
@@ -267,7 +267,7 @@ class GuardClient(BaseClient):
             raise
         return True
 
-    def _ask(self, call: Call[_T], retries: Retries | None = None, stop: Event = _NEVER) -> _T:
+    def _ask(self, call: Call[_T], retries: Retries | None = None, stop: Event = _UNSTOPPED) -> _T:
         steps = self._steps(call, retries)
         step = next(steps)
         while True:

@@ -112,12 +112,17 @@ def test_what_is_so_for_every_image_is_said_once(
 
 
 def test_answers_from_before_a_failure_are_shown(files: list[Path]) -> None:
-    script = [VERDICT, problem(503, "not-ready", Retry_After="99"), problem(401, "no-key")]
+    script = [
+        VERDICT,
+        problem(503, "not-ready", Retry_After="99"),
+        problem(500, "internal-error"),
+        problem(401, "no-key"),
+    ]
     with scripted(*script) as server:
         result = run("classify", *files, "--server", server.url, "--concurrency", 1, "--json")
     assert result.exit_code == 1
-    assert [one.get("error") for one in objects(result)] == [None, "in words"]
-    assert "401 no-key: in words (2 of 8 images were answered)" in result.stderr
+    assert [one.get("error") for one in objects(result)] == [None, "in words", "in words"]
+    assert "401 no-key: in words (3 of 8 images were answered)" in result.stderr
 
 
 def test_a_server_that_is_not_there_is_one_line(files: list[Path]) -> None:

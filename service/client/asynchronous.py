@@ -88,6 +88,8 @@ class AsyncGuardClient(BaseClient):
         explain: bool = False,
         guard: Literal["on"] = "on",
         timeout: float | None = None,
+        request_id: str | None = None,
+        traceparent: str | None = None,
     ) -> Classification: ...
 
     @overload
@@ -99,6 +101,8 @@ class AsyncGuardClient(BaseClient):
         explain: bool = False,
         guard: Literal["off"],
         timeout: float | None = None,
+        request_id: str | None = None,
+        traceparent: str | None = None,
     ) -> BareClassification: ...
 
     async def classify(
@@ -109,6 +113,8 @@ class AsyncGuardClient(BaseClient):
         explain: bool = False,
         guard: Literal["on", "off"] = "on",
         timeout: float | None = None,
+        request_id: str | None = None,
+        traceparent: str | None = None,
     ) -> Classification | BareClassification:
         """The label of an image and whether to trust it.
 
@@ -118,15 +124,20 @@ class AsyncGuardClient(BaseClient):
             explain: with the path of the test.
             guard: ``off`` for the label alone, where the server allows it; there is no path then.
             timeout: seconds for all of it. The server is told, and says by then what it knows.
+            request_id: what its log is to call the request.
+            traceparent: the trace it belongs to (W3C Trace Context).
 
         Raises:
             OSError: the file cannot be read.
             ClientError: there is no answer.
         """
         body = await _content(image)
+        trace = calls.Trace(request_id, traceparent)
         if guard == "off":
-            return await self._ask(calls.classify_unguarded(body, store=store, timeout=timeout))
-        return await self._ask(calls.classify(body, store=store, explain=explain, timeout=timeout))
+            return await self._ask(calls.classify_unguarded(body, store=store, timeout=timeout, trace=trace))
+        return await self._ask(
+            calls.classify(body, store=store, explain=explain, timeout=timeout, trace=trace)
+        )
 
     @overload
     def classify_many(

@@ -92,6 +92,8 @@ class GuardClient(BaseClient):
         explain: bool = False,
         guard: Literal["on"] = "on",
         timeout: float | None = None,
+        request_id: str | None = None,
+        traceparent: str | None = None,
     ) -> Classification: ...
 
     @overload
@@ -103,6 +105,8 @@ class GuardClient(BaseClient):
         explain: bool = False,
         guard: Literal["off"],
         timeout: float | None = None,
+        request_id: str | None = None,
+        traceparent: str | None = None,
     ) -> BareClassification: ...
 
     def classify(
@@ -113,6 +117,8 @@ class GuardClient(BaseClient):
         explain: bool = False,
         guard: Literal["on", "off"] = "on",
         timeout: float | None = None,
+        request_id: str | None = None,
+        traceparent: str | None = None,
     ) -> Classification | BareClassification:
         """The label of an image and whether to trust it.
 
@@ -122,15 +128,18 @@ class GuardClient(BaseClient):
             explain: with the path of the test.
             guard: ``off`` for the label alone, where the server allows it; there is no path then.
             timeout: seconds for all of it. The server is told, and says by then what it knows.
+            request_id: what its log is to call the request.
+            traceparent: the trace it belongs to (W3C Trace Context).
 
         Raises:
             OSError: the file cannot be read.
             ClientError: there is no answer.
         """
         body = content(image)
+        trace = calls.Trace(request_id, traceparent)
         if guard == "off":
-            return self._ask(calls.classify_unguarded(body, store=store, timeout=timeout))
-        return self._ask(calls.classify(body, store=store, explain=explain, timeout=timeout))
+            return self._ask(calls.classify_unguarded(body, store=store, timeout=timeout, trace=trace))
+        return self._ask(calls.classify(body, store=store, explain=explain, timeout=timeout, trace=trace))
 
     @overload
     def classify_many(

@@ -41,19 +41,34 @@ class Call(Generic[_T_co]):
     """Whether the server is told of them."""
 
 
+@dataclass(frozen=True)
+class Trace:
+    """What the request belongs to, for the server's log and spans."""
+
+    request_id: str | None = None
+    traceparent: str | None = None
+
+    def headers(self) -> dict[str, str]:
+        """Those of HTTP."""
+        return _given(**{"X-Request-Id": self.request_id, "traceparent": self.traceparent})
+
+
+_NO_TRACE = Trace()
+
+
 def classify(
-    content: bytes, *, store: str | None, explain: bool, timeout: float | None
+    content: bytes, *, store: str | None, explain: bool, timeout: float | None, trace: Trace = _NO_TRACE
 ) -> Call[Classification]:
     """The verdict on an image file."""
     params = _given(store=store, explain="true" if explain else None)
-    return _image(content, params, timeout, _model(Classification))
+    return _image(content, params, timeout, trace, _model(Classification))
 
 
 def classify_unguarded(
-    content: bytes, *, store: str | None, timeout: float | None
+    content: bytes, *, store: str | None, timeout: float | None, trace: Trace = _NO_TRACE
 ) -> Call[BareClassification]:
     """The label alone of an image file."""
-    return _image(content, _given(store=store, guard="off"), timeout, _model(BareClassification))
+    return _image(content, _given(store=store, guard="off"), timeout, trace, _model(BareClassification))
 
 
 def probe(path: Literal["/livez", "/readyz"]) -> Call[None]:
@@ -105,9 +120,14 @@ def _given(**params: str | None) -> dict[str, str]:
 
 
 def _image(
-    content: bytes, params: Mapping[str, str], timeout: float | None, read: Callable[[Reply], _T_co]
+    content: bytes,
+    params: Mapping[str, str],
+    timeout: float | None,
+    trace: Trace,
+    read: Callable[[Reply], _T_co],
 ) -> Call[_T_co]:
-    headers = {"Content-Type": "application/octet-stream"}  # the server looks at the bytes, whatever is said
+    # The server looks at the bytes, whatever is said of them.
+    headers = {"Content-Type": "application/octet-stream", **trace.headers()}
     return Call("POST", "/classify", read, params, headers, content, timeout, tells_timeout=True)
 
 

@@ -1,5 +1,9 @@
 """Why a call of the client has no result. Messages name the thing and the remedy; none holds the API key."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Self
+
 
 class ClientError(Exception):
     """Base of everything that a call may fail with, but for image files that cannot be read (``OSError``)."""
@@ -45,6 +49,11 @@ class RefusedError(ClientError):
         super().__init__(f"{status}{f' {code}' if code else ''}: {detail}{times}")
         self.status, self.code, self.detail = status, code, detail
         self.request_id, self.retry_after, self.attempts = request_id, retry_after, attempts
+
+    def __reduce__(self) -> tuple[Callable[[], Self], tuple[()]]:
+        """For pools of processes: an exception is unpickled by its positional arguments, and this one has none."""
+        names = ("status", "code", "detail", "request_id", "retry_after", "attempts")
+        return partial(type(self), **{name: getattr(self, name) for name in names}), ()
 
 
 class BadRequestError(RefusedError):

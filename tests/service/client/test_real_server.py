@@ -1,6 +1,7 @@
 """Clients against a server process of this project."""
 
 import io
+import pickle
 import stat
 import time
 from pathlib import Path
@@ -50,6 +51,22 @@ def test_it_is_explained_where_that_is_asked_for(either: Either, guarded: Guarde
     found = either(guarded.url, "classify", NOISY[0], explain=True, client={"key": guarded.client})
     assert found.explanation is not None
     assert len(found.explanation.evidence) == found.mutants > 0
+
+
+def test_the_ids_of_the_caller_are_taken_over_and_told_with_a_refusal(
+    either: Either, guarded: Guarded
+) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    client = {"key": guarded.client}
+    named = either(guarded.url, "classify", NOISY[0], request_id="mine", traceparent=trace, client=client)
+    assert named.request_id == "mine"
+    traced = either(guarded.url, "classify", NOISY[0], traceparent=trace, client=client)
+    assert traced.request_id == trace.split("-")[1]
+    with pytest.raises(BadRequestError) as caught:
+        either(guarded.url, "classify", b"no image", request_id="refused", client=client)
+    assert caught.value.request_id == "refused"
+    copy = pickle.loads(pickle.dumps(caught.value))  # noqa: S301
+    assert (type(copy), str(copy), vars(copy)) == (BadRequestError, str(caught.value), vars(caught.value))
 
 
 def test_the_bare_label_has_no_verdict(either: Either, guarded: Guarded) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from itertools import combinations
@@ -10,6 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from tests.deploy.dashboard import filled, load_dashboard, panels, queries
 
@@ -70,6 +74,25 @@ def test_the_dashboard_has_what_grafana_needs(dashboard: dict[str, Any], datasou
     references = [part["datasource"] for part in everything_in(dashboard) if "datasource" in part]
     assert references
     assert all(ref == {"type": "prometheus", "uid": datasource["uid"]} for ref in references)
+
+
+def test_grafana_knows_every_field_of_the_dashboard(dashboard: dict[str, Any]) -> None:
+    """Grafana's own models of its schema keep what they know and drop the rest."""
+
+    def unknown(ours: Any, kept: Any, at: str = "") -> Iterator[str]:
+        if isinstance(ours, dict) and isinstance(kept, dict):
+            for name, value in ours.items():
+                yield from unknown(value, kept[name], f"{at}/{name}") if name in kept else [f"{at}/{name}"]
+        elif isinstance(ours, list) and isinstance(kept, list) and len(ours) == len(kept):
+            for number, (one, other) in enumerate(zip(ours, kept, strict=True)):
+                yield from unknown(one, other, f"{at}/{number}")
+        elif ours != kept:
+            yield at
+
+    register_default_plugins()
+    kept = json.loads(JSONEncoder(sort_keys=True).encode(Dashboard.from_json(dashboard)))
+    # A variable's query as people read it, which newer schemas have.
+    assert set(unknown(dashboard, kept)) == {"/templating/list/0/definition"}
 
 
 def test_panels_do_not_overlap(dashboard: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ let entries = []; // as shown, the newest first
 const items = new Map(); // id → li
 const decided = new Set(); // decisions under way: the server may still list them as they were
 let selected = null; // id
+let ofList = false; // whether the problem that is shown is one of asking for the list
 let older = null; // what to ask for further pages with
 let rulings = 0; // a list from before a decision, or from while it was made, may say either
 let generation = 0; // a reply to an earlier filter, store or key is not shown
@@ -62,10 +63,12 @@ async function update() {
     if (kept.length === 0) older = found.next;
     entries = [...found.entries.filter((entry) => !decided.has(entry.id) || entryOf(entry.id)), ...kept];
     count(found.open);
-    problem(null);
+    if (ofList) problem(null); // what went wrong with a decision stays until the next
     show();
   } catch (failure) {
-    if (mine === generation) problem(failure, NOT_FOR_YOU.has(failure.status));
+    if (mine !== generation) return;
+    problem(failure, NOT_FOR_YOU.has(failure.status));
+    ofList = true;
   }
 }
 
@@ -97,6 +100,7 @@ function count(open) {
 
 function problem(failure, gone = false) {
   const place = byId("review-problem");
+  ofList = false;
   place.hidden = !failure;
   if (failure) place.textContent = failure.code === "review-off" ? failure.detail : (failure.text ?? String(failure));
   byId("queue").hidden = byId("review-keys").hidden = byId("states").hidden = byId("export").hidden = gone;

@@ -155,6 +155,13 @@ def test_a_decision_that_is_refused_is_taken_back_and_told(queued: Server, open_
     expect(shown(page).nth(1).locator("button")).to_have_attribute("aria-current", "true")
     expect(page.locator("#open-count")).to_have_text(str(count))
     assert entries(queued, "dismissed") == []
+    with page.expect_response("**/review?*"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # asks for the list again
+    page.unroute_all()
+    expect(page.locator("#review-problem")).to_be_visible()
+    details(page).get_by_role("button", name="Dismiss").click()
+    expect(shown(page)).to_have_count(count - 1)
+    expect(page.locator("#review-problem")).to_be_hidden()
 
 
 def test_older_entries_are_shown_page_by_page(queued: Server, open_page: Open) -> None:

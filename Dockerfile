@@ -21,7 +21,7 @@ COPY evaluation /evaluation
 
 FROM ${PYTHON_IMAGE} AS python
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key GUARD_PROBE_PORT=9000
+    GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key GUARD_PROBE_PORT=9000 ORT_DISABLE_TELEMETRY=1
 RUN groupadd --gid 10001 guard \
     && useradd --uid 10001 --gid guard --home-dir /var/lib/mutant-guard --shell /usr/sbin/nologin guard \
     && install -d -o guard -g guard /models /stores \
@@ -29,7 +29,7 @@ RUN groupadd --gid 10001 guard \
 
 FROM ${CUDA_IMAGE} AS cuda
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key GUARD_PROBE_PORT=9000
+    GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key GUARD_PROBE_PORT=9000 ORT_DISABLE_TELEMETRY=1
 RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 guard \
     && useradd --uid 10001 --gid guard --home-dir /var/lib/mutant-guard --shell /usr/sbin/nologin guard \

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain bench bench-decision bench-serving soak overload steady drain redis-faults fuzz fuzz-api clean
+.PHONY: help serve demo samples test lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain bench bench-decision bench-serving soak overload steady drain redis-faults fuzz fuzz-api rehearsal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -53,8 +53,7 @@ DATA := $(or $(GUARD_DATA_DIR),../shared/data)
 MNIST ?= $(DATA)/mnist
 
 stores/mnist-lenet-retrained/CURRENT: models/mnist-lenet.safetensors | $(VENV)/.dev
-	$(BIN)/mutant-store build lenet --train-data "mnist:$(MNIST)@train" --data "mnist:$(MNIST)@holdout" \
-		--out stores/mnist-lenet-retrained
+	BIN=$(BIN) MNIST="$(MNIST)" deploy/steps/mnist-store.sh
 
 mnist-retrained-store: stores/mnist-lenet-retrained/CURRENT ## LeNet's store of 8 retrained mutants, a few minutes
 
@@ -133,6 +132,10 @@ fuzz: stores/digits/CURRENT stores/digits-bilinear/CURRENT | $(VENV)/.dev ## 100
 
 fuzz-api: stores/digits/CURRENT | $(VENV)/.dev ## what the OpenAPI document says against what a server answers (some minutes)
 	$(BIN)/python -m benchmarks.fuzz api --store stores/digits
+
+# PYTHON must be one that others than root may run. Several GB of packages, kept for the next time.
+rehearsal: ## what the images and docker-compose.yml do, without an engine (Linux, as root; some minutes)
+	deploy/steps/rehearse.sh runs/rehearsal
 
 clean: ## remove the environment and what was built
 	rm -rf $(VENV) models/digits.* stores samples runs

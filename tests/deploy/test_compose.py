@@ -157,6 +157,17 @@ def test_replicas_reach_nothing_outside(compose: dict[str, Any]) -> None:
         assert compose["services"][name]["network_mode"] == "none"
 
 
+def test_bodies_of_every_connection_fit_into_a_replicas_memory(compose: dict[str, Any], root: Path) -> None:
+    proxy = (root / "deploy/proxy/haproxy.cfg").read_text()
+    (connections,) = re.findall(r"default-server .* maxconn (\d+)", proxy)
+    given = compose["services"]["guard"]["environment"]["GUARD_MAX_BODY_BYTES"]
+    body = int(re.sub(r"\$\{GUARD_MAX_BODY_BYTES:-(\d+)\}", r"\1", given))
+    memory = {"m": 20, "g": 30}
+    limit = compose["services"]["guard"]["deploy"]["resources"]["limits"]["memory"]
+    itself = 400 << 20  # docs/operations.md, Sizing
+    assert itself + int(connections) * body <= int(limit[:-1]) << memory[limit[-1]]
+
+
 def test_a_replica_is_given_the_time_it_takes_to_leave(compose: dict[str, Any]) -> None:
     from service.settings import Settings
 

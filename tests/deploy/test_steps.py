@@ -98,6 +98,37 @@ def test_a_newer_classifier_has_its_store_built_anew(demo: dict[str, str]) -> No
     assert len(run_demo(demo)[2]) == 1
 
 
+def test_the_mnist_store_is_made_once_and_what_is_missing_is_named(
+    demo: dict[str, str], tmp_path: Path
+) -> None:
+    script = ROOT / "deploy/steps/mnist-store.sh"
+    data, weights = tmp_path / "mnist", Path(demo["MODELS"]) / "mnist-lenet.safetensors"
+    weights.parent.mkdir()
+    weights.touch()
+    calls = Path(demo["CALLS"])
+
+    def run(mnist: str) -> subprocess.CompletedProcess[str]:
+        calls.write_text("")
+        return subprocess.run(
+            [script], env={**demo, "MNIST": mnist}, capture_output=True, text=True, check=False
+        )
+
+    for mnist in ("", str(data)):
+        refused = run(mnist)
+        assert refused.returncode == 1
+        assert "train-images-idx3-ubyte(.gz)" in refused.stderr
+        assert "MNIST_DIR" in refused.stderr
+    data.mkdir()
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (data / f"{name}-ubyte.gz").touch()
+    assert run(str(data)).returncode == 0
+    (call,) = calls.read_text().splitlines()
+    assert call.startswith(f"build {weights} --train-data mnist:{data}@train --data mnist:{data}@holdout ")
+    assert call.endswith(f"--out {demo['STORES']}/mnist-lenet-retrained")
+    assert run(str(data)).returncode == 0
+    assert calls.read_text() == ""
+
+
 def test_make_leaves_a_finished_store_alone(tmp_path: Path) -> None:
     sources = ["pyproject.toml", "constraints.txt", "deploy/steps/install.sh"]
     store = tmp_path / "stores/digits/CURRENT"  # enough by itself: a store holds its classifier

@@ -59,7 +59,7 @@ def is_ready(url: str) -> bool:
 
 @pytest.fixture(scope="module")
 def haproxy() -> str:
-    binary = shutil.which("haproxy")
+    binary = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")  # Debian keeps it there
     if binary is None:
         pytest.skip("haproxy is not installed (Debian: apt-get install haproxy)")
     return binary

@@ -48,7 +48,7 @@ class Models:
             if model.name in self._models:
                 raise StoreError(
                     f"{path} and {self._models[model.name].path} are both named '{model.name}'; build one of them "
-                    "under another name (--name), or serve them from two servers"
+                    "under another name (the last part of --out), or serve them from two servers"
                 )
             self._models[model.name] = model
 

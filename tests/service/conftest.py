@@ -13,10 +13,10 @@ import pytest
 import structlog
 from numpy.typing import NDArray
 
+from benchmarks.redis_server import RedisServer
 from mutant_store.reader import Store, open_store
 from service.images import decode
 from tests.service.scheduling import Inputs
-from benchmarks.redis_server import RedisServer
 from tests.support.service import HeldSession, digits, order_of
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.redis_server import RedisServer
 from service.alarm_history import MINUTES, _z
 from service.answer import Answer
 from service.guard import Guard
 from service.review_models import StoreAlarms
-from benchmarks.redis_server import RedisServer
 from tests.support.service import digits, encode, running, settings_for
 
 pytestmark = pytest.mark.anyio

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from benchmarks.redis_server import RedisServer
 from service.guard import Guard
 from service.settings import Settings
-from benchmarks.redis_server import RedisServer
 from tests.support.service import digits, encode, running, said, settings_for
 
 pytestmark = pytest.mark.anyio

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.redis_server import RedisServer, slow_way
 from service.answer import Answer
 from service.guard import Guard
 from service.settings import Settings
 from service.verdict import Judgement
-from benchmarks.redis_server import RedisServer, slow_way
 from tests.support.service import digits, encode, running, settings_for
 
 pytestmark = pytest.mark.anyio

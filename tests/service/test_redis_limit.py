@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
+from benchmarks.redis_server import RedisServer
 from service.api_keys import ApiKey
 from service.redis_limit import Limits, OwnLimits, SharedLimits
 from service.redis_link import RedisLink
 from tests.support.api_keys import new_key
-from benchmarks.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
 

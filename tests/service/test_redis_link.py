@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from service.redis_link import RedisDownError, RedisLink
 from benchmarks.redis_server import RedisServer, slow_way
+from service.redis_link import RedisDownError, RedisLink
 from tests.support.service import free_port, silent_listener
 
 pytestmark = pytest.mark.anyio

@@ -7,9 +7,9 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
+from benchmarks.redis_server import RedisServer
 from service.guard import Guard
 from service.settings import Settings
-from benchmarks.redis_server import RedisServer
 from tests.support.service import digits, encode, running, settings_for
 
 pytestmark = pytest.mark.anyio

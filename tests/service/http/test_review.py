@@ -10,11 +10,11 @@ import pytest
 from httpx import AsyncClient, Response
 from PIL import Image
 
+from benchmarks.redis_server import RedisServer
 from mutant_store.datasets import load
 from service.api_keys import Role
 from service.guard import Guard
 from tests.support.api_keys import add_key
-from benchmarks.redis_server import RedisServer
 from tests.support.service import digits, encode, serving, settings_for
 
 pytestmark = pytest.mark.anyio

@@ -7,13 +7,13 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 from redis.asyncio import Redis
 
+from benchmarks.redis_server import RedisServer
 from service.redis_link import RedisDownError, RedisLink
 from service.review.memory import MemoryQueue
 from service.review.queue import Capacity, ReviewQueue, Wanted
 from service.review.redis_queue import RedisQueue
 from service.review.scripts import KEYS
 from service.review_models import ReviewState
-from benchmarks.redis_server import RedisServer
 from tests.support.reviews import found, ruling
 
 pytestmark = pytest.mark.anyio

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.redis_server import RedisServer
 from service.answer import Answer
 from service.guard import Guard
 from service.redis_link import RedisDownError
@@ -17,7 +18,6 @@ from service.review.item import Found, Item
 from service.review.memory import MemoryQueue
 from service.review.queue import Wanted
 from service.verdict import Verdict
-from benchmarks.redis_server import RedisServer
 from tests.support.service import digits, encode, running, settings_for
 
 pytestmark = pytest.mark.anyio

@@ -279,4 +279,6 @@ def test_without_a_replica_the_proxy_says_so(cluster: Cluster) -> None:
         process.kill()
     until(lambda: status(f"{cluster.url}/readyz") == 503, "the proxy is not ready")
     assert status(f"{cluster.url}/livez") == 200
-    assert httpx.post(f"{cluster.url}/classify", content=b"x", headers=IMAGE).status_code == 503
+    refused = httpx.post(f"{cluster.url}/classify", content=b"x", headers=IMAGE)
+    assert (refused.status_code, problem(refused)) == (503, "not-ready")
+    assert refused.headers["retry-after"] == "2"

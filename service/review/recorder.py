@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -66,12 +67,12 @@ class Recorder:
         """Finish what waits, for so long at most."""
         if self._task is None:
             return
+        self._task.cancel()
+        await asyncio.wait([self._task])
         with contextlib.suppress(TimeoutError, RedisDownError):
             async with asyncio.timeout(seconds):
                 while self._waiting:
                     await self._record_next()
-        self._task.cancel()
-        await asyncio.wait([self._task])
         self._lost(len(self._waiting))
 
     def note(self, answer: Answer, request_id: str, *, alarm: bool) -> None:
@@ -103,11 +104,18 @@ class Recorder:
             self._some.clear()
             return
         note = self._waiting[0]
-        image = None if note.pixels is None else await asyncio.to_thread(png, note.pixels)
-        await self.queue.add(note.answer.pixels_key, _found(note), image)
+        try:
+            image = None if note.pixels is None else await asyncio.to_thread(png, note.pixels)
+            await self.queue.add(note.answer.pixels_key, _found(note), image)
+        except RedisDownError:
+            raise  # it stays the first
+        except Exception:  # one that cannot be noted does not keep the others from it
+            structlog.get_logger().exception("input not queued for review", request_id=note.request_id)
+            self._lost(1)
+        else:
+            self._metrics.review_queued.labels(_reason(note)).inc()
         self._waiting.popleft()
         self._bytes -= note.size
-        self._metrics.review_queued.labels(_reason(note)).inc()
 
     def _lost(self, count: int) -> None:
         self._metrics.review_lost.inc(count)

@@ -73,7 +73,7 @@ async def test_two_stores_of_one_name_are_refused_with_the_remedy(
     digits_store: Path, changing_store: Path
 ) -> None:
     with pytest.raises(
-        StoreError, match=rf"{changing_store} and {digits_store} are both named 'digits'.*--name"
+        StoreError, match=rf"{changing_store} and {digits_store} are both named 'digits'.*last part of --out"
     ):
         Guard(settings_for(digits_store, changing_store))
 

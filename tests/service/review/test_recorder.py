@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from structlog.testing import capture_logs
 
 from benchmarks.redis_server import RedisServer
 from service.answer import Answer
@@ -213,3 +214,46 @@ async def test_what_was_queued_while_redis_was_away_is_there_when_it_is_back(
                 await asyncio.sleep(0.01)
         assert len(await queued(guard, 10)) == 10
         assert counted(guard, "guard_review_lost_total") == 0
+
+
+class Slow(MemoryQueue):
+    """Every entry takes a while."""
+
+    async def add(self, key: str, found: Found, image: bytes | None) -> None:
+        await asyncio.sleep(0.03)
+        await super().add(key, found, image)
+
+
+async def test_what_is_just_being_queued_at_the_end_is_queued_once(digits_store: Path) -> None:
+    async with running(settings_for(digits_store, review_sample=1.0)) as guard:
+        assert guard.state.reviews is not None
+        assert isinstance(guard.state.reviews.queue, MemoryQueue)
+        guard.state.reviews.queue = queue = Slow(guard.state.reviews.queue._capacity)
+        await answered(guard, CLEAN[:5])
+        await asyncio.sleep(0.01)
+    assert [(item.found.request_id, item.seen) for item in (await queue.newest(Wanted()))[::-1]] == [
+        (f"r{number}", 1) for number in range(5)
+    ]
+    assert counted(guard, "guard_review_lost_total") == 0
+
+
+class Faulty(MemoryQueue):
+    """Refuses the second entry."""
+
+    async def add(self, key: str, found: Found, image: bytes | None) -> None:
+        if found.request_id == "r1":
+            raise ZeroDivisionError("a fault of our own")
+        await super().add(key, found, image)
+
+
+async def test_one_that_cannot_be_queued_does_not_keep_the_others_from_it(digits_store: Path) -> None:
+    async with running(settings_for(digits_store, review_sample=1.0)) as guard:
+        assert guard.state.reviews is not None
+        assert isinstance(guard.state.reviews.queue, MemoryQueue)
+        guard.state.reviews.queue = Faulty(guard.state.reviews.queue._capacity)
+        with capture_logs() as logs:
+            await answered(guard, CLEAN[:3])
+            found = await queued(guard, 2)
+    assert [item.found.request_id for item in found] == ["r2", "r0"]
+    assert counted(guard, "guard_review_lost_total") == 1
+    assert "input not queued for review" in {entry["event"] for entry in logs}

@@ -116,16 +116,16 @@ def _client(server: str, key_file: Path | None) -> Iterator[GuardClient]:
 
 def _table(entries: list[ReviewEntry]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("id", "seen at", "store", "label", "verdict", "suggested", "seen", "state", "truly"):
-        table.add_column(column, no_wrap=column == "id", overflow="fold")
+    for column in ("id", "at (UTC)", "store", "label", "verdict", "seen", "state", "truly"):
+        table.add_column(column, no_wrap=column not in {"store", "label", "truly"}, overflow="fold")
     for entry in entries:
+        suggested = entry.suggested_class_name
         table.add_row(
             entry.id,
-            f"{entry.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+            f"{entry.at.astimezone(UTC):%m-%d %H:%M}",
             escape(entry.store.name),
-            escape(entry.class_name),
+            escape(entry.class_name if suggested is None else f"{entry.class_name} → {suggested}"),
             entry.verdict,
-            escape(entry.suggested_class_name or ""),
             str(entry.seen),
             entry.state,
             escape(entry.true_class_name or ""),

@@ -165,6 +165,10 @@ class PolicyRecord(Frozen):
     mean_mutants: float
     p99_mutants: int
 
+    def baseline(self, *, undecided: bool) -> RateEstimate:
+        """Alarms on all clean images; ``undecided``: whether such a verdict counts as one."""
+        return self.alarms_or_undecided if undecided else self.alarms
+
     def policy(self, name: str) -> Policy:
         """The policy itself.
 

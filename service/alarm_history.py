@@ -117,7 +117,7 @@ def _summary(
     model: "Model", minutes: list[_Minute], counted: list[tuple[int, int]], *, undecided: bool
 ) -> StoreAlarms:
     record = model.store.calibration.policies[model.policy.name]
-    baseline = record.alarms_or_undecided if undecided else record.alarms
+    baseline = record.baseline(undecided=undecided)
     tested, alarms = sum(one for one, _ in counted), sum(one for _, one in counted)
     return StoreAlarms(
         store=model.name,

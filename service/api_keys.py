@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from enum import StrEnum
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -75,6 +76,11 @@ class ApiKey(BaseModel):
     """Requests it may send at once; unset: one second's worth, at least one."""
     created: AwareDatetime
     """When it was made."""
+
+    @property
+    def at_once(self) -> int:
+        """Requests it may send at once, where it has a rate."""
+        return self.burst or max(1, ceil(self.requests_per_second or 0))
 
     @field_validator("name")
     @classmethod

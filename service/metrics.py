@@ -179,7 +179,7 @@ class Metrics:
         self.store_info.labels(*labels).set(1)
         self.store_mutants.labels(manifest.name).set(manifest.mutants)
         record = store.calibration.policies[policy.name]
-        baseline = record.alarms_or_undecided if undecided else record.alarms
+        baseline = record.baseline(undecided=undecided)
         self.alarm_baseline_ratio.labels(manifest.name).set(baseline.rate)
         undecided_rate = None if policy.capped else record.undecided.rate
         _set(self.undecided_baseline_ratio, manifest.name, undecided_rate)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from mutant_store.atomic import SECRET, write_atomically
 from service.order import key_id
 from service.settings import Settings
 
@@ -48,7 +49,7 @@ class OrderKey:
             "order key of the other replicas taken over", before=before, after=self.id
         )
         try:
-            _replace(self._path, value)
+            write_atomically(self._path, _text(value), mode=SECRET)
         except OSError as error:
             structlog.get_logger().warning(
                 "order key is not kept on disk", file=str(self._path), reason=str(error)
@@ -77,24 +78,19 @@ def _load(path: Path) -> bytes:
 def _create(path: Path) -> None:
     if path.exists():
         return
-    beside = _write_beside(path, secrets.token_bytes(KEY_BYTES))
+    # mode 0600, and a name of its own: replicas that share the directory may share their process id as well
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(_text(secrets.token_bytes(KEY_BYTES)))
+        file.flush()
+        os.fsync(file.fileno())
     try:
         path.hardlink_to(beside)  # unlike a rename, never replaces the key another process has just made
     except FileExistsError:
         pass
     finally:
-        beside.unlink()
+        Path(beside).unlink()
 
 
-def _replace(path: Path, key: bytes) -> None:
-    _write_beside(path, key).replace(path)
-
-
-def _write_beside(path: Path, key: bytes) -> Path:
-    # mode 0600, and a name of its own: replicas that share the directory may share their process id as well
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(key.hex() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return Path(beside)
+def _text(key: bytes) -> bytes:
+    return f"{key.hex()}\n".encode("ascii")

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from math import ceil
 
 from service.api_keys import ApiKey
 
@@ -33,7 +32,7 @@ class RateLimit:
         rate = key.requests_per_second
         if rate is None:
             return 0.0
-        burst = key.burst or max(1, ceil(rate))
+        burst = key.at_once
         now = time.monotonic()
         bucket = self._buckets.get(key.sha256)
         tokens = burst if bucket is None else min(burst, bucket.tokens + (now - bucket.at) * rate)

@@ -1,6 +1,5 @@
 """How fast each API key may ask, over all replicas."""
 
-from math import ceil
 from typing import Protocol
 
 from redis.asyncio import Redis
@@ -60,7 +59,7 @@ class SharedLimits:
         rate = key.requests_per_second
         if rate is None:
             return 0.0
-        burst = key.burst or max(1, ceil(rate))
+        burst = key.at_once
         try:
             said = await self._link.call(lambda redis: self._ask(redis, key.sha256, rate, burst))
         except RedisDownError:

@@ -94,6 +94,8 @@ def open_page(browser: Browser) -> Iterator[Open]:
         page.on("console", lambda message: watched.logged.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: watched.logged.append(f"uncaught: {error}"))
         page.on("request", lambda request: watched.asked.append(request.url))
+        # expect_file_chooser has choosers caught without waiting until they are: what it wraps may come first.
+        page.on("filechooser", lambda _: None)
         opened.append(watched)
         page.goto(url)
         return page

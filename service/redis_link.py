@@ -19,6 +19,11 @@ _LOOK_SECONDS = 1.0
 _FIRST_SECONDS = 0.5
 # A timer that goes off so much later than it was set for says that this process is busy, and nothing of Redis.
 _LATE_SECONDS = 0.01
+# More at a time would only wait for one another in Redis, and each first pays for a connection.
+_MOST_AT_ONCE = 16
+# A connection that says nothing of itself and asks for no newer protocol can be used at once; else it takes three more
+# answers first, all within the timeout.
+_PLAIN: dict[str, Any] = {"protocol": 2, "driver_info": None}
 # The last is what redis-py raises where something else answers.
 _TROUBLE = (RedisError, OSError, ValueError)
 
@@ -36,14 +41,18 @@ class RedisLink:
     A call that fails, or takes longer than the timeout, has Redis left alone: nobody asks again until the watch, once
     a second and outside any request, has found that it answers as fast as that. So one that is down or slow costs the
     requests then under way one timeout a call, and later ones nothing.
+
+    Only so many calls are under way at a time; the others wait for their turn, within the timeout. One that had to wait
+    says nothing of Redis when its time is up: it is this process that has much to ask.
     """
 
     def __init__(self, url: str, *, seconds: float, up: Gauge) -> None:
         """Args: the server's URL, the longest a call may take in seconds, the gauge that tells whether it answers."""
         self._url, self._seconds, self._gauge = url, seconds, up
-        self._redis = Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), socket_timeout=None)
+        self._redis = Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), socket_timeout=None, **_PLAIN)
         # What is kept here is bytes, whatever the URL says.
         self._redis.connection_pool.connection_kwargs["decode_responses"] = False
+        self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
         self._up = False
         self._watch: asyncio.Task[None] | None = None
         self._look: Ask = Redis.ping
@@ -62,6 +71,7 @@ class RedisLink:
             retry=Retry(NoBackoff(), 0),
             socket_timeout=_FIRST_SECONDS,
             socket_connect_timeout=_FIRST_SECONDS,
+            **_PLAIN,
         )
         redis.connection_pool.connection_kwargs["decode_responses"] = False
         try:
@@ -108,11 +118,14 @@ class RedisLink:
     async def _ask(self, ask: Ask, seconds: float) -> Any:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
+        waited = self._turns.locked()
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout_at(until), self._turns:
+                if waited and not self._up:
+                    raise RedisDownError("Redis is not answering")
                 return await ask(self._redis)
         except TimeoutError as error:
-            if loop.time() - until < _LATE_SECONDS:
+            if not waited and loop.time() - until < _LATE_SECONDS:
                 self._failed(f"no answer within {seconds * 1000:g} ms")
             raise RedisDownError("Redis did not answer in time") from error
         except _TROUBLE as error:

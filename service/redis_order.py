@@ -7,6 +7,9 @@ from redis.asyncio import Redis
 from service.order_key import KEY_BYTES, OrderKey
 
 _NAME = "guard:order-key"
+# One that answers but takes nothing (full, or a replica) is of no use to any who ask, so looking is writing.
+_LOOK = ("guard:look", b"1")
+_LOOK_SECONDS = 5
 
 
 class SharedOrder:
@@ -23,14 +26,14 @@ class SharedOrder:
     def first(self, redis: BlockingRedis) -> bool:
         """The same before there is an event loop."""
         if self._key.fixed:
-            return bool(redis.ping())
+            return bool(redis.set(*_LOOK, ex=_LOOK_SECONDS))
         self._compare(redis.set(_NAME, self._key.value, nx=True, get=True))
         return True
 
     async def look(self, redis: Redis) -> None:
-        """Compare keys; a key that was set is left alone, and then this only asks whether Redis answers."""
+        """Compare keys; a key that was set is left alone, and then this only sees whether Redis takes what it is told."""
         if self._key.fixed:
-            await redis.ping()
+            await redis.set(*_LOOK, ex=_LOOK_SECONDS)
         else:
             self._compare(await redis.set(_NAME, self._key.value, nx=True, get=True))
 

@@ -108,6 +108,52 @@ async def test_the_first_of_many_that_finds_it_gone_spares_the_rest(redis_server
     await link.close()
 
 
+async def test_many_at_once_take_turns_on_few_connections(redis_server: RedisServer) -> None:
+    redis_server.start()
+    link = link_to(redis_server.url, seconds=5.0)
+    link.first(lambda redis: redis.set("a", "1"))
+    assert await asyncio.gather(*(ask(link) for _ in range(500))) == [b"1"] * 500
+    assert link.up
+    assert len(await link.call(Redis.client_list)) <= 17
+    await link.close()
+
+
+async def test_who_only_waited_for_a_turn_says_nothing_of_redis(redis_server: RedisServer) -> None:
+    redis_server.start()
+    async with slow_way(redis_server.port) as way, watching(link_to(way.url, 1.0)) as link:
+        await until(link, up=True)
+        way.seconds = 0.1  # answers in time, but not hundreds after one another
+        found = await asyncio.gather(*(ask(link) for _ in range(500)), return_exceptions=True)
+        assert set(map(type, found)) == {type(None), RedisDownError}
+        assert link.up
+
+
+async def test_many_that_wait_for_a_frozen_one_are_all_sent_on_together(redis_server: RedisServer) -> None:
+    redis_server.start()
+    link = link_to(redis_server.url, seconds=0.3)
+    link.first(lambda redis: redis.ping())
+    await asyncio.gather(*(ask(link) for _ in range(20)))
+    redis_server.freeze()
+    started = time.perf_counter()
+    found = await asyncio.gather(*(ask(link) for _ in range(500)), return_exceptions=True)
+    assert 0.2 < time.perf_counter() - started < 0.9
+    assert {type(one) for one in found} == {RedisDownError}
+    assert not link.up
+    redis_server.thaw()
+    await link.close()
+
+
+async def test_a_slow_one_within_the_timeout_is_found_from_cold(
+    redis_server: RedisServer, quick_looks: None
+) -> None:
+    redis_server.start()
+    async with slow_way(redis_server.port) as way:
+        way.seconds = 0.1
+        async with watching(link_to(way.url, 0.25)) as link:  # time for two answers, not for three
+            await until(link, up=True)
+            assert await ask(link) is None
+
+
 async def test_after_a_restart_no_connection_of_before_is_used(
     redis_server: RedisServer, quick_looks: None
 ) -> None:

@@ -29,21 +29,22 @@ class MemoryQueue:
         self._bytes = 0
         self._last = (0, 0)
 
-    async def add(self, key: str, found: Found, image: bytes | None) -> None:
+    async def add(self, key: str, found: Found, image: bytes | None, count: int = 1) -> bool:
         """See :class:`service.review.queue.ReviewQueue`."""
         self._trim()
         if (known := self._ids.get(key)) is not None:
-            self._entries[known].seen += 1
-            return
+            self._entries[known].seen += count
+            return False
         now = max(int(time.time() * 1000), self._last[0])
         self._last = (now, self._last[1] + 1 if now == self._last[0] else 0)
         identifier = f"{self._last[0]}-{self._last[1]}"
         image = self._capacity.kept(image)
-        self._entries[identifier] = _Entry(key, found, image)
+        self._entries[identifier] = _Entry(key, found, image, seen=count)
         self._ids[key] = identifier
         self._open[identifier] = None
         self._bytes += len(image or b"")
         self._trim()
+        return True
 
     async def newest(self, wanted: Wanted) -> list[Item]:
         """See :class:`service.review.queue.ReviewQueue`."""
@@ -79,6 +80,7 @@ class MemoryQueue:
             return None
         entry.ruling = ruling
         self._open.pop(identifier, None)
+        self._ruled.pop(identifier, None)  # those that were decided first go first
         self._ruled[identifier] = None
         item = _item(identifier, entry)
         self._trim()

@@ -50,8 +50,11 @@ class Wanted:
 class ReviewQueue(Protocol):
     """Entries by id. One implementation may raise :class:`service.redis_link.RedisDownError` anywhere."""
 
-    async def add(self, key: str, found: Found, image: bytes | None) -> None:
-        """Queue an input. ``key`` is that of its pixels: the same again is counted, not queued."""
+    async def add(self, key: str, found: Found, image: bytes | None, count: int = 1) -> bool:
+        """Queue an input that came so often. Returns whether it is new.
+
+        ``key`` is that of its pixels: the same again is counted, not queued.
+        """
 
     async def newest(self, wanted: Wanted) -> list[Item]:
         """The newest of these, the newest first."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import io
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -30,14 +30,13 @@ _MOST_WAITING = 1000
 _MOST_WAITING_BYTES = 32 * 2**20
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Note:
-    answer: Answer
-    request_id: str
-    at: datetime
-    alarm: bool
-    sampled: bool
+    """Holds neither the model, which may have been replaced since, nor pixels that nobody wants."""
+
+    found: Found
     pixels: NDArray[np.uint8] | None
+    count: int = 1
 
     @property
     def size(self) -> int:
@@ -47,14 +46,15 @@ class _Note:
 class Recorder:
     """Puts alarms, what is undecided, and a sample of everything into the review queue, one after the other.
 
-    While the queue is not to be had they wait here, up to a bound; what goes beyond it is counted as lost.
+    While the queue is not to be had they wait here, up to a bound; what goes beyond it is counted as lost. The same
+    pixels wait once, however often they came: who repeats one alarm does not take the room of the others.
     """
 
     def __init__(self, queue: ReviewQueue, key: OrderKey, settings: Settings, metrics: Metrics) -> None:
         """Args: where to, what draws the sample, what to note, and what counts it."""
         self.queue = queue
         self._key, self._settings, self._metrics = key, settings, metrics
-        self._waiting: deque[_Note] = deque()
+        self._waiting: OrderedDict[str, _Note] = OrderedDict()
         self._bytes = 0
         self._some = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -76,18 +76,21 @@ class Recorder:
         self._lost(len(self._waiting))
 
     def note(self, answer: Answer, request_id: str, *, alarm: bool) -> None:
-        """Note an answer that a verdict was asked for, if it is one to look at. Takes a few microseconds."""
-        share = self._settings.review_sample
-        sampled = share > 0 and self._key.draws(share, answer.pixels_key)
+        """Note an answer that a verdict was asked for, if it is one to look at. Some 50 microseconds where it is new."""
+        key, share = answer.pixels_key, self._settings.review_sample
+        sampled = share > 0 and self._key.draws(share, key)
         if answer.judgement.verdict == Verdict.NORMAL and not sampled:
             return
+        if (same := self._waiting.get(key)) is not None:
+            same.count += 1
+            return
         pixels = answer.pixels if self._settings.review_images else None
-        note = _Note(answer, request_id, datetime.now(UTC), alarm, sampled, pixels)
-        if len(self._waiting) >= _MOST_WAITING or self._bytes + note.size > _MOST_WAITING_BYTES:
+        size = 0 if pixels is None else pixels.nbytes
+        if len(self._waiting) >= _MOST_WAITING or self._bytes + size > _MOST_WAITING_BYTES:
             self._lost(1)
             return
-        self._waiting.append(note)
-        self._bytes += note.size
+        self._waiting[key] = _Note(_found(answer, request_id, alarm=alarm, sampled=sampled), pixels)
+        self._bytes += size
         self._some.set()
 
     async def _work(self) -> None:
@@ -103,18 +106,25 @@ class Recorder:
         if not self._waiting:
             self._some.clear()
             return
-        note = self._waiting[0]
+        key, note = next(iter(self._waiting.items()))
+        count = note.count
         try:
             image = None if note.pixels is None else await asyncio.to_thread(png, note.pixels)
-            await self.queue.add(note.answer.pixels_key, _found(note), image)
+            new = await self.queue.add(key, note.found, image, count)
         except RedisDownError:
             raise  # it stays the first
         except Exception:  # one that cannot be noted does not keep the others from it
-            structlog.get_logger().exception("input not queued for review", request_id=note.request_id)
+            structlog.get_logger().exception("input not queued for review", request_id=note.found.request_id)
             self._lost(1)
+            count = note.count
         else:
-            self._metrics.review_queued.labels(_reason(note)).inc()
-        self._waiting.popleft()
+            if new:
+                self._metrics.review_queued.labels(_reason(note.found)).inc()
+        note.count -= count
+        if note.count:  # it came again meanwhile
+            self._waiting.move_to_end(key)
+            return
+        del self._waiting[key]
         self._bytes -= note.size
 
     def _lost(self, count: int) -> None:
@@ -128,32 +138,31 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def _reason(note: _Note) -> str:
-    if note.alarm:
+def _reason(found: Found) -> str:
+    if found.adversarial:
         return "alarm"
-    return "sample" if note.answer.judgement.verdict == Verdict.NORMAL else "undecided"
+    return "sample" if found.verdict == Verdict.NORMAL else "undecided"
 
 
-def _found(note: _Note) -> Found:
-    answer = note.answer
+def _found(answer: Answer, request_id: str, *, alarm: bool, sampled: bool) -> Found:
     judgement, model = answer.judgement, answer.model
-    label, name, share = suggestion(answer, alarm=note.alarm)
+    label, name, share = suggestion(answer, alarm=alarm)
     return Found(
-        at=note.at,
-        request_id=note.request_id,
+        at=datetime.now(UTC),
+        request_id=request_id,
         store=StoreName(name=model.name, version=model.version),
         label=judgement.label,
         class_name=judgement.class_name,
         confidence=round(judgement.confidence, 6),
         verdict=judgement.verdict,
         undecided_because=judgement.undecided_because,
-        adversarial=note.alarm,
+        adversarial=alarm,
         mutants=judgement.mutants,
         decided_by=judgement.decided_by,
         suggested_label=label,
         suggested_class_name=name,
         suggested_share=share,
         policy=model.policy.name,
-        sampled=note.sampled,
+        sampled=sampled,
         explanation=explain(model.policy, judgement),
     )

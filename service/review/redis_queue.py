@@ -25,9 +25,10 @@ class RedisQueue:
         self._link, self._capacity = link, capacity
         self._limits = [capacity.entries, round(capacity.seconds * 1000), capacity.image_bytes]
 
-    async def add(self, key: str, found: Found, image: bytes | None) -> None:
+    async def add(self, key: str, found: Found, image: bytes | None, count: int = 1) -> bool:
         """See :class:`service.review.queue.ReviewQueue`."""
-        await self._run(ADD, key, found.model_dump_json(), self._capacity.kept(image) or b"")
+        kept = self._capacity.kept(image) or b""
+        return bool(await self._run(ADD, key, found.model_dump_json(), kept, str(count)))
 
     async def trim(self) -> None:
         """Let go of what is too old, where nothing new comes."""
@@ -65,17 +66,20 @@ class RedisQueue:
     async def _newest(self, redis: Redis, wanted: Wanted) -> list[Item]:
         before = None if wanted.before is None else position(wanted.before)
         found: list[Item] = []
-        index = KEYS.open if wanted.state == ReviewState.OPEN else KEYS.ruled
-        if wanted.state is None:
-            index = KEYS.everything
-        highest, skip = "+inf" if before is None else str(before[0] * 1000 + min(before[1], 999)), 0
+        index = KEYS.open if wanted.state == ReviewState.OPEN else KEYS.everything
+        skip = 0
         while len(found) < wanted.limit:
+            highest = "+inf" if before is None else _score(before)
             names: Any = await redis.zrevrangebyscore(index, highest, "-inf", start=skip, num=_CHUNK)
             if not names:
                 break
-            skip += len(names)
             older = [name for name in (raw.decode() for raw in names) if _is_older(name, before)]
+            if not older:
+                skip += len(names)
+                continue
             found += filter(wanted.has, await self._items(redis, older))
+            # From the last one on, not by count: new ones push the others down meanwhile.
+            before, skip = position(older[-1]), 0
         return found[: wanted.limit]
 
     async def _items(self, redis: Redis, names: list[str]) -> list[Item]:
@@ -113,6 +117,10 @@ def _readable(rows: Iterable[tuple[str, Any, Any, Any, Any]]) -> Iterable[Item]:
         except (ValidationError, KeyError):
             continue
         yield Item(name, found, ruled, int(count or 1), size > 0)
+
+
+def _score(at: tuple[int, int]) -> str:
+    return str(at[0] * 1000 + min(at[1], 999))
 
 
 def _is_older(name: str, before: tuple[int, int] | None) -> bool:

@@ -14,7 +14,7 @@ class _Keys(NamedTuple):
     bytes: str = "guard:{review}:bytes"  # how many these are
     everything: str = "guard:{review}:all"  # ids, by time in microseconds
     open: str = "guard:{review}:open"
-    ruled: str = "guard:{review}:ruled"
+    ruled: str = "guard:{review}:ruled"  # ids, by when they were decided: those that were first go first
     rulings: str = "guard:{review}:rulings"
 
 
@@ -37,9 +37,13 @@ local function oldest(set, count)
     return redis.call('ZRANGE', set, 0, count - 1)
 end
 
-local function trim()
+local function microseconds(less)
     local time = redis.call('TIME')
-    local limit = string.format('%.0f', time[1] * 1e6 + time[2] - milliseconds * 1000)
+    return string.format('%.0f', time[1] * 1e6 + time[2] - less)
+end
+
+local function trim()
+    local limit = microseconds(milliseconds * 1000)
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', all, '-inf', '(' .. limit, 'LIMIT', 0, 1000)) do drop(id) end
     for _, set in ipairs({open, ruled}) do
         local over = redis.call('ZCARD', set) - most
@@ -58,19 +62,19 @@ end
 ADD = (
     _HEAD
     + """
-local key, record, image = ARGV[4], ARGV[5], ARGV[6]
+local key, record, image, count = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 trim()
 local known = redis.call('HGET', ids, key)
 if known then
-    redis.call('HINCRBY', counts, known, 1)
-    return known
+    redis.call('HINCRBY', counts, known, count)
+    return 0
 end
 local id = redis.call('XADD', stream, '*', 'record', record)
 local ms, number = string.match(id, '^(%d+)-(%d+)$')
 local at = string.format('%.0f', ms * 1000 + math.min(tonumber(number), 999))
 redis.call('HSET', ids, key, id)
 redis.call('HSET', pixels, id, key)
-redis.call('HSET', counts, id, 1)
+redis.call('HSET', counts, id, count)
 if #image > 0 then
     redis.call('HSET', images, id, image)
     redis.call('INCRBY', bytes, #image)
@@ -78,20 +82,19 @@ end
 redis.call('ZADD', all, at, id)
 redis.call('ZADD', open, at, id)
 trim()
-return id
+return 1
 """
 )
-"""Pixels, record, image or nothing: queues an input that is new, and counts one that is not."""
+"""Pixels, record, image or nothing, how often it came: 1 where it is new and queued; else it is counted, and 0."""
 
 RULE = (
     _HEAD
     + """
 local id, ruling = ARGV[4], ARGV[5]
 trim()
-local at = redis.call('ZSCORE', all, id)
-if not at then return 0 end
+if not redis.call('ZSCORE', all, id) then return 0 end
 redis.call('ZREM', open, id)
-redis.call('ZADD', ruled, at, id)
+redis.call('ZADD', ruled, microseconds(0), id)
 redis.call('HSET', rulings, id, ruling)
 trim()
 return 1

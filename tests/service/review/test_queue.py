@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from benchmarks.redis_server import RedisServer
 from service.redis_link import RedisDownError, RedisLink
+from service.review.item import Item
 from service.review.memory import MemoryQueue
 from service.review.queue import Capacity, ReviewQueue, Wanted
 from service.review.redis_queue import RedisQueue
@@ -84,12 +85,13 @@ async def test_what_is_not_there_is_none(name: str, make: Make) -> None:
 
 async def test_the_same_pixels_are_counted_and_not_queued_again(make: Make) -> None:
     queue = make(LARGE)
-    await queue.add("key", found("first"), None)
-    await queue.add("key", found("second"), None)
-    await queue.add("another", found("third"), None)
+    assert await queue.add("key", found("first"), None)
+    assert not await queue.add("key", found("second"), None)
+    assert not await queue.add("key", found("second"), None, 4)
+    assert await queue.add("another", found("third"), None, 3)
     other, item = await queue.newest(Wanted())
-    assert (item.found.request_id, item.seen) == ("first", 2)
-    assert (other.found.request_id, other.seen) == ("third", 1)
+    assert (item.found.request_id, item.seen) == ("first", 6)
+    assert (other.found.request_id, other.seen) == ("third", 3)
 
 
 async def test_the_newest_come_first_page_by_page(make: Make) -> None:
@@ -157,6 +159,41 @@ async def test_what_was_decided_is_bounded_as_well(make: Make) -> None:
         (item,) = await queue.newest(Wanted(ReviewState.OPEN))
         await queue.rule(item.id, ruling())
     assert await requests_of(queue, Wanted()) == ["r4", "r3"]
+
+
+async def test_of_what_was_decided_that_which_was_first_makes_room(make: Make) -> None:
+    queue = make(Capacity(3, 3600.0, 2**20))
+    old, *names = await filled(queue, 3)
+    for name in names:
+        assert await queue.rule(name, ruling())
+    for number in range(3, 5):
+        await queue.add(f"key{number}", found(f"r{number}"), None)
+    for item in await queue.newest(Wanted(ReviewState.OPEN, limit=2)):
+        assert await queue.rule(item.id, ruling())
+    decided = await queue.rule(old, ruling())  # the oldest entry, decided last
+    assert decided is not None
+    assert await queue.get(old) == decided
+    assert await requests_of(queue, Wanted(ReviewState.CONFIRMED)) == ["r4", "r3", "r0"]
+
+
+async def test_entries_that_come_meanwhile_are_not_listed_and_none_twice(redis_server: RedisServer) -> None:
+    redis_server.start()
+    link = link_to(redis_server)
+    queue = RedisQueue(link, LARGE)
+    names = await filled(queue, 200)
+    number = 200
+    listing = queue._items
+
+    async def and_one_comes(redis: Redis, chunk: list[str]) -> list[Item]:
+        nonlocal number
+        number += 1
+        await queue.add(f"key{number}", found(f"r{number}"), None)
+        return await listing(redis, chunk)
+
+    queue._items = and_one_comes  # type: ignore[method-assign]
+    assert [item.id for item in await queue.newest(Wanted(limit=1000))] == names[::-1]
+    assert number > 203
+    await link.close()
 
 
 async def test_images_take_no_more_than_their_room(make: Make) -> None:

@@ -1,7 +1,9 @@
 """What is put into the review queue, while nobody waits for it."""
 
 import asyncio
+import gc
 import io
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -142,10 +144,10 @@ class Down(MemoryQueue):
 
     down = True
 
-    async def add(self, key: str, found: Found, image: bytes | None) -> None:
+    async def add(self, key: str, found: Found, image: bytes | None, count: int = 1) -> bool:
         if self.down:
             raise RedisDownError("down")
-        await super().add(key, found, image)
+        return await super().add(key, found, image, count)
 
 
 async def test_what_cannot_be_queued_now_waits_in_order(digits_store: Path, quick_looks: None) -> None:
@@ -172,6 +174,54 @@ async def test_what_is_too_much_is_counted_as_lost(
         await answered(guard, CLEAN[:10])
         assert counted(guard, "guard_review_lost_total") == 6
     assert counted(guard, "guard_review_lost_total") == 10  # those that still waited at the end
+
+
+async def test_who_repeats_one_alarm_takes_no_room_of_the_others(
+    digits_store: Path, monkeypatch: pytest.MonkeyPatch, quick_looks: None
+) -> None:
+    monkeypatch.setattr("service.review.recorder._MOST_WAITING", 10)
+    async with running(settings_for(digits_store, review_sample=1.0, cache_seconds=60.0)) as guard:
+        assert guard.state.reviews is not None
+        assert isinstance(guard.state.reviews.queue, MemoryQueue)
+        guard.state.reviews.queue = queue = Down(guard.state.reviews.queue._capacity)
+        await answered(guard, [CLEAN[0]] * 200, "same")
+        await answered(guard, CLEAN[1:10], "other")
+        assert counted(guard, "guard_review_lost_total") == 0
+        queue.down = False
+        found = await queued(guard, 10)
+        await answered(guard, [CLEAN[0]])
+        async with asyncio.timeout(10):
+            while (await queue.newest(Wanted()))[-1].seen < 201:
+                await asyncio.sleep(0.01)
+    assert [item.found.request_id for item in found[::-1]] == ["same0", *(f"other{n}" for n in range(9))]
+    assert counted(guard, "guard_review_queued_total", reason="sample") + counted(
+        guard, "guard_review_queued_total", reason="alarm"
+    ) == len(found)
+
+
+async def test_what_waits_holds_neither_models_nor_pixels_nobody_wants(digits_store: Path) -> None:
+    async with running(settings_for(digits_store, review_sample=1.0)) as guard:
+        assert guard.state.reviews is not None
+        assert isinstance(guard.state.reviews.queue, MemoryQueue)
+        guard.state.reviews.queue = Down(guard.state.reviews.queue._capacity)
+        (answer,) = await answered(guard, CLEAN[:1])
+        pixels = weakref.ref(answer.pixels)
+        del answer
+        gc.collect()
+        assert pixels() is None
+        assert len(guard.state.reviews._waiting) == 1
+
+
+async def test_one_that_comes_again_while_it_is_queued_is_counted(digits_store: Path) -> None:
+    async with running(settings_for(digits_store, review_sample=1.0, cache_seconds=60.0)) as guard:
+        assert guard.state.reviews is not None
+        assert isinstance(guard.state.reviews.queue, MemoryQueue)
+        guard.state.reviews.queue = queue = Slow(guard.state.reviews.queue._capacity)
+        for _ in range(20):
+            await answered(guard, CLEAN[:1])
+            await asyncio.sleep(0.005)
+    (item,) = await queue.newest(Wanted())
+    assert item.seen == 20
 
 
 async def test_images_that_wait_are_bounded_by_their_size(
@@ -219,9 +269,9 @@ async def test_what_was_queued_while_redis_was_away_is_there_when_it_is_back(
 class Slow(MemoryQueue):
     """Every entry takes a while."""
 
-    async def add(self, key: str, found: Found, image: bytes | None) -> None:
+    async def add(self, key: str, found: Found, image: bytes | None, count: int = 1) -> bool:
         await asyncio.sleep(0.03)
-        await super().add(key, found, image)
+        return await super().add(key, found, image, count)
 
 
 async def test_what_is_just_being_queued_at_the_end_is_queued_once(digits_store: Path) -> None:
@@ -240,10 +290,10 @@ async def test_what_is_just_being_queued_at_the_end_is_queued_once(digits_store:
 class Faulty(MemoryQueue):
     """Refuses the second entry."""
 
-    async def add(self, key: str, found: Found, image: bytes | None) -> None:
+    async def add(self, key: str, found: Found, image: bytes | None, count: int = 1) -> bool:
         if found.request_id == "r1":
             raise ZeroDivisionError("a fault of our own")
-        await super().add(key, found, image)
+        return await super().add(key, found, image, count)
 
 
 async def test_one_that_cannot_be_queued_does_not_keep_the_others_from_it(digits_store: Path) -> None:

@@ -19,9 +19,11 @@ COPY mutant_store /mutant_store
 COPY service /service
 COPY evaluation /evaluation
 
+# What is served is a setting, not an option of CMD, which would outweigh GUARD_STORE.
 FROM ${PYTHON_IMAGE} AS python
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key GUARD_PROBE_PORT=9000 ORT_DISABLE_TELEMETRY=1
+    GUARD_STORE=/stores/digits GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key GUARD_PROBE_PORT=9000 \
+    ORT_DISABLE_TELEMETRY=1
 RUN groupadd --gid 10001 guard \
     && useradd --uid 10001 --gid guard --home-dir /var/lib/mutant-guard --shell /usr/sbin/nologin guard \
     && install -d -o guard -g guard /models /stores \
@@ -29,7 +31,8 @@ RUN groupadd --gid 10001 guard \
 
 FROM ${CUDA_IMAGE} AS cuda
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key GUARD_PROBE_PORT=9000 ORT_DISABLE_TELEMETRY=1
+    GUARD_STORE=/stores/digits GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key GUARD_PROBE_PORT=9000 \
+    ORT_DISABLE_TELEMETRY=1
 RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 guard \
     && useradd --uid 10001 --gid guard --home-dir /var/lib/mutant-guard --shell /usr/sbin/nologin guard \
@@ -73,7 +76,7 @@ EXPOSE 8000 9000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9000/readyz', timeout=4)"]
 ENTRYPOINT ["mutant-guard"]
-CMD ["serve", "--store", "/stores/digits", "--host", "0.0.0.0"]
+CMD ["serve", "--host", "0.0.0.0"]
 
 FROM python AS guard
 LABEL org.opencontainers.image.title="mutant-guard" \
@@ -85,4 +88,4 @@ EXPOSE 8000 9000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9000/readyz', timeout=4)"]
 ENTRYPOINT ["mutant-guard"]
-CMD ["serve", "--store", "/stores/digits", "--host", "0.0.0.0"]
+CMD ["serve", "--host", "0.0.0.0"]

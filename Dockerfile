@@ -19,11 +19,12 @@ COPY mutant_store /mutant_store
 COPY service /service
 COPY evaluation /evaluation
 
-# What is served is a setting, not an option of CMD, which would outweigh GUARD_STORE.
+# What is served is a setting, not an option of CMD, which would outweigh GUARD_STORE. OpenBLAS, in numpy and in scipy, would
+# start a thread for each of the host's processors whatever the quota: on a large host more than the limit of processes allows.
 FROM ${PYTHON_IMAGE} AS python
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     GUARD_STORE=/stores/digits GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key GUARD_PROBE_PORT=9000 \
-    ORT_DISABLE_TELEMETRY=1
+    ORT_DISABLE_TELEMETRY=1 OPENBLAS_NUM_THREADS=1
 RUN groupadd --gid 10001 guard \
     && useradd --uid 10001 --gid guard --home-dir /var/lib/mutant-guard --shell /usr/sbin/nologin guard \
     && install -d -o guard -g guard /models /stores \
@@ -32,7 +33,7 @@ RUN groupadd --gid 10001 guard \
 FROM ${CUDA_IMAGE} AS cuda
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     GUARD_STORE=/stores/digits GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key GUARD_PROBE_PORT=9000 \
-    ORT_DISABLE_TELEMETRY=1
+    ORT_DISABLE_TELEMETRY=1 OPENBLAS_NUM_THREADS=1
 RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 guard \
     && useradd --uid 10001 --gid guard --home-dir /var/lib/mutant-guard --shell /usr/sbin/nologin guard \

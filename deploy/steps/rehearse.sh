@@ -61,7 +61,8 @@ fi
 mkdir -p "$folder"/{models,stores,state,tmp}
 chown "$user:$user" "$folder"/{models,stores,state,tmp}
 cd "$folder/state" # the images' WORKDIR: no source is found by being there
-export TMPDIR=$folder/tmp HOME=$folder/state PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
+export TMPDIR=$folder/tmp HOME=$folder/state PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1 \
+    OPENBLAS_NUM_THREADS=1
 unset "${!GUARD_@}"
 
 say "store-init: building the demo store"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +92,20 @@ def test_the_two_servers_differ_in_their_base_and_names_only(stages: dict[str, S
         return [re.sub(r"--start-period=\d+s", "", line) for line in rest]
 
     assert comparable("guard") == comparable("guard-gpu")
+
+
+@every_image
+def test_numerical_libraries_start_no_thread_for_each_processor_of_the_host(
+    stages: dict[str, Stage], name: str
+) -> None:
+    """Hosts have more of them than a container may have threads."""
+    words = " ".join(stages[stages[name].base].all("ENV") + stages[name].all("ENV")).split()
+    environment = dict(word.split("=", 1) for word in words if not word.startswith("PATH="))
+    count = "import os, numpy, scipy.linalg; print(len(os.listdir('/proc/self/task')))"
+    done = subprocess.run(
+        [sys.executable, "-c", count], env=environment, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == 1
 
 
 def test_every_package_and_file_the_install_needs_is_copied(stages: dict[str, Stage], root: Path) -> None:

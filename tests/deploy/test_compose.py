@@ -236,6 +236,20 @@ def test_the_guards_default_command_has_only_options_that_exist(root: Path) -> N
         assert re.search(rf"{option}\b", shown)
 
 
+def test_a_replica_on_a_gpu_ends_rather_than_serve_on_the_processor(compose: dict[str, Any]) -> None:
+    with_gpu, without = (compose["services"][name]["environment"] for name in ("guard-gpu", "guard"))
+    assert with_gpu == without | {"GUARD_DEVICE": "cuda"}
+
+
+def test_the_proxy_starts_no_more_threads_than_its_limit_on_any_host(
+    compose: dict[str, Any], root: Path
+) -> None:
+    (threads,) = re.findall(
+        r"^ +nbthread (\d+)", (root / "deploy/proxy/haproxy.cfg").read_text(), re.MULTILINE
+    )
+    assert int(threads) * 8 <= compose["services"]["proxy"]["deploy"]["resources"]["limits"]["pids"]
+
+
 def test_mnist_is_served_where_its_step_builds_it(compose: dict[str, Any], root: Path) -> None:
     step = (root / "deploy/steps/mnist-store.sh").read_text()
     init, guard = (compose["services"][name] for name in ("mnist-init", "guard-mnist"))

@@ -218,8 +218,20 @@ def test_prometheus_scrapes_the_probe_port(overlay: str, root: Path) -> None:
     assert (endpoint["port"], endpoint["path"]) == ("probes", "/metrics")
     scraping = yaml.safe_load((root / "deploy/prometheus/prometheus.yml").read_text())
     assert endpoint["interval"] == scraping["global"]["scrape_interval"]
+
+
+@every_overlay
+def test_every_namespace_is_a_job_of_its_own_that_the_rules_watch(
+    overlay: str, alerts: dict[str, dict[str, Any]]
+) -> None:
+    (endpoint,) = of_kind(overlay, "ServiceMonitor")["spec"]["endpoints"]
     (relabelling,) = endpoint["relabelings"]
-    assert relabelling["replacement"] in {job["job_name"] for job in scraping["scrape_configs"]}
+    assert relabelling["sourceLabels"] == ["__meta_kubernetes_namespace"]
+    assert relabelling["targetLabel"] == "job"
+    jobs = [relabelling["replacement"].replace("$1", namespace) for namespace in ("staging", "production")]
+    (watched,) = re.findall(r'job=~"(.*?)"', alerts["GuardDown"]["expr"])
+    assert len(set(jobs)) == 2
+    assert all(re.fullmatch(watched, job) for job in jobs)
 
 
 @every_overlay

@@ -115,6 +115,14 @@ def test_queries_use_only_metrics_and_rules_that_exist(
         assert used <= exported_names | set(rules) | OF_PROMETHEUS, query
 
 
+def test_replicas_are_counted_among_the_jobs_that_the_alert_watches(
+    dashboard: dict[str, Any], alerts: dict[str, dict[str, Any]]
+) -> None:
+    jobs = re.findall(r"\bup\{.*?\}", " ".join([*queries(dashboard), alerts["GuardDown"]["expr"]]))
+    assert len(jobs) > 1
+    assert len(set(jobs)) == 1
+
+
 def test_queries_are_valid(dashboard: dict[str, Any], tmp_path: Path, promtool: Callable[..., str]) -> None:
     asked = [filled(query) for query in queries(dashboard)]
     assert not any("$" in query for query in asked)

@@ -124,15 +124,16 @@ class AsyncGuardClient(BaseClient):
             explain: with the path of the test.
             guard: ``off`` for the label alone, where the server allows it; there is no path then.
             timeout: seconds for all of it. The server is told, and says by then what it knows.
-            request_id: what its log is to call the request.
+            request_id: what its log is to call the request, in printable ASCII.
             traceparent: the trace it belongs to (W3C Trace Context).
 
         Raises:
             OSError: the file cannot be read.
             ClientError: there is no answer.
+            ValueError: the timeout, request id or traceparent cannot be one.
         """
-        body = await _content(image)
         trace = calls.Trace(request_id, traceparent)
+        body = await _content(image)
         if guard == "off":
             return await self._ask(calls.classify_unguarded(body, store=store, timeout=timeout, trace=trace))
         return await self._ask(

@@ -22,7 +22,7 @@ LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepal
 _CONNECT_SECONDS = 5.0
 """Most for a connection, so that a server that is gone is tried again and not waited for."""
 _MARGIN, _MOST_MARGIN = 0.1, 0.1
-"""Of the time left, and in seconds: the server is told of so much less, so that what it knows arrives in time."""
+"""Of the time left, and in seconds: the server is told of so much less."""
 
 
 class BaseClient:
@@ -65,8 +65,7 @@ class BaseClient:
         """The request of a call that has so many seconds left."""
         headers = dict(call.headers)
         if call.tells_timeout and call.timeout is not None:
-            told = seconds - min(seconds * _MARGIN, _MOST_MARGIN)
-            headers[TIMEOUT_HEADER] = f"{1000 * told:.3f}"
+            headers[TIMEOUT_HEADER] = f"{1000 * seconds_told(seconds):.3f}"
         return http.build_request(
             call.method,
             self._url + call.path,
@@ -75,6 +74,11 @@ class BaseClient:
             content=call.content,
             timeout=httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS)),
         )
+
+
+def seconds_told(left: float) -> float:
+    """How long the server is told that it has, of the seconds that are left: what it says has to arrive as well."""
+    return left - min(left * _MARGIN, _MOST_MARGIN)
 
 
 def checked_timeout(seconds: float) -> float:

@@ -128,15 +128,16 @@ class GuardClient(BaseClient):
             explain: with the path of the test.
             guard: ``off`` for the label alone, where the server allows it; there is no path then.
             timeout: seconds for all of it. The server is told, and says by then what it knows.
-            request_id: what its log is to call the request.
+            request_id: what its log is to call the request, in printable ASCII.
             traceparent: the trace it belongs to (W3C Trace Context).
 
         Raises:
             OSError: the file cannot be read.
             ClientError: there is no answer.
+            ValueError: the timeout, request id or traceparent cannot be one.
         """
-        body = content(image)
         trace = calls.Trace(request_id, traceparent)
+        body = content(image)
         if guard == "off":
             return self._ask(calls.classify_unguarded(body, store=store, timeout=timeout, trace=trace))
         return self._ask(calls.classify(body, store=store, explain=explain, timeout=timeout, trace=trace))

@@ -48,6 +48,12 @@ class Trace:
     request_id: str | None = None
     traceparent: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raises: ValueError, one of them is no value of a header: HTTP fails on it as on a broken connection."""
+        for name, value in (("request_id", self.request_id), ("traceparent", self.traceparent)):
+            if value is not None and not (value.isascii() and value.isprintable() and value == value.strip()):
+                raise ValueError(f"{name} is {value!r}; give printable ASCII, with no space at either end")
+
     def headers(self) -> dict[str, str]:
         """Those of HTTP."""
         return _given(**{"X-Request-Id": self.request_id, "traceparent": self.traceparent})

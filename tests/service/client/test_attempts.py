@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 
@@ -21,11 +22,15 @@ from service.client import (
     TimedOutError,
     UnreachableError,
 )
+from service.client.base import seconds_told
 from service.client.calls import TIMEOUT_HEADER
 from service.http import options
 from tests.service.client.either import Either, HandClock
 from tests.support.scripted_server import answer, problem, scripted
 from tests.support.service import free_port, silent_listener
+
+_NOT_FOR_EVER = 30
+"""Seconds: far more than a busy machine takes, and less than a call without a deadline."""
 
 MODELS = answer(200, b"[]")
 VERDICT = answer(
@@ -77,13 +82,14 @@ def test_how_often_is_the_callers_choice(either: Either, clock: HandClock) -> No
 def test_nobody_sleeps_past_the_deadline(either: Either, clock: HandClock) -> None:
     """A wait that would end after it is not begun; the error says how long it would have been."""
     with (
-        scripted(problem(429, "rate-limited", Retry_After="1")) as server,
+        scripted(problem(429, "rate-limited", Retry_After="10")) as server,
         pytest.raises(BusyError) as refused,
     ):
-        either(server.url, "classify", b"image", timeout=2.5)
-    assert clock.pauses == [1.1, 1.1]
+        # What is left of it by the clock of the test is real time for an attempt: long, for machines that are busy.
+        either(server.url, "classify", b"image", timeout=25)
+    assert clock.pauses == [10.1, 10.1]
     assert len(server.requests) == 3
-    assert refused.value.retry_after == 1
+    assert refused.value.retry_after == 10
 
 
 @pytest.mark.parametrize("wait", ["31", "99999999999999999999", "9" * 400])
@@ -149,10 +155,15 @@ def test_other_answers_are_final(
 
 
 def test_the_server_is_told_of_the_time_that_is_left(either: Either, clock: HandClock) -> None:
-    with scripted(problem(503, "not-ready", Retry_After="1"), VERDICT) as server:
-        either(server.url, "classify", b"image", timeout=1.6)
-    # A tenth of a second before the deadline at first, a tenth of what is left then.
-    assert [request.headers["x-request-timeout-ms"] for request in server.requests] == ["1500.000", "450.000"]
+    with scripted(problem(503, "not-ready", Retry_After="10"), VERDICT) as server:
+        either(server.url, "classify", b"image", timeout=16)
+    told = [request.headers["x-request-timeout-ms"] for request in server.requests]
+    assert told == ["15900.000", "5800.000"]
+
+
+@pytest.mark.parametrize(("left", "told"), [(60.0, 59.9), (1.0, 0.9), (0.5, 0.45), (0.01, 0.009)])
+def test_it_is_told_a_tenth_less_or_a_tenth_of_a_second(left: float, told: float) -> None:
+    assert seconds_told(left) == pytest.approx(told)
 
 
 def test_without_a_deadline_of_the_callers_the_server_is_told_none(either: Either) -> None:
@@ -170,18 +181,28 @@ def test_a_deadline_that_is_none_is_refused(seconds: float, either: Either) -> N
         either("http://127.0.0.1:9", "models", client={"timeout": seconds})
 
 
+@pytest.mark.parametrize("name", ["request_id", "traceparent"])
+@pytest.mark.parametrize("value", ["a\nb", "№5", "a\x00", " a", "a ", "a\tb"])
+def test_an_id_that_is_no_value_of_a_header_is_named(name: str, value: str, either: Either) -> None:
+    given: dict[str, Any] = {name: value}
+    with scripted(VERDICT) as server:
+        with pytest.raises(ValueError, match=f"{name} is "):
+            either(server.url, "classify", b"image", **given)
+        assert server.requests == []
+
+
 def test_a_silent_server_is_waited_for_until_the_deadline(either: Either) -> None:
     with silent_listener() as port:
         began = time.monotonic()
-        with pytest.raises(TimedOutError, match=r"not answered within 0\.1 s"):
+        with pytest.raises(TimedOutError, match="not answered within 1 s"):
             either(
                 f"http://127.0.0.1:{port}",
                 "classify",
                 b"image",
-                timeout=0.1,
+                timeout=1,
                 client={"clock": time.monotonic},
             )
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < _NOT_FOR_EVER
 
 
 def test_a_dribbling_server_is_not_waited_for_much_longer(either: Either) -> None:
@@ -189,8 +210,8 @@ def test_a_dribbling_server_is_not_waited_for_much_longer(either: Either) -> Non
     with scripted(lambda _: _dribble()) as server:
         began = time.monotonic()
         with pytest.raises(TimedOutError):
-            either(server.url, "classify", b"image", timeout=0.2, client={"clock": time.monotonic})
-        assert time.monotonic() - began < 5
+            either(server.url, "classify", b"image", timeout=1, client={"clock": time.monotonic})
+        assert time.monotonic() - began < _NOT_FOR_EVER
 
 
 def _dribble() -> Iterator[bytes]:

@@ -93,15 +93,15 @@ def test_an_error_ends_the_pauses_of_the_others(either: Either) -> None:
             [b"fails", b"waits"],
             client={"clock": time.monotonic, "sleep": asyncio.sleep if either.is_async else None},
         )
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
     assert len(server.requests) == 2
 
 
 def test_options_are_those_of_every_request(either: Either) -> None:
     with scripted(VERDICT) as server:
-        either(server.url, "classify_many", [b"1", b"2"], store="a b/ü", explain=True, timeout=5)
+        either(server.url, "classify_many", [b"1", b"2"], store="a b/ü", explain=True, timeout=50)
     assert {request.path for request in server.requests} == {"/classify?store=a+b%2F%C3%BC&explain=true"}
-    assert all(float(request.headers["x-request-timeout-ms"]) < 5000 for request in server.requests)
+    assert all(float(request.headers["x-request-timeout-ms"]) < 50_000 for request in server.requests)
 
 
 def test_no_concurrency_is_refused(either: Either) -> None:

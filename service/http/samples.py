@@ -83,9 +83,20 @@ def _files(request: Request) -> dict[str, Path]:
     return found
 
 
+def _is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8: one that is not can be neither listed in JSON nor asked for."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _within(folder: Path, name: str, most_bytes: int) -> Path | None:
     """The file of a name, if it is one that may be sent."""
     if name.startswith(".") or Path(name).suffix.lower() not in _MEDIA_TYPES:
+        return None
+    if not _is_text(name):
         return None
     try:
         path = (folder / name).resolve(strict=True)

@@ -1,5 +1,6 @@
 """The images that the console offers: those of one folder, and nothing beside it."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,18 @@ async def test_what_is_no_image_file_of_the_folder_is_neither_listed_nor_sent(
             assert answer.headers["content-type"] == "application/problem+json"
             if "/" not in name and "%2F" not in name:
                 check_unknown(answer.status_code, answer.json())
+
+
+async def test_a_name_that_is_not_utf_8_is_left_out(digits_store: Path, folder: Path) -> None:
+    try:
+        (folder / os.fsdecode(b"\xff.png")).write_bytes(PNG)
+    except OSError:  # as on macOS
+        pytest.skip("this file system takes no such name")
+    (folder / "a.png").write_bytes(PNG)
+    async with serving(Guard(settings_for(digits_store, samples_dir=folder))) as client:
+        assert await names(client) == ["a.png"]
+        answer = await client.get("/samples/%FF.png")
+        check_unknown(answer.status_code, answer.json())
 
 
 async def test_only_the_first_are_offered(digits_store: Path, folder: Path) -> None:

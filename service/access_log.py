@@ -60,7 +60,7 @@ def log_refusal(
     key: str | None,
     reason: str,
     detail: str,
-    elapsed: float,
+    elapsed: float | None,
     body_sha256: str | None,
     status: int,
 ) -> None:
@@ -72,7 +72,7 @@ def log_refusal(
         key: the name of the caller's API key; None without one, and where it is not known yet.
         reason: the stable code.
         detail: what the caller was told; its first 500 characters are logged.
-        elapsed: seconds from its arrival to the answer.
+        elapsed: seconds from its arrival to the answer; None where nobody took the time.
         body_sha256: of the image in hex, where it got so far.
         status: HTTP status of the answer.
     """
@@ -84,10 +84,21 @@ def log_refusal(
         key=key,
         reason=reason,
         detail=detail[:_DETAIL_LENGTH],
-        elapsed_ms=_milliseconds(elapsed),
+        elapsed_ms=None if elapsed is None else _milliseconds(elapsed),
         body_sha256=body_sha256,
         status=status,
     )
+
+
+def log_review(*, action: str, entry: str | None, key: str | None) -> None:
+    """Log ``reviewed``: who looked at what callers sent, took it away or decided about it.
+
+    Args:
+        action: ``image``, ``export``, ``confirm`` or ``dismiss``.
+        entry: the id of the entry; None where it is about all.
+        key: the name of the reviewer's API key, None without one.
+    """
+    structlog.get_logger().info("reviewed", action=action, entry=entry, key=key)
 
 
 def _milliseconds(seconds: float) -> float:

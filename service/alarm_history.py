@@ -119,6 +119,8 @@ def _summary(
     record = model.store.calibration.policies[model.policy.name]
     baseline = record.baseline(undecided=undecided)
     tested, alarms = sum(one for one, _ in counted), sum(one for _, one in counted)
+    # Tests that end early are undecided more often than calibration saw; how often, nobody counted.
+    comparable = not (model.policy.capped and undecided)
     return StoreAlarms(
         store=model.name,
         version=model.version,
@@ -128,7 +130,7 @@ def _summary(
         rate=alarms / tested if tested else None,
         baseline=baseline.rate,
         calibration_images=baseline.trials,
-        z=_z(alarms, tested, baseline.rate, baseline.trials),
+        z=_z(alarms, tested, baseline.rate, baseline.trials) if comparable else None,
         series=[
             MinuteOfAlarms(minute=datetime.fromtimestamp(minute[2] * 60, UTC), tested=one, alarms=other)
             for minute, (one, other) in zip(minutes, counted, strict=True)

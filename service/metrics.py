@@ -130,7 +130,10 @@ class Metrics:
             "guard_order_key_info", "Which secret orders the mutants; always 1.", ["id"], registry=where
         )
         self.review_queued = Counter(
-            "guard_review_queued", "Inputs put into the review queue, by why.", ["reason"], registry=where
+            "guard_review_queued",
+            "Inputs put into the review queue, each once, by why.",
+            ["reason"],
+            registry=where,
         )
         for reason in ("alarm", "undecided", "sample"):
             self.review_queued.labels(reason)

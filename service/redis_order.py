@@ -31,7 +31,7 @@ class SharedOrder:
         return True
 
     async def look(self, redis: Redis) -> None:
-        """Compare keys; a key that was set is left alone, and then this only sees whether Redis takes what it is told."""
+        """Compare keys; one that was set is left alone, and then this only sees whether Redis takes what it is told."""
         if self._key.fixed:
             await redis.set(*_LOOK, ex=_LOOK_SECONDS)
         else:

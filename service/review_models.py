@@ -138,7 +138,8 @@ class StoreAlarms(_Model):
     """Images that the baseline was counted on."""
     z: float | None
     """How far the rate is above the baseline, in standard deviations of their difference; null where nothing was
-    judged."""
+    judged, and where the baseline is only the least to be expected: GUARD_MAX_MUTANTS ends tests early, and an
+    undecided verdict counts as an alarm."""
     series: list[MinuteOfAlarms]
     """Minute by minute, the oldest first."""
 

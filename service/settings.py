@@ -186,4 +186,20 @@ class Settings(BaseSettings):
     def _known_scheme(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not url.get_secret_value().startswith(_REDIS_SCHEMES):
             raise ValueError(f"a Redis URL starts with {', '.join(_REDIS_SCHEMES)}")
+        if url is not None and not _is_readable(url.get_secret_value()):
+            raise ValueError(
+                "the Redis URL cannot be read; write /, #, ? and @ within a password as %2F, %23, %3F and %40, and "
+                "leave out options that redis-py does not know"
+            )
         return url
+
+
+def _is_readable(url: str) -> bool:
+    """Errors of the library may quote the password, so only this is told of them."""
+    from redis import ConnectionPool, RedisError  # takes a while, for those alone who have a Redis
+
+    try:
+        ConnectionPool.from_url(url).make_connection()
+    except (ValueError, TypeError, AttributeError, RedisError):
+        return False
+    return True

@@ -15,6 +15,7 @@ from service.http.access import describe_keys
 from service.http.console import console_router
 from service.http.endpoints import EXAMPLES, classify, router
 from service.http.headers import add_middlewares
+from service.http.refusals import on_problem
 from service.http.shortcut import Shortcut
 
 
@@ -44,7 +45,7 @@ def create_app(guard: Guard) -> FastAPI:
         app.include_router(console_router())
         app.include_router(samples.router)
     app.add_exception_handler(RequestError, problems.on_request_error)
-    app.add_exception_handler(problems.ProblemError, problems.on_problem)
+    app.add_exception_handler(problems.ProblemError, on_problem)
     app.add_exception_handler(HTTPException, problems.on_http_exception)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(Exception, problems.on_failure)

@@ -27,7 +27,7 @@ _STATUS = {
     "guard-required": 403,
 }
 # Why a caller is refused, whatever the request holds.
-_CALLER_STATUS = {
+CALLER_REASONS = {
     "no-key": 401,
     "unknown-key": 401,
     "admin-key": 403,
@@ -41,7 +41,7 @@ _CALLER_STATUS = {
 # Why a request may be refused; counted from zero, so that the first refusal shows in a rate.
 REASONS = (
     *_STATUS,
-    *_CALLER_STATUS,
+    *CALLER_REASONS,
     "body-too-large",
     "unsupported-type",
     "bad-form",
@@ -88,7 +88,7 @@ class ProblemError(Exception):
 
 def caller_refused(code: str, detail: str, headers: Mapping[str, str] | None = None) -> ProblemError:
     """The problem of a caller who may not do what they ask for, by its code in the table above."""
-    return ProblemError(_CALLER_STATUS[code], code, detail, headers=headers)
+    return ProblemError(CALLER_REASONS[code], code, detail, headers=headers)
 
 
 def status_of(error: RequestError) -> int:

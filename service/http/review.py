@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeVar
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
+from service.access_log import log_review
 from service.api_keys import first_fault
 from service.guard import Guard
 from service.http.access import may_review
@@ -78,7 +79,7 @@ async def export(
     """An .npz of every image whose true label is known, for `mutant-store calibrate --data npz:FILE`. Alarms alone are
     no fair sample of the traffic: calibrate on what was drawn at random (GUARD_REVIEW_SAMPLE), or add other images.
     """
-    queue, _ = await _open(request)
+    queue, reviewer = await _open(request)
     guard = guard_of(request)
     model = guard.models.get(store)
     found = await _there(exported.labelled(queue, store=model.name, sampled=sampled))
@@ -93,6 +94,7 @@ async def export(
             f"no entry of '{model.name}' has both its image and a true label; keep images (GUARD_REVIEW_IMAGES=true), "
             "then dismiss false alarms and confirm others with the label they should have",
         ) from error
+    log_review(action="export", entry=None, key=reviewer)
     headers = {"Content-Disposition": f'attachment; filename="{model.name}-reviewed.npz"'}
     return Response(content, media_type="application/octet-stream", headers=headers)
 
@@ -112,7 +114,7 @@ async def entry(request: Request, identifier: str) -> ReviewDetails:
 )
 async def image(request: Request, identifier: str) -> Response:
     """The pixels the classifier saw, as a PNG."""
-    queue, _ = await _open(request)
+    queue, reviewer = await _open(request)
     content = await _there(queue.image(identifier))
     if not content:
         _found(await _there(queue.get(identifier)), identifier)
@@ -121,6 +123,7 @@ async def image(request: Request, identifier: str) -> Response:
             "no-image",
             "no image was kept with this entry; GUARD_REVIEW_IMAGES=true keeps those of new ones",
         )
+    log_review(action="image", entry=identifier, key=reviewer)
     return Response(content, media_type="image/png")
 
 
@@ -136,7 +139,9 @@ async def decide(request: Request, identifier: str) -> ReviewEntry:
     decision = await _read(request)
     item = _found(await _there(queue.get(identifier)), identifier)
     ruling = _ruling(guard_of(request), item, decision, reviewer)
-    return _found(await _there(queue.rule(identifier, ruling)), identifier).entry()
+    ruled = _found(await _there(queue.rule(identifier, ruling)), identifier)
+    log_review(action=decision.decision, entry=identifier, key=reviewer)
+    return ruled.entry()
 
 
 async def _open(request: Request) -> tuple[ReviewQueue, str | None]:
@@ -205,8 +210,15 @@ def _ruling(guard: Guard, item: Item, decision: Decision, reviewer: str | None) 
 def _class_name(guard: Guard, item: Item, label: int) -> str | None:
     if label == item.found.label:
         return item.found.class_name
+    if label == item.found.suggested_label:
+        return item.found.suggested_class_name
     if item.found.store.name not in guard.models.names:
-        return None
+        raise ProblemError(
+            422,
+            "bad-decision",
+            f"this server does not serve '{item.found.store.name}' and cannot tell whether there is a class {label}; "
+            "decide at one that does, or confirm without a label",
+        )
     classes = guard.models.get(item.found.store.name).store.manifest.classes
     if label >= len(classes):
         raise ProblemError(

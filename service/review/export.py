@@ -36,11 +36,16 @@ async def labelled(queue: ReviewQueue, *, store: str, sampled: bool) -> list[tup
 def archive(found: list[tuple[Item, int, bytes]], classes: list[str], shape: tuple[int, int, int]) -> bytes:
     """An .npz of the images that have this shape [H, W, C]: ``x`` uint8 [N, H, W, C], ``y`` int64 [N], ``classes``.
 
+    Labels that were given when the store had other classes are left out.
+
     Raises:
         ValueError: there is none.
     """
     images, labels = [], []
-    for _, label, png in found:
+    for item, label, png in found:
+        named = None if item.ruling is None else item.ruling.true_class_name
+        if label >= len(classes) or named not in (None, classes[label]):
+            continue
         with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
             pixels = np.asarray(image)
         pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels

@@ -76,7 +76,7 @@ class Recorder:
         self._lost(len(self._waiting))
 
     def note(self, answer: Answer, request_id: str, *, alarm: bool) -> None:
-        """Note an answer that a verdict was asked for, if it is one to look at. Some 50 microseconds where it is new."""
+        """Note an answer that a verdict was asked for, if it is one to look at. Some 50 µs where it is new."""
         key, share = answer.pixels_key, self._settings.review_sample
         sampled = share > 0 and self._key.draws(share, key)
         if answer.judgement.verdict == Verdict.NORMAL and not sampled:

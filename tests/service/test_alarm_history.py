@@ -83,6 +83,17 @@ async def test_undecided_is_measured_against_its_own_baseline(digits_store: Path
         assert said.baseline == record.alarms_or_undecided.rate
 
 
+@pytest.mark.parametrize(("capped", "undecided"), [(True, True), (True, False), (False, True)])
+async def test_there_is_no_distance_from_a_baseline_that_does_not_hold(
+    capped: bool, undecided: bool, digits_store: Path
+) -> None:
+    async with running(settings_for(digits_store, **({"max_mutants": 1} if capped else {}))) as guard:
+        count(guard, await one_answer(guard), 400, 100)
+        said = await guard.state.alarms.of(guard.models.default, undecided=undecided)
+        assert (said.z is None) == (capped and undecided)
+        assert said.rate == 0.25
+
+
 async def test_a_verdict_of_another_version_or_from_the_cache_does_not_count(digits_store: Path) -> None:
     async with running(settings_for(digits_store)) as guard:
         answer = await one_answer(guard)

@@ -149,3 +149,30 @@ async def test_a_disk_that_cannot_be_written_keeps_nobody_from_the_others_key(
             async with running(broken) as second:
                 assert second.state.key.value == first.state.key.value
     assert "order key is not kept on disk" in {entry["event"] for entry in logs}
+
+
+@pytest.mark.parametrize("order_key", [None, "5a" * 32])
+async def test_one_that_answers_but_takes_nothing_is_down(
+    order_key: str | None, digits_store: Path, redis_server: RedisServer, tmp_path: Path, quick_looks: None
+) -> None:
+    redis_server.start()
+    settings = replica(digits_store, redis_server, tmp_path / "one", order_key=order_key, cache_seconds=60.0)
+
+    def up() -> float | None:
+        return guard.metrics.registry.get_sample_value("guard_redis_up")
+
+    async with running(settings) as guard:
+        with Redis.from_url(redis_server.url) as redis:
+            redis.delete(NAME)
+            redis.config_set("maxmemory", "1")
+            redis.config_set("maxmemory-policy", "noeviction")
+            async with asyncio.timeout(10):
+                while up():
+                    await asyncio.sleep(0.01)
+            for _ in range(100):  # looks are a hundredth of a second apart
+                await asyncio.sleep(0.005)
+                assert up() == 0
+            redis.config_set("maxmemory", "0")
+        async with asyncio.timeout(10):
+            while not up():
+                await asyncio.sleep(0.01)

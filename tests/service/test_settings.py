@@ -127,6 +127,9 @@ def test_a_variable_without_the_prefix_or_of_no_field_changes_nothing(
         ("max_images", "0"),
         ("decode_threads", "0"),
         ("redis_url", "localhost:6379"),
+        ("redis_url", "redis://localhost:port"),
+        ("redis_url", "redis://localhost?socket_tmeout=1"),
+        ("redis_url", "redis://localhost?socket_timeout=soon"),
         ("response_detail", "some"),
         ("cors_origins", "*"),
         ("cors_origins", "null"),
@@ -155,8 +158,9 @@ def test_a_bad_value_is_refused_by_the_name_of_its_field(
     assert [error["loc"] for error in caught.value.errors()] == [(name,)]
 
 
-def test_a_refused_redis_url_does_not_show_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GUARD_REDIS_URL", "http://:hush@localhost")
+@pytest.mark.parametrize("url", ["http://:hush@localhost", "redis://:hush/shy@localhost:6379/0"])
+def test_a_refused_redis_url_does_not_show_its_password(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUARD_REDIS_URL", url)
     with pytest.raises(ValidationError) as caught:
         Settings()
     assert "hush" not in caught.value.errors()[0]["msg"]

@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 from httpx import AsyncClient, Response
 from PIL import Image
+from structlog.testing import capture_logs
 
 from benchmarks.redis_server import RedisServer
 from mutant_store.datasets import load
 from service.api_keys import Role
 from service.guard import Guard
+from service.review.export import archive
+from service.review.item import Item
+from service.review.queue import Wanted
 from tests.support.api_keys import add_key
+from tests.support.reviews import found, ruling
 from tests.support.service import digits, encode, serving, settings_for
 
 pytestmark = pytest.mark.anyio
@@ -156,6 +161,63 @@ async def test_who_may_review(role: Role | None, digits_store: Path, tmp_path: P
         else:
             refused = (401, "no-key") if role is None else (403, "not-reviewer")
             assert problem(listed) == problem(decided) == refused
+
+
+async def test_who_reviews_and_who_may_not_is_logged_and_counted(digits_store: Path, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    keys = {one: add_key(path, f"the-{one.value}", role=one) for one in Role}
+    reviewer, client_key = {"X-API-Key": keys[Role.REVIEWER]}, {"X-API-Key": keys[Role.CLIENT]}
+    guard = Guard(settings_for(digits_store, api_keys_file=path, review_images=True))
+    async with serving(guard) as client:
+        entry = (await post_until_queued(client, 1, reviewer))["entries"][0]["id"]
+        with capture_logs() as logs:
+            refused = await client.get(f"/review/{entry}", headers=client_key | {"X-Request-Id": "mine"})
+            await client.get("/alarm-rate")
+            await client.get("/review/1-1", headers=reviewer)
+            assert (await client.get(f"/review/{entry}/image", headers=reviewer)).status_code == 200
+            await client.post(f"/review/{entry}", json={"decision": "dismiss"}, headers=reviewer)
+            assert (await client.get("/review/export", headers=reviewer)).status_code == 200
+    assert refused.headers["x-request-id"] == "mine"
+    assert [(line["reason"], line["status"]) for line in logs if line["event"] == "refused"] == [
+        ("not-reviewer", 403),
+        ("no-key", 401),
+        ("unknown-entry", 404),
+    ]
+    assert [(line["action"], line["entry"], line["key"]) for line in logs if line["event"] == "reviewed"] == [
+        ("image", entry, "the-reviewer"),
+        ("dismiss", entry, "the-reviewer"),
+        ("export", None, "the-reviewer"),
+    ]
+    rejected = {
+        reason: guard.metrics.registry.get_sample_value("guard_requests_rejected_total", {"reason": reason})
+        for reason in ("not-reviewer", "no-key", "unknown-entry")
+    }
+    assert rejected == {"not-reviewer": 1.0, "no-key": 1.0, "unknown-entry": None}
+
+
+async def test_a_label_that_cannot_be_checked_is_refused(
+    digits_store: Path, redis_server: RedisServer
+) -> None:
+    redis_server.start()
+    guard = Guard(settings_for(digits_store, redis_url=redis_server.url, redis_timeout_ms=500.0))
+    async with serving(guard) as client:
+        assert guard.state.reviews is not None
+        queue = guard.state.reviews.queue
+        await queue.add("key", found(store={"name": "mnist", "version": "v"}), None)
+        (item,) = await queue.newest(Wanted())
+        assert problem(await decide(client, item.id, decision="confirm", label=999)) == (422, "bad-decision")
+        for label in (item.found.suggested_label, item.found.label, None):
+            assert (await decide(client, item.id, decision="confirm", label=label)).status_code == 200
+
+
+def test_labels_of_other_classes_are_not_exported() -> None:
+    png = encode(digits(1)[0])
+    labelled = [
+        (Item(f"{number}-0", found(), ruling(label=label, true_class_name=name), 1, True), label, png)
+        for number, (label, name) in enumerate([(3, "3"), (3, "cat"), (10, "10"), (9, None)])
+    ]
+    with np.load(io.BytesIO(archive(labelled, [str(n) for n in range(10)], (8, 8, 1)))) as data:
+        assert data["y"].tolist() == [3, 9]
 
 
 async def test_without_keys_only_who_is_told_all_may_review(digits_store: Path) -> None:

@@ -180,18 +180,18 @@ async def test_entries_that_come_meanwhile_are_not_listed_and_none_twice(redis_s
     redis_server.start()
     link = link_to(redis_server)
     queue = RedisQueue(link, LARGE)
-    names = await filled(queue, 200)
+    entries = await filled(queue, 200)
     number = 200
     listing = queue._items
 
-    async def and_one_comes(redis: Redis, chunk: list[str]) -> list[Item]:
+    async def and_one_comes(redis: Redis, names: list[str]) -> list[Item]:
         nonlocal number
         number += 1
         await queue.add(f"key{number}", found(f"r{number}"), None)
-        return await listing(redis, chunk)
+        return await listing(redis, names)
 
     queue._items = and_one_comes  # type: ignore[method-assign]
-    assert [item.id for item in await queue.newest(Wanted(limit=1000))] == names[::-1]
+    assert [item.id for item in await queue.newest(Wanted(limit=1000))] == entries[::-1]
     assert number > 203
     await link.close()
 

@@ -1,0 +1,33 @@
+"""Refusals of requests that ask for no verdict, told to logs and metrics like those that do."""
+
+from fastapi import Request, Response
+
+from service.access_log import log_refusal
+from service.http import problems
+from service.http.endpoints import guard_of
+from service.http.problems import REQUEST_ID, ProblemError
+from service.trace_context import request_id, trace_context
+
+
+async def on_problem(request: Request, error: Exception) -> Response:
+    """See :func:`service.http.problems.on_problem`; what is known by its id is an exchange, which has told of itself.
+
+    All are logged, but only callers who may not are counted: an alert on the rest would be one on people who look for
+    what is not there.
+    """
+    if isinstance(error, ProblemError) and REQUEST_ID not in request.scope:
+        trace = trace_context(request.headers)
+        request.scope[REQUEST_ID] = name = request_id(request.headers, trace)
+        if error.code in problems.CALLER_REASONS:
+            guard_of(request).metrics.requests_rejected.labels(error.code).inc()
+        log_refusal(
+            trace,
+            request_id=name,
+            key=None,
+            reason=error.code,
+            detail=error.detail,
+            elapsed=None,
+            body_sha256=None,
+            status=error.status,
+        )
+    return await problems.on_problem(request, error)

@@ -60,7 +60,8 @@ FROM python AS offline
 LABEL org.opencontainers.image.title="mutant-guard-offline" \
       org.opencontainers.image.description="Builds and calibrates mutant stores"
 COPY --from=offline-build /opt/venv /opt/venv
-COPY deploy/steps/demo-store.sh deploy/steps/mnist-store.sh /usr/local/bin/
+# Whatever the umask of the checkout: they are run by another user.
+COPY --chmod=0755 deploy/steps/demo-store.sh deploy/steps/mnist-store.sh /usr/local/bin/
 ENV BIN=/opt/venv/bin MODELS=/models STORES=/stores
 USER 10001:10001
 WORKDIR /var/lib/mutant-guard

@@ -264,7 +264,7 @@ def test_mnist_is_served_where_its_step_builds_it(compose: dict[str, Any], root:
 
 def test_the_store_is_built_where_the_guard_looks_for_it(compose: dict[str, Any], root: Path) -> None:
     dockerfile = (root / "Dockerfile").read_text()
-    assert "COPY deploy/steps/demo-store.sh deploy/steps/mnist-store.sh /usr/local/bin/" in dockerfile
+    assert "deploy/steps/demo-store.sh deploy/steps/mnist-store.sh /usr/local/bin/" in dockerfile
     assert compose["services"]["store-init"]["entrypoint"] == ["demo-store.sh"]
     assert compose["services"]["mnist-init"]["entrypoint"] == ["mnist-store.sh"]
     assert "STORES=/stores" in dockerfile

@@ -126,6 +126,14 @@ def test_what_is_copied_is_not_ignored(stages: dict[str, Stage], root: Path) -> 
             assert f"{source.split('/')[0]}/*" not in ignored or f"!{source}" in ignored
 
 
+@every_image
+def test_files_of_the_checkout_are_readable_to_the_images_user_whatever_its_umask(
+    stages: dict[str, Stage], name: str
+) -> None:
+    copied = [line for line in stages[name].all("COPY") if not line.startswith("--from=")]
+    assert all(line.startswith("--chmod=0755 ") for line in copied)
+
+
 def test_base_images_are_pinned(root: Path) -> None:
     images = re.findall(r"^ARG \w+_IMAGE=(.*)$", (root / "Dockerfile").read_text(), flags=re.MULTILINE)
     assert len(images) == 2

@@ -4,6 +4,9 @@ VENV ?= .venv
 HOST ?= 127.0.0.1
 PORT ?= 8000
 BIN := $(VENV)/bin
+# Tests that compute go side by side; the others time out, count and measure, and have the machine to themselves.
+COMPUTING := tests/detection tests/evaluation tests/mutant_store
+TEST_PROCESSES ?= 2
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -36,7 +39,8 @@ serve: stores/digits/CURRENT $(if $(wildcard models/digits.onnx),stores/samples)
 	GUARD_SAMPLES_DIR="$${GUARD_SAMPLES_DIR:-stores/samples}" $(BIN)/mutant-guard serve --store stores/digits --host $(HOST) --port $(PORT)
 
 test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(COMPUTING)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(COMPUTING))
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .

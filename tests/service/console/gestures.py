@@ -1,8 +1,10 @@
 """What people do with the page."""
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 _GIVE = """
 ([content, name, type]) => {
@@ -49,3 +51,26 @@ def send_key(page: Page, key: str) -> None:
     """Write an API key into its field."""
     page.get_by_role("textbox", name="API key").fill(key)
     page.get_by_role("button", name="Use this key").click()
+
+
+@contextmanager
+def deciding(page: Page) -> Iterator[None]:
+    """Around what decides an entry, until the server has it: the page shows a decision before that."""
+    with page.expect_response(lambda answer: answer.request.method == "POST" and "/review/" in answer.url):
+        yield
+
+
+def refresh(page: Page) -> None:
+    """Have the queue ask for its list again, and wait until what it was told is shown."""
+    badge = page.locator("#open-count")
+    before = int(badge.inner_text() or 0)
+    mark = before + 1000  # what the server would not say
+
+    def marked(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"open": mark})
+
+    page.route("**/review?*", marked)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(badge).to_have_text(str(mark))
+    page.unroute("**/review?*", marked)

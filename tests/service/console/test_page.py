@@ -126,7 +126,7 @@ def test_an_image_is_judged_by_keys_alone(
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.press("Enter")
     expect(page.locator("#classify")).to_be_focused()
-    page.wait_for_load_state("networkidle")
+    expect(page.locator("#samples")).to_be_visible()
     page.keyboard.press("Tab")
     expect(page.locator("#drop")).to_be_focused()
     with page.expect_file_chooser() as chooser:

@@ -2,8 +2,11 @@
 
 import asyncio
 import json as json_module
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,7 +64,35 @@ _MANY = 10
 _OF_ALL = (KeyRefusedError, NotFoundError, UnreachableError, UnexpectedAnswerError)
 """What the next image would not be spared."""
 
-_Answers = list[tuple[Path, Classification | str]]
+_INTERRUPTED = 130
+"""Exit status of what Ctrl-C ended, as shells have it."""
+
+
+@dataclass
+class _Answers:
+    """What was found of the images until now, in their order, an error in words. As JSON it is written as it comes."""
+
+    json: bool
+    found: list[tuple[Path, Classification | str]] = field(default_factory=list)
+
+    def add(self, path: Path, answer: Classification | str) -> None:
+        """The next."""
+        self.found.append((path, answer))
+        if self.json:
+            typer.echo(_line(path, answer))
+
+    def finish(self) -> None:
+        """Show what is not yet."""
+        if self.json or not self.found:
+            return
+        Console().print(_table(self.found))
+        for path, answer in self.found:
+            if isinstance(answer, str):
+                show_error(f"{path}: {answer}")
+
+    def of(self, count: int) -> str:
+        """How many of so many there are, for the end of a message; empty where there are none."""
+        return f" ({len(self.found)} of {count} images were answered)" if self.found else ""
 
 
 def classify(
@@ -76,7 +107,11 @@ def classify(
     concurrency: Annotated[int, typer.Option(min=1, help="Most requests to the server at a time.")] = 8,
     json: JsonOption = False,
 ) -> None:
-    """Classify image files, here or by asking a server. Exits 1 if any file could not be classified."""
+    """Classify image files, here or by asking a server. Exits 1 if any file could not be classified, 130 when
+    interrupted.
+    """
+    answers = _Answers(json)
+    failure: Exception | None = None
     if server is None:
         if key_file is not None:
             raise typer.BadParameter("is for --server URL", param_hint="--key-file")
@@ -88,7 +123,9 @@ def classify(
             require_signature=require_signature,
         )
         configure_logs("console", quiet=True)
-        answers, failure = _here(load(settings), images), None
+        guard = load(settings)
+        with _interruptible(answers, len(images)):
+            _here(guard, images, answers)
     else:
         chosen = (policy, max_mutants, device, require_signature)
         names = ("--policy", "--max-mutants", "--device", "--require-signature")
@@ -97,20 +134,33 @@ def classify(
                 raise typer.BadParameter(
                     "is the server's to set; leave it out with --server", param_hint=name
                 )
-        answers, failure = asyncio.run(_asked(server, key_file, images, store, concurrency))
-    _show(answers, json=json)
+        with _interruptible(answers, len(images)):
+            failure = asyncio.run(_asked(server, key_file, images, store, concurrency, answers))
+    answers.finish()
     if failure is not None:
-        left = f" ({len(answers)} of {len(images)} images were answered)" if answers else ""
-        refuse(f"{failure}{left}", failure)
-    if any(isinstance(answer, str) for _, answer in answers):
+        refuse(f"{failure}{answers.of(len(images))}", failure)
+    if any(isinstance(answer, str) for _, answer in answers.found):
         raise typer.Exit(1)
 
 
-def _here(guard: "Guard", images: list[Path]) -> _Answers:
+@contextmanager
+def _interruptible(answers: _Answers, count: int) -> Iterator[None]:
+    """Whoever interrupts it is shown what there is, and ends the command."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        answers.finish()
+        show_error(f"interrupted{answers.of(count)}")
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def _here(guard: "Guard", images: list[Path], answers: _Answers) -> None:
     guard.start()
-    answers = [(path, _judged(guard, path)) for path in images]
-    guard.models.default.close()
-    return answers
+    try:
+        for path in images:
+            answers.add(path, _judged(guard, path))
+    finally:
+        guard.models.default.close()
 
 
 def _judged(guard: "Guard", path: Path) -> Classification | str:
@@ -126,25 +176,30 @@ def _judged(guard: "Guard", path: Path) -> Classification | str:
 
 
 async def _asked(
-    server: str, key_file: Path | None, images: list[Path], store: str | None, concurrency: int
-) -> tuple[_Answers, Exception | None]:
-    """The answers of a server, and why there are no more of them: what would be so for every image ends it."""
-    answers: _Answers = []
+    server: str,
+    key_file: Path | None,
+    images: list[Path],
+    store: str | None,
+    concurrency: int,
+    answers: _Answers,
+) -> Exception | None:
+    """Adds the answers of a server; returns why there are no more of them: what would be so for every image ends it."""
     try:
         key = None if key_file is None else read_key(key_file)
         async with AsyncGuardClient(server, key=key) as client:
             asked = client.classify_many(images, store=store, concurrency=concurrency, return_errors=True)
             async with aclosing(asked):
-                with _progress(len(images)) as one_more:
+                with _progress(len(images), json=answers.json) as one_more:
                     for path in images:
                         answer = await anext(asked)
                         if isinstance(answer, _OF_ALL):
-                            return answers, answer
-                        answers.append((path, _said(answer)))
+                            return answer
+                        # In a thread: who reads the lines slowly must not hold up the requests in flight.
+                        await asyncio.to_thread(answers.add, path, _said(answer))
                         one_more()
     except ClientError as error:
-        return answers, error
-    return answers, None
+        return error
+    return None
 
 
 def _said(answer: Classification | ClientError | OSError) -> Classification | str:
@@ -160,31 +215,26 @@ def _unread(error: OSError) -> str:
 
 
 @contextmanager
-def _progress(count: int) -> Iterator[Callable[[], object]]:
-    """What to call for each image that is done; drawn on a terminal alone, and gone at the end."""
+def _progress(count: int, *, json: bool) -> Iterator[Callable[[], object]]:
+    """What to call for each image that is done; drawn on a terminal alone, where no lines show it, and gone at the
+    end.
+    """
     console = Console(stderr=True)
     columns = (TextColumn("classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    hidden = count < _MANY or not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+    hidden = count < _MANY or not console.is_terminal or (json and sys.stdout.isatty())
+    # Redirected, what is written to standard output would go where the progress is drawn.
+    with Progress(
+        *columns, console=console, transient=True, redirect_stdout=False, disable=hidden
+    ) as progress:
         task = progress.add_task("", total=count)
         yield lambda: progress.advance(task)
 
 
-def _show(answers: _Answers, *, json: bool) -> None:
-    if json:
-        for path, answer in answers:
-            found = (
-                {"error": answer}
-                if isinstance(answer, str)
-                else answer.model_dump(mode="json", exclude_unset=True)
-            )
-            typer.echo(json_module.dumps({"image": str(path), **found}))
-        return
-    if answers:
-        Console().print(_table(answers))
-    for path, answer in answers:
-        if isinstance(answer, str):
-            show_error(f"{path}: {answer}")
+def _line(path: Path, answer: Classification | str) -> str:
+    found = (
+        {"error": answer} if isinstance(answer, str) else answer.model_dump(mode="json", exclude_unset=True)
+    )
+    return json_module.dumps({"image": str(path), **found})
 
 
 def _table(answers: list[tuple[Path, Classification | str]]) -> Table:
@@ -192,9 +242,9 @@ def _table(answers: list[tuple[Path, Classification | str]]) -> Table:
     table.add_column("image", overflow="fold", min_width=20)
     for column in ("label", "confidence", "verdict", "mutants", "changes", "ms"):
         table.add_column(column, no_wrap=column != "label")
-    names = [path.name for path, _ in answers]
+    names = Counter(path.name for path, _ in answers)
     for path, answer in answers:
-        name = escape(path.name if names.count(path.name) == 1 else str(path))
+        name = escape(path.name if names[path.name] == 1 else str(path))
         if isinstance(answer, str):
             table.add_row(name, "", "", "[red]refused[/]")
             continue

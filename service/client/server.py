@@ -24,6 +24,7 @@ def find_url(given: str | None) -> str:
         )
     try:
         url = httpx.URL(text)
+        host = url.host  # decoded only now, which fails for some
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ClientSettingsError(f"the URL of the server cannot be read: {error}") from None
     if url.userinfo:
@@ -31,7 +32,7 @@ def find_url(given: str | None) -> str:
             "the URL of the server holds a user or password, which would be logged; leave it out, and give the API key "
             "as such"
         )
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not host:
         raise ClientSettingsError(f"'{text}' is no URL of a server; give one like http://127.0.0.1:8000")
     if url.query or url.fragment:
         raise ClientSettingsError(f"the URL of the server, '{text}', goes on after its path; leave that out")

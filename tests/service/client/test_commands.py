@@ -1,11 +1,13 @@
 """``mutant-guard classify --server`` and ``mutant-guard review``, against a server process."""
 
-import json
+import json as json_module
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,11 +15,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mutant_store.datasets import load
+from service import classify_cli
 from service.cli import app
+from service.guard import Guard
+from service.verdict import Classification
 from tests.service.client.conftest import Guarded
 from tests.service.client.test_attempts import VERDICT
 from tests.support.process import COMMAND
-from tests.support.scripted_server import answer, problem, scripted
+from tests.support.scripted_server import Answer, Request, answer, problem, scripted
 from tests.support.service import FIELDS, KEY, digits, encode, free_port
 
 
@@ -46,7 +51,7 @@ def run(*arguments: object, **environment: str) -> Result:
 
 
 def objects(result: Result) -> list[dict[str, object]]:
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    return [json_module.loads(line) for line in result.stdout.splitlines()]
 
 
 def test_a_server_says_what_the_command_says_without_one(
@@ -175,6 +180,76 @@ def test_the_engine_is_not_loaded_to_ask_a_server(files: list[Path]) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("json", [True, False])
+def test_what_was_answered_before_an_interruption_is_shown(json: bool, files: list[Path]) -> None:
+    """The third image is never answered. As JSON the first two are there before anything ends."""
+    third, over = threading.Event(), threading.Event()
+
+    def answered(_: Request) -> Answer:
+        if len(server.requests) < 3:
+            return VERDICT
+        third.set()
+        over.wait(120)
+        return None
+
+    # Where pytest itself runs in the background, it and its children would leave SIGINT unheard.
+    script = (
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from service.cli import app\napp()"
+    )
+    with scripted(answered) as server:
+        command = [sys.executable, "-c", script, "classify", *map(str, files), "--server", server.url]
+        command += ["--concurrency", "1", *(["--json"] if json else [])]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                before = [process.stdout.readline() for _ in range(2 if json else 0)]
+                assert third.wait(120)
+                process.send_signal(signal.SIGINT)
+                after, errors = process.communicate(timeout=120)
+            finally:
+                over.set()
+                process.kill()
+    assert process.returncode == 130
+    assert len(errors.splitlines()) == 1
+    if json:
+        assert [json_module.loads(line)["label"] for line in before] == [7, 7]
+        assert after == ""
+        assert "error: interrupted (2 of 8 images were answered)" in errors
+    else:
+        assert "0.png" in after
+        assert "error: interrupted (" in errors
+
+
+@pytest.mark.parametrize("json", [True, False])
+def test_so_it_is_without_a_server(
+    json: bool, digits_store: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = classify_cli._judged
+
+    def interrupted(guard: Guard, path: Path) -> Classification | str:
+        if path == files[2]:
+            raise KeyboardInterrupt
+        return judged(guard, path)
+
+    monkeypatch.setattr(classify_cli, "_judged", interrupted)
+    given = ["--store", digits_store, *(["--json"] if json else [])]
+    result = run("classify", *files, *given, GUARD_ORDER_KEY=KEY)
+    assert result.exit_code == 130
+    assert list(dict.fromkeys(re.findall(r"\d+\.png", result.stdout))) == ["0.png", "1.png"]
+    assert "error: interrupted (2 of 8 images were answered)" in result.stderr
+
+
+def test_images_of_one_name_are_told_apart_by_their_folders(files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    twin = files[0].rename(tmp_path / "other/1.png")
+    with scripted(VERDICT) as server:
+        result = run("classify", twin, *files[1:3], "--server", server.url)
+    assert result.exit_code == 0
+    shown = "".join(line.split(" ")[1] for line in result.stdout.splitlines() if line.startswith(" "))
+    assert f"{twin}{files[1]}2.png" in shown
+
+
 @pytest.mark.parametrize(("count", "shown"), [(3, False), (12, True)])
 def test_many_images_on_a_terminal_show_how_far_it_is(count: int, shown: bool, files: list[Path]) -> None:
     images = [files[number % len(files)] for number in range(count)]
@@ -194,6 +269,19 @@ def test_many_images_on_a_terminal_show_how_far_it_is(count: int, shown: bool, f
     assert (f"{count}/{count}" in drawn) is shown
     assert ("classifying" in drawn) is shown
     assert len(done.stdout.splitlines()) == count
+
+
+def test_lines_on_a_terminal_are_not_drawn_over(files: list[Path]) -> None:
+    controller, terminal = pty.openpty()
+    with scripted(VERDICT) as server:
+        command = [str(COMMAND), "classify", *map(str, files * 2), "--server", server.url, "--json"]
+        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+        with subprocess.Popen(command, stdout=terminal, stderr=terminal, env=environment) as process:
+            os.close(terminal)
+            lines = _until_closed(controller).splitlines()
+    os.close(controller)
+    assert process.returncode == 0
+    assert [json_module.loads(line)["image"] for line in lines] == [str(path) for path in files * 2]
 
 
 def _until_closed(controller: int) -> str:

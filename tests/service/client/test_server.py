@@ -56,6 +56,7 @@ def test_it_says_who_asks(either: Either) -> None:
         ("ftp://host", "give one like"),
         ("http://", "give one like"),
         ("http://host:port", "cannot be read"),
+        ("http://xn--", "cannot be read"),
         ("http://host/?store=a", "goes on after its path"),
         ("http://host/#x", "goes on after its path"),
     ],

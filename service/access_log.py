@@ -94,7 +94,7 @@ def log_review(*, action: str, entry: str | None, key: str | None) -> None:
     """Log ``reviewed``: who looked at what callers sent, took it away or decided about it.
 
     Args:
-        action: ``image``, ``export``, ``confirm`` or ``dismiss``.
+        action: ``image``, ``export``, ``confirm``, ``dismiss`` or ``delete``.
         entry: the id of the entry; None where it is about all.
         key: the name of the reviewer's API key, None without one.
     """

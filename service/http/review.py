@@ -144,6 +144,18 @@ async def decide(request: Request, identifier: str) -> ReviewEntry:
     return ruled.entry()
 
 
+@router.delete("/{identifier}", summary="Delete", status_code=204, responses=_PROBLEMS)
+async def delete(request: Request, identifier: str) -> Response:
+    """For good, with its image and what was decided, where callers ask for that. The same pixels are queued again
+    if they come again.
+    """
+    queue, reviewer = await _open(request)
+    if not await _there(queue.remove(identifier)):
+        _found(None, identifier)
+    log_review(action="delete", entry=identifier, key=reviewer)
+    return Response(status_code=204)
+
+
 async def _open(request: Request) -> tuple[ReviewQueue, str | None]:
     """The queue, and who asks."""
     reviewer = await may_review(request)

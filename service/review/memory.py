@@ -86,6 +86,14 @@ class MemoryQueue:
         self._trim()
         return item
 
+    async def remove(self, identifier: str) -> bool:
+        """See :class:`service.review.queue.ReviewQueue`."""
+        self._trim()
+        if identifier not in self._entries:
+            return False
+        self._drop(identifier)
+        return True
+
     async def waiting(self) -> int:
         """See :class:`service.review.queue.ReviewQueue`."""
         self._trim()

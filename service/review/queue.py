@@ -68,5 +68,8 @@ class ReviewQueue(Protocol):
     async def rule(self, identifier: str, ruling: Ruling) -> Item | None:
         """Decide about an entry, in place of what was decided; None if it is not there (any more)."""
 
+    async def remove(self, identifier: str) -> bool:
+        """Let go of an entry and its image, for good. Returns whether it was there."""
+
     async def waiting(self) -> int:
         """How many entries are open."""

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from service.redis_link import Ask, RedisLink
 from service.review.item import Found, Item, Ruling, position
 from service.review.queue import Capacity, Wanted
-from service.review.scripts import ADD, KEYS, RULE, TRIM
+from service.review.scripts import ADD, KEYS, REMOVE, RULE, TRIM
 from service.review_models import ReviewState
 
 # No request for a verdict waits for any of this.
@@ -58,6 +58,10 @@ class RedisQueue:
         if not await self._run(RULE, identifier, ruling.model_dump_json()):
             return None
         return await self.get(identifier)
+
+    async def remove(self, identifier: str) -> bool:
+        """See :class:`service.review.queue.ReviewQueue`."""
+        return position(identifier) is not None and bool(await self._run(REMOVE, identifier))
 
     async def waiting(self) -> int:
         """See :class:`service.review.queue.ReviewQueue`."""

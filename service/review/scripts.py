@@ -102,5 +102,16 @@ return 1
 )
 """Id, ruling: 0 where the entry is gone."""
 
+REMOVE = (
+    _HEAD
+    + """
+trim()
+if not redis.call('ZSCORE', all, ARGV[4]) then return 0 end
+drop(ARGV[4])
+return 1
+"""
+)
+"""Id: 0 where the entry is gone already."""
+
 TRIM = _HEAD + "trim()"
 """Lets go of what is too old or too much."""

@@ -177,22 +177,30 @@ async def test_who_reviews_and_who_may_not_is_logged_and_counted(digits_store: P
             assert (await client.get(f"/review/{entry}/image", headers=reviewer)).status_code == 200
             await client.post(f"/review/{entry}", json={"decision": "dismiss"}, headers=reviewer)
             assert (await client.get("/review/export", headers=reviewer)).status_code == 200
+            gone = [
+                (await client.delete(f"/review/{entry}", headers=headers)).status_code
+                for headers in (client_key, reviewer, reviewer)
+            ]
+            assert gone == [403, 204, 404]
     assert refused.headers["x-request-id"] == "mine"
     assert [(line["reason"], line["status"]) for line in logs if line["event"] == "refused"] == [
         ("not-reviewer", 403),
         ("no-key", 401),
+        ("unknown-entry", 404),
+        ("not-reviewer", 403),
         ("unknown-entry", 404),
     ]
     assert [(line["action"], line["entry"], line["key"]) for line in logs if line["event"] == "reviewed"] == [
         ("image", entry, "the-reviewer"),
         ("dismiss", entry, "the-reviewer"),
         ("export", None, "the-reviewer"),
+        ("delete", entry, "the-reviewer"),
     ]
     rejected = {
         reason: guard.metrics.registry.get_sample_value("guard_requests_rejected_total", {"reason": reason})
         for reason in ("not-reviewer", "no-key", "unknown-entry")
     }
-    assert rejected == {"not-reviewer": 1.0, "no-key": 1.0, "unknown-entry": None}
+    assert rejected == {"not-reviewer": 2.0, "no-key": 1.0, "unknown-entry": None}
 
 
 async def test_a_label_that_cannot_be_checked_is_refused(

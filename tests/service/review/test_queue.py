@@ -196,6 +196,22 @@ async def test_entries_that_come_meanwhile_are_not_listed_and_none_twice(redis_s
     await link.close()
 
 
+async def test_what_is_removed_is_gone_and_may_come_again(make: Make) -> None:
+    queue = make(LARGE)
+    first, second, third = await filled(queue, 3, b"image")
+    assert await queue.rule(second, ruling())
+    for name in (first, second):
+        assert await queue.remove(name)
+        assert not await queue.remove(name)
+        assert await queue.get(name) is None
+        assert await queue.image(name) is None
+    assert not await queue.remove("x")
+    assert [item.id for item in await queue.newest(Wanted())] == [third]
+    assert await queue.waiting() == 1
+    assert await queue.add("key0", found("again"), b"image")
+    assert await requests_of(queue, Wanted()) == ["again", "r2"]
+
+
 async def test_images_take_no_more_than_their_room(make: Make) -> None:
     queue = make(Capacity(100, 3600.0, 1000))
     (name,) = await filled(queue, 1, b"x" * 300)

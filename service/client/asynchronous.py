@@ -182,8 +182,8 @@ class AsyncGuardClient(BaseClient):
             store: as of ``classify``.
             explain: as of ``classify``.
             timeout: seconds for each.
-            return_errors: an image's error takes the place of its answer; else the first is raised, and what has not
-                begun by then is not sent.
+            return_errors: an image's error takes the place of its answer; else the first is raised; what is under way
+                by then is dropped.
 
         Raises:
             ValueError: the concurrency is none.

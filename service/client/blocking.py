@@ -55,7 +55,8 @@ class GuardClient(BaseClient):
         Args:
             url: of the server; by default that of the environment, ``MUTANT_GUARD_URL``.
             key: API key; by default that of the environment, ``MUTANT_GUARD_API_KEY``, or none.
-            timeout: seconds a call may take in all, attempts and pauses included.
+            timeout: seconds a call may take in all, attempts and pauses included, each single write or read counted
+                anew: what comes drop by drop is only ended while the body of an answer is read.
             retries: when a call is tried again.
             verify: whom to trust over https.
             clock: seconds that only go forward.
@@ -127,7 +128,7 @@ class GuardClient(BaseClient):
             store: which judges; the server's first by default.
             explain: with the path of the test.
             guard: ``off`` for the label alone, where the server allows it; there is no path then.
-            timeout: seconds for all of it. The server is told, and says by then what it knows.
+            timeout: seconds for all of it, as of the client. The server is told, and says by then what it knows.
             request_id: what its log is to call the request, in printable ASCII.
             traceparent: the trace it belongs to (W3C Trace Context).
 
@@ -184,8 +185,8 @@ class GuardClient(BaseClient):
             store: as of ``classify``.
             explain: as of ``classify``.
             timeout: seconds for each.
-            return_errors: an image's error takes the place of its answer; else the first is raised, and what has not
-                begun by then is not sent.
+            return_errors: an image's error takes the place of its answer; else the first is raised; what is under way
+                by then is waited for, and what has not begun is not sent.
 
         Raises:
             ValueError: the concurrency is none.
@@ -305,7 +306,8 @@ class GuardClient(BaseClient):
             chunks = []
             for chunk in response.iter_bytes():
                 chunks.append(chunk)
-                if self._clock() > until:  # what dribbles never takes long over one chunk
+                # httpx limits each read alone, and gives no hold on those of headers.
+                if self._clock() > until:
                     raise TimeoutError
         finally:
             response.close()

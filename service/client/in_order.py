@@ -15,7 +15,7 @@ def in_order(
     work: Callable[[_A, Event], _B], given: Iterable[_A], concurrency: int
 ) -> Generator[_B, None, None]:
     """What the work gives of each, in order, with so many at a time and as many again waiting for their turn. The event
-    is set once nobody waits for the rest.
+    is set once nobody waits for the rest; what is under way is then waited for, lest it outlive what it works with.
     """
     stop = Event()
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="mutant-guard-client")

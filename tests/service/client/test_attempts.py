@@ -206,7 +206,7 @@ def test_a_silent_server_is_waited_for_until_the_deadline(either: Either) -> Non
 
 
 def test_a_dribbling_server_is_not_waited_for_much_longer(either: Either) -> None:
-    """Every byte comes in time, the answer never would."""
+    """Every byte of the body comes in time, the answer never would."""
     with scripted(lambda _: _dribble()) as server:
         began = time.monotonic()
         with pytest.raises(TimedOutError):
@@ -214,10 +214,19 @@ def test_a_dribbling_server_is_not_waited_for_much_longer(either: Either) -> Non
         assert time.monotonic() - began < _NOT_FOR_EVER
 
 
-def _dribble() -> Iterator[bytes]:
-    yield b"HTTP/1.1 200 X\r\nContent-Length: 100000\r\n\r\n"
+def test_nor_are_dribbling_headers_by_asyncio(clock: HandClock) -> None:
+    """The other client has no hold on those, as docs/client.md says."""
+    with scripted(lambda _: _dribble(b"HTTP/1.1 200 X\r\nX-Long: ")) as server:
+        began = time.monotonic()
+        with pytest.raises(TimedOutError):
+            Either(True, clock)(server.url, "classify", b"image", timeout=1, client={"clock": time.monotonic})
+        assert time.monotonic() - began < _NOT_FOR_EVER
+
+
+def _dribble(begin: bytes = b"HTTP/1.1 200 X\r\nContent-Length: 100000\r\n\r\n") -> Iterator[bytes]:
+    yield begin
     while True:
-        yield b" "
+        yield b"."
         time.sleep(0.02)
 
 

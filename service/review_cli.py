@@ -72,6 +72,15 @@ def dismiss(entries: EntriesArgument, server: ServerOption, key_file: KeyFileOpt
 
 
 @review_app.command()
+def delete(entries: EntriesArgument, server: ServerOption, key_file: KeyFileOption = None) -> None:
+    """Have entries gone for good, with their images and what was decided."""
+    with _client(server, key_file) as client:
+        for identifier in entries:
+            client.delete_review(identifier)
+            typer.echo(f"{identifier} deleted")
+
+
+@review_app.command()
 def export(
     file: Annotated[Path, typer.Argument(dir_okay=False, help="The .npz to write.")],
     server: ServerOption,

@@ -254,6 +254,15 @@ class GuardClient(BaseClient):
         """
         return self._ask(calls.decide(identifier, decision, label))
 
+    def delete_review(self, identifier: str) -> None:
+        """Have an entry gone for good, with its image and what was decided.
+
+        Raises:
+            ClientError: it was not taken; NotFoundError: it is gone already.
+            ValueError: nothing is named so.
+        """
+        self._ask(calls.delete_review(identifier))
+
     def export_reviews(self, path: Path, store: str | None = None, *, sampled: bool = False) -> None:
         """Write confirmed labels and their images to an .npz for ``mutant-store calibrate --data npz:FILE``. The file
         is whole or as it was before, and readable by its owner alone: it holds what callers sent.

@@ -28,7 +28,7 @@ _MODELS = TypeAdapter(list[ModelState])
 class Call(Generic[_T_co]):
     """A request, and what is made of its answer."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     read: Callable[[Reply], _T_co]
     """Raises UnexpectedAnswerError for a success that it cannot read."""
@@ -113,6 +113,11 @@ def decide(identifier: str, decision: Literal["confirm", "dismiss"], label: int 
     body = Decision(decision=decision, label=label).model_dump_json(exclude_none=True).encode()
     headers = {"Content-Type": "application/json"}
     return Call("POST", f"/review/{_checked(identifier)}", _model(ReviewEntry), headers=headers, content=body)
+
+
+def delete_review(identifier: str) -> Call[None]:
+    """Its end. Raises: ValueError, nothing is named so."""
+    return Call("DELETE", f"/review/{_checked(identifier)}", lambda _: None)
 
 
 def export_reviews(store: str | None, sampled: bool) -> Call[bytes]:

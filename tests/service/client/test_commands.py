@@ -334,6 +334,12 @@ def test_the_queue_is_listed_decided_and_exported(guarded: Guarded, reviewer: Pa
     assert f"Written: {path}" in exported.stderr
     assert 4 in load(f"npz:{path}").labels
 
+    deleted = run("review", "delete", second, third, *given)
+    assert (deleted.exit_code, deleted.stdout) == (0, f"{second} deleted\n{third} deleted\n")
+    again = run("review", "delete", second, *given)
+    assert again.exit_code == 1
+    assert "404 unknown-entry" in again.stderr
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),

@@ -189,6 +189,18 @@ def test_entries_are_listed_shown_decided_and_exported(
     assert [file.name for file in path.parent.iterdir()] == ["reviewed.npz"]
 
 
+def test_an_entry_that_is_deleted_is_gone(
+    either: Either, guarded: Guarded, entries: list[ReviewEntry]
+) -> None:
+    key = {"client": {"key": guarded.reviewer}}
+    entry = entries[-1]
+    assert either(guarded.url, "delete_review", entry.id, **key) is None
+    with pytest.raises(NotFoundError, match="unknown-entry"):
+        either(guarded.url, "delete_review", entry.id, **key)
+    with pytest.raises(NotFoundError, match="unknown-entry"):
+        either(guarded.url, "review", entry.id, **key)
+
+
 def test_an_export_that_fails_leaves_the_file_as_it_was(
     either: Either, guarded: Guarded, tmp_path: Path
 ) -> None:
@@ -212,7 +224,7 @@ def test_who_may_not_review_is_told_so(either: Either, guarded: Guarded) -> None
 
 def test_an_entry_that_is_not_there_is_not_found(either: Either, guarded: Guarded) -> None:
     key = {"client": {"key": guarded.reviewer}}
-    for method in ("review", "review_image"):
+    for method in ("review", "review_image", "delete_review"):
         with pytest.raises(NotFoundError, match="unknown-entry"):
             either(guarded.url, method, "1-0", **key)
     with pytest.raises(NotFoundError, match="unknown-entry"):
@@ -222,7 +234,7 @@ def test_an_entry_that_is_not_there_is_not_found(either: Either, guarded: Guarde
 @pytest.mark.parametrize("identifier", ["", "../classify", "a/b", "1-0?x", "%2e%2e", "..", "x" * 65])
 def test_no_identifier_makes_another_path(identifier: str, either: Either) -> None:
     with scripted(MODELS) as server:
-        for method in ("review", "review_image"):
+        for method in ("review", "review_image", "delete_review"):
             with pytest.raises(ValueError, match="no id of an entry"):
                 either(server.url, method, identifier)
         with pytest.raises(ValueError, match="no id of an entry"):

@@ -11,6 +11,8 @@ import { chosen, store } from "./stores.js";
 const EVERY_SECONDS = 8;
 const PAGE = 30;
 const NOT_FOR_YOU = new Set([401, 403, 404]); // of the list: it is off, or for other callers
+const LIST = "the list";
+const GONE = "gone";
 const NOTHING = {
   open: "Nothing waits for review. Alarms and undecided inputs come here.",
   confirmed: "Nothing was confirmed yet.",
@@ -22,17 +24,22 @@ let entries = []; // as shown, the newest first
 const items = new Map(); // id → li
 const decided = new Set(); // decisions under way: the server may still list them as they were
 let selected = null; // id
-let ofList = false; // whether the problem that is shown is one of asking for the list
+let showing = ""; // which entry the details show, and as decided how
+let place = 0; // of the selected entry in the list, so that keys go on from there once it is gone
+let about = null; // what the problem that is shown is about: LIST, the id of an entry, or something passing
 let older = null; // what to ask for further pages with
 let rulings = 0; // a list from before a decision, or from while it was made, may say either
 let generation = 0; // a reply to an earlier filter, store or key is not shown
 
 const filter = () => document.querySelector("#states input:checked").value;
 const entryOf = (id) => entries.find((entry) => entry.id === id);
+const ruling = (entry) => JSON.stringify([entry.id, entry.state, entry.true_label, entry.reviewer, entry.reviewed_at]);
 const page = (before) => askJson(withQuery("review", { state: filter(), store: store(), limit: PAGE, before }));
 
+let refresh = () => {};
+
 export function startReview() {
-  const refresh = whileSeen(EVERY_SECONDS, update);
+  refresh = whileSeen(EVERY_SECONDS, update);
   const anew = () => { forget(); return refresh(); };
   byId("states").addEventListener("change", anew);
   session.addEventListener("key", anew);
@@ -56,19 +63,18 @@ async function update() {
   const [mine, asOf] = [generation, rulings];
   try {
     const found = await page(null);
-    if (mine !== generation || asOf !== rulings) return;
+    if (mine !== generation) return; // what began another has asked again
+    if (asOf !== rulings) { await update(); return; }
     const last = found.next === null ? null : found.entries.at(-1)?.id;
     const known = entries.findIndex((entry) => entry.id === last);
     const kept = known < 0 ? [] : entries.slice(known + 1); // of pages that were asked for
     if (kept.length === 0) older = found.next;
     entries = [...found.entries.filter((entry) => !decided.has(entry.id) || entryOf(entry.id)), ...kept];
     count(found.open);
-    if (ofList) problem(null); // what went wrong with a decision stays until the next
+    if (about === LIST) problem(null); // what went wrong with a decision stays
     show();
   } catch (failure) {
-    if (mine !== generation) return;
-    problem(failure, NOT_FOR_YOU.has(failure.status));
-    ofList = true;
+    if (mine === generation) problem(failure, LIST, NOT_FOR_YOU.has(failure.status));
   }
 }
 
@@ -98,36 +104,73 @@ function count(open) {
   byId("open-count").setAttribute("aria-label", `${open} open`);
 }
 
-function problem(failure, gone = false) {
-  const place = byId("review-problem");
-  ofList = false;
-  place.hidden = !failure;
-  if (failure) place.textContent = failure.code === "review-off" ? failure.detail : (failure.text ?? String(failure));
+function problem(failure, of = null, gone = false) {
+  const says = byId("review-problem");
+  about = of;
+  says.hidden = !failure;
+  if (failure) says.textContent = failure.code === "review-off" ? failure.detail : (failure.text ?? String(failure));
   byId("queue").hidden = byId("review-keys").hidden = byId("states").hidden = byId("export").hidden = gone;
   if (gone) { forget(); count(0); }
+}
+
+/** Something succeeded: a problem is over, unless it is that of another entry, which is still as it was. */
+function settled(id = null) {
+  if (about === id || !entryOf(about)) problem(null);
 }
 
 /** Bring the list to what the entries are, without touching what stays: the focus may be there. */
 function show() {
   const list = byId("entries");
   const ids = new Set(entries.map((entry) => entry.id));
+  let lost = false;
   for (const [id, item] of items) {
-    if (!ids.has(id)) { item.remove(); items.delete(id); }
+    if (ids.has(id)) continue;
+    lost ||= item.contains(document.activeElement);
+    item.remove();
+    items.delete(id);
   }
   entries.forEach((entry, i) => {
     let item = items.get(entry.id);
     if (!item || item.dataset.told !== told(entry)) {
       const fresh = line(entry);
-      if (item) { item.replaceChildren(...fresh.childNodes); item.dataset.told = told(entry); } else { item = fresh; items.set(entry.id, item); }
+      if (item) {
+        const focused = item.contains(document.activeElement);
+        item.replaceChildren(...fresh.childNodes);
+        item.dataset.told = told(entry);
+        if (focused) focusItem(entry.id, { preventScroll: true });
+      } else { item = fresh; items.set(entry.id, item); }
     }
     if (list.children[i] !== item) list.insertBefore(item, list.children[i] ?? null);
   });
   byId("no-entries").hidden = entries.length > 0;
   byId("no-entries").textContent = NOTHING[filter()];
   byId("more").hidden = older === null || entries.length === 0;
-  if (selected !== null && !ids.has(selected)) selected = null;
+  mark();
+  const entry = entryOf(selected);
   if (selected === null) select(entries[0]?.id ?? null);
-  else mark();
+  else if (!entry) leave();
+  else if (ruling(entry) !== showing && !decided.has(selected)) change(entry);
+  if (lost) byId("details").focus({ preventScroll: true });
+}
+
+/** Another reviewer took the selected entry from the list. No other one takes its place: a click on its way would decide that. */
+function leave() {
+  if (showing === GONE) return;
+  showing = GONE;
+  const text = "Decided meanwhile, or no longer kept.";
+  const [details, decision] = [byId("details"), byId("details").querySelector(".decision")];
+  const focused = decision.contains(document.activeElement);
+  decision.replaceWith(h("p", { class: "note meanwhile" }, text));
+  if (focused) details.focus({ preventScroll: true });
+  announce(text);
+}
+
+/** Another reviewer decided the selected entry, and it is still in the list. */
+function change(entry) {
+  const focused = byId("details").contains(document.activeElement);
+  select(entry.id);
+  if (focused) byId("details").focus({ preventScroll: true });
+  announce(`Meanwhile ${entry.state}${entry.reviewer ? ` by ${entry.reviewer}` : ""}: ${entry.class_name}.`);
 }
 
 const told = (entry) => [entry.state, entry.seen, entry.true_class_name].join(" ");
@@ -151,16 +194,19 @@ function line(entry) {
   );
 }
 
-const focusItem = (id) => items.get(id)?.querySelector("button").focus();
+const focusItem = (id, options) => items.get(id)?.querySelector("button").focus(options);
 
 function select(id) {
   selected = id;
   mark();
   const entry = id === null ? null : entryOf(id);
+  showing = entry ? ruling(entry) : "";
   byId("details").replaceChildren(...(entry ? detailsView(entry, decide, byId("details")) : [emptyDetails()]));
 }
 
 function mark() {
+  const position = entries.findIndex((entry) => entry.id === selected);
+  place = position < 0 ? Math.min(place, entries.length) : position;
   for (const [id, item] of items) item.querySelector("button").setAttribute("aria-current", String(id === selected));
 }
 
@@ -177,30 +223,34 @@ async function decide(id, decision, label) {
   rulings += 1;
   if (leaves) entries.splice(position, 1);
   if (before.state === "open") step(-1);
-  selected = leaves ? (following?.id ?? null) : id;
-  show();
-  select(selected);
+  const next = leaves ? (following?.id ?? null) : id;
+  select(next);
   if (following && leaves) focusItem(following.id);
   else if (leaves) byId("details").focus();
-  const next = leaves ? (following ? ` Next: ${following.class_name}, ${WORDS[following.verdict]}.` : " Nothing is left.") : "";
-  announce(`${state === "confirmed" ? "Confirmed" : "Dismissed"}: ${before.class_name}.${next}`);
+  show();
+  const then = leaves ? (following ? ` Next: ${following.class_name}, ${WORDS[following.verdict]}.` : " Nothing is left.") : "";
+  announce(`${state === "confirmed" ? "Confirmed" : "Dismissed"}: ${before.class_name}.${then}`);
   try {
     const body = JSON.stringify(label === null ? { decision } : { decision, label });
     const after = await askJson(`review/${encodeURIComponent(id)}`, { method: "POST", body, type: "application/json" });
     if (!leaves && mine === generation) replace(after);
-    problem(null);
+    settled(id);
   } catch (failure) {
     if (before.state === "open") step(1);
     if (mine === generation) {
       if (leaves && failure.code !== "unknown-entry") entries.splice(Math.min(position, entries.length), 0, before);
+      const stayed = selected === next; // who went on meanwhile is not called back
+      if (stayed && entryOf(id)) select(id);
       show();
-      if (entryOf(id)) { select(id); focusItem(id); }
+      const here = document.activeElement === document.body || byId("review").contains(document.activeElement);
+      if (stayed && here) focusItem(id);
     }
-    problem(failure);
+    problem(failure, id);
     announce(`Not ${state}. ${failure.text ?? failure}`);
   } finally {
     decided.delete(id);
     rulings += 1;
+    if (mine !== generation) refresh(); // a list that was asked for meanwhile left this entry out
   }
 }
 
@@ -212,22 +262,22 @@ function replace(entry) {
   const position = entries.findIndex((one) => one.id === entry.id);
   if (position < 0) return;
   entries[position] = entry;
-  show();
   if (selected === entry.id) select(entry.id);
+  show();
 }
 
 /** Only within the queue, and not where something is written or chosen. */
 function shortcut(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, pre, .scroll")) return;
-  const position = entries.findIndex((entry) => entry.id === selected);
   const moves = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 };
   if (event.key in moves && event.target.closest(event.key.startsWith("Arrow") ? "#entries" : "#review")) {
-    const towards = entries[position + moves[event.key]];
+    const by = moves[event.key];
+    const towards = entries[place + (by > 0 && !entryOf(selected) ? 0 : by)];
     if (!towards) return;
     event.preventDefault();
     select(towards.id);
     focusItem(towards.id);
-  } else if (event.key === "c" || event.key === "d") {
+  } else if ((event.key === "c" || event.key === "d") && !event.repeat) { // held down, it would decide what nobody read
     const button = byId("details").querySelector(`button[data-decision="${event.key === "c" ? "confirm" : "dismiss"}"]`);
     if (button) { event.preventDefault(); button.click(); }
   }
@@ -243,7 +293,7 @@ async function exportLabels() {
     h("a", { href: url, download: `review-${store() ?? entries[0]?.store.name ?? "labels"}.npz` }).click();
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
     announce(`The labels are saved, ${plural(Math.ceil(blob.size / 1024), "kilobyte")}.`);
-    problem(null);
+    settled();
   } catch (failure) {
     problem(failure);
     announce(failure.text ?? String(failure));

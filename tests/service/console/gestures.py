@@ -74,3 +74,41 @@ def refresh(page: Page) -> None:
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(badge).to_have_text(str(mark))
     page.unroute("**/review?*", marked)
+
+
+_HOLD = """
+([part, method]) => {
+  const ask = window.fetch;
+  window.held ??= [];
+  window.fetch = (path, options) => {
+    if (!String(path).includes(part) || (options?.method ?? "GET") !== method) return ask(path, options);
+    return new Promise((done, refused) => {
+      window.held.push({ pass: () => done(ask(path, options)), fail: () => refused(new TypeError("refused")) });
+      document.documentElement.dataset.held = window.held.length;
+    });
+  };
+}
+"""
+
+
+def hold(page: Page, part: str, method: str = "GET") -> None:
+    """From now on, requests of addresses with this in them wait until they are let go."""
+    page.evaluate(_HOLD, [part, method])
+
+
+def held(page: Page, count: int) -> None:
+    """Wait until so many were held, those let go included."""
+    expect(page.locator("html")).to_have_attribute("data-held", str(count))
+
+
+def let_go(page: Page, position: int, *, failing: bool = False) -> None:
+    """Let one of those held go on, or fail as where no server is."""
+    page.evaluate(f"window.held[{position}].{'fail' if failing else 'pass'}()")
+
+
+def without_polls(page: Page) -> None:
+    """Load the page anew, so that nothing is asked for but on an occasion."""
+    page.add_init_script(
+        "const later = window.setTimeout; window.setTimeout = (work, ms) => (ms >= 1000 ? 0 : later(work, ms));"
+    )
+    page.reload()

@@ -11,7 +11,18 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.service.console.conftest import HOSTILE, Images, Keyed, Open, verdict
-from tests.service.console.gestures import deciding, drop, fact, refresh, result, send_key
+from tests.service.console.gestures import (
+    deciding,
+    drop,
+    fact,
+    held,
+    hold,
+    let_go,
+    refresh,
+    result,
+    send_key,
+    without_polls,
+)
 from tests.support.process import Server, serve
 from tests.support.service import digits, encode
 
@@ -183,6 +194,135 @@ def test_a_decision_that_is_refused_is_taken_back_and_told(queued: Server, open_
     with deciding(page):
         details(page).get_by_role("button", name="Dismiss").click()
     expect(shown(page)).to_have_count(count - 1)
+    expect(page.locator("#review-problem")).to_be_hidden()
+
+
+def test_a_key_held_down_decides_one_entry(queued: Server, open_page: Open) -> None:
+    page = open_page(queued.url)
+    count = len(entries(queued))
+    expect(shown(page)).to_have_count(count)
+    shown(page).first.locator("button").click()
+    with deciding(page):
+        page.keyboard.down("d")
+    for _ in range(5):
+        page.keyboard.down("d")  # repeats, as the first was not let go
+    assert shown(page).count() == count - 1
+    page.keyboard.up("d")
+    with deciding(page):
+        page.keyboard.press("d")
+    assert len(entries(queued, "dismissed")) == 2
+
+
+def decided_by_another(server: Server, entry: dict[str, object]) -> None:
+    httpx.post(f"{server.url}/review/{entry['id']}", json={"decision": "confirm"}).raise_for_status()
+
+
+@pytest.mark.parametrize("focused", ["Dismiss", "the entry"])
+def test_what_another_decided_meanwhile_stays_and_no_other_takes_its_place(
+    focused: str, queued: Server, open_page: Open
+) -> None:
+    page = open_page(queued.url)
+    waiting = entries(queued)
+    expect(shown(page)).to_have_count(len(waiting))
+    shown(page).nth(1).locator("button").click()
+    if focused == "Dismiss":
+        details(page).get_by_role("button", name="Dismiss").focus()
+    decided_by_another(queued, waiting[1])
+    refresh(page)
+    expect(shown(page)).to_have_count(len(waiting) - 1)
+    assert fact(details(page), "Request") == waiting[1]["request_id"]
+    expect(details(page)).to_contain_text("Decided meanwhile")
+    expect(page.locator("#announcer")).to_contain_text("Decided meanwhile")
+    expect(details(page).get_by_role("button", name="Dismiss")).to_have_count(0)
+    expect(details(page)).to_be_focused()
+    page.keyboard.press("d")
+    assert shown(page).count() == len(waiting) - 1
+    page.keyboard.press("j")
+    assert fact(details(page), "Request") == waiting[2]["request_id"]
+    expect(shown(page).nth(1).locator("button")).to_be_focused()
+    expect(details(page).get_by_role("button", name="Dismiss")).to_be_visible()
+
+
+def test_what_another_decided_meanwhile_is_shown_as_decided(queued: Server, open_page: Open) -> None:
+    page = open_page(queued.url)
+    page.get_by_role("radio", name="All").check()
+    waiting = entries(queued)
+    expect(shown(page)).to_have_count(len(waiting))
+    expect(details(page).locator(".reviewed")).to_have_count(0)
+    details(page).get_by_role("button", name="Dismiss").focus()
+    decided_by_another(queued, waiting[0])
+    refresh(page)
+    expect(details(page).locator(".reviewed")).to_contain_text("Confirmed")
+    expect(page.locator("#announcer")).to_contain_text("Meanwhile confirmed")
+    expect(details(page)).to_be_focused()
+    assert fact(details(page), "Request") == waiting[0]["request_id"]
+
+
+def test_the_focus_stays_on_an_entry_that_is_seen_again(
+    queued: Server, images: Images, open_page: Open
+) -> None:
+    page = open_page(queued.url)
+    newest = next(image for image in reversed(images.attacked) if verdict(queued, image)["adversarial"])
+    shown(page).first.locator("button").focus()
+    enqueue(queued, [newest])
+    refresh(page)
+    expect(shown(page).first).to_contain_text("seen")
+    expect(shown(page).first.locator("button")).to_be_focused()
+
+
+@pytest.mark.parametrize("first", ["the decision", "the list"])
+def test_a_list_asked_for_during_a_decision_lacks_nothing(
+    first: str, queued: Server, open_page: Open
+) -> None:
+    page = open_page(queued.url)
+    without_polls(page)
+    count = len(entries(queued))
+    expect(shown(page)).to_have_count(count)
+    hold(page, "review/", "POST")
+    details(page).get_by_role("button", name="Dismiss").click()
+    held(page, 1)
+    hold(page, "review?")
+    page.get_by_role("radio", name="All").check()
+    held(page, 2)
+    if first == "the decision":
+        with deciding(page):
+            let_go(page, 0)
+        expect(page.locator("#entries li")).to_have_count(0)
+        let_go(page, 1)
+    else:
+        let_go(page, 1)
+        expect(shown(page)).to_have_count(count - 1)
+        with deciding(page):
+            let_go(page, 0)
+    held(page, 3)
+    let_go(page, 2)
+    expect(shown(page)).to_have_count(count)
+
+
+def test_what_went_wrong_with_one_decision_is_not_wiped_by_the_next(queued: Server, open_page: Open) -> None:
+    page = open_page(queued.url)
+    ids = [str(entry["id"]) for entry in entries(queued)]
+    expect(shown(page)).to_have_count(len(ids))
+    shown(page).first.locator("button").click()
+    hold(page, "review/", "POST")
+    page.keyboard.press("d")
+    page.keyboard.press("d")
+    held(page, 2)
+    let_go(page, 0, failing=True)
+    expect(page.locator("#review-problem")).to_contain_text("The server cannot be reached")
+    expect(shown(page)).to_have_count(len(ids) - 1)
+    with deciding(page):
+        let_go(page, 1)
+    refresh(page)
+    expect(page.locator("#review-problem")).to_be_visible()
+    # Who went on is not called back.
+    expect(page.locator("#entries [aria-current=true]")).to_have_count(1)
+    expect(page.locator(f'#entries li[data-id="{ids[2]}"] button')).to_have_attribute("aria-current", "true")
+    expect(page.locator(f'#entries li[data-id="{ids[2]}"] button')).to_be_focused()
+    shown(page).first.locator("button").click()
+    page.keyboard.press("d")
+    held(page, 3)
+    let_go(page, 2)
     expect(page.locator("#review-problem")).to_be_hidden()
 
 

@@ -36,11 +36,14 @@ async function load() {
     drawn = told;
     const found = stores.find((one) => one.store === store()) ?? stores[0];
     const open = place.querySelector("details")?.open ?? false;
-    const scrolled = document.activeElement?.closest?.("#alarms-body summary") !== null;
+    const focused = ["summary", ".scroll"].find((part) => place.querySelector(part)?.matches(":focus"));
+    const { scrollTop, scrollLeft } = place.querySelector(".scroll") ?? {};
     place.replaceChildren(...view(found, place.clientWidth - 2 * parseFloat(getComputedStyle(place).paddingLeft)));
     const details = place.querySelector("details");
     details.open = open;
-    if (scrolled) details.querySelector("summary").focus();
+    const table = place.querySelector(".scroll");
+    if (table && open) Object.assign(table, { scrollTop, scrollLeft });
+    if (focused) (details.querySelector(focused) ?? details.querySelector("summary")).focus({ preventScroll: true });
   } catch (problem) {
     drawn = "";
     place.replaceChildren(h("p", { class: "problem" }, problem.text ?? String(problem)));

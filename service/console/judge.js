@@ -145,7 +145,17 @@ function sampleButton(name) {
   loaded.catch(() => frame.classList.remove("loading"));
   const words = label === undefined ? name : `${label}${attack ? `, attacked (${attack})` : ""}`;
   const pick = async () => {
-    try { take(await loaded.catch(() => ask(path).then((answer) => answer.blob())), name); } catch (problem) { result([problemView(problem)]); }
+    const mine = (asked += 1); // what is asked for while this one loads comes after it
+    current = null;
+    byId("result").setAttribute("aria-busy", "true");
+    try {
+      const blob = await loaded.catch(() => ask(path).then((answer) => answer.blob()));
+      if (mine === asked) take(blob, name);
+    } catch (problem) {
+      if (mine !== asked) return;
+      result([problemView(problem)]);
+      announce(problem.text ?? String(problem));
+    }
   };
   return h(
     "button",

@@ -19,6 +19,7 @@ function say(text, wrong) {
 
 export function startKey() {
   const field = byId("key-field");
+  let asked = false; // since the key changed: who closed the panel then is left alone by what asks every few seconds
   byId("key-button").addEventListener("click", () => {
     toggle(byId("key-panel").hidden);
     if (!byId("key-panel").hidden) field.focus();
@@ -43,14 +44,16 @@ export function startKey() {
     setKey("");
   });
   session.addEventListener("unauthorized", ({ detail }) => {
+    say(detail.text, key() !== "");
+    if (asked) return;
+    asked = true;
     const first = byId("key-panel").hidden;
     toggle(true);
-    say(detail.text, key() !== "");
     if (!first) return;
     announce(detail.text);
     if (document.activeElement === document.body || document.activeElement === byId("key-button")) field.focus();
   });
-  session.addEventListener("key", mark);
+  session.addEventListener("key", () => { asked = false; mark(); });
   mark();
 }
 

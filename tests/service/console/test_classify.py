@@ -9,8 +9,12 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.service.console.conftest import HOSTILE, SAMPLES, Images, Keyed, Open, verdict
-from tests.service.console.gestures import drop, fact, paste, result, send_key
+from tests.service.console.gestures import drop, fact, held, hold, let_go, paste, result, send_key
 from tests.support.process import Server
+
+_LIST_SAMPLES_AGAIN = """
+async () => (await import("./console/api.js")).session.dispatchEvent(new Event("key"))
+"""
 
 
 def judged(server: Server, images: list[bytes], wanted: str, **query: str) -> tuple[bytes, dict[str, object]]:
@@ -119,10 +123,31 @@ def test_samples_are_picked_whatever_they_are_called(server: Server, images: Ima
         expect(page.locator("#result .verdict img")).to_have_attribute("alt", re.compile(re.escape(HOSTILE)))
 
 
+def test_the_sample_picked_last_is_judged_whichever_loads_first(server: Server, open_page: Open) -> None:
+    page = open_page(server.url)
+    expect(page.locator("#samples button")).to_have_count(3 + SAMPLES)
+    hold(page, "samples/digits-test-0-label-2.png")
+    page.evaluate(_LIST_SAMPLES_AGAIN)
+    held(page, 1)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "classify?" in request.url else None)
+    slow = page.get_by_role("button", name="Sample: 2", exact=True)
+    slow.click()
+    expect(page.locator("#result")).to_have_attribute("aria-busy", "true")
+    pictured = page.locator("#result .verdict img")
+    page.get_by_role("button", name="Sample: 1, attacked (pgd)", exact=True).click()
+    expect(pictured).to_have_attribute("alt", re.compile(r"digits-test-1-pgd"))
+    let_go(page, 0)
+    expect(slow.locator(".loading")).to_have_count(0)
+    page.get_by_role("button", name="Sample: 3, attacked (pgd)", exact=True).click()
+    expect(pictured).to_have_attribute("alt", re.compile(r"digits-test-3-pgd"))
+    assert len(asked) == 2
+
+
 def test_the_log_ratio_is_drawn_between_its_bounds(server: Server, images: Images, open_page: Open) -> None:
     image, answer = judged(server, images.clean, "normal", store="<i>nai")
     page = open_page(server.url)
-    page.get_by_label("Store").select_option("<i>nai")
+    page.get_by_role("combobox", name="Store").select_option("<i>nai")
     drop(page, image)
     place = result(page, "Normal")
     assert fact(place, "Label").startswith(HOSTILE)  # the name of its class, as text
@@ -166,7 +191,7 @@ def test_the_verdict_is_asked_again_of_another_store(server: Server, images: Ima
     page = open_page(server.url)
     drop(page, judged(server, images.clean, "normal")[0])
     assert fact(result(page, "Normal"), "Store").startswith("digits @")
-    page.get_by_label("Store").select_option("<i>nai")
+    page.get_by_role("combobox", name="Store").select_option("<i>nai")
     expect(page.locator("#result")).to_contain_text("<i>nai @ ")
     expect(page.locator("#alarms-body")).to_contain_text("alarm rate")
 

@@ -97,6 +97,46 @@ def test_a_key_is_asked_for_kept_in_the_tab_and_never_in_an_address(
     assert page.evaluate("JSON.stringify({ ...sessionStorage })") == "{}"
 
 
+def test_who_closes_the_key_panel_is_left_alone(keyed: Keyed, open_page: Open) -> None:
+    page = open_page(keyed.server.url, expected="401")
+    page.clock.install()
+    page.reload()
+    field = page.get_by_role("textbox", name="API key")
+    expect(field).to_be_visible()
+    expect(page.locator("#review-problem")).to_be_visible()
+    page.get_by_role("button", name="API key").click()
+    expect(field).to_be_hidden()
+    refusal = page.locator("#alarms-body .problem")
+    refusal.evaluate("(refusal) => refusal.setAttribute('data-before', '')")
+    page.clock.run_for(10_000)
+    expect(page.locator("#alarms-body .problem:not([data-before])")).to_be_visible()
+    expect(field).to_be_hidden()
+    page.get_by_role("button", name="API key").click()
+    send_key(page, "mg_wrong")
+    expect(page.locator("#key-note")).to_contain_text("not known")
+    expect(field).to_be_visible()
+
+
+def test_the_place_in_the_table_is_kept_while_it_is_drawn_anew(server: Server, open_page: Open) -> None:
+    told = httpx.get(f"{server.url}/alarm-rate").json()["stores"]
+    told[0] |= {"tested": 600, "z": None, "rate": 0.1}
+    for minute in told[0]["series"]:
+        minute |= {"tested": 10, "alarms": 1}
+    page = open_page(server.url)
+    page.route("**/alarm-rate", lambda route: route.fulfill(json={"stores": told}))
+    page.clock.install()
+    page.reload()
+    page.locator("#alarms-body summary").click()
+    table = page.get_by_role("group", name="The last hour, as a table")
+    table.focus()
+    table.evaluate("(table) => { table.scrollTop = 200; }")
+    told[0]["z"] = 3.0
+    page.clock.run_for(10_000)
+    expect(page.locator("#alarms-body .standing")).to_contain_text("above what is expected")
+    expect(table).to_be_focused()
+    assert table.evaluate("(table) => table.scrollTop") == 200
+
+
 def test_it_is_light_or_dark_as_the_system_is_or_as_told(server: Server, open_page: Open) -> None:
     def paper(page: Page) -> int:
         colour = page.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -101,7 +101,9 @@ async function more() {
 function count(open) {
   byId("open-count").textContent = String(open);
   byId("open-count").hidden = open === 0;
-  byId("open-count").setAttribute("aria-label", `${open} open`);
+  // The list is of one store.
+  byId("open-count").setAttribute("aria-label", store() === null ? `${open} open` : `${open} open, of all stores`);
+  byId("open-count").title = store() === null ? "" : "Open entries of all stores";
 }
 
 function problem(failure, of = null, gone = false) {
@@ -143,7 +145,7 @@ function show() {
     if (list.children[i] !== item) list.insertBefore(item, list.children[i] ?? null);
   });
   byId("no-entries").hidden = entries.length > 0;
-  byId("no-entries").textContent = NOTHING[filter()];
+  byId("no-entries").textContent = filter() === "open" && store() !== null ? "Nothing of this store waits for review." : NOTHING[filter()];
   byId("more").hidden = older === null || entries.length === 0;
   mark();
   const entry = entryOf(selected);
@@ -185,7 +187,7 @@ function line(entry) {
     { "data-id": entry.id, "data-told": told(entry) },
     h(
       "button",
-      { type: "button", class: "entry", "aria-label": spoken, onclick: () => select(entry.id) },
+      { type: "button", class: "entry", "aria-label": spoken, onclick: () => { select(entry.id); reveal(); } },
       picture(path, ""),
       h("span", { class: "entry-says" }, says),
       badge(entry.verdict),
@@ -193,6 +195,12 @@ function line(entry) {
     ),
   );
 }
+
+/** Whether the details are below the list, as base.css has it. */
+const stacked = () => matchMedia("(max-width: 56rem)").matches;
+
+/** Where what comes next is to be read in the details, and these are below: there, and not back to the list. */
+const reveal = () => { if (stacked()) byId("details").scrollIntoView(); };
 
 const focusItem = (id, options) => items.get(id)?.querySelector("button").focus(options);
 
@@ -211,7 +219,8 @@ function mark() {
 }
 
 /** Taken at its word at once; put back, and said so, where the server refuses. */
-async function decide(id, decision, label) {
+async function decide(id, decision, label, pointed) {
+  const byKey = !pointed && byId("entries").contains(document.activeElement); // who goes through the list by keys
   const mine = generation;
   const position = entries.findIndex((entry) => entry.id === id);
   if (position < 0) return;
@@ -225,9 +234,10 @@ async function decide(id, decision, label) {
   if (before.state === "open") step(-1);
   const next = leaves ? (following?.id ?? null) : id;
   select(next);
-  if (following && leaves) focusItem(following.id);
+  if (following && leaves) focusItem(following.id, { preventScroll: stacked() && !byKey });
   else if (leaves) byId("details").focus();
   show();
+  if (following && leaves && !byKey) reveal();
   const then = leaves ? (following ? ` Next: ${following.class_name}, ${WORDS[following.verdict]}.` : " Nothing is left.") : "";
   announce(`${state === "confirmed" ? "Confirmed" : "Dismissed"}: ${before.class_name}.${then}`);
   try {

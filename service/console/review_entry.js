@@ -10,7 +10,7 @@ import { commonFacts, facts, headline } from "./verdict.js";
 
 export const emptyDetails = () => h("p", { class: "note" }, "No entry is chosen.");
 
-/** What is shown of an entry; `decide(id, "confirm" | "dismiss", label or null)` is called on a decision, and `place` is where it goes. */
+/** What is shown of an entry; `decide(id, "confirm" | "dismiss", label or null, whether by pointer)` is called on a decision, and `place` is where it goes. */
 export function detailsView(entry, decide, place) {
   const image = entry.has_image ? `review/${encodeURIComponent(entry.id)}/image` : null;
   const path = h("div", { class: "later" }, h("p", { class: "note" }, "Asking for the path of the test…"));
@@ -47,8 +47,8 @@ function decision(entry, decide) {
     });
     if (entry.state === "confirmed" && entry.true_label !== null) select.value = String(entry.true_label);
   });
-  const confirm = () => decide(entry.id, "confirm", select.value === "" ? null : Number(select.value));
-  const dismiss = () => decide(entry.id, "dismiss", null);
+  const confirm = ({ detail }) => decide(entry.id, "confirm", select.value === "" ? null : Number(select.value), detail > 0);
+  const dismiss = ({ detail }) => decide(entry.id, "dismiss", null, detail > 0);
   const [yes, no] = entry.adversarial ? ["the alarm is right", "a false alarm"] : ["the label is wrong", "the label is right"];
   return h(
     "div",

@@ -326,6 +326,43 @@ def test_what_went_wrong_with_one_decision_is_not_wiped_by_the_next(queued: Serv
     expect(page.locator("#review-problem")).to_be_hidden()
 
 
+def test_on_a_phone_one_stays_at_the_details(queued: Server, open_page: Open) -> None:
+    page = open_page(queued.url, viewport={"width": 360, "height": 740})
+    count = len(entries(queued))
+    expect(shown(page)).to_have_count(count)
+    decision = details(page).get_by_role("button", name="Dismiss")
+    expect(decision).not_to_be_in_viewport()
+    shown(page).first.locator("button").click()
+    expect(decision).to_be_in_viewport(ratio=1)
+    with deciding(page):
+        decision.click()
+    expect(shown(page)).to_have_count(count - 1)
+    expect(shown(page).first.locator("button")).to_be_focused()
+    expect(details(page).locator(".verdict-word")).to_be_in_viewport(ratio=1)
+    expect(decision).to_be_in_viewport(ratio=1)
+    # By keys, one goes through the list.
+    page.keyboard.press("j")
+    expect(shown(page).nth(1).locator("button")).to_be_in_viewport(ratio=1)
+    with deciding(page):
+        page.keyboard.press("d")
+    expect(shown(page).nth(1).locator("button")).to_be_focused()
+    expect(shown(page).nth(1).locator("button")).to_be_in_viewport(ratio=1)
+
+
+def test_on_a_phone_long_names_have_room(queued: Server, open_page: Open) -> None:
+    page = open_page(queued.url, viewport={"width": 360, "height": 740})
+    expect(shown(page)).to_have_count(len(entries(queued)))
+    says = shown(page).first.locator(".entry-says")
+    says.evaluate(
+        "(says) => { says.textContent = 'Appenzeller Sennenhund → Greater Swiss Mountain dog '.repeat(3); }"
+    )
+    box, lines = says.bounding_box(), says.evaluate("(says) => parseFloat(getComputedStyle(says).lineHeight)")
+    assert box is not None
+    assert box["width"] > 180
+    assert box["height"] < 2.5 * lines
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
 def test_older_entries_are_shown_page_by_page(queued: Server, open_page: Open) -> None:
     enqueue(queued, [encode(pixels) for pixels in digits(60, noise=0.7)])
     waiting = entries(queued)
@@ -359,7 +396,7 @@ def test_what_is_called_like_markup_stays_text(server: Server, images: Images, o
     image, answer = next(alarms)
     enqueue(server, [image], store="<i>nai")
     page = open_page(server.url)
-    page.get_by_label("Store").select_option("<i>nai")
+    page.get_by_role("combobox", name="Store").select_option("<i>nai")
     entry = shown(page).filter(has_text=HOSTILE).first
     expect(entry).to_contain_text(f"{HOSTILE}{answer['label']}")
     expect(details(page).locator(".verdict-text")).to_contain_text(HOSTILE)
@@ -367,6 +404,20 @@ def test_what_is_called_like_markup_stays_text(server: Server, images: Images, o
         10
     )  # all but its own, and none
     assert page.locator("main i, main img[src=x]").count() == 0
+
+
+def test_the_count_of_open_entries_says_that_it_is_of_all_stores(
+    server: Server, queued: Server, open_page: Open
+) -> None:
+    page = open_page(server.url)
+    page.route("**/review?*", lambda route: route.fulfill(json={"entries": [], "next": None, "open": 3}))
+    page.get_by_role("combobox", name="Store").select_option("<i>nai")
+    expect(page.locator("#no-entries")).to_have_text("Nothing of this store waits for review.")
+    badge = page.locator("#open-count")
+    expect(badge).to_have_attribute("aria-label", "3 open, of all stores")
+    expect(badge).to_have_attribute("title", "Open entries of all stores")
+    page = open_page(queued.url)
+    expect(page.locator("#open-count")).to_have_attribute("aria-label", f"{len(entries(queued))} open")
 
 
 def test_without_images_there_is_a_sign_and_a_hint(keyed: Keyed, images: Images, open_page: Open) -> None:

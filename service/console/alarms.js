@@ -54,7 +54,7 @@ async function load() {
 export function standing({ tested, z }) {
   if (tested === 0) return { words: "no traffic yet", level: "quiet" };
   if (tested < FEW) return { words: "too few to tell", level: "quiet" };
-  if (z === null) return { words: "as expected", level: "fine" };
+  if (z === null) return { words: "not compared", level: "quiet" };
   if (z >= 4) return { words: "far above what is expected", level: "high" };
   if (z >= 2) return { words: "above what is expected", level: "raised" };
   if (z <= -2) return { words: "below what is expected", level: "fine" };
@@ -77,9 +77,14 @@ function view(found, width) {
       h("p", { class: `standing level-${level}`, title: apart }, words, apart ? h("small", {}, apart) : null),
     ),
     chart(found, `${said} ${words}.`, Math.max(LEAST_WIDTH, width)),
-    h("p", { class: "note" }, `${said} The baseline was counted on ${plural(found.calibration_images, "image")}. The line is the rate over ${OVER_MINUTES} minutes, the bars are inputs.`),
+    h("p", { class: "note" }, `${said} The baseline was counted on ${plural(found.calibration_images, "image")}${least(found)}. The line is the rate over ${OVER_MINUTES} minutes, the bars are inputs.`),
     minutes(found),
   ];
+}
+
+/** Where a limit on mutants ends tests early and undecided counts as an alarm, nobody counted what is to be expected. */
+function least({ tested, z }) {
+  return tested > 0 && z === null ? " and is the least to be expected: this server ends tests early" : "";
 }
 
 /** Rates over the last ten minutes at every minute; null where nothing was judged in them. */

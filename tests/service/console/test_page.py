@@ -54,7 +54,7 @@ def test_how_far_it_is_off_is_said_in_words_and_asked_again_in_time(server: Serv
     for tested, z, said in (
         (0, None, "no traffic yet"),
         (3, 5.0, "too few to tell"),
-        (500, None, "as expected"),
+        (500, None, "not compared"),
         (500, -2.5, "below what is expected"),
         (500, 1.9, "as expected"),
         (500, 2.0, "above what is expected"),
@@ -64,6 +64,11 @@ def test_how_far_it_is_off_is_said_in_words_and_asked_again_in_time(server: Serv
         page.clock.run_for(10_000)  # with nobody doing anything
         shown = f"{said}z = {z:g}".replace("-", "−") if z is not None and tested > 3 else said
         expect(page.locator("#alarms-body .standing")).to_have_text(shown)
+        least = expect(page.locator("#alarms-body .note").first)
+        if shown == "not compared":
+            least.to_contain_text("the least to be expected")
+        else:
+            least.not_to_contain_text("the least to be expected")
 
 
 def test_a_key_is_asked_for_kept_in_the_tab_and_never_in_an_address(

@@ -5,7 +5,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 BIN := $(VENV)/bin
 # Tests that compute go side by side; the others time out, count and measure, and have the machine to themselves.
-COMPUTING := tests/detection tests/evaluation tests/mutant_store
+COMPUTING := tests/detection tests/evaluation
 TEST_PROCESSES ?= 2
 export PYTHON
 

@@ -145,6 +145,13 @@ class Policy:
         decisions[self.boundaries.is_adversarial(changes, met)] = Decision.ADVERSARIAL
         return decisions
 
+    def keeps_baseline(self, *, undecided: bool) -> bool:
+        """Whether clean images raise alarms as often as in calibration; ``undecided``: such a verdict is an alarm too.
+
+        A test that ends early is undecided more often than calibration saw; how often, nobody counted.
+        """
+        return not (self.capped and undecided)
+
     def look_ahead(self, changes: Counts, mutants: Counts) -> Counts:
         """Least number of further mutants after which a decision is possible, at least 1."""
         return self.boundaries.look_ahead(changes, mutants)

@@ -119,8 +119,7 @@ def _summary(
     record = model.store.calibration.policies[model.policy.name]
     baseline = record.baseline(undecided=undecided)
     tested, alarms = sum(one for one, _ in counted), sum(one for _, one in counted)
-    # Tests that end early are undecided more often than calibration saw; how often, nobody counted.
-    comparable = not (model.policy.capped and undecided)
+    comparable = model.policy.keeps_baseline(undecided=undecided)
     return StoreAlarms(
         store=model.name,
         version=model.version,

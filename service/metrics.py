@@ -186,7 +186,8 @@ class Metrics:
         self.alarm_baseline_ratio.labels(manifest.name).set(baseline.rate)
         undecided_rate = None if policy.capped else record.undecided.rate
         _set(self.undecided_baseline_ratio, manifest.name, undecided_rate)
-        _set(self.calibration_images, manifest.name, None if policy.capped and undecided else baseline.trials)
+        images = baseline.trials if policy.keeps_baseline(undecided=undecided) else None
+        _set(self.calibration_images, manifest.name, images)
         self._count_from_zero(manifest.name, manifest.classes, undecided=undecided)
         self.unguarded.labels(manifest.name)
         for result in ("hit", "miss"):

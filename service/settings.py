@@ -183,7 +183,7 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _known_scheme(cls, url: SecretStr | None) -> SecretStr | None:
+    def _readable_url(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not url.get_secret_value().startswith(_REDIS_SCHEMES):
             raise ValueError(f"a Redis URL starts with {', '.join(_REDIS_SCHEMES)}")
         if url is not None and not _is_readable(url.get_secret_value()):

@@ -36,11 +36,8 @@ class _Note:
 
     found: Found
     pixels: NDArray[np.uint8] | None
+    size: int  # of these, in bytes
     count: int = 1
-
-    @property
-    def size(self) -> int:
-        return 0 if self.pixels is None else self.pixels.nbytes
 
 
 class Recorder:
@@ -89,7 +86,7 @@ class Recorder:
         if len(self._waiting) >= _MOST_WAITING or self._bytes + size > _MOST_WAITING_BYTES:
             self._lost(1)
             return
-        self._waiting[key] = _Note(_found(answer, request_id, alarm=alarm, sampled=sampled), pixels)
+        self._waiting[key] = _Note(_found(answer, request_id, alarm=alarm, sampled=sampled), pixels, size)
         self._bytes += size
         self._some.set()
 

@@ -12,11 +12,12 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 ARG CUDA_IMAGE=nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04
 
 FROM scratch AS source
-COPY pyproject.toml constraints.txt README.md /
+COPY pyproject.toml constraints.txt README.md LICENSE /
 COPY deploy/steps /deploy/steps
-COPY detection /detection
+COPY mutant_guard /mutant_guard
 COPY mutant_store /mutant_store
 COPY service /service
+# Trains the demo classifier and attacks it; not a part of what is installed.
 COPY evaluation /evaluation
 
 # What is served is a setting, not an option of CMD, which would outweigh GUARD_STORE. OpenBLAS, in numpy and in scipy, would
@@ -43,26 +44,27 @@ RUN apt-get update && apt-get install -y --no-install-recommends python3 python3
 FROM python AS guard-build
 WORKDIR /src
 COPY --from=source / .
-RUN --mount=type=cache,target=/root/.cache/pip deploy/steps/install.sh /opt/venv cpu
+RUN --mount=type=cache,target=/root/.cache/pip deploy/steps/install.sh /opt/venv cpu,server
 
 FROM cuda AS guard-gpu-build
 WORKDIR /src
 COPY --from=source / .
-RUN --mount=type=cache,target=/root/.cache/pip deploy/steps/install.sh /opt/venv gpu
+RUN --mount=type=cache,target=/root/.cache/pip deploy/steps/install.sh /opt/venv gpu,server
 
 FROM python AS offline-build
 ARG PIP_EXTRA_INDEX_URL
 WORKDIR /src
 COPY --from=source / .
-RUN --mount=type=cache,target=/root/.cache/pip deploy/steps/install.sh /opt/venv cpu,offline
+RUN --mount=type=cache,target=/root/.cache/pip deploy/steps/install.sh /opt/venv cpu,build,retrain
 
 FROM python AS offline
 LABEL org.opencontainers.image.title="mutant-guard-offline" \
       org.opencontainers.image.description="Builds and calibrates mutant stores"
 COPY --from=offline-build /opt/venv /opt/venv
+COPY --from=source /evaluation /opt/demo/evaluation
 # Whatever the umask of the checkout: they are run by another user.
 COPY --chmod=0755 deploy/steps/demo-store.sh deploy/steps/mnist-store.sh /usr/local/bin/
-ENV BIN=/opt/venv/bin MODELS=/models STORES=/stores
+ENV BIN=/opt/venv/bin MODELS=/models STORES=/stores PYTHONPATH=/opt/demo
 USER 10001:10001
 WORKDIR /var/lib/mutant-guard
 ENTRYPOINT ["mutant-store"]

@@ -5,7 +5,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 BIN := $(VENV)/bin
 # Tests that compute go side by side; the others time out, count and measure, and have the machine to themselves.
-COMPUTING := tests/detection tests/evaluation
+COMPUTING := tests/mutant_guard/decision tests/evaluation
 TEST_PROCESSES ?= 2
 export PYTHON
 
@@ -16,13 +16,13 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(VENV)/.serve: pyproject.toml constraints.txt deploy/steps/install.sh
-	@echo "[1/4] Installing the server and the offline tools into $(VENV)"
-	deploy/steps/install.sh $(VENV) cpu,offline --editable
+	@echo "[1/4] Installing the server and what builds stores into $(VENV)"
+	deploy/steps/install.sh $(VENV) cpu,server,build,retrain --editable
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt deploy/steps/install.sh
 	@echo "Installing everything the tests need into $(VENV)"
-	deploy/steps/install.sh $(VENV) cpu,offline,evaluation,dev --editable
+	deploy/steps/install.sh $(VENV) cpu,server,build,retrain,evaluation,docs,dev --editable
 	@touch $@ $(VENV)/.serve
 
 # The script trains the classifier first where there is none; one that is newer than its store has the store built anew.

@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 
 from benchmarks.data import data_folder
-from mutant_store.console import BuildReport, errors_shown
+from mutant_store.cli.console import BuildReport, errors_shown
 
 if TYPE_CHECKING:
     from benchmarks.figures import Figure
     from benchmarks.sections import Section
-    from benchmarks.subjects import Subject
+    from benchmarks.subjects import ServedStore
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -102,7 +102,7 @@ def serving(
     out: Out = None,
 ) -> None:
     """The server under load, against what people would write instead and against itself without its guard."""
-    from benchmarks import serving
+    from benchmarks.serving import throughput as serving
 
     folder = data or data_folder()
     _report(
@@ -121,7 +121,7 @@ def overload(
     out: Out = None,
 ) -> None:
     """Four times the measured capacity: answers, memory and probes. Exits 1 where a target is missed."""
-    from benchmarks import overload
+    from benchmarks.serving import overload
 
     _hold(store, data, out, lambda subject, say: overload.measure(subject, seconds, say))
 
@@ -134,7 +134,7 @@ def soak(
     out: Out = None,
 ) -> None:
     """Half of the capacity with the store loaded anew every 30 seconds. Exits 1 where a target is missed."""
-    from benchmarks import soak
+    from benchmarks.serving import soak
 
     seconds, settled = 60 * minutes, min(60.0, 20 * minutes)
     _hold(store, data, out, lambda subject, say: soak.measure(subject, seconds, say, settled=settled))
@@ -148,7 +148,7 @@ def drain(
     out: Out = None,
 ) -> None:
     """SIGTERM under load. Exits 1 where a target is missed."""
-    from benchmarks import drain
+    from benchmarks.serving import drain
 
     _hold(store, data, out, lambda subject, say: drain.measure(subject, times, say))
 
@@ -161,7 +161,7 @@ def redis_faults(
     out: Out = None,
 ) -> None:
     """Redis frozen, slow and killed under a server. Exits 1 where a target is missed."""
-    from benchmarks import redis_faults
+    from benchmarks.serving import redis_faults
 
     _hold(store, data, out, lambda subject, say: redis_faults.measure(subject, rounds, say))
 
@@ -176,18 +176,9 @@ def everything(quick: Quick = False, mnist: Mnist = None, out: Out = None) -> No
 def _run(
     names: list[str], quick: bool, mnist: Path | None, out: Path | None, recordings: Path = RECORDINGS
 ) -> None:
-    from benchmarks import (
-        cost,
-        decision,
-        doubts,
-        efficiency,
-        generation,
-        in_flight,
-        memory,
-        mutants,
-        retrained,
-        storage,
-    )
+    from benchmarks.bank import cost, efficiency, generation, in_flight, memory, mutants, retrained, storage
+    from benchmarks.decision import doubts
+    from benchmarks.decision import sequential_test as decision
 
     folder = mnist or data_folder() / "mnist"
     measurements: dict[str, Measurement] = {
@@ -214,13 +205,13 @@ def _hold(
     store: Path,
     data: Path | None,
     out: Path | None,
-    measure: "Callable[[Subject, Callable[[str], None]], Section | list[Section]]",
+    measure: "Callable[[ServedStore, Callable[[str], None]], Section | list[Section]]",
 ) -> None:
     """Measure one store and exit 1 where a target is missed."""
-    from benchmarks.subjects import Subject
+    from benchmarks.subjects import ServedStore
 
     figures = _report(
-        {str(store): lambda say: measure(Subject.of(store, data or data_folder()), say)},
+        {str(store): lambda say: measure(ServedStore.of(store, data or data_folder()), say)},
         False,
         out,
         "Made by `make soak`, not by hand.",

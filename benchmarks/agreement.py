@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mutant_store.bank_session import BankSession
-from mutant_store.errors import GuardError
-from mutant_store.verify import TOLERANCE
+from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.errors import GuardError
+from mutant_store.bank.verify import TOLERANCE
 
 
 class DisagreementError(GuardError):

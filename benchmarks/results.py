@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from benchmarks.sections import Section, figures_table
-from mutant_store.atomic import write_atomically
+from mutant_guard.store.atomic import write_atomically
 
 _DPI = 110
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from evaluation.png import encode_png
 from evaluation.server import ORDER_KEY
+from mutant_guard.errors import DataError
+from mutant_guard.runtime.order import Order
+from mutant_guard.store.reader import Store, load_store
 from mutant_store.datasets import load
-from mutant_store.errors import DataError
-from mutant_store.reader import Store, open_store
-from service.order import Order
 
 POLICY = "calibrated"
 
@@ -26,7 +26,7 @@ _WEIGHTS = {(8, 8, 1): "digits", (28, 28, 1): "mnist-lenet", (32, 32, 3): "cifar
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class ServedStore:
     """A store and images for it.
 
     Attributes:
@@ -40,14 +40,14 @@ class Subject:
     images: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, path: Path, data: Path) -> "Subject":
+    def of(cls, path: Path, data: Path) -> "ServedStore":
         """A store with images from the folder that holds ``mnist`` and ``cifar10``.
 
         Raises:
             StoreError: there is no such store.
             DataError: the images are not there, or the store is of none of these data sets.
         """
-        store = open_store(path)
+        store = load_store(path)
         spec = store.manifest.input
         shape = (spec.height, spec.width, spec.channels)
         if shape not in _IMAGES:

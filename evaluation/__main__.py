@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from evaluation.console import console
-from mutant_store.console import BuildReport, errors_shown
-from mutant_store.cores import available_cores
-from mutant_store.errors import DataError
+from mutant_guard.bank.cores import available_cores
+from mutant_guard.errors import DataError
+from mutant_store.cli.console import BuildReport, errors_shown
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -41,11 +41,11 @@ def run(
 
     A run that was killed goes on where it stopped.
     """
-    from evaluation.experiment.config import read_config
+    from evaluation.experiment.material.config import read_config
     from evaluation.experiment.run import Experiment
     from evaluation.report.write import write
     from evaluation.workspace import Workspace
-    from service.logs import configure_logs
+    from service.telemetry.logs import configure_logs
 
     configure_logs("console", quiet=True)
     with errors_shown():

@@ -5,7 +5,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from mutant_store.cores import available_cores
+from mutant_guard.bank.cores import available_cores
 
 _CPUINFO = Path("/proc/cpuinfo")
 _PACKAGES = ("torch", "onnxruntime", "numpy")

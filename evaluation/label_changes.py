@@ -15,24 +15,25 @@ import typer
 from numpy.typing import NDArray
 
 from evaluation.samples import Attack, attack_images
-from mutant_store.atomic import write_atomically
+from mutant_guard.bank.cores import available_cores
+from mutant_guard.errors import DataError
+from mutant_guard.store.atomic import write_atomically
+from mutant_guard.store.calibration_record import CalibrationSettings
+from mutant_guard.store.reader import CURRENT, RECORDINGS, Store, load_store
 from mutant_store.build import BuildSettings, build
-from mutant_store.calibration_record import CalibrationSettings
-from mutant_store.console import BuildReport, errors_shown
-from mutant_store.cores import available_cores
+from mutant_store.calibrating.recordings import pack, record, unpack
+from mutant_store.cli.console import BuildReport, errors_shown
 from mutant_store.datasets import ImageData, load
-from mutant_store.errors import DataError
-from mutant_store.input_spec import InputOptions
+from mutant_store.loading.input_spec import InputOptions
 from mutant_store.networks import weights
-from mutant_store.reader import CURRENT, RECORDINGS, Store, open_store
-from mutant_store.recordings import pack, record, unpack
-from mutant_store.selection import Reporter, SelectionSettings
+from mutant_store.pool.selection import SelectionSettings
+from mutant_store.reporter import Reporter
 
 MODELS = Path(__file__).parents[1] / "models"
 
 
 @dataclass(frozen=True)
-class Subject:
+class RecordedNetwork:
     """A classifier and what is recorded of it.
 
     Attributes:
@@ -55,7 +56,7 @@ class Subject:
 
 
 SUBJECTS = {
-    "mnist-lenet": Subject(
+    "mnist-lenet": RecordedNetwork(
         "mnist-lenet",
         "mnist:{}/mnist",
         rate=0.05,
@@ -64,7 +65,7 @@ SUBJECTS = {
         attacked={Attack.fgsm: 5_000, Attack.deepfool: 600, Attack.cw: 400},
         epsilon=0.35 * 0.3081,
     ),
-    "cifar10-resnet20": Subject(
+    "cifar10-resnet20": RecordedNetwork(
         "cifar10-resnet20",
         "imagefolder:{}/cifar10",
         rate=0.005,
@@ -116,7 +117,9 @@ def main(
 _Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
-def _samples(subject: Subject, clean: ImageData, work: Path, report: Reporter) -> dict[str, _Labelled]:
+def _samples(
+    subject: RecordedNetwork, clean: ImageData, work: Path, report: Reporter
+) -> dict[str, _Labelled]:
     model = weights.load(MODELS / f"{subject.model}.safetensors")
     samples = {"clean": (clean.images, clean.labels)}
     for attack, count in subject.attacked.items():
@@ -138,7 +141,9 @@ def _save(path: Path, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> N
     write_atomically(path, content.getvalue())
 
 
-def _store(subject: Subject, spec: str, seed: int, path: Path, threads: int, report: Reporter) -> Store:
+def _store(
+    subject: RecordedNetwork, spec: str, seed: int, path: Path, threads: int, report: Reporter
+) -> Store:
     if not (path / CURRENT).exists():
         settings = BuildSettings(
             operator="nai",
@@ -150,7 +155,7 @@ def _store(subject: Subject, spec: str, seed: int, path: Path, threads: int, rep
             threads=threads,
         )
         build(MODELS / f"{subject.model}.onnx", spec, path, settings, report)
-    return open_store(path)
+    return load_store(path)
 
 
 def _shown(report: Reporter, total: int, kind: str) -> Callable[[int], None]:

@@ -37,7 +37,7 @@ def auroc_difference(ours: tuple[Scores, Scores], other: tuple[Scores, Scores], 
     """Area of one detector less that of another on the same images.
 
     Args:
-        ours: scores of normal and of suspicious images, as for :func:`auroc`.
+        ours: scores of normal and of suspicious images, as for ``auroc``.
         other: the other's, of the same images in the same order; the number of pools may differ.
         seed: of the bootstrap, which resamples images for both together.
     """

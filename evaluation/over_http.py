@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from detection.intervals import Interval, clopper_pearson
-from detection.label_change import MeanRate, label_change_rate, mean_rate
 from evaluation.png import encode_png
 from evaluation.server import ORDER_KEY, served
-from mutant_store.atomic import write_atomically
-from mutant_store.console import errors_shown
+from mutant_guard.decision.calibration.intervals import Interval, clopper_pearson
+from mutant_guard.decision.evidence.label_change import MeanRate, label_change_rate, mean_rate
+from mutant_guard.store.atomic import write_atomically
+from mutant_guard.store.reader import Store, load_store
+from mutant_store.cli.console import errors_shown
 from mutant_store.datasets import ImageData, load, parse
-from mutant_store.reader import Store, open_store
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def main(
 ) -> None:
     """Serve a store, post images over HTTP, and report what every policy answered."""
     with errors_shown():
-        opened = open_store(store)
+        opened = load_store(store)
         spec = opened.manifest.input
         images = load(data, shape=(spec.height, spec.width, spec.channels), resize=spec.resize)
     bodies = [encode_png(pixels) for pixels in images.images]

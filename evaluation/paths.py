@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from evaluation.console import console
-from mutant_store.console import errors_shown
-from service.guard import Guard
-from service.settings import Settings
-from service.verdict import Explanation, Judgement, Verdict
+from mutant_guard.guard import Guard
+from mutant_guard.runtime.judgement import Judgement
+from mutant_guard.wire.verdict import Explanation, Verdict
+from mutant_store.cli.console import errors_shown
 
 _COLOURS = {Verdict.NORMAL: "#2a7f62", Verdict.ADVERSARIAL: "#c8453b", Verdict.UNDECIDED: "#b08a1e"}
 _BOUNDS = {Verdict.NORMAL: "sure that it is normal", Verdict.ADVERSARIAL: "sure that it is not"}
@@ -105,15 +105,12 @@ def main(
 ) -> None:
     """Judge image files and draw how each test went."""
     with errors_shown():
-        settings = Settings.model_validate({"store": store, "policy": policy, "order_key": _KEY})
-        guard = Guard(settings)
-        guard.start()
-        answers = [guard.judge_now(path.read_bytes())[0] for path in images]
+        with Guard(store, policy=policy, order_key=_KEY) as guard:
+            answers = [guard.classify(path) for path in images]
         model = guard.models.default
-        model.close()
         title = f"{model.name}, {model.policy.name}: {len(images)} images"
         out.parent.mkdir(parents=True, exist_ok=True)
-        told = [guard.explain(answer) for answer in answers]
+        told = [answer.explain() for answer in answers]
         draw([answer.judgement for answer in answers], told, title).savefig(out, dpi=160)
     console.print(f"wrote {out}")
 

@@ -11,17 +11,17 @@ from typing import Annotated
 import typer
 
 from evaluation.console import console
-from evaluation.experiment.config import read_config
-from evaluation.experiment.pools import Pools
-from evaluation.experiment.results import NORMAL
-from evaluation.experiment.samples import make_samples
-from evaluation.experiment.subject import Subject
+from evaluation.experiment.material.config import read_config
+from evaluation.experiment.material.pools import Pools
+from evaluation.experiment.material.samples import make_samples
+from evaluation.experiment.material.subject import ExperimentSubject
+from evaluation.experiment.records.results import NORMAL
 from evaluation.workspace import Workspace
-from mutant_store.atomic import write_atomically
-from mutant_store.console import BuildReport, errors_shown
-from mutant_store.cores import available_cores
-from mutant_store.reader import RECORDINGS
-from mutant_store.recordings import pack, unpack
+from mutant_guard.bank.cores import available_cores
+from mutant_guard.store.atomic import write_atomically
+from mutant_guard.store.reader import RECORDINGS
+from mutant_store.calibrating.recordings import pack, unpack
+from mutant_store.cli.console import BuildReport, errors_shown
 
 OPERATOR = "retrain"
 
@@ -42,7 +42,7 @@ def main(
     with errors_shown(), BuildReport() as report:
         settings = read_config(config)
         place = Workspace(work or Path("runs") / config.stem)
-        subject = Subject(settings, folder)
+        subject = ExperimentSubject(settings, folder)
         specs = (settings.spec(split, folder) for split in ("holdout", "train"))
         holdout, train = specs
         pools = Pools(settings.model, holdout, settings.pools, place, report, 0, train)

@@ -15,10 +15,10 @@ from evaluation.attacks.settings import AttackSettings, CarliniWagner, DeepFool,
 from evaluation.attacks.target import OnPixels, as_bytes, as_pixels
 from evaluation.console import console
 from evaluation.png import encode_png
-from mutant_store.atomic import write_atomically
-from mutant_store.console import errors_shown
+from mutant_guard.errors import DataError
+from mutant_guard.store.atomic import write_atomically
+from mutant_store.cli.console import errors_shown
 from mutant_store.datasets import DataSpec, ImageData, load, parse
-from mutant_store.errors import DataError
 from mutant_store.networks import weights
 from mutant_store.networks.inference import logits
 from mutant_store.networks.weights import TrainedModel

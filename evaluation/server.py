@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from mutant_store.errors import GuardError
+from mutant_guard.errors import GuardError
 
 ORDER_KEY = "the key of published figures"
 """The order of the mutants depends on the key; a fixed one lets figures be measured again."""
@@ -50,7 +50,7 @@ class Server:
 
 @contextmanager
 def served(store: Path, *, policy: str, **settings: str) -> Iterator[str]:
-    """The base URL of :func:`serving`."""
+    """The base URL of ``serving``."""
     with serving(store, policy=policy, **settings) as server:
         yield server.url
 

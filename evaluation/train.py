@@ -12,14 +12,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from evaluation.console import console
-from evaluation.curve import Curve, Point
-from evaluation.trainer import Settings, Step, Trainer
-from mutant_store.atomic import write_atomically
-from mutant_store.console import errors_shown
+from evaluation.training.curve import Point, TrainingCurve
+from evaluation.training.trainer import Settings, Step, Trainer
+from mutant_guard.errors import DataError
+from mutant_guard.store.atomic import write_atomically
+from mutant_guard.store.model_card import ModelCard
+from mutant_store.cli.console import errors_shown
 from mutant_store.datasets import ImageData, load, parse
-from mutant_store.errors import DataError
-from mutant_store.model_card import ModelCard
-from mutant_store.networks import CLASSIFIERS, Classifier, weights
+from mutant_store.networks import CLASSIFIERS, Network, weights
 from mutant_store.networks.inference import accuracy, normalised
 from mutant_store.networks.onnx_export import largest_difference, to_onnx
 
@@ -133,7 +133,7 @@ def _device(device: Device) -> str:
     return "cuda" if there and device is not Device.cpu else "cpu"
 
 
-def _train(classifier: Classifier, settings: Settings, spec: str, out: Path) -> None:
+def _train(classifier: Network, settings: Settings, spec: str, out: Path) -> None:
     with console.status(f"Loading {escape(spec)} …"):
         data = load(spec, shape=classifier.shape)
         holdout = _other_split(data, "holdout", classifier)
@@ -147,7 +147,7 @@ def _train(classifier: Classifier, settings: Settings, spec: str, out: Path) -> 
         console.print(f"Starting over: {reason}", markup=False)
     elif trainer.finished:
         console.print(f"Going on after epoch {trainer.finished}, from {checkpoint}", markup=False)
-    curve = Curve(out.with_suffix(".curve.csv"), trainer.finished)
+    curve = TrainingCurve(out.with_suffix(".curve.csv"), trainer.finished)
     while trainer.finished < settings.epochs:
         curve.append(_run_epoch(trainer, holdout))
         trainer.save(checkpoint)
@@ -199,7 +199,7 @@ def _export(trainer: Trainer, data: ImageData, holdout: ImageData | None, out: P
     console.print("  ".join([*accuracies, f"{out}", f"{path}"]), markup=False)
 
 
-def _other_split(data: ImageData, split: str, classifier: Classifier) -> ImageData | None:
+def _other_split(data: ImageData, split: str, classifier: Network) -> ImageData | None:
     """The holdout or test images that go with the training images, or None where the data has none."""
     spec = parse(data.range.spec)
     if spec.split is None:

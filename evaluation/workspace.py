@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from mutant_store.atomic import write_atomically
+from mutant_guard.store.atomic import write_atomically
 
 Arrays = dict[str, NDArray[Any]]
 

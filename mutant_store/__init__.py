@@ -1,7 +1,3 @@
-"""Mutant stores: made, checked, read and run."""
+"""The offline job: makes, calibrates, checks and publishes mutant stores."""
 
-import os
-
-# Since 1.29 onnxruntime tells its makers of every session: the model's names and hashes among others. It looks at this
-# when it is loaded, which nothing here does before this package.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import mutant_guard  # noqa: F401 - first, so that onnxruntime is loaded as it asks for

@@ -5,40 +5,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from detection.evidence import Doubts
-from detection.recording import Recording
-from mutant_store.activations import Activations
-from mutant_store.bank import Bank, BankBuilder
-from mutant_store.bank_files import bank_files
-from mutant_store.bank_session import BankSession
-from mutant_store.calibrate import calibrate
-from mutant_store.calibration_record import CalibrationSettings
-from mutant_store.export import Mutants
-from mutant_store.input_spec import InputOptions
-from mutant_store.manifest import (
+from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.decision.calibration.recording import Recording
+from mutant_guard.decision.evidence.kinds import Doubts
+from mutant_guard.store.calibration_record import CalibrationSettings
+from mutant_guard.store.choices import OutputKind
+from mutant_guard.store.manifest import (
     SCHEMA_VERSION,
     DataParts,
     Manifest,
     TailEntry,
 )
-from mutant_store.model_card import OutputKind
-from mutant_store.model_source import ModelSource, Original, open_original
-from mutant_store.operators import OPERATORS, operators_named
-from mutant_store.operators.base import Operator
-from mutant_store.operators.retrain import Retrain
-from mutant_store.publish import STAGING, building, file_entry, publish, write_version
-from mutant_store.reader import (
+from mutant_guard.store.reader import (
     CALIBRATION,
     RECORDINGS,
     Store,
-    open_store,
+    load_store,
 )
-from mutant_store.recordings import fitted_doubts, pack, record
+from mutant_guard.store.signature import load_private_key
+from mutant_store.bank.builder import Bank, BankBuilder
+from mutant_store.bank.export import Mutants
+from mutant_store.bank.files import bank_files
+from mutant_store.bank.verify import largest_difference, spread
+from mutant_store.calibrating.calibrate import calibrate
+from mutant_store.calibrating.recordings import fitted_doubts, pack, record
+from mutant_store.graph.activations import Activations
+from mutant_store.loading.input_spec import InputOptions
+from mutant_store.loading.model_source import ModelSource, Original, open_original
+from mutant_store.loading.subject import Subject, load_subject
+from mutant_store.operators import OPERATORS, operators_named
+from mutant_store.operators.base import Operator
+from mutant_store.operators.retrain import Retrain
+from mutant_store.pool.selection import Selection, SelectionSettings, select
+from mutant_store.publishing.publish import STAGING, building, file_entry, publish, write_version
+from mutant_store.reporter import Reporter
 from mutant_store.retraining.settings import RetrainSettings
-from mutant_store.selection import Reporter, Selection, SelectionSettings, select
-from mutant_store.signature import load_private_key
-from mutant_store.subject import Subject, load_subject
-from mutant_store.verify import largest_difference, spread
 from mutant_store.versions import built_with
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def build(
         manifest = _manifest(out.name, subject, settings, selection, bank, tails, contents, retrainer)
         write_version(staged, contents, manifest)
         version = publish(out, staged, key)
-    return open_store(out, version)
+    return load_store(out, version)
 
 
 def _doubts(session: BankSession, mutants: int, subject: Subject, asked: CalibrationSettings) -> Doubts:
@@ -161,8 +162,8 @@ def _retrainer(
     if not any(isinstance(operator, Retrain) for operator in operators):
         return None
     # Other operators do without torch, which takes seconds to import.
+    from mutant_store.loading.torch_source import of_graph
     from mutant_store.retraining.retrainer import Retrainer
-    from mutant_store.torch_source import of_graph
 
     selection = settings.selection
     return Retrainer(

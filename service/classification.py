@@ -1,17 +1,13 @@
 """An answer of the guard as callers get it."""
 
-from service.answer import Answer
-from service.guard import Guard
-from service.suggestion import suggestion
-from service.verdict import BareClassification, Classification, StoreName
+from mutant_guard.runtime.answer import Answer
+from mutant_guard.wire.verdict import BareClassification, Classification, StoreName
 
 
-def classification(guard: Guard, answer: Answer, *, request_id: str, elapsed: float) -> Classification:
+def classification(answer: Answer, *, request_id: str, elapsed: float) -> Classification:
     """The response body for an answer; ``elapsed`` in seconds."""
     model, judgement = answer.model, answer.judgement
-    alarm = guard.is_alarm(judgement.verdict)
-    suggested, suggested_name, share = suggestion(answer, alarm=alarm)
-    doubt = model.doubt(judgement)
+    doubt, share = answer.doubt, answer.suggested_share
     return Classification(
         request_id=request_id,
         store=StoreName(name=model.name, version=model.version),
@@ -20,15 +16,15 @@ def classification(guard: Guard, answer: Answer, *, request_id: str, elapsed: fl
         confidence=round(judgement.confidence, 6),
         verdict=judgement.verdict,
         undecided_because=judgement.undecided_because,
-        adversarial=alarm,
+        adversarial=answer.adversarial,
         mutants=judgement.mutants,
         label_changes=judgement.label_changes,
         label_change_rate=round(judgement.label_changes / max(judgement.mutants, 1), 6),
         doubt=None if doubt is None else round(doubt, 6),
         decided_by=judgement.decided_by,
-        suggested_label=suggested,
-        suggested_class_name=suggested_name,
-        suggested_share=share,
+        suggested_label=answer.suggested_label,
+        suggested_class_name=answer.suggested_class_name,
+        suggested_share=None if share is None else round(share, 6),
         policy=model.policy.name,
         error_bounds=model.error_bounds,
         cached=answer.cached,

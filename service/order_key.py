@@ -1,25 +1,20 @@
 """The secret that orders the mutants: where it is kept, and how replicas come to have the same."""
 
 import hmac
-import os
-import secrets
-import tempfile
 from pathlib import Path
 
 import structlog
 
-from mutant_store.atomic import SECRET, write_atomically
-from service.order import key_id
+from mutant_guard.errors import OrderKeyError
+from mutant_guard.runtime.order import OrderKey, drawn_key, key_in_file, key_text
+from mutant_guard.store.atomic import SECRET, write_atomically
 from service.settings import Settings
 
-KEY_BYTES = 32
 
-
-class OrderKey:
+class ServerOrderKey(OrderKey):
     """The key in use. It changes where other replicas are found to have another.
 
     Attributes:
-        value: the secret.
         fixed: whether it was set (``GUARD_ORDER_KEY``): then it stays, whatever others have.
     """
 
@@ -31,16 +26,11 @@ class OrderKey:
         """
         self._path = settings.order_key_file
         self.fixed = settings.order_key is not None
-        self.value = (
+        super().__init__(
             _load(self._path)
             if settings.order_key is None
             else settings.order_key.get_secret_value().encode()
         )
-
-    @property
-    def id(self) -> str:
-        """Tells keys apart without giving them away."""
-        return key_id(self.value)
 
     def adopt(self, value: bytes) -> None:
         """Use the key of the other replicas from now on, and keep it for starts without them."""
@@ -49,7 +39,7 @@ class OrderKey:
             "order key of the other replicas taken over", before=before, after=self.id
         )
         try:
-            write_atomically(self._path, _text(value), mode=SECRET)
+            write_atomically(self._path, key_text(value), mode=SECRET)
         except OSError as error:
             structlog.get_logger().warning(
                 "order key is not kept on disk", file=str(self._path), reason=str(error)
@@ -63,34 +53,9 @@ class OrderKey:
 
 def _load(path: Path) -> bytes:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _create(path)
-        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-        if len(key) == KEY_BYTES:
-            return key
-        reason = "it does not hold 32 bytes in hex"
-    except (OSError, ValueError) as error:
-        reason = str(error)
-    structlog.get_logger().warning("order key is for this process only", file=str(path), reason=reason)
-    return secrets.token_bytes(KEY_BYTES)
-
-
-def _create(path: Path) -> None:
-    if path.exists():
-        return
-    # mode 0600, and a name of its own: replicas that share the directory may share their process id as well
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(_text(secrets.token_bytes(KEY_BYTES)))
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        path.hardlink_to(beside)  # unlike a rename, never replaces the key another process has just made
-    except FileExistsError:
-        pass
-    finally:
-        Path(beside).unlink()
-
-
-def _text(key: bytes) -> bytes:
-    return f"{key.hex()}\n".encode("ascii")
+        return key_in_file(path)
+    except OrderKeyError as error:
+        structlog.get_logger().warning(
+            "order key is for this process only", file=str(path), reason=str(error)
+        )
+        return drawn_key()

@@ -10,7 +10,7 @@ from platformdirs import user_state_path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from service.api_keys import Detail
+from service.keys.api_keys import Detail
 
 Device = Literal["auto", "cpu", "cuda"]
 

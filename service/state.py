@@ -1,19 +1,19 @@
 """What a guard remembers between requests: in Redis, where all replicas share it, or else in this process."""
 
-from service.alarm_history import AlarmHistory
-from service.answer import Answer
-from service.cache import MemoryCache, VerdictCache
-from service.metrics import Metrics
-from service.order_key import OrderKey
-from service.redis_cache import RedisCache
-from service.redis_limit import Limits, OwnLimits, SharedLimits
-from service.redis_link import RedisLink
-from service.redis_order import SharedOrder
+from mutant_guard.runtime.answer import Answer
+from mutant_guard.runtime.verdict_cache import MemoryCache, VerdictCache
+from service.order_key import ServerOrderKey
+from service.redis.cache import RedisCache
+from service.redis.limit import Limits, OwnLimits, SharedLimits
+from service.redis.link import RedisLink
+from service.redis.order import SharedOrder
 from service.review.memory import MemoryQueue
 from service.review.queue import Capacity, ReviewQueue
 from service.review.recorder import Recorder
 from service.review.redis_queue import RedisQueue
 from service.settings import Settings
+from service.telemetry.alarm_history import AlarmHistory
+from service.telemetry.metrics import Metrics
 
 _CLOSE_SECONDS = 2.0
 
@@ -32,7 +32,7 @@ class State:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         """Take up what is there. Redis is waited for half a second at most."""
         self._settings, self._metrics = settings, metrics
-        self.key = OrderKey(settings)
+        self.key = ServerOrderKey(settings)
         self._order = SharedOrder(self.key)
         self._link: RedisLink | None = None
         self._queue: RedisQueue | None = None
@@ -65,12 +65,12 @@ class State:
         if self._link is not None:
             await self._link.close()
 
-    def answered(self, answer: Answer, request_id: str, *, alarm: bool) -> None:
+    def answered(self, answer: Answer, request_id: str) -> None:
         """Remember a verdict that was given."""
         if not answer.cached:
-            self.alarms.count(answer, alarm=alarm)
+            self.alarms.count(answer, alarm=answer.adversarial)
         if self.reviews is not None:
-            self.reviews.note(answer, request_id, alarm=alarm)
+            self.reviews.note(answer, request_id)
 
     async def _tell_key(self) -> None:
         self._metrics.order_key(self.key.id)

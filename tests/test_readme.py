@@ -1,178 +1,80 @@
-"""What the README says is so: its figures, its links, its make targets and its commands."""
+"""What the README says is so: its table, the figures beside it, and its length."""
 
-import json
 import re
-import subprocess
-from pathlib import Path
 from typing import Any
 
-import pytest
+from evaluation.experiment.records.results import Results
+from tests.support.pages import ROOT, page, rows
 
-from evaluation.experiment.results import Results
-
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def percent(value: dict[str, Any]) -> str:
-    return f"{100 * value['rate']:.1f} % ({100 * value['low']:.1f}–{100 * value['high']:.1f})"
+README = page("README.md")
+TEXT = " ".join(README.split())
+_METHODS = ("softmax confidence", "LCR nai", "deep ensemble", "calibrated retrain")
 
 
-def test_mnist_figures_are_those_of_the_report() -> None:
-    report = json.loads((ROOT / "reports/mnist-over-http/results.json").read_bytes())
-    for policy in report["policies"]:
-        cells = [percent(policy[name]) for name in ("accuracy", "false_alarms", "alarms", "undecided")]
-        assert f"| `{policy['policy']}` | {' | '.join(cells)} | {policy['mean_mutants']:.1f} |" in README
-    rate = report["label_change_rate"]
-    assert f"{100 * rate['mean']:.2f} ± {100 * rate['half_width']:.2f} % (99 %)" in README
-    assert report["data"] == "mnist@test[0:1000]"
+def results(name: str) -> Results:
+    return Results.model_validate_json((ROOT / f"reports/{name}/results.json").read_bytes())
 
 
-def test_links_lead_to_files() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+def test_the_table_is_what_the_report_says() -> None:
+    report = results("mnist-retrain")
+    cells = {(cell.method, cell.kind): cell.detected_5.value for cell in report.cells if cell.detected_5}
+    shown = {row[0]: row[1:] for row in rows(README, "short mnist-retrain")}
+    assert len(shown) == 5
+    for kind, row in shown.items():
+        assert row == [f"{100 * cells[method, kind]:.1f} %" for method in _METHODS], kind
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?m)(?:^    |`)make ([a-z-]+)", README))))
-def test_make_knows_every_target(target: str) -> None:
-    found = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stderr
+def test_the_table_shows_what_the_guard_does_worst() -> None:
+    cells = [cell for cell in results("mnist-retrain").cells if cell.method == "calibrated retrain"]
+    worst = min((cell for cell in cells if cell.detected_5), key=lambda cell: cell.detected_5.value)
+    assert worst.kind in {row[0] for row in rows(README, "short mnist-retrain")}
 
 
-def test_settings_named_there_exist() -> None:
-    from service.settings import Settings
-
-    for name in re.findall(r"GUARD_([A-Z_]+)", README):
-        assert name == "DATA_DIR" or name.lower() in Settings.model_fields, name
-
-
-_METHODS = ("softmax confidence", "LCR nai", "calibrated nai", "feature squeezing", "deep ensemble")
+def test_the_false_alarms_beside_it_are_those_of_the_report() -> None:
+    (method,) = [one for one in results("mnist-retrain").methods if one.name == "calibrated retrain"]
+    assert f"mutant-guard raises {100 * method.false_alarms_5.value:.1f} % here" in TEXT
+    assert round(method.forward_passes - 1) == 1, "most clean images take one"
 
 
-def _detection_table(name: str) -> list[list[str]]:
-    """Rows of the README's table of a report: its kinds, and detection by method, as the report has it."""
-    report = json.loads((ROOT / f"reports/{name}/results.json").read_bytes())
-    cells = {(cell["method"], cell["kind"]): cell["detected_5"]["value"] for cell in report["cells"]}
-    start = README.index(f"<!-- {name} -->")
-    lines = README[start : README.index("\n\n", start)].splitlines()[3:]
-    rows = [[part.strip() for part in line.strip("|").split("|")] for line in lines]
-    for kind, *shown in rows:
-        assert shown == [f"{100 * cells[method, kind]:.1f} %" for method in _METHODS], kind
-    return rows
-
-
-def test_what_it_catches_is_what_the_reports_say() -> None:
-    for name, least in (("mnist", "pgd 0.2"), ("cifar10", "pgd 8/255")):
-        kinds = [row[0] for row in _detection_table(name)]
-        assert {"wrong", "fgsm", "deepfool", least} <= set(kinds)
-
-
-_RETRAINED = ("softmax confidence", "LCR nai", "deep ensemble", "doubt retrain", "calibrated retrain")
-_COSTS = {"*mutants a clean image*", "*ms an image, one at a time*"}
-
-
-def _rows(marker: str) -> list[list[str]]:
-    """Rows of the README's table behind a marker, its header left out."""
-    start = README.index(f"<!-- {marker} -->")
-    lines = README[start : README.index("\n\n", start)].splitlines()[3:]
-    return [[part.strip() for part in line.strip("|").split("|")] for line in lines]
-
-
-_REPORTS = re.findall(r"<!-- (\w+-retrain) -->", README)
-
-
-@pytest.mark.parametrize("name", _REPORTS)
-def test_what_retrained_mutants_catch_is_what_the_reports_say(name: str) -> None:
-    results = Results.model_validate_json((ROOT / f"reports/{name}/results.json").read_bytes())
-    cells = {(cell.method, cell.kind): cell.detected_5.value for cell in results.cells if cell.detected_5}
-    methods = {method.name: method for method in results.methods}
-    rows = {row[0]: row[1:] for row in _rows(name)}
-    assert rows.keys() - _COSTS == {cell.kind for cell in results.cells}, "every kind, not a choice"
-    for kind in rows.keys() - _COSTS:
-        assert rows[kind] == [f"{100 * cells[method, kind]:.1f} %" for method in _RETRAINED], kind
-    mutants, milliseconds = (rows[name] for name in sorted(_COSTS, reverse=True))
-    assert mutants == [f"{methods[name].forward_passes - 1:.1f}" for name in _RETRAINED]
-    assert milliseconds == [f"{methods[name].milliseconds:.2f}" for name in _RETRAINED]
-
-
-_ATTACKERS = [("none", "success"), *[("none", "evading")] * 2, ("method", "evading"), ("store", "evading")]
-_JUDGES = ["calibrated retrain", "softmax confidence", *["calibrated retrain"] * 3]
-
-
-@pytest.mark.parametrize("name", re.findall(r"<!-- adaptive (\w+-retrain) -->", README))
-def test_attackers_who_know_the_guard_get_as_far_as_the_reports_say(name: str) -> None:
-    results = Results.model_validate_json((ROOT / f"reports/{name}/results.json").read_bytes())
-    sizes = sorted({cell.epsilon for cell in results.adaptive})
-    found = {
-        (cell.knowledge, cell.epsilon, cell.detector): cell
-        for cell in results.adaptive
-        if cell.attack == "worst case"
+def test_the_limit_under_it_is_that_of_the_report() -> None:
+    found: dict[Any, float] = {
+        (cell.knowledge, cell.epsilon): cell.evading.value
+        for cell in results("mnist-retrain").adaptive
+        if (cell.attack, cell.detector) == ("worst case", "calibrated retrain")
     }
-    for row, (knowledge, figure), judge in zip(_rows(f"adaptive {name}"), _ATTACKERS, _JUDGES, strict=True):
-        cells = [getattr(found[knowledge, size, judge], figure).value for size in sizes]
-        assert row[1:] == [f"{100 * value:.1f} %" for value in cells], row[0]
+
+    def shown(knowledge: str, epsilon: float) -> str:
+        return f"{100 * found[knowledge, epsilon]:.1f} %"
+
+    table = README.index("<!-- short mnist-retrain -->")
+    under = README[README.index("\n\n", table) :].lstrip()
+    limit = " ".join(under[: under.index("\n\n")].split())
+    assert limit.startswith("**The limit:**")
+    assert f"{shown('method', 0.2)} of images past the guard at ε = 0.2" in limit
+    assert f"and {shown('method', 0.3)} at ε = 0.3" in limit
+    assert f"get {shown('store', 0.2)} and {shown('store', 0.3)} past it" in limit
 
 
-def test_the_first_table_is_that_of_retrained_mutants() -> None:
-    assert README.index("<!-- mnist-retrain -->") < README.index("<!-- adaptive mnist-retrain -->")
-    assert README.index("<!-- adaptive mnist-retrain -->") < README.index("<!-- mnist -->")
+def test_the_limits_further_down_are_those_of_the_reports() -> None:
+    (cell,) = [
+        one
+        for one in results("cifar10-retrain").cells
+        if (one.method, one.kind) == ("calibrated retrain", "wrong")
+    ]
+    assert cell.detected_5 is not None
+    assert f"it finds {100 * cell.detected_5.value:.1f} % of those that ResNet-20 misreads" in TEXT
+    (shift,) = [one for one in results("mnist-retrain").shifts if one.shift == "contrast 0.3"]
+    assert shift.accuracy is not None
+    assert shift.accuracy > 0.99
+    alarms = shift.alarms["calibrated retrain"].value
+    assert f"{100 * alarms:.1f} % of digits at a third of the contrast, labels still right" in TEXT
 
 
-def test_algorithm_1_comes_within_a_point_of_the_paper() -> None:
-    results = Results.model_validate_json((ROOT / "reports/mnist-98/results.json").read_bytes())
-    (paper,) = [row for row in results.paper_detection if row.operator == "nai"]
-    columns = {kind.kind: kind.paper for kind in results.kinds}
-    at_one = [cell for cell in results.detection if (cell.operator, cell.rho) == ("nai", 1)]
-    found = [cell.adversarial.value for cell in at_one if columns[cell.kind] in paper.columns]
-    (normal,) = [cell.no_alarm.value for cell in at_one if cell.kind == "normal"]
-    assert len(found) == 6
-    assert abs(sum(found) / 6 - paper.accuracy) < 0.01
-    assert abs(normal - paper.normal) < 0.01
+def test_it_is_short() -> None:
+    assert len(README.split()) <= 1000
 
 
-def _orders(name: str, ours: str) -> tuple[float, float]:
-    """Shares of a report's kinds on which a detector of ours is better, and worse, than softmax confidence."""
-    results = Results.model_validate_json((ROOT / f"reports/{name}/results.json").read_bytes())
-    cells = {(cell.method, cell.kind): cell.detected_5 for cell in results.cells}
-    pairs = [(cells[ours, kind], cell) for (method, kind), cell in cells.items() if method == _METHODS[0]]
-    better = sum(mine.low > other.high for mine, other in pairs)
-    worse = sum(mine.high < other.low for mine, other in pairs)
-    return better / len(pairs), worse / len(pairs)
-
-
-def test_softmax_confidence_is_as_good_as_the_readme_says() -> None:
-    for name in ("mnist", "cifar10"):
-        assert sum(_orders(name, "LCR nai")) < 0.4, "level on most kinds"
-    assert _orders("mnist", "calibrated nai")[0] == 0
-    assert 0.45 < _orders("mnist", "calibrated nai")[1] < 0.6, "more than `calibrated` of half of them"
-    assert 0 < _orders("cifar10", "LCR nai")[0] < 0.25
-    assert _orders("cifar10", "LCR nai")[1] == 0
-    assert sum(_orders("cifar10", "calibrated nai")) < 0.2, "level on nearly all"
-
-
-def test_harmless_changes_are_left_alone() -> None:
-    results = Results.model_validate_json((ROOT / "reports/mnist/results.json").read_bytes())
-    shifts = {shift.shift: shift for shift in results.shifts}
-    for name in ("blur", "contrast 0.3"):
-        shift = shifts[name]
-        assert shift.accuracy is not None
-        assert shift.accuracy > 0.99
-        assert 3 * shift.alarms["calibrated nai"].value < shift.alarms["softmax confidence"].value
-
-
-def test_what_retrained_mutants_do_with_harmless_changes_is_said() -> None:
-    results = Results.model_validate_json((ROOT / "reports/mnist-retrain/results.json").read_bytes())
-    shifts = {shift.shift: shift for shift in results.shifts}
-    text = " ".join(README.split())
-    for name, said in (("contrast 0.3", "of digits at a third of the contrast"), ("blur", "of blurred ones")):
-        accuracy, alarms = shifts[name].accuracy, shifts[name].alarms["calibrated retrain"].value
-        assert accuracy is not None
-        assert accuracy > 0.99
-        assert f"{100 * alarms:.1f} % {said}" in text
-
-
-def test_links_into_reports_lead_to_their_parts() -> None:
-    found = re.findall(r"\]\((reports/[\w/-]+\.md)#([\w-]+)\)", README)
-    assert len(found) > 5
-    for page, anchor in found:
-        assert f'<a id="{anchor}"></a>' in (ROOT / page).read_text(encoding="utf-8"), (page, anchor)
+def test_where_links_lead_can_be_read() -> None:
+    """A package's page has no files to link to, so the name of the file is what is shown."""
+    for shown, target in re.findall(r"(?<!!)\[([^\]]+)\]\(([^)#]+)", README):
+        assert shown in {target, "Apache 2.0"}

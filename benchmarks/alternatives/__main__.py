@@ -13,8 +13,8 @@ from PIL import Image
 
 from benchmarks.alternatives.one_by_one import OneByOne
 from evaluation.server import ORDER_KEY
-from mutant_store.reader import open_store
-from service.order import Order
+from mutant_guard.runtime.order import Order
+from mutant_guard.store.reader import load_store
 
 
 class Kind(StrEnum):
@@ -55,7 +55,7 @@ def main(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of a mutant.")] = 1,
 ) -> None:
     """Serve until stopped."""
-    opened = open_store(store)
+    opened = load_store(store)
     if kind == Kind.SESSIONS:
         from benchmarks.alternatives.sessions import one_session_each
 

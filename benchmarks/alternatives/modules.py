@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 
-from benchmarks import eager
 from benchmarks.agreement import check_agreement
+from benchmarks.bank import eager
+from mutant_guard.bank.pool import unpack
+from mutant_guard.bank.session import FloatArray
+from mutant_guard.store.reader import MUTANTS, Store
 from mutant_store.networks import weights
-from mutant_store.pool import unpack
-from mutant_store.reader import MUTANTS, Store
-from mutant_store.session import FloatArray
 
 _CHECKED, _IMAGES = 8, 16
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.evidence import LABEL_CHANGES
-from detection.policies import Policy
-from mutant_store.manifest import InputSpec
-from mutant_store.session import FloatArray
-from service.order import Order
-from service.verdict import Verdict
+from mutant_guard.bank.session import FloatArray
+from mutant_guard.decision.evidence.kinds import LABEL_CHANGES
+from mutant_guard.decision.sequential.policies import Policy
+from mutant_guard.runtime.order import Order
+from mutant_guard.store.manifest import InputSpec
+from mutant_guard.wire.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mutant_store.export import open_mutants
-from mutant_store.reader import Store
-from mutant_store.session import IMAGES, FloatArray, open_session
+from mutant_guard.bank.session import IMAGES, FloatArray, open_session
+from mutant_guard.store.reader import Store
+from mutant_store.bank.export import open_mutants
 
 
 def one_session_each(store: Store, threads: int) -> Callable[[int, FloatArray], FloatArray]:

@@ -5,16 +5,16 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.interleave import fastest, interleaved
-from benchmarks.subjects import Subject
-from mutant_store.cores import available_cores
-from mutant_store.export import open_mutants
+from benchmarks.subjects import ServedStore
+from mutant_guard.bank.cores import available_cores
+from mutant_guard.bank.session import IMAGES, open_session
+from mutant_store.bank.export import open_mutants
 from mutant_store.networks import weights
-from mutant_store.session import IMAGES, open_session
 
 _RUNS, _ROUNDS = 20, 7
 
 
-def of_sessions(subject: Subject) -> int:
+def of_sessions(subject: ServedStore) -> int:
     """The faster for a session of the original on one image."""
     model = open_mutants(subject.store).model(0, original_names=False).SerializeToString()
     inputs = subject.store.manifest.input.tensor(subject.images[:1])
@@ -26,7 +26,7 @@ def of_sessions(subject: Subject) -> int:
     return _faster(run)
 
 
-def of_modules(subject: Subject) -> int:
+def of_modules(subject: ServedStore) -> int:
     """The faster for the original as an eager torch module on one image."""
     network = weights.load(subject.weights).network
     inputs = torch.from_numpy(subject.store.manifest.input.tensor(subject.images[:1]))

@@ -11,16 +11,16 @@ import schemathesis
 from benchmarks.figures import Figure
 from benchmarks.fuzz.conformance import Conformance, check, configured
 from evaluation.server import serving
-from mutant_store.reader import open_store
-from service import key_file
-from service.api_keys import ApiKey, Role, make_key
+from mutant_guard.store.reader import load_store
+from service.keys import key_file
+from service.keys.api_keys import ApiKey, Role, make_key
 
 _POLICY = "calibrated"
 
 
 def ask(store: Path, examples: int, say: Callable[[str], None]) -> Conformance:
     """Ask a server of a store, without keys and with them, with names drawn and with those that there are."""
-    names: list[dict[str, str]] = [{}, {"name": store.name, "version": open_store(store).version}]
+    names: list[dict[str, str]] = [{}, {"name": store.name, "version": load_store(store).version}]
     found = []
     with serving(store, policy=_POLICY) as server:
         for known in names:

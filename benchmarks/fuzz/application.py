@@ -13,7 +13,7 @@ from typing import Any
 from PIL import ImageFile, WebPImagePlugin
 
 from benchmarks.fuzz.asks import Request
-from service.guard import Guard
+from service.guard_service import GuardService
 from service.http.app import create_app
 from service.settings import Settings
 
@@ -24,7 +24,7 @@ _SERVER_ERRORS, _DEADLINE = 500, 504
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Answered:
     """What became of a request.
 
     Attributes:
@@ -67,7 +67,7 @@ class Application:
         )
         self.stores, self.limit = [path.name for path in stores], max_pixels
         self._loop = asyncio.new_event_loop()
-        self._guard = Guard(settings)
+        self._guard = GuardService(settings)
         self._app = create_app(self._guard)
         self._lifespan = self._app.router.lifespan_context(self._app)
         paths = self._app.openapi()["paths"]
@@ -98,7 +98,7 @@ class Application:
         self._loop.run_until_complete(self._lifespan.__aexit__(None, None, None))
         self._loop.close()
 
-    def ask(self, request: Request, *, ticking: bool = False) -> Outcome:
+    def ask(self, request: Request, *, ticking: bool = False) -> Answered:
         """Send a request and look at everything that comes of it, if wished with a task beside it that ticks."""
         self._held, self._stalled, self._pixels = 0.0, 0.0, 0
         Path("/proc/self/clear_refs").write_text(_RESET_PEAK, encoding="ascii")
@@ -118,7 +118,7 @@ class Application:
         if self._pixels > self.limit:
             fault = fault or f"decoded {self._pixels:,} pixels"
         grown = max(0, _memory("VmHWM") - before)
-        return Outcome(status, fault, seconds, self._held, self._stalled, grown, self._pixels)
+        return Answered(status, fault, seconds, self._held, self._stalled, grown, self._pixels)
 
     async def _tick(self) -> None:
         while True:

@@ -95,7 +95,7 @@ class Ask:
 
 
 def drawing(seed: int) -> Random:
-    """What :meth:`Ask.mutated` draws from; the same seed draws the same."""
+    """What ``Ask.mutated`` draws from; the same seed draws the same."""
     return Random(seed)  # noqa: S311 - no secret
 
 

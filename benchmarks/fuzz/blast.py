@@ -5,7 +5,7 @@ from pathlib import Path
 import structlog
 
 from benchmarks.figures import Figure, milliseconds, quantity
-from benchmarks.fuzz.application import Application, Outcome
+from benchmarks.fuzz.application import Answered, Application
 from benchmarks.fuzz.asks import Ask, Route
 from benchmarks.fuzz.bombs import SMALL, bombs
 from benchmarks.sections import Section, Table
@@ -26,7 +26,7 @@ def measure(store: Path) -> Section:
     structlog.configure(processors=[], logger_factory=structlog.ReturnLoggerFactory())
     fields = Settings.model_fields
     pixels, length = fields["max_pixels"].default, fields["max_body_bytes"].default
-    found: dict[str, tuple[int, Outcome]] = {}
+    found: dict[str, tuple[int, Answered]] = {}
     with Application([store], max_pixels=pixels, max_body_bytes=length) as application:
         for name, make in bombs():
             body = make()
@@ -47,11 +47,11 @@ def measure(store: Path) -> Section:
     )
 
 
-def _best(application: Application, body: bytes) -> Outcome:
+def _best(application: Application, body: bytes) -> Answered:
     asked = Ask(Route.RAW, 0, body).request(application.stores)
     outcomes = [application.ask(asked, ticking=True) for _ in range(_TIMES)]
     faults = [outcome.fault for outcome in outcomes if outcome.fault]
-    return Outcome(
+    return Answered(
         outcomes[0].status,
         faults[0] if faults else "",
         min(outcome.seconds for outcome in outcomes),
@@ -62,7 +62,7 @@ def _best(application: Application, body: bytes) -> Outcome:
     )
 
 
-def _figures(found: dict[str, tuple[int, Outcome]], pixels: int) -> list[Figure]:
+def _figures(found: dict[str, tuple[int, Answered]], pixels: int) -> list[Figure]:
     everything = [outcome for _, outcome in found.values()]
     small = [outcome.held for length, outcome in found.values() if length <= SMALL]
     most_memory = _BYTES_A_PIXEL * pixels / 1e6

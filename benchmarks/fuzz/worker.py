@@ -14,7 +14,13 @@ import atheris
 import structlog
 
 with atheris.instrument_imports(
-    include=["service", "mutant_store.preprocessing", "PIL", "python_multipart", "starlette.formparsers"]
+    include=[
+        "service",
+        "mutant_guard.store.preprocessing",
+        "PIL",
+        "python_multipart",
+        "starlette.formparsers",
+    ]
 ):
     from benchmarks.fuzz.application import Application
     from benchmarks.fuzz.asks import Ask, drawing

@@ -9,7 +9,7 @@ from benchmarks.load.connection import Answer, Connection
 
 
 def ask(port: int, requests: Sequence[bytes], connections: int = 8) -> list[Answer]:
-    """The answers to requests, see :meth:`benchmarks.load.plan.Plan.requests`, in their order.
+    """The answers to requests, see ``Plan.requests``, in their order.
 
     Raises:
         RefusedError: the server does not take connections.

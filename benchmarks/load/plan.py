@@ -70,7 +70,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
-        """What :meth:`json` wrote."""
+        """What ``json`` wrote."""
         entry = json.loads(text)
         bodies = [base64.b64decode(body) for body in entry.pop("bodies")]
         watch = entry.pop("watch")

@@ -83,7 +83,7 @@ class Report:
 
     @classmethod
     def from_json(cls, text: str) -> "Report":
-        """What :meth:`json` wrote."""
+        """What ``json`` wrote."""
         entry = json.loads(text)
         return cls(
             **entry

@@ -66,7 +66,8 @@ export TMPDIR=$folder/tmp HOME=$folder/state PYTHONDONTWRITEBYTECODE=1 PYTHONUNB
 unset "${!GUARD_@}"
 
 say "store-init: building the demo store"
-BIN=$folder/offline/bin MODELS=$folder/models STORES=$folder/stores \
+mkdir -p "$folder/demo" && cp -r "$folder/source/evaluation" "$folder/demo/"
+BIN=$folder/offline/bin MODELS=$folder/models STORES=$folder/stores PYTHONPATH=$folder/demo \
     contained "$folder/models $folder/stores $folder/tmp" "$folder/source/deploy/steps/demo-store.sh"
 
 say "guard: serving it, and classifying the samples"

@@ -42,7 +42,7 @@ class Victims:
 
 
 class Attack(ABC):
-    """A direction to move images in. The search around it is :mod:`evaluation.adaptive.search`."""
+    """A direction to move images in. The search around it is ``search``."""
 
     def aim(self, targets: Tensor) -> None:  # noqa: B027
         """Called once before the steps for targets int64 [N]; for what an attack prepares."""

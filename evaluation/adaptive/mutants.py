@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
+from mutant_guard.store.reader import Store
 from mutant_store.networks.inference import normalised
 from mutant_store.networks.weights import TrainedModel
-from mutant_store.reader import Store
 
 _COMPARED = 4
 _TOLERANCE = 1e-2

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.intervals import Interval, clopper_pearson
+from mutant_guard.decision.calibration.intervals import Interval, clopper_pearson
 
 Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AttackOutcome:
     """Shares of attacked images, each with its Clopper–Pearson interval.
 
     Attributes:
@@ -28,7 +28,7 @@ class Outcome:
     robust: Interval
 
 
-def outcome(fools: Bools, alarm: Bools, confidence: float = 0.95) -> Outcome:
+def outcome(fools: Bools, alarm: Bools, confidence: float = 0.95) -> AttackOutcome:
     """Count one attack, or the worst case of several.
 
     Args:
@@ -42,7 +42,7 @@ def outcome(fools: Bools, alarm: Bools, confidence: float = 0.95) -> Outcome:
     """
     total, fooled = len(_checked(fools, alarm)), int(fools.sum())
     evaded = int((fools & ~alarm).sum())
-    return Outcome(
+    return AttackOutcome(
         clopper_pearson(fooled, total, confidence),
         clopper_pearson(fooled - evaded, fooled, confidence) if fooled else None,
         clopper_pearson(evaded, total, confidence),
@@ -56,7 +56,7 @@ def worst_case(attacks: Sequence[tuple[Bools, Bools]]) -> tuple[Bools, Bools]:
     An image is defended only if every attack on it fails or is detected.
 
     Args:
-        attacks: ``fools`` and ``alarm`` bool [N] of each attack on the same images, as for :func:`outcome`.
+        attacks: ``fools`` and ``alarm`` bool [N] of each attack on the same images, as for ``outcome``.
 
     Returns:
         ``fools`` bool [N], whether any attack fools the original, and ``alarm`` bool [N], false where one that does

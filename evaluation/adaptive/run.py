@@ -32,7 +32,7 @@ def adaptive(
 
     Args:
         mutants: what the attacker knows: own ones by the same recipe, or the very store's of
-            :func:`~evaluation.adaptive.stored_mutants.from_store`.
+            ``from_store``.
         settings: which attack, and how.
         images: uint8 [N, H, W, C], clean.
         labels: int64 [N], the true labels, which the original is to be led away from.

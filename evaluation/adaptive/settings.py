@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import Field
 
-from mutant_store.manifest import Frozen
+from mutant_guard.store.manifest import Frozen
 
 
 class Search(Frozen):
@@ -33,7 +33,7 @@ class Search(Frozen):
 
 
 class Joint(Search):
-    """Settings of :class:`evaluation.adaptive.joint.JointAttack`."""
+    """Settings of ``JointAttack``."""
 
     method: Literal["joint"] = "joint"
     mutants: Annotated[int, Ge(1)] = 8
@@ -41,13 +41,13 @@ class Joint(Search):
 
 
 class Confident(Search):
-    """Settings of :class:`evaluation.adaptive.confident.ConfidentAttack`."""
+    """Settings of ``ConfidentAttack``."""
 
     method: Literal["confident"] = "confident"
 
 
 class LogitMatching(Search):
-    """Settings of :class:`evaluation.adaptive.logit_matching.LogitMatchingAttack`."""
+    """Settings of ``LogitMatchingAttack``."""
 
     method: Literal["logit-matching"] = "logit-matching"
     mutants: Annotated[int, Ge(0)] = 8
@@ -55,7 +55,7 @@ class LogitMatching(Search):
 
 
 class Orthogonal(Search):
-    """Settings of :class:`evaluation.adaptive.orthogonal.OrthogonalAttack`."""
+    """Settings of ``OrthogonalAttack``."""
 
     method: Literal["orthogonal"] = "orthogonal"
     mutants: Annotated[int, Ge(1)] = 8

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
 
 Layer = nn.Conv2d | nn.Linear
 

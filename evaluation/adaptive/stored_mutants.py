@@ -5,12 +5,12 @@ from safetensors.numpy import load_file
 from evaluation.adaptive.mutants import Mutants, check_scores
 from evaluation.adaptive.torch_mutants import TorchMutants
 from evaluation.adaptive.trained_mutants import TrainedMutants
-from mutant_store.errors import ModelError
+from mutant_guard.bank.pool import unpack
+from mutant_guard.errors import ModelError
+from mutant_guard.store.reader import MUTANTS, Store
 from mutant_store.networks.weights import TrainedModel
 from mutant_store.operators.nai import NeuronActivationInverse
 from mutant_store.operators.retrain import Retrain
-from mutant_store.pool import unpack
-from mutant_store.reader import MUTANTS, Store
 
 
 def from_store(store: Store, model: TrainedModel) -> Mutants:

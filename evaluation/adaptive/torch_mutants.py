@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from evaluation.adaptive.mutants import Mutants, check_index, scaled
 from evaluation.adaptive.sign_layers import SignLayer, folded_copy
+from mutant_guard.errors import ModelError
 from mutant_store.datasets import ImageData
-from mutant_store.errors import ModelError
 from mutant_store.networks.weights import TrainedModel
 from mutant_store.operators.base import chosen_count
 
@@ -25,7 +25,7 @@ class TorchMutants(Mutants):
     """A network and mutants of it that negate neurons (NAI), any mix of rows in one pass.
 
     A mutant's layer gives s ⊙ y where the original's gives y, s being −1 at its negated neurons (see
-    :mod:`mutant_store.operators.nai`). Gradients flow to the images, never to the weights.
+    ``nai``). Gradients flow to the images, never to the weights.
 
     Attributes:
         neurons: number of neurons of all layers.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from evaluation.adaptive.mutants import Mutants, check_index
 from evaluation.adaptive.sign_layers import SignLayer, folded_copy
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
 from mutant_store.networks.weights import TrainedModel
 
 
@@ -21,7 +21,7 @@ class TrainedMutants(Mutants):
 
         Args:
             model: the original. It is copied.
-            vectors: for mutant 1, 2, … all its parameters float32 [P], as :class:`mutant_store.parameters.Parameters`
+            vectors: for mutant 1, 2, … all its parameters float32 [P], as ``Parameters``
                 has them: each layer's weights neuron by neuron, then its bias, batch normalisation folded.
 
         Raises:

@@ -16,7 +16,7 @@ from evaluation.attacks.randomness import seed_of
 from evaluation.attacks.settings import AttackSettings, BlackBox, CarliniWagner
 from evaluation.attacks.threads import one_thread
 from evaluation.workspace import Arrays, Workspace
-from mutant_store.errors import DataError
+from mutant_guard.errors import DataError
 from mutant_store.networks import weights
 from mutant_store.networks.inference import logits
 
@@ -33,7 +33,7 @@ class Chunk:
     Attributes:
         number: position among the chunks of the run, from 0.
         model: the classifier's ``.safetensors`` file.
-        model_digest: :func:`evaluation.attacks.digest.file_digest` of that file.
+        model_digest: ``file_digest`` of that file.
         attack: method and settings.
         images: uint8 [n, H, W, C].
         labels: int64 [n], which the classifier gives them.

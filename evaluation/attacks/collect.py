@@ -17,9 +17,9 @@ from evaluation.attacks.kept_substitute import KeptSubstitute
 from evaluation.attacks.settings import AttackSettings, BlackBox
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Arrays, Workspace
+from mutant_guard.errors import DataError
 from mutant_store.datasets import ImageData
-from mutant_store.errors import DataError
-from mutant_store.selection import Reporter
+from mutant_store.reporter import Reporter
 
 
 @dataclass(frozen=True, eq=False)

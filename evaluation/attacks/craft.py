@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from evaluation.attacks import (
+from evaluation.attacks import settings
+from evaluation.attacks.methods import (
     autoattack,
     carlini_wagner,
     deepfool,
@@ -12,13 +13,12 @@ from evaluation.attacks import (
     hopskipjump,
     jsma,
     pgd,
-    settings,
     square,
 )
 from evaluation.attacks.randomness import seeded
 from evaluation.attacks.settings import AttackSettings
 from evaluation.attacks.target import Images, Labels, OnPixels, as_bytes, as_pixels, estimator
-from mutant_store.errors import DataError
+from mutant_guard.errors import DataError
 from mutant_store.networks.weights import TrainedModel
 
 _OfToolbox = (
@@ -52,7 +52,7 @@ def attacked(
         images: uint8 [N, H, W, C] of the network's shape, N at least 1; they are attacked as one batch.
         labels: int64 [N], what the network is to stop saying: the true labels, which it gives the images.
         seed: of all that is drawn, 0 to 2³² - 1. Same arguments and number of torch threads, same result.
-        substitute: for ``black_box``, the network :func:`evaluation.attacks.substitute.train` made.
+        substitute: for ``black_box``, the network ``train`` made.
 
     Returns:
         uint8 [N, H, W, C]; some may not fool the network.

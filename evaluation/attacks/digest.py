@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
 
 
 def digest(*parts: bytes) -> str:

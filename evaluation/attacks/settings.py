@@ -131,7 +131,7 @@ class Substitute(_Settings):
     """How a substitute of the classifier is trained from its answers alone; defaults are the method's paper's.
 
     Attributes:
-        architecture: its network, see :data:`evaluation.attacks.substitute.ARCHITECTURES`.
+        architecture: its network, see ``ARCHITECTURES``.
         seeds: clean images to start from.
         rounds: trainings; all but the last are followed by an augmentation, which doubles the images.
         epochs: passes over the images a round.

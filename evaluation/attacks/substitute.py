@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from evaluation.attacks.settings import Substitute
 from evaluation.attacks.target import as_bytes, as_pixels
-from mutant_store.errors import DataError
+from mutant_guard.errors import DataError
 from mutant_store.networks.inference import logits
 from mutant_store.networks.weights import TrainedModel
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mutant_store.errors import DataError
+from mutant_guard.errors import DataError
 from mutant_store.networks.weights import TrainedModel
 
 MISSING = "attacks need more packages; install them with: pip install '.[evaluation]'"

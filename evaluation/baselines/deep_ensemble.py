@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from detection.evidence import fitted_temperature
 from evaluation.baselines.base import Detector, sample
 from evaluation.baselines.probabilities import log_mean_doubt
 from evaluation.baselines.training import derived_seed, train_network
-from evaluation.trainer import Settings
+from evaluation.training.trainer import Settings
 from evaluation.workspace import Workspace
+from mutant_guard.decision.evidence.kinds import fitted_temperature
 from mutant_store.datasets import ImageData
 from mutant_store.networks.inference import logits
 from mutant_store.networks.weights import TrainedModel

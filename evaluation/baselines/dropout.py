@@ -15,10 +15,10 @@ from torch.nn import functional
 
 from evaluation.baselines.base import sample
 from evaluation.baselines.training import derived_seed, fingerprint, train_network
-from evaluation.trainer import Settings
+from evaluation.training.trainer import Settings
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
-from mutant_store.networks import Classifier
+from mutant_store.networks import Network
 from mutant_store.networks.inference import normalised
 from mutant_store.networks.weights import TrainedModel
 
@@ -45,7 +45,7 @@ class DropoutSettings:
 
 
 class DropoutNetwork(nn.Module):
-    """A network whose dense layers lose a share of what they read: while training, and in :meth:`sampled`."""
+    """A network whose dense layers lose a share of what they read: while training, and in ``sampled``."""
 
     def __init__(self, network: nn.Module, rate: float) -> None:
         """Args: the network, which it takes over, and the share of units dropped, 0 to 1."""
@@ -95,7 +95,7 @@ class DropoutNetwork(nn.Module):
 class DropoutEnsemble:
     """The fine-tuned copy of a classifier, and the passes it is asked in."""
 
-    def __init__(self, classifier: Classifier, network: DropoutNetwork, passes: int, seed: int) -> None:
+    def __init__(self, classifier: Network, network: DropoutNetwork, passes: int, seed: int) -> None:
         """Args: the classifier's description, the copy in evaluation mode, passes an image, the masks' seed."""
         self.classifier, self.network = classifier, network
         self.passes, self.seed = passes, seed

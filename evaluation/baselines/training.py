@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from evaluation.baselines.base import fingerprint_of_images
-from evaluation.trainer import Settings, Trainer
+from evaluation.training.trainer import Settings, Trainer
 from evaluation.workspace import Arrays, Workspace
 from mutant_store.datasets import ImageData
-from mutant_store.networks import Classifier
+from mutant_store.networks import Network
 
 
 def train_network(
-    classifier: Classifier,
+    classifier: Network,
     train: ImageData,
     settings: Settings,
     workspace: Workspace,

@@ -10,21 +10,26 @@ from numpy.typing import NDArray
 
 from evaluation import hardware
 from evaluation.corruptions import shifted
-from evaluation.experiment import methods
-from evaluation.experiment.agreement import agreement
-from evaluation.experiment.attackers import attackers
-from evaluation.experiment.clock import Clock
-from evaluation.experiment.config import Config
-from evaluation.experiment.cost import best_milliseconds, costs, policy_milliseconds
-from evaluation.experiment.detectors import Baselines, ScoredDetector
-from evaluation.experiment.differences import differences
-from evaluation.experiment.intervals import counted
-from evaluation.experiment.judges import judges_of
-from evaluation.experiment.mutation import POLICIES, Tables, tables
-from evaluation.experiment.paired import paired_cells
-from evaluation.experiment.paper import Paper
-from evaluation.experiment.pools import Pools, soft_evidence
-from evaluation.experiment.results import (
+from evaluation.experiment.material.clock import Clock
+from evaluation.experiment.material.config import Config
+from evaluation.experiment.material.pools import Pools, soft_evidence
+from evaluation.experiment.material.samples import Samples, make_samples
+from evaluation.experiment.material.subject import ExperimentSubject
+from evaluation.experiment.measuring import methods
+from evaluation.experiment.measuring.agreement import agreement
+from evaluation.experiment.measuring.attackers import attackers
+from evaluation.experiment.measuring.cost import best_milliseconds, costs, policy_milliseconds
+from evaluation.experiment.measuring.detectors import Baselines, ScoredDetector
+from evaluation.experiment.measuring.differences import differences
+from evaluation.experiment.measuring.judges import judges_of
+from evaluation.experiment.measuring.mutation import POLICIES, Tables, tables
+from evaluation.experiment.measuring.paired import paired_cells
+from evaluation.experiment.measuring.robustness import Judge, adaptive_cells, shift_cell
+from evaluation.experiment.measuring.trained import trained_pool
+from evaluation.experiment.measuring.verdicts import algorithm_1
+from evaluation.experiment.records.intervals import counted
+from evaluation.experiment.records.paper import Paper
+from evaluation.experiment.records.results import (
     NORMAL,
     AdaptiveCell,
     AgreementCell,
@@ -36,20 +41,15 @@ from evaluation.experiment.results import (
     Scatter,
     ShiftCell,
 )
-from evaluation.experiment.robustness import Judge, adaptive_cells, shift_cell
-from evaluation.experiment.samples import Samples, make_samples
-from evaluation.experiment.subject import Subject
-from evaluation.experiment.targets import target_cells
-from evaluation.experiment.trained import trained_pool
-from evaluation.experiment.trained_results import TrainedPool
-from evaluation.experiment.verdicts import algorithm_1
+from evaluation.experiment.records.targets import target_cells
+from evaluation.experiment.records.trained_results import TrainedPool
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
-from mutant_store.cores import available_cores
+from mutant_guard.bank.cores import available_cores
+from mutant_guard.errors import ModelError
 from mutant_store.datasets import load
-from mutant_store.errors import ModelError
 from mutant_store.networks.inference import logits
-from mutant_store.selection import Reporter
+from mutant_store.reporter import Reporter
 
 _SCATTERED = 150
 _SHIFTED = 300
@@ -82,7 +82,7 @@ class Experiment:
         """
         self._name, self._config, self._workspace, self._report = name, config, workspace, report
         self._jobs, self._threads = jobs, threads
-        self._subject = Subject(config, data)
+        self._subject = ExperimentSubject(config, data)
         spec = config.spec("holdout", data)
         train = config.spec("train", data)
         self._pools = Pools(config.model, spec, config.pools, workspace, report, threads, train)

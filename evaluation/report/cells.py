@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Protocol, TypeVar
 
-from evaluation.experiment.record import Interval
-from evaluation.experiment.results import (
+from evaluation.experiment.records.record import Interval
+from evaluation.experiment.records.results import (
     NORMAL,
     KindResult,
     Method,

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from evaluation.experiment.record import Interval
-from evaluation.experiment.results import PaperValue
+from evaluation.experiment.records.record import Interval
+from evaluation.experiment.records.results import PaperValue
 from evaluation.report.markdown import listed, plural
 
 Order = Literal["above", "level", "below"]

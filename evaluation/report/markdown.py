@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from evaluation.experiment.record import Interval
-from evaluation.experiment.results import PaperValue
+from evaluation.experiment.records.record import Interval
+from evaluation.experiment.records.results import PaperValue
 
 MISSING = "–"
 """What stands in a cell that has no figure."""

@@ -4,17 +4,17 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from evaluation.experiment.results import Results
-from evaluation.report.baseline_tables import baseline_sections
+from evaluation.experiment.records.results import Results
 from evaluation.report.cells import Cells
-from evaluation.report.findings import findings
-from evaluation.report.paper_tables import paper_sections
-from evaluation.report.plots import plots, possible
-from evaluation.report.robustness_tables import robustness_sections
-from evaluation.report.setup import setup_sections
-from evaluation.report.trained_tables import trained_sections
-from mutant_store.atomic import write_atomically
-from mutant_store.errors import DataError
+from evaluation.report.findings.page import findings
+from evaluation.report.pictures.plots import plots, possible
+from evaluation.report.tables.baseline_tables import baseline_sections
+from evaluation.report.tables.paper_tables import paper_sections
+from evaluation.report.tables.robustness_tables import robustness_sections
+from evaluation.report.tables.setup import setup_sections
+from evaluation.report.tables.trained_tables import trained_sections
+from mutant_guard.errors import DataError
+from mutant_guard.store.atomic import write_atomically
 
 RESULTS, REPORT = "results.json", "report.md"
 

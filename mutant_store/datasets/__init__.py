@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
+from mutant_guard.store.choices import Resize
 from mutant_store.datasets.conversion import Shape, fit_array
 from mutant_store.datasets.image_data import ImageData
 from mutant_store.datasets.sources import READERS
 from mutant_store.datasets.spec import DataSpec, parse
-from mutant_store.preprocessing import Resize
 
 __all__ = ["DataSpec", "ImageData", "load", "parse"]
 

@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from mutant_store.errors import DataError, ImageError
-from mutant_store.preprocessing import Resize, to_pixels
+from mutant_guard.errors import DataError, ImageError
+from mutant_guard.store.choices import Resize
+from mutant_guard.store.preprocessing import to_pixels
 
 Shape = tuple[int, int, int]
 """Height in pixels, width in pixels, channels (1 grey or 3 RGB)."""

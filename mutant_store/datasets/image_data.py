@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mutant_guard.errors import DataError
+from mutant_guard.store.model_card import DataRange
 from mutant_store.datasets.spec import parse
-from mutant_store.errors import DataError
-from mutant_store.model_card import DataRange
 
 
 @dataclass(frozen=True, eq=False)

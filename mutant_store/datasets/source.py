@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mutant_guard.errors import DataError
+from mutant_guard.store.model_card import DataRange
 from mutant_store.datasets.image_data import ImageData
 from mutant_store.datasets.spec import DataSpec
-from mutant_store.errors import DataError
-from mutant_store.model_card import DataRange
 
 
 def digest(pixels: NDArray[np.uint8]) -> bytes:

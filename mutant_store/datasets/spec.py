@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mutant_store.errors import DataError
+from mutant_guard.errors import DataError
 
 KINDS = ("digits", "mnist", "imagefolder", "npz")
 SPLITS = ("train", "holdout", "test")

@@ -11,11 +11,11 @@ from mutant_store.networks.googlenet import GoogLeNet
 from mutant_store.networks.lenet import LeNet
 from mutant_store.networks.resnet import ResNet20
 
-__all__ = ["CLASSIFIERS", "Classifier"]
+__all__ = ["CLASSIFIERS", "Network"]
 
 
 @dataclass(frozen=True)
-class Classifier:
+class Network:
     """How a network is made and trained.
 
     Attributes:
@@ -51,7 +51,7 @@ class Classifier:
 
 
 CLASSIFIERS = {
-    "digits-net": Classifier(
+    "digits-net": Network(
         build=DigitsNet,
         data="digits@train",
         shape=(8, 8, 1),
@@ -63,7 +63,7 @@ CLASSIFIERS = {
         shift=1,
         threads=1,
     ),
-    "lenet": Classifier(
+    "lenet": Network(
         build=LeNet,
         data="mnist@train",
         shape=(28, 28, 1),
@@ -74,7 +74,7 @@ CLASSIFIERS = {
         learning_rate=0.05,
         threads=2,
     ),
-    "resnet20": Classifier(
+    "resnet20": Network(
         build=ResNet20,
         data="imagefolder@train",
         shape=(32, 32, 3),
@@ -88,7 +88,7 @@ CLASSIFIERS = {
         erase=8,
         bf16=True,
     ),
-    "googlenet": Classifier(
+    "googlenet": Network(
         build=GoogLeNet,
         data="imagefolder@train",
         shape=(32, 32, 3),

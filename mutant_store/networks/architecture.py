@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import nn
 
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
 from mutant_store.networks import CLASSIFIERS
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mutant_store.atomic import write_atomically
+from mutant_guard.store.atomic import write_atomically
 
 # What torch's unpickler raises on bytes that it did not write.
 _UNREADABLE = (

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mutant_store.classifier import Classifier
-from mutant_store.errors import ModelError
-from mutant_store.graph import Graph
-from mutant_store.neurons import find_layers
-from mutant_store.parameters import Parameters
-from mutant_store.preprocessing import Layout
+from mutant_guard.errors import ModelError
+from mutant_guard.store.choices import Layout
+from mutant_store.graph.classifier import Classifier
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import find_layers
+from mutant_store.graph.parameters import Parameters
 
 _TOLERANCE = 1e-3
 """Largest difference of scores, as a share of the largest score."""
@@ -32,7 +32,7 @@ class ConvertedNetwork(nn.Module):
     """
 
     def __init__(self, model: onnx.ModelProto, layout: Layout) -> None:
-        """``model`` is a :class:`mutant_store.classifier.Classifier`'s; ``layout`` is of its input.
+        """``model`` is a ``Classifier``'s; ``layout`` is of its input.
 
         Raises:
             ModelError: an operator that has no counterpart.

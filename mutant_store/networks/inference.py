@@ -5,21 +5,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from mutant_guard.store.preprocessing import to_input
 from mutant_store.datasets import ImageData
-from mutant_store.networks import Classifier
-from mutant_store.preprocessing import to_input
+from mutant_store.networks import Network
 
 _BATCH = 500
 
 
-def normalised(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def normalised(classifier: Network, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What the network reads, float32 [N, C, H, W], of pixels uint8 [N, H, W, C]."""
     mean, std = (np.array(values, dtype=np.float32) for values in (classifier.mean, classifier.std))
     return to_input(images, mean=mean, std=std, layout="nchw")
 
 
 @torch.inference_mode()
-def logits(model: nn.Module, classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def logits(model: nn.Module, classifier: Network, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Logits float32 [N, classes] of pixels uint8 [N, H, W, C], on the model's device, in evaluation mode."""
     device = next(model.parameters()).device
     was_training = model.training
@@ -32,6 +32,6 @@ def logits(model: nn.Module, classifier: Classifier, images: NDArray[np.uint8]) 
     return np.concatenate(batches)
 
 
-def accuracy(model: nn.Module, classifier: Classifier, data: ImageData) -> float:
+def accuracy(model: nn.Module, classifier: Network, data: ImageData) -> float:
     """Share of the images, 0 to 1, whose largest logit is at their label."""
     return float(np.mean(logits(model, classifier, data.images).argmax(axis=1) == data.labels))

@@ -13,9 +13,9 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 from torch import nn
 
-from mutant_store import model_card
-from mutant_store.errors import ModelError
-from mutant_store.model_card import ModelCard
+from mutant_guard.errors import ModelError
+from mutant_guard.store import model_card
+from mutant_guard.store.model_card import ModelCard
 
 _TOLERANCE = 1e-3
 

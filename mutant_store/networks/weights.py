@@ -8,10 +8,10 @@ import safetensors
 import safetensors.torch
 from torch import nn
 
-from mutant_store import model_card
-from mutant_store.atomic import write_atomically
-from mutant_store.errors import ModelError
-from mutant_store.networks import CLASSIFIERS, Classifier
+from mutant_guard.errors import ModelError
+from mutant_guard.store import model_card
+from mutant_guard.store.atomic import write_atomically
+from mutant_store.networks import CLASSIFIERS, Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +20,7 @@ class TrainedModel:
 
     name: str
     network: nn.Module
-    classifier: Classifier
+    classifier: Network
 
 
 def save(path: Path, name: str, model: nn.Module, classes: int) -> None:

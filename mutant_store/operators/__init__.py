@@ -1,6 +1,6 @@
 """Mutation operators by name. A new one is one file and one line here."""
 
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
 from mutant_store.operators.base import Operator
 from mutant_store.operators.gf import GaussianFuzzing
 from mutant_store.operators.nai import NeuronActivationInverse

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from mutant_store.graph import Graph
-from mutant_store.parameters import Parameters
-from mutant_store.pool import Choice, is_whole, patch
+from mutant_guard.bank.pool import Choice, is_whole, patch
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.parameters import Parameters
 
 MUTANT_INDEX = "mutant_index"
 
@@ -18,7 +18,7 @@ class Operator(ABC):
     """A way of making mutants, recorded as what differs from the original.
 
     ``draw`` makes the choice, ``mutate`` applies one to the weights of a stand-alone classifier. Equal choices
-    give equal mutants whatever drew them. Implement :class:`SharedWeights` or :class:`OwnWeights`.
+    give equal mutants whatever drew them. Implement ``SharedWeights`` or ``OwnWeights``.
     """
 
     name: ClassVar[str]
@@ -63,8 +63,8 @@ class SharedWeights(Operator):
 class OwnWeights(Operator):
     """An operator whose mutants have weights of their own.
 
-    A choice is ``positions`` int32 [k] among the :class:`Parameters`, with ``values`` float32 [k] or ``sources``
-    int32 [k], or it is ``values`` float32 [P] alone; see :func:`mutant_store.pool.patch`.
+    A choice is ``positions`` int32 [k] among the ``Parameters``, with ``values`` float32 [k] or ``sources``
+    int32 [k], or it is ``values`` float32 [P] alone; see ``patch``.
     """
 
     decks = 2

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from mutant_store.errors import ModelError
-from mutant_store.graph import Graph, attribute
-from mutant_store.neurons import Layer, Use
+from mutant_guard.bank.pool import Choice
+from mutant_guard.errors import ModelError
+from mutant_store.graph.graph import Graph, attribute
+from mutant_store.graph.neurons import Layer, Use
+from mutant_store.graph.parameters import Parameters
 from mutant_store.operators.base import MUTANT_INDEX, SharedWeights, chosen_count
-from mutant_store.parameters import Parameters
-from mutant_store.pool import Choice
 
 
 class NeuronSwitch(SharedWeights):

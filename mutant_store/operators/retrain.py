@@ -1,18 +1,18 @@
-"""Mutants that are redrawn in part and trained again; see :mod:`mutant_store.retraining`."""
+"""Mutants that are redrawn in part and trained again; see ``retraining``."""
 
 import numpy as np
 
-from mutant_store.errors import ModelError
+from mutant_guard.bank.pool import Choice
+from mutant_guard.errors import ModelError
+from mutant_store.graph.parameters import Parameters
 from mutant_store.operators.base import OwnWeights
-from mutant_store.parameters import Parameters
-from mutant_store.pool import Choice
 
 
 class Retrain(OwnWeights):
     """Redraw a share of the neurons of every layer and train the whole network again.
 
     A choice is ``values`` float32 [P], all parameters. They are not drawn but trained, by
-    :class:`mutant_store.retraining.retrainer.Retrainer`.
+    ``Retrainer``.
     """
 
     name = "retrain"

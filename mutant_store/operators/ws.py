@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from mutant_store.errors import ModelError
+from mutant_guard.bank.pool import Choice
+from mutant_guard.errors import ModelError
+from mutant_store.graph.parameters import Parameters
 from mutant_store.operators.base import OwnWeights, chosen_count
-from mutant_store.parameters import Parameters
-from mutant_store.pool import Choice
 
 
 class WeightShuffling(OwnWeights):

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mutant_store.atomic import write_atomically
+from mutant_guard.store.atomic import write_atomically
 from mutant_store.retraining.attacks import ATTACKS, Batch
 from mutant_store.retraining.job import CHOSEN, IMAGES, TARGETS, Job
 from mutant_store.retraining.seeds import Purpose, generator_for
@@ -74,7 +74,7 @@ def attacked(
     Args:
         job: the steps, and how pixels are read.
         network: on the job's device, in evaluation mode.
-        name: one of :data:`mutant_store.retraining.attacks.ATTACKS`.
+        name: one of ``ATTACKS``.
         images: uint8 [n, C, H, W], n at least 1.
         targets: int64 [n] or float32 [n, classes], what the network is led away from.
         epsilons: float32 [n], in the pixel range 0 to 1.

@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from mutant_store.model_card import OutputKind
+from mutant_guard.store.choices import OutputKind
 from mutant_store.networks.architecture import Architecture
 from mutant_store.retraining.settings import Recipe
 
@@ -34,7 +34,7 @@ class Job:
         seed: the build's.
         mean: of pixels in the range 0 to 1, one a channel.
         std: likewise.
-        shift: see :class:`mutant_store.networks.Classifier`.
+        shift: see ``Network``.
         flip: likewise.
         bf16: likewise.
         output_kind: what the network answers with.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
 from mutant_store.networks.conversion import ConvertedNetwork
 from mutant_store.operators.base import chosen_count
 

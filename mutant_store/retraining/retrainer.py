@@ -15,14 +15,17 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from mutant_store.atomic import write_atomically
+from mutant_guard.bank.pool import Mutant
+from mutant_guard.errors import DataError, ModelError
+from mutant_guard.store.atomic import write_atomically
+from mutant_guard.store.manifest import RetrainRecord
 from mutant_store.datasets import ImageData, load
-from mutant_store.errors import DataError, ModelError
-from mutant_store.graph import Graph
-from mutant_store.manifest import RetrainRecord
-from mutant_store.neurons import find_layers
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import find_layers
+from mutant_store.loading.subject import Subject, match_classes
+from mutant_store.loading.torch_source import TorchOriginal
 from mutant_store.operators.retrain import Retrain
-from mutant_store.pool import Mutant
+from mutant_store.reporter import Reporter
 from mutant_store.retraining.adversarial import make_shard, shards
 from mutant_store.retraining.job import (
     CHOSEN,
@@ -32,13 +35,10 @@ from mutant_store.retraining.job import (
     TARGETS,
     Job,
 )
+from mutant_store.retraining.processes import TrainingProcesses
 from mutant_store.retraining.seeds import Purpose, seed_for
 from mutant_store.retraining.settings import RetrainSettings, recipe_for
 from mutant_store.retraining.training import VALUES, Epoch, mutant_name, train_mutant
-from mutant_store.retraining.workers import Workers
-from mutant_store.selection import Reporter
-from mutant_store.subject import Subject, match_classes
-from mutant_store.torch_source import TorchOriginal
 from mutant_store.versions import built_with
 
 _BATCH = 500
@@ -101,7 +101,7 @@ class Retrainer:
 
         Raises:
             ModelError: a layer is left out, so that not all of what is learned would be in the bank.
-            DataError: as :func:`load_training_data`.
+            DataError: as ``load_training_data``.
         """
         found = find_layers(Graph(subject.classifier.model))
         if len(found) != len(subject.layers):
@@ -153,7 +153,7 @@ class Retrainer:
         Raises:
             GuardError: a mutant cannot be put into the bank, or a process that trains one ended.
         """
-        with Workers(self._job, self._jobs) as workers:
+        with TrainingProcesses(self._job, self._jobs) as workers:
             made = shards(self._job)
             for done, _ in enumerate(workers.run(make_shard, list(range(made)), lambda _: None), 1):
                 report.progress(done, made, "thousand adversarial images")

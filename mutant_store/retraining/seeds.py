@@ -25,13 +25,13 @@ def seed_for(seed: int, purpose: Purpose, *numbers: int) -> int:
 
 
 def generator_for(seed: int, purpose: Purpose, *numbers: int) -> torch.Generator:
-    """A generator on the CPU that starts from :func:`seed_for`."""
+    """A generator on the CPU that starts from ``seed_for``."""
     return torch.Generator().manual_seed(seed_for(seed, purpose, *numbers))
 
 
 @contextmanager
 def drawing_for(seed: int, purpose: Purpose, *numbers: int) -> Iterator[None]:
-    """Have torch's own generator start from :func:`seed_for`, and go on afterwards as if nothing was drawn."""
+    """Have torch's own generator start from ``seed_for``, and go on afterwards as if nothing was drawn."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, purpose, *numbers))
         yield

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
 
 Labels = Literal["data", "original"]
 """What mutants learn to answer: the labels of the training images, or what the original answers on them."""
@@ -17,16 +17,16 @@ ATTACK_WEIGHTS = {
     "euclidean": 0.15,
     "sparse": 0.1,
 }
-"""How often each of :data:`mutant_store.retraining.attacks.ATTACKS` makes an adversarial image."""
+"""How often each of ``ATTACKS`` makes an adversarial image."""
 
 
 @dataclass(frozen=True)
 class RetrainSettings:
-    """What the user said; None takes what :class:`Recipe` has for the network.
+    """What the user said; None takes what ``Recipe`` has for the network.
 
     Attributes:
         train_data: SPEC of the training images.
-        others: as in :class:`Recipe`.
+        others: as in ``Recipe``.
     """
 
     train_data: str | None = None
@@ -55,7 +55,7 @@ class Recipe:
         adversarial_share: of every batch that is adversarial images.
         adversarial_images: how many of the training images have an adversarial one made, at most all.
         epsilons: their sizes, largest change of a pixel in the range 0 to 1; each image has one of them.
-        attacks: by which they are made, in the proportions of :data:`ATTACK_WEIGHTS`.
+        attacks: by which they are made, in the proportions of ``ATTACK_WEIGHTS``.
         steps: of projected gradient descent.
         batch_size: images a step of training, adversarial ones included.
         learning_rate: its peak.

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mutant_store.atomic import write_atomically
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
+from mutant_guard.store.atomic import write_atomically
 from mutant_store.networks import checkpoint
 from mutant_store.networks.augmentation import augment
 from mutant_store.networks.checkpoint import Checkpoint

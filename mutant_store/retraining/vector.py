@@ -5,16 +5,16 @@ import onnx
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mutant_store.classifier import load_classifier
-from mutant_store.errors import ModelError
-from mutant_store.graph import Graph
-from mutant_store.model_card import ModelCard
+from mutant_guard.bank.session import IMAGES, open_session, run_session
+from mutant_guard.errors import ModelError
+from mutant_guard.store.model_card import ModelCard
+from mutant_store.graph.classifier import load_classifier
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import find_layers
+from mutant_store.graph.parameters import Parameters
 from mutant_store.networks.conversion import ConvertedNetwork
 from mutant_store.networks.onnx_export import to_onnx
-from mutant_store.neurons import find_layers
-from mutant_store.parameters import Parameters
 from mutant_store.retraining.job import ORIGINAL_MODEL, Job
-from mutant_store.session import IMAGES, open_session, run_session
 
 _TOLERANCE = 1e-3
 """Largest difference of scores, as a share of the largest score."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import Request
 
-from service.api_keys import ApiKey, Detail, KeyRing, Role
 from service.http.problems import caller_refused
-from service.redis_limit import Limits
+from service.keys.api_keys import ApiKey, Detail, KeyRing, Role
+from service.redis.limit import Limits
 
 _ANONYMOUS = "anonymous"
 _HOW = "send a key as 'Authorization: Bearer KEY' or as 'X-API-Key: KEY'"

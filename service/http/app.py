@@ -8,18 +8,19 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from service.errors import RequestError
-from service.guard import Guard
-from service.http import alarm_rate, inference, problems, review, samples
+from mutant_guard.errors import RequestError
+from service.guard_service import GuardService
+from service.http import problems
 from service.http.access import describe_keys
-from service.http.console import console_router
-from service.http.endpoints import EXAMPLES, classify, router
 from service.http.headers import add_middlewares
 from service.http.refusals import on_problem
+from service.http.routes import alarm_rate, health, inference, review, samples
+from service.http.routes.classify import EXAMPLES, classify, router
+from service.http.routes.console import console_router
 from service.http.shortcut import Shortcut
 
 
-def create_app(guard: Guard) -> FastAPI:
+def create_app(guard: GuardService) -> FastAPI:
     """An application that serves one guard; the guard's loop runs while the application does."""
 
     @asynccontextmanager
@@ -38,6 +39,7 @@ def create_app(guard: Guard) -> FastAPI:
     for reason in problems.REASONS:
         guard.metrics.requests_rejected.labels(reason)
     app.include_router(router)
+    app.include_router(health.router)
     app.include_router(inference.router)
     app.include_router(review.router)
     app.include_router(alarm_rate.router)

@@ -6,10 +6,10 @@ decision alone.
 
 from typing import TypeVar
 
-from service.api_keys import Detail
+from mutant_guard.wire.verdict import BareClassification, Classification
 from service.http.access import Caller
 from service.http.problems import caller_refused
-from service.verdict import BareClassification, Classification
+from service.keys.api_keys import Detail
 
 # ``mutants`` stays: how many were consulted is what the service promises to say, and the time an answer takes tells it
 # anyway. A field that is new is withheld until it is named here.

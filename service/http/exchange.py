@@ -4,14 +4,14 @@ import time
 
 from fastapi import Request
 
-from service.access_log import log_answer, log_refusal
-from service.answer import Answer
-from service.errors import RequestError
-from service.guard import Guard
+from mutant_guard.errors import RequestError
+from mutant_guard.runtime.answer import Answer
+from service.guard_service import GuardService
 from service.http.access import Caller
 from service.http.problems import REQUEST_ID, ProblemError, status_of
-from service.trace_context import request_id, trace_context
-from service.tracing import RequestSpan, Stage, stages_until
+from service.telemetry.access_log import log_answer, log_refusal
+from service.telemetry.spans import RequestSpan, Stage, stages_until
+from service.telemetry.trace_context import request_id, trace_context
 
 _FAILURES = 500
 """Statuses from here on are the server's fault."""
@@ -39,7 +39,7 @@ class Exchange:
         """Seconds since the request began."""
         return time.perf_counter() - self._started
 
-    def answered(self, guard: Guard, *answers: Answer) -> float:
+    def answered(self, guard: GuardService, *answers: Answer) -> float:
         """Count, log and trace the answers to its images, one at least. Returns the seconds they took."""
         elapsed = self.elapsed
         guard.metrics.request_duration.observe(elapsed)
@@ -50,7 +50,7 @@ class Exchange:
             self._record(guard, elapsed, 200, _attributes(answers), _stages(answers))
         return elapsed
 
-    def refused(self, guard: Guard, error: RequestError | ProblemError) -> None:
+    def refused(self, guard: GuardService, error: RequestError | ProblemError) -> None:
         """Count, log and trace a request that got no answer."""
         elapsed = self.elapsed
         status = error.status if isinstance(error, ProblemError) else status_of(error)
@@ -74,7 +74,7 @@ class Exchange:
 
     def _record(
         self,
-        guard: Guard,
+        guard: GuardService,
         elapsed: float,
         status: int,
         attributes: dict[str, str | int],

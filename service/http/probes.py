@@ -6,9 +6,9 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from service.guard import Guard
-from service.http.endpoints import livez, metrics, readyz
+from service.guard_service import GuardService
 from service.http.quiet import quiet
+from service.http.routes.health import livez, metrics, readyz
 
 
 class ProbeServer:
@@ -17,7 +17,7 @@ class ProbeServer:
     Under overload hundreds of requests stand in line for the event loop that classifies, and what asks there with them.
     """
 
-    def __init__(self, guard: Guard, *, host: str, port: int) -> None:
+    def __init__(self, guard: GuardService, *, host: str, port: int) -> None:
         """Args: whom to speak for, and where to listen.
 
         Raises:

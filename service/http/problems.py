@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from service.errors import RequestError
+from mutant_guard.errors import RequestError
 from service.http.headers import SECURITY_HEADERS
 
 MEDIA_TYPE = "application/problem+json"

@@ -2,15 +2,15 @@
 
 from fastapi import Request, Response
 
-from service.access_log import log_refusal
 from service.http import problems
-from service.http.endpoints import guard_of
+from service.http.current import service_of
 from service.http.problems import REQUEST_ID, ProblemError
-from service.trace_context import request_id, trace_context
+from service.telemetry.access_log import log_refusal
+from service.telemetry.trace_context import request_id, trace_context
 
 
 async def on_problem(request: Request, error: Exception) -> Response:
-    """See :func:`service.http.problems.on_problem`; what is known by its id is an exchange, which has told of itself.
+    """See ``on_problem``; what is known by its id is an exchange, which has told of itself.
 
     All are logged, but only callers who may not are counted: an alert on the rest would be one on people who look for
     what is not there.
@@ -19,7 +19,7 @@ async def on_problem(request: Request, error: Exception) -> Response:
         trace = trace_context(request.headers)
         request.scope[REQUEST_ID] = name = request_id(request.headers, trace)
         if error.code in problems.CALLER_REASONS:
-            guard_of(request).metrics.requests_rejected.labels(error.code).inc()
+            service_of(request).metrics.requests_rejected.labels(error.code).inc()
         log_refusal(
             trace,
             request_id=name,

@@ -14,7 +14,7 @@ import structlog
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from service.guard import Guard
+from service.guard_service import GuardService
 from service.http.app import create_app
 from service.http.listener import Listener
 from service.http.probes import ProbeServer
@@ -31,7 +31,7 @@ class Server(uvicorn.Server):
     signal as well.
     """
 
-    def __init__(self, guard: Guard, *, host: str, port: int) -> None:
+    def __init__(self, guard: GuardService, *, host: str, port: int) -> None:
         """Args: whom to serve, and where to listen."""
         grace = max(1, round(guard.settings.grace_seconds))
         super().__init__(quiet(create_app(guard), host=host, port=port, timeout_graceful_shutdown=grace))
@@ -39,7 +39,7 @@ class Server(uvicorn.Server):
         self._stop_at: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen with a :class:`Listener`; otherwise as uvicorn does it.
+        """Listen with a ``Listener``; otherwise as uvicorn does it.
 
         Raises:
             SystemExit: the application does not start, or the address cannot be listened on.
@@ -80,8 +80,8 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def run(guard: Guard, *, host: str, port: int) -> None:
-    """Serve until a signal ends it; see :class:`Server`. Ends the process with another status than 0 where it cannot
+def run(guard: GuardService, *, host: str, port: int) -> None:
+    """Serve until a signal ends it; see ``Server``. Ends the process with another status than 0 where it cannot
     listen or start.
     """
     server = Server(guard, host=host, port=port)

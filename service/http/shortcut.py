@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import RequestError
+from mutant_guard.errors import RequestError
 from service.http.problems import ProblemError, on_problem, on_request_error
 
 

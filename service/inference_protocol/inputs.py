@@ -5,10 +5,10 @@ import binascii
 import numpy as np
 from numpy.typing import NDArray
 
-from mutant_store.manifest import InputSpec
+from mutant_guard.store.manifest import InputSpec
+from mutant_guard.wire.inference import TensorMetadata
 from service.inference_protocol.datatypes import Datatype
 from service.inference_protocol.errors import ProtocolError
-from service.inference_protocol.messages import TensorMetadata
 from service.inference_protocol.request import InferenceRequest
 from service.inference_protocol.tensors import InputTensor, decode
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mutant_guard.wire.inference import TensorMetadata
 from service.inference_protocol.datatypes import Datatype
 from service.inference_protocol.errors import HiddenOutputError, ProtocolError
-from service.inference_protocol.messages import TensorMetadata
 from service.inference_protocol.request import InferenceRequest
 from service.inference_protocol.tensors import OutputTensor, of_bytes
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
+from mutant_guard.wire.inference import InferRequest, Parameters, RequestInput, RequestOutput
 from service.inference_protocol.errors import ProtocolError
-from service.inference_protocol.messages import InferRequest, Parameters, RequestInput, RequestOutput
 from service.inference_protocol.tensors import InputTensor
 
 MAX_JSON_VALUES = 1 << 18

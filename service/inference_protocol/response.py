@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from service.inference_protocol.messages import InferResponse, ResponseOutput
+from mutant_guard.wire.inference import InferResponse, ResponseOutput
 from service.inference_protocol.tensors import OutputTensor, to_binary, to_json
 
 

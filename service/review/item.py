@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from service.review_models import Finding, ReviewDetails, ReviewEntry, ReviewState
-from service.verdict import Explanation
+from mutant_guard.wire.review import Finding, ReviewDetails, ReviewEntry, ReviewState
+from mutant_guard.wire.verdict import Explanation
 
 
 class Found(Finding):

@@ -30,7 +30,7 @@ class MemoryQueue:
         self._last = (0, 0)
 
     async def add(self, key: str, found: Found, image: bytes | None, count: int = 1) -> bool:
-        """See :class:`service.review.queue.ReviewQueue`."""
+        """See ``ReviewQueue``."""
         self._trim()
         if (known := self._ids.get(key)) is not None:
             self._entries[known].seen += count
@@ -47,7 +47,7 @@ class MemoryQueue:
         return True
 
     async def newest(self, wanted: Wanted) -> list[Item]:
-        """See :class:`service.review.queue.ReviewQueue`."""
+        """See ``ReviewQueue``."""
         self._trim()
         before = None if wanted.before is None else position(wanted.before)
         found: list[Item] = []
@@ -61,19 +61,19 @@ class MemoryQueue:
         return found
 
     async def get(self, identifier: str) -> Item | None:
-        """See :class:`service.review.queue.ReviewQueue`."""
+        """See ``ReviewQueue``."""
         self._trim()
         entry = self._entries.get(identifier)
         return None if entry is None else _item(identifier, entry)
 
     async def image(self, identifier: str) -> bytes | None:
-        """See :class:`service.review.queue.ReviewQueue`."""
+        """See ``ReviewQueue``."""
         self._trim()
         entry = self._entries.get(identifier)
         return None if entry is None else entry.image
 
     async def rule(self, identifier: str, ruling: Ruling) -> Item | None:
-        """See :class:`service.review.queue.ReviewQueue`."""
+        """See ``ReviewQueue``."""
         self._trim()
         entry = self._entries.get(identifier)
         if entry is None:
@@ -87,7 +87,7 @@ class MemoryQueue:
         return item
 
     async def remove(self, identifier: str) -> bool:
-        """See :class:`service.review.queue.ReviewQueue`."""
+        """See ``ReviewQueue``."""
         self._trim()
         if identifier not in self._entries:
             return False
@@ -95,7 +95,7 @@ class MemoryQueue:
         return True
 
     async def waiting(self) -> int:
-        """See :class:`service.review.queue.ReviewQueue`."""
+        """See ``ReviewQueue``."""
         self._trim()
         return len(self._open)
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from mutant_guard.wire.review import ReviewState
 from service.review.item import Found, Item, Ruling
-from service.review_models import ReviewState
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Wanted:
 
 
 class ReviewQueue(Protocol):
-    """Entries by id. One implementation may raise :class:`service.redis_link.RedisDownError` anywhere."""
+    """Entries by id. One implementation may raise ``RedisDownError`` anywhere."""
 
     async def add(self, key: str, found: Found, image: bytes | None, count: int = 1) -> bool:
         """Queue an input that came so often. Returns whether it is new.

@@ -12,16 +12,14 @@ import structlog
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.answer import Answer
-from service.explanation import explain
-from service.metrics import Metrics
-from service.order_key import OrderKey
-from service.redis_link import RedisDownError
+from mutant_guard.runtime.answer import Answer
+from mutant_guard.wire.verdict import StoreName, Verdict
+from service.order_key import ServerOrderKey
+from service.redis.link import RedisDownError
 from service.review.item import Found
 from service.review.queue import ReviewQueue
 from service.settings import Settings
-from service.suggestion import suggestion
-from service.verdict import StoreName, Verdict
+from service.telemetry.metrics import Metrics
 
 # What is noted shares the event loop with requests: under a flood of alarms the queue is full long before.
 _PAUSE_SECONDS = 0.005
@@ -47,7 +45,7 @@ class Recorder:
     pixels wait once, however often they came: who repeats one alarm does not take the room of the others.
     """
 
-    def __init__(self, queue: ReviewQueue, key: OrderKey, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, queue: ReviewQueue, key: ServerOrderKey, settings: Settings, metrics: Metrics) -> None:
         """Args: where to, what draws the sample, what to note, and what counts it."""
         self.queue = queue
         self._key, self._settings, self._metrics = key, settings, metrics
@@ -72,7 +70,7 @@ class Recorder:
                     await self._record_next()
         self._lost(len(self._waiting))
 
-    def note(self, answer: Answer, request_id: str, *, alarm: bool) -> None:
+    def note(self, answer: Answer, request_id: str) -> None:
         """Note an answer that a verdict was asked for, if it is one to look at. Some 50 µs where it is new."""
         key, share = answer.pixels_key, self._settings.review_sample
         sampled = share > 0 and self._key.draws(share, key)
@@ -86,7 +84,7 @@ class Recorder:
         if len(self._waiting) >= _MOST_WAITING or self._bytes + size > _MOST_WAITING_BYTES:
             self._lost(1)
             return
-        self._waiting[key] = _Note(_found(answer, request_id, alarm=alarm, sampled=sampled), pixels, size)
+        self._waiting[key] = _Note(_found(answer, request_id, sampled=sampled), pixels, size)
         self._bytes += size
         self._some.set()
 
@@ -141,9 +139,9 @@ def _reason(found: Found) -> str:
     return "sample" if found.verdict == Verdict.NORMAL else "undecided"
 
 
-def _found(answer: Answer, request_id: str, *, alarm: bool, sampled: bool) -> Found:
+def _found(answer: Answer, request_id: str, *, sampled: bool) -> Found:
     judgement, model = answer.judgement, answer.model
-    label, name, share = suggestion(answer, alarm=alarm)
+    share = answer.suggested_share
     return Found(
         at=datetime.now(UTC),
         request_id=request_id,
@@ -153,13 +151,13 @@ def _found(answer: Answer, request_id: str, *, alarm: bool, sampled: bool) -> Fo
         confidence=round(judgement.confidence, 6),
         verdict=judgement.verdict,
         undecided_because=judgement.undecided_because,
-        adversarial=alarm,
+        adversarial=answer.adversarial,
         mutants=judgement.mutants,
         decided_by=judgement.decided_by,
-        suggested_label=label,
-        suggested_class_name=name,
-        suggested_share=share,
+        suggested_label=answer.suggested_label,
+        suggested_class_name=answer.suggested_class_name,
+        suggested_share=None if share is None else round(share, 6),
         policy=model.policy.name,
         sampled=sampled,
-        explanation=explain(model.policy, judgement),
+        explanation=answer.explain(),
     )

@@ -6,11 +6,11 @@ from typing import Any
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from service.redis_link import Ask, RedisLink
+from mutant_guard.wire.review import ReviewState
+from service.redis.link import Ask, RedisLink
 from service.review.item import Found, Item, Ruling, position
 from service.review.queue import Capacity, Wanted
 from service.review.scripts import ADD, KEYS, REMOVE, RULE, TRIM
-from service.review_models import ReviewState
 
 # No request for a verdict waits for any of this.
 _SECONDS = 1.0
@@ -26,7 +26,7 @@ class RedisQueue:
         self._limits = [capacity.entries, round(capacity.seconds * 1000), capacity.image_bytes]
 
     async def add(self, key: str, found: Found, image: bytes | None, count: int = 1) -> bool:
-        """See :class:`service.review.queue.ReviewQueue`."""
+        """See ``ReviewQueue``."""
         kept = self._capacity.kept(image) or b""
         return bool(await self._run(ADD, key, found.model_dump_json(), kept, str(count)))
 
@@ -35,24 +35,24 @@ class RedisQueue:
         await self._run(TRIM)
 
     async def newest(self, wanted: Wanted) -> list[Item]:
-        """See :class:`service.review.queue.ReviewQueue`."""
+        """See ``ReviewQueue``."""
         found: list[Item] = await self._call(lambda redis: self._newest(redis, wanted))
         return found
 
     async def get(self, identifier: str) -> Item | None:
-        """See :class:`service.review.queue.ReviewQueue`."""
+        """See ``ReviewQueue``."""
         if position(identifier) is None:
             return None
         found: list[Item] = await self._call(lambda redis: self._items(redis, [identifier]))
         return found[0] if found else None
 
     async def image(self, identifier: str) -> bytes | None:
-        """See :class:`service.review.queue.ReviewQueue`."""
+        """See ``ReviewQueue``."""
         kept: bytes | None = await self._call(lambda redis: redis.hget(KEYS.images, identifier))
         return kept
 
     async def rule(self, identifier: str, ruling: Ruling) -> Item | None:
-        """See :class:`service.review.queue.ReviewQueue`."""
+        """See ``ReviewQueue``."""
         if position(identifier) is None:
             return None
         if not await self._run(RULE, identifier, ruling.model_dump_json()):
@@ -60,11 +60,11 @@ class RedisQueue:
         return await self.get(identifier)
 
     async def remove(self, identifier: str) -> bool:
-        """See :class:`service.review.queue.ReviewQueue`."""
+        """See ``ReviewQueue``."""
         return position(identifier) is not None and bool(await self._run(REMOVE, identifier))
 
     async def waiting(self) -> int:
-        """See :class:`service.review.queue.ReviewQueue`."""
+        """See ``ReviewQueue``."""
         return int(await self._call(lambda redis: redis.zcard(KEYS.open)))
 
     async def _newest(self, redis: Redis, wanted: Wanted) -> list[Item]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.networks import Network, load_network
-from benchmarks.pools import Pool, draw_pool
-from benchmarks.subjects import Subject
+from benchmarks.bank.networks import Network, load_network
+from benchmarks.bank.pools import Pool, draw_pool
+from benchmarks.subjects import ServedStore
 from evaluation.attacks.threads import one_thread
 
 
@@ -25,9 +25,9 @@ def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def subject(demo_store: Path) -> Subject:
+def subject(demo_store: Path) -> ServedStore:
     """The store of 60 mutants by nai, with digits."""
-    return Subject.of(demo_store, Path())
+    return ServedStore.of(demo_store, Path())
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from benchmarks import drain, over_http, overload, soak
 from benchmarks.sections import Section
-from benchmarks.subjects import Subject
-from benchmarks.vitals import PATHS, Probes, resident
+from benchmarks.serving import drain, over_http, overload, soak
+from benchmarks.serving.vitals import PATHS, Probes, resident
+from benchmarks.subjects import ServedStore
 from evaluation.server import Server
 
 
@@ -17,12 +17,12 @@ def values(section: Section) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def server(subject: Subject) -> Iterator[Server]:
+def server(subject: ServedStore) -> Iterator[Server]:
     with over_http.ours(subject) as server:
         yield server
 
 
-def test_four_times_the_capacity_is_answered_or_refused(subject: Subject) -> None:
+def test_four_times_the_capacity_is_answered_or_refused(subject: ServedStore) -> None:
     found = values(overload.measure(subject, 0.4, lambda text: None, to_measure=0.3))
     assert found["overload_offered"] == pytest.approx(4.1, rel=0.01)
     assert found["overload_answers_200"] > 0
@@ -31,7 +31,7 @@ def test_four_times_the_capacity_is_answered_or_refused(subject: Subject) -> Non
     assert found["overload_probes_failed"] == 0
 
 
-def test_stores_are_loaded_under_load_without_an_error(subject: Subject) -> None:
+def test_stores_are_loaded_under_load_without_an_error(subject: ServedStore) -> None:
     section = soak.measure(subject, 1.5, lambda text: None, every=0.6, settled=0.6, to_measure=0.3)
     found = values(section)
     assert found["soak_answers_200"] > 0
@@ -41,13 +41,13 @@ def test_stores_are_loaded_under_load_without_an_error(subject: Subject) -> None
     assert rows["loads of the store, versions served"].endswith(", 2") or found["soak_loads"] == 1
 
 
-def test_a_signal_under_load_loses_nothing(subject: Subject) -> None:
+def test_a_signal_under_load_loses_nothing(subject: ServedStore) -> None:
     found = values(drain.measure(subject, 1, lambda text: None))
     assert found["drain_endings_under_load"] == 1
     assert (found["drain_lost"], found["drain_not_200"], found["drain_exit_not_0"]) == (0, 0, 0)
 
 
-def test_a_server_is_measured_and_paused_between_turns(server: Server, subject: Subject) -> None:
+def test_a_server_is_measured_and_paused_between_turns(server: Server, subject: ServedStore) -> None:
     measure = over_http.contender(server, subject.bodies, 4)
     found = measure(0.3)
     assert found.rate > 0

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import storage
 from benchmarks.__main__ import app
+from benchmarks.bank import storage
 from benchmarks.figures import Figure
 from benchmarks.sections import Section, Table
 
@@ -17,7 +17,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
         "Storage", [Table("Sizes", ["", "MB"], [["LeNet", "3"]])], [Figure("size", 0.9, "%", 1)]
     )
     monkeypatch.setattr(storage, "measure", lambda say: section)
-    monkeypatch.setattr("benchmarks.memory.measure", lambda quick, say: Section("Memory", [], []))
+    monkeypatch.setattr("benchmarks.bank.memory.measure", lambda quick, say: Section("Memory", [], []))
 
 
 @pytest.mark.usefixtures("measured")

@@ -54,7 +54,7 @@ def alerts() -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="session")
 def exported_names() -> set[str]:
     """Every name a query may use: what the server's registry exports, by its own account."""
-    from service.metrics import Metrics
+    from service.telemetry.metrics import Metrics
 
     registry = CollectorRegistry()
     Metrics(registry).redis_up()

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.redis_server import RedisServer
+from benchmarks.serving.redis_server import RedisServer
 from evaluation.samples import Attack, attack_images
 from mutant_store.datasets import load
 from mutant_store.networks import weights

@@ -227,7 +227,7 @@ def test_guards_can_be_given_api_keys(compose: dict[str, Any], name: str) -> Non
 
 
 def test_the_guards_default_command_has_only_options_that_exist(root: Path) -> None:
-    from service.cli import app
+    from service.cli.app import app
 
     commands = re.findall(r'CMD (\["serve".*\])', (root / "Dockerfile").read_text())
     assert len(commands) == 2

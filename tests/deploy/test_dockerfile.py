@@ -38,7 +38,7 @@ def stages(root: Path) -> dict[str, Stage]:
     return found
 
 
-FINAL = {"guard": "cpu", "guard-gpu": "gpu", "offline": "cpu,offline"}
+FINAL = {"guard": "cpu,server", "guard-gpu": "gpu,server", "offline": "cpu,build,retrain"}
 every_image = pytest.mark.parametrize("name", FINAL)
 
 
@@ -111,7 +111,9 @@ def test_numerical_libraries_start_no_thread_for_each_processor_of_the_host(
 def test_every_package_and_file_the_install_needs_is_copied(stages: dict[str, Stage], root: Path) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text())
     include = project["tool"]["setuptools"]["packages"]["find"]["include"]
-    files = {"pyproject.toml", "constraints.txt", project["project"]["readme"], "deploy/steps"}
+    of_project = {project["project"]["readme"], *project["project"]["license-files"]}
+    # evaluation is not installed: it trains and attacks the demo classifier where stores are built
+    files = {"pyproject.toml", "constraints.txt", "deploy/steps", "evaluation", *of_project}
     copied = {source for line in stages["source"].all("COPY") for source in line.split()[:-1]}
     assert copied == {name.removesuffix("*") for name in include} | files
     extras = project["project"]["optional-dependencies"]

@@ -12,9 +12,9 @@ import yaml
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from mutant_store.cli import app as store_app
-from service.api_keys import KeyFile
-from service.cli import app as guard_app
+from mutant_store.cli.app import app as store_app
+from service.cli.app import app as guard_app
+from service.keys.api_keys import KeyFile
 from service.settings import Settings
 
 DOCUMENT = Path(__file__).parents[2] / "docs/operations.md"

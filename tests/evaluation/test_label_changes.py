@@ -7,19 +7,19 @@ import pytest
 from typer import Exit
 
 from evaluation import label_changes
-from evaluation.label_changes import Subject
+from evaluation.label_changes import RecordedNetwork
 from evaluation.samples import Attack
+from mutant_guard.store.reader import load_store
+from mutant_store.calibrating.recordings import unpack
 from mutant_store.networks import weights
 from mutant_store.networks.inference import logits
-from mutant_store.reader import open_store
-from mutant_store.recordings import unpack
 
 ATTACKS = {Attack.fgsm: 40, Attack.deepfool: 30}
 
 
 @pytest.fixture
 def folders(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    subject = Subject(
+    subject = RecordedNetwork(
         tiny_model.stem, "digits", rate=0.05, filter_error=0.0, clean=60, attacked=ATTACKS, epsilon=0.3
     )
     monkeypatch.setattr(label_changes, "SUBJECTS", {"tiny": subject})
@@ -38,7 +38,7 @@ def test_recordings_are_what_the_store_says(folders: tuple[Path, Path], tiny_mod
     found = unpack(out / "tiny-1.safetensors")
     assert set(found) == {"choice", "certification", "clean", "fgsm", "deepfool"}
     assert found["clean"].changes.shape == (60, 12)
-    store = open_store(work / "tiny-1")
+    store = load_store(work / "tiny-1")
     with np.load(work / f"{tiny_model.stem}-deepfool.npz") as file:
         pixels, labels = file["x"], file["y"]
     answers = store.session().labels(store.manifest.input.tensor(pixels), np.arange(13))

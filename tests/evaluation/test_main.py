@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from evaluation.__main__ import app
-from evaluation.experiment.results import Results
+from evaluation.experiment.records.results import Results
 from evaluation.report.write import write
-from mutant_store.cores import available_cores
+from mutant_guard.bank.cores import available_cores
 from tests.support.experiment import config_text
 from tests.support.results import synthetic
 

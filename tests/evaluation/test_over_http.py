@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from evaluation.over_http import counted, full_pool_rate, main
 from evaluation.server import served
+from mutant_guard.store.reader import load_store
 from mutant_store.datasets import load
-from mutant_store.reader import open_store
 
 app = Typer()
 app.command()(main)
@@ -22,7 +22,7 @@ def test_every_policy_of_the_store_is_measured_on_the_real_server(demo_store: Pa
     )
     assert result.exit_code == 0, result.output
     figures = json.loads(out.read_bytes())
-    data, opened = load("digits@test[0:80]"), open_store(demo_store)
+    data, opened = load("digits@test[0:80]"), load_store(demo_store)
     original = opened.session().labels(opened.manifest.input.tensor(data.images), np.zeros(1, np.int64))[:, 0]
     right = int((original == data.labels).sum())
     for policy in figures["policies"]:
@@ -52,7 +52,7 @@ def test_rates_are_counted_over_the_right_images() -> None:
 
 
 def test_label_change_rate_is_that_of_the_whole_pool(demo_store: Path) -> None:
-    opened, data = open_store(demo_store), load("digits@test[0:50]")
+    opened, data = load_store(demo_store), load("digits@test[0:50]")
     labels = opened.session().labels(opened.manifest.input.tensor(data.images), np.arange(61))
     right = labels[:, 0] == data.labels
     expected = (labels[right, 1:] != labels[right, :1]).mean()

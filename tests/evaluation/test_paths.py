@@ -7,7 +7,8 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from evaluation.paths import draw, main
-from service.verdict import Explanation, Judgement, UndecidedBecause, Verdict
+from mutant_guard.runtime.judgement import Judgement
+from mutant_guard.wire.verdict import Explanation, UndecidedBecause, Verdict
 from tests.support.service import digits, encode
 
 app = Typer()

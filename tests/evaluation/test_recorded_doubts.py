@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from evaluation.experiment.config import read_config
+from evaluation.experiment.material.config import read_config
 from evaluation.recorded_doubts import app
-from mutant_store.reader import RECORDINGS, open_store
-from mutant_store.recordings import unpack
+from mutant_guard.store.reader import RECORDINGS, load_store
+from mutant_store.calibrating.recordings import unpack
 from tests.support.retrain_experiment import KINDS, retrain_config_text
 
 
@@ -32,7 +32,7 @@ def test_it_holds_every_kind_and_the_parts_of_the_calibration(work: Path) -> Non
     found = unpack(path)
     assert set(found) == {"choice", "certification", "clean", *KINDS[1:]}
     (store,) = [path for path in (work / "work/stores").glob("retrain-*") if path.is_dir()]
-    kept = unpack(open_store(store).path / RECORDINGS)
+    kept = unpack(load_store(store).path / RECORDINGS)
     for name in ("choice", "certification"):
         mine, theirs = found[name].doubts, kept[name].doubts
         assert mine is not None

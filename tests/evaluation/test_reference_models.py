@@ -8,20 +8,20 @@ import pytest
 from typer.testing import CliRunner
 
 from evaluation.train import app
-from mutant_store.accuracy_filter import AccuracyFilter
-from mutant_store.bank import build_bank
-from mutant_store.classifier import Classifier, load_classifier
+from mutant_guard.bank.pool import Mutant
+from mutant_guard.bank.session import open_session
+from mutant_guard.store.manifest import InputSpec
+from mutant_store.bank.builder import build_bank
+from mutant_store.bank.export import Mutants
 from mutant_store.datasets import load
-from mutant_store.export import Mutants
-from mutant_store.graph import Graph
-from mutant_store.manifest import InputSpec
+from mutant_store.graph.classifier import Classifier, load_classifier
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import find_layers, neuron_count
+from mutant_store.graph.parameters import Parameters
 from mutant_store.networks import CLASSIFIERS
 from mutant_store.networks.inference import normalised
-from mutant_store.neurons import find_layers, neuron_count
 from mutant_store.operators import OPERATORS
-from mutant_store.parameters import Parameters
-from mutant_store.pool import Mutant
-from mutant_store.session import open_session
+from mutant_store.pool.accuracy_filter import AccuracyFilter
 
 MODELS = Path(__file__).parents[2] / "models"
 LENET, RESNET = MODELS / "mnist-lenet.onnx", MODELS / "cifar10-resnet20.onnx"

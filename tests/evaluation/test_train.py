@@ -15,7 +15,7 @@ import safetensors
 from typer.testing import CliRunner, Result
 
 from evaluation.train import app
-from mutant_store import model_card
+from mutant_guard.store import model_card
 from mutant_store.datasets import load
 from mutant_store.networks import CLASSIFIERS
 from mutant_store.networks.inference import normalised

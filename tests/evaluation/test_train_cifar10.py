@@ -10,12 +10,12 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from evaluation.train import app
-from evaluation.trainer import Settings, Trainer
-from mutant_store.classifier import load_classifier
+from evaluation.training.trainer import Settings, Trainer
 from mutant_store.datasets import load
-from mutant_store.graph import Graph
+from mutant_store.graph.classifier import load_classifier
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import find_layers, neuron_count
 from mutant_store.networks import CLASSIFIERS, weights
-from mutant_store.neurons import find_layers, neuron_count
 from tests.support.training import interrupt
 
 

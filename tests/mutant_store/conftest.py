@@ -1,17 +1,9 @@
-"""The demo store as the offline half's tests use it."""
-
-from pathlib import Path
+"""What tests of the offline job are run with."""
 
 import pytest
 
-from mutant_store.bank_session import BankSession
-from mutant_store.reader import Store, open_store
-
-
-@pytest.fixture(scope="session")
-def digits_store(demo_store: Path) -> tuple[Path, Store]:
-    """Directory of a store, not to be changed by tests, and its opened version."""
-    return demo_store, open_store(demo_store)
+from mutant_guard.bank.bank_session import BankSession
+from tests.support.fixtures import published_store  # noqa: F401
 
 
 @pytest.fixture

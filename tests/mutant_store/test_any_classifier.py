@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from torch import nn
 
-from mutant_store.bank import build_bank
-from mutant_store.classifier import Classifier, check_scores, load_classifier
+from mutant_guard.bank.pool import Mutant
+from mutant_store.bank.builder import build_bank
+from mutant_store.bank.export import Mutants
+from mutant_store.bank.verify import largest_difference
 from mutant_store.datasets import load
-from mutant_store.export import Mutants
-from mutant_store.graph import Graph
+from mutant_store.graph.classifier import Classifier, check_scores, load_classifier
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import find_layers
+from mutant_store.graph.parameters import Parameters
 from mutant_store.networks import CLASSIFIERS
 from mutant_store.networks.inference import normalised
-from mutant_store.neurons import find_layers
 from mutant_store.operators import OPERATORS
-from mutant_store.parameters import Parameters
-from mutant_store.pool import Mutant
-from mutant_store.verify import largest_difference
 from tests.support.foreign import train_perceptron
 from tests.support.networks import (
     Residual,

@@ -10,16 +10,16 @@ import numpy as np
 import onnx
 import pytest
 
-from mutant_store.calibration_record import CalibrationSettings
-from mutant_store.check import check_store
+from mutant_guard.bank.session import open_session
+from mutant_guard.errors import DataError, ModelError, StoreError
+from mutant_guard.store.calibration_record import CalibrationSettings
+from mutant_guard.store.manifest import Manifest
+from mutant_guard.store.reader import Store, load_store
+from mutant_store.bank.export import open_mutants
 from mutant_store.datasets import load
-from mutant_store.errors import DataError, ModelError, StoreError
-from mutant_store.export import open_mutants
-from mutant_store.input_spec import InputOptions
-from mutant_store.manifest import Manifest
-from mutant_store.publish import building
-from mutant_store.reader import Store, open_store
-from mutant_store.session import open_session
+from mutant_store.loading.input_spec import InputOptions
+from mutant_store.publishing.check import check_store
+from mutant_store.publishing.publish import building
 from tests.support.demo import SETTINGS, SilentReport, build_digits_store, train_digits_model
 
 
@@ -27,16 +27,16 @@ def contents(store: Store) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in store.path.iterdir()}
 
 
-def test_parts_are_disjoint_and_recorded(digits_store: tuple[Path, Store]) -> None:
-    parts = digits_store[1].manifest.data
+def test_parts_are_disjoint_and_recorded(published_store: tuple[Path, Store]) -> None:
+    parts = published_store[1].manifest.data
     ranges = [parts.filter, parts.choice, parts.certification]
     assert [(r.start, r.stop) for r in ranges] == [(297, 597), (597, 747), (747, 897)]
     assert not any(a.overlaps(b) for i, a in enumerate(ranges) for b in ranges[i + 1 :])
     assert {r.source for r in ranges} == {load("digits@holdout").range.source}
 
 
-def test_mutants_are_accurate_on_the_filter_part(digits_store: tuple[Path, Store]) -> None:
-    store = digits_store[1]
+def test_mutants_are_accurate_on_the_filter_part(published_store: tuple[Path, Store]) -> None:
+    store = published_store[1]
     data = load(store.manifest.data.filter.spec)
     mutants = open_mutants(store)
     inputs = store.manifest.input.tensor(data.images)
@@ -48,9 +48,9 @@ def test_mutants_are_accurate_on_the_filter_part(digits_store: tuple[Path, Store
 
 
 def test_an_exported_mutant_keeps_the_users_names_and_differs_from_the_original(
-    digits_store: tuple[Path, Store],
+    published_store: tuple[Path, Store],
 ) -> None:
-    mutants = open_mutants(digits_store[1])
+    mutants = open_mutants(published_store[1])
     model = mutants.model(3)
     onnx.checker.check_model(model)
     assert [entry.name for entry in (*model.graph.input, *model.graph.output)] == ["pixels", "scores"]
@@ -65,14 +65,14 @@ def test_an_exported_mutant_keeps_the_users_names_and_differs_from_the_original(
 
 
 def test_the_same_inputs_give_the_same_store_byte_for_byte(
-    digits_model: Path, digits_store: tuple[Path, Store], tmp_path: Path
+    digits_model: Path, published_store: tuple[Path, Store], tmp_path: Path
 ) -> None:
     again = build_digits_store(digits_model, tmp_path / "digits")
-    assert (again.version, contents(again)) == (digits_store[1].version, contents(digits_store[1]))
+    assert (again.version, contents(again)) == (published_store[1].version, contents(published_store[1]))
     other = build_digits_store(digits_model, tmp_path / "digits", seed=1)
     assert other.version != again.version
-    assert open_store(tmp_path / "digits").version == other.version
-    assert open_store(tmp_path / "digits", again.version).version == again.version
+    assert load_store(tmp_path / "digits").version == other.version
+    assert load_store(tmp_path / "digits", again.version).version == again.version
 
 
 def kill_while(stage: Callable[[SilentReport], SilentReport], model: Path, out: Path, operator: str) -> None:
@@ -114,7 +114,7 @@ def test_a_killed_build_is_refused_by_readers_and_goes_on_to_the_same_store(
 ) -> None:
     kill_while(stage, digits_model, tmp_path / "digits", operator)
     with pytest.raises(StoreError, match="a build was not finished: run the same mutant-store build again"):
-        open_store(tmp_path / "digits")
+        load_store(tmp_path / "digits")
     report = SilentReport()
     resumed = build_digits_store(
         digits_model, tmp_path / "digits", report=report, mutants=400, operator=operator
@@ -186,15 +186,15 @@ def test_every_operator_builds_a_store(operator: str, decks: int, digits_model: 
 
 
 def test_a_mixed_pool_takes_the_operators_in_turn_and_each_ones_first_mutants(
-    digits_model: Path, digits_store: tuple[Path, Store], tmp_path: Path
+    digits_model: Path, published_store: tuple[Path, Store], tmp_path: Path
 ) -> None:
     mixed = build_digits_store(digits_model, tmp_path / "s", operator="mixed:nai,gf", mutants=21)
     pool = open_mutants(mixed).pool
     assert [mutant.operator for mutant in pool] == [*("nai", "gf") * 10, "nai"]
-    alone = open_mutants(digits_store[1]).pool
+    alone = open_mutants(published_store[1]).pool
     for number, mutant in enumerate(pool[::2]):
         assert mutant.choice["neurons"].tolist() == alone[number].choice["neurons"].tolist()
-    assert mixed.manifest.candidates[::2] == digits_store[1].manifest.candidates[:11]
+    assert mixed.manifest.candidates[::2] == published_store[1].manifest.candidates[:11]
 
 
 @pytest.mark.parametrize("operator", ["nai", "mixed:ws,ns"])
@@ -209,10 +209,10 @@ def test_the_number_of_jobs_changes_no_byte(operator: str, digits_model: Path, t
 
 
 def test_the_sequential_filter_keeps_the_same_mutants_and_records_its_error(
-    digits_model: Path, digits_store: tuple[Path, Store], tmp_path: Path
+    digits_model: Path, published_store: tuple[Path, Store], tmp_path: Path
 ) -> None:
     manifest = build_digits_store(digits_model, tmp_path / "s", filter_error=1e-6).manifest
-    exact = digits_store[1].manifest
+    exact = published_store[1].manifest
     assert (exact.filter_error, manifest.filter_error) == (0, 1e-6)
     assert manifest.candidates == exact.candidates
     assert manifest.accuracies != exact.accuracies
@@ -248,8 +248,8 @@ def test_a_rate_that_switches_no_neurons_is_refused(digits_model: Path, tmp_path
         build_digits_store(digits_model, tmp_path / "s", operator="ns", rate=0.03)
 
 
-def test_the_manifest_survives_a_round_trip(digits_store: tuple[Path, Store]) -> None:
-    manifest = digits_store[1].manifest
+def test_the_manifest_survives_a_round_trip(published_store: tuple[Path, Store]) -> None:
+    manifest = published_store[1].manifest
     assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
     assert manifest.mutants == len(manifest.candidates) == len(manifest.accuracies) == 60
     assert manifest.neurons == 42

@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 import pytest
 
-from mutant_store.classifier import check_scores, load_classifier
-from mutant_store.errors import ModelError
-from mutant_store.graph import Graph
-from mutant_store.neurons import find_layers, neuron_count
+from mutant_guard.errors import ModelError
+from mutant_store.graph.classifier import check_scores, load_classifier
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import find_layers, neuron_count
 from tests.support.foreign import Perceptron, train_perceptron
 
 

@@ -8,21 +8,21 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from detection.evidence import UNIT
-from detection.policies import Decision
-from detection.recording import Recording
-from detection.simulation import run_recorded
-from mutant_store.calibration_record import CalibrationRecord, PolicyRecord
-from mutant_store.clean_images import CleanImages, load_images
-from mutant_store.cli import app
-from mutant_store.doubts_record import DoubtsRecord, StagedRecord
-from mutant_store.errors import DataError, StoreError
-from mutant_store.export import open_mutants
-from mutant_store.reader import RECORDINGS, Store, open_store
-from mutant_store.recalibrate import recalibrate
-from mutant_store.recordings import record, unpack
-from mutant_store.simulate import simulate
-from mutant_store.simulation_plots import plots
+from mutant_guard.decision.calibration.recording import Recording
+from mutant_guard.decision.calibration.simulation import run_recorded
+from mutant_guard.decision.evidence.kinds import UNIT
+from mutant_guard.decision.sequential.policies import Decision
+from mutant_guard.errors import DataError, StoreError
+from mutant_guard.store.calibration_record import CalibrationRecord, PolicyRecord
+from mutant_guard.store.doubts_record import DoubtsRecord, StagedRecord
+from mutant_guard.store.reader import RECORDINGS, Store, load_store
+from mutant_store.bank.export import open_mutants
+from mutant_store.calibrating.clean_images import CleanImages, load_images
+from mutant_store.calibrating.recalibrate import recalibrate
+from mutant_store.calibrating.recordings import record, unpack
+from mutant_store.calibrating.simulate import simulate
+from mutant_store.calibrating.simulation_plots import plots
+from mutant_store.cli.app import app
 from tests.support.demo import SilentReport, build_digits_store
 from tests.support.versions import copy_of
 
@@ -31,7 +31,7 @@ TEST = "digits@test[0:120]"
 
 @pytest.fixture(scope="module")
 def store(retrained_store: Path) -> Store:
-    return open_store(retrained_store)
+    return load_store(retrained_store)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def recorded(store: Store, images: CleanImages) -> Recording:
 def test_recorded_doubts_are_those_of_the_exported_mutants(
     made: str, images: CleanImages, request: pytest.FixtureRequest
 ) -> None:
-    store = open_store(request.getfixturevalue(made))
+    store = load_store(request.getfixturevalue(made))
     found, doubts = recorded(store, images), doubts_of(store)
     assert found.doubts is not None
     assert found.own_doubts is not None
@@ -125,7 +125,7 @@ def test_the_record_survives_a_round_trip(store: Store) -> None:
 
 def test_it_is_calibrated_anew_on_what_is_kept(retrained_store: Path, tmp_path: Path) -> None:
     copy = copy_of(retrained_store, tmp_path)
-    before = open_store(copy)
+    before = load_store(copy)
     same = recalibrate(copy, SilentReport())
     assert same.calibration == before.calibration
     heavier = recalibrate(copy, SilentReport(), own_weight=2.0, max_false_alarm=0.2)
@@ -142,7 +142,7 @@ def test_it_is_calibrated_anew_on_what_is_kept(retrained_store: Path, tmp_path: 
 def test_it_is_calibrated_anew_on_other_images(retrained_store: Path, tmp_path: Path) -> None:
     copy = copy_of(retrained_store, tmp_path)
     new = recalibrate(copy, SilentReport(), spec="digits@test", max_false_alarm=0.1)
-    assert doubts_of(new) != doubts_of(open_store(retrained_store))
+    assert doubts_of(new) != doubts_of(load_store(retrained_store))
     assert new.manifest.data.choice.spec.startswith("digits@test[0:")
     assert new.policy("calibrated").evidence.unit == UNIT
 
@@ -155,7 +155,7 @@ def test_any_pool_can_give_doubts_if_there_are_images_to_record_them_on(
         recalibrate(copy, SilentReport(), evidence="soft")
     soft = recalibrate(copy, SilentReport(), evidence="soft", spec="digits@test", max_false_alarm=0.1)
     assert soft.policy("calibrated").evidence.unit == UNIT
-    asked = open_store(demo_store).calibration.settings.model_copy(update={"evidence": "soft"})
+    asked = load_store(demo_store).calibration.settings.model_copy(update={"evidence": "soft"})
     built = build_digits_store(digits_model, tmp_path / "built", mutants=10, calibration=asked)
     assert built.policy("calibrated").evidence.unit == UNIT
     assert built.policy("paper").evidence.unit == 1
@@ -201,7 +201,7 @@ def test_nobody_but_its_owner_can_read_a_store(retrained_store: Path, tmp_path: 
     copy = copy_of(retrained_store, tmp_path)
     recalibrate(copy, SilentReport(), max_false_alarm=0.1)
     for store in (retrained_store, copy):
-        version = open_store(store).path
+        version = load_store(store).path
         assert version.stat().st_mode & 0o777 == 0o700
         files = [store / "CURRENT", *version.iterdir()]
         assert {file.name: file.stat().st_mode & 0o777 for file in files} == dict.fromkeys(
@@ -221,7 +221,7 @@ def test_a_store_of_another_user_is_refused_with_the_remedy(
     with pytest.raises(
         StoreError, match="cannot be read by this user: a store is a secret of whoever built it"
     ):
-        open_store(retrained_store)
+        load_store(retrained_store)
 
 
 def test_inspect_shows_the_stages(retrained_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,17 @@
 
 import asyncio
 import threading
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import anyio
 import pytest
 
-from service.errors import DeadlineError
-from service.guard import _GRACE_SECONDS, Guard
-from service.verdict import UndecidedBecause, Verdict
+from mutant_guard.errors import DeadlineError
+from mutant_guard.guard import _GRACE_SECONDS
+from mutant_guard.wire.verdict import UndecidedBecause, Verdict
+from service.guard_service import GuardService
 from tests.support.service import Clock, HeldSession, digits, encode, running, said, settings_for
 
 pytestmark = pytest.mark.anyio
@@ -21,13 +24,13 @@ BODY, OTHER = (encode(image) for image in digits(2))
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock that deadlines are kept by, set by hand; that of asyncio goes on as ever."""
     clock = Clock()
-    monkeypatch.setattr("service.guard.time", clock)
-    monkeypatch.setattr("service.scheduler.time", clock)
-    monkeypatch.setattr("service.batches.time", clock)
+    monkeypatch.setattr("mutant_guard.guard.time", clock)
+    monkeypatch.setattr("mutant_guard.runtime.scheduling.scheduler.time", clock)
+    monkeypatch.setattr("mutant_guard.runtime.scheduling.batches.time", clock)
     return clock
 
 
-def metric(guard: Guard, name: str) -> float:
+def metric(guard: GuardService, name: str) -> float:
     return guard.metrics.registry.get_sample_value(name) or 0
 
 
@@ -68,7 +71,7 @@ async def test_what_the_deadline_ended_is_never_put_into_the_cache(
 
     settings = settings_for(digits_store, batch_rows=1, max_batch_rows=20, policy="paper")
     async with running(settings) as guard:
-        guard.state.cache = Never()
+        guard.guard.cache = Never()
         asked = asyncio.ensure_future(guard.judge(BODY))
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
         clock.now += 31
@@ -109,7 +112,7 @@ async def test_a_request_that_waits_past_its_deadline_fails(
 async def test_where_the_loop_hangs_the_request_fails_and_its_slot_is_free(
     digits_store: Path, held_guard_session: HeldSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.guard._GRACE_SECONDS", 0.05)
+    monkeypatch.setattr("mutant_guard.guard._GRACE_SECONDS", 0.05)
     async with running(settings_for(digits_store, deadline_seconds=0.05, max_in_flight=1)) as guard:
         for _ in range(2):
             with (
@@ -119,7 +122,7 @@ async def test_where_the_loop_hangs_the_request_fails_and_its_slot_is_free(
                 await guard.judge(BODY)
             assert guard.models.default.scheduler.in_flight == 0
         held_guard_session.release()
-        guard.settings.deadline_seconds = 10
+        guard.guard.options = replace(guard.guard.options, deadline_seconds=10)
         assert (await guard.judge(BODY)).judgement.verdict == Verdict.NORMAL
 
 
@@ -143,22 +146,23 @@ async def test_the_deadline_counts_the_cache_as_well(digits_store: Path) -> None
         async def close(self) -> None: ...
 
     async with running(settings_for(digits_store, deadline_seconds=0.05)) as guard:
-        guard.state.cache = Slow()
+        guard.guard.cache = Slow()
         with anyio.fail_after(_GRACE_SECONDS), pytest.raises(DeadlineError):
             await guard.judge(BODY)
 
 
-async def test_without_an_event_loop_there_is_no_deadline(
+async def test_without_a_deadline_there_is_none(
     digits_store: Path, held_guard_session: HeldSession, clock: Clock
 ) -> None:
-    settings = settings_for(digits_store, batch_rows=1, max_batch_rows=20, policy="paper")
+    settings = settings_for(
+        digits_store, batch_rows=1, max_batch_rows=20, policy="paper", deadline_seconds=inf
+    )
     async with running(settings) as guard:
-        asked = asyncio.ensure_future(asyncio.to_thread(guard.judge_now, BODY))
+        asked = asyncio.ensure_future(asyncio.to_thread(guard.guard.classify, BODY))
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
         clock.now += 1000
         held_guard_session.release()
-        answer, elapsed = await asked
-    assert (answer.judgement.mutants, elapsed) == (60, 1000)
+        assert (await asked).mutants == 60
 
 
 @pytest.mark.parametrize(("asked", "kept"), [(5.0, 5), (30.0, 30), (1e9, 30), (None, 30)])

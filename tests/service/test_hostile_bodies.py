@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.fuzz.application import Application
 from benchmarks.fuzz.asks import Route, drawing, first
-from mutant_store.input_spec import InputOptions
+from mutant_store.loading.input_spec import InputOptions
 from tests.support.demo import build_digits_store
 
 MAX_PIXELS, MAX_BODY_BYTES = 1 << 20, 1 << 20

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from mutant_store.bank_session import BankSession
-from mutant_store.errors import StoreError
-from mutant_store.housekeeping import use_version
-from service.engine import load_engine
-from service.errors import NotReadyError
-from service.guard import Guard
-from service.model import Model
+from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.errors import NotReadyError, StoreError
+from mutant_guard.runtime.engine import load_engine
+from mutant_guard.runtime.model import Model
+from mutant_store.publishing.housekeeping import use_version
+from service.guard_service import GuardService
 from tests.support.service import HeldSession, digits, encode, running, said, settings_for
 from tests.support.versions import add_version, copy_of, damage
 
@@ -35,7 +34,7 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[BankSession]:
     """What the next guards run on, in this order, until it is used up; then on banks of their own."""
     queued: list[BankSession] = []
     monkeypatch.setattr(
-        "service.model.load_engine",
+        "mutant_guard.runtime.model.load_engine",
         lambda store, **given: queued.pop(0) if queued else load_engine(store, **given),
     )
     return queued
@@ -48,7 +47,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-def alone(guard: Guard, model: Model) -> Callable[[], bool]:
+def alone(guard: GuardService, model: Model) -> Callable[[], bool]:
     """Whether a model is all there is: those it took the place of are closed."""
     return lambda: guard.models.everything == [model] and not guard.models._closing
 
@@ -197,13 +196,16 @@ async def test_a_version_like_the_one_before_is_not_measured_again(
     """With requests under way a measurement errs."""
     settings = settings_for(changing_store, batch_rows=None, max_batch_rows=None)
     async with running(settings) as guard:
-        measured = guard.models.default.rehearsal
-        monkeypatch.setattr("service.row_budget.ladder", lambda *_: pytest.fail("it was measured again"))
+        measured = guard.models.default.profile
+        monkeypatch.setattr(
+            "mutant_guard.runtime.scheduling.row_budget.ladder",
+            lambda *_: pytest.fail("it was measured again"),
+        )
         add_version(changing_store, seed=7)
-        assert (await guard.load("digits")).rehearsal is measured
+        assert (await guard.load("digits")).profile is measured
         monkeypatch.undo()
         add_version(changing_store, seed=7, rate=0.25)
-        assert (await guard.load("digits")).rehearsal is not measured
+        assert (await guard.load("digits")).profile is not measured
 
 
 @pytest.mark.parametrize("file", ["bank-0.onnx", "manifest.json"])
@@ -299,7 +301,7 @@ async def test_closing_finishes_what_old_versions_have(
 
 
 async def test_a_version_loaded_before_the_start_starts_with_the_others(changing_store: Path) -> None:
-    guard = Guard(settings_for(changing_store))
+    guard = GuardService(settings_for(changing_store))
     added = add_version(changing_store, seed=7)
     model = await guard.load("digits")
     assert model.version == added

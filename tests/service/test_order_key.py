@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from service.order_key import OrderKey
+from service.order_key import ServerOrderKey
 from service.settings import Settings
 
 
@@ -19,7 +19,7 @@ def settings(path: Path, **changes: object) -> Settings:
 
 
 def key_of(configured: Settings) -> bytes:
-    return OrderKey(configured).value
+    return ServerOrderKey(configured).value
 
 
 def test_a_given_key_is_taken_and_no_file_is_made(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from PIL import ImageFile, WebPImagePlugin
 from benchmarks.load.plan import Plan
 from benchmarks.load.process import LoadProcess
 from evaluation.server import free_port, serving
-from service.guard import Guard
+from service.guard_service import GuardService
 from tests.support.service import KEY, digits, encode, png_of_size, settings_for
 from tests.support.service import serving as serving_here
 
@@ -57,7 +57,7 @@ class Threads:
         for owner in (ImageFile.ImageFile, WebPImagePlugin.WebPImageFile):
             monkeypatch.setattr(owner, "load", self._noted(self.loaded, owner.load))
         hashing = SimpleNamespace(sha256=self._noted(self.hashed, hashlib.sha256))
-        monkeypatch.setattr("service.prepared.hashlib", hashing)
+        monkeypatch.setattr("mutant_guard.runtime.prepared.hashlib", hashing)
 
     def _noted(self, threads: set[int], function: Any) -> Any:
         def noted(*args: Any) -> Any:
@@ -88,7 +88,7 @@ def noisy(kind: str) -> bytes:
 async def test_what_is_large_is_loaded_and_hashed_beside_the_event_loop(
     body: bytes, digits_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving_here(Guard(settings_for(digits_store, inline_ms=5.0))) as client:
+    async with serving_here(GuardService(settings_for(digits_store, inline_ms=5.0))) as client:
         threads = Threads(monkeypatch)
         answer = await client.post("/classify", content=body)
     assert answer.status_code in (200, 422)
@@ -103,7 +103,7 @@ async def test_what_is_tiny_is_loaded_and_hashed_in_the_event_loop(
     digits_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or the test above would see nothing."""
-    async with serving_here(Guard(settings_for(digits_store, inline_ms=5.0))) as client:
+    async with serving_here(GuardService(settings_for(digits_store, inline_ms=5.0))) as client:
         threads = Threads(monkeypatch)
         assert (await client.post("/classify", content=encode(digits(1)[0]))).status_code == 200
     assert threads.loaded == threads.hashed == {threading.get_ident()}

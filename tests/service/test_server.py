@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mutant_store.manifest import SCHEMA_VERSION
+from mutant_guard.store.manifest import SCHEMA_VERSION
 from tests.support.process import COMMAND, Server, environment, serve
 from tests.support.service import digits, encode, free_port
 from tests.support.versions import add_version, copy_of

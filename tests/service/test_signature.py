@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from mutant_store.errors import StoreError
-from mutant_store.housekeeping import sign_version
-from mutant_store.reader import MANIFEST, open_store
-from mutant_store.signature import SIGNATURE, load_private_key, make_key
-from service.cli import app
-from service.guard import Guard
+from mutant_guard.errors import StoreError
+from mutant_guard.store.reader import MANIFEST, load_store
+from mutant_guard.store.signature import SIGNATURE, load_private_key, make_key
+from mutant_store.publishing.housekeeping import sign_version
+from service.cli.app import app
+from service.guard_service import GuardService
 from tests.support.service import digits, encode, settings_for
 from tests.support.versions import add_version, copy_of, damage
 
@@ -34,14 +34,14 @@ def sign(store: Path, public: Path) -> None:
 
 def test_a_store_signed_by_the_key_is_served(copy: Path, public: Path) -> None:
     sign(copy, public)
-    guard = Guard(settings_for(copy, require_signature=public))
-    assert guard.models.default.store == open_store(copy)
+    guard = GuardService(settings_for(copy, require_signature=public))
+    assert guard.models.default.store == load_store(copy)
 
 
 def test_an_unsigned_store_is_refused_with_the_remedy(copy: Path, public: Path) -> None:
     with pytest.raises(StoreError, match=rf"{SIGNATURE} is missing: .*mutant-store sign {copy} --key FILE"):
-        Guard(settings_for(copy, require_signature=public))
-    assert Guard(settings_for(copy)).models.default.store.path.parent == copy
+        GuardService(settings_for(copy, require_signature=public))
+    assert GuardService(settings_for(copy)).models.default.store.path.parent == copy
 
 
 def test_a_store_signed_by_another_key_is_refused(copy: Path, public: Path, tmp_path: Path) -> None:
@@ -49,15 +49,15 @@ def test_a_store_signed_by_another_key_is_refused(copy: Path, public: Path, tmp_
     other = tmp_path / "other.pub"
     other.write_bytes(make_key()[1])
     with pytest.raises(StoreError, match=rf"{SIGNATURE} is not the signature .* by the key {other}"):
-        Guard(settings_for(copy, require_signature=other))
+        GuardService(settings_for(copy, require_signature=other))
 
 
 @pytest.mark.parametrize("file", [MANIFEST, SIGNATURE])
 def test_a_tampered_manifest_or_signature_is_refused(file: str, copy: Path, public: Path) -> None:
     sign(copy, public)
-    damage(open_store(copy).path / file)
+    damage(load_store(copy).path / file)
     with pytest.raises(StoreError, match=rf"{SIGNATURE} is (damaged|not the signature)"):
-        Guard(settings_for(copy, require_signature=public))
+        GuardService(settings_for(copy, require_signature=public))
 
 
 def test_another_version_with_the_signature_of_a_signed_one_is_refused(copy: Path, public: Path) -> None:
@@ -65,16 +65,16 @@ def test_another_version_with_the_signature_of_a_signed_one_is_refused(copy: Pat
     sign(copy, public)
     forged = add_version(copy, seed=7)
     assert (copy / forged / SIGNATURE).exists()
-    assert Guard(settings_for(copy)).models.default.version == forged
+    assert GuardService(settings_for(copy)).models.default.version == forged
     with pytest.raises(StoreError, match=rf"{SIGNATURE} is not the signature"):
-        Guard(settings_for(copy, require_signature=public))
+        GuardService(settings_for(copy, require_signature=public))
 
 
 def test_a_signature_does_not_excuse_a_damaged_file(copy: Path, public: Path) -> None:
     sign(copy, public)
-    damage(open_store(copy).path / "calibration.json")
+    damage(load_store(copy).path / "calibration.json")
     with pytest.raises(StoreError, match=r"calibration\.json is damaged"):
-        Guard(settings_for(copy, require_signature=public))
+        GuardService(settings_for(copy, require_signature=public))
 
 
 def run(*arguments: object) -> Result:

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detection.evidence import UNIT
-from detection.policies import Decision
-from mutant_store.doubts_record import StagedRecord
-from mutant_store.reader import Store, open_store
-from service.guard import Guard
-from service.outcome import Outcome
-from tests.service.scheduling import WAIT, Inputs, scheduling, submit
+from mutant_guard.decision.evidence.kinds import UNIT
+from mutant_guard.decision.sequential.policies import Decision
+from mutant_guard.runtime.scheduling.outcome import Outcome
+from mutant_guard.store.doubts_record import StagedRecord
+from mutant_guard.store.reader import Store, load_store
+from service.guard_service import GuardService
+from tests.mutant_guard.runtime.scheduling.driving import WAIT, Inputs, scheduling, submit
 from tests.support.service import digits, encode, order_of, running, serving, settings_for
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,7 @@ def path(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="module")
 def soft(path: Path) -> Store:
-    return open_store(path)
+    return load_store(path)
 
 
 def pictures() -> NDArray[np.uint8]:
@@ -110,7 +110,7 @@ def test_an_outcome_is_that_of_the_rule_alone_and_under_load(soft: Store, met: I
 def test_no_more_than_the_next_stage_is_computed_where_weights_are_not_shared(
     retrained_store: Path,
 ) -> None:
-    store, rows = open_store(retrained_store), []
+    store, rows = load_store(retrained_store), []
     tensors = store.manifest.input.tensor(digits(1)[..., None])
     order = order_of(retrained_store).mutants(digits(1)[0][..., None])
     with scheduling(
@@ -124,7 +124,7 @@ def test_no_more_than_the_next_stage_is_computed_where_weights_are_not_shared(
     assert rows == [1]
 
 
-async def answers(guard: Guard, query: str = "") -> list[dict[str, Any]]:
+async def answers(guard: GuardService, query: str = "") -> list[dict[str, Any]]:
     async with serving(guard) as client:
         return [
             (await client.post(f"/classify{query}", content=encode(image[..., 0]))).json()
@@ -135,7 +135,7 @@ async def answers(guard: Guard, query: str = "") -> list[dict[str, Any]]:
 async def test_answers_name_what_decided_and_suggest_what_the_mutants_agree_on(
     path: Path, soft: Store
 ) -> None:
-    found = await answers(Guard(settings_for(path)), "?explain=true")
+    found = await answers(GuardService(settings_for(path)), "?explain=true")
     operators = set(soft.manifest.operator.removeprefix("mixed:").split(","))
     deciders = set()
     for answer in found:
@@ -193,7 +193,7 @@ async def test_the_original_alone_raises_an_alarm_and_no_mutant_runs(
         return record.model_copy(update={"threshold": 1, "stages": []}).policy(name, store.manifest.mutants)
 
     monkeypatch.setattr(Store, "policy", wary)
-    found = await answers(Guard(settings_for(retrained_store)))
+    found = await answers(GuardService(settings_for(retrained_store)))
     monkeypatch.setattr(Store, "policy", policy)
     by_itself = [answer for answer in found if answer["mutants"] == 0]
     assert by_itself
@@ -205,7 +205,7 @@ async def test_the_original_alone_raises_an_alarm_and_no_mutant_runs(
 async def test_under_a_limit_on_mutants_it_may_be_undecided_and_nothing_is_named(
     retrained_store: Path,
 ) -> None:
-    found = await answers(Guard(settings_for(retrained_store, max_mutants=1)))
+    found = await answers(GuardService(settings_for(retrained_store, max_mutants=1)))
     undecided = [answer for answer in found if answer["verdict"] == "undecided"]
     assert undecided
     for answer in undecided:
@@ -218,7 +218,7 @@ async def test_under_a_limit_on_mutants_it_may_be_undecided_and_nothing_is_named
 
 async def test_a_cached_answer_says_the_same(retrained_store: Path) -> None:
     file = encode(digits(1, noise=0.6)[0])
-    async with serving(Guard(settings_for(retrained_store, cache_seconds=60.0))) as client:
+    async with serving(GuardService(settings_for(retrained_store, cache_seconds=60.0))) as client:
         first, again = [(await client.post("/classify?explain=true", content=file)).json() for _ in range(2)]
     assert (first["cached"], again["cached"]) == (False, True)
     for name in ("decided_by", "doubt", "suggested_label", "suggested_share", "mutants", "explanation"):

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from service import key_file
-from service.api_keys import ApiKey, make_key
+from service.keys import key_file
+from service.keys.api_keys import ApiKey, make_key
 
 
 def new_key(name: str = "alice", **changes: object) -> tuple[str, ApiKey]:

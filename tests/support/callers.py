@@ -12,13 +12,13 @@ from httpx import ASGITransport, AsyncClient
 from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
-from service.api_keys import KeyRing
-from service.errors import QueueFullError, RequestError
+from mutant_guard.errors import QueueFullError, RequestError
 from service.http import problems
 from service.http.access import Caller, identify, may_review, require_admin
 from service.http.detail import may_explain
 from service.http.headers import add_middlewares
-from service.redis_limit import OwnLimits
+from service.keys.api_keys import KeyRing
+from service.redis.limit import OwnLimits
 from service.settings import Settings
 
 

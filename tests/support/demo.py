@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.neural_network import MLPClassifier
 
-from mutant_store import model_card
+from mutant_guard.store import model_card
+from mutant_guard.store.calibration_record import CalibrationSettings
+from mutant_guard.store.model_card import ModelCard
+from mutant_guard.store.reader import Store
 from mutant_store.build import BuildSettings, build
-from mutant_store.calibration_record import CalibrationSettings
 from mutant_store.datasets import load
-from mutant_store.input_spec import InputOptions
-from mutant_store.model_card import ModelCard
-from mutant_store.reader import Store
-from mutant_store.selection import SelectionSettings
+from mutant_store.loading.input_spec import InputOptions
+from mutant_store.pool.selection import SelectionSettings
 
 SETTINGS = BuildSettings(
     operator="nai",

@@ -9,8 +9,8 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner, Result
 
 from evaluation.__main__ import app
-from evaluation.experiment.config import Config
-from evaluation.experiment.results import Results
+from evaluation.experiment.material.config import Config
+from evaluation.experiment.records.results import Results
 from evaluation.workspace import Workspace
 
 _CONFIG = """

@@ -10,7 +10,7 @@ SLOW_SECONDS = 0.08
 
 
 class Faulty:
-    """Counts connections and requests, and answers by path; see :meth:`_answer`.
+    """Counts connections and requests, and answers by path; see ``_answer``.
 
     Attributes:
         port: where it listens.
@@ -26,7 +26,7 @@ class Faulty:
         self._end: asyncio.Event | None = None
 
     def run(self) -> None:
-        """Serve until :meth:`stop`."""
+        """Serve until ``stop``."""
         asyncio.run(self._serve())
 
     def wait(self) -> None:

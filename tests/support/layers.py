@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from mutant_store.graph import Graph
-from mutant_store.neurons import Layer, Use
-from mutant_store.parameters import Parameters
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import Layer, Use
+from mutant_store.graph.parameters import Parameters
 
 
 def dense(sizes: list[int], *, inputs: int = 3, groups: int = 1, seed: int = 0) -> Parameters:

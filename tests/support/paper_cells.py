@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from evaluation.experiment.record import Interval
-from evaluation.experiment.results import (
+from evaluation.experiment.records.record import Interval
+from evaluation.experiment.records.results import (
     NORMAL,
     WRONG,
     AurocCell,

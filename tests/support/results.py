@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from evaluation.experiment.results import (
+from evaluation.experiment.records.results import (
     NORMAL,
     AdaptiveCell,
     AgreementCell,
     CostCell,
-    Curve,
     Difference,
     Environment,
     Histogram,
@@ -17,6 +16,7 @@ from evaluation.experiment.results import (
     PaperDetection,
     PaperValue,
     Results,
+    RocCurve,
     Scatter,
     ShiftCell,
 )
@@ -146,10 +146,12 @@ class _Factory(PaperCells):
             matthews=self.near(0.9 * hard),
         )
 
-    def _curve(self, method: Method, kind: str) -> Curve:
+    def _curve(self, method: Method, kind: str) -> RocCurve:
         alarms = [0.0, *np.geomspace(0.001, 1, 60).tolist()]
         power = float(max(0.02, 1.2 - self.hard[kind])) * float(self.random.uniform(0.7, 1.4)) / 2
-        return Curve(method=method.name, kind=kind, false_alarms=alarms, detected=[a**power for a in alarms])
+        return RocCurve(
+            method=method.name, kind=kind, false_alarms=alarms, detected=[a**power for a in alarms]
+        )
 
     def _histogram(self, operator: str, kind: str) -> Histogram:
         centre = 0.02 if kind == NORMAL else 0.5 * self.hard[kind]

@@ -6,17 +6,17 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-from mutant_store.atomic import write_atomically
+from mutant_guard.store.atomic import write_atomically
+from mutant_guard.store.model_card import ModelCard
+from mutant_guard.store.reader import Store
 from mutant_store.build import BuildSettings, build
 from mutant_store.datasets import ImageData, load
-from mutant_store.model_card import ModelCard
-from mutant_store.model_source import ModelSource
+from mutant_store.loading.model_source import ModelSource
 from mutant_store.networks import CLASSIFIERS, weights
 from mutant_store.networks.inference import normalised
 from mutant_store.networks.onnx_export import to_onnx
-from mutant_store.reader import Store
+from mutant_store.pool.selection import SelectionSettings
 from mutant_store.retraining.settings import RetrainSettings
-from mutant_store.selection import SelectionSettings
 from tests.support.demo import SETTINGS, SilentReport
 
 TRAIN = "digits@train"

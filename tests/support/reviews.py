@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
+from mutant_guard.wire.review import ReviewState
+from mutant_guard.wire.verdict import Explanation, StoreName, Verdict
 from service.review.item import Found, Ruling
-from service.review_models import ReviewState
-from service.verdict import Explanation, StoreName, Verdict
 
 EXPLANATION = Explanation(
     own_evidence=0.0,

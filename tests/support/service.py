@@ -15,17 +15,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from mutant_store.bank_session import BankSession
+from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.runtime.answer import Answer
+from mutant_guard.runtime.judgement import Judgement
+from mutant_guard.runtime.order import Order
+from mutant_guard.store.reader import load_store
 from mutant_store.datasets import load
-from mutant_store.reader import open_store
-from service.answer import Answer
-from service.guard import Guard
+from service.guard_service import GuardService
 from service.http.app import create_app
-from service.order import Order
 from service.settings import Settings
-from service.verdict import Judgement
+from service.telemetry.metrics import Metrics
+from service.telemetry.observer import ServerObserver
 
 KEY = "a key for tests only"
+LOGGING = ServerObserver(Metrics(), alarm_on_undecided=False)
+"""Logs what a guard tells, as the server does."""
 
 # What an answer holds, in this order.
 FIELDS = [
@@ -141,7 +145,7 @@ class HeldSession(PassedOn):
     @classmethod
     def of(cls, store: Path) -> "HeldSession":
         """The bank of a store's current version."""
-        return cls(open_store(store).session(threads=1))
+        return cls(load_store(store).session(threads=1))
 
     def hold(self) -> None:
         """Let no further run go, and forget that one has entered."""
@@ -168,9 +172,9 @@ class HeldSession(PassedOn):
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Guard]:
+async def running(settings: Settings) -> AsyncIterator[GuardService]:
     """A guard whose loop runs."""
-    guard = Guard(settings)
+    guard = GuardService(settings)
     guard.start()
     try:
         yield guard
@@ -179,7 +183,7 @@ async def running(settings: Settings) -> AsyncIterator[Guard]:
 
 
 @asynccontextmanager
-async def serving(guard: Guard, *, raise_errors: bool = True) -> AsyncIterator[AsyncClient]:
+async def serving(guard: GuardService, *, raise_errors: bool = True) -> AsyncIterator[AsyncClient]:
     """A client of the application that serves a guard, without sockets."""
     app = create_app(guard)
     transport = ASGITransport(app, raise_app_exceptions=raise_errors)
@@ -201,7 +205,7 @@ def samples(exposition: str) -> dict[tuple[str, frozenset[tuple[str, str]]], flo
 
 def order_of(store: Path, key: str = KEY) -> Order:
     """The order a guard with this store and key gives."""
-    manifest = open_store(store).manifest
+    manifest = load_store(store).manifest
     return Order(key.encode(), pool=manifest.mutants, decks=manifest.decks)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from evaluation.trainer import Step, Trainer
+from evaluation.training.trainer import Step, Trainer
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, epoch: int, step: int) -> None:

@@ -8,8 +8,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from mutant_store.publish import STAGING, publish
-from mutant_store.reader import MANIFEST, open_store
+from mutant_guard.store.reader import MANIFEST, load_store
+from mutant_store.publishing.publish import STAGING, publish
 
 
 def copy_of(store: Path, folder: Path) -> Path:
@@ -19,7 +19,7 @@ def copy_of(store: Path, folder: Path) -> Path:
 
 def add_version(store: Path, *, published: float | None = None, **changes: object) -> str:
     """Publish the current version again with another manifest, as if at a time in seconds; its name."""
-    staged = Path(shutil.copytree(open_store(store).path, store / STAGING))
+    staged = Path(shutil.copytree(load_store(store).path, store / STAGING))
     manifest = json.loads((staged / MANIFEST).read_bytes()) | changes
     (staged / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     version = publish(store, staged)

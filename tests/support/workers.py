@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from mutant_store.workers import Workers
+from mutant_guard.bank.workers import Workers
 
 
 class CountedWorkers(Workers):

@@ -12,7 +12,7 @@ import onnxruntime
 from PIL import Image
 
 VARIABLE = "BENCHMARK_CLASSIFIER"
-"""Names the environment variable that holds what :class:`Bare` needs, as JSON: ``model``, ``mean``, ``std``,
+"""Names the environment variable that holds what ``Bare`` needs, as JSON: ``model``, ``mean``, ``std``,
 ``layout`` (nchw or nhwc) and ``threads``."""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from bare import Bare  # type: ignore[import-not-found]
 
 
-class Classifier(litserve.LitAPI):  # type: ignore[misc]
+class LitServeClassifier(litserve.LitAPI):  # type: ignore[misc]
     """JSON in, as LitServe has it by default: the image file in base64."""
 
     def setup(self, device: str) -> None:
@@ -39,5 +39,5 @@ class Classifier(litserve.LitAPI):  # type: ignore[misc]
 if __name__ == "__main__":
     port, size, workers = map(int, sys.argv[1:])
     batching = {"max_batch_size": size, "batch_timeout": 0.002} if size > 1 else {}
-    server = litserve.LitServer(Classifier(**batching), accelerator="cpu", workers_per_device=workers)
+    server = litserve.LitServer(LitServeClassifier(**batching), accelerator="cpu", workers_per_device=workers)
     server.run(host="127.0.0.1", port=port, log_level="warning", access_log=False, generate_client_file=False)

@@ -9,7 +9,7 @@ from mlserver.types import (  # type: ignore[import-not-found]
 )
 
 
-class Classifier(MLModel):  # type: ignore[misc]
+class MLServerClassifier(MLModel):  # type: ignore[misc]
     """Open Inference Protocol: one tensor of the image file in base64."""
 
     async def load(self) -> bool:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
+from mutant_guard.store.choices import Resize
 from mutant_store.datasets.conversion import Shape
 from mutant_store.datasets.image_data import ImageData
 from mutant_store.datasets.sources import digits, imagefolder, mnist, npz
 from mutant_store.datasets.spec import DataSpec
-from mutant_store.preprocessing import Resize
 
 Reader = Callable[[DataSpec, Shape | None, Resize], ImageData]
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from mutant_guard.errors import DataError
+from mutant_guard.store.choices import Resize
 from mutant_store.datasets.conversion import Shape
 from mutant_store.datasets.image_data import ImageData
 from mutant_store.datasets.source import Source
 from mutant_store.datasets.spec import DataSpec
-from mutant_store.errors import DataError
-from mutant_store.preprocessing import Resize
 
 # Positions in the fixed order: test first, so that it stays what it is if the rest is ever cut anew.
 _SPLITS = {"test": (0, 297), "holdout": (297, 897), "train": (897, 1797)}
@@ -25,7 +25,7 @@ def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
         # Imported here: only this kind needs scikit-learn, and it takes a second.
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise DataError("digits come with scikit-learn; install it with: pip install '.[offline]'") from error
+        raise DataError("digits come with scikit-learn; pip install 'mutant-guard[build]'") from error
     scans = load_digits()
     images = np.rint(scans.images * 255 / 16).astype(np.uint8)[:, :, :, np.newaxis]
     source = Source.of(images, scans.target.astype(np.int64), [str(name) for name in scans.target_names])

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mutant_guard.errors import DataError, ImageError
+from mutant_guard.store.choices import Resize
 from mutant_store.datasets.conversion import Shape, fit_image, natural_pixels
 from mutant_store.datasets.source import Source, digest
-from mutant_store.errors import DataError, ImageError
-from mutant_store.preprocessing import Resize
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 # What Pillow's decoders raise on damaged files.

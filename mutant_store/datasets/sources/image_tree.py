@@ -9,7 +9,7 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
-from mutant_store.errors import DataError
+from mutant_guard.errors import DataError
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 _DAMAGED = (tarfile.TarError, OSError, EOFError, LZMAError, zlib.error)

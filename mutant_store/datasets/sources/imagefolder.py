@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mutant_guard.errors import DataError
+from mutant_guard.store.choices import Resize
 from mutant_store.datasets.conversion import Shape
 from mutant_store.datasets.image_data import ImageData
 from mutant_store.datasets.sources.image_group import ImageGroup
 from mutant_store.datasets.sources.image_tree import walk
 from mutant_store.datasets.sources.location import locate
 from mutant_store.datasets.spec import DataSpec
-from mutant_store.errors import DataError
-from mutant_store.preprocessing import Resize
 
 _SPLIT_FOLDERS = {"train": "train", "test": "test", "holdout": "holdout", "val": "holdout"}
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
+from mutant_guard.errors import DataError
 from mutant_store.datasets.spec import DataSpec
-from mutant_store.errors import DataError
 
 VARIABLE = "GUARD_DATA_DIR"
 _DEFAULT = Path("../shared/data")

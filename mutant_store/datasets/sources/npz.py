@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mutant_guard.errors import DataError
+from mutant_guard.store.choices import Resize
 from mutant_store.datasets.conversion import Shape
 from mutant_store.datasets.image_data import ImageData
 from mutant_store.datasets.source import Source
 from mutant_store.datasets.sources.location import existing
 from mutant_store.datasets.spec import DataSpec
-from mutant_store.errors import DataError
-from mutant_store.preprocessing import Resize
 
 
 def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:

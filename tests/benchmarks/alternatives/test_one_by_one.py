@@ -11,11 +11,11 @@ from benchmarks.alternatives.__main__ import create_app
 from benchmarks.alternatives.modules import one_module_each
 from benchmarks.alternatives.one_by_one import OneByOne
 from benchmarks.alternatives.sessions import one_session_each
-from benchmarks.same_verdicts import expected
-from benchmarks.subjects import Subject
+from benchmarks.serving.same_verdicts import expected
+from benchmarks.subjects import ServedStore
 from evaluation.server import ORDER_KEY
-from mutant_store.reader import open_store
-from service.guard import Guard
+from mutant_guard.store.reader import load_store
+from service.guard_service import GuardService
 from tests.support.demo import build_digits_store
 from tests.support.retraining import train_digits_net
 from tests.support.service import settings_for
@@ -23,11 +23,11 @@ from tests.support.service import settings_for
 COUNT = 150
 
 
-def judged(path: Path, subject: Subject, policy: str = "calibrated") -> list[tuple[int, str, int]]:
+def judged(path: Path, subject: ServedStore, policy: str = "calibrated") -> list[tuple[int, str, int]]:
     """What the server's own code says of the first images."""
 
     async def judge() -> list[tuple[int, str, int]]:
-        guard = Guard(settings_for(path, order_key=ORDER_KEY, policy=policy))
+        guard = GuardService(settings_for(path, order_key=ORDER_KEY, policy=policy))
         guard.start()
         answers = await asyncio.gather(*(guard.judge(image) for image in subject.images[:COUNT]))
         await guard.close()
@@ -37,7 +37,7 @@ def judged(path: Path, subject: Subject, policy: str = "calibrated") -> list[tup
     return asyncio.run(judge())
 
 
-def plainly(subject: Subject, policy: str = "calibrated") -> list[tuple[int, str, int]]:
+def plainly(subject: ServedStore, policy: str = "calibrated") -> list[tuple[int, str, int]]:
     judge = OneByOne(
         subject.store.policy(policy),
         subject.order,
@@ -49,7 +49,7 @@ def plainly(subject: Subject, policy: str = "calibrated") -> list[tuple[int, str
 
 
 @pytest.mark.parametrize("policy", ["calibrated", "paper"])
-def test_label_changes_are_counted_alike(demo_store: Path, subject: Subject, policy: str) -> None:
+def test_label_changes_are_counted_alike(demo_store: Path, subject: ServedStore, policy: str) -> None:
     found = plainly(subject, policy)
     assert found == judged(demo_store, subject, policy)
     assert len({verdict for _, verdict, _ in found}) >= 2
@@ -58,7 +58,7 @@ def test_label_changes_are_counted_alike(demo_store: Path, subject: Subject, pol
 
 
 def test_doubts_are_added_up_alike(retrained_store: Path) -> None:
-    subject = Subject.of(retrained_store, Path())
+    subject = ServedStore.of(retrained_store, Path())
     found = plainly(subject)
     assert found == judged(retrained_store, subject)
     assert len({verdict for _, verdict, _ in found}) >= 2
@@ -67,7 +67,7 @@ def test_doubts_are_added_up_alike(retrained_store: Path) -> None:
 def test_eager_modules_are_the_mutants_of_the_store(tmp_path: Path) -> None:
     file = train_digits_net(tmp_path)
     build_digits_store(file.with_suffix(".onnx"), tmp_path / "store", mutants=5, operator="nai")
-    store = open_store(tmp_path / "store")
+    store = load_store(tmp_path / "store")
     spec, rng = store.manifest.input, np.random.default_rng(1)
     inputs = spec.tensor(rng.integers(0, 256, (4, 8, 8, 1), dtype=np.uint8))
     modules, sessions = one_module_each(store, file, 1), one_session_each(store, 1)
@@ -75,7 +75,7 @@ def test_eager_modules_are_the_mutants_of_the_store(tmp_path: Path) -> None:
         np.testing.assert_allclose(modules(number, inputs), sessions(number, inputs), rtol=1e-3, atol=1e-3)
 
 
-async def posted(subject: Subject, judge: OneByOne) -> tuple[int, dict[str, object]]:
+async def posted(subject: ServedStore, judge: OneByOne) -> tuple[int, dict[str, object]]:
     """Status of the probe, and the answer to the first image."""
     transport = ASGITransport(create_app(judge, 1))
     async with AsyncClient(transport=transport, base_url="http://a") as client:
@@ -83,7 +83,7 @@ async def posted(subject: Subject, judge: OneByOne) -> tuple[int, dict[str, obje
         return (await client.get("/readyz")).status_code, answer.json()
 
 
-def test_the_application_answers_with_the_verdict(subject: Subject) -> None:
+def test_the_application_answers_with_the_verdict(subject: ServedStore) -> None:
     judge = OneByOne(
         subject.store.policy("calibrated"),
         subject.order,

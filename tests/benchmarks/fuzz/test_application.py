@@ -10,8 +10,8 @@ import structlog
 
 from benchmarks.fuzz.application import Application
 from benchmarks.fuzz.asks import Ask, Request, Route
-from service.errors import RequestError
-from service.images import decode
+from mutant_guard.errors import RequestError
+from mutant_guard.images.decoding import decode
 from tests.support.service import digits, encode
 
 IMAGE = Ask(Route.RAW, 0, encode(digits(1)[0]))
@@ -35,7 +35,7 @@ def decode_with(monkeypatch: pytest.MonkeyPatch, before: Any) -> None:
         before()
         return decode(*args)
 
-    monkeypatch.setattr("service.prepared.decode", changed)
+    monkeypatch.setattr("mutant_guard.runtime.prepared.decode", changed)
 
 
 def test_an_answer_as_it_should_be_is_no_fault(application: Application, request_: Request) -> None:

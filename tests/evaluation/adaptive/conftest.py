@@ -11,11 +11,11 @@ from evaluation.adaptive.attack import Victims
 from evaluation.adaptive.mutants import Mutants
 from evaluation.adaptive.stored_mutants import from_store
 from evaluation.attacks.threads import one_thread
+from mutant_guard.store.reader import Store, load_store
 from mutant_store.datasets import ImageData, load
 from mutant_store.networks import weights
 from mutant_store.networks.inference import logits
 from mutant_store.networks.weights import TrainedModel
-from mutant_store.reader import Store, open_store
 from tests.support.demo import build_digits_store
 
 
@@ -34,7 +34,7 @@ def model(tiny_model: Path) -> TrainedModel:
 def store(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     path = tmp_path_factory.mktemp("adaptive") / "tiny"
     build_digits_store(tiny_model, path, mutants=40)
-    return open_store(path)
+    return load_store(path)
 
 
 @pytest.fixture(scope="session")

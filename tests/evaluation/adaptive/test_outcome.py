@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from detection.intervals import clopper_pearson
 from evaluation.adaptive.outcome import outcome, worst_case
+from mutant_guard.decision.calibration.intervals import clopper_pearson
 
 FOOLS = np.array([True, True, True, False, False])
 ALARM = np.array([True, False, False, True, False])

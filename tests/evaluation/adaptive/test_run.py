@@ -16,9 +16,9 @@ from evaluation.adaptive.settings import (
     Orthogonal,
 )
 from evaluation.adaptive.torch_mutants import drawn
+from mutant_guard.store.reader import Store
 from mutant_store.datasets import ImageData, load
 from mutant_store.networks.weights import TrainedModel
-from mutant_store.reader import Store
 
 ALL: list[AttackSettings] = [
     Joint(epsilon=0.25, iterations=12, targets=2),

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluation.adaptive.sign_layers import folded_copy
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
 from mutant_store.networks.resnet import ResNet20
 from tests.support.networks import randomised
 

@@ -8,19 +8,19 @@ import torch
 
 from evaluation.adaptive.mutants import Mutants
 from evaluation.adaptive.torch_mutants import TorchMutants, drawn
-from mutant_store.bank import build_bank
-from mutant_store.classifier import load_classifier
+from mutant_guard.bank.pool import of
+from mutant_guard.errors import ModelError
+from mutant_guard.store.reader import Store
+from mutant_store.bank.builder import build_bank
 from mutant_store.datasets import ImageData, load
-from mutant_store.errors import ModelError
-from mutant_store.graph import Graph
+from mutant_store.graph.classifier import load_classifier
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import find_layers
+from mutant_store.graph.parameters import Parameters
 from mutant_store.networks import weights
 from mutant_store.networks.inference import normalised
 from mutant_store.networks.weights import TrainedModel
-from mutant_store.neurons import find_layers
 from mutant_store.operators import OPERATORS
-from mutant_store.parameters import Parameters
-from mutant_store.pool import of
-from mutant_store.reader import Store
 
 MODELS = Path(__file__).parents[3] / "models"
 

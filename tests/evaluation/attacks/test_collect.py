@@ -11,8 +11,8 @@ from evaluation.attacks import collect as module
 from evaluation.attacks.collect import Collected, collect
 from evaluation.attacks.settings import AttackSettings, BlackBox, Fgsm, Pgd, Substitute
 from evaluation.workspace import Workspace
+from mutant_guard.errors import DataError, ModelError
 from mutant_store.datasets import ImageData
-from mutant_store.errors import DataError, ModelError
 from mutant_store.networks.inference import logits
 from mutant_store.networks.weights import TrainedModel
 

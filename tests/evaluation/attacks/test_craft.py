@@ -22,8 +22,8 @@ from evaluation.attacks.settings import (
     Substitute,
 )
 from evaluation.attacks.substitute import train
+from mutant_guard.errors import DataError
 from mutant_store.datasets import ImageData
-from mutant_store.errors import DataError
 from mutant_store.networks.inference import logits
 from mutant_store.networks.weights import TrainedModel
 

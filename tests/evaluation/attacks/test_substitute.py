@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from evaluation.attacks import substitute
 from evaluation.attacks.settings import Substitute
 from evaluation.attacks.target import as_pixels
+from mutant_guard.errors import DataError
 from mutant_store.datasets import ImageData
-from mutant_store.errors import DataError
 from mutant_store.networks.inference import logits
 from mutant_store.networks.weights import TrainedModel
 

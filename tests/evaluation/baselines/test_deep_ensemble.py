@@ -3,11 +3,11 @@
 import numpy as np
 from scipy.special import softmax
 
-from detection.evidence import fitted_temperature
 from evaluation.baselines.deep_ensemble import DeepEnsemble
 from evaluation.baselines.training import derived_seed
-from evaluation.trainer import Settings, Trainer
+from evaluation.training.trainer import Settings, Trainer
 from evaluation.workspace import Workspace
+from mutant_guard.decision.evidence.kinds import fitted_temperature
 from mutant_store.datasets import ImageData
 from mutant_store.networks.inference import logits
 from mutant_store.networks.weights import TrainedModel

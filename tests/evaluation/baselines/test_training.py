@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from evaluation.baselines.training import derived_seed, fingerprint, train_network
-from evaluation.trainer import Settings, Trainer
+from evaluation.training.trainer import Settings, Trainer
 from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
 from mutant_store.networks import CLASSIFIERS

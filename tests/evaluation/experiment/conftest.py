@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from evaluation.attacks.threads import one_thread
-from evaluation.experiment.config import Config, read_config
-from evaluation.experiment.pools import Pools
-from evaluation.experiment.results import Results
-from evaluation.experiment.samples import Samples, make_samples
-from evaluation.experiment.subject import Subject
+from evaluation.experiment.material.config import Config, read_config
+from evaluation.experiment.material.pools import Pools
+from evaluation.experiment.material.samples import Samples, make_samples
+from evaluation.experiment.material.subject import ExperimentSubject
+from evaluation.experiment.records.results import Results
 from tests.support.demo import SilentReport
 from tests.support.experiment import Ran, config_text, run_cli
 
@@ -51,12 +51,12 @@ def results(ran: Ran) -> Results:
 
 
 @pytest.fixture(scope="session")
-def subject(config: Config) -> Subject:
-    return Subject(config, Path())
+def subject(config: Config) -> ExperimentSubject:
+    return ExperimentSubject(config, Path())
 
 
 @pytest.fixture(scope="session")
-def samples(ran: Ran, subject: Subject) -> Samples:
+def samples(ran: Ran, subject: ExperimentSubject) -> Samples:
     """The images of the run, read from its workspace."""
     return make_samples(subject, ran.workspace, SilentReport(), 1)
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from detection.evidence import UNIT
-from evaluation.experiment.config import read_config
-from evaluation.experiment.pools import Pools, soft_evidence
-from evaluation.experiment.results import AgreementCell, Results
-from evaluation.experiment.samples import Samples, make_samples
-from evaluation.experiment.subject import Subject
-from evaluation.experiment.verdicts import server_order
-from mutant_store.reader import RECORDINGS
-from mutant_store.recordings import unpack
+from evaluation.experiment.material.config import read_config
+from evaluation.experiment.material.pools import Pools, soft_evidence
+from evaluation.experiment.material.samples import Samples, make_samples
+from evaluation.experiment.material.subject import ExperimentSubject
+from evaluation.experiment.measuring.verdicts import server_order
+from evaluation.experiment.records.results import AgreementCell, Results
+from mutant_guard.decision.evidence.kinds import UNIT
+from mutant_guard.store.reader import RECORDINGS
+from mutant_store.calibrating.recordings import unpack
 from tests.support.demo import SilentReport
 from tests.support.experiment import Ran, run_cli
 from tests.support.retrain_experiment import KINDS, retrain_config_text
@@ -46,7 +46,7 @@ def pools(ran: Ran) -> Pools:
 
 @pytest.fixture(scope="module")
 def samples(ran: Ran) -> Samples:
-    return make_samples(Subject(ran.settings, Path()), ran.workspace, SilentReport(), 1)
+    return make_samples(ExperimentSubject(ran.settings, Path()), ran.workspace, SilentReport(), 1)
 
 
 def test_doubts_are_recorded_of_trained_mutants_alone(pools: Pools, samples: Samples) -> None:

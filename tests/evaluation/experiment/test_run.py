@@ -15,12 +15,12 @@ from sklearn.metrics import roc_auc_score
 
 from evaluation.corruptions import shifted
 from evaluation.experiment import run as module
-from evaluation.experiment.results import AgreementCell, Results
-from evaluation.experiment.samples import Samples
-from evaluation.experiment.subject import Subject
+from evaluation.experiment.material.samples import Samples
+from evaluation.experiment.material.subject import ExperimentSubject
+from evaluation.experiment.records.results import AgreementCell, Results
+from mutant_store.calibrating.recordings import unpack
 from mutant_store.datasets import load
 from mutant_store.networks.inference import logits
-from mutant_store.recordings import unpack
 from tests.support.experiment import KINDS, OPERATORS, SUSPICIOUS, Ran, config_text, run_cli, timeless
 
 _POLICIES = ["calibrated", "fixed"]
@@ -122,7 +122,7 @@ def test_pools_say_how_they_came_about(results: Results) -> None:
             assert (pool.drawn or 0) >= 24
 
 
-def test_what_was_run_is_written_down(results: Results, ran: Ran, subject: Subject) -> None:
+def test_what_was_run_is_written_down(results: Results, ran: Ran, subject: ExperimentSubject) -> None:
     assert (results.name, results.title, results.data) == ("digits", "Digits, in brief", "digits@test")
     assert results.model == subject.model.name
     assert (results.operators, results.rates) == (OPERATORS, [0.02, 0.05])
@@ -205,7 +205,9 @@ def test_baselines_figures_are_those_of_their_scores(ran: Ran, results: Results,
         assert cell.detected_5.value == pytest.approx((found > thresholds[0.05]).mean())
 
 
-def test_thresholds_come_from_rightly_labelled_calibration_images(ran: Ran, subject: Subject) -> None:
+def test_thresholds_come_from_rightly_labelled_calibration_images(
+    ran: Ran, subject: ExperimentSubject
+) -> None:
     model, calibration = subject.model, subject.calibration
     labels = logits(model.network, model.classifier, calibration.images).argmax(axis=1)
     right = int((labels == calibration.labels).sum())
@@ -229,7 +231,7 @@ def _rates(ran: Ran, kind: str) -> NDArray[np.float64]:
 
 
 def test_shifted_images_alarm_as_their_label_changes_say(
-    ran: Ran, results: Results, subject: Subject
+    ran: Ran, results: Results, subject: ExperimentSubject
 ) -> None:
     part, model = subject.right, subject.model
     other = load("digits@train[0:20]").images
@@ -244,7 +246,7 @@ def test_shifted_images_alarm_as_their_label_changes_say(
 
 
 def test_adaptive_attacks_evade_as_their_label_changes_say(
-    ran: Ran, results: Results, subject: Subject
+    ran: Ran, results: Results, subject: ExperimentSubject
 ) -> None:
     model, labels = subject.model, subject.test.labels[subject.right[:10]]
     threshold = _threshold(ran, "LCR nai")
@@ -265,7 +267,7 @@ def test_adaptive_attacks_evade_as_their_label_changes_say(
 
 
 def test_pictures_show_images_in_their_order(
-    ran: Ran, results: Results, samples: Samples, subject: Subject
+    ran: Ran, results: Results, samples: Samples, subject: ExperimentSubject
 ) -> None:
     model = subject.model
     for scatter in results.scatter:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.experiment.results import Results
+from evaluation.experiment.records.results import Results
 from evaluation.report.write import write
 from tests.support.results import synthetic
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from evaluation.experiment.results import MethodCell, Results
+from evaluation.experiment.records.results import MethodCell, Results
 from evaluation.report.cells import Cells
-from evaluation.report.findings import findings
+from evaluation.report.findings.page import findings
 from tests.support.paper_cells import shares
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from evaluation.experiment.record import Interval
-from evaluation.experiment.results import PaperValue
+from evaluation.experiment.records.record import Interval
+from evaluation.experiment.records.results import PaperValue
 from evaluation.report.comparison import Order, compare, compare_with_paper, counted
 
 _HALF = Interval(value=0.5, low=0.4, high=0.6)

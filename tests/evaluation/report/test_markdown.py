@@ -2,8 +2,8 @@
 
 import pytest
 
-from evaluation.experiment.record import Interval
-from evaluation.experiment.results import PaperValue
+from evaluation.experiment.records.record import Interval
+from evaluation.experiment.records.results import PaperValue
 from evaluation.report import markdown
 
 

@@ -1,9 +1,9 @@
 """Every cell of the results is on the page, in its row."""
 
-from evaluation.experiment.results import Results
+from evaluation.experiment.records.results import Results
 from evaluation.report import markdown
 from evaluation.report.cells import Cells
-from evaluation.report.paper_tables import paper_sections
+from evaluation.report.tables.paper_tables import paper_sections
 from evaluation.report.write import markdown as whole_page
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.experiment.results import Results
+from evaluation.experiment.records.results import Results
 from evaluation.report.write import rerender, write
-from mutant_store.errors import DataError
+from mutant_guard.errors import DataError
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

@@ -7,9 +7,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from mutant_guard.errors import DataError
+from mutant_guard.store.choices import Resize
+from mutant_guard.store.preprocessing import to_pixels
 from mutant_store.datasets.conversion import fit_array, natural_pixels
-from mutant_store.errors import DataError
-from mutant_store.preprocessing import Resize, to_pixels
 
 Noise = Callable[..., NDArray[np.uint8]]
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from mutant_guard.errors import DataError
+from mutant_guard.store.model_card import DataRange
 from mutant_store.datasets import ImageData, load
-from mutant_store.errors import DataError
-from mutant_store.model_card import DataRange
 
 
 @pytest.fixture

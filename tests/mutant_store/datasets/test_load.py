@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mutant_guard.errors import DataError
 from mutant_store.datasets import DataSpec, load
-from mutant_store.errors import DataError
 
 
 @pytest.fixture

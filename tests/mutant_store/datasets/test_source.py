@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from mutant_guard.errors import DataError
 from mutant_store.datasets.source import Source, digest
 from mutant_store.datasets.spec import DataSpec
-from mutant_store.errors import DataError
 
 SPEC = DataSpec("npz")
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from mutant_guard.errors import DataError
 from mutant_store.datasets import DataSpec, parse
 from mutant_store.datasets.spec import SPLITS
-from mutant_store.errors import DataError
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from onnx import helper
 
-from mutant_store.classifier import Classifier, load_classifier
-from mutant_store.errors import ModelError
-from mutant_store.graph import Graph
+from mutant_guard.errors import ModelError
+from mutant_guard.store.choices import Layout
+from mutant_store.graph.classifier import Classifier, load_classifier
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import find_layers
+from mutant_store.graph.parameters import Parameters
 from mutant_store.networks.conversion import ConvertedNetwork, converted
-from mutant_store.neurons import find_layers
-from mutant_store.parameters import Parameters
-from mutant_store.preprocessing import Layout
 from tests.support.demo import train_digits_model
 
 MODELS = Path(__file__).parents[3] / "models"

@@ -7,9 +7,9 @@ import onnx
 import pytest
 import torch
 
-from mutant_store import model_card
-from mutant_store.errors import ModelError
-from mutant_store.model_card import ModelCard
+from mutant_guard.errors import ModelError
+from mutant_guard.store import model_card
+from mutant_guard.store.model_card import ModelCard
 from mutant_store.networks import CLASSIFIERS
 from mutant_store.networks.onnx_export import largest_difference, to_onnx
 

@@ -6,7 +6,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
 from mutant_store.networks import CLASSIFIERS, weights
 
 

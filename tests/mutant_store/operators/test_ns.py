@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
 from mutant_store.operators.base import chosen_count
 from mutant_store.operators.ns import NeuronSwitch
 from tests.support.layers import dense, of_weights

@@ -1,6 +1,6 @@
 import pytest
 
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
 from mutant_store.operators import OPERATORS, operators_named
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
 from mutant_store.operators.retrain import Retrain
 from tests.support.layers import dense
 

@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mutant_store.errors import ModelError
+from mutant_guard.bank.pool import Choice, patch
+from mutant_guard.errors import ModelError
+from mutant_store.graph.parameters import Parameters
 from mutant_store.operators.base import chosen_count
 from mutant_store.operators.ws import WeightShuffling
-from mutant_store.parameters import Parameters
-from mutant_store.pool import Choice, patch
 from tests.support.layers import dense, of_weights
 
 

@@ -9,10 +9,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from mutant_guard.store.reader import Store
 from mutant_store.datasets import load
 from mutant_store.networks import weights
 from mutant_store.networks.architecture import Registered
-from mutant_store.reader import Store
 from mutant_store.retraining.adversarial import make_shard, shards
 from mutant_store.retraining.job import CHOSEN, IMAGES, ORIGINAL_MODEL, ORIGINAL_STATE, TARGETS, Job
 from mutant_store.retraining.settings import Recipe
@@ -47,7 +47,7 @@ def make_job(digits_weights: Path, tmp_path: Path) -> Callable[..., Job]:
     """Makes a job of 200 training images, with any setting of the recipe changed; adversarial images are there."""
 
     def make(name: str = "job", *, made: bool = True, **changes: object) -> Job:
-        from mutant_store.classifier import load_classifier
+        from mutant_store.graph.classifier import load_classifier
 
         folder = tmp_path / name
         folder.mkdir()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
 from mutant_store.networks.resnet import Block
 from mutant_store.retraining.redraw import initialise, redraw
 

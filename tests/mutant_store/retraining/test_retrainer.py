@@ -12,16 +12,16 @@ import onnx
 import pytest
 import torch
 
-from mutant_store.check import check_store
+from mutant_guard.bank.session import open_session
+from mutant_guard.errors import DataError, ModelError, StoreError
+from mutant_guard.store.reader import Store, load_store
+from mutant_store.bank.export import open_mutants
 from mutant_store.datasets import load
-from mutant_store.errors import DataError, ModelError, StoreError
-from mutant_store.export import open_mutants
-from mutant_store.graph import Graph
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import find_layers
+from mutant_store.graph.parameters import Parameters
 from mutant_store.networks import weights
-from mutant_store.neurons import find_layers
-from mutant_store.parameters import Parameters
-from mutant_store.reader import Store, open_store
-from mutant_store.session import open_session
+from mutant_store.publishing.check import check_store
 from tests.support.demo import SilentReport
 from tests.support.retraining import RETRAINING, TRAIN, build_retrained, settings
 
@@ -82,7 +82,7 @@ def test_jobs_and_kills_change_no_byte(digits_weights: Path, retrained_store: St
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
     with pytest.raises(StoreError, match="a build was not finished"):
-        open_store(tmp_path / "digits")
+        load_store(tmp_path / "digits")
     report = SilentReport()
     resumed = build_retrained(digits_weights, tmp_path / "digits", settings(jobs=2), report)
     assert contents(resumed) == contents(retrained_store)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
 from mutant_store.retraining.settings import RECIPES, Recipe, RetrainSettings, recipe_for
 
 

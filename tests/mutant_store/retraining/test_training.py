@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from mutant_store.errors import ModelError
+from mutant_guard.errors import ModelError
 from mutant_store.retraining.job import IMAGES, TARGETS, Job
 from mutant_store.retraining.training import VALUES, Epoch, Training, mutant_name, train_mutant
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mutant_store.classifier import load_classifier
-from mutant_store.errors import ModelError
-from mutant_store.graph import Graph
-from mutant_store.model_card import ModelCard
+from mutant_guard.errors import ModelError
+from mutant_guard.store.model_card import ModelCard
+from mutant_store.graph.classifier import load_classifier
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import find_layers
+from mutant_store.graph.parameters import Parameters
 from mutant_store.networks.onnx_export import to_onnx
 from mutant_store.networks.resnet import Block
-from mutant_store.neurons import find_layers
-from mutant_store.parameters import Parameters
 from mutant_store.retraining.job import ORIGINAL_MODEL, Job
 from mutant_store.retraining.vector import parameters_of
 

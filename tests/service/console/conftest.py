@@ -12,10 +12,10 @@ import onnx
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from mutant_store import model_card
+from mutant_guard.store import model_card
+from mutant_guard.store.model_card import ModelCard
 from mutant_store.build import build
 from mutant_store.datasets import load
-from mutant_store.model_card import ModelCard
 from tests.support.api_keys import add_key
 from tests.support.demo import SETTINGS, SilentReport
 from tests.support.perceptron_attack import attacked

@@ -6,9 +6,9 @@ import pytest
 from httpx import Response
 from structlog.testing import capture_logs
 
-from service import key_file
 from service.http.access import describe_keys
 from service.http.problems import REASONS
+from service.keys import key_file
 from tests.support.api_keys import add_key
 from tests.support.callers import calling, create_app
 from tests.support.service import Clock
@@ -24,8 +24,8 @@ def keys_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("service.api_keys.time", clock)
-    monkeypatch.setattr("service.rate_limit.time", clock)
+    monkeypatch.setattr("service.keys.api_keys.time", clock)
+    monkeypatch.setattr("service.keys.rate_limit.time", clock)
     return clock
 
 

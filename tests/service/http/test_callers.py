@@ -7,8 +7,8 @@ import pytest
 from httpx import AsyncClient, Response
 from structlog.testing import capture_logs
 
-from mutant_store.errors import GuardError
-from service.guard import Guard
+from mutant_guard.errors import GuardError
+from service.guard_service import GuardService
 from service.http.detail import KEPT
 from service.http.headers import SECURITY_HEADERS
 from tests.support.api_keys import add_key
@@ -42,7 +42,7 @@ async def client(
 ) -> AsyncIterator[AsyncClient]:
     """A client of a server that asks for keys, keeps verdicts and gives bare labels."""
     settings = settings_for(digits_store, api_keys_file=keys_file, cache_seconds=60, allow_guard_off=True)
-    async with serving(Guard(settings)) as client:
+    async with serving(GuardService(settings)) as client:
         yield client
 
 
@@ -93,7 +93,7 @@ async def test_the_path_and_the_bare_labels_score_are_withheld_as_well(
 
 
 async def test_without_keys_the_setting_decides_how_much_is_told(digits_store: Path) -> None:
-    async with serving(Guard(settings_for(digits_store, response_detail="verdict"))) as client:
+    async with serving(GuardService(settings_for(digits_store, response_detail="verdict"))) as client:
         assert list((await classify(client, None)).json()) == TOLD
         assert (await classify(client, None, "?explain=true")).status_code == 403
 
@@ -141,7 +141,7 @@ async def test_pages_of_the_origins_named_may_read_answers_and_refusals(
 ) -> None:
     secret, origin = add_key(keys_file), "https://app.example.org"
     settings = settings_for(digits_store, api_keys_file=keys_file, cors_origins=origin)
-    async with serving(Guard(settings)) as client:
+    async with serving(GuardService(settings)) as client:
         for headers, status in (({"X-API-Key": secret}, 200), ({}, 401)):
             answer = await client.post("/classify", content=IMAGE, headers={"Origin": origin, **headers})
             assert answer.status_code == status
@@ -152,4 +152,4 @@ def test_a_server_whose_file_of_keys_cannot_be_read_does_not_start(
     digits_store: Path, keys_file: Path
 ) -> None:
     with pytest.raises(GuardError, match=r"keys.json cannot be read .*mutant-guard keys create NAME"):
-        Guard(settings_for(digits_store, api_keys_file=keys_file))
+        GuardService(settings_for(digits_store, api_keys_file=keys_file))

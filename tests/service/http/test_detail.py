@@ -7,9 +7,9 @@ import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
+from mutant_guard.wire.verdict import BareClassification, Classification, Explanation
 from service.http.detail import KEPT, withheld
-from service.http.endpoints import EXAMPLES
-from service.verdict import BareClassification, Classification, Explanation
+from service.http.routes.classify import EXAMPLES
 from tests.support.api_keys import add_key
 from tests.support.callers import calling
 from tests.support.service import FIELDS

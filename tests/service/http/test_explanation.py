@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from httpx import AsyncClient
 
-from detection import builders
-from detection.finite_pool import FinitePoolSprt
-from mutant_store.reader import Store
-from service.explanation import explain
-from service.guard import Guard
-from service.verdict import Judgement, Verdict
+from mutant_guard.decision.sequential import builders
+from mutant_guard.decision.sequential.finite_pool import FinitePoolSprt
+from mutant_guard.runtime.explanation import explain
+from mutant_guard.runtime.judgement import Judgement
+from mutant_guard.store.reader import Store
+from mutant_guard.wire.verdict import Verdict
+from service.guard_service import GuardService
 from tests.support.service import FIELDS, digits, encode, serving, settings_for
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +26,7 @@ IMAGE = encode(digits(1)[0])
 @pytest.mark.parametrize("policy", ["calibrated", "fixed", "paper"])
 async def test_an_explanation_leads_to_the_verdict_and_not_past_it(digits_store: Path, policy: str) -> None:
     verdicts = set()
-    async with serving(Guard(settings_for(digits_store, policy=policy))) as client:
+    async with serving(GuardService(settings_for(digits_store, policy=policy))) as client:
         for image in [*digits(12), *digits(12, noise=0.5)]:
             answer = await client.post("/classify", params={"explain": "true"}, content=encode(image))
             found = answer.json()
@@ -61,7 +62,7 @@ def check_ratios(told: dict[str, Any], verdict: str) -> None:
 
 async def test_only_a_policy_that_counts_has_no_log_ratios(digits_store: Path) -> None:
     async def explained(policy: str) -> Any:
-        async with serving(Guard(settings_for(digits_store, policy=policy))) as client:
+        async with serving(GuardService(settings_for(digits_store, policy=policy))) as client:
             return (await client.post("/classify?explain=true", content=IMAGE)).json()["explanation"]
 
     counted = await explained("fixed")
@@ -82,7 +83,7 @@ async def test_an_infinite_ratio_is_null_and_never_infinity(
     monkeypatch.setattr(Store, "policy", lambda *_: strict)
     files = [encode(image) for image in digits(12, noise=0.5)]
     ends = set()
-    async with serving(Guard(settings_for(digits_store, cache_seconds=60))) as client:
+    async with serving(GuardService(settings_for(digits_store, cache_seconds=60))) as client:
         for file in [*files, *files]:  # the second time out of the cache
             answer = await client.post("/classify?explain=true", content=file)
             found = json.loads(answer.text, parse_constant=pytest.fail)

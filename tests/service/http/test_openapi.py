@@ -12,10 +12,10 @@ import schemathesis
 import structlog
 
 from benchmarks.fuzz.conformance import Conformance, check, configured
-from mutant_store.reader import open_store
-from service.api_keys import Role
-from service.guard import Guard
+from mutant_guard.store.reader import load_store
+from service.guard_service import GuardService
 from service.http.app import create_app
+from service.keys.api_keys import Role
 from tests.support.api_keys import add_key
 from tests.support.service import settings_for
 
@@ -47,7 +47,7 @@ def conformance(
     names: dict[str, str] | None = None,
     phases: tuple[str, ...] = ("fuzzing",),
 ) -> Conformance:
-    app = create_app(Guard(settings_for(store, api_keys_file=keys)))
+    app = create_app(GuardService(settings_for(store, api_keys_file=keys)))
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     config = configured(examples, headers=headers, names=names, phases=phases)
     return check(schemathesis.openapi.from_asgi("/openapi.json", app, config=config))
@@ -68,7 +68,7 @@ def test_every_answer_is_one_of_the_document(digits_store: Path) -> None:
 
 
 def test_every_answer_about_a_model_is_one_of_the_document(digits_store: Path) -> None:
-    names = {"name": digits_store.name, "version": open_store(digits_store).version}
+    names = {"name": digits_store.name, "version": load_store(digits_store).version}
     found = conformance(digits_store, 15, names=names, phases=("examples", "fuzzing"))
     assert found.faults == {}
     assert found.server_errors == 0

@@ -7,10 +7,10 @@ import pytest
 from httpx import AsyncClient
 from starlette.requests import Request
 
-from service.guard import Guard
+from mutant_guard.wire.verdict import BareClassification, Verdict
+from service.guard_service import GuardService
 from service.http.options import Options, read_options
 from service.http.problems import ProblemError
-from service.verdict import BareClassification, Verdict
 from tests.support.service import FIELDS, HeldSession, digits, encode, serving, settings_for
 from tests.support.versions import add_version, copy_of
 
@@ -76,7 +76,7 @@ def test_what_does_not_parse_is_named(query: str, headers: dict[str, str], where
 
 
 async def test_over_http_what_does_not_parse_is_refused_and_counted(digits_store: Path) -> None:
-    guard = Guard(settings_for(digits_store))
+    guard = GuardService(settings_for(digits_store))
     async with serving(guard) as client:
         for query, headers in (("?guard=no", {}), ("", {"X-Request-Timeout-Ms": "0"})):
             answer = await client.post(f"/classify{query}", content=IMAGE, headers=headers)
@@ -108,7 +108,7 @@ async def test_a_store_is_chosen_by_its_name(
 ) -> None:
     soft = copy_of(retrained_store, tmp_path)
     add_version(soft, name="soft digits")
-    guard = Guard(settings_for(digits_store, soft))
+    guard = GuardService(settings_for(digits_store, soft))
     async with serving(guard) as client:
         for query, name in (
             ("", "digits"),
@@ -130,7 +130,7 @@ async def test_a_store_is_chosen_by_its_name(
 
 
 async def test_without_the_guard_the_answer_is_the_bare_label(digits_store: Path) -> None:
-    guard = Guard(settings_for(digits_store, allow_guard_off=True))
+    guard = GuardService(settings_for(digits_store, allow_guard_off=True))
     async with serving(guard) as client:
         guarded = (await client.post("/classify", content=IMAGE)).json()
         answer = await client.post("/classify?guard=off", content=IMAGE, headers={"X-Request-Id": "bare"})
@@ -150,7 +150,7 @@ async def test_without_the_guard_the_answer_is_the_bare_label(digits_store: Path
 
 async def test_whoever_may_not_see_scores_sees_none_of_the_bare_label(digits_store: Path) -> None:
     settings = settings_for(digits_store, allow_guard_off=True, response_detail="verdict")
-    async with serving(Guard(settings)) as client:
+    async with serving(GuardService(settings)) as client:
         found = (await client.post("/classify?guard=off", content=IMAGE)).json()
     assert list(found) == [name for name in BARE if name != "confidence"]
 
@@ -163,7 +163,7 @@ async def test_without_leave_there_is_no_bare_label(client: AsyncClient) -> None
 
 
 async def held_past_the_deadline(
-    guard: Guard, session: HeldSession, headers: dict[str, str], seconds: float
+    guard: GuardService, session: HeldSession, headers: dict[str, str], seconds: float
 ) -> tuple[int, dict[str, object]]:
     """Status and body for a request whose first run takes so long."""
     async with serving(guard) as client:
@@ -185,7 +185,7 @@ async def test_past_the_callers_deadline_the_answer_is_undecided_with_what_is_kn
         digits_store, deadline_seconds=setting, max_batch_rows=20, batch_rows=1, policy="paper"
     )
     headers = {"X-Request-Timeout-Ms": timeout or "50"}
-    status, found = await held_past_the_deadline(Guard(settings), held_guard_session, headers, 0.1)
+    status, found = await held_past_the_deadline(GuardService(settings), held_guard_session, headers, 0.1)
     assert status == 200
     soon = setting < 1 or timeout is None
     expected = ("undecided", "deadline", 20) if soon else ("undecided", "pool_exhausted", 60)
@@ -195,7 +195,7 @@ async def test_past_the_callers_deadline_the_answer_is_undecided_with_what_is_kn
 async def test_or_it_is_an_error_where_the_settings_say_so(
     digits_store: Path, held_guard_session: HeldSession
 ) -> None:
-    guard = Guard(
+    guard = GuardService(
         settings_for(digits_store, on_deadline="error", max_batch_rows=20, batch_rows=1, policy="paper")
     )
     status, found = await held_past_the_deadline(
@@ -211,7 +211,7 @@ async def test_a_deadline_that_passes_while_others_are_served_is_an_error(
     digits_store: Path, held_guard_session: HeldSession
 ) -> None:
     """Nothing is known yet of an image that no run has held."""
-    async with serving(Guard(settings_for(digits_store))) as client:
+    async with serving(GuardService(settings_for(digits_store))) as client:
         first = asyncio.ensure_future(client.post("/classify", content=IMAGE))
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
         headers = {"X-Request-Timeout-Ms": "50"}

@@ -10,8 +10,8 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from service.errors import QueueFullError
-from service.guard import Guard
+from mutant_guard.errors import QueueFullError
+from service.guard_service import GuardService
 from service.http.presence import _LOOK_AFTER_SECONDS, Presence
 from service.http.problems import ProblemError
 from service.http.server import Server
@@ -129,7 +129,7 @@ async def test_a_refusal_stays_one() -> None:
 
 
 @asynccontextmanager
-async def listening(guard: Guard) -> AsyncIterator[int]:
+async def listening(guard: GuardService) -> AsyncIterator[int]:
     """A real server within this process; its port."""
     port = free_port()
     server = Server(guard, host="127.0.0.1", port=port)
@@ -152,7 +152,7 @@ async def post(port: int, body: bytes) -> tuple[asyncio.StreamReader, asyncio.St
     return reader, writer
 
 
-async def in_flight(guard: Guard, expected: int) -> None:
+async def in_flight(guard: GuardService, expected: int) -> None:
     with anyio.fail_after(10):
         while guard.models.default.scheduler.in_flight != expected:
             await asyncio.sleep(0.002)
@@ -161,7 +161,7 @@ async def in_flight(guard: Guard, expected: int) -> None:
 async def test_over_sockets_a_client_that_goes_away_frees_its_rows(
     digits_store: Path, held_guard_session: HeldSession
 ) -> None:
-    guard = Guard(settings_for(digits_store, max_in_flight=len(BODIES)))
+    guard = GuardService(settings_for(digits_store, max_in_flight=len(BODIES)))
     async with listening(guard) as port:
         connections = [await post(port, body) for body in BODIES]
         await in_flight(guard, len(BODIES))
@@ -188,7 +188,7 @@ async def test_over_sockets_a_client_that_closes_its_half_is_gone_as_well(
     digits_store: Path, held_guard_session: HeldSession
 ) -> None:
     """As uvicorn sees it: it closes the other half at once."""
-    guard = Guard(settings_for(digits_store))
+    guard = GuardService(settings_for(digits_store))
     async with listening(guard) as port:
         _, writer = await post(port, BODIES[0])
         await in_flight(guard, 1)

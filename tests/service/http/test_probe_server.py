@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.guard import Guard
+from service.guard_service import GuardService
 from service.http.probes import ProbeServer
 from tests.support.service import free_port, running, settings_for
 
@@ -38,7 +38,7 @@ async def test_probes_and_metrics_are_answered_while_the_event_loop_is_held(digi
 async def test_a_guard_that_failed_is_not_alive(digits_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     async with running(settings_for(digits_store)) as guard:
-        monkeypatch.setattr(Guard, "failed", True)
+        monkeypatch.setattr(GuardService, "failed", True)
         with ProbeServer(guard, host="127.0.0.1", port=port):
             answer = await asyncio.to_thread(httpx.get, f"http://127.0.0.1:{port}/livez")
     assert answer.status_code == 503

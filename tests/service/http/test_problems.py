@@ -9,9 +9,9 @@ import pytest
 from httpx import AsyncClient, Response
 from structlog.testing import capture_logs
 
-from mutant_store.bank_session import BankSession
-from service.errors import BadImageError, DeadlineError, NotReadyError, QueueFullError, RequestError
-from service.guard import Guard
+from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.errors import BadImageError, DeadlineError, NotReadyError, QueueFullError, RequestError
+from service.guard_service import GuardService
 from service.http.problems import InferenceProblem, ProblemError, documented, response, status_of
 from tests.support.callers import calling
 from tests.support.service import HeldSession, digits, encode, png_of_size, serving, settings_for
@@ -75,7 +75,7 @@ async def test_another_method_is_a_problem_that_says_which_is_allowed(client: As
 async def test_a_full_queue_is_a_problem_and_says_when_to_try_again(
     digits_store: Path, held_guard_session: HeldSession
 ) -> None:
-    guard = Guard(settings_for(digits_store, max_in_flight=1))
+    guard = GuardService(settings_for(digits_store, max_in_flight=1))
     async with serving(guard) as client:
         first = asyncio.ensure_future(client.post("/classify", content=IMAGE))
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
@@ -93,8 +93,8 @@ async def test_a_missed_deadline_is_a_problem(
     digits_store: Path, held_guard_session: HeldSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop hangs, so that nothing is known of the image."""
-    monkeypatch.setattr("service.guard._GRACE_SECONDS", 0.05)
-    guard = Guard(settings_for(digits_store, deadline_seconds=0.05))
+    monkeypatch.setattr("mutant_guard.guard._GRACE_SECONDS", 0.05)
+    guard = GuardService(settings_for(digits_store, deadline_seconds=0.05))
     async with serving(guard) as client:
         check(await client.post("/classify", content=IMAGE), 504, "deadline", "no verdict within 0.05 s")
         value = guard.metrics.registry.get_sample_value
@@ -108,7 +108,7 @@ async def test_a_dead_loop_is_a_problem_for_everyone_and_for_the_readiness_probe
 ) -> None:
     held_guard_session.failure = RuntimeError("CUDA error 700 at /secret/path")
     with capture_logs():
-        async with serving(Guard(settings_for(digits_store))) as client:
+        async with serving(GuardService(settings_for(digits_store))) as client:
             first = asyncio.ensure_future(client.post("/classify", content=IMAGE))
             await asyncio.to_thread(held_guard_session.entered.wait, 10)
             held_guard_session.release()
@@ -127,7 +127,7 @@ async def test_when_a_loop_dies_everyone_who_waits_is_told_at_once(
 ) -> None:
     """Whatever they wait for: nobody is left until a deadline, and whoever comes later is refused."""
     guard, bodies = (
-        Guard(settings_for(digits_store, inline_ms=inline_ms)),
+        GuardService(settings_for(digits_store, inline_ms=inline_ms)),
         [encode(image) for image in digits(20)],
     )
 
@@ -149,7 +149,7 @@ async def test_when_a_loop_dies_everyone_who_waits_is_told_at_once(
 
 
 async def test_a_draining_server_is_not_ready_and_still_answers(digits_store: Path) -> None:
-    guard = Guard(settings_for(digits_store))
+    guard = GuardService(settings_for(digits_store))
     async with serving(guard) as client:
         guard.draining = True
         check(await client.get("/readyz"), 503, "not-ready", "about to stop")
@@ -158,7 +158,7 @@ async def test_a_draining_server_is_not_ready_and_still_answers(digits_store: Pa
 
 
 async def test_a_stopped_server_is_not_ready_and_alive(digits_store: Path) -> None:
-    guard = Guard(settings_for(digits_store))
+    guard = GuardService(settings_for(digits_store))
     async with serving(guard) as client:
         guard.models.default.close()
         check(await client.get("/readyz"), 503, "not-ready", "not running")
@@ -172,7 +172,7 @@ async def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(
     async def fail(body: bytes, **_: object) -> None:
         raise ZeroDivisionError("secret")
 
-    guard = Guard(settings_for(digits_store))
+    guard = GuardService(settings_for(digits_store))
     monkeypatch.setattr(guard, "judge", fail)
     async with serving(guard, raise_errors=False) as client:
         answer = await client.post("/classify", content=IMAGE)

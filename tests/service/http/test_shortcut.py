@@ -4,7 +4,7 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from httpx import ASGITransport, AsyncClient
 
-from service.errors import QueueFullError
+from mutant_guard.errors import QueueFullError
 from service.http.problems import ProblemError
 from service.http.shortcut import Shortcut
 

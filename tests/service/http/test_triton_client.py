@@ -14,7 +14,7 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException
 
 from evaluation.server import serving
-from mutant_store.reader import current_version
+from mutant_guard.store.reader import current_version
 from tests.support.api_keys import add_key
 from tests.support.service import KEY, digits, encode
 from tests.support.versions import add_version, copy_of, damage

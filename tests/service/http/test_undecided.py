@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detection import builders
-from detection.sprt import Sprt
-from mutant_store.reader import Store
-from service.answer import Answer, Timings
+from mutant_guard.decision.sequential import builders
+from mutant_guard.decision.sequential.sprt import Sprt
+from mutant_guard.runtime.answer import Answer, Timings
+from mutant_guard.runtime.judgement import Judgement
+from mutant_guard.store.reader import Store
+from mutant_guard.wire.verdict import UndecidedBecause, Verdict
 from service.classification import classification
-from service.guard import Guard
-from service.verdict import Judgement, UndecidedBecause, Verdict
+from service.guard_service import GuardService
 from tests.support.service import FIELDS, HeldSession, digits, encode, serving, settings_for
 
 pytestmark = pytest.mark.anyio
@@ -36,7 +37,7 @@ async def test_an_undecided_answer_says_why(
     digits_store: Path, store: Store, policy: str, limit: int | None, reasons: set[str | None]
 ) -> None:
     files = [encode(image) for image in (*digits(30), *digits(30, noise=0.5))]
-    async with serving(Guard(settings_for(digits_store, policy=policy, max_mutants=limit))) as client:
+    async with serving(GuardService(settings_for(digits_store, policy=policy, max_mutants=limit))) as client:
         found = [(await client.post("/classify", content=file)).json() for file in files]
     assert {one["undecided_because"] for one in found} == reasons
     for one in found:
@@ -53,7 +54,7 @@ async def test_the_error_bounds_are_those_under_the_limit_on_mutants(
     """Null where an image may well be undecided by then, kept where hardly any is."""
     quick = builders.sequential("calibrated", Sprt(0.5, 0.05, alpha=0.1, beta=0.08), 60)
     monkeypatch.setattr(Store, "policy", lambda *_: quick)
-    async with serving(Guard(settings_for(digits_store, max_mutants=limit))) as client:
+    async with serving(GuardService(settings_for(digits_store, max_mutants=limit))) as client:
         found = (await client.post("/classify", content=IMAGE)).json()
     assert found["error_bounds"] == ({"alpha": 0.1, "beta": 0.08} if kept else None)
 
@@ -69,7 +70,7 @@ async def test_past_the_deadline_the_answer_is_undecided_with_what_was_counted(
         policy="paper",
         cache_seconds=60,
     )
-    guard = Guard(settings)
+    guard = GuardService(settings)
     async with serving(guard) as client:
         asked = asyncio.ensure_future(client.post("/classify?explain=true", content=IMAGE))
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
@@ -95,7 +96,7 @@ async def test_past_the_deadline_the_answer_is_undecided_with_what_was_counted(
 
 
 def test_without_a_mutant_the_rate_of_label_changes_is_zero(digits_store: Path) -> None:
-    guard = Guard(settings_for(digits_store))
+    guard = GuardService(settings_for(digits_store))
     judgement = Judgement(
         label=3,
         class_name="3",
@@ -111,12 +112,20 @@ def test_without_a_mutant_the_rate_of_label_changes_is_zero(digits_store: Path) 
         operators=[],
     )
     answer = Answer(
-        guard.models.default, judgement, True, False, Timings(0.1), "", "", np.zeros((8, 8, 1), np.uint8)
+        guard.models.default,
+        judgement,
+        True,
+        True,
+        False,
+        Timings(0.1),
+        "",
+        "",
+        np.zeros((8, 8, 1), np.uint8),
     )
-    found = classification(guard, answer, request_id="a", elapsed=1)
+    found = classification(answer, request_id="a", elapsed=1)
     assert found.label_change_rate == 0.0
     assert (found.doubt, found.suggested_label, found.suggested_share) == (None, None, None)
-    assert guard.explain(answer).log_ratio == []
+    assert answer.explain().log_ratio == []
 
 
 @pytest.mark.parametrize(("on_undecided", "alarms"), [(True, {True}), (False, {False})])
@@ -124,7 +133,7 @@ async def test_an_undecided_answer_is_an_alarm_where_the_settings_say_so(
     on_undecided: bool, alarms: set[bool], digits_store: Path
 ) -> None:
     settings = settings_for(digits_store, policy="paper", alarm_on_undecided=on_undecided)
-    async with serving(Guard(settings)) as client:
+    async with serving(GuardService(settings)) as client:
         found = [(await client.post("/classify", content=encode(image))).json() for image in digits(30)]
     assert {one["adversarial"] for one in found if one["verdict"] == "undecided"} == alarms
     assert {one["adversarial"] for one in found if one["verdict"] == "adversarial"} == {True}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mutant_store.manifest import InputSpec
+from mutant_guard.store.manifest import InputSpec
 from service.inference_protocol.errors import ProtocolError
 from service.inference_protocol.inputs import described, images
 from service.inference_protocol.request import InferenceRequest, parse

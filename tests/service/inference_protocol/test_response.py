@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tritonclient.http import InferResult
 
+from mutant_guard.wire.inference import InferResponse
 from service.inference_protocol.datatypes import Datatype
 from service.inference_protocol.errors import ProtocolError
-from service.inference_protocol.messages import InferResponse
 from service.inference_protocol.response import encode
 from service.inference_protocol.tensors import OutputTensor, of_bytes
 

@@ -7,14 +7,14 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 from redis.asyncio import Redis
 
-from benchmarks.redis_server import RedisServer
-from service.redis_link import RedisDownError, RedisLink
+from benchmarks.serving.redis_server import RedisServer
+from mutant_guard.wire.review import ReviewState
+from service.redis.link import RedisDownError, RedisLink
 from service.review.item import Item
 from service.review.memory import MemoryQueue
 from service.review.queue import Capacity, ReviewQueue, Wanted
 from service.review.redis_queue import RedisQueue
 from service.review.scripts import KEYS
-from service.review_models import ReviewState
 from tests.support.reviews import found, ruling
 
 pytestmark = pytest.mark.anyio

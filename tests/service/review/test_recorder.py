@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from structlog.testing import capture_logs
 
-from benchmarks.redis_server import RedisServer
-from service.answer import Answer
-from service.guard import Guard
-from service.redis_link import RedisDownError
+from benchmarks.serving.redis_server import RedisServer
+from mutant_guard.runtime.answer import Answer
+from mutant_guard.wire.verdict import Verdict
+from service.guard_service import GuardService
+from service.redis.link import RedisDownError
 from service.review.item import Found, Item
 from service.review.memory import MemoryQueue
 from service.review.queue import Wanted
-from service.verdict import Verdict
 from tests.support.service import digits, encode, running, settings_for
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +29,9 @@ CLEAN = digits(60)
 NOISY = digits(60, noise=0.6)
 
 
-async def answered(guard: Guard, images: Iterable[NDArray[np.uint8]], prefix: str = "r") -> list[Answer]:
+async def answered(
+    guard: GuardService, images: Iterable[NDArray[np.uint8]], prefix: str = "r"
+) -> list[Answer]:
     """Judge images, and say that they were answered."""
     answers = []
     for number, image in enumerate(images):
@@ -39,7 +41,7 @@ async def answered(guard: Guard, images: Iterable[NDArray[np.uint8]], prefix: st
     return answers
 
 
-async def queued(guard: Guard, count: int) -> list[Item]:
+async def queued(guard: GuardService, count: int) -> list[Item]:
     """So many entries, once they are there."""
     assert guard.state.reviews is not None
     async with asyncio.timeout(10):
@@ -48,7 +50,7 @@ async def queued(guard: Guard, count: int) -> list[Item]:
     return found
 
 
-def counted(guard: Guard, name: str, **labels: str) -> float:
+def counted(guard: GuardService, name: str, **labels: str) -> float:
     return guard.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
@@ -83,7 +85,7 @@ async def test_an_entry_says_what_the_answer_said_and_how_the_test_went(digits_s
             str(judgement.suggestion[0]),
         )
         assert found.store.version == answer.model.version
-        assert found.explanation == guard.explain(answer)
+        assert found.explanation == answer.explain()
         assert found.adversarial
 
 

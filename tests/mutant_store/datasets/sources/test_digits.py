@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from mutant_guard.errors import DataError
 from mutant_store.datasets import load
-from mutant_store.errors import DataError
 
 
 def test_the_splits_are_disjoint_and_together_everything() -> None:

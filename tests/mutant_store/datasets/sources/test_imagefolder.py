@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mutant_guard.errors import DataError
 from mutant_store.datasets import ImageData, load
-from mutant_store.errors import DataError
 
 Write = Callable[..., Path]
 

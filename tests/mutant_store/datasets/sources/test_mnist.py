@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mutant_guard.errors import DataError
 from mutant_store.datasets import load
 from mutant_store.datasets.sources.mnist import read_idx
-from mutant_store.errors import DataError
 
 Noise = Callable[..., NDArray[np.uint8]]
 WriteIdx = Callable[[Path, NDArray[np.uint8]], Path]

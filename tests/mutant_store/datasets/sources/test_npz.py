@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mutant_guard.errors import DataError
 from mutant_store.datasets import load
-from mutant_store.errors import DataError
 
 Noise = Callable[..., NDArray[np.uint8]]
 

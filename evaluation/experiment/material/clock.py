@@ -1,0 +1,37 @@
+"""Time spent on the steps of an experiment, over all the runs it took."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mutant_guard.store.atomic import write_atomically
+
+
+class Clock:
+    """Seconds by step. A run that goes on where another stopped adds to what that one had finished."""
+
+    def __init__(self, path: Path) -> None:
+        """Args: the file that keeps them."""
+        self._path = path
+        self.seconds = _read(path)
+
+    @contextmanager
+    def measured(self, step: str) -> Iterator[None]:
+        """Add the time of the block to a step, however the block ends."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] = round(self.seconds.get(step, 0.0) + time.perf_counter() - started, 1)
+            write_atomically(self._path, json.dumps(self.seconds).encode())
+
+
+def _read(path: Path) -> dict[str, float]:
+    """What the file says; nothing if it is not there or damaged: no result depends on it."""
+    try:
+        found: dict[str, float] = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found

@@ -1,0 +1,191 @@
+"""What an experiment is told: a TOML file."""
+
+import tomllib
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from annotated_types import Ge, Gt, Le, Len
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from evaluation.adaptive.settings import AttackSettings as AdaptiveAttack
+from evaluation.attacks.settings import AttackSettings
+from evaluation.baselines import BaselineSettings, baselines
+from evaluation.experiment.material.pool_settings import RETRAIN, PoolSettings
+from evaluation.experiment.records.results import NORMAL, WRONG
+from evaluation.experiment.records.targets import Target
+from mutant_guard.errors import DataError
+from mutant_guard.store.manifest import Frozen
+
+_ADAPTIVE: TypeAdapter[AdaptiveAttack] = TypeAdapter(AdaptiveAttack)
+
+_FOLDER = "{data}"
+
+Count = Annotated[int, Ge(1)]
+
+
+class AdaptiveSettings(Frozen):
+    """Attacks by someone who knows the guard.
+
+    Attributes:
+        images: how many rightly labelled test images are attacked.
+        epsilons: largest changes of a pixel, pixels 0 to 1; every attack is made at each.
+        attacks: settings of ``settings`` but for ``epsilon``.
+        mutants: how many of their own an attacker without the store draws, or trains.
+        knowledge: which attackers there are besides one who knows the classifier alone: with own mutants (``method``),
+            with the very ``store``.
+    """
+
+    images: Count
+    epsilons: Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], Len(1)]
+    attacks: Annotated[tuple[dict[str, Any], ...], Len(1)]
+    mutants: Count = 200
+    knowledge: tuple[Literal["method", "store"], ...] = ("method", "store")
+
+    @model_validator(mode="after")
+    def _attacks_are_known(self) -> Self:
+        for epsilon in self.epsilons:
+            self.at(epsilon)
+        return self
+
+    def at(self, epsilon: float) -> list[AdaptiveAttack]:
+        """The attacks at one size."""
+        return [_ADAPTIVE.validate_python({**attack, "epsilon": epsilon}) for attack in self.attacks]
+
+
+class Explanation(Frozen):
+    """Why cells differ from the paper's. Patterns are those of shells; the first that matches counts.
+
+    Attributes:
+        table: ``label change rate``, ``AUROC`` or ``detection``.
+        operator: pattern of operators.
+        kind: pattern of kinds.
+        direction: whether ours is above or below the paper's.
+        text: the reason.
+    """
+
+    table: str = "*"
+    operator: str = "*"
+    kind: str = "*"
+    direction: Literal["above", "below", "*"] = "*"
+    text: Annotated[str, Len(1)]
+
+    def covers(self, table: str, operator: str, kind: str, direction: str) -> bool:
+        """Whether this is about a cell."""
+        pairs = (
+            (self.table, table),
+            (self.operator, operator),
+            (self.kind, kind),
+            (self.direction, direction),
+        )
+        return all(fnmatchcase(value, pattern) for pattern, value in pairs)
+
+
+class Config(Frozen):
+    """One experiment.
+
+    Attributes:
+        title: heading of the report.
+        model: the classifier's ONNX file, its .safetensors beside it; relative to the working folder.
+        data: SPEC of its data without the split, ``{data}`` standing for the folder given to the command.
+        paper: the data set of the paper's tables that this is held against, or none.
+        other: SPEC of images of other things, to see what the guard makes of them.
+        seed: of everything that is drawn.
+        normal: rightly labelled test images.
+        wrong: wrongly labelled ones, at most.
+        rhos: ρ of Algorithm 1, each at the main rate.
+        delta_ratio: δ/ςh of Algorithm 1.
+        pools: the mutants.
+        attacks: how suspicious images are made.
+        baselines: other detectors, or none.
+        adaptive: attacks by someone who knows the guard, or none.
+        against: detectors that the summed doubts of trained mutants are held against, image by image.
+        targets: figures that were asked for.
+        posted: images of each kind that are also sent to the real server.
+        timed: images on which the time of one image is measured.
+        explanations: why cells differ from the paper's.
+    """
+
+    title: str
+    model: Path
+    data: str
+    paper: Literal["mnist", "cifar10"] | None = None
+    other: str | None = None
+    seed: int = 0
+    normal: Count
+    wrong: Count
+    rhos: Annotated[tuple[Annotated[float, Gt(0)], ...], Len(1)]
+    delta_ratio: Annotated[float, Gt(0), Le(1)] = 0.1
+    pools: PoolSettings
+    attacks: Annotated[tuple[AttackSettings, ...], Len(1)]
+    baselines: BaselineSettings | None = None
+    adaptive: AdaptiveSettings | None = None
+    against: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = ()
+    posted: Count = 20
+    timed: Count = 30
+    explanations: tuple[Explanation, ...] = Field(default=())
+
+    @model_validator(mode="after")
+    def _kinds_have_names_of_their_own(self) -> Self:
+        names = [NORMAL, WRONG, *(attack.name for attack in self.attacks)]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"attacks need names of their own; used twice: {', '.join(sorted(twice))}")
+        return self
+
+    @model_validator(mode="after")
+    def _adaptive_attacks_follow_gradients(self) -> Self:
+        if self.adaptive is not None and self.pools.operators[0] not in {"nai", RETRAIN}:
+            raise ValueError(
+                "adaptive attacks are made against the first operator's store and need it to be nai or retrain; "
+                "put one of them first, or leave [adaptive] out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _detectors_are_there(self) -> Self:
+        known = {f"LCR {name}" for name in self.pools.operators}
+        if self.baselines is not None:
+            known |= {one.name for one in baselines(self.baselines)}
+        if unknown := sorted(set(self.against) - known):
+            raise ValueError(f"against names detectors that there are not: {', '.join(unknown)}")
+        return self
+
+    def spec(self, split: str, folder: Path) -> str:
+        """SPEC of a split of the data below a folder."""
+        return f"{self.data.replace(_FOLDER, str(folder))}@{split}"
+
+    def other_spec(self, folder: Path) -> str | None:
+        """SPEC of the images of other things, below a folder."""
+        return None if self.other is None else self.other.replace(_FOLDER, str(folder))
+
+    @property
+    def needs_folder(self) -> bool:
+        """Whether the folder given to the command matters."""
+        return _FOLDER in self.data or _FOLDER in (self.other or "")
+
+    def paper_column(self, kind: str) -> str | None:
+        """The column of the paper's tables a kind belongs in."""
+        if kind in {NORMAL, WRONG}:
+            return kind
+        return next((attack.paper for attack in self.attacks if attack.name == kind), None)
+
+
+def read_config(path: Path) -> Config:
+    """Read a configuration.
+
+    Raises:
+        DataError: it cannot be read, or says something no experiment can be made of; the message says where.
+    """
+    try:
+        return Config.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); evaluation/configs/ has some") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is no TOML file: {error}") from error
+    except ValidationError as error:
+        # A misspelt field is missing as well: say first what is there and should not be.
+        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise DataError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from error

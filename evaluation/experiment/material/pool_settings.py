@@ -1,0 +1,88 @@
+"""Which mutants an experiment is made with."""
+
+from dataclasses import fields
+from typing import Annotated, Any, Self
+
+from annotated_types import Ge, Gt, Len
+from pydantic import BeforeValidator, Field, model_validator
+
+from mutant_guard.store.calibration_record import CalibrationSettings
+from mutant_guard.store.manifest import Frozen, Rate
+from mutant_store.retraining.settings import RetrainSettings
+
+RETRAIN = "retrain"
+"""The operator whose mutants are trained; what its rate is a share of are the neurons of every layer."""
+
+
+def _known(told: object) -> object:
+    """Refuses settings that there are not, which a dataclass would pass over, and the data, which are the model's."""
+    if isinstance(told, dict):
+        names = {entry.name for entry in fields(RetrainSettings)} - {"train_data"}
+        if unknown := sorted(set(told) - names):
+            raise ValueError(
+                f"no setting of retraining: {', '.join(unknown)}; it has {', '.join(sorted(names))}"
+            )
+    return told
+
+
+class PoolSettings(Frozen):
+    """Operators × rates × seeds, a store each.
+
+    Attributes:
+        operators: names, as ``mutant-store build --operator`` takes them.
+        rates: mutation rates.
+        main_rate: the one of them that everything but the tables over rates is measured at.
+        instead: main rates of operators that have nothing to change at ``main_rate``, by operator.
+        seeds: one pool a seed; the first one's store is the one that is served.
+        mutants: accurate mutants a pool.
+        sizes: the same of operators that have more or fewer, by operator.
+        retraining: how ``retrain`` trains its mutants, from the classifier's own training images; its rate is
+            ``share``, at which alone it is measured.
+        few: the summed doubts of only so many of the mutants are measured as well, beside something that has no more.
+        filter_error: as ``mutant-store build --filter-error`` has it.
+        calibration: what is asked of the policies.
+    """
+
+    operators: Annotated[tuple[str, ...], Len(1)]
+    rates: Annotated[tuple[Annotated[float, Gt(0)], ...], Len(1)]
+    main_rate: Annotated[float, Gt(0)]
+    instead: dict[str, Annotated[float, Gt(0)]] = Field(default_factory=dict)
+    seeds: Annotated[tuple[int, ...], Len(1)]
+    mutants: Annotated[int, Ge(2)]
+    sizes: dict[str, Annotated[int, Ge(2)]] = Field(default_factory=dict)
+    retraining: Annotated[RetrainSettings, BeforeValidator(_known)] | None = None
+    few: Annotated[int, Ge(1)] | None = None
+    filter_error: Rate = 1e-6
+    calibration: CalibrationSettings = CalibrationSettings()
+
+    @model_validator(mode="after")
+    def _main_rate_is_one_of_them(self) -> Self:
+        if self.main_rate not in self.rates:
+            raise ValueError(f"main_rate {self.main_rate:g} is none of the rates {list(self.rates)}")
+        return self
+
+    @model_validator(mode="after")
+    def _retraining_is_told(self) -> Self:
+        if RETRAIN in self.operators and (self.retraining is None or self.retraining.share is None):
+            raise ValueError("mutants by retrain need a table [pools.retraining] with at least a share")
+        return self
+
+    def main_rate_of(self, operator: str) -> float:
+        """The rate that an operator is measured at wherever there is only one."""
+        if operator == RETRAIN and self.retraining is not None and self.retraining.share is not None:
+            return self.retraining.share
+        return self.instead.get(operator, self.main_rate)
+
+    def rates_of(self, operator: str) -> list[float]:
+        """All the rates that an operator is measured at, the main one among them."""
+        main = self.main_rate_of(operator)
+        return [main] if operator == RETRAIN else list(dict.fromkeys((*self.rates, main)))
+
+    def mutants_of(self, operator: str) -> int:
+        """Mutants of an operator's pools."""
+        return self.sizes.get(operator, self.mutants)
+
+    def retrained(self, train: str) -> dict[str, Any]:
+        """Settings of ``retrain`` with the SPEC of its training images, as ``RetrainSettings`` takes them."""
+        told = self.retraining or RetrainSettings()
+        return {entry.name: getattr(told, entry.name) for entry in fields(told)} | {"train_data": train}

@@ -1,0 +1,301 @@
+"""Mutant stores of an experiment, and what their mutants do with its images."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.attacks.digest import file_digest
+from evaluation.experiment.material.clock import Clock
+from evaluation.experiment.material.pool_settings import RETRAIN, PoolSettings
+from evaluation.sample_set import SampleSet
+from evaluation.workspace import Arrays, Workspace
+from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.bank.cores import available_cores
+from mutant_guard.decision.calibration.recording import Recording, joined
+from mutant_guard.decision.evidence.kinds import Doubts
+from mutant_guard.errors import ModelError
+from mutant_guard.store.atomic import write_atomically
+from mutant_guard.store.reader import CURRENT, RECORDINGS, Store, load_store
+from mutant_store.build import BuildSettings, build
+from mutant_store.calibrating.recordings import record, unpack
+from mutant_store.datasets import parse
+from mutant_store.loading.input_spec import InputOptions
+from mutant_store.loading.model_source import ModelSource
+from mutant_store.networks import weights
+from mutant_store.pool.selection import SelectionSettings
+from mutant_store.reporter import Reporter
+from mutant_store.retraining.settings import RetrainSettings, recipe_for
+
+_REFUSED = "refused.txt"
+_SECONDS = "seconds.json"
+_BUILD = "build"
+_WEIGHTS = ".safetensors"
+_TOGETHER = 100
+
+
+@dataclass(frozen=True, order=True)
+class PoolKey:
+    """One pool: the operator's name, the mutation rate, the seed."""
+
+    operator: str
+    rate: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of the pool's store."""
+        return f"{self.operator.replace(':', '-').replace(',', '-')}-{self.rate:g}-{self.seed}"
+
+
+class Pools:
+    """Builds stores when they are first asked for, and keeps what it records with them."""
+
+    def __init__(
+        self,
+        model: Path,
+        spec: str,
+        settings: PoolSettings,
+        workspace: Workspace,
+        report: Reporter,
+        threads: int = 0,
+        train: str = "",
+    ) -> None:
+        """Describe the pools; nothing is built.
+
+        Args:
+            model: the classifier's ONNX file.
+            spec: clean images that did not train it, for the filter and the calibration.
+            settings: which pools.
+            workspace: the stores and the recordings are kept here.
+            report: told of the steps.
+            threads: CPU threads; 0 takes all cores.
+            train: the images that trained it, for mutants that are trained as well.
+        """
+        self.settings = settings
+        self.model, self.spec, self._workspace, self._train = model, spec, workspace, train
+        self._report, self._threads = report, threads
+        self._refused: dict[tuple[str, float], str] = {}
+        self._stores: dict[PoolKey, Store | None] = {}
+        self._opened: tuple[PoolKey, BankSession] | None = None
+
+    @property
+    def refused(self) -> dict[tuple[str, float], str]:
+        """Operators and rates at which no pool can be made, with the reason; known once they were asked for."""
+        return dict(self._refused)
+
+    def keys(self, operator: str, rate: float | None = None) -> list[PoolKey]:
+        """The pools of an operator at a rate, by default its main one, one a seed."""
+        chosen = self.settings.main_rate_of(operator) if rate is None else rate
+        return [PoolKey(operator, chosen, seed) for seed in self.settings.seeds]
+
+    def path(self, key: PoolKey) -> Path:
+        """Directory of the pool's store, named after all that it is made from."""
+        chosen = self.build_settings(key)
+        inputs = {
+            "model": self._model_digest,
+            "data": str(parse(self.spec).portable()),
+            "mutants": chosen.selection.mutants,
+            "accuracy_ratio": chosen.selection.accuracy_ratio,
+            "filter_error": chosen.selection.filter_error,
+            "calibration": chosen.calibration.model_dump(),
+        }
+        if key.operator == RETRAIN:
+            inputs |= self._trained_with
+        return self._workspace.within("stores").file(key.name, inputs, suffix="")
+
+    @cached_property
+    def _model_digest(self) -> str:
+        return file_digest(self.model)
+
+    @cached_property
+    def _trained_with(self) -> dict[str, object]:
+        """All that mutants which are trained depend on besides."""
+        path = self.model.with_suffix(_WEIGHTS)
+        model = weights.load(path)
+        told = RetrainSettings(**self.settings.retrained(self._train))
+        return {
+            "weights": file_digest(path),
+            "train": str(parse(self._train).portable()),
+            "retraining": asdict(recipe_for(model.name, model.classifier.shape[2], told)),
+        }
+
+    def store(self, key: PoolKey) -> Store | None:
+        """The pool's store, built if it is not there; None where the operator has nothing to change at this rate.
+
+        Raises:
+            GuardError: the model or the data do not allow it.
+        """
+        if key not in self._stores:  # opening one reads and checks every file of it
+            self._stores[key] = self._store(key)
+        return self._stores[key]
+
+    def another(self, key: PoolKey, mutants: int) -> Store:
+        """A store of so many mutants by the same recipe and of the next seed: what somebody without the first makes.
+
+        Raises:
+            ModelError: the operator has nothing to change at this rate.
+        """
+        settings = self.settings.model_copy(update={"sizes": {**self.settings.sizes, key.operator: mutants}})
+        others = Pools(
+            self.model, self.spec, settings, self._workspace, self._report, self._threads, self._train
+        )
+        return others.required(replace(key, seed=key.seed + 1))
+
+    def required(self, key: PoolKey) -> Store:
+        """The store of a pool that there must be.
+
+        Raises:
+            ModelError: the operator has nothing to change at this rate.
+        """
+        store = self.store(key)
+        if store is None:
+            raise ModelError(f"there is no pool {key.name}: {self._refused[key.operator, key.rate]}")
+        return store
+
+    def _store(self, key: PoolKey) -> Store | None:
+        path = self.path(key)
+        refusal = path.with_name(f"{path.name}.{_REFUSED}")
+        if refusal.exists():
+            self._refused[key.operator, key.rate] = refusal.read_text(encoding="utf-8")
+            return None
+        if not (path / CURRENT).exists():
+            self._report.step(f"pool {key.name}")
+            try:
+                self._build(key, path)
+            except ModelError as error:
+                write_atomically(refusal, str(error).encode())
+                self._refused[key.operator, key.rate] = str(error)
+                return None
+        return load_store(path)
+
+    def _build(self, key: PoolKey, path: Path) -> None:
+        settings = self.build_settings(key)
+        if key.operator != RETRAIN:
+            build(self.model, self.spec, path, settings, self._report)
+            return
+        source = ModelSource(str(self.model.with_suffix(_WEIGHTS)))
+        with Clock(self._seconds(path)).measured(_BUILD):
+            build(source, self.spec, path, settings, self._report)
+
+    def build_seconds(self, key: PoolKey) -> float | None:
+        """Time it took to build a store of mutants that are trained; None of others."""
+        return Clock(self._seconds(self.path(key))).seconds.get(_BUILD)
+
+    def _seconds(self, path: Path) -> Path:
+        return path.with_name(f"{path.name}.{_SECONDS}")
+
+    def recording(self, key: PoolKey, samples: SampleSet) -> Recording | None:
+        """Label changes of a set under a pool, recorded if they were not; None where there is no such pool.
+
+        ``correct`` tells where the label of the stored original is the true one. There are doubts where the store's
+        policies add them up.
+        """
+        if self.store(key) is None:
+            return None
+        return self.recorded(key, samples)
+
+    def recorded(self, key: PoolKey, samples: SampleSet) -> Recording:
+        """The same for a pool that there must be.
+
+        Raises:
+            ModelError: the operator has nothing to change at this rate.
+        """
+        store = self.required(key)
+        mutants, evidence = store.manifest.mutants, soft_evidence(store)
+
+        def make() -> Arrays:
+            session = self._session(key, store)
+            tensors = store.manifest.input.tensor(samples.images)
+            told = self._told(f"{key.name}: {samples.kind}", len(samples))
+            found = record(session, mutants, tensors, samples.labels, told, evidence)
+            made: Arrays = {
+                "changes": np.packbits(found.changes, axis=1),
+                "correct": found.correct.astype(np.uint8),
+            }
+            if found.doubts is not None and found.own_doubts is not None:
+                made |= {"doubts": found.doubts, "own_doubts": found.own_doubts}
+            return made
+
+        kept = self._kept("recordings", key, store, samples, make)
+        changes = np.unpackbits(kept["changes"], axis=1, count=mutants).astype(np.bool_)
+        correct = kept["correct"].astype(np.bool_)
+        return Recording(changes, correct, kept.get("doubts"), kept.get("own_doubts"))
+
+    def labels(self, key: PoolKey, samples: SampleSet) -> NDArray[np.int64]:
+        """Labels of a set under the original and every mutant of a pool, int64 [images, 1 + mutants].
+
+        Raises:
+            ModelError: the operator has nothing to change at this rate.
+        """
+        store = self.required(key)
+
+        def make() -> Arrays:
+            tensors = store.manifest.input.tensor(samples.images)
+            everyone = np.arange(store.manifest.mutants + 1)
+            session = self._session(key, store)
+            parts = [
+                session.labels(tensors[start : start + _TOGETHER], everyone)
+                for start in range(0, len(tensors), _TOGETHER)
+            ]
+            return {"labels": np.concatenate(parts).astype(np.int16)}
+
+        return self._kept("labels", key, store, samples, make)["labels"].astype(np.int64)
+
+    def _kept(
+        self, folder: str, key: PoolKey, store: Store, samples: SampleSet, make: Callable[[], Arrays]
+    ) -> Arrays:
+        inputs = {"version": store.version, "images": samples.digest}
+        return self._workspace.within(folder).arrays(f"{key.name}-{samples.file_name}", inputs, make)
+
+    def calibration(self, key: PoolKey) -> Recording:
+        """What mutants say of the clean images the store was calibrated on, choice and certification together.
+
+        Raises:
+            ModelError: the operator has nothing to change at this rate.
+        """
+        store = self.required(key)
+        kept = unpack(store.path / RECORDINGS)
+        return joined([kept["choice"], kept["certification"]])
+
+    def _session(self, key: PoolKey, store: Store) -> BankSession:
+        # One at a time: a pool whose mutants have weights of their own holds a copy of all that differs.
+        if self._opened is None or self._opened[0] != key:
+            if self._opened is not None:
+                self._opened[1].close()
+            self._opened = key, store.session(threads=self._threads)
+        return self._opened[1]
+
+    def _told(self, note: str, total: int) -> Callable[[int], None]:
+        return lambda done: self._report.progress(done, total, note)
+
+    def build_settings(self, key: PoolKey) -> BuildSettings:
+        """What the pool's store is built with."""
+        chosen = self.settings
+        trained = key.operator == RETRAIN
+        return BuildSettings(
+            operator=key.operator,
+            selection=SelectionSettings(
+                key.rate,
+                chosen.mutants_of(key.operator),
+                key.seed,
+                0.9,
+                chosen.filter_error,
+                self._threads or available_cores(),
+            ),
+            input=InputOptions(),
+            calibration=chosen.calibration,
+            threads=self._threads,
+            retraining=RetrainSettings(**chosen.retrained(self._train)) if trained else None,
+        )
+
+
+def soft_evidence(store: Store) -> Doubts | None:
+    """The doubts that the policies of a store add up; None where they count label changes."""
+    calibration = store.calibration
+    if calibration.settings.evidence != "soft" or calibration.doubts is None:
+        return None
+    return calibration.doubts.doubts

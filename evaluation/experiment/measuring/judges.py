@@ -1,0 +1,60 @@
+"""Who judges images nobody foresaw: the policy that is served, all mutants together, the free baseline."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from evaluation.experiment.material.pools import PoolKey, Pools, soft_evidence
+from evaluation.experiment.measuring import methods
+from evaluation.experiment.measuring.detectors import Call, ScoredDetector, Scores, summed_doubts
+from evaluation.experiment.measuring.robustness import Bools, Judge
+from evaluation.experiment.measuring.verdicts import in_server_order, judged
+from evaluation.sample_set import SampleSet
+from mutant_guard.decision.calibration.recording import Recording
+
+_POLICY = "calibrated"
+_SOFTMAX = "softmax confidence"
+_FALSE_ALARMS = 0.05
+
+
+def judges_of(pools: Pools, key: PoolKey, baselines: list[ScoredDetector]) -> dict[str, Judge]:
+    """By name; all but the policy at 5 % false alarms.
+
+    Args:
+        pools: the pools.
+        key: the one whose store is served.
+        baselines: other detectors, of which softmax confidence judges if it is among them.
+    """
+    evidence = soft_evidence(pools.required(key))
+    name, scores = f"LCR {key.operator}", _rates
+    if evidence is not None:
+        name, scores = f"doubt {key.operator}", partial(summed_doubts, evidence=evidence)
+    judges: dict[str, Judge] = {
+        f"{_POLICY} {key.operator}": partial(_served, pools, key),
+        name: partial(_full_pool, pools, key, scores, scores(pools.calibration(key).only_correct())),
+    }
+    for one in baselines:
+        if one.name == _SOFTMAX and one.once is not None:
+            judges[one.name] = partial(_scored, one.once, next(iter(one.kinds.values())).calibration)
+    return judges
+
+
+def _served(pools: Pools, key: PoolKey, samples: SampleSet) -> Bools:
+    store, recording = pools.required(key), pools.recorded(key, samples)
+    return judged(store.policy(_POLICY), in_server_order(store, samples, recording)).adversarial
+
+
+def _full_pool(
+    pools: Pools, key: PoolKey, scores: Callable[[Recording], Scores], reference: Scores, samples: SampleSet
+) -> Bools:
+    found = scores(pools.recorded(key, samples))
+    return np.asarray(methods.alarms(found[None], reference[None], _FALSE_ALARMS)[0])
+
+
+def _rates(recording: Recording) -> Scores:
+    return recording.rates
+
+
+def _scored(once: Call, reference: Scores, samples: SampleSet) -> Bools:
+    return np.asarray(methods.alarms(once(samples.images)[None], reference, _FALSE_ALARMS)[0])

@@ -1,0 +1,84 @@
+"""What pools of trained mutants add to an experiment: how they came about, suggestions, what leaving early costs."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from evaluation import metrics
+from evaluation.experiment.material.pools import PoolKey, Pools, soft_evidence
+from evaluation.experiment.measuring.suggestions import suggestion_cell
+from evaluation.experiment.measuring.verdicts import Verdicts, server_order
+from evaluation.experiment.records.intervals import resampled
+from evaluation.experiment.records.trained_results import EarlyCell, SuggestionCell, TrainedPool
+from evaluation.sample_set import SampleSet
+from mutant_guard.decision.calibration.recording import Recording
+from mutant_guard.decision.sequential.policies import Policy
+
+
+def trained_pool(pools: Pools, key: PoolKey, clean: SampleSet) -> TrainedPool | None:
+    """How a pool was trained; None of mutants that were not, or whose policies count label changes.
+
+    Accuracies are those on ``clean``, all calibration images: the filter stops counting when it is sure.
+    """
+    store = pools.required(key)
+    manifest, doubts = store.manifest, soft_evidence(store)
+    if manifest.retraining is None or doubts is None:
+        return None
+    right = (pools.labels(key, clean) == clean.labels[:, None]).mean(axis=0)
+    threshold = int(store.policy("calibrated").boundaries.adversarial_at_least[-1])
+    return TrainedPool(
+        operator=key.operator,
+        seed=key.seed,
+        settings=manifest.retraining.model_dump(mode="json"),
+        original_accuracy=float(right[0]),
+        accuracies=right[1:].tolist(),
+        temperatures=(doubts.own_temperature, doubts.temperature),
+        threshold=threshold / doubts.unit,
+        seconds=pools.build_seconds(key),
+    )
+
+
+def suggestions(
+    pools: Pools,
+    keys: Sequence[PoolKey],
+    policy: str,
+    samples: Mapping[str, SampleSet],
+    verdicts: Mapping[str, Sequence[Verdicts]],
+) -> list[SuggestionCell]:
+    """A cell a kind, of the pools of an operator under a policy whose verdicts by kind are one a pool."""
+    cells = []
+    for kind, each in verdicts.items():
+        found = []
+        for key, one in zip(keys, each, strict=True):
+            labels = pools.labels(key, samples[kind])[:, 1:]
+            order = server_order(pools.required(key), samples[kind])
+            found.append((one, np.take_along_axis(labels, order, axis=1)))
+        cells.append(suggestion_cell(keys[0].operator, policy, kind, samples[kind].labels, found))
+    return cells
+
+
+def early_cell(
+    operator: str,
+    name: str,
+    kind: str,
+    pools: Sequence[tuple[Policy, Recording, Verdicts]],
+) -> EarlyCell:
+    """What leaving early costs on a kind; of each pool its policy on doubts, what was recorded, and its verdicts."""
+    alarm = np.stack([verdicts.adversarial for _, _, verdicts in pools])
+    everyone = np.stack([_all_mutants(policy, recording) for policy, recording, _ in pools])
+    mutants = np.stack([verdicts.mutants for _, _, verdicts in pools])
+    return EarlyCell(
+        operator=operator,
+        policy=name,
+        kind=kind,
+        adversarial=resampled(metrics.mean(alarm.mean(axis=0))),
+        all_mutants=resampled(metrics.mean(everyone.mean(axis=0))),
+        lost=resampled(metrics.mean((everyone & ~alarm).mean(axis=0))),
+        mutants=resampled(metrics.mean(mutants.mean(axis=0))),
+    )
+
+
+def _all_mutants(policy: Policy, recording: Recording) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Whether all mutants together reach the policy's threshold, bool [images]."""
+    said, start = recording.evidence(policy)
+    return np.asarray(start + said.sum(axis=1, dtype=np.int64) >= policy.boundaries.adversarial_at_least[-1])

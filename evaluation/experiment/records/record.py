@@ -1,0 +1,19 @@
+"""What every record of figures is, and a figure with its interval."""
+
+from pydantic import ConfigDict
+
+from mutant_guard.store.manifest import Frozen
+
+
+class Record(Frozen):
+    """A record of figures; an infinite one survives JSON."""
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
+
+class Interval(Record):
+    """A figure with its interval; 95 % unless the field that holds it says otherwise."""
+
+    value: float
+    low: float
+    high: float

@@ -1,0 +1,108 @@
+"""Records of figures that only mutants which were trained have."""
+
+from evaluation.experiment.records.record import Interval, Record
+
+
+class PairedCell(Record):
+    """A detector less another on the same images of a kind, both under their own thresholds; images are resampled for
+    both together. ``low`` above 0: better beyond chance; ``high`` below 0: worse.
+    """
+
+    method: str
+    other: str
+    kind: str
+    images: int
+    auroc: Interval
+    detected_5: Interval
+    detected_1: Interval
+
+
+class SuggestionCell(Record):
+    """The label that mutants agree on where a policy raises an alarm, over all pools.
+
+    Attributes:
+        operator: that made the mutants.
+        policy: that raised the alarms.
+        kind: of images.
+        alarms: how many, of all pools.
+        suggested: share of them with a suggestion; the classifier's own doubt may raise one before any mutant.
+        right: share of those where the label most of the consumed mutants agree on, as the server suggests it, is the
+            true one.
+        right_of_all: share of all alarms where the label that most of all the mutants agree on is.
+        agreed: mean share of the consumed mutants that have the suggested label.
+    """
+
+    operator: str
+    policy: str
+    kind: str
+    alarms: int
+    suggested: Interval | None
+    right: Interval | None
+    right_of_all: Interval | None
+    agreed: float | None
+
+
+class EarlyCell(Record):
+    """What a policy on doubts answers on a kind, beside what it would if it always met the whole pool.
+
+    ``lost`` is the share that it clears though all mutants together would have raised the alarm.
+    """
+
+    operator: str
+    policy: str
+    kind: str
+    adversarial: Interval
+    all_mutants: Interval
+    lost: Interval
+    mutants: Interval
+
+
+class TrainedPool(Record):
+    """A pool whose mutants were trained: how, how accurate they are, and what its policies stand on.
+
+    Attributes:
+        operator: its name.
+        seed: of the pool.
+        settings: how they were trained.
+        original_accuracy: of the classifier on all calibration images.
+        accuracies: of the mutants there.
+        temperatures: of the classifier, and of the mutants.
+        threshold: summed doubt from which ``calibrated`` raises an alarm, in mutants of full doubt.
+        seconds: from the trained classifier to the published store, on the machine of the report and beside whatever
+            else it did.
+    """
+
+    operator: str
+    seed: int
+    settings: dict[str, object]
+    original_accuracy: float
+    accuracies: list[float]
+    temperatures: tuple[float, float]
+    threshold: float
+    seconds: float | None
+
+
+class TargetCell(Record):
+    """A figure that was asked for, and what came of it.
+
+    Attributes:
+        figure: which figure.
+        method: the detector or policy it is of.
+        kind: of images; for an attack by someone who knows the guard, its name, knowledge and size.
+        prototype: what a first try measured.
+        reach: what is asked for.
+        at_most: whether less is better.
+        images: it was measured on.
+        value: ours; None where it was not measured.
+        met: whether the value reaches it.
+    """
+
+    figure: str
+    method: str
+    kind: str
+    prototype: float | None
+    reach: float | None
+    at_most: bool
+    images: int
+    value: Interval | None
+    met: bool | None

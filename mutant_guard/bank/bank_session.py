@@ -1,0 +1,239 @@
+"""The loaded mutant bank. Light: both the server and the offline tools import it."""
+
+import hashlib
+import time
+from collections.abc import MutableMapping, Sequence
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutant_guard.bank.own_tail import OwnTail
+from mutant_guard.bank.pace import Pace
+from mutant_guard.bank.pool import Mutant, is_whole, patch
+from mutant_guard.bank.session import CPU, IMAGES, FloatArray, Model, Providers, open_session, run_session
+from mutant_guard.bank.session_tail import SessionTail
+from mutant_guard.bank.shared_tail import SharedTail
+from mutant_guard.bank.tail import Tail, TailRecord
+from mutant_guard.bank.workers import Workers
+from mutant_guard.errors import StoreError
+
+_ORIGINAL = -1
+_IMAGES_TOGETHER = 64
+
+
+class BankSession:
+    """One pass over the images, then any mix of (image, mutant) rows.
+
+    Rows are grouped by the entry point of their mutant, and shared out among threads where there is work enough; how
+    a tail evaluates them is its own affair. One call of ``features`` or ``scores`` at a time.
+
+    Attributes:
+        runs: how often rows were evaluated.
+        seconds: spent in runs of features and rows, gathering and scattering included.
+        prefix_id: banks where it is the same and not empty compute the same features.
+    """
+
+    def __init__(
+        self,
+        prefix: Model,
+        tails: Sequence[TailRecord],
+        *,
+        pool: Sequence[Mutant] = (),
+        parameters: FloatArray | None = None,
+        providers: Providers = (CPU,),
+        threads: int = 0,
+        workers: Workers | None = None,
+    ) -> None:
+        """Load a bank.
+
+        Args:
+            prefix: the original's graph, which gives every tail's features and the scores, these last.
+            tails: what follows at each entry point.
+            pool: the mutants; only needed where weights are not shared.
+            parameters: the original's, float32 [P]; only needed where mutants change some of them.
+            providers: execution providers in order of preference.
+            threads: CPU threads; 0 takes all cores of this process.
+            workers: threads to share with others, instead of own ones.
+
+        Raises:
+            ModelError: onnxruntime cannot load a graph.
+            StoreError: the tails do not hold every mutant once, or mutants of a tail are missing from the pool.
+        """
+        self._workers, self._own_workers = workers or Workers(threads), workers is None
+        self._prefix = open_session(prefix, providers=providers, threads=1)
+        self.prefix_id = hashlib.sha256(prefix).hexdigest() if isinstance(prefix, bytes) else ""
+        *self._features, self._scores = [entry.name for entry in self._prefix.get_outputs()]
+        classes = int(self._prefix.get_outputs()[-1].shape[1])
+        numbers = [number for tail in tails for number in tail.mutants]
+        if sorted(numbers) != list(range(1, len(numbers) + 1)):
+            raise StoreError("the bank does not hold every mutant once; build the store again")
+        self._tail_of = np.full(len(numbers) + 1, _ORIGINAL, dtype=np.int64)
+        self._place = np.zeros(len(numbers) + 1, dtype=np.int64)
+        self._rank = np.full(len(numbers) + 1, _ORIGINAL, dtype=np.int64)
+        self._tails: list[Tail] = []
+        for record in tails:
+            members = list(record.mutants)
+            self._tail_of[members] = len(self._tails)
+            self._place[members] = np.arange(len(members))
+            self._rank[members] = len(numbers) * len(self._tails) + self._place[members]
+            self._tails.append(
+                _open(record, pool, parameters, providers, classes, copies=self._workers.threads)
+            )
+        self._on_cpu = self.provider == CPU
+        self._image_pace, self._row_pace = Pace(), [Pace() for _ in self._tails]
+        self.runs, self.seconds = 0, 0.0
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that was taken."""
+        return str(self._prefix.get_providers()[0])
+
+    def features(self, inputs: FloatArray) -> list[FloatArray]:
+        """What an image's mutants share: arrays [R, …] for float32 inputs [R, …], the last the original's scores."""
+        started = time.perf_counter()
+        threads = min(self._threads(self._image_pace.seconds(len(inputs))), len(inputs))
+        found: list[list[FloatArray]] = [[] for _ in range(threads)]
+
+        def run(part: int, mine: FloatArray) -> None:
+            began = time.perf_counter()
+            found[part] = run_session(self._prefix, IMAGES, mine)
+            self._image_pace.took(len(mine), time.perf_counter() - began)
+
+        if threads == 1:
+            run(0, inputs)
+        else:
+            shares = np.array_split(inputs, threads)
+            self._workers.run([partial(run, part, mine) for part, mine in enumerate(shares)])
+        self.seconds += time.perf_counter() - started
+        return found[0] if threads == 1 else [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+    def scores(
+        self, features: Sequence[FloatArray], image_index: NDArray[np.int64], mutant_index: NDArray[np.int64]
+    ) -> FloatArray:
+        """Class scores of rows (image, mutant).
+
+        Args:
+            features: from ``features``, rows of several calls may be concatenated.
+            image_index: int64 [B], which row of the features.
+            mutant_index: int64 [B], which mutant; 0 is the original.
+
+        Returns:
+            float32 [B, classes].
+        """
+        started = time.perf_counter()
+        self.runs += 1
+        named = dict(zip(self._features, features, strict=False))
+        scores = features[-1][image_index]
+        rank = self._rank[mutant_index]
+        order = np.argsort(rank, kind="stable")[np.count_nonzero(rank == _ORIGINAL) :]
+        tail_of, place = self._tail_of[mutant_index[order]], self._place[mutant_index]
+
+        def run(first: int, end: int) -> None:
+            cuts = first + 1 + np.flatnonzero(np.diff(tail_of[first:end]))
+            for start, stop in pairwise([first, *cuts.tolist(), end]):
+                began = time.perf_counter()
+                rows, number = order[start:stop], int(tail_of[start])
+                scores[rows] = self._tails[number].scores(named, image_index[rows], place[rows])
+                self._row_pace[number].took(len(rows), time.perf_counter() - began)
+
+        if order.size:
+            counts = np.bincount(tail_of, minlength=len(self._tails)).tolist()
+            each = [pace.seconds(n) / max(n, 1) for pace, n in zip(self._row_pace, counts, strict=True)]
+            work = np.cumsum(np.array(each)[tail_of])
+            threads = min(self._threads(float(work[-1])), order.size)
+            if threads == 1:
+                run(0, order.size)
+            else:
+                ends = np.searchsorted(work, work[-1] * np.arange(1, threads) / threads) + 1
+                parts = np.unique([0, *ends.tolist(), order.size]).tolist()
+                self._workers.run([partial(run, first, end) for first, end in pairwise(parts)])
+        self.seconds += time.perf_counter() - started
+        return scores
+
+    def _threads(self, seconds: float) -> int:
+        """How many threads to share work among that takes so long; a device other than the CPU takes it whole."""
+        return self._workers.worth(seconds) if self._on_cpu else 1
+
+    def labels(
+        self,
+        inputs: FloatArray,
+        mutants: NDArray[np.int64],
+        *,
+        rows: int = 512,
+        known: MutableMapping[int, list[FloatArray]] | None = None,
+    ) -> NDArray[np.int64]:
+        """Labels of every image under every mutant given, in blocks of about ``rows`` rows.
+
+        Args:
+            inputs: float32 [N, …].
+            mutants: int64 [M].
+            rows: about how many rows run together.
+            known: features of these inputs from an earlier call, by the number of their first image; what is
+                missing is computed and put in. For banks of the same ``prefix_id`` only.
+
+        Returns:
+            int64 [N, M].
+        """
+        labels = np.empty((len(inputs), len(mutants)), dtype=np.int64)
+        for start in range(0, len(inputs), _IMAGES_TOGETHER):
+            features = None if known is None else known.get(start)
+            if features is None:
+                features = self.features(inputs[start : start + _IMAGES_TOGETHER])
+                if known is not None:
+                    known[start] = features
+            count = len(features[-1])
+            block = max(1, rows // count)
+            for first in range(0, len(mutants), block):
+                chosen = mutants[first : first + block]
+                scores = self.scores(
+                    features, np.tile(np.arange(count), len(chosen)), np.repeat(chosen, count)
+                )
+                labels[start : start + count, first : first + block] = (
+                    scores.argmax(axis=1).reshape(-1, count).T
+                )
+        return labels
+
+    def warm(self, inputs: FloatArray) -> None:
+        """Run every graph once on float32 inputs [R, …], so that no request pays for first runs."""
+        features = self.features(inputs)
+        first = [np.flatnonzero(self._tail_of == n)[: tail.graphs] for n, tail in enumerate(self._tails)]
+        mutants = np.concatenate(first)
+        self.scores(features, np.zeros(len(mutants), dtype=np.int64), mutants)
+
+    def close(self) -> None:
+        """Let go of its threads, unless they are shared."""
+        if self._own_workers:
+            self._workers.close()
+
+
+def _open(
+    record: TailRecord,
+    pool: Sequence[Mutant],
+    parameters: FloatArray | None,
+    providers: Providers,
+    classes: int,
+    copies: int,
+) -> Tail:
+    if record.shared:
+        return SharedTail(record.model, record.features, providers=providers)
+    choices = [pool[number - 1].choice for number in record.mutants if number <= len(pool)]
+    complete = len(choices) == len(record.mutants)
+    if complete and all(map(is_whole, choices)):
+        values = [choice["values"] for choice in choices]
+        return SessionTail(record.model, record.features, values=values, classes=classes, providers=providers)
+    if parameters is None or not complete:
+        raise StoreError(
+            "the parameters of mutants with weights of their own are missing; build the store again"
+        )
+    patches = [patch(choice, parameters) for choice in choices]
+    return OwnTail(
+        record.model,
+        record.features,
+        original=parameters,
+        patches=patches,
+        classes=classes,
+        providers=providers,
+        copies=copies,
+    )

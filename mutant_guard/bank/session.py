@@ -1,0 +1,102 @@
+"""Running ONNX graphs with onnxruntime. Light: both the server and the offline tools import it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from mutant_guard.errors import ModelError
+
+Model = bytes | Path
+FloatArray = NDArray[np.float32]
+Feed = Mapping[str, NDArray[np.float32] | NDArray[np.int64]]
+Providers = Sequence[str | tuple[str, dict[str, str]]]
+"""Execution providers in order of preference, some with options."""
+
+IMAGES = "images"
+"""Name of the image input of every graph in a store."""
+
+_ERRORS_ONLY = 3
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+"""Execution providers."""
+
+
+def open_session(
+    model: Model,
+    *,
+    providers: Providers = (CPU,),
+    threads: int = 0,
+    constants: Mapping[str, FloatArray] | None = None,
+    arena: bool = True,
+) -> onnxruntime.InferenceSession:
+    """An inference session that does not spin when idle.
+
+    Args:
+        model: serialised model, or the path of one.
+        providers: execution providers in order of preference.
+        threads: intra-op threads; 0 lets onnxruntime choose.
+        constants: values of constants whose data the model says are elsewhere; no file is read for them.
+        arena: whether the memory of a run is kept for the next.
+
+    Raises:
+        ModelError: onnxruntime cannot load the graph.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = arena
+    if constants:
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in constants.values()]
+        options.add_external_initializers(list(constants), values)
+    source = model if isinstance(model, bytes) else str(model)
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=list(providers))
+    except Exception as error:  # onnxruntime raises a class of its own for every failure
+        raise ModelError(f"onnxruntime cannot load the graph: {_first_line(error)}") from error
+
+
+def run_session(
+    session: onnxruntime.InferenceSession, input_name: str, inputs: FloatArray
+) -> list[FloatArray]:
+    """Run one float32 input through a session and return all outputs.
+
+    Raises:
+        ModelError: the graph does not take this shape.
+    """
+    try:
+        return outputs(session, {input_name: inputs})
+    except Exception as error:
+        raise ModelError(
+            f"the model fails on inputs of shape {list(inputs.shape)}: {_first_line(error)}"
+        ) from error
+
+
+def outputs(session: onnxruntime.InferenceSession, feed: Feed) -> list[FloatArray]:
+    """All outputs of a graph, float32, on whatever device its session runs."""
+    if session.get_providers()[0] == CUDA:
+        return bound_outputs(session, feed, "cuda")
+    return [np.asarray(value) for value in session.run(None, feed)]
+
+
+def bound_outputs(session: onnxruntime.InferenceSession, feed: Feed, device: str) -> list[FloatArray]:
+    """All outputs of a run whose inputs are put on a device first and whose outputs are bound: one copy each way.
+
+    Args:
+        session: the graph.
+        feed: inputs by name.
+        device: ``cuda`` or ``cpu``, onnxruntime's name of where the session runs.
+    """
+    binding = session.io_binding()
+    for name, value in feed.items():
+        binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(value, device, 0))
+    for entry in session.get_outputs():
+        binding.bind_output(entry.name, "cpu")
+    session.run_with_iobinding(binding)
+    return [np.asarray(value) for value in binding.copy_outputs_to_cpu()]
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,57 @@
+"""Rows of mutants that bring all parameters: a session each. Light: the server imports it."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutant_guard.bank.session import FloatArray, Model, Providers, open_session, outputs
+from mutant_guard.bank.tail import Features
+
+VALUES = "mutant_values"
+"""The constant float32 [P] that a mutant's parameters take the place of when its session is opened."""
+
+
+class SessionTail:
+    """One session a mutant, its weights constants that onnxruntime lays out for its kernels once, at loading.
+
+    Where weights are a graph's inputs every run copies them and takes slower kernels; stacking mutants in one graph
+    only pays while it is small and every image meets every mutant. The rows of a mutant run as one batch.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        features: Sequence[str],
+        *,
+        values: Sequence[FloatArray],
+        classes: int,
+        providers: Providers,
+    ) -> None:
+        """``values`` are all parameters float32 [P] of every mutant.
+
+        Raises:
+            ModelError: onnxruntime cannot load the graph with them.
+        """
+        # an arena each would hold the activations of the largest batch once a mutant
+        self._sessions = [
+            open_session(model, providers=providers, threads=1, constants={VALUES: own}, arena=False)
+            for own in values
+        ]
+        self.graphs = len(self._sessions)
+        self._features = features
+        self._classes = classes
+
+    def scores(
+        self, features: Features, image_index: NDArray[np.int64], mutants: NDArray[np.int64]
+    ) -> FloatArray:
+        """Run the rows mutant by mutant; equal mutants that stand together run as one batch."""
+        named = {name: features[name] for name in self._features}
+        scores = np.empty((len(mutants), self._classes), dtype=np.float32)
+        cuts = [0, *(1 + np.flatnonzero(np.diff(mutants))).tolist(), len(mutants)]
+        for start, stop in pairwise(cuts):
+            images = image_index[start:stop]
+            session = self._sessions[mutants[start]]
+            (scores[start:stop],) = outputs(session, {name: value[images] for name, value in named.items()})
+        return scores

@@ -1,0 +1,31 @@
+"""Rows of mutants that share the original's weights: one batch, whatever the mix. Light: the server imports it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutant_guard.bank.session import FloatArray, Model, Providers, open_session, outputs
+from mutant_guard.bank.tail import Features
+
+IMAGE_INDEX = "image_index"
+
+
+class SharedTail:
+    """One session; what a mutant does to the layers' outputs stands in tables inside the graph."""
+
+    graphs = 1
+
+    def __init__(self, model: Model, features: Sequence[str], *, providers: Providers) -> None:
+        self._session = open_session(model, providers=providers, threads=1)
+        self._features = features
+
+    def scores(
+        self, features: Features, image_index: NDArray[np.int64], mutants: NDArray[np.int64]
+    ) -> FloatArray:
+        """Run all rows at once. Row 0 of the graph's tables is the original."""
+        feed: dict[str, NDArray[np.float32] | NDArray[np.int64]] = {
+            name: features[name] for name in self._features
+        }
+        feed.update(image_index=image_index, mutant_index=mutants + 1)
+        return outputs(self._session, feed)[0]

@@ -1,0 +1,98 @@
+"""Recorded answers of mutants: what calibration and simulation work on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutant_guard.decision.evidence.kinds import Doubts
+from mutant_guard.decision.evidence.label_change import label_change_rate
+from mutant_guard.decision.sequential.boundaries import Counts
+from mutant_guard.decision.sequential.policies import Policy
+
+Places = NDArray[np.int64] | NDArray[np.bool_] | slice
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """Label changes of images over the whole pool, and the doubts of a pool that gives soft evidence.
+
+    Attributes:
+        changes: bool [images, mutants], True where the mutant's label differs from the original's.
+        correct: bool [images], True where the original's label is the true one.
+        doubts: int32 [images, mutants], 1 − p(label of the original) in units of ``decision.evidence.kinds``, or None.
+        own_doubts: int32 [images], the same of the original itself, or None.
+    """
+
+    changes: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
+    doubts: NDArray[np.int32] | None = None
+    own_doubts: NDArray[np.int32] | None = None
+
+    @property
+    def pool(self) -> int:
+        """Number of mutants."""
+        return int(self.changes.shape[1])
+
+    @property
+    def counts(self) -> Counts:
+        """Label changes of every image over the whole pool, int64 [images]."""
+        return np.asarray(self.changes.sum(axis=1, dtype=np.int64))
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """Label change rate of every image over the whole pool, float64 [images]."""
+        return label_change_rate(self.changes)
+
+    def evidence(self, policy: Policy) -> tuple[NDArray[np.bool_] | NDArray[np.int32], Counts]:
+        """What a policy adds up: of the mutants [images, mutants], and int64 [images] before the first of them.
+
+        Raises:
+            ValueError: the policy wants doubts and none were recorded.
+        """
+        if not isinstance(policy.evidence, Doubts):
+            return self.changes, np.zeros(len(self.changes), dtype=np.int64)
+        if self.doubts is None or self.own_doubts is None:
+            raise ValueError(f"policy '{policy.name}' adds up doubts and none were recorded")
+        return self.doubts, policy.evidence.weighted(self.own_doubts)
+
+    def part(self, places: Places) -> "Recording":
+        """Some of the images."""
+        soft = (None if kept is None else kept[places] for kept in (self.doubts, self.own_doubts))
+        return Recording(self.changes[places], self.correct[places], *soft)
+
+    def only_correct(self) -> "Recording":
+        """The images the original gets right."""
+        return self.part(self.correct)
+
+    def in_order(self, mutants: NDArray[np.integer[Any]]) -> "Recording":
+        """Every image's mutants in an order of its own, integers [images, mutants] counted from 0."""
+        return Recording(
+            np.take_along_axis(self.changes, mutants, axis=1),
+            self.correct,
+            None if self.doubts is None else np.take_along_axis(self.doubts, mutants, axis=1),
+            self.own_doubts,
+        )
+
+    def reordered(self, seed: int | list[int]) -> "Recording":
+        """Every image's mutants as requests meet them, in a random order of its own."""
+        numbers = np.tile(np.arange(self.pool, dtype=np.int32), (len(self.changes), 1))
+        return self.in_order(np.random.default_rng(seed).permuted(numbers, axis=1))
+
+    def shuffled(self, seed: int | list[int]) -> NDArray[np.bool_]:
+        """The label changes in these orders, bool [images, mutants]."""
+        return self.reordered(seed).changes
+
+
+def joined(parts: list[Recording]) -> Recording:
+    """Images of several recordings of one pool, one after the other; doubts only where all have them."""
+    doubts = [part.doubts for part in parts if part.doubts is not None]
+    own = [part.own_doubts for part in parts if part.own_doubts is not None]
+    soft = len(doubts) == len(own) == len(parts)
+    return Recording(
+        np.concatenate([part.changes for part in parts]),
+        np.concatenate([part.correct for part in parts]),
+        np.concatenate(doubts) if soft else None,
+        np.concatenate(own) if soft else None,
+    )

@@ -1,0 +1,144 @@
+"""The sequential test on summed doubts, calibrated on clean images alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutant_guard.decision.calibration.calibration import CertifiedPolicy
+from mutant_guard.decision.calibration.certification import CalibrationError, certify, check_images
+from mutant_guard.decision.calibration.recording import Recording
+from mutant_guard.decision.calibration.simulation import run_recorded
+from mutant_guard.decision.evidence.kinds import Doubts
+from mutant_guard.decision.sequential.boundaries import Counts
+from mutant_guard.decision.sequential.policies import Decision, Policy
+from mutant_guard.decision.sequential.staged import Stage, staged
+
+_LEAST = 1e-4
+"""The lowest threshold tried, in mutants of full doubt."""
+_CANDIDATES = 1500
+_HALVINGS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class StagedPolicy(CertifiedPolicy):
+    """A certified policy on doubts, ``threshold`` in units, with the stages that clear images."""
+
+    stages: tuple[Stage, ...]
+
+
+def staged_policy(
+    choice: Recording,
+    certification: Recording,
+    evidence: Doubts,
+    *,
+    max_false_alarm: float,
+    confidence: float,
+    clean_mutants: float,
+    name: str = "calibrated",
+) -> StagedPolicy:
+    """The default on doubts: cheap on clean traffic, with a certified rate of false alarms.
+
+    After 1, 2, 4, … mutants a clean image is cleared where its summed doubt is at most a quantile of what clean
+    images have there: all but a share x/n of them after n mutants, so that every stage costs the same. x is the
+    largest at which the images of ``choice`` take ``clean_mutants`` on average. What no stage clears meets the whole
+    pool. With these stages fixed the threshold of the alarm is lowered from the top in steps that do not depend on the
+    images until ``certification`` no longer certifies the rate of the very test that is served
+    (``certify``: conditional, Clopper–Pearson). It is a rule of thresholds on exchangeable
+    scores, so nothing is assumed of doubts but that they come from images drawn like these (Vovk, Gammerman, Shafer:
+    Algorithmic learning in a random world, 2005; Angelopoulos et al., Learn then Test, 2021).
+
+    Args:
+        choice: clean images that choose the stages, in the orders they meet the mutants.
+        certification: other clean images, in such orders.
+        evidence: the doubts.
+        max_false_alarm: largest rate of alarms on rightly classified clean images.
+        confidence: one-sided level of that.
+        clean_mutants: mutants a clean image may take on average.
+        name: the policy's name.
+
+    Raises:
+        CalibrationError: too few images, or doubts so great that no threshold keeps the rate.
+    """
+    check_images(int(certification.correct.sum()), max_false_alarm, confidence)
+    stages = _stages(choice, evidence, clean_mutants)
+    return _certified(name, certification, evidence, stages, None, max_false_alarm, confidence)
+
+
+def all_mutants_policy(
+    certification: Recording,
+    evidence: Doubts,
+    *,
+    mutants: int,
+    max_false_alarm: float,
+    confidence: float,
+    name: str = "fixed",
+) -> StagedPolicy:
+    """Always so many mutants (unless their doubts decide before), then a certified threshold.
+
+    Raises:
+        CalibrationError: as for ``staged_policy``.
+    """
+    check_images(int(certification.correct.sum()), max_false_alarm, confidence)
+    return _certified(name, certification, evidence, (), mutants, max_false_alarm, confidence)
+
+
+def _certified(
+    name: str,
+    certification: Recording,
+    evidence: Doubts,
+    stages: tuple[Stage, ...],
+    mutants: int | None,
+    max_false_alarm: float,
+    confidence: float,
+) -> StagedPolicy:
+    correct, pool = certification.only_correct(), certification.pool
+
+    def made(threshold: int) -> Policy:
+        return staged(name, evidence, threshold, stages, pool, mutants)
+
+    def alarms(threshold: int) -> int:
+        return int((run_recorded(made(threshold), correct).decisions == Decision.ADVERSARIAL).sum())
+
+    most = evidence.unit * (pool + evidence.own_weight)
+    candidates = np.geomspace(most, _LEAST * evidence.unit, _CANDIDATES).astype(np.int64)
+    try:
+        threshold, certificate = certify(
+            candidates.tolist(), alarms, len(correct.correct), max_false_alarm, confidence
+        )
+    except CalibrationError as error:
+        raise CalibrationError(
+            f"mutants doubt normal images too much for a false-alarm rate of {max_false_alarm:g}: "
+            "make more accurate ones (--epochs, a lower --share) or raise --max-false-alarm"
+        ) from error
+    return StagedPolicy(made(threshold), threshold, certificate, stages)
+
+
+def _stages(choice: Recording, evidence: Doubts, clean_mutants: float) -> tuple[Stage, ...]:
+    """Bisects the share of clean images that goes on after the first mutant."""
+    probe = staged("choice", evidence, 1, (), choice.pool)
+    mutants, start = choice.evidence(probe)
+    sums = start[:, None] + np.cumsum(mutants, axis=1, dtype=np.int64)
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if _mean_mutants(sums, _at(sums, middle)) <= clean_mutants:
+            low = middle
+        else:
+            high = middle
+    return _at(sums, low)
+
+
+def _at(sums: Counts, going_on: float) -> tuple[Stage, ...]:
+    """Stages after which a share ``going_on``/n of the images, at most, is left."""
+    places = [2**power for power in range(sums.shape[1].bit_length()) if 2**power < sums.shape[1]]
+    at_most = [int(np.quantile(sums[:, place - 1], 1 - going_on / place, method="lower")) for place in places]
+    return tuple(Stage(place, bound) for place, bound in zip(places, at_most, strict=True))
+
+
+def _mean_mutants(sums: NDArray[np.int64], stages: tuple[Stage, ...]) -> float:
+    """Mutants an image takes on average where none raises an alarm."""
+    used = np.full(len(sums), sums.shape[1])
+    for stage in reversed(stages):
+        used[sums[:, stage.mutants - 1] <= stage.at_most] = stage.mutants
+    return float(used.mean())

@@ -1,0 +1,144 @@
+"""What one mutant says of one image: the evidence that sequential tests add up, as whole numbers."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNIT = 1 << 20
+"""Full doubt. Evidence is counted in whole units, so that sums are exact in any order and on any machine."""
+
+_LEAST_PROBABILITY = 1e-12
+
+Scores = NDArray[np.float32]
+Units = NDArray[np.int64]
+"""Evidence in whole units, or labels that it is about."""
+OutputKind = Literal["logits", "probabilities"]
+
+
+class Evidence(Protocol):
+    """How a mutant's answer counts against the original's label."""
+
+    @property
+    def unit(self) -> int:
+        """The most that one mutant can say."""
+
+    def of_mutants(self, scores: Scores, labels: Units) -> Units:
+        """Evidence int64 [rows], 0 to ``unit``, of mutants' scores float32 [rows, classes] against labels [rows]."""
+
+    def of_original(self, scores: Scores) -> Units:
+        """What the original's own scores float32 [images, classes] count before any mutant, int64 [images]."""
+
+
+@dataclass(frozen=True)
+class LabelChanges:
+    """1 where the mutant chooses another label (Wang et al. 2019, section III-B); the original counts nothing."""
+
+    unit: int = 1
+
+    def of_mutants(self, scores: Scores, labels: Units) -> Units:
+        """Whether each row's label differs."""
+        return np.asarray(scores.argmax(axis=1) != labels, dtype=np.int64)
+
+    def of_original(self, scores: Scores) -> Units:
+        """Nothing."""
+        return np.zeros(len(scores), dtype=np.int64)
+
+
+LABEL_CHANGES = LabelChanges()
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """1 − p(the original's label), p a softmax at a temperature fitted on clean images (Guo et al., ICML 2017).
+
+    The original's own doubt counts ``own_weight`` times. It is there before any mutant and free, so it may bring an
+    alarm and never clears an image: a confident attack has none of it.
+
+    Attributes:
+        temperature: by which the mutants' logits are divided.
+        own_temperature: by which the original's are.
+        own_weight: how many mutants the original counts as.
+        output_kind: what the scores are.
+        unit: full doubt.
+    """
+
+    temperature: float
+    own_temperature: float
+    own_weight: float
+    output_kind: OutputKind = "logits"
+    unit: int = UNIT
+
+    def __post_init__(self) -> None:
+        if not (self.temperature > 0 and self.own_temperature > 0 and self.own_weight >= 0):
+            raise ValueError(
+                f"temperatures must be above 0 and the weight at least 0, got {self.temperature}, "
+                f"{self.own_temperature} and {self.own_weight}"
+            )
+
+    def of_mutants(self, scores: Scores, labels: Units) -> Units:
+        """Doubts of mutants."""
+        return doubts(scores, labels, self.temperature, self.output_kind)
+
+    def of_original(self, scores: Scores) -> Units:
+        """The original's doubt of its own label, times its weight."""
+        own = doubts(scores, scores.argmax(axis=1), self.own_temperature, self.output_kind)
+        return self.weighted(own)
+
+    def weighted(self, own: NDArray[np.integer[Any]]) -> Units:
+        """What the original's doubts, integers [images] in units, count before any mutant."""
+        return np.asarray(np.rint(own * self.own_weight), dtype=np.int64)
+
+
+def doubts(scores: Scores, labels: Units, temperature: float, output_kind: OutputKind) -> Units:
+    """1 − p(label) in units, int64 [rows], of scores float32 [rows, classes] and labels int64 [rows].
+
+    Args:
+        scores: logits or probabilities.
+        labels: whose probability is asked for.
+        temperature: by which logits are divided; probabilities are taken to logits first.
+        output_kind: which of the two.
+    """
+    logits = log_scores(scores, output_kind) / temperature
+    logits -= logits.max(axis=1, keepdims=True)
+    powers = np.exp(logits)
+    mine = powers[np.arange(len(labels)), labels]
+    total = powers.sum(axis=1)
+    return np.asarray(np.rint((total - mine) / total * UNIT), dtype=np.int64)
+
+
+def log_scores(scores: Scores, output_kind: OutputKind) -> NDArray[np.float64]:
+    """Logits float64 [rows, classes] of logits or probabilities."""
+    exact = scores.astype(np.float64)
+    return np.log(np.maximum(exact, _LEAST_PROBABILITY)) if output_kind == "probabilities" else exact
+
+
+def fitted_temperature(scores: Scores, labels: Units, output_kind: OutputKind) -> float:
+    """The temperature at which scores give the true labels the greatest likelihood (Guo et al. 2017).
+
+    Args:
+        scores: float32 [rows, classes], of clean images.
+        labels: int64 [rows], the true labels.
+        output_kind: what the scores are.
+
+    Returns:
+        Between 0.05 and 20, within a thousandth.
+    """
+    logits = log_scores(scores, output_kind)
+    logits -= logits.max(axis=1, keepdims=True)
+    mine = logits[np.arange(len(labels)), labels]
+
+    def loss(log_temperature: float) -> float:
+        inverse = float(np.exp(-log_temperature))
+        return float(np.mean(np.log(np.exp(logits * inverse).sum(axis=1)) - mine * inverse))
+
+    low, high = np.log(0.05), np.log(20.0)
+    section = (np.sqrt(5) - 1) / 2
+    while high - low > 1e-3:  # golden section: convex in the inverse, so one minimum
+        left, right = high - section * (high - low), low + section * (high - low)
+        if loss(left) < loss(right):
+            high = right
+        else:
+            low = left
+    return float(np.exp((low + high) / 2))

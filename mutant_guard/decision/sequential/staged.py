@@ -1,0 +1,56 @@
+"""The sequential test on summed doubts: cleared in stages, alarmed at a threshold."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mutant_guard.decision.evidence.kinds import Doubts
+from mutant_guard.decision.sequential.boundaries import Boundaries
+from mutant_guard.decision.sequential.policies import Policy
+
+
+@dataclass(frozen=True)
+class Stage:
+    """After so many ``mutants`` an image is normal where its summed doubt is at most ``at_most`` units."""
+
+    mutants: int
+    at_most: int
+
+
+def staged(
+    name: str,
+    evidence: Doubts,
+    threshold: int,
+    stages: tuple[Stage, ...],
+    pool: int,
+    mutants: int | None = None,
+) -> Policy:
+    """The sequential test on doubts.
+
+    The doubts of the mutants are added up to the weighted one of the original. An image is adversarial as soon as the
+    sum reaches ``threshold``: doubts are never negative, so it would still be there after the last mutant, and to
+    alarm at once loses nothing. It is normal where a stage says so, where what is left cannot reach the threshold,
+    or after the last mutant. The test is never undecided.
+
+    Args:
+        name: the policy's name.
+        evidence: the doubts.
+        threshold: units, at least 1.
+        stages: after which an image may be cleared; a bound above the threshold is lowered to below it.
+        pool: number of mutants there are.
+        mutants: most a request uses, by default all.
+
+    Raises:
+        ValueError: the threshold is below 1, or no mutant is used.
+    """
+    used = pool if mutants is None else min(mutants, pool)
+    left = evidence.unit * (used - np.arange(used + 1, dtype=np.int64))
+    normal = np.maximum(threshold - 1 - left, -1)
+    for stage in stages:
+        if stage.mutants <= used:
+            normal[stage.mutants :] = np.maximum(normal[stage.mutants :], min(stage.at_most, threshold - 1))
+    normal[0] = -1  # the original alone never clears an image
+    adversarial = np.full(used + 1, threshold, dtype=np.int64)
+    boundaries = Boundaries(normal, adversarial, evidence.unit)
+    stops = tuple(stage.mutants for stage in stages)
+    return Policy(name, boundaries, pool, None, None, evidence=evidence, stops=stops or (used,))

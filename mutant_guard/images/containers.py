@@ -1,0 +1,194 @@
+"""Image files without what is not the picture.
+
+Pillow reads metadata in Python, piece by piece, and unpacks it when the file is opened, before a limit can be checked:
+a file within every limit on bytes and pixels kept it busy for half a minute. So that much never reaches it.
+
+PNG: https://www.w3.org/TR/png-3/#5DataRep. JPEG: ITU-T T.81, annex B, https://www.w3.org/Graphics/JPEG/itu-t81.pdf.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mutant_guard.errors import BadImageError
+
+MAX_PARTS = 1 << 14
+"""Most chunks of a PNG file, and segments of a JPEG file before its first scan."""
+
+MAX_SCANS = 100
+"""Most scans of a JPEG file: each goes through the whole picture, and takes eleven bytes. Encoders write ten or so."""
+
+_MAX_TEXT = 1 << 18
+"""Most bytes that a text of a PNG file is unpacked to."""
+
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+_PICTURE_CHUNKS = frozenset(
+    (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT")  # the last three: of animations
+)
+_TEXT_CHUNKS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
+_EXIF_KEY, _XMP_KEY = b"Raw profile type exif\0", b"XML:com.adobe.xmp\0"
+_CHUNK = struct.Struct(">I4s")
+_WEBP_HEADER_BYTES = 30
+
+_JFIF, _EXIF, _ADOBE, _LAST_APP, _COMMENT = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
+_SCAN, _END = 0xDA, 0xD9
+_EXIF_NAME, _XMP_NAME = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+# 0xFF before none of these begins a segment: stuffed, for arithmetic coding, restarts, start of the image, padding.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+# Bytes that are searched in one go; no other thread runs meanwhile.
+_STRETCH = 1 << 18
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file for the decoder.
+
+    Attributes:
+        file: what makes the picture.
+        exif: EXIF that was in it, else empty.
+        xmp: XMP that was in it, else empty.
+    """
+
+    file: bytes
+    exif: bytes = b""
+    xmp: bytes = b""
+
+
+def picture(body: bytes) -> Picture:
+    """Take the picture out of a PNG or JPEG file; anything else is left as it is.
+
+    Raises:
+        BadImageError: it is in more parts or scans than any encoder writes, or its EXIF cannot be unpacked.
+    """
+    if body.startswith(_PNG):
+        return _png(body)
+    return _jpeg(body) if body.startswith(_JPEG) else Picture(body)
+
+
+def webp_size(body: bytes) -> tuple[int, int] | None:
+    """Width and height that a WebP file says, None where it is none. Pillow makes room for them when it opens one.
+
+    https://www.rfc-editor.org/rfc/rfc9649, sections 2.5 to 2.7.
+    """
+    if not (body.startswith(b"RIFF") and body[8:12] == b"WEBP" and len(body) >= _WEBP_HEADER_BYTES):
+        return None
+    match body[12:16]:
+        case b"VP8X":
+            return int.from_bytes(body[24:27], "little") + 1, int.from_bytes(body[27:30], "little") + 1
+        case b"VP8L":
+            bits = int.from_bytes(body[21:25], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case b"VP8 ":
+            width, height = struct.unpack_from("<HH", body, 26)
+            return width & 0x3FFF, height & 0x3FFF
+    return None
+
+
+def _png(body: bytes) -> Picture:
+    kept, exif, texts = [_PNG], b"", {}
+    at, parts = len(_PNG), 0
+    while at + _CHUNK.size <= len(body) and parts < MAX_PARTS:
+        length, kind = _CHUNK.unpack_from(body, at)
+        data, end = at + _CHUNK.size, at + length + 12
+        if kind in _PICTURE_CHUNKS:
+            kept.append(body[at:end])
+        elif kind == b"eXIf":
+            exif = body[data : data + length]
+        elif kind in _TEXT_CHUNKS:
+            texts[body[data : data + len(_EXIF_KEY)]] = (kind, body[data : data + length])
+        at, parts = end, parts + 1
+        if kind == b"IEND":
+            break
+    if parts == MAX_PARTS:
+        raise _too_many("chunks", MAX_PARTS)
+    return Picture(b"".join(kept), exif or _raw_profile(texts), _text(texts, _XMP_KEY))
+
+
+def _text(texts: dict[bytes, tuple[bytes, bytes]], key: bytes) -> bytes:
+    """The text of a keyword, which its zero byte ends; empty where there is none."""
+    found = next((text for start, text in texts.items() if start.startswith(key)), None)
+    if found is None:
+        return b""
+    kind, content = found[0], found[1][len(key) :]
+    packed = kind == b"zTXt"
+    if kind == b"iTXt":
+        packed = content[:1] != b"\0"
+        content = (
+            content[:2] + content[2:].split(b"\0", 2)[-1]
+        )  # behind the language and the translated keyword
+        content = content[1:] if packed else content[2:]
+    if not packed:
+        return content
+    try:
+        text = zlib.decompressobj().decompress(
+            content[1:], _MAX_TEXT + 1
+        )  # behind the method: there is but one
+    except zlib.error as error:
+        raise _damaged(error) from error
+    if len(text) > _MAX_TEXT:
+        raise BadImageError(f"the image's metadata unpacks to more than {_MAX_TEXT:,} bytes; save it without")
+    return text
+
+
+def _raw_profile(texts: dict[bytes, tuple[bytes, bytes]]) -> bytes:
+    """EXIF as ImageMagick writes it into a text: an empty line, its kind, its length, and lines of hexadecimal."""
+    lines = _text(texts, _EXIF_KEY).split(b"\n", 3)
+    try:
+        return bytes.fromhex(lines[3].decode("ascii")) if len(lines) > 3 else b""
+    except ValueError as error:
+        raise _damaged(error) from error
+
+
+def _jpeg(body: bytes) -> Picture:
+    kept, exif, xmp = [_JPEG], [], b""
+    for count, (code, start, end) in enumerate(_segments(body, len(_JPEG))):
+        if count == MAX_PARTS:
+            raise _too_many("segments", MAX_PARTS)
+        if code == _SCAN:
+            _check_scans(body, start)
+            kept.append(body[start:])
+            break
+        if code == _EXIF:
+            content = body[start + 4 : end]
+            if content.startswith(_EXIF_NAME):
+                exif.append(content[len(_EXIF_NAME) :])
+            elif content.startswith(_XMP_NAME):
+                xmp = content[len(_XMP_NAME) :]
+        elif code in (_JFIF, _ADOBE) or not (_JFIF < code <= _LAST_APP or code == _COMMENT):
+            kept.append(body[start:end])
+    return Picture(b"".join(kept), b"".join(exif), xmp)
+
+
+def _check_scans(body: bytes, at: int) -> None:
+    if body.count(b"\xff\xda", at) <= MAX_SCANS:
+        return
+    # What follows the picture may hold more; a part of it does not.
+    scans = 0
+    for code, _, _ in _segments(body, at):
+        scans += code == _SCAN
+        if scans > MAX_SCANS:
+            raise _too_many("scans", MAX_SCANS)
+
+
+def _segments(body: bytes, at: int) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of every segment that has a length, up to the end of the image."""
+    while at < len(body):
+        found = _MARKER.search(body, at, at + _STRETCH)
+        if found is None:
+            at += _STRETCH - 1
+            continue
+        start, code = found.start(), body[found.start() + 1]
+        if code == _END:
+            return
+        at = start + 2 + max(2, int.from_bytes(body[start + 2 : start + 4], "big"))
+        yield code, start, at
+
+
+def _damaged(error: Exception) -> BadImageError:
+    return BadImageError(f"the image's metadata is damaged ({error}); save it without")
+
+
+def _too_many(what: str, most: int) -> BadImageError:
+    return BadImageError(f"the image is in more than {most:,} {what}; save it anew")

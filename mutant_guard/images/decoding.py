@@ -1,0 +1,155 @@
+"""From the bytes of a request to pixels at model size, with every limit checked before anything is decoded."""
+
+import io
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+from PIL import UnidentifiedImageError
+from PIL.Image import Image as PillowImage
+
+from mutant_guard.errors import BadImageError, ImageError, TooManyPixelsError
+from mutant_guard.images.containers import Picture, picture, webp_size
+from mutant_guard.images.orientation import UPRIGHT, exif_of, orientation
+from mutant_guard.store.manifest import InputSpec
+from mutant_guard.store.preprocessing import to_pixels
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+
+MAX_SIDE = 65_535
+"""Longest side in pixels, that of JPEG: resampling makes tables as long, and lets no other thread run meanwhile."""
+
+# What Pillow's decoders raise on damaged files.
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    struct.error,
+)
+
+
+Image = bytes | Path | PillowImage | NDArray[np.uint8]
+"""An image as it comes: an encoded file or its path, a Pillow image, or pixels uint8 [H, W, C]."""
+
+
+def resized(pixels: NDArray[np.uint8], spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
+    """Resize pixels uint8 [H, W, C], of as many channels as the model takes, to uint8 [height, width, C].
+
+    Raises:
+        TooManyPixelsError: more than that many pixels, or a side too long.
+        BadImageError: the model takes exactly one size.
+    """
+    grey = pixels.shape[2] == 1
+    return convert(PIL.Image.fromarray(pixels[:, :, 0] if grey else pixels), spec, max_pixels)
+
+
+def convert(image: PillowImage, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
+    """Turn a Pillow image that the caller opened into pixels at model size.
+
+    Args:
+        image: one still image, decoded or not yet.
+        spec: the size and colour the model takes, and what to do about others.
+        max_pixels: most pixels of the image.
+
+    Returns:
+        uint8 [height, width, channels].
+
+    Raises:
+        TooManyPixelsError: more than that many pixels, or a side too long.
+        BadImageError: animated, damaged, or not what the model takes.
+    """
+    _check_size(*image.size, max_pixels)
+    _check_still(image)
+    try:
+        image.load()
+        return to_pixels(
+            image, height=spec.height, width=spec.width, channels=spec.channels, resize=spec.resize
+        )
+    except ImageError as error:
+        raise BadImageError(str(error)) from error
+    except _DAMAGED as error:
+        raise BadImageError(f"the image is damaged or cut short ({error}); send it again") from error
+
+
+def decode(body: bytes, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
+    """Decode one still image.
+
+    Args:
+        body: a PNG, JPEG or WebP file; what it is, is read off its content.
+        spec: the size and colour the model takes, and what to do about others.
+        max_pixels: most pixels of the image as stored.
+
+    Returns:
+        uint8 [height, width, channels].
+
+    Raises:
+        TooManyPixelsError: more than that.
+        BadImageError: empty, none of these formats, too many pixels, animated, damaged, or not what the
+            model takes.
+    """
+    if not body:
+        raise BadImageError("the body is empty; send an image")
+    found = picture(body)
+    if (size := webp_size(body)) is not None:
+        _check_size(*size, max_pixels)
+    try:
+        image = PIL.Image.open(io.BytesIO(found.file), formats=FORMATS)
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
+        raise TooManyPixelsError(f"the image is too large: {error}") from error
+    except UnidentifiedImageError as error:
+        raise BadImageError("the body is no PNG, JPEG or WebP image") from error
+    except _DAMAGED as error:
+        raise BadImageError(f"the image's header is damaged ({error})") from error
+    with image:
+        return _decoded(image, found, spec, max_pixels)
+
+
+def _decoded(image: Any, found: Picture, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
+    width, height = image.size
+    _check_size(width, height, max_pixels)
+    _check_still(image)
+    try:
+        image.load()
+    except _DAMAGED as error:
+        raise BadImageError(f"the image is damaged or cut short ({error}); send it again") from error
+    try:
+        _tell_orientation(image, found)
+        return to_pixels(
+            image, height=spec.height, width=spec.width, channels=spec.channels, resize=spec.resize
+        )
+    except ImageError as error:
+        raise BadImageError(str(error)) from error
+    except _DAMAGED as error:
+        raise BadImageError(f"the image's metadata or colours are damaged ({error})") from error
+
+
+def _check_still(image: Any) -> None:
+    if getattr(image, "n_frames", 1) > 1:
+        raise BadImageError(f"the image is animated ({image.n_frames} frames); send a still image")
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise TooManyPixelsError(
+            f"the image is {width}×{height}, more than {max_pixels:,} pixels; send a smaller one"
+        )
+    if max(width, height) > MAX_SIDE:
+        raise TooManyPixelsError(
+            f"the image is {width}×{height}, a side longer than {MAX_SIDE:,} pixels; send a smaller one"
+        )
+
+
+def _tell_orientation(image: Any, found: Picture) -> None:
+    """Leave of the metadata only what turns the image, so that nobody reads through the rest of it."""
+    exif, xmp = image.info.pop("exif", b""), image.info.pop("xmp", b"")  # of a WebP file
+    said = orientation(found.exif or exif, found.xmp or xmp)
+    if said != UPRIGHT:
+        image.info["exif"] = exif_of(said)

@@ -1,0 +1,58 @@
+"""What a command says where a package that it needs is not installed. Standard library alone."""
+
+import sys
+from importlib import import_module
+
+_EXTRA_OF = {
+    "PIL": "cpu",
+    "cryptography": "cpu",
+    "numpy": "cpu",
+    "onnxruntime": "cpu",
+    "safetensors": "cpu",
+    "fastapi": "server",
+    "platformdirs": "server",
+    "prometheus_client": "server",
+    "pydantic_settings": "server",
+    "redis": "server",
+    "starlette": "server",
+    "structlog": "server",
+    "uvicorn": "server",
+    "matplotlib": "build",
+    "onnx": "build",
+    "sklearn": "build",
+    "onnx2fx": "retrain",
+    "onnxscript": "retrain",
+    "torch": "retrain",
+}
+_OF_COMMANDS = {"rich", "typer"}
+
+
+def remedy(module: str | None, own_extra: str) -> str | None:
+    """Name the package that lacks and the extra that brings it; None for a module that no extra brings.
+
+    Args:
+        module: name of the module that was not found.
+        own_extra: the extra that brings the command itself.
+    """
+    name = (module or "").partition(".")[0]
+    extra = own_extra if name in _OF_COMMANDS else _EXTRA_OF.get(name)
+    if extra is None:
+        return None
+    either = " (or [gpu])" if extra == "cpu" else ""
+    return f"this needs {name}, which is not installed; pip install 'mutant-guard[{extra}]'{either}"
+
+
+def run(module: str, own_extra: str) -> None:
+    """Run the typer application ``app`` of a module; where a package lacks, say so in one line and exit with 1.
+
+    Args:
+        module: dotted name of the module.
+        own_extra: the extra that brings the command itself.
+    """
+    try:
+        import_module(module).app()
+    except ModuleNotFoundError as error:
+        said = remedy(error.name, own_extra)
+        if said is None:
+            raise
+        sys.exit(f"error: {said}")

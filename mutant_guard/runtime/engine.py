@@ -1,0 +1,52 @@
+"""The loaded mutant bank on the device it runs on."""
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.bank.session import CPU, CUDA
+from mutant_guard.bank.workers import Workers
+from mutant_guard.errors import DeviceError
+from mutant_guard.runtime.observer import SILENT, Observer
+from mutant_guard.runtime.options import Device
+from mutant_guard.store.reader import Store
+
+
+def load_engine(
+    store: Store, *, device: Device, workers: Workers, observer: Observer = SILENT
+) -> BankSession:
+    """Load a store's bank on a device, run it once, and tell the observer which provider was taken.
+
+    Raises:
+        DeviceError: ``cuda`` was asked for and onnxruntime has no CUDA provider.
+    """
+    session = store.session(providers=providers(device), workers=workers)
+    if device == "cuda" and session.provider != CUDA:
+        raise DeviceError(
+            "onnxruntime could not start CUDA; check the driver and the CUDA libraries, or use --device cpu"
+        )
+    session.warm(noise(store, 1))
+    observer.note("engine loaded", store=store.name, version=store.version, provider=session.provider)
+    return session
+
+
+def noise(store: Store, images: int) -> NDArray[np.float32]:
+    """So many images of noise, float32 [images, …], as the classifier's input."""
+    spec = store.manifest.input
+    shape = (images, spec.height, spec.width, spec.channels)
+    return spec.tensor(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+
+
+def providers(device: Device) -> list[str | tuple[str, dict[str, str]]]:
+    """Execution providers in order of preference. CUDA without TF32, whose rounding would change labels.
+
+    Raises:
+        DeviceError: ``cuda`` was asked for and this onnxruntime was built without it.
+    """
+    there = CUDA in onnxruntime.get_available_providers()
+    if device == "cuda" and not there:
+        raise DeviceError(
+            "this onnxruntime has no CUDA provider; install mutant-guard[gpu], or use --device cpu"
+        )
+    return [(CUDA, {"use_tf32": "0"}), CPU] if there and device != "cpu" else [CPU]

@@ -1,0 +1,112 @@
+"""The secret order in which a request meets the mutants."""
+
+import hashlib
+import hmac
+import os
+import secrets
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutant_guard.errors import OrderKeyError
+
+KEY_BYTES = 32
+
+
+class Order:
+    """deck[HMAC(key, pixels) mod D]: the same pixels always meet the same order, nobody without the key knows it.
+
+    Decks are made from SHAKE-256 of the key, so they are the same on every replica and under every version
+    of numpy.
+
+    Attributes:
+        key: the secret.
+        key_id: tells keys apart without giving them away.
+    """
+
+    def __init__(self, key: bytes, *, pool: int, decks: int) -> None:
+        """Args: the secret, the number of mutants, the number of decks."""
+        self.key, self._pool, self._decks = key, pool, decks
+        self.key_id = key_id(key)
+        self._deck = lru_cache(maxsize=4096)(self._make_deck)
+
+    def mutants(self, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Mutant numbers 1 to ``pool`` in this image's order, int64 [pool], for pixels uint8 [H, W, C]."""
+        message = f"{pixels.shape}".encode() + pixels.tobytes()
+        drawn = hmac.digest(self.key, message, "sha256")
+        return self._deck(int.from_bytes(drawn[:8], "big") % self._decks)
+
+    def _make_deck(self, number: int) -> NDArray[np.int64]:
+        stream = hashlib.shake_256(b"deck" + number.to_bytes(8, "big") + self.key).digest(8 * self._pool)
+        deck = np.argsort(np.frombuffer(stream, dtype=">u8"), kind="stable").astype(np.int64) + 1
+        deck.setflags(write=False)
+        return deck
+
+
+class OrderKey:
+    """The secret in use.
+
+    Attributes:
+        value: the secret; assigning another one changes the order from the next image on.
+    """
+
+    def __init__(self, value: bytes) -> None:
+        """Args: the secret."""
+        self.value = value
+
+    @property
+    def id(self) -> str:
+        """Tells keys apart without giving them away."""
+        return key_id(self.value)
+
+
+def drawn_key() -> bytes:
+    """Draw a new secret, bytes [32]."""
+    return secrets.token_bytes(KEY_BYTES)
+
+
+def key_in_file(path: Path) -> bytes:
+    """Read the secret that a file holds, and make the file, readable by its owner alone, where there is none.
+
+    Raises:
+        OrderKeyError: the file can be neither read nor made, or does not hold 32 bytes in hex.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _create(path)
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except (OSError, ValueError) as error:
+        raise OrderKeyError(str(error)) from error
+    if len(key) != KEY_BYTES:
+        raise OrderKeyError("it does not hold 32 bytes in hex")
+    return key
+
+
+def key_text(key: bytes) -> bytes:
+    """Write a secret as its file holds it."""
+    return f"{key.hex()}\n".encode("ascii")
+
+
+def key_id(key: bytes) -> str:
+    """Tells keys apart without giving them away."""
+    return hashlib.sha256(b"order-key-id" + key).hexdigest()[:12]
+
+
+def _create(path: Path) -> None:
+    if path.exists():
+        return
+    # mode 0600, and a name of its own: replicas that share the directory may share their process id as well
+    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(key_text(drawn_key()))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        path.hardlink_to(beside)  # unlike a rename, never replaces the key another process has just made
+    except FileExistsError:
+        pass
+    finally:
+        Path(beside).unlink()

@@ -1,0 +1,78 @@
+"""From an image as it comes to what the inference loop takes."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image as PillowImage
+
+from mutant_guard.errors import BadImageError
+from mutant_guard.images.decoding import Image, convert, decode, resized
+from mutant_guard.runtime.model import Model
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image ready to be judged.
+
+    Attributes:
+        inputs: float32 [1, …], the classifier's input.
+        order: int64 [pool], mutant numbers in the order this image meets them.
+        pixels: uint8 [H, W, C] at model size.
+        key: what its judgement is kept under.
+        body_sha256: of what came, in hex.
+        seconds: what this took.
+    """
+
+    inputs: NDArray[np.float32]
+    order: NDArray[np.int64]
+    pixels: NDArray[np.uint8]
+    key: str
+    body_sha256: str
+    seconds: float
+
+
+def prepare(image: Image, model: Model, max_pixels: int) -> Prepared:
+    """Decode, hash and order one image for a model. Takes time, so a thread of its own is the place for it.
+
+    Raises:
+        BadImageError: the model takes no such image; the error carries the sha256 of what came.
+        OSError: the file cannot be read.
+    """
+    started = time.perf_counter()
+    spec = model.store.manifest.input
+    content = image.read_bytes() if isinstance(image, Path) else image
+    digest = hashlib.sha256(content if isinstance(content, bytes) else content.tobytes()).hexdigest()
+    try:
+        pixels = _at_model_size(content, model, max_pixels)
+    except BadImageError as error:
+        error.body_sha256 = digest
+        raise
+    # Taken once: another order may take its place, and a judgement is kept under the one it was made in.
+    order = model.order
+    inputs = spec.tensor(pixels[None])
+    key = hashlib.sha256(f"{model.scope(order)}:{pixels.shape}:".encode() + pixels.tobytes()).hexdigest()
+    return Prepared(inputs, order.mutants(pixels), pixels, key, digest, time.perf_counter() - started)
+
+
+def _at_model_size(
+    image: bytes | PillowImage | NDArray[np.uint8], model: Model, max_pixels: int
+) -> NDArray[np.uint8]:
+    spec = model.store.manifest.input
+    if isinstance(image, bytes):
+        return decode(image, spec, max_pixels)
+    if not isinstance(image, np.ndarray):
+        return convert(image, spec, max_pixels)
+    wanted = (spec.height, spec.width, spec.channels)
+    if image.dtype == np.uint8 and image.shape == wanted:
+        return np.ascontiguousarray(image)
+    fits = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == spec.channels
+    if spec.resize == "exact" or not fits or not image.size:
+        raise BadImageError(
+            f"the pixels are {image.dtype} {list(image.shape)} and model '{model.name}' takes uint8 {list(wanted)}"
+            + ("" if spec.resize == "exact" else ", or another height and width, which it resizes")
+        )
+    return resized(image, spec, max_pixels)

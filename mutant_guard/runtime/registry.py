@@ -1,0 +1,180 @@
+"""The stores that are served, by name."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mutant_guard.errors import StoreError, UnknownStoreError
+from mutant_guard.runtime.memory import give_back
+from mutant_guard.runtime.model import Model
+from mutant_guard.runtime.observer import Observer
+from mutant_guard.store.reader import current_version
+
+
+class ModelRegistry:
+    """One model a store. A new version takes the place of the one before while requests go on.
+
+    Requests stay with the version they began with: it is let go of when the last of them has ended. Every method may
+    be called from any thread.
+    """
+
+    def __init__(
+        self,
+        paths: tuple[Path, ...],
+        open_model: Callable[[Path, Model | None], Model],
+        grace_seconds: float,
+        observer: Observer,
+    ) -> None:
+        """Load every store.
+
+        Args:
+            paths: the stores' directories; the first is the default.
+            open_model: loads the current version of one, in place of a version of it or of none.
+            grace_seconds: how long a model may take to finish what it has: a run may hang.
+            observer: told of every version that is loaded.
+
+        Raises:
+            StoreError: a store does not load, or two have the same name.
+        """
+        self._open, self._grace, self._observer = open_model, grace_seconds, observer
+        self._lock = threading.Lock()
+        self._started = False
+        self._event_loop: asyncio.AbstractEventLoop | None = None
+        self._models: dict[str, Model] = {}
+        self._leases: Counter[Model] = Counter()
+        self._retired: set[Model] = set()
+        self._closing: set[threading.Thread] = set()
+        for path in paths:
+            model = open_model(path, None)
+            if model.name in self._models:
+                raise StoreError(
+                    f"{path} and {self._models[model.name].path} are both named '{model.name}'; build one of them "
+                    "under another name (the last part of --out), or serve them from two servers"
+                )
+            self._models[model.name] = model
+        self._loading = {name: threading.Lock() for name in self._models}
+        for model in self:
+            observer.loaded(model.store, model.policy)
+
+    @property
+    def default(self) -> Model:
+        """The model of requests that name none."""
+        return next(iter(self._models.values()))
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the stores, the default first."""
+        return list(self._models)
+
+    def __iter__(self) -> Iterator[Model]:
+        """The models that take requests."""
+        return iter(self._models.values())
+
+    @property
+    def everything(self) -> list[Model]:
+        """All models, with those that only finish what they have."""
+        with self._lock:
+            return [*self._models.values(), *self._retired]
+
+    def get(self, name: str | None) -> Model:
+        """The model of a name, or the default.
+
+        Raises:
+            UnknownStoreError: there is none of that name.
+        """
+        if name is None:
+            return self.default
+        found = self._models.get(name)
+        if found is None:
+            raise UnknownStoreError(
+                f"there is no store '{name[:64]}'; this server has {', '.join(self.names)}"
+            )
+        return found
+
+    @contextmanager
+    def lease(self, name: str | None) -> Iterator[Model]:
+        """The model of a name for the length of a request: it is not let go of before.
+
+        Raises:
+            UnknownStoreError: there is none of that name.
+        """
+        with self._lock:
+            model = self.get(name)
+            self._leases[model] += 1
+        try:
+            yield model
+        finally:
+            with self._lock:
+                self._leases[model] -= 1
+                if not self._leases[model]:
+                    del self._leases[model]
+                    self._let_go()
+
+    def start(self, event_loop: asyncio.AbstractEventLoop | None) -> None:
+        """Start every inference loop, once; see ``Model.start``."""
+        with self._lock:
+            if self._started:
+                return
+            self._started, self._event_loop = True, event_loop
+            for model in self:
+                model.start(event_loop)
+
+    def load(self, name: str) -> Model:
+        """Serve the current version of a store; the one that is there already is kept. Takes seconds.
+
+        Raises:
+            UnknownStoreError: there is no store of that name.
+            StoreError: the version does not load; the one before goes on.
+        """
+        self.get(name)
+        with self._loading[name]:
+            before = self._models[name]
+            if before.ready and current_version(before.path) == before.version:
+                return before
+            model = self._open(before.path, before)
+            if model.name != name:
+                raise StoreError(f"{before.path} is now named '{model.name}'; serve it from a new server")
+            self._observer.loaded(model.store, model.policy)
+            with self._lock:
+                if self._started:
+                    model.start(self._event_loop)
+                self._models[name] = model
+                self._retired.add(before)
+                self._let_go()
+        self._observer.note("store loaded", store=name, version=model.version, before=before.version)
+        return model
+
+    def close(self) -> None:
+        """Finish what is in flight everywhere and stop. Not in the event loop that runs take turns with."""
+        with self._lock:
+            self._started = False
+            self._retired.update(self._models.values())
+            left = list(self._retired)
+            self._retired.clear()
+            for model in left:
+                self._close(model)
+            closing = list(self._closing)
+        for thread in closing:
+            thread.join()
+
+    def _let_go(self) -> None:
+        """Close the models that nobody uses any more. The lock is held."""
+        for model in [model for model in self._retired if not self._leases[model]]:
+            self._retired.discard(model)
+            self._close(model)
+
+    def _close(self, model: Model) -> None:
+        thread = threading.Thread(target=self._end, args=(model,), name="let-go", daemon=True)
+        self._closing.add(thread)
+        thread.start()
+
+    def _end(self, model: Model) -> None:
+        """Let go of a model, and of its memory now: its parts know each other, and Python looks for such seldom."""
+        model.close(self._grace)
+        del model
+        give_back()
+        with self._lock:
+            self._closing.discard(threading.current_thread())

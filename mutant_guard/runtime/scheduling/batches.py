@@ -1,0 +1,133 @@
+"""One run of the bank for all requests in flight: who takes part, with how many rows, and what came of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.decision.sequential.boundaries import Counts
+from mutant_guard.decision.sequential.policies import Decision, Policy, State, advance
+from mutant_guard.runtime.scheduling.outcome import Request
+from mutant_guard.runtime.scheduling.row_budget import RowBudget
+
+_MOST_REQUESTS = 64
+"""Most requests of one run: each costs the same from here on, and the first would wait for the last."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the bank: how many rows it held, of how many requests, and the seconds it took with its prefix.
+
+    No rows where the originals alone were enough.
+    """
+
+    rows: int
+    requests: int
+    seconds: float
+
+
+class Batches:
+    """Runs of a bank under a policy.
+
+    Each gathers the rows that the requests in flight need next: at least as many as could clear each of them, and more
+    while the machine is idle. Evidence is consumed one mutant at a time in the request's order and what lies behind its
+    decision is discarded, so what comes of a request does not depend on what else was in flight.
+    """
+
+    def __init__(
+        self,
+        session: BankSession,
+        policy: Policy,
+        budget: RowBudget,
+        on_run: Callable[[Run], None] = lambda run: None,
+    ) -> None:
+        """Args: the bank, the policy, how to fill runs, and who wants to see every run."""
+        self._session, self._policy, self._budget, self._on_run = session, policy, budget, on_run
+
+    def run(self, active: list[Request]) -> None:
+        """One run: features of who is new, then rows of all who take part."""
+        taken, lengths = self._plan(active)
+        before = self._session.seconds
+        self._begin([request for request in taken if request.label < 0])
+        going = np.array([not request.ended for request in taken])
+        taken, lengths = [request for request in taken if not request.ended], lengths[going]
+        if not taken:
+            self._on_run(Run(0, 0, self._session.seconds - before))
+            return
+        image_index = np.repeat(np.arange(len(taken)), lengths)
+        met = [
+            request.order[request.mutants : request.mutants + length]
+            for request, length in zip(taken, lengths.tolist(), strict=True)
+        ]
+        scores = self._session.scores(_features(taken), image_index, np.concatenate(met))
+        self._on_run(Run(len(image_index), len(taken), self._session.seconds - before))
+        known = np.array([request.label for request in taken])
+        # a rectangle of requests and mutants, each request's rows from the left
+        column = np.arange(len(image_index)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        labels = np.zeros((len(taken), int(lengths.max())), dtype=np.int64)
+        evidence = np.zeros_like(labels)
+        labels[image_index, column] = scores.argmax(axis=1)
+        evidence[image_index, column] = self._policy.evidence.of_mutants(scores, known[image_index])
+        changes = np.array([request.changes for request in taken], dtype=np.int64)
+        mutants = np.array([request.mutants for request in taken], dtype=np.int64)
+        state = advance(self._policy, changes, mutants, evidence, lengths)
+        _consume(taken, labels, evidence, state)
+
+    def _plan(self, active: list[Request]) -> tuple[list[Request], Counts]:
+        """Which requests take part, longest waiting first, and how many mutants each evaluates."""
+        changes = np.array([request.changes for request in active], dtype=np.int64)
+        mutants = np.array([request.mutants for request in active], dtype=np.int64)
+        lengths = self._policy.next_stop(changes, mutants)
+        lengths = np.maximum(lengths, self._budget.share(len(active)))
+        lengths = np.minimum(lengths, self._policy.mutants - mutants)
+        # Memory comes first: only what one request needs at once and is more than a run holds is met in several runs.
+        lengths[0] = min(lengths[0], self._budget.most)
+        count = max(1, int(np.searchsorted(np.cumsum(lengths), self._budget.most, side="right")))
+        count = min(count, _MOST_REQUESTS)
+        return active[:count], lengths[:count]
+
+    def _begin(self, fresh: list[Request]) -> None:
+        """Compute once an image what all its mutants share, and keep it while the request lives.
+
+        The original's scores come with it. Who is decided by these alone leaves without meeting a mutant.
+        """
+        if not fresh:
+            return
+        started = time.perf_counter()
+        features = self._session.features(np.concatenate([request.inputs for request in fresh]))
+        scores = features[-1]
+        own = self._policy.evidence.of_original(scores)
+        decisions = self._policy.decide(own, np.zeros_like(own)).tolist()
+        now = time.perf_counter()
+        for position, request in enumerate(fresh):
+            request.started = started
+            request.features = [part[position : position + 1] for part in features]
+            request.meet(scores[position])
+            request.own_evidence = request.changes = int(own[position])
+            if not request.guarded:
+                request.end(Decision.CONTINUE, now)
+            elif decisions[position] != Decision.CONTINUE:
+                request.end(Decision(decisions[position]), now)
+
+
+def _consume(
+    taken: list[Request], labels: NDArray[np.int64], evidence: NDArray[np.int64], state: State
+) -> None:
+    """Take over what was met up to each request's decision, and end who has one."""
+    now = time.perf_counter()
+    stands = zip(*(part.tolist() for part in state), strict=True)
+    for position, (request, (changes, mutants, decision)) in enumerate(zip(taken, stands, strict=True)):
+        used = mutants - request.mutants
+        request.labels.append(labels[position, :used])
+        request.evidence.append(evidence[position, :used])
+        request.changes, request.mutants = changes, mutants
+        if decision != Decision.CONTINUE:
+            request.end(Decision(decision), now)
+
+
+def _features(requests: list[Request]) -> list[NDArray[np.float32]]:
+    """What the mutants of several requests share, arrays [requests, …]."""
+    return [np.concatenate(parts) for parts in zip(*(request.features for request in requests), strict=True)]

@@ -1,0 +1,200 @@
+"""Opening a store: which version, is it whole, is it unchanged. Light: the server imports it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from safetensors.numpy import load_file
+
+from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.bank.pool import unpack
+from mutant_guard.bank.session import CPU, Providers
+from mutant_guard.bank.tail import TailRecord
+from mutant_guard.bank.workers import Workers
+from mutant_guard.decision.sequential.policies import Policy
+from mutant_guard.errors import StoreError
+from mutant_guard.store.calibration_record import CalibrationRecord
+from mutant_guard.store.manifest import SCHEMA_VERSION, Manifest
+from mutant_guard.store.signature import PublicKey
+
+CURRENT = "CURRENT"
+MANIFEST = "manifest.json"
+CALIBRATION = "calibration.json"
+PREFIX = "prefix.onnx"
+WEIGHTS = "weights.bin"
+BANK = "bank-{}.onnx"
+PARAMETERS = "parameters"
+MUTANTS = "mutants.safetensors"
+RECORDINGS = "label_changes.safetensors"
+
+_VERSION_LENGTH = 16
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def version_of(manifest: bytes) -> str:
+    """Name of the version a manifest describes: the start of its sha256."""
+    return hashlib.sha256(manifest).hexdigest()[:_VERSION_LENGTH]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A verified version of a store.
+
+    Attributes:
+        path: directory of the version.
+        version: its name.
+        manifest: ``manifest.json``.
+        calibration: ``calibration.json``.
+    """
+
+    path: Path
+    version: str
+    manifest: Manifest
+    calibration: CalibrationRecord
+
+    @property
+    def name(self) -> str:
+        """Name of the store."""
+        return self.manifest.name
+
+    def policy(self, name: str) -> Policy:
+        """A policy of this store.
+
+        Raises:
+            StoreError: the store has no policy of that name.
+        """
+        record = self.calibration.policies.get(name)
+        if record is None:
+            known = ", ".join(sorted(self.calibration.policies))
+            raise StoreError(f"store '{self.name}' has no policy '{name}'; it has {known}")
+        try:
+            return record.policy(name)
+        except ValueError as error:
+            raise StoreError(
+                f"{self.path / CALIBRATION} is damaged at '{name}' ({error}); build the store again"
+            ) from error
+
+    @property
+    def shares_weights(self) -> bool:
+        """Whether all mutants are the original's weights with something done to its layers' outputs."""
+        return all(tail.shared for tail in self.manifest.bank)
+
+    def operators(self) -> list[str]:
+        """The operator of every mutant, in the order of their numbers."""
+        names = self.manifest.operator.removeprefix("mixed:").split(",")
+        # Operators of a mixed pool take turns in it.
+        return [names[number % len(names)] for number in range(self.manifest.mutants)]
+
+    def session(
+        self, *, providers: Providers | None = None, threads: int = 0, workers: Workers | None = None
+    ) -> BankSession:
+        """Load the mutant bank; arguments as for ``BankSession``."""
+        records = [
+            TailRecord(self.path / tail.file, tail.shared, tail.features, tail.mutants)
+            for tail in self.manifest.bank
+        ]
+        arrays = {} if self.shares_weights else load_file(self.path / MUTANTS)
+        return BankSession(
+            self.path / PREFIX,
+            records,
+            pool=unpack(arrays),
+            parameters=arrays.get(PARAMETERS),
+            providers=providers or [CPU],
+            threads=threads,
+            workers=workers,
+        )
+
+
+def load_store(path: Path, version: str | None = None, *, signed_by: PublicKey | None = None) -> Store:
+    """Open the current (or a given) version of a store and check every file of it.
+
+    Args:
+        path: the store's directory, the one that holds ``CURRENT``.
+        version: a version's name; by default what ``CURRENT`` names.
+        signed_by: the key that must have signed the version; by default it need not be signed.
+
+    Raises:
+        StoreError: no store there, an unfinished build, a newer schema, a file missing or changed, named, or no
+            signature by that key.
+    """
+    chosen = version or current_version(path)
+    directory = path / chosen
+    text = _read(directory / MANIFEST)
+    if signed_by is not None:
+        signed_by.check(directory, text)
+    _check_schema(directory / MANIFEST, text)
+    if version_of(text) != chosen:
+        raise StoreError(f"{directory / MANIFEST} was changed after it was published; build the store again")
+    manifest = _parse(Manifest, directory / MANIFEST, text)
+    for name, entry in manifest.files.items():
+        content = _read(directory / name)
+        if len(content) != entry.size or hashlib.sha256(content).hexdigest() != entry.sha256:
+            raise StoreError(
+                f"{directory / name} is damaged (its sha256 does not match); build the store again"
+            )
+    calibration_text = _read(directory / CALIBRATION)
+    _check_schema(directory / CALIBRATION, calibration_text)
+    calibration = _parse(CalibrationRecord, directory / CALIBRATION, calibration_text)
+    return Store(directory, chosen, manifest, calibration)
+
+
+def current_version(path: Path) -> str:
+    """Name of the version that a store serves.
+
+    Raises:
+        StoreError: no store there, nothing published yet, or ``CURRENT`` is damaged.
+    """
+    if not path.is_dir():
+        raise StoreError(f"{path}: no such store; make one with mutant-store build")
+    try:
+        name = (path / CURRENT).read_text(encoding="ascii").strip()
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{path}: no version is published (no {CURRENT} file); a build was not finished: run the same "
+            "mutant-store build again and it goes on where it stopped"
+        ) from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise StoreError(f"{path / CURRENT} cannot be read; build the store again") from error
+    if not name or "/" in name or name.startswith(".") or not (path / name).is_dir():
+        raise StoreError(
+            f"{path / CURRENT} names version '{name}', which is not there; build the store again"
+        )
+    return name
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except PermissionError as error:
+        raise StoreError(
+            f"{path} cannot be read by this user: a store is a secret of whoever built it; run this as that user, or "
+            "chown the store"
+        ) from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror}); build the store again") from error
+
+
+def _check_schema(path: Path, text: bytes) -> None:
+    try:
+        version = json.loads(text)["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} is damaged; build the store again") from error
+    if version != SCHEMA_VERSION:
+        newer = isinstance(version, int) and version > SCHEMA_VERSION
+        remedy = "update mutant-guard" if newer else "build the store again"
+        raise StoreError(
+            f"{path} has schema version {version}, this release reads {SCHEMA_VERSION}; {remedy}"
+        )
+
+
+def _parse(kind: type[_M], path: Path, text: bytes) -> _M:
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StoreError(f"{path} is damaged at '{where}' ({first['msg']}); build the store again") from error

@@ -1,0 +1,273 @@
+"""The mutant bank: graphs that evaluate any mix of (image, mutant) rows in few batches."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+
+from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.bank.pool import Mutant, is_whole
+from mutant_guard.bank.session import IMAGES
+from mutant_guard.bank.shared_tail import IMAGE_INDEX
+from mutant_guard.bank.tail import TailRecord
+from mutant_store.bank.entries import entry_points
+from mutant_store.bank.free_parameters import bind_parameters, free_parameters
+from mutant_store.bank.hoisting import Hoisted, hoist
+from mutant_store.graph.activations import Activations
+from mutant_store.graph.classifier import LOGITS, Classifier, refuse
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import Layer
+from mutant_store.graph.parameters import Parameters
+from mutant_store.operators import OPERATORS
+from mutant_store.operators.base import MUTANT_INDEX, SharedWeights
+
+_WEAVERS = {name: operator for name, operator in OPERATORS.items() if isinstance(operator, SharedWeights)}
+
+
+class Weights(Enum):
+    """What the weights of a mutant are: the original's, the original's with some overwritten, or all its own."""
+
+    SHARED = auto()
+    PATCHED = auto()
+    WHOLE = auto()
+
+    @staticmethod
+    def of(mutant: Mutant) -> "Weights":
+        """Those of a mutant."""
+        if mutant.operator in _WEAVERS:
+            return Weights.SHARED
+        return Weights.WHOLE if is_whole(mutant.choice) else Weights.PATCHED
+
+
+@dataclass(frozen=True)
+class TailModel:
+    """The part of the classifier behind one entry point, and the mutants that enter there.
+
+    ``model`` reads what the prefix gives under the names ``features``: with ``weights`` shared a batch of any rows,
+    otherwise images of one mutant, whose parameters are inputs too or a constant given when the model is loaded.
+    ``mutants`` are numbers, ascending.
+    """
+
+    model: ModelProto
+    weights: Weights
+    features: list[str]
+    mutants: list[int]
+
+    @property
+    def shared(self) -> bool:
+        """Whether its mutants share the original's weights."""
+        return self.weights is Weights.SHARED
+
+
+@dataclass(frozen=True)
+class Bank:
+    """``prefix``: the original, images [R, …] → features of every tail, and ``logits``; ``tails``: what follows."""
+
+    prefix: ModelProto
+    tails: list[TailModel]
+    pool: list[Mutant]
+    parameters: Parameters
+
+    def session(self, threads: int = 0) -> BankSession:
+        """Load it on the CPU."""
+        records = [
+            TailRecord(
+                model=tail.model.SerializeToString(),
+                shared=tail.shared,
+                features=tail.features,
+                mutants=tail.mutants,
+            )
+            for tail in self.tails
+        ]
+        return BankSession(
+            self.prefix.SerializeToString(),
+            records,
+            pool=self.pool,
+            parameters=self.parameters.values,
+            threads=threads,
+        )
+
+
+def build_bank(
+    classifier: Classifier, layers: list[Layer], pool: list[Mutant], probe: NDArray[np.float32]
+) -> Bank:
+    """Build the bank of a pool; see ``BankBuilder``, which builds several of one classifier faster.
+
+    Args:
+        classifier: the original.
+        layers: those its mutants change.
+        pool: the mutants; mutant 0 of the bank is the original, i is ``pool[i − 1]``.
+        probe: float32 [N, …], N ≥ 3 real images, on which tensors are told to be per image or constant.
+
+    Raises:
+        ModelError: a tensor that crosses an entry point is neither per image nor constant.
+    """
+    return BankBuilder(classifier, layers, Activations(classifier, probe)).build(pool)
+
+
+class BankBuilder:
+    """Builds banks of one classifier.
+
+    What does not depend on the mutants of a tail, up to and including the first mutated layer's product where
+    weights are shared, goes into the prefix and runs once an image. The rest runs once a row: its features are
+    gathered by image, its mutations by mutant.
+    """
+
+    def __init__(self, classifier: Classifier, layers: list[Layer], activations: Activations) -> None:
+        """Measures the layers.
+
+        Raises:
+            ModelError: a layer whose rows are not images, by name.
+        """
+        self._classifier, self._activations = classifier, activations
+        self.parameters = Parameters(activations.graph, activations.measured(layers))
+
+    def build(self, pool: list[Mutant]) -> Bank:
+        """The bank of a pool of at least one mutant.
+
+        Raises:
+            ModelError: a tensor that crosses an entry point is neither per image nor constant.
+        """
+        (classes,) = self._activations.shape(LOGITS) or (0,)
+        prefix = _Prefix(self._classifier, classes)
+        tails = [
+            self._tail(pool, mutants, entry, prefix, weights)
+            for weights in Weights
+            for entry, mutants in self._entries(pool, weights)
+        ]
+        return Bank(prefix.model(), tails, pool, self.parameters)
+
+    def _entries(self, pool: list[Mutant], weights: Weights) -> Iterable[tuple[int, list[int]]]:
+        """Entry points of the mutants with weights of a kind, and who enters where."""
+        numbers = [n for n, mutant in enumerate(pool, 1) if Weights.of(mutant) is weights]
+        if not numbers:
+            return
+        first = np.array(
+            [
+                OPERATORS[pool[n - 1].operator].first_layer(self.parameters, pool[n - 1].choice)
+                for n in numbers
+            ]
+        )
+        entries = entry_points(self.parameters, first, shared=weights is Weights.SHARED)
+        own = np.searchsorted(entries, first, side="right") - 1
+        for position, entry in enumerate(entries):
+            yield entry, [number for number, at in zip(numbers, own, strict=True) if at == position]
+
+    def _tail(
+        self, pool: list[Mutant], mutants: list[int], entry: int, prefix: "_Prefix", weights: Weights
+    ) -> TailModel:
+        graph = Graph(self._classifier.model)
+        shared = weights is Weights.SHARED
+        if shared:
+            inputs = self._weave(graph, [pool[number - 1] for number in mutants])
+        else:
+            inputs = free_parameters(graph, self.parameters, entry)
+        sources = {entry.name for entry in inputs} - {IMAGE_INDEX}
+        features = {}
+        if shared and (hoisted := self._hoist(graph, sources, prefix)):
+            name = prefix.computed(hoisted)
+            graph.rename(hoisted.tensor, name)
+            features[name] = hoisted.shape
+        for tensor, shape in self._crossing(graph, sources, set(features)).items():
+            name = prefix.feature(tensor, shape)
+            graph.nodes = [node for node in graph.nodes if tensor not in node.output]
+            take = ("Gather", [name, IMAGE_INDEX]) if shared else ("Identity", [name])
+            graph.nodes.insert(0, helper.make_node(*take, [tensor], name=f"{name}_rows"))
+            features[name] = shape
+        entries = [
+            _floats(name, ["images" if shared else "rows", *shape]) for name, shape in features.items()
+        ]
+        scores = [entry for entry in graph.proto.output if entry.name == LOGITS]
+        if weights is Weights.WHOLE:
+            bind_parameters(graph, self.parameters, entry, inputs)
+            inputs = []
+        return TailModel(graph.subgraph([*entries, *inputs], scores), weights, list(features), mutants)
+
+    def _hoist(self, graph: Graph, sources: set[str], prefix: "_Prefix") -> Hoisted | None:
+        rows = _dependents(graph, sources)
+        return hoist(graph, rows, self._activations.shape, f"entry_{len(prefix.features)}")
+
+    def _weave(self, graph: Graph, members: list[Mutant]) -> list[ValueInfoProto]:
+        for name in sorted({mutant.operator for mutant in members}):
+            choices = [mutant.choice if mutant.operator == name else None for mutant in members]
+            _WEAVERS[name].weave(graph, self.parameters, [None, *choices])
+        return [
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["rows"])
+            for name in (IMAGE_INDEX, MUTANT_INDEX)
+        ]
+
+    def _crossing(self, graph: Graph, sources: set[str], known: set[str]) -> dict[str, tuple[int, ...]]:
+        """Tensors that rows read and images provide, with their shapes; constant ones are folded instead.
+
+        ``known`` are features already. What an operator put in is never shared: nothing is known of it.
+        """
+        own = {name for node in graph.nodes for name in node.output if name not in self._activations.names}
+        rows = _dependents(graph, sources | known | {IMAGE_INDEX} | own)
+        crossing: dict[str, None] = {}
+        for node in graph.nodes:
+            if rows.intersection(node.output):
+                crossing.update(
+                    dict.fromkeys(n for n in node.input if n and n not in rows | graph.constants.keys())
+                )
+        features = {}
+        for name in crossing:
+            shape, value = self._activations.shape(name), self._activations.constant(name)
+            if shape is not None:
+                features[name] = shape
+            elif value is not None:
+                graph.set_constant(name, value)
+                graph.nodes = [node for node in graph.nodes if name not in node.output]
+            else:
+                raise refuse(
+                    graph.producers()[name],
+                    "its result reaches the mutated layers but is neither one row an image nor constant",
+                )
+        return features
+
+
+class _Prefix:
+    """The original, and which of its tensors the tails read under which names."""
+
+    def __init__(self, classifier: Classifier, classes: int) -> None:
+        self._graph = Graph(classifier.model)
+        self._classes = classes
+        self._tensors: dict[str, str] = {}
+        self.features: dict[str, tuple[int, ...]] = {}
+
+    def feature(self, tensor: str, shape: tuple[int, ...]) -> str:
+        """Name under which a tensor is given out."""
+        if tensor not in self._tensors:
+            self._tensors[tensor] = f"features_{len(self.features)}"
+            self.features[self._tensors[tensor]] = shape
+        return self._tensors[tensor]
+
+    def computed(self, hoisted: Hoisted) -> str:
+        """Compute a tensor of a tail's, and the name under which it is given out."""
+        self._graph.nodes.extend(hoisted.nodes)
+        return self.feature(hoisted.tensor, hoisted.shape)
+
+    def model(self) -> ModelProto:
+        """Images [R, …] → features, and the original's scores."""
+        graph = self._graph
+        image = next(entry for entry in graph.proto.input if entry.name == IMAGES)
+        for tensor, name in self._tensors.items():
+            graph.nodes.append(helper.make_node("Identity", [tensor], [name], name=name))
+        outputs = [_floats(name, ["batch", *shape]) for name, shape in self.features.items()]
+        scores = _floats(LOGITS, ["batch", self._classes])
+        return graph.subgraph([image], [*outputs, scores])
+
+
+def _dependents(graph: Graph, sources: set[str]) -> set[str]:
+    """The sources and every tensor computed from them."""
+    found = set(sources)
+    for node in graph.nodes:
+        if found.intersection(node.input):
+            found.update(node.output)
+    return found
+
+
+def _floats(name: str, shape: list[str | int]) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)

@@ -1,0 +1,73 @@
+"""Any mutant as a plain stand-alone ONNX classifier, from the recorded choices and the original's weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto
+from safetensors.numpy import load_file
+
+from mutant_guard.bank.pool import Mutant, unpack
+from mutant_guard.bank.session import IMAGES
+from mutant_guard.errors import StoreError
+from mutant_guard.store.reader import MUTANTS, PREFIX, Store
+from mutant_store.graph.classifier import LOGITS
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import find_layers
+from mutant_store.graph.parameters import Parameters
+from mutant_store.operators import OPERATORS
+
+
+@dataclass(frozen=True)
+class Mutants:
+    """A store's mutants, to be applied to the original one at a time. ``layers``: names of those they change."""
+
+    original: ModelProto
+    layers: list[str]
+    pool: list[Mutant]
+    input_name: str
+    output_name: str
+
+    def model(self, index: int, *, original_names: bool = True) -> ModelProto:
+        """Mutant ``index`` as a classifier of its own; 0 is the original.
+
+        Args:
+            index: 0 to the number of mutants.
+            original_names: name input and output as the user's file did, else ``images`` and ``logits``.
+
+        Raises:
+            StoreError: there is no such mutant.
+        """
+        if not 0 <= index <= len(self.pool):
+            raise StoreError(
+                f"there is no mutant {index}; the store has 1 to {len(self.pool)}, 0 is the original"
+            )
+        graph = Graph(self.original)
+        if index:
+            layers = [layer for layer in find_layers(graph) if layer.name in self.layers]
+            mutant = self.pool[index - 1]
+            OPERATORS[mutant.operator].mutate(graph, Parameters(graph, layers), mutant.choice)
+        if original_names:
+            graph.rename(IMAGES, self.input_name)
+            graph.rename(LOGITS, self.output_name)
+        return graph.to_model()
+
+
+def open_mutants(store: Store) -> Mutants:
+    """The mutants of a verified store version."""
+    manifest = store.manifest
+    pool = unpack(load_file(_file(store.path, MUTANTS)))
+    original = Graph(onnx.load(_file(store.path, PREFIX)))
+    scores = [entry for entry in original.proto.output if entry.name == LOGITS]
+    del original.proto.output[:]
+    original.proto.output.extend(scores)
+    return Mutants(original.to_model(), manifest.layers, pool, manifest.input_name, manifest.output_name)
+
+
+def _file(directory: Path, name: str) -> Path:
+    path = directory / name
+    if not path.exists():
+        raise StoreError(
+            f"{path} is missing: this copy of the store serves, but does not export; take the full one"
+        )
+    return path

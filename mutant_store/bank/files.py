@@ -1,0 +1,29 @@
+"""The files a bank is stored in."""
+
+from safetensors.numpy import save
+
+from mutant_guard.bank.pool import pack
+from mutant_guard.store.manifest import TailEntry
+from mutant_guard.store.reader import BANK, MUTANTS, PARAMETERS, PREFIX, WEIGHTS
+from mutant_store.bank.builder import Bank, Weights
+from mutant_store.bank.weights_file import WeightsFile
+
+
+def bank_files(bank: Bank) -> tuple[dict[str, bytes], list[TailEntry]]:
+    """Contents by name, and what the manifest says of the tails.
+
+    The original's parameters are among the mutants only where some change a part of them.
+    """
+    arrays = pack(bank.pool)
+    if any(tail.weights is Weights.PATCHED for tail in bank.tails):
+        arrays[PARAMETERS] = bank.parameters.values
+    weights = WeightsFile(WEIGHTS)
+    files = {PREFIX: weights.moved(bank.prefix).SerializeToString(deterministic=True), MUTANTS: save(arrays)}
+    tails = []
+    for number, tail in enumerate(bank.tails):
+        name = BANK.format(number)
+        files[name] = weights.moved(tail.model).SerializeToString(deterministic=True)
+        tails.append(TailEntry(file=name, shared=tail.shared, features=tail.features, mutants=tail.mutants))
+    if weights.content:  # none where every constant is small
+        files[WEIGHTS] = bytes(weights.content)
+    return files, tails

@@ -1,0 +1,186 @@
+"""Calibration of a bank: what mutants say of clean images, the policies that gives, what these policies then do."""
+
+from contextlib import suppress
+from dataclasses import asdict, replace
+
+from mutant_guard.decision.calibration.calibration import (
+    CalibratedPolicy,
+    CertifiedPolicy,
+    CleanParts,
+    calibrated_policy,
+    fixed_policy,
+    normal_rate,
+    paper_test,
+)
+from mutant_guard.decision.calibration.certification import CalibrationError, Certificate
+from mutant_guard.decision.calibration.recording import Recording
+from mutant_guard.decision.calibration.simulation import estimate, run_recorded
+from mutant_guard.decision.calibration.stages import StagedPolicy, all_mutants_policy, staged_policy
+from mutant_guard.decision.evidence.kinds import Doubts
+from mutant_guard.decision.sequential import builders
+from mutant_guard.decision.sequential.policies import ErrorBounds, Policy
+from mutant_guard.decision.sequential.sprt import Sprt
+from mutant_guard.errors import DataError
+from mutant_guard.store.calibration_record import (
+    CalibrationRecord,
+    CalibrationSettings,
+    CertificateRecord,
+    FinitePoolRecord,
+    FixedRecord,
+    HypothesesRecord,
+    NormalRate,
+    PolicyRecord,
+    RateEstimate,
+    SprtRecord,
+)
+from mutant_guard.store.doubts_record import DoubtsRecord, StagedRecord
+from mutant_guard.store.manifest import SCHEMA_VERSION
+
+_Test = SprtRecord | FinitePoolRecord | FixedRecord | StagedRecord
+_CHOICE = 1
+"""Keeps the orders of the choice images apart from those of the certification images."""
+
+
+def calibrate(
+    choice: Recording,
+    certification: Recording,
+    settings: CalibrationSettings,
+    seed: int,
+    doubts: Doubts | None = None,
+) -> CalibrationRecord:
+    """Choose the shape of every policy on ``choice``; certify and estimate it on ``certification``.
+
+    Args:
+        choice: what the mutants say of clean images.
+        certification: the same of others.
+        settings: what is asked of the policies, evidence decided.
+        seed: draws the order in which each image meets the mutants.
+        doubts: how the doubts of both were computed, where evidence is soft.
+
+    Raises:
+        DataError: the images do not allow the policies asked for.
+    """
+    served = certification.reordered(seed)
+    try:
+        if settings.evidence == "soft":
+            return _soft(choice, served, settings, seed, doubts)
+        parts = CleanParts(choice, certification, served.changes)
+        normal = normal_rate(choice)
+        paper = paper_test(normal, **settings.nominal)
+        calibrated = calibrated_policy(
+            parts, **settings.certified, max_miss=settings.max_miss, clean_mutants=settings.budget
+        )
+        fixed = fixed_policy(
+            parts,
+            **settings.certified,
+            mutants=settings.fixed_mutants,
+            targets=ErrorBounds(settings.max_miss, settings.max_miss),
+        )
+    except CalibrationError as error:
+        raise DataError(str(error)) from error
+    policies = [
+        _record(calibrated.policy, _finite_pool(calibrated), calibrated.certificate, served),
+        _record(fixed.policy, _fixed(fixed), fixed.certificate, served),
+        _record(builders.sequential("paper", paper, choice.pool), _sprt(paper), None, served),
+    ]
+    return CalibrationRecord(
+        schema_version=SCHEMA_VERSION,
+        settings=settings,
+        normal_label_change_rate=NormalRate(**asdict(normal)),
+        doubts=None if doubts is None else DoubtsRecord.of(doubts),
+        policies=dict(policies),
+    )
+
+
+def _soft(
+    choice: Recording, served: Recording, settings: CalibrationSettings, seed: int, doubts: Doubts | None
+) -> CalibrationRecord:
+    if doubts is None:
+        raise DataError("this store keeps no doubts to calibrate on; give clean images with --data")
+    evidence = replace(doubts, own_weight=settings.own_weight)
+    found = [
+        staged_policy(
+            choice_in_order(choice, seed),
+            served,
+            evidence,
+            **settings.certified,
+            clean_mutants=settings.budget,
+        ),
+        all_mutants_policy(
+            served,
+            evidence,
+            mutants=settings.fixed_mutants,
+            **settings.certified,
+        ),
+    ]
+    policies = [_record(each.policy, _staged(each), each.certificate, served) for each in found]
+    normal = None
+    with suppress(CalibrationError):  # a few accurate mutants may change no label, or too many for its test
+        normal = normal_rate(choice)
+        paper = paper_test(normal, **settings.nominal)
+        policies.append(_record(builders.sequential("paper", paper, choice.pool), _sprt(paper), None, served))
+    return CalibrationRecord(
+        schema_version=SCHEMA_VERSION,
+        settings=settings,
+        normal_label_change_rate=None if normal is None else NormalRate(**asdict(normal)),
+        doubts=DoubtsRecord.of(evidence),
+        policies=dict(policies),
+    )
+
+
+def choice_in_order(choice: Recording, seed: int) -> Recording:
+    """The choice images in the orders that choose the stages under a seed."""
+    return choice.reordered([seed, _CHOICE])
+
+
+def _sprt(test: Sprt) -> SprtRecord:
+    return SprtRecord(p0=test.p0, p1=test.p1, alpha=test.alpha, beta=test.beta)
+
+
+def _finite_pool(certified: CalibratedPolicy) -> FinitePoolRecord:
+    test = certified.test
+    return FinitePoolRecord(
+        threshold=certified.threshold,
+        normal=list(zip(test.normal.counts, test.normal.weights, strict=True)),
+        high=test.high,
+        alpha=test.alpha,
+        beta=test.beta,
+        false_alarm=certified.policy.targets.beta,
+    )
+
+
+def _fixed(certified: CertifiedPolicy) -> FixedRecord:
+    policy = certified.policy
+    return FixedRecord(mutants=policy.mutants, threshold=certified.threshold, **policy.targets._asdict())
+
+
+def _staged(certified: StagedPolicy) -> StagedRecord:
+    evidence = certified.policy.evidence
+    if not isinstance(evidence, Doubts):
+        raise TypeError("a staged test adds up doubts")
+    return StagedRecord(
+        threshold=certified.threshold,
+        stages=[(stage.mutants, stage.at_most) for stage in certified.stages],
+        mutants=certified.policy.mutants,
+        evidence=DoubtsRecord.of(evidence),
+    )
+
+
+def _record(
+    policy: Policy, test: _Test, certificate: Certificate | None, served: Recording
+) -> tuple[str, PolicyRecord]:
+    bounds = policy.error_bounds
+    rates = estimate(policy, served, run_recorded(policy, served))
+    return policy.name, PolicyRecord(
+        test=test,
+        pool=policy.pool,
+        hypotheses=HypothesesRecord.of(policy),
+        error_bounds=bounds._asdict() if bounds else None,
+        certificate=CertificateRecord(**asdict(certificate)) if certificate else None,
+        false_alarms=RateEstimate(**asdict(rates.false_alarms)),
+        alarms=RateEstimate(**asdict(rates.alarms)),
+        undecided=RateEstimate(**asdict(rates.undecided)),
+        alarms_or_undecided=RateEstimate(**asdict(rates.alarms_or_undecided)),
+        mean_mutants=rates.mean_mutants,
+        p99_mutants=rates.p99_mutants,
+    )

@@ -1,0 +1,50 @@
+"""Labelled images as the classifier of a store reads them, and whether they were used to make it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutant_guard.errors import DataError
+from mutant_guard.store.reader import Store
+from mutant_store.datasets import ImageData, load
+from mutant_store.loading.subject import match_classes
+
+
+@dataclass(frozen=True, eq=False)
+class CleanImages:
+    """Images that neither trained the classifier nor filtered its mutants.
+
+    Attributes:
+        data: the images, with the range of the source they are.
+        inputs: float32 [images, …].
+        labels: int64 [images], true labels in the classifier's own order of classes.
+    """
+
+    data: ImageData
+    inputs: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+
+def load_images(store: Store, spec: str) -> CleanImages:
+    """Read labelled images for a store.
+
+    Raises:
+        DataError: the data is not what the SPEC says, has other classes, or holds images that trained the classifier
+            or filtered its mutants.
+    """
+    manifest = store.manifest
+    size = manifest.input
+    data = load(spec, shape=(size.height, size.width, size.channels), resize=size.resize)
+    if manifest.data.train is not None and manifest.data.train.overlaps(data.range):
+        raise DataError(
+            f"'{spec}' holds images that trained this classifier ('{manifest.data.train.spec}'): it knows them "
+            "by heart; use images it never saw"
+        )
+    if manifest.data.filter.overlaps(data.range):
+        raise DataError(
+            f"'{spec}' holds images that filtered the mutants ('{manifest.data.filter.spec}'): these change "
+            f"fewer labels than others do; use others, such as '{manifest.data.choice.spec}'"
+        )
+    _, labels = match_classes(data, manifest.classes, len(manifest.classes))
+    return CleanImages(data, size.tensor(data.images), labels)

@@ -1,0 +1,150 @@
+"""What mutants say of clean images: recorded with a bank, kept in a store to calibrate it anew without them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.decision.calibration.recording import Recording
+from mutant_guard.decision.evidence.kinds import Doubts, doubts, fitted_temperature
+from mutant_guard.errors import StoreError
+from mutant_guard.store.choices import OutputKind
+
+_IMAGE_BLOCK = 50
+_ROWS = 512
+_FITTED_IMAGES, _FITTED_MUTANTS = 500, 32
+_CHANGES, _CORRECT, _POOL, _DOUBTS, _OWN = "changes", "correct", "pool", "doubts", "own_doubts"
+
+
+def record(
+    session: BankSession,
+    mutants: int,
+    inputs: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    progress: Callable[[int], None],
+    evidence: Doubts | None = None,
+) -> Recording:
+    """Label changes of images under every mutant of a bank, and the mutants' doubts where these are wanted.
+
+    Args:
+        session: the bank.
+        mutants: how many it holds, the original not among them.
+        inputs: float32 [images, …], as the classifier takes them.
+        labels: int64 [images], the true labels.
+        progress: told how many images are done.
+        evidence: how doubts are computed; by default none are.
+    """
+    everyone = np.arange(mutants + 1)
+    changes = np.empty((len(labels), mutants), dtype=np.bool_)
+    correct = np.empty(len(labels), dtype=np.bool_)
+    soft = np.empty((len(labels), mutants + 1), dtype=np.int32)
+    for start in range(0, len(labels), _IMAGE_BLOCK):
+        block = slice(start, start + _IMAGE_BLOCK)
+        if evidence is None:
+            found = session.labels(inputs[block], everyone)
+        else:
+            scores = all_scores(session, inputs[block], everyone)
+            found = scores.argmax(axis=2)
+            own, count = found[:, 0], len(found)
+            soft[block, 0] = doubts(scores[:, 0], own, evidence.own_temperature, evidence.output_kind)
+            rows = scores[:, 1:].reshape(count * mutants, -1)
+            soft[block, 1:] = evidence.of_mutants(rows, np.repeat(own, mutants)).reshape(count, mutants)
+        changes[block], correct[block] = found[:, 1:] != found[:, :1], found[:, 0] == labels[block]
+        progress(min(start + _IMAGE_BLOCK, len(labels)))
+    if evidence is None:
+        return Recording(changes, correct)
+    return Recording(changes, correct, np.ascontiguousarray(soft[:, 1:]), soft[:, 0].copy())
+
+
+def all_scores(
+    session: BankSession, inputs: NDArray[np.float32], mutants: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Scores float32 [images, mutants, classes] of images float32 [images, …] under mutants int64 [M]; 0 is the
+    original.
+    """
+    features, count = session.features(inputs), len(inputs)
+    block = max(1, _ROWS // count)
+    parts = []
+    for first in range(0, len(mutants), block):
+        chosen = mutants[first : first + block]
+        scores = session.scores(features, np.tile(np.arange(count), len(chosen)), np.repeat(chosen, count))
+        parts.append(scores.reshape(len(chosen), count, -1))
+    return np.concatenate(parts).transpose(1, 0, 2)
+
+
+def fitted_doubts(
+    session: BankSession,
+    mutants: int,
+    inputs: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    *,
+    own_weight: float,
+    output_kind: OutputKind,
+) -> Doubts:
+    """Doubts at the temperatures that fit clean images: one for the original, one for all mutants together.
+
+    Args:
+        session: the bank.
+        mutants: how many it holds.
+        inputs: float32 [images, …]; the first 500 are used, under 32 mutants spread over the pool.
+        labels: int64 [images], the true labels.
+        own_weight: how many mutants the original's own doubt counts as.
+        output_kind: what the scores are.
+    """
+    some = np.unique(np.linspace(1, mutants, min(mutants, _FITTED_MUTANTS)).round().astype(np.int64))
+    scores = np.concatenate(
+        [
+            all_scores(session, inputs[start : start + _IMAGE_BLOCK], np.concatenate([[0], some]))
+            for start in range(0, min(len(inputs), _FITTED_IMAGES), _IMAGE_BLOCK)
+        ]
+    )[:_FITTED_IMAGES]
+    truth = labels[: len(scores)]
+    rows = scores[:, 1:].reshape(len(truth) * len(some), -1)
+    return Doubts(
+        temperature=fitted_temperature(rows, np.repeat(truth, len(some)), output_kind),
+        own_temperature=fitted_temperature(scores[:, 0], truth, output_kind),
+        own_weight=own_weight,
+        output_kind=output_kind,
+    )
+
+
+def pack(recordings: dict[str, Recording]) -> bytes:
+    """Recordings by name as a safetensors file, eight label changes a byte, a doubt four bytes."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, recording in recordings.items():
+        arrays[f"{name}.{_CHANGES}"] = np.packbits(recording.changes, axis=1)
+        arrays[f"{name}.{_CORRECT}"] = recording.correct.astype(np.uint8)
+        arrays[f"{name}.{_POOL}"] = np.array([recording.pool], dtype=np.int64)
+        for field, value in ((_DOUBTS, recording.doubts), (_OWN, recording.own_doubts)):
+            if value is not None:
+                arrays[f"{name}.{field}"] = value
+    return save(arrays)
+
+
+def unpack(path: Path) -> dict[str, Recording]:
+    """The recordings in a file that ``pack`` made.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    try:
+        arrays = load_file(path)
+        names = [name.removesuffix(f".{_CHANGES}") for name in arrays if name.endswith(f".{_CHANGES}")]
+        return {
+            name: Recording(
+                np.unpackbits(
+                    arrays[f"{name}.{_CHANGES}"], axis=1, count=int(arrays[f"{name}.{_POOL}"][0])
+                ).astype(np.bool_),
+                arrays[f"{name}.{_CORRECT}"].astype(np.bool_),
+                arrays.get(f"{name}.{_DOUBTS}"),
+                arrays.get(f"{name}.{_OWN}"),
+            )
+            for name in names
+        }
+    except (SafetensorError, OSError, KeyError, ValueError, IndexError) as error:
+        raise StoreError(f"{path} is damaged; build the store again") from error

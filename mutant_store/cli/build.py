@@ -1,0 +1,305 @@
+"""``mutant-store build``: from a classifier and its images to a published store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mutant_guard.store.choices import Layout, OutputKind, Resize
+from mutant_store.cli.calibration_options import (
+    Alpha,
+    Beta,
+    CleanMutants,
+    Confidence,
+    DeltaRatio,
+    Evidence,
+    FixedMutants,
+    MaxFalseAlarm,
+    MaxMiss,
+    OwnWeight,
+    Rho,
+)
+from mutant_store.cli.console import BuildReport, errors_shown
+from mutant_store.cli.retraining_options import (
+    AdversarialImages,
+    AdversarialShare,
+    Attacks,
+    AttackSteps,
+    BatchSize,
+    Epochs,
+    Epsilons,
+    Jitter,
+    LabelSmoothing,
+    LearningRate,
+    Share,
+    Shift,
+    Targets,
+    TrainData,
+    retraining_settings,
+)
+
+app = typer.Typer()
+
+_INPUT = "Input and output"
+
+
+def _numbers(text: str | None, option: str) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(
+            "give numbers separated by commas, one a channel", param_hint=option
+        ) from error
+
+
+@app.command()
+def build(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="The classifier: an ONNX file, a .safetensors file of this project's training, lenet, resnet20 or "
+            "another registered network, or MODULE:CALLABLE that makes one."
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Clean labelled images the classifier never saw: kind\\[:path]\\[@split]\\[\\[start:stop]], with kind "
+            "digits, mnist, imagefolder or npz; for example mnist:DIR@holdout or npz:FILE\\[0:2000]."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Directory of the store; its last part is the store's name.")],
+    operator: Annotated[
+        str | None,
+        typer.Option(
+            help="Mutation operator: nai (negate neurons), ns (switch neurons of a layer), gf (redraw weights), ws "
+            "(shuffle the weights of neurons), retrain (redraw a share of the neurons and train again, see below), or "
+            "mixed:retrain,nai and the like for a pool of several, each with an equal share. Default: retrain where "
+            "there is --train-data, nai elsewhere."
+        ),
+    ] = None,
+    rate: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Mutation rate: share of all neurons (gf: of all parameters) that a mutant changes.",
+        ),
+    ] = 0.05,
+    layers: Annotated[
+        str,
+        typer.Option(
+            help="Mutate only layers whose node name this regular expression matches; what lies before the first "
+            "of them is then computed once an image. Default: all layers."
+        ),
+    ] = "",
+    mutants: Annotated[
+        int | None,
+        typer.Option(
+            min=2, max=100_000, help="Number of accurate mutants. Default: 500; of the operator retrain 8."
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of every draw; the same seed gives the same store.")
+    ] = 0,
+    accuracy_ratio: Annotated[
+        float, typer.Option(min=0, max=1, help="Least accuracy of a mutant, as a share of the original's.")
+    ] = 0.9,
+    filter_error: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.01,
+            help="Filter sequentially: probability with which a mutant may be judged otherwise than on all images; "
+            "1e-6 judges most mutants on a tenth of them. 0 filters exactly.",
+        ),
+    ] = 0.0,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Batches of mutants filtered, or mutants trained, at a time, on a core each; 0 takes all cores.",
+        ),
+    ] = 0,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            help="Mean subtracted from pixels in 0 to 1, one value a channel, separated by commas. "
+            "Default: the model's metadata, else 0.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(
+            help="Standard deviation pixels are divided by, like --mean. Default: the model's metadata, else 1.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    layout: Annotated[
+        Layout | None,
+        typer.Option(
+            help="Order of the input's axes behind the batch. Default: the model's metadata, else its shape.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    resize: Annotated[
+        Resize,
+        typer.Option(
+            help="What to do with images of another size than the model's: refuse, or resample.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = "exact",
+    output: Annotated[
+        str | None,
+        typer.Option(
+            help="Output that holds the class scores. Default: the only one that can.", rich_help_panel=_INPUT
+        ),
+    ] = None,
+    output_kind: Annotated[
+        OutputKind | None,
+        typer.Option(
+            help="What that output holds. Default: probabilities if it ends in Softmax or Sigmoid, else logits.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Class names in the model's order: separated by commas, or @FILE with one a line. "
+            "Default: the model's metadata, else the data's names.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights of a network by name or MODULE:CALLABLE: safetensors, or a state dict saved by torch. "
+            "Default: the committed ones of lenet and resnet20.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    train_data: TrainData = None,
+    share: Share = None,
+    epochs: Epochs = None,
+    adversarial_share: AdversarialShare = None,
+    adversarial_images: AdversarialImages = None,
+    epsilons: Epsilons = None,
+    attacks: Attacks = None,
+    attack_steps: AttackSteps = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    label_smoothing: LabelSmoothing = None,
+    jitter: Jitter = None,
+    shift: Shift = None,
+    labels: Targets = "data",
+    max_false_alarm: MaxFalseAlarm = None,
+    confidence: Confidence = None,
+    max_miss: MaxMiss = None,
+    clean_mutants: CleanMutants = None,
+    fixed_mutants: FixedMutants = None,
+    rho: Rho = None,
+    alpha: Alpha = None,
+    beta: Beta = None,
+    delta_ratio: DeltaRatio = None,
+    evidence: Evidence = None,
+    own_weight: OwnWeight = None,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 uses all cores.")] = 0,
+    sign_key: Annotated[
+        Path | None,
+        typer.Option(help="Sign the store with this private key before it becomes the current version."),
+    ] = None,
+) -> None:
+    """Make accurate mutants of a classifier, calibrate them on clean images and publish the store.
+
+    The images are cut into three disjoint parts: half filter the mutants by accuracy, a quarter chooses the
+    thresholds, a quarter certifies them. A build that was killed goes on where it stopped.
+    """
+    from mutant_guard.bank.cores import available_cores
+    from mutant_guard.store.calibration_record import CalibrationSettings
+    from mutant_store.build import BuildSettings
+    from mutant_store.build import build as build_store
+    from mutant_store.cli.tables import estimates_table
+    from mutant_store.loading.input_spec import InputOptions
+    from mutant_store.loading.model_source import ModelSource
+    from mutant_store.pool.selection import SelectionSettings
+
+    operator = operator or ("nai" if train_data is None else "retrain")
+    with errors_shown():
+        if rate == 0:
+            raise typer.BadParameter("the mutation rate must be above 0", param_hint="--rate")
+        settings = BuildSettings(
+            operator=operator,
+            selection=SelectionSettings(
+                rate,
+                mutants or _pool_size(operator),
+                seed,
+                accuracy_ratio,
+                filter_error,
+                jobs or available_cores(),
+            ),
+            input=InputOptions(_numbers(mean, "--mean"), _numbers(std, "--std"), layout, resize),
+            calibration=CalibrationSettings().changed(
+                max_false_alarm=max_false_alarm,
+                confidence=confidence,
+                max_miss=max_miss,
+                clean_mutants=clean_mutants,
+                fixed_mutants=fixed_mutants,
+                rho=rho,
+                alpha=alpha,
+                beta=beta,
+                delta_ratio=delta_ratio,
+                evidence=evidence,
+                own_weight=own_weight,
+            ),
+            output=output,
+            output_kind=output_kind,
+            classes=_names(classes),
+            layers=layers,
+            threads=threads,
+            sign_key=sign_key,
+            retraining=retraining_settings(
+                train_data=train_data,
+                share=share,
+                epochs=epochs,
+                adversarial_share=adversarial_share,
+                adversarial_images=adversarial_images,
+                epsilons=epsilons,
+                attacks=attacks,
+                attack_steps=attack_steps,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                label_smoothing=label_smoothing,
+                jitter=jitter,
+                shift=shift,
+                labels=labels,
+            ),
+        )
+        with BuildReport() as report:
+            store = build_store(ModelSource(model, weights), data, out, settings, report)
+        console = Console()
+        console.print(f"published [bold]{out}[/bold] version {store.version}")
+        console.print(estimates_table(store))
+
+
+def _pool_size(operator: str) -> int:
+    """How many mutants where the user does not say; retrained ones take minutes each and are strong."""
+    return 8 if "retrain" in operator else 500
+
+
+def _names(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    if not text.startswith("@"):
+        return [name.strip() for name in text.split(",")]
+    try:
+        return [
+            line.strip() for line in Path(text[1:]).read_text(encoding="utf-8").splitlines() if line.strip()
+        ]
+    except OSError as error:
+        raise typer.BadParameter(
+            f"cannot read {text[1:]}: {error.strerror}", param_hint="--classes"
+        ) from error

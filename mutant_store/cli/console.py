@@ -1,0 +1,65 @@
+"""What all commands show: steps, progress bars, and errors without a traceback."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from mutant_guard.errors import GuardError
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """Print an error that is the caller's to mend, or a file operation that failed, on one line and exit 1."""
+    try:
+        yield
+    except (GuardError, OSError) as error:
+        Console(stderr=True).print(
+            f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False
+        )
+        raise typer.Exit(1) from error
+
+
+class BuildReport:
+    """Steps as lines, progress of the current one as a bar, both on standard error."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("    {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> "BuildReport":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._task is not None:  # stopping a bar that never started prints an empty line
+            self._bar.stop()
+
+    def step(self, text: str) -> None:
+        """A new step begins."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+        self._console.print(f"  • {text}", markup=False, highlight=False, soft_wrap=True)
+        sys.stderr.flush()
+
+    def progress(self, done: int, total: int, note: str) -> None:
+        """How far the step is."""
+        if self._task is None:
+            self._bar.start()
+            self._task = self._bar.add_task(note, total=total)
+        self._bar.update(self._task, completed=done, description=note)

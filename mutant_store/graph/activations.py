@@ -1,0 +1,78 @@
+"""Inner tensors of a classifier on real images: which belong to one image a row, measured and not inferred."""
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import helper
+
+from mutant_guard.bank.session import IMAGES, open_session, run_session
+from mutant_store.graph.classifier import Classifier, refuse
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import Layer
+
+_Values = dict[str, NDArray[Any]]
+
+
+class Activations:
+    """Every inner tensor for a few batches of real images.
+
+    Attributes:
+        graph: the classifier's.
+        names: the tensors.
+    """
+
+    def __init__(self, classifier: Classifier, probe: NDArray[np.float32]) -> None:
+        """``probe`` is float32 [N, …], N ≥ 3 real images."""
+        self._classifier, self._probe = classifier, probe
+        self.graph = Graph(classifier.model)
+        self.names = [name for node in self.graph.nodes for name in node.output if name]
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """Shape behind the batch of a float32 tensor with one row an image, None for any other."""
+        if name not in self._batches[0]:
+            return None
+        two, three, _ = (batch[name] for batch in self._batches)
+        per_image = two.dtype == np.float32 and two.shape[:1] == (2,) and three.shape[:1] == (3,)
+        return two.shape[1:] if per_image else None
+
+    def constant(self, name: str) -> NDArray[Any] | None:
+        """Value of a tensor that is the same whatever the images are, None for any other."""
+        two, three, other = (batch[name] for batch in self._batches)
+        same = np.array_equal(two, three) and np.array_equal(two, other)
+        return two if same else None
+
+    def measured(self, layers: list[Layer]) -> list[Layer]:
+        """The layers with the rank and the number of outputs of every use filled in.
+
+        Raises:
+            ModelError: a layer whose rows are not images (windows or tokens folded into the batch), by name.
+        """
+        producers = self.graph.producers()
+        found = []
+        for layer in layers:
+            uses = []
+            for use in layer.uses:
+                shape = self.shape(use.tap)
+                if not shape:
+                    two = self._batches[0][use.tap].shape
+                    reason = f"its result has shape {list(two)} for 2 images, so its rows are not images"
+                    raise refuse(producers[use.tap], reason)
+                uses.append(replace(use, rank=len(shape) + 1, outputs=int(np.prod(shape))))
+            found.append(replace(layer, uses=tuple(uses)))
+        return found
+
+    @cached_property
+    def _batches(self) -> list[_Values]:
+        """All tensors for two images, three images, and two others."""
+        names = self.names
+        source = [entry for entry in self.graph.proto.input if entry.name == IMAGES]
+        model = self.graph.subgraph(source, [helper.make_empty_tensor_value_info(name) for name in names])
+        session = open_session(model.SerializeToString())
+        batches = []
+        for images in (self._probe[:2], self._probe[:3], self._probe[1:3]):
+            values = run_session(session, IMAGES, images)
+            batches.append({**dict(zip(names, values, strict=True)), IMAGES: images})
+        return batches

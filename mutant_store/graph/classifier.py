@@ -1,0 +1,209 @@
+"""A user's ONNX file, checked to be an image classifier and brought into the shape the mutants are made from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto
+
+from mutant_guard.bank.session import IMAGES, open_session, run_session
+from mutant_guard.errors import ModelError
+from mutant_guard.store import model_card
+from mutant_guard.store.choices import OutputKind
+from mutant_guard.store.model_card import ModelCard
+from mutant_store.graph.batch_axis import open_batch
+from mutant_store.graph.class_scores import kind_of, unzip
+from mutant_store.graph.folding import simplify
+from mutant_store.graph.graph import Graph, describe
+
+LOGITS = "logits"
+"""Name of the class scores in every graph of a store, whatever kind they are."""
+
+_LEAST_OPSET = 7
+_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A classifier with one float32 image input and one [batch, classes] output, batch size left open.
+
+    Attributes:
+        model: input renamed to ``images`` and output to ``logits``, constants and batch normalisation folded,
+            other outputs dropped.
+        input_name: the user's name of the image input.
+        input_shape: its dimensions behind the batch; None where the model leaves one open.
+        output_name: the user's name of the class scores.
+        output_kind: whether these are logits or probabilities.
+        card: what training wrote into the metadata.
+    """
+
+    model: ModelProto
+    input_name: str
+    input_shape: tuple[int | None, ...]
+    output_name: str
+    output_kind: OutputKind
+    card: ModelCard
+
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        return open_session(self.model.SerializeToString())
+
+    def scores(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Class scores float32 [N, classes] of float32 inputs [N, …].
+
+        Raises:
+            ModelError: the model does not take these inputs, or does not answer with one row of scores each.
+        """
+        blocks = np.array_split(inputs, ceil(len(inputs) / _BLOCK))
+        answers = [run_session(self._session, IMAGES, block)[0] for block in blocks]
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+
+
+def load_classifier(
+    model: Path | ModelProto, *, output: str | None = None, output_kind: OutputKind | None = None
+) -> Classifier:
+    """Read, check and simplify an ONNX classifier.
+
+    Args:
+        model: the ``.onnx`` file, weights stored beside it are read too; or what such a file holds.
+        output: which output holds the class scores, where the model has several.
+        output_kind: what the output holds; by default probabilities where it comes from Softmax or Sigmoid.
+
+    Raises:
+        ModelError: the file is missing or no ONNX, has no single float32 image input or no such output, or takes
+            only a fixed number of images.
+    """
+    path = model if isinstance(model, Path) else Path("the exported model")
+    proto = _read(model) if isinstance(model, Path) else model
+    graph = Graph(proto)
+    if graph.opset < _LEAST_OPSET:
+        raise ModelError(
+            f"{path}: operator set {graph.opset} is too old; export with {_LEAST_OPSET} or newer"
+        )
+    names = graph.input_names
+    if len(names) != 1:
+        raise ModelError(
+            f"{path}: an image classifier has one input, this model has {len(names)}: {', '.join(names)}"
+        )
+    value = next(entry for entry in graph.proto.input if entry.name == names[0])
+    tensor = value.type.tensor_type
+    if tensor.elem_type != TensorProto.FLOAT:
+        found = TensorProto.DataType.Name(tensor.elem_type)
+        raise ModelError(f"{path}: input '{names[0]}' is {found}; export the model with a float32 input")
+    if len(tensor.shape.dim) < 2:
+        raise ModelError(
+            f"{path}: input '{names[0]}' has no batch axis followed by the image; export it with both"
+        )
+    shape = tuple(dim.dim_value or None for dim in tensor.shape.dim[1:])
+    unzip(graph)
+    chosen = _choose_output(path, graph, output)
+    graph.restrict([chosen])
+    simplify(graph)
+    _open_batch(graph, names[0], chosen)
+    if chosen not in graph.producers():
+        raise ModelError(f"{path}: output '{chosen}' does not depend on the input; this is no classifier")
+    implied = kind_of(graph, chosen)
+    graph.rename(names[0], IMAGES)
+    graph.rename(chosen, LOGITS)
+    graph.detach_output(LOGITS)
+    card = model_card.parse(next((p.value for p in proto.metadata_props if p.key == model_card.KEY), None))
+    return Classifier(graph.to_model(), names[0], shape, chosen, output_kind or implied, card)
+
+
+def _read(path: Path) -> ModelProto:
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file; export your classifier to ONNX first") from error
+    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{path}: not a readable ONNX file ({reason}); export it again") from error
+    if not model.graph.node:
+        raise ModelError(f"{path}: the ONNX graph is empty; this is no classifier")
+    return model
+
+
+def _choose_output(path: Path, graph: Graph, wanted: str | None) -> str:
+    floats: set[str] = {
+        str(entry.name)
+        for entry in graph.proto.output
+        if entry.type.tensor_type.elem_type == TensorProto.FLOAT
+        and len(entry.type.tensor_type.shape.dim) in (0, 2)
+    }
+    listing = ", ".join(f"'{name}'" for name in graph.output_names)
+    if wanted is not None:
+        if wanted not in graph.output_names:
+            raise ModelError(f"{path}: has no output '{wanted}'; its outputs are {listing}")
+        if wanted not in floats:
+            raise ModelError(
+                f"{path}: output '{wanted}' is not float32 [batch, classes] and cannot be class scores"
+            )
+        return wanted
+    if len(floats) != 1:
+        what = "several outputs could be" if floats else "no float32 [batch, classes] output that could be"
+        remedy = (
+            "name it with --output" if floats else "this is no classifier, or its scores are not exported"
+        )
+        raise ModelError(f"{path}: {what} the class scores (outputs: {listing}); {remedy}")
+    return floats.pop()
+
+
+def _open_batch(graph: Graph, input_name: str, output_name: str) -> None:
+    outputs = [entry for entry in graph.proto.output if entry.name == output_name]
+    del graph.proto.output[:]
+    graph.proto.output.extend(outputs)
+    source = next(entry for entry in graph.proto.input if entry.name == input_name)
+    open_batch(graph, input_name, source.type.tensor_type.shape.dim[0].dim_value or None)
+    for entry in (*graph.proto.input, *graph.proto.output):
+        if entry.name in (input_name, output_name) and entry.type.tensor_type.shape.dim:
+            entry.type.tensor_type.shape.dim[0].dim_param = "batch"
+
+
+def check_scores(classifier: Classifier, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run a few real inputs together and one by one: a classifier answers with one row each, either way.
+
+    Args:
+        classifier: from ``load_classifier``.
+        inputs: float32 [N, …] with N ≥ 2.
+
+    Returns:
+        float32 [N, classes].
+
+    Raises:
+        ModelError: other shapes, fewer than two classes, scores that are not finite, rows that influence
+            each other, or 'probabilities' that are none.
+    """
+    try:
+        together = classifier.scores(inputs)
+    except ModelError as error:
+        classifier.scores(inputs[:1])  # where one image fails as well, that is what to say
+        raise ModelError(f"{error}; one image works: export the model with a dynamic batch axis") from error
+    if together.ndim != 2 or len(together) != len(inputs) or together.shape[1] < 2:
+        raise ModelError(
+            f"for {len(inputs)} images the model's output '{classifier.output_name}' has shape "
+            f"{list(together.shape)}, not [images, classes] with at least 2 classes; this is no classifier"
+        )
+    if not np.isfinite(together).all():
+        raise ModelError("the model's scores are not finite on real images; check --mean, --std and --layout")
+    alone = np.concatenate([classifier.scores(row[None]) for row in inputs])
+    if not np.allclose(together, alone, rtol=1e-3, atol=1e-3):
+        raise ModelError(
+            "the model's answer for an image depends on the other images of its batch; export it for inference"
+        )
+    if classifier.output_kind == "probabilities" and not (0 <= together.min() and together.max() <= 1 + 1e-4):
+        raise ModelError(
+            "the output is said to hold probabilities but leaves the range 0 to 1; use --output-kind logits"
+        )
+    return together
+
+
+def refuse(node: onnx.NodeProto, reason: str) -> ModelError:
+    """The error for a node that cannot be mutated."""
+    return ModelError(f"cannot mutate {describe(node)}: {reason}")

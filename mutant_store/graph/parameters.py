@@ -1,0 +1,120 @@
+"""The parameters of a classifier's weighted layers as one vector."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutant_store.graph.graph import Graph
+from mutant_store.graph.neurons import Layer
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One weight or bias.
+
+    Attributes:
+        name: its constant in the graph.
+        layer: position of the first layer that reads it.
+        start: where it begins in the vector.
+        shape: its shape there: weights begin with the axis of neurons, whatever order the file has them in.
+    """
+
+    name: str
+    layer: int
+    start: int
+    shape: tuple[int, ...]
+
+    @property
+    def stop(self) -> int:
+        """Where it ends in the vector."""
+        return self.start + int(np.prod(self.shape))
+
+
+class Parameters:
+    """All weights and biases of some layers, in graph order: each layer's weights neuron by neuron, then its bias.
+
+    Attributes:
+        layers: the layers.
+        tensors: where each of their tensors is; one that two layers read is there once.
+        values: float32 [P], the original's.
+        neurons: number of neurons of all layers.
+    """
+
+    def __init__(self, graph: Graph, layers: list[Layer]) -> None:
+        """``graph`` is the one the layers were found in; it is not kept."""
+        self.layers = layers
+        self.tensors: list[Tensor] = []
+        parts: list[NDArray[np.float32]] = []
+        known: set[str] = set()
+        start = 0
+        for position, layer in enumerate(layers):
+            weight = np.moveaxis(graph.array(layer.weight), layer.weight_axis, 0)
+            biases = [(use.bias, graph.array(use.bias)) for use in layer.uses if use.bias is not None]
+            for name, value in [(layer.weight, weight), *biases]:
+                if name in known:
+                    continue
+                known.add(name)
+                self.tensors.append(Tensor(name, position, start, value.shape))
+                parts.append(value.ravel())
+                start = self.tensors[-1].stop
+        self.values: NDArray[np.float32] = np.concatenate(parts).astype(np.float32, copy=False)
+        self.values.setflags(write=False)
+        self.neurons = sum(layer.neurons for layer in layers)
+        self._first_neurons = np.cumsum([0, *(layer.neurons for layer in layers)])
+        self._starts = np.array([tensor.start for tensor in self.tensors])
+        self._weights = {tensor.name: tensor for tensor in self.tensors}
+
+    def layer_of_neuron(self, neuron: int) -> int:
+        """Position of the layer of a neuron, neurons counted over the layers in order."""
+        return int(np.searchsorted(self._first_neurons, neuron, side="right")) - 1
+
+    def tensors_of(self, positions: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """Which of the tensors holds each position of the vector, int64 like ``positions``."""
+        return np.searchsorted(self._starts, positions, side="right") - 1
+
+    @cached_property
+    def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation of every tensor, float64 [tensors]."""
+        parts = [self.values[t.start : t.stop].astype(np.float64) for t in self.tensors]
+        return np.array([part.mean() for part in parts]), np.array([part.std() for part in parts])
+
+    def incoming(self, neuron: int) -> tuple[int, int]:
+        """Where the incoming weights of a neuron (its bias is not among them) begin and end in the vector."""
+        position = self.layer_of_neuron(neuron)
+        layer = self.layers[position]
+        tensor = self._weights[layer.weight]
+        width = (tensor.stop - tensor.start) // layer.neurons
+        start = tensor.start + width * (neuron - int(self._first_neurons[position]))
+        return start, start + width
+
+    def weights_of(self, neuron: int) -> NDArray[np.float32]:
+        """The incoming weights of a neuron, float32 [inputs]."""
+        start, stop = self.incoming(neuron)
+        return self.values[start:stop]
+
+    def write(self, graph: Graph, values: NDArray[np.float32]) -> None:
+        """Make a graph of the same classifier read ``values`` float32 [P] where they differ from the original's."""
+        for tensor in self.tensors:
+            mine = values[tensor.start : tensor.stop]
+            if np.array_equal(mine, self.values[tensor.start : tensor.stop]):
+                continue
+            value = mine.reshape(tensor.shape)
+            for layer in self.layers:
+                if layer.weight == tensor.name:
+                    value = np.moveaxis(value, 0, layer.weight_axis)
+            rewire(graph, self.layers, tensor.name, graph.add_constant(f"{tensor.name}_mutated", value))
+
+
+def rewire(graph: Graph, layers: list[Layer], name: str, replacement: str) -> None:
+    """Make every use of these layers that reads weight or bias ``name`` read ``replacement``."""
+    producers = graph.producers()
+    for layer in layers:
+        for use in layer.uses:
+            if layer.weight == name:
+                producers[use.node].input[1] = replacement
+            if use.bias == name:
+                reader = producers[use.bias_node]
+                reader.input[list(reader.input).index(name)] = replacement

@@ -1,0 +1,104 @@
+"""Which pixels the classifier takes: from its input's shape, its metadata, the options and the data."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mutant_guard.errors import DataError, ModelError
+from mutant_guard.store.choices import Layout, Resize
+from mutant_guard.store.manifest import InputSpec
+from mutant_store.datasets import ImageData, load
+from mutant_store.graph.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """What the user said about the input; None is taken from the model's metadata or shape.
+
+    Attributes:
+        mean: one value a channel, pixel range 0 to 1.
+        std: one value a channel, pixel range 0 to 1.
+        layout: order of the input's axes.
+        resize: what to do with images of another size.
+    """
+
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    layout: Layout | None = None
+    resize: Resize = "exact"
+
+
+def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> tuple[InputSpec, ImageData]:
+    """The classifier's input, and the images of a SPEC in that size and colour.
+
+    Raises:
+        ModelError: the input's shape is no image's, or mean and std do not fit its channels.
+        DataError: the images cannot be read or have another size.
+    """
+    layout = options.layout or classifier.card.layout or _guess_layout(classifier)
+    height, width, channels = _image_axes(classifier, layout)
+    if height is None or width is None or channels is None:
+        natural = load(spec)
+        height, width = height or natural.images.shape[1], width or natural.images.shape[2]
+        channels = channels or _channels_of(classifier, natural, layout)
+    if channels not in (1, 3):
+        raise ModelError(f"the input has {channels} channels under layout {layout}; an image has 1 or 3")
+    data = load(spec, shape=(height, width, channels), resize=options.resize)
+    mean = options.mean or classifier.card.mean or [0.0] * channels
+    std = options.std or classifier.card.std or [1.0] * channels
+    if not len(mean) == len(std) == channels:
+        raise ModelError(
+            f"--mean and --std need {channels} value(s), one a channel; got {len(mean)} and {len(std)}"
+        )
+    if min(std) <= 0:
+        raise ModelError("--std must be above 0 in every channel")
+    depth: Literal[1, 3] = 1 if channels == 1 else 3
+    found = InputSpec(
+        height=height,
+        width=width,
+        channels=depth,
+        mean=mean,
+        std=std,
+        layout=layout,
+        resize=options.resize,
+    )
+    return found, data
+
+
+def _guess_layout(classifier: Classifier) -> Layout:
+    shape = classifier.input_shape
+    if len(shape) == 1:
+        return "flat"
+    fits: list[Layout] = []
+    if len(shape) == 3:
+        fits += ["nchw"] if shape[0] in (1, 3) else []
+        fits += ["nhwc"] if shape[2] in (1, 3) else []
+    if len(fits) != 1:
+        what = "could be either nchw or nhwc" if fits else "is no image's"
+        raise ModelError(f"the input's shape {_shown(shape)} {what}; say which with --layout nchw|nhwc|flat")
+    return fits[0]
+
+
+def _image_axes(classifier: Classifier, layout: Layout) -> tuple[int | None, int | None, int | None]:
+    shape = classifier.input_shape
+    if len(shape) != (1 if layout == "flat" else 3):
+        raise ModelError(f"layout {layout} does not fit the input's shape {_shown(shape)}")
+    if layout == "flat":
+        return None, None, None
+    return (shape[1], shape[2], shape[0]) if layout == "nchw" else (shape[0], shape[1], shape[2])
+
+
+def _channels_of(classifier: Classifier, data: ImageData, layout: Layout) -> int:
+    _, height, width, channels = data.images.shape
+    if layout != "flat" or classifier.input_shape[0] in (None, height * width * channels):
+        return int(channels)
+    for other in (1, 3):
+        if classifier.input_shape[0] == height * width * other:
+            return other
+    raise DataError(
+        f"the images are {width}×{height} with {channels} channel(s) and the classifier takes "
+        f"{classifier.input_shape[0]} values; give images of the size it was trained on"
+    )
+
+
+def _shown(shape: tuple[int | None, ...]) -> str:
+    return "[batch, " + ", ".join("?" if size is None else str(size) for size in shape) + "]"

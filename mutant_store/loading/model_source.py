@@ -1,0 +1,90 @@
+"""The classifier a build is given: an ONNX file, trained weights, or a network by name. Light: no torch for ONNX."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mutant_guard.errors import ModelError
+from mutant_guard.store.choices import OutputKind
+from mutant_store.graph.classifier import Classifier, load_classifier
+from mutant_store.loading.input_spec import InputOptions
+
+if TYPE_CHECKING:
+    from mutant_store.loading.torch_source import TorchOriginal
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """What the user named.
+
+    Attributes:
+        model: an ONNX file; a .safetensors file that a training run of this project wrote; a registered network's
+            name; or ``module:callable``, which makes a network when it is called without arguments.
+        weights: of the last two, a file: safetensors, or a state dict that torch saved.
+    """
+
+    model: str
+    weights: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Original:
+    """A classifier as a graph, and as a network where it is known as one."""
+
+    classifier: Classifier
+    torch: "TorchOriginal | None"
+
+
+def open_original(
+    source: ModelSource,
+    data: str,
+    options: InputOptions,
+    *,
+    output: str | None = None,
+    output_kind: OutputKind | None = None,
+) -> Original:
+    """Find and read the classifier; a network is exported to ONNX.
+
+    Args:
+        source: what the user named.
+        data: SPEC of images of the size that the network of a ``module:callable`` takes.
+        options: its normalisation.
+        output: see ``load_classifier``; networks have one output.
+        output_kind: likewise.
+
+    Raises:
+        ModelError: there is no such model, its weights are missing or others, or it is no image classifier.
+        DataError: the images cannot be read.
+    """
+    text, path = source.model, Path(source.model)
+    if path.suffix == ".safetensors":
+        if source.weights is not None:
+            raise ModelError(f"{path} holds weights: leave out --weights, or name the network they belong to")
+        from mutant_store.loading.torch_source import exported, of_file
+
+        return Original(*exported(of_file(path), path, output_kind))
+    if path.suffix == ".onnx" or (path.exists() and ":" not in text):
+        if source.weights is not None:
+            raise ModelError(f"{path} holds its own weights: leave out --weights")
+        return Original(load_classifier(path, output=output, output_kind=output_kind), None)
+    from mutant_store.loading.torch_source import (
+        committed_weights,
+        exported,
+        of_callable,
+        of_file,
+        registered,
+    )
+
+    if text in registered():
+        weights = source.weights or committed_weights(text)
+        return Original(*exported(of_file(weights, text), weights, output_kind))
+    if ":" in text:
+        if source.weights is None:
+            raise ModelError(f"'{text}' makes an untrained network: give its trained weights with --weights")
+        return Original(
+            *exported(of_callable(text, source.weights, data, options), source.weights, output_kind)
+        )
+    raise ModelError(
+        f"'{text}' is neither an ONNX file nor a .safetensors file that is there, nor module:callable, nor one of "
+        f"this project's networks: {', '.join(registered())}"
+    )

@@ -1,0 +1,214 @@
+"""Networks that a build is given as such, exported to ONNX for the bank and kept to be trained."""
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mutant_guard.errors import ModelError
+from mutant_guard.store.choices import OutputKind
+from mutant_guard.store.model_card import ModelCard
+from mutant_store.datasets import load
+from mutant_store.graph.classifier import Classifier, load_classifier
+from mutant_store.loading.input_spec import InputOptions
+from mutant_store.loading.subject import Subject
+from mutant_store.networks import CLASSIFIERS, weights
+from mutant_store.networks import Network as Spec
+from mutant_store.networks.architecture import Architecture, Made, Registered
+from mutant_store.networks.conversion import converted
+from mutant_store.networks.onnx_export import largest_difference, to_onnx
+
+_MODELS = Path(__file__).resolve().parents[2] / "models"
+_COMMITTED = {"lenet": "mnist-lenet", "resnet20": "cifar10-resnet20"}
+_CHECKED = 16
+_CONVERTED_ON = 64
+_SAME = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class TorchOriginal:
+    """The original as something to train.
+
+    Attributes:
+        network: in evaluation mode on the CPU.
+        architecture: how another one is made.
+        spec: how images are varied, and in which arithmetic it is trained.
+    """
+
+    network: nn.Module
+    architecture: Architecture
+    spec: Spec
+
+
+def registered() -> list[str]:
+    """Names of this project's networks."""
+    return list(CLASSIFIERS)
+
+
+def committed_weights(name: str) -> Path:
+    """The file of a registered network's trained weights that comes with the project.
+
+    Raises:
+        ModelError: there is none.
+    """
+    path = _MODELS / f"{_COMMITTED.get(name, name)}.safetensors"
+    if not path.exists():
+        raise ModelError(
+            f"no trained weights of {name} come with this installation (a checkout of the repository has some in "
+            "models/): give them with --weights"
+        )
+    return path
+
+
+def of_file(path: Path, name: str | None = None) -> TorchOriginal:
+    """A registered network with the weights of a training run, of this ``name`` where there is one.
+
+    Raises:
+        ModelError: see ``load``; or they are another network's.
+    """
+    trained = weights.load(path)
+    if name not in (None, trained.name):
+        raise ModelError(f"{path} holds the weights of {trained.name}, not of {name}")
+    classes = _scores(trained.network, _noise(trained.classifier)).shape[1]
+    return TorchOriginal(trained.network, Registered(trained.name, classes), trained.classifier)
+
+
+def of_callable(text: str, path: Path, data: str, options: InputOptions) -> TorchOriginal:
+    """What ``module:callable`` makes, with weights from a file.
+
+    Args:
+        text: imported and called.
+        path: safetensors, or a state dict that torch saved, of which only tensors are unpickled.
+        data: SPEC of images of the size it takes.
+        options: its normalisation.
+
+    Raises:
+        ModelError: it cannot be made, the weights are not its own, or it does not take such images.
+        DataError: the images cannot be read.
+    """
+    architecture = Made(text)
+    network = architecture.build()
+    try:
+        network.load_state_dict(_state(path))
+    except (RuntimeError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{path} does not hold the weights of what {text} makes: {reason}") from error
+    height, width, channels = load(data).images.shape[1:]
+    spec = Spec(
+        build=lambda _: architecture.build(),
+        data=data,
+        shape=(height, width, channels),
+        mean=tuple(options.mean or [0.0] * channels),
+        std=tuple(options.std or [1.0] * channels),
+        epochs=1,
+        batch_size=1,
+        learning_rate=0.0,
+    )
+    network.eval()
+    try:
+        shape = _scores(network, _noise(spec)).shape
+    except Exception as error:  # whatever a foreign network makes of images it does not take
+        raise ModelError(
+            f"what {text} makes fails on images of {width}×{height} with {channels} channel(s), the size of those "
+            f"of --data: {error}"
+        ) from error
+    if len(shape) != 2:
+        raise ModelError(f"what {text} makes answers with shape {list(shape)}, not [images, classes]")
+    return TorchOriginal(network, architecture, spec)
+
+
+def exported(
+    original: TorchOriginal, path: Path, output_kind: OutputKind | None
+) -> tuple[Classifier, TorchOriginal]:
+    """A network as an ONNX classifier, and the network.
+
+    What an ONNX file beside the weights, ``path``, says of the same network is taken over: above all which images
+    trained it.
+
+    Raises:
+        ModelError: the network cannot be exported faithfully.
+    """
+    probe = _noise(original.spec)
+    card = _card_beside(path.with_suffix(".onnx"), original, probe) or ModelCard(
+        mean=list(original.spec.mean), std=list(original.spec.std), layout="nchw"
+    )
+    content = to_onnx(original.network, card, probe)
+    largest_difference(content, original.network, probe)
+    return load_classifier(onnx.load_from_string(content), output_kind=output_kind), original
+
+
+def of_graph(subject: Subject) -> TorchOriginal:
+    """The subject's graph as a network, held against it on real images.
+
+    Raises:
+        ModelError: it cannot be converted faithfully; the message says what to give instead.
+    """
+    images = subject.filter.data.images[:_CONVERTED_ON]
+    normalised = subject.input.model_copy(update={"layout": "nchw"}).tensor(images)
+    network, architecture = converted(subject.classifier, subject.input.layout, normalised)
+    spec = Spec(
+        build=lambda _: architecture.build(),
+        data="",
+        shape=(subject.input.height, subject.input.width, subject.input.channels),
+        mean=tuple(subject.input.mean),
+        std=tuple(subject.input.std),
+        epochs=1,
+        batch_size=1,
+        learning_rate=0.0,
+    )
+    return TorchOriginal(network, architecture, spec)
+
+
+def _state(path: Path) -> dict[str, Any]:
+    try:
+        if path.suffix == ".safetensors":
+            found: dict[str, Any] = safetensors.torch.load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(f"there is no {path}") from error
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        pickle.UnpicklingError,
+        safetensors.SafetensorError,
+    ) as e:
+        raise ModelError(
+            f"{path} is neither safetensors nor a state dict of tensors alone; save model.state_dict()"
+        ) from e
+    return found
+
+
+def _noise(spec: Spec) -> NDArray[np.float32]:
+    height, width, channels = spec.shape
+    shape = _CHECKED, channels, height, width
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+@torch.inference_mode()
+def _scores(network: nn.Module, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    scores: NDArray[np.float32] = network(torch.from_numpy(inputs)).numpy()
+    return scores
+
+
+def _card_beside(path: Path, original: TorchOriginal, probe: NDArray[np.float32]) -> ModelCard | None:
+    if not path.exists():
+        return None
+    try:
+        classifier = load_classifier(path)
+        there = classifier.scores(probe)
+    except ModelError:
+        return None
+    here = _scores(original.network, probe)
+    same = here.shape == there.shape and np.allclose(here, there, rtol=_SAME, atol=_SAME)
+    return classifier.card if same else None

@@ -1,0 +1,176 @@
+"""Keep the mutants that are still accurate (Wang et al. 2019, section III-B: at least 90 % of the original)."""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.bank.pool import Mutant
+from mutant_guard.errors import ModelError
+from mutant_store.pool.stopping_rule import StoppingRule, exact_rule, geometric_looks, sequential_rule
+
+_KEPT_BYTES = 2**27
+_PATIENCE = 1024
+_HOPELESS = 0.005
+
+
+class HopelessError(ModelError):
+    """Hardly any candidate is accurate enough."""
+
+
+@dataclass
+class Accepted:
+    """Mutants accepted so far, in the order they were drawn.
+
+    Attributes:
+        candidates: numbers of the accepted draws.
+        mutants: what each changes.
+        accuracies: each one's accuracy on the filter images it was run on.
+        drawn: how many candidates were drawn.
+    """
+
+    candidates: list[int] = field(default_factory=list)
+    mutants: list[Mutant] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+    drawn: int = 0
+
+
+@dataclass(frozen=True)
+class AccuracyFilter:
+    """The filter's images and its bar.
+
+    Attributes:
+        inputs: float32 [N, …].
+        labels: int64 [N], the true labels.
+        original_correct: how many the original gets right.
+        ratio: least accuracy of a mutant as a share of the original's.
+        error: largest probability that a mutant is judged otherwise than on all images; 0 asks for none.
+        seed: of the order the images are visited in, which that probability is over.
+    """
+
+    inputs: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    original_correct: int
+    ratio: float
+    error: float = 0.0
+    seed: int = 0
+    _known: dict[tuple[str, int], dict[int, list[NDArray[np.float32]]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    @property
+    def needed(self) -> int:
+        """Least number of correct images."""
+        return ceil(round(self.ratio * self.original_correct, 9))
+
+    @cached_property
+    def rule(self) -> StoppingRule:
+        """When a mutant is judged before it has seen all images."""
+        looks = geometric_looks(len(self.labels))
+        if self.error:
+            return sequential_rule(len(self.labels), self.needed, looks, self.error)
+        return exact_rule(len(self.labels), self.needed, looks)
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """The order the images are visited in, the same for all mutants."""
+        return np.random.default_rng([self.seed, len(self.labels)]).permutation(len(self.labels))
+
+    def judge(self, session: BankSession, mutants: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """Which of mutants 1 to ``mutants`` of a bank are accurate: bool [mutants], and their accuracies float64.
+
+        A mutant leaves as soon as the rule allows; its accuracy is that on the images it has met.
+        """
+        hits, seen = np.zeros((2, mutants), dtype=np.int64)
+        kept = np.zeros(mutants, dtype=np.bool_)
+        undecided = np.arange(mutants)
+        start = 0
+        for stop, low, high in zip(
+            self.rule.looks, self.rule.reject_at_most, self.rule.accept_at_least, strict=True
+        ):
+            images = self.order[start:stop]
+            known = self._features(session, start)
+            labels = session.labels(self.inputs[images], undecided + 1, known=known)
+            hits[undecided] += (labels == self.labels[images, None]).sum(axis=0)
+            seen[undecided] = stop
+            kept[undecided] = hits[undecided] >= high
+            undecided = undecided[(hits[undecided] > low) & (hits[undecided] < high)]
+            start = stop
+            if not undecided.size:
+                break
+        return kept, hits / seen
+
+    def _features(self, session: BankSession, start: int) -> dict[int, list[NDArray[np.float32]]] | None:
+        """What banks before this one computed of the look that begins there, as long as memory allows to keep it."""
+        held = sum(part.nbytes for look in self._known.values() for block in look.values() for part in block)
+        if not session.prefix_id or held > _KEPT_BYTES:
+            return None
+        return self._known.setdefault((session.prefix_id, start), {})
+
+
+def collect(
+    filtering: AccuracyFilter,
+    wanted: int,
+    accepted: Accepted,
+    *,
+    draw: Callable[[int], Mutant],
+    load: Callable[[list[Mutant]], BankSession],
+    progress: Callable[[Accepted], None],
+    chunk: int = 64,
+    jobs: int = 1,
+) -> Accepted:
+    """Draw candidates in order and keep the accurate ones until there are enough.
+
+    Args:
+        filtering: the images and the bar.
+        wanted: number of mutants.
+        accepted: where an earlier run stopped, or an empty one; changed in place.
+        draw: candidate number → its mutant, a function of the seed and the number alone.
+        load: a pool → a bank of it.
+        progress: called after every chunk; what it saves is enough to go on from.
+        chunk: candidates judged together, the unit of progress.
+        jobs: chunks judged at a time. They are taken in order, so it changes nothing but the time.
+
+    Raises:
+        HopelessError: hardly any candidate is accurate enough.
+    """
+
+    def judge(first: int) -> tuple[list[Mutant], NDArray[np.bool_], NDArray[np.float64]]:
+        pool = [draw(number) for number in range(first, first + chunk)]
+        session = load(pool)
+        try:
+            return pool, *filtering.judge(session, len(pool))
+        finally:
+            session.close()
+
+    pending: deque[Future[tuple[list[Mutant], NDArray[np.bool_], NDArray[np.float64]]]] = deque()
+    following = accepted.drawn
+    executor = ThreadPoolExecutor(jobs, thread_name_prefix="filter")
+    try:
+        while len(accepted.candidates) < wanted:
+            while len(pending) < jobs:
+                pending.append(executor.submit(judge, following))
+                following += chunk
+            pool, kept, accuracies = pending.popleft().result()
+            first = accepted.drawn
+            for place in np.flatnonzero(kept)[: wanted - len(accepted.candidates)].tolist():
+                accepted.candidates.append(first + place)
+                accepted.mutants.append(pool[place])
+                accepted.accuracies.append(float(accuracies[place]))
+            full = len(accepted.candidates) == wanted
+            accepted.drawn = accepted.candidates[-1] + 1 if full else first + chunk
+            progress(accepted)
+            if accepted.drawn >= _PATIENCE and len(accepted.candidates) < _HOPELESS * accepted.drawn:
+                raise HopelessError(
+                    f"only {len(accepted.candidates)} of {accepted.drawn} mutants keep "
+                    f"{filtering.ratio:.0%} of the original's accuracy"
+                )
+    finally:
+        executor.shutdown(cancel_futures=True)
+    return accepted

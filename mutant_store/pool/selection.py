@@ -1,0 +1,246 @@
+"""The mutants of a build: drawn, filtered by accuracy, and kept count of so that a killed build goes on."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.bank.pool import Mutant
+from mutant_guard.errors import ModelError
+from mutant_store.bank.builder import BankBuilder
+from mutant_store.bank.entries import tail_cost
+from mutant_store.loading.subject import Subject
+from mutant_store.operators.base import Operator
+from mutant_store.operators.retrain import Retrain
+from mutant_store.pool.accuracy_filter import Accepted, AccuracyFilter, HopelessError, collect
+from mutant_store.pool.progress import FilterCheckpoint
+from mutant_store.reporter import Reporter
+from mutant_store.versions import built_with
+
+_CHUNK_COST = 3e11
+"""Multiply-adds of a chunk of candidates: about ten seconds of a core."""
+_LARGEST_CHUNK = 64
+_TRIED = 64
+_WORTHWHILE = 0.1
+_HALVINGS = 10
+_FAILURES = 3
+"""Trained mutants that may turn out not accurate enough: each is minutes of work."""
+
+
+class Trainer(Protocol):
+    """Makes mutants by training, see ``Retrainer``."""
+
+    @property
+    def summary(self) -> str:
+        """How mutants are trained, in a few words."""
+
+    def mutants(self, numbers: list[int], report: Reporter) -> Iterator[tuple[int, Mutant]]:
+        """Train the mutants of these numbers, and give each with its number, in their order."""
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """Which mutants: how many, drawn by which operators at which rate and seed, and how accurate.
+
+    ``filter_error`` is the probability with which the sequential filter may judge a mutant otherwise than the
+    exact one, 0 for the exact one; ``jobs`` is how many chunks are filtered at a time.
+    """
+
+    rate: float
+    mutants: int
+    seed: int
+    accuracy_ratio: float
+    filter_error: float = 0.0
+    jobs: int = 1
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The pool, with the number of the draw each mutant came from, its accuracy, and how many were drawn in all."""
+
+    pool: list[Mutant]
+    candidates: list[int]
+    accuracies: list[float]
+    drawn: int
+
+
+def select(
+    subject: Subject,
+    builder: BankBuilder,
+    operators: list[Operator],
+    settings: SelectionSettings,
+    staged: Path,
+    report: Reporter,
+    retrainer: Trainer | None = None,
+) -> Selection:
+    """Draw and filter the pool; several operators get equal shares and take turns in it.
+
+    Raises:
+        ModelError: hardly any mutant is accurate enough, or an operator has nothing to change at this rate.
+    """
+    accepted = []
+    for turn, operator in enumerate(operators):
+        wanted = (settings.mutants - turn + len(operators) - 1) // len(operators)
+        collection = _Collection(subject, builder, operator, settings, staged, report)
+        if retrainer is not None and operator.name == Retrain.name:
+            accepted.append(collection.train(wanted, retrainer))
+        else:
+            accepted.append(collection.collect(wanted))
+    pool: list[Mutant] = []
+    candidates: list[int] = []
+    accuracies: list[float] = []
+    for number in range(settings.mutants):
+        place, own = divmod(number, len(operators))
+        pool.append(accepted[own].mutants[place])
+        candidates.append(accepted[own].candidates[place])
+        accuracies.append(accepted[own].accuracies[place])
+    return Selection(pool, candidates, accuracies, sum(chosen.drawn for chosen in accepted))
+
+
+class _Collection:
+    """The mutants of one operator."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        builder: BankBuilder,
+        operator: Operator,
+        settings: SelectionSettings,
+        staged: Path,
+        report: Reporter,
+    ) -> None:
+        self._subject, self._builder, self._operator = subject, builder, operator
+        self._settings, self._staged, self._report = settings, staged, report
+        part = subject.filter
+        self._filter = AccuracyFilter(
+            part.inputs,
+            part.labels,
+            int(part.correct.sum()),
+            settings.accuracy_ratio,
+            settings.filter_error,
+            settings.seed,
+        )
+
+    def collect(self, wanted: int) -> Accepted:
+        settings, part, operator = self._settings, self._subject.filter, self._operator
+        self._report.step(
+            f"drawing {wanted} mutants ({operator.name}, rate {settings.rate:g} of "
+            f"{operator.population(self._builder.parameters)}) that keep {settings.accuracy_ratio:.0%} of the "
+            f"original's {part.correct.mean():.2%} on {len(part.labels)} images"
+        )
+        checkpoint = self._checkpoint(wanted)
+        accepted = checkpoint.load()
+        accepted.mutants = [self._draw(number) for number in accepted.candidates]
+
+        def progress(found: Accepted) -> None:
+            checkpoint.save(found)
+            done = len(found.candidates)
+            self._report.progress(done, wanted, f"{done / max(found.drawn, 1):.0%} accepted")
+
+        self._report.progress(len(accepted.candidates), wanted, "first of them")
+        try:
+            return collect(
+                self._filter,
+                wanted,
+                accepted,
+                draw=self._draw,
+                load=self._load,
+                progress=progress,
+                chunk=self._chunk(),
+                jobs=settings.jobs,
+            )
+        except HopelessError as error:
+            raise ModelError(f"{error}; {self._suggestion()}") from error
+
+    def train(self, wanted: int, retrainer: Trainer) -> Accepted:
+        """Train mutants in the order of their numbers until enough of them are accurate.
+
+        Raises:
+            ModelError: too few are.
+        """
+        settings, part = self._settings, self._subject.filter
+        self._report.step(
+            f"training {wanted} mutants ({retrainer.summary}) that keep {settings.accuracy_ratio:.0%} of the "
+            f"original's {part.correct.mean():.2%} on {len(part.labels)} images"
+        )
+        accepted = Accepted()
+        failed: list[float] = []
+        while len(accepted.candidates) < wanted:
+            following = range(accepted.drawn, accepted.drawn + wanted - len(accepted.candidates))
+            for number, mutant in retrainer.mutants(list(following), self._report):
+                session = self._load([mutant])
+                kept, accuracies = self._filter.judge(session, 1)
+                session.close()
+                accuracy = float(accuracies[0])
+                accepted.drawn = number + 1
+                if kept[0]:
+                    accepted.candidates.append(number)
+                    accepted.mutants.append(mutant)
+                    accepted.accuracies.append(accuracy)
+                else:
+                    failed.append(accuracy)
+                what = "kept" if kept[0] else "not accurate enough, another takes its place"
+                self._report.step(f"mutant {number}: {accuracy:.2%} of the filter's images right, {what}")
+                if len(failed) > _FAILURES:
+                    raise ModelError(
+                        f"{len(failed)} of {accepted.drawn} retrained mutants do not keep "
+                        f"{settings.accuracy_ratio:.0%} of the original's accuracy of {part.correct.mean():.2%}: "
+                        f"they get {min(failed):.1%} to {max(failed):.1%} right; train longer with --epochs, redraw "
+                        "a smaller --share, or lower --accuracy-ratio"
+                    )
+        return accepted
+
+    def _chunk(self) -> int:
+        """Candidates that take some seconds together, as far as the layers' sizes tell; the same on any machine."""
+        each = len(self._filter.labels) * tail_cost(self._builder.parameters, 0, shared=False)
+        return int(np.clip(_CHUNK_COST / each, 1, _LARGEST_CHUNK))
+
+    def _draw(self, number: int, rate: float | None = None) -> Mutant:
+        """A function of the operator, the rate, the seed and the number alone."""
+        rng = np.random.default_rng([self._settings.seed, number])
+        choice = self._operator.draw(self._builder.parameters, rate or self._settings.rate, rng)
+        return Mutant(self._operator.name, choice)
+
+    def _load(self, pool: list[Mutant]) -> BankSession:
+        return self._builder.build(pool).session(threads=1)  # jobs run side by side
+
+    def _checkpoint(self, wanted: int) -> FilterCheckpoint:
+        subject, settings, part = self._subject, self._settings, self._subject.filter
+        return FilterCheckpoint(
+            self._staged / f"progress-{self._operator.name}.json",
+            model=hashlib.sha256(subject.classifier.model.SerializeToString(deterministic=True)).hexdigest(),
+            input=subject.input.model_dump(),
+            data=[part.data.range.source, part.data.range.start, part.data.range.stop],
+            labels=hashlib.sha256(part.labels.tobytes()).hexdigest(),
+            classes=subject.classes,
+            operator=self._operator.name,
+            layers=[layer.name for layer in subject.layers],
+            rate=settings.rate,
+            seed=settings.seed,
+            accuracy_ratio=settings.accuracy_ratio,
+            filter_error=settings.filter_error,
+            mutants=wanted,
+            versions=built_with(),
+        )
+
+    def _suggestion(self) -> str:
+        """A rate at which a worthwhile share survives, found by trying."""
+        rate = self._settings.rate
+        for _ in range(_HALVINGS):
+            rate /= 2
+            try:
+                pool = [self._draw(number, rate) for number in range(_TRIED)]
+            except ModelError:
+                break  # too low for this operator
+            session = self._load(pool)
+            kept, _ = self._filter.judge(session, len(pool))
+            session.close()
+            if kept.mean() >= _WORTHWHILE:
+                return (
+                    f"at --rate {rate:.3g} {kept.sum()} of {_TRIED} do: use that, or lower --accuracy-ratio"
+                )
+        return "no lower rate helps either: lower --accuracy-ratio, or restrict the mutants to some --layers"

@@ -1,0 +1,185 @@
+"""The published versions of a store: which there are, which one is served, which may go."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mutant_guard.errors import StoreError
+from mutant_guard.store.atomic import SECRET, half_removed, half_written, remove_directory, write_atomically
+from mutant_guard.store.manifest import Manifest
+from mutant_guard.store.reader import CURRENT, MANIFEST, Store, current_version, load_store
+from mutant_guard.store.signature import SIGNATURE, PrivateKey
+from mutant_store.publishing.publish import CALIBRATING, STAGING, changing, make_current
+
+_VERSION = re.compile(r"[0-9a-f]{16}")
+_SHORTEST_PREFIX = 4
+
+
+@dataclass(frozen=True)
+class Version:
+    """A published version.
+
+    Attributes:
+        name: its name.
+        published: when, in seconds since the epoch.
+        size: bytes of its files.
+        current: whether it is the one that is served.
+        signed: whether it has a signature; whose, only the public key tells.
+        manifest: its manifest, or None where the version cannot be used.
+        problem: why it cannot be used.
+    """
+
+    name: str
+    published: float
+    size: int
+    current: bool
+    signed: bool
+    manifest: Manifest | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """Something a store does not need: its path and its bytes."""
+
+    path: Path
+    size: int
+
+
+def list_versions(path: Path) -> list[Version]:
+    """Every published version of a store, each checked completely, the newest last.
+
+    Raises:
+        StoreError: no store there.
+    """
+    names = _names(path)
+    current = _current(path)
+    found = [_version(path / name, current=name == current) for name in names]
+    return sorted(found, key=lambda version: (version.published, version.name))
+
+
+def find_version(path: Path, text: str) -> str:
+    """The version of a store whose name begins with ``text``.
+
+    Raises:
+        StoreError: no store there, no version or more than one begins so, or the text is too short to tell.
+    """
+    names = _names(path)
+    if text in names:
+        return text
+    found = [name for name in names if name.startswith(text)]
+    if len(text) < _SHORTEST_PREFIX:
+        raise StoreError(f"version '{text}': give at least {_SHORTEST_PREFIX} characters of its name")
+    if not found:
+        raise StoreError(f"{path} has no version '{text}'; it has {', '.join(names) or 'none at all'}")
+    if len(found) > 1:
+        raise StoreError(f"version '{text}' could be any of {', '.join(found)}; give more of its name")
+    return found[0]
+
+
+def use_version(path: Path, text: str) -> Store:
+    """Check a version completely and make it the current one.
+
+    Args:
+        path: the store's directory.
+        text: the version's name, or the start of it.
+
+    Raises:
+        StoreError: no such version, it is damaged, or the store is being changed by another command.
+    """
+    with changing(path):
+        store = load_store(path, find_version(path, text))
+        make_current(path, store.version)
+    return store
+
+
+def sign_version(path: Path, key: PrivateKey, text: str | None = None) -> Store:
+    """Check a version completely and write its signature; an older one is replaced.
+
+    Args:
+        path: the store's directory.
+        key: what to sign with.
+        text: the version's name, or the start of it; by default the current one.
+
+    Raises:
+        StoreError: no such version, it is damaged, or the store is being changed by another command.
+    """
+    with changing(path):
+        store = load_store(path, find_version(path, text) if text else None)
+        write_atomically(store.path / SIGNATURE, key.sign((store.path / MANIFEST).read_bytes()), mode=SECRET)
+    return store
+
+
+def collect_garbage(
+    path: Path, *, keep: int = 1, unfinished: bool = False, dry_run: bool = False
+) -> list[Garbage]:
+    """Remove versions that are no longer needed, and what killed commands left behind.
+
+    The current version stays, and so do the ``keep`` others that were published last, of those this release can
+    use. Nothing else in the store's directory is touched.
+
+    Args:
+        path: the store's directory.
+        keep: how many versions to keep beside the current one.
+        unfinished: whether a build that was not finished goes as well.
+        dry_run: remove nothing.
+
+    Returns:
+        What was, or would be, removed.
+
+    Raises:
+        StoreError: no store there, it is being changed by another command, or ``CURRENT`` names no version.
+    """
+    with changing(path):
+        versions = list_versions(path)
+        if versions and not any(version.current for version in versions):
+            raise StoreError(
+                f"{path / CURRENT} names no version that is there, so none can be told to be superfluous; "
+                f"choose one with mutant-store use {path} VERSION"
+            )
+        others = [version for version in versions if not version.current]
+        usable = [version for version in others if version.problem is None]
+        superfluous = [version for version in others if version not in usable[max(len(usable) - keep, 0) :]]
+        found = [path / version.name for version in superfluous]
+        found += half_removed(path) + half_written(path / CURRENT)
+        for version in versions:
+            if version not in superfluous:
+                found += half_written(path / version.name / SIGNATURE)
+        found += [path / CALIBRATING] if (path / CALIBRATING).is_dir() else []
+        if unfinished and (path / STAGING).is_dir():
+            found.append(path / STAGING)
+        garbage = [Garbage(entry, _size(entry)) for entry in found]
+        if not dry_run:
+            for entry in found:
+                remove_directory(entry) if entry.is_dir() else entry.unlink()
+    return garbage
+
+
+def _names(path: Path) -> list[str]:
+    if not path.is_dir():
+        raise StoreError(f"{path}: no such store; make one with mutant-store build")
+    return sorted(entry.name for entry in path.iterdir() if _VERSION.fullmatch(entry.name) and entry.is_dir())
+
+
+def _current(path: Path) -> str | None:
+    try:
+        return current_version(path)
+    except StoreError:  # every version can still be listed and chosen
+        return None
+
+
+def _version(directory: Path, *, current: bool) -> Version:
+    manifest, problem = None, None
+    try:
+        manifest = load_store(directory.parent, directory.name).manifest
+    except StoreError as error:
+        problem = str(error)
+    written = directory / MANIFEST if (directory / MANIFEST).exists() else directory
+    signed = (directory / SIGNATURE).exists()
+    published = written.stat().st_mtime
+    return Version(directory.name, published, _size(directory), current, signed, manifest, problem)
+
+
+def _size(path: Path) -> int:
+    files = [entry for entry in path.rglob("*") if entry.is_file()] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)

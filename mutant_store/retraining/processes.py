@@ -1,0 +1,134 @@
+"""Tasks in processes of their own, one torch thread each, which on few cores is faster than one task with several."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from mutant_guard.errors import GuardError
+from mutant_store.retraining.job import Job
+
+Tell = Callable[[Any], None]
+Task = Callable[[Job, int, Tell], None]
+"""Work on one number, a function of a module; what it finds it keeps in the job's folder."""
+
+
+class TrainingProcesses:
+    """Runs tasks of a job, ``jobs`` at a time; a single one, or on a GPU, in this process."""
+
+    def __init__(self, job: Job, jobs: int) -> None:
+        self._job = job
+        self._wanted = jobs if job.device == "cpu" else 1
+        self._processes: dict[Connection, BaseProcess] = {}
+
+    def __enter__(self) -> "TrainingProcesses":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        for connection, process in self._processes.items():
+            connection.close()  # which an idle process takes for the end
+            if error is not None:
+                process.terminate()
+            process.join()
+
+    def run(self, task: Task, numbers: list[int], heard: Tell) -> Iterator[int]:
+        """Do a task for all numbers, and give each as it is finished, in any order.
+
+        Args:
+            task: what to do.
+            numbers: what to do it for.
+            heard: called with what the tasks tell.
+
+        Raises:
+            GuardError: a process ended before its task.
+            Exception: what a task raised.
+        """
+        if self._wanted == 1 or (len(numbers) == 1 and not self._processes):
+            for number in numbers:
+                with _one_thread():
+                    task(self._job, number, heard)
+                yield number
+            return
+        waiting = list(reversed(numbers))
+        busy: dict[Connection, int] = {}
+        idle = self._started(min(self._wanted, len(numbers)))
+        while waiting or busy:
+            while idle and waiting:
+                connection = idle.pop()
+                busy[connection] = waiting.pop()
+                connection.send((task, busy[connection]))
+            for ready in wait(list(busy)):
+                assert isinstance(ready, Connection)  # noqa: S101 - wait is given nothing else
+                kind, value = self._received(ready)
+                if kind == "told":
+                    heard(value)
+                elif kind == "failed":
+                    raise value
+                else:
+                    idle.append(ready)
+                    yield busy.pop(ready)
+
+    def _started(self, count: int) -> list[Connection]:
+        context = multiprocessing.get_context("spawn")
+        while len(self._processes) < count:
+            mine, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(self._job, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            self._processes[mine] = process
+        return list(self._processes)[:count]
+
+    def _received(self, connection: Connection) -> tuple[str, Any]:
+        try:
+            kind, value = connection.recv()
+        except (EOFError, ConnectionResetError):
+            process = self._processes[connection]
+            process.join()
+            raise GuardError(
+                f"a process that trains mutants ended with code {process.exitcode}; where that is for want of "
+                "memory, run the same build with --jobs 1: it goes on where it stopped"
+            ) from None
+        return str(kind), value
+
+
+def _serve(job: Job, connection: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent, which gets it too, ends this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    with suppress(EOFError):
+        while True:
+            task, number = connection.recv()
+            try:
+                task(job, number, lambda told: connection.send(("told", told)))
+            except Exception as error:  # whatever it is, the parent raises it
+                connection.send(("failed", error))
+            else:
+                connection.send(("done", number))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As many threads as a process of its own has: results depend on it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

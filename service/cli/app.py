@@ -1,0 +1,78 @@
+"""``mutant-guard``: serve a store over HTTP, classify images, review what was suspicious, keep API keys."""
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import structlog
+import typer
+
+from service.cli.classify import classify
+from service.cli.command import (
+    DeviceOption,
+    MaxMutantsOption,
+    PolicyOption,
+    SignatureOption,
+    load,
+    settings_with,
+)
+from service.cli.keys import keys_app
+from service.cli.review import review_app
+from service.telemetry.logs import configure_logs
+
+app = typer.Typer(
+    help="Guard an image classifier: label, verdict, and the number of mutants it took.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(keys_app, name="keys")
+app.add_typer(review_app, name="review")
+
+StoresOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--store",
+        help="Directory of a mutant store; repeat it to serve several, by name, the first by default. Default: "
+        "GUARD_STORE, else stores/digits.",
+    ),
+]
+
+
+def _exit(_: int, __: FrameType | None) -> NoReturn:
+    sys.exit(0)
+
+
+@app.command()
+def serve(
+    store: StoresOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port to listen on.")] = 8000,
+    policy: PolicyOption = None,
+    max_mutants: MaxMutantsOption = None,
+    device: DeviceOption = None,
+    require_signature: SignatureOption = None,
+) -> None:
+    """Serve mutant stores over HTTP: POST /classify, /v2 (Open Inference Protocol), /livez, /readyz, /metrics, /docs.
+
+    Every other setting is an environment variable with the prefix GUARD_.
+    """
+    from service.http.server import run
+
+    settings = settings_with(
+        store=store,
+        policy=policy,
+        max_mutants=max_mutants,
+        device=device,
+        require_signature=require_signature,
+    )
+    configure_logs(settings.log_format)
+    guard = load(settings)
+    where = f"http://{f'[{host}]' if ':' in host else host}:{port}" if port else "a free port"
+    structlog.get_logger().info("serving", url=where, stores=guard.models.names, policy=settings.policy)
+    signal.signal(signal.SIGTERM, _exit)  # until the server takes signals
+    run(guard, host=host, port=port)
+
+
+app.command()(classify)

@@ -1,0 +1,77 @@
+"""What the commands of ``mutant-guard`` share: options, settings, and how an error is shown. Loads no engine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+
+from mutant_guard.errors import GuardError
+from service.settings import Device, Settings
+
+if TYPE_CHECKING:  # its import takes the engine's with it
+    from service.guard_service import GuardService
+
+PolicyOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Policy of the verdict: calibrated, fixed or paper. Default: GUARD_POLICY, else calibrated."
+    ),
+]
+MaxMutantsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Most mutants a request may use. Default: GUARD_MAX_MUTANTS, else as many as the policy needs.",
+    ),
+]
+DeviceOption = Annotated[
+    Device | None,
+    typer.Option(help="Where mutants run; auto takes CUDA if it is there. Default: GUARD_DEVICE, else auto."),
+]
+SignatureOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Serve the store only if this public key (PEM) signed it. Default: GUARD_REQUIRE_SIGNATURE, else any.",
+        metavar="PUB",
+    ),
+]
+KeyFileOption = Annotated[
+    Path | None,
+    typer.Option(help="File that holds the API key of the server. Default: MUTANT_GUARD_API_KEY, else none."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line instead of a table.")]
+
+
+def settings_with(**given: object) -> Settings:
+    """The settings of the environment, with what is given and not None; ends the command where they are none."""
+    try:
+        return Settings.model_validate(
+            Settings().model_dump() | {name: value for name, value in given.items() if value is not None}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        refuse(f"GUARD_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}", error)
+
+
+def load(settings: Settings) -> "GuardService":
+    """A guard; ends the command where its store cannot be served."""
+    from service.guard_service import GuardService
+
+    try:
+        return GuardService(settings)
+    except GuardError as error:
+        refuse(str(error), error)
+
+
+def refuse(message: str, error: Exception) -> NoReturn:
+    """Show an error and end the command with 1."""
+    show_error(message)
+    raise typer.Exit(1) from error
+
+
+def show_error(message: str) -> None:
+    """In one line on standard error."""
+    Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)

@@ -1,0 +1,21 @@
+"""How often there was an alarm of late, beside how often there is one on clean images."""
+
+from fastapi import APIRouter, Request
+
+from mutant_guard.wire.review import AlarmRates
+from service.http.current import service_of
+from service.http.problems import documented
+from service.http.routes.served_models import may_look
+
+router = APIRouter()
+
+
+@router.get("/alarm-rate", summary="Alarms of the last hour", responses=documented(401, 429))
+async def alarm_rate(request: Request) -> AlarmRates:
+    """Of every store, minute by minute; over all replicas that share a Redis. Answers from the cache are left out."""
+    await may_look(request)
+    guard = service_of(request)
+    undecided = guard.settings.alarm_on_undecided
+    return AlarmRates(
+        stores=[await guard.state.alarms.of(model, undecided=undecided) for model in guard.models]
+    )

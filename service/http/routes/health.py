@@ -1,0 +1,33 @@
+"""Whether the server lives and takes requests, and what it counts."""
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from service.http.current import service_of
+from service.http.problems import documented, response
+
+router = APIRouter()
+
+
+@router.get("/livez", summary="Whether the process is alive", responses=documented(503))
+async def livez(request: Request) -> Response:
+    """503 once an inference loop has failed or hangs: only a restart helps then."""
+    if service_of(request).failed:
+        return response(503, "not-ready", "an inference loop has failed; the process needs a restart")
+    return Response('{"status":"alive"}', media_type="application/json")
+
+
+@router.get("/readyz", summary="Whether requests are taken", responses=documented(503))
+async def readyz(request: Request) -> Response:
+    """503 while the stores load, while draining, and after an inference loop failed."""
+    guard = service_of(request)
+    if not guard.ready:
+        why = "the server is about to stop" if guard.draining else "the inference loop is not running"
+        return response(503, "not-ready", why)
+    return Response('{"status":"ready"}', media_type="application/json")
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+async def metrics(request: Request) -> Response:
+    """Text exposition format."""
+    return Response(generate_latest(service_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)

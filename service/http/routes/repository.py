@@ -1,0 +1,77 @@
+"""The Open Inference Protocol's model repository: which models there are, and loading a new version of one."""
+
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request
+
+from mutant_guard.errors import GuardError
+from mutant_guard.wire.inference import LoadRequest, ModelState, RepositoryQuery, schema_of
+from service.http.access import require_admin
+from service.http.body import read_bounded
+from service.http.current import service_of
+from service.http.problems import InferenceProblem, ProblemError, documented
+from service.http.routes.served_models import may_look, states
+from service.inference_protocol.errors import ProtocolError
+from service.inference_protocol.request import read_json
+
+_M = TypeVar("_M", LoadRequest, RepositoryQuery)
+
+router = APIRouter(prefix="/v2/repository", tags=["Open Inference Protocol"])
+
+
+def _taken(message: type[LoadRequest | RepositoryQuery]) -> dict[str, Any]:
+    """The OpenAPI entry of a body that may be left out, and is read whatever its content type says."""
+    content = {"application/json": {"schema": schema_of(message)}}
+    return {"requestBody": {"required": False, "content": content}}
+
+
+@router.post(
+    "/index",
+    summary="The models that are served",
+    responses=documented(400, 401, 413, 429, kind=InferenceProblem),
+    openapi_extra=_taken(RepositoryQuery),
+)
+async def index(request: Request) -> list[ModelState]:
+    """Name, version and state of each, the default first."""
+    await may_look(request)
+    query = await _read(request, RepositoryQuery)
+    return [found for found in states(service_of(request)) if found.state == "READY" or not query.ready]
+
+
+@router.post(
+    "/models/{name}/load",
+    summary="Serve the current version of a store",
+    responses=documented(400, 401, 403, 404, 409, 413, 429, kind=InferenceProblem),
+    openapi_extra=_taken(LoadRequest),
+)
+async def load(request: Request, name: str) -> ModelState:
+    """Takes an admin key. Answers once the version that ``CURRENT`` names is served: no request fails for it, and
+    those that have begun end with the version they began with. 409 where it does not load; the one before goes on.
+    """
+    await require_admin(request)
+    wanted = await _read(request, LoadRequest)
+    if wanted.parameters:
+        raise ProblemError(
+            400,
+            "bad-inference-request",
+            "a model is loaded as its store says; send no parameters, publish a version instead",
+        )
+    guard = service_of(request)
+    before = guard.models.get(name).version
+    try:
+        model = await guard.load(name)
+    except GuardError as error:
+        raise ProblemError(
+            409,
+            "not-loaded",
+            f"version {before} of '{name}' goes on, since the current one does not load: {error}",
+        ) from error
+    return ModelState(name=model.name, version=model.version, state="READY", reason="")
+
+
+async def _read(request: Request, kind: type[_M]) -> _M:
+    body = await read_bounded(request, service_of(request).settings.max_body_bytes)
+    try:
+        return read_json(body or b"{}", kind)
+    except ProtocolError as error:
+        raise ProblemError(400, "bad-inference-request", str(error)) from error

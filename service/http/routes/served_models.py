@@ -1,0 +1,185 @@
+"""The Open Inference Protocol's health and metadata: what is served, and whether it answers."""
+
+from importlib.metadata import version as version_of
+
+from fastapi import APIRouter, Request
+
+from mutant_guard.runtime.model import Model
+from mutant_guard.wire.inference import (
+    Live,
+    ModelMetadata,
+    ModelReady,
+    ModelState,
+    Ready,
+    ServerMetadata,
+)
+from service.guard_service import GuardService
+from service.http.access import identify
+from service.http.current import service_of
+from service.http.problems import InferenceProblem, ProblemError, documented
+from service.inference_protocol.inputs import described
+from service.inference_protocol.outputs import Outputs
+from service.keys.api_keys import Detail
+
+router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+
+_EXTENSIONS = ["binary_tensor_data", "model_repository"]
+_HEALTH = documented(503, kind=InferenceProblem)
+_LOOK = documented(401, 429, kind=InferenceProblem)
+_LOOK_AT_MODEL = documented(401, 404, 429, kind=InferenceProblem)
+_MODEL_HEALTH = documented(404, 503, kind=InferenceProblem)
+
+
+def find_model(guard: GuardService, name: str, version: str | None) -> Model:
+    """The model of a name, if it is loaded in this version.
+
+    Raises:
+        UnknownStoreError: there is no store of that name.
+        ProblemError: 404, another version of it is loaded.
+    """
+    model = guard.models.get(name)
+    if version is not None:
+        check_version(model, version)
+    return model
+
+
+def check_version(model: Model, version: str) -> None:
+    """Refuse another version than the one that is loaded.
+
+    Raises:
+        ProblemError: 404, it is another.
+    """
+    if version != model.version:
+        raise ProblemError(
+            404,
+            "unknown-version",
+            f"model '{model.name}' has version {model.version} loaded, not '{version[:64]}'; ask for that one, or "
+            "leave the version out",
+        )
+
+
+def outputs_of(model: Model) -> Outputs:
+    """The outputs of a model."""
+    manifest = model.store.manifest
+    return Outputs(manifest.output_name, manifest.output_kind, len(manifest.classes))
+
+
+async def may_look(request: Request) -> Detail:
+    """How much a caller is told of what is served: an admin, who may not classify, all.
+
+    Raises:
+        ProblemError: 401 without a key or with an unknown one, 429 over the key's rate.
+    """
+    try:
+        return (await identify(request)).detail
+    except ProblemError as error:
+        if error.code == "admin-key":
+            return Detail.FULL
+        raise
+
+
+def states(guard: GuardService) -> list[ModelState]:
+    """Every model and whether it answers."""
+    return [
+        ModelState(
+            name=model.name,
+            version=model.version,
+            state="UNAVAILABLE" if (reason := _unready(guard, model)) else "READY",
+            reason=reason,
+        )
+        for model in guard.models
+    ]
+
+
+def _unready(guard: GuardService, *models: Model) -> str:
+    """Why not all of these models take requests; empty if they do."""
+    if guard.draining:
+        return "the server is about to stop"
+    failed = [model.name for model in models if not model.ready]
+    return f"the inference loop of {', '.join(failed)} is not running" if failed else ""
+
+
+def _refuse(reason: str) -> None:
+    if reason:
+        raise ProblemError(503, "not-ready", reason)
+
+
+@router.get("", summary="The server and its extensions", responses=_LOOK)
+async def server_metadata(request: Request) -> ServerMetadata:
+    """Name, version, and the extensions of the protocol that are known here."""
+    await may_look(request)
+    return ServerMetadata(name="mutant-guard", version=version_of("mutant-guard"), extensions=_EXTENSIONS)
+
+
+@router.get("/health/live", summary="Whether the process is alive", responses=_HEALTH)
+async def live(request: Request) -> Live:
+    """503 once an inference loop has failed or hangs: only a restart helps then."""
+    if service_of(request).failed:
+        _refuse("an inference loop has failed; the process needs a restart")
+    return Live(live=True)
+
+
+@router.get("/health/ready", summary="Whether every model takes requests", responses=_HEALTH)
+async def ready(request: Request) -> Ready:
+    """503 while draining, and after an inference loop failed."""
+    guard = service_of(request)
+    _refuse(_unready(guard, *guard.models))
+    return Ready(ready=True)
+
+
+@router.get("/models", summary="The models that are served", responses=_LOOK)
+async def models(request: Request) -> list[ModelState]:
+    """Name, version and state of each, the default first."""
+    await may_look(request)
+    return states(service_of(request))
+
+
+@router.get("/models/{name}", summary="A model, its inputs and outputs", responses=_LOOK_AT_MODEL)
+async def model_metadata(request: Request, name: str) -> ModelMetadata:
+    """One of the inputs is sent; the outputs are those that the caller may see."""
+    return await _metadata(request, name, None)
+
+
+@router.get(
+    "/models/{name}/versions/{version}",
+    summary="A model in the version that is loaded",
+    responses=_LOOK_AT_MODEL,
+)
+async def version_metadata(request: Request, name: str, version: str) -> ModelMetadata:
+    """404 where another version is loaded."""
+    return await _metadata(request, name, version)
+
+
+@router.get("/models/{name}/ready", summary="Whether a model takes requests", responses=_MODEL_HEALTH)
+async def model_ready(request: Request, name: str) -> ModelReady:
+    """503 while draining, and after its inference loop failed."""
+    return _readiness(request, name, None)
+
+
+@router.get(
+    "/models/{name}/versions/{version}/ready",
+    summary="Whether a model takes requests in this version",
+    responses=_MODEL_HEALTH,
+)
+async def version_ready(request: Request, name: str, version: str) -> ModelReady:
+    """404 where another version is loaded."""
+    return _readiness(request, name, version)
+
+
+async def _metadata(request: Request, name: str, version: str | None) -> ModelMetadata:
+    detail = await may_look(request)
+    model = find_model(service_of(request), name, version)
+    return ModelMetadata(
+        name=model.name,
+        versions=[model.version],
+        platform="onnxruntime_onnx",
+        inputs=described(model.store.manifest.input),
+        outputs=outputs_of(model).described(secrets=detail == Detail.FULL),
+    )
+
+
+def _readiness(request: Request, name: str, version: str | None) -> ModelReady:
+    guard = service_of(request)
+    model = find_model(guard, name, version)
+    _refuse(_unready(guard, model))
+    return ModelReady(name=model.name, ready=True)

@@ -1,0 +1,49 @@
+"""How fast each API key may ask: a token bucket a key, in this process."""
+
+import time
+from dataclasses import dataclass
+
+from service.keys.api_keys import ApiKey
+
+# Float sums of many small refills may fall this short of a whole token; what is let pass early is owed afterwards.
+_ROUNDING = 1e-9
+_LEAST_SWEEP = 64
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    at: float
+    full_at: float
+
+
+class RateLimit:
+    """Lets a key pass at most burst + rate · t times in any t seconds. For one thread: the event loop's."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, _Bucket] = {}
+        self._sweep_above = _LEAST_SWEEP
+
+    def take(self, key: ApiKey) -> float:
+        """0.0 where the key may pass, which uses one token of its up; else the seconds until the next one.
+
+        A key whose limit was changed goes on with the tokens it has, at the new rate.
+        """
+        rate = key.requests_per_second
+        if rate is None:
+            return 0.0
+        burst = key.at_once
+        now = time.monotonic()
+        bucket = self._buckets.get(key.sha256)
+        tokens = burst if bucket is None else min(burst, bucket.tokens + (now - bucket.at) * rate)
+        if tokens < 1 - _ROUNDING:
+            return (1 - tokens) / rate
+        self._buckets[key.sha256] = _Bucket(tokens - 1, now, now + (burst - tokens + 1) / rate)
+        if len(self._buckets) > self._sweep_above:
+            self._sweep(now)
+        return 0.0
+
+    def _sweep(self, now: float) -> None:
+        """Forget buckets that are full again, as one that is not there is: keys come and go, memory does not grow."""
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket.full_at > now}
+        self._sweep_above = max(_LEAST_SWEEP, 2 * len(self._buckets))

@@ -1,0 +1,72 @@
+"""How fast each API key may ask, over all replicas."""
+
+from typing import Protocol
+
+from redis.asyncio import Redis
+
+from service.keys.api_keys import ApiKey
+from service.keys.rate_limit import RateLimit
+from service.redis.link import RedisDownError, RedisLink
+
+_PREFIX = "guard:rate:"
+# The same bucket as in `service.keys.rate_limit`, by Redis' clock; a bucket that is full again is forgotten.
+_TAKE = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at')
+local tokens = burst
+if kept[1] then
+    tokens = math.min(burst, tonumber(kept[1]) + math.max(0, now - tonumber(kept[2])) * rate)
+end
+if tokens < 1 - 1e-6 then
+    return string.format('%.6f', (1 - tokens) / rate)
+end
+tokens = tokens - 1
+redis.call('HSET', KEYS[1], 'tokens', string.format('%.9f', tokens), 'at', string.format('%.6f', now))
+redis.call('PEXPIRE', KEYS[1], math.ceil((burst - tokens) / rate * 1000) + 1)
+return '0'
+"""
+
+
+class Limits(Protocol):
+    """Who has to wait."""
+
+    async def take(self, key: ApiKey) -> float:
+        """0.0 where the key may pass, which uses one token of it up; else the seconds until the next one."""
+
+
+class OwnLimits:
+    """Limits of this process."""
+
+    def __init__(self) -> None:
+        self._limit = RateLimit()
+
+    async def take(self, key: ApiKey) -> float:
+        """See ``Limits``."""
+        return self._limit.take(key)
+
+
+class SharedLimits:
+    """Limits of all replicas together; while Redis is down each replica has its own."""
+
+    def __init__(self, link: RedisLink) -> None:
+        """Args: the way to Redis."""
+        self._link, self._own = link, RateLimit()
+
+    async def take(self, key: ApiKey) -> float:
+        """See ``Limits``."""
+        rate = key.requests_per_second
+        if rate is None:
+            return 0.0
+        burst = key.at_once
+        try:
+            said = await self._link.call(lambda redis: self._ask(redis, key.sha256, rate, burst))
+        except RedisDownError:
+            return self._own.take(key)
+        return float(said)
+
+    async def _ask(self, redis: Redis, name: str, rate: float, burst: int) -> bytes:
+        script = redis.register_script(_TAKE)
+        said: bytes = await script(keys=[_PREFIX + name], args=[repr(rate), burst])
+        return said

@@ -1,0 +1,149 @@
+"""How often each store raised an alarm of late, minute by minute."""
+
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from math import sqrt
+from typing import TYPE_CHECKING
+
+from redis.asyncio import Redis
+
+from mutant_guard.runtime.answer import Answer
+from mutant_guard.wire.review import MinuteOfAlarms, StoreAlarms
+from service.redis.link import RedisDownError, RedisLink
+
+if TYPE_CHECKING:
+    from mutant_guard.runtime.model import Model
+
+MINUTES = 60
+_PREFIX = "guard:alarms"
+_KEPT_SECONDS = 2 * 60 * MINUTES
+_SECONDS = 1.0
+
+_Minute = tuple[str, str, int]
+"""Store, version, and the minute since 1970."""
+
+
+class AlarmHistory:
+    """Verdicts of the last hour, those from the cache left out; of all replicas where Redis answers."""
+
+    def __init__(self, link: RedisLink | None) -> None:
+        """Args: the way to Redis, if there is one."""
+        self._link = link
+        self._tested: Counter[_Minute] = Counter()
+        self._alarms: Counter[_Minute] = Counter()
+        self._unsent_tested: Counter[_Minute] = Counter()
+        self._unsent_alarms: Counter[_Minute] = Counter()
+
+    def count(self, answer: Answer, *, alarm: bool) -> None:
+        """Count a verdict that was made now."""
+        minute = (answer.model.name, answer.model.version, _now())
+        if minute not in self._tested:
+            self._forget()
+        for tested, alarms in (
+            (self._tested, self._alarms),
+            (self._unsent_tested, self._unsent_alarms),
+        ):
+            tested[minute] += 1
+            alarms[minute] += alarm
+
+    async def send(self) -> None:
+        """Tell Redis what was counted since the last time.
+
+        Raises:
+            RedisDownError: it is down; what was counted is told the next time.
+        """
+        if self._link is None or not self._unsent_tested:
+            return
+        tested, alarms = self._unsent_tested, self._unsent_alarms
+        self._unsent_tested, self._unsent_alarms = Counter(), Counter()
+        try:
+            await self._link.call(lambda redis: _add(redis, tested, alarms), seconds=_SECONDS)
+        except RedisDownError:
+            self._unsent_tested.update(tested)
+            self._unsent_alarms.update(alarms)
+            self._forget()
+            raise
+
+    async def of(self, model: "Model", *, undecided: bool) -> StoreAlarms:
+        """The last hour of what a model said; ``undecided``: whether such a verdict counts as an alarm."""
+        last = _now()
+        minutes = [(model.name, model.version, minute) for minute in range(last - MINUTES + 1, last + 1)]
+        counted = [(self._tested[minute], self._alarms[minute]) for minute in minutes]
+        if self._link is not None:
+            try:
+                shared = await self._link.call(lambda redis: _read(redis, minutes), seconds=_SECONDS)
+            except RedisDownError:
+                pass
+            else:
+                counted = [
+                    (tested + self._unsent_tested[minute], alarms + self._unsent_alarms[minute])
+                    for minute, (tested, alarms) in zip(minutes, shared, strict=True)
+                ]
+        return _summary(model, minutes, counted, undecided=undecided)
+
+    def _forget(self) -> None:
+        oldest = _now() - MINUTES
+        for counter in (self._tested, self._alarms, self._unsent_tested, self._unsent_alarms):
+            for minute in [minute for minute in counter if minute[2] <= oldest]:
+                del counter[minute]
+
+
+def _now() -> int:
+    return int(time.time()) // 60
+
+
+def _name(minute: _Minute) -> str:
+    return ":".join((_PREFIX, *map(str, minute)))
+
+
+async def _add(redis: Redis, tested: Counter[_Minute], alarms: Counter[_Minute]) -> None:
+    async with redis.pipeline(transaction=True) as pipe:
+        for minute, count in tested.items():
+            pipe.hincrby(_name(minute), "tested", count)
+            pipe.hincrby(_name(minute), "alarms", alarms[minute])
+            pipe.expire(_name(minute), _KEPT_SECONDS)
+        await pipe.execute()
+
+
+async def _read(redis: Redis, minutes: list[_Minute]) -> list[tuple[int, int]]:
+    async with redis.pipeline(transaction=False) as pipe:
+        for minute in minutes:
+            pipe.hmget(_name(minute), ["tested", "alarms"])
+        return [(int(tested or 0), int(alarms or 0)) for tested, alarms in await pipe.execute()]
+
+
+def _summary(
+    model: "Model", minutes: list[_Minute], counted: list[tuple[int, int]], *, undecided: bool
+) -> StoreAlarms:
+    record = model.store.calibration.policies[model.policy.name]
+    baseline = record.baseline(undecided=undecided)
+    tested, alarms = sum(one for one, _ in counted), sum(one for _, one in counted)
+    comparable = model.policy.keeps_baseline(undecided=undecided)
+    return StoreAlarms(
+        store=model.name,
+        version=model.version,
+        minutes=MINUTES,
+        tested=tested,
+        alarms=alarms,
+        rate=alarms / tested if tested else None,
+        baseline=baseline.rate,
+        calibration_images=baseline.trials,
+        z=_z(alarms, tested, baseline.rate, baseline.trials) if comparable else None,
+        series=[
+            MinuteOfAlarms(minute=datetime.fromtimestamp(minute[2] * 60, UTC), tested=one, alarms=other)
+            for minute, (one, other) in zip(minutes, counted, strict=True)
+        ],
+    )
+
+
+def _z(alarms: int, tested: int, baseline: float, images: int) -> float | None:
+    """(k/n − p) / √(p(1−p)(1/n + 1/m)): the baseline is itself counted on m images.
+
+    None of m images does not mean that there are none, so p(1−p) is never taken as less than that of 1 in m + 1, as in
+    the rules of Prometheus (``deploy/prometheus/rules``).
+    """
+    if not tested:
+        return None
+    variance = max(baseline * (1 - baseline), images / (images + 1) ** 2)
+    return round((alarms / tested - baseline) / sqrt(variance * (1 / tested + 1 / images)), 3)

@@ -1,0 +1,85 @@
+"""Log lines: one event each, for people or as JSON."""
+
+import json
+import logging
+import sys
+from typing import Literal
+
+import structlog
+from pydantic_core import PydanticSerializationError, to_json
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from service.telemetry.line_writer import LineWriter
+
+
+def configure_logs(form: Literal["console", "json"], *, quiet: bool = False) -> None:
+    """Send what structlog and the standard library log to standard error, in the given form.
+
+    ``quiet`` keeps warnings and worse only, as is always so of the standard library's loggers (uvicorn's, asyncio's):
+    start uvicorn with ``log_config=None``, or it formats its own. A call never waits long for a reader and never fails
+    for want of one (`service.telemetry.line_writer`).
+    """
+    writer = LineWriter(sys.stderr)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *(_JSON if form == "json" else _console(colours=bool(sys.stderr and sys.stderr.isatty()))),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if quiet else logging.INFO),
+        logger_factory=lambda *_: writer,
+        # Every call gets its logger anew, half a microsecond: one that is kept would miss a configuration that changes.
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, _ToStructlog)]
+    root.addHandler(_ToStructlog())
+
+
+class _ToStructlog(logging.Handler):
+    """Passes on what is logged by the standard library's means, so that it comes out in the same form."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            level = min(record.levelno // 10 * 10, logging.CRITICAL)  # those that structlog knows
+            failure = {"exc_info": record.exc_info} if record.exc_info else {}
+            structlog.get_logger().log(level, record.getMessage().strip(), logger=record.name, **failure)
+        except Exception:
+            self.handleError(record)
+
+
+_BEFORE_OTHERS: EventDict = dict.fromkeys(("timestamp", "level", "event"))
+
+
+def _as_json(_: WrappedLogger, __: str, event: EventDict) -> bytes:
+    line = {**_BEFORE_OTHERS, **event}
+    try:
+        return to_json(line, inf_nan_mode="null", fallback=repr)
+    except PydanticSerializationError:  # half of a surrogate pair, bytes that are no text
+        return json.dumps(line, default=repr).encode()
+
+
+_JSON: tuple[Processor, ...] = (structlog.processors.format_exc_info, _as_json)
+
+
+def _console(*, colours: bool) -> tuple[Processor, ...]:
+    # Not the traceback that shows local variables: images and keys are among them.
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=colours, exception_formatter=structlog.dev.plain_traceback
+    )
+
+    def as_text(logger: WrappedLogger, name: str, event: EventDict) -> bytes:
+        return renderer(logger, name, event).encode(errors="backslashreplace")
+
+    return structlog.dev.set_exc_info, _on_one_line, as_text
+
+
+def _on_one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """What a caller sends can begin no line and colour none."""
+    return {
+        name: value if not isinstance(value, str) or value.isprintable() else repr(value)
+        for name, value in event.items()
+    }

@@ -1,0 +1,250 @@
+"""Prometheus metrics of the guard. Names and labels are an interface: dashboards and alerts read them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from mutant_guard.decision.sequential.policies import Policy
+from mutant_guard.runtime.answer import Answer
+from mutant_guard.runtime.scheduling.outcome import Outcome
+from mutant_guard.store.reader import Store
+from mutant_guard.wire.verdict import Verdict
+
+_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_MOST_CLASSES = 1000
+"""Classes counted one by one: each is two series, and a scrape of 1,000 classes takes some 20 ms."""
+_ANY_CLASS = "(any)"
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """The counters of one store, looked up once: that costs more than counting.
+
+    Attributes:
+        alarming: verdicts that count as alarms.
+        verdicts: by verdict and whether it came from the cache.
+        labels: by name of the class and whether it was an alarm.
+    """
+
+    alarming: frozenset[Verdict]
+    verdicts: dict[tuple[Verdict, bool], Counter]
+    labels: dict[tuple[str, bool], Counter]
+
+
+class Metrics:
+    """All metrics, on a registry of their own."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        """Args: the registry to use; by default a new one."""
+        self.registry = registry or CollectorRegistry()
+        self._described: set[tuple[str, str, str, str]] = set()
+        self._counted: dict[str, _Counted] = {}
+        where = self.registry
+        self.verdicts = Counter(
+            "guard_verdicts", "Answered requests by verdict.", ["store", "verdict", "cached"], registry=where
+        )
+        self.labels = Counter(
+            "guard_labels",
+            "Tested inputs by the class they were given and whether they raised an alarm, cached verdicts left out; "
+            f"class_name is {_ANY_CLASS} in a store of more than {_MOST_CLASSES} classes.",
+            ["store", "class_name", "alarm"],
+            registry=where,
+        )
+        self.unguarded = Counter(
+            "guard_unguarded",
+            "Answers without a verdict, which the caller asked for.",
+            ["store"],
+            registry=where,
+        )
+        self.request_duration = Histogram(
+            "guard_request_duration_seconds",
+            "From the request's arrival to its answer.",
+            buckets=_SECONDS,
+            registry=where,
+        )
+        self.stage_duration = Histogram(
+            "guard_stage_duration_seconds",
+            "Time in a stage: decode, queue (until the first run), mutants (until the end of the test).",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=where,
+        )
+        self.mutants_evaluated = Histogram(
+            "guard_mutants_evaluated",
+            "Mutants a verdict consumed, cached verdicts left out.",
+            buckets=_COUNTS,
+            registry=where,
+        )
+        self.batch_rows = Histogram(
+            "guard_batch_rows",
+            "Rows (image, mutant) of one run of the bank.",
+            buckets=_COUNTS,
+            registry=where,
+        )
+        self.inference_seconds = Counter(
+            "guard_inference_seconds",
+            "Seconds the inference loops spent in runs of the bank.",
+            registry=where,
+        )
+        self.requests_in_flight = Gauge(
+            "guard_requests_in_flight", "Requests admitted and not answered.", registry=where
+        )
+        self.queue_depth = Gauge("guard_queue_depth", "Requests no run has held yet.", registry=where)
+        self.requests_rejected = Counter(
+            "guard_requests_rejected", "Requests refused, by reason.", ["reason"], registry=where
+        )
+        self.cache_requests = Counter(
+            "guard_cache_requests", "Look-ups in the verdict cache.", ["result"], registry=where
+        )
+        self.store_info = Gauge(
+            "guard_store_info",
+            "The store that is served; always 1.",
+            ["name", "version", "operator", "rate"],
+            registry=where,
+        )
+        self.store_mutants = Gauge("guard_store_mutants", "Mutants in the store.", ["store"], registry=where)
+        self.alarm_baseline_ratio = Gauge(
+            "guard_alarm_baseline_ratio",
+            "Share of clean images that raise an alarm, from calibration without a limit on mutants: under one the "
+            "share is at most this, or at least this where undecided is an alarm.",
+            ["store"],
+            registry=where,
+        )
+        self.undecided_baseline_ratio = Gauge(
+            "guard_undecided_baseline_ratio",
+            "Share of clean images that stay undecided, from calibration; absent under a limit on mutants "
+            "(GUARD_MAX_MUTANTS), of which calibration knows nothing.",
+            ["store"],
+            registry=where,
+        )
+        self.calibration_images = Gauge(
+            "guard_calibration_images",
+            "Clean images behind the baselines; absent where undecided is an alarm and mutants are limited: the "
+            "baseline of alarms is a lower bound then and no estimate.",
+            ["store"],
+            registry=where,
+        )
+        self.order_key_info = Gauge(
+            "guard_order_key_info", "Which secret orders the mutants; always 1.", ["id"], registry=where
+        )
+        self.review_queued = Counter(
+            "guard_review_queued",
+            "Inputs put into the review queue, each once, by why.",
+            ["reason"],
+            registry=where,
+        )
+        for reason in ("alarm", "undecided", "sample"):
+            self.review_queued.labels(reason)
+        self.review_lost = Counter(
+            "guard_review_lost",
+            "Inputs that should have been queued for review and were not: too many at a time, or Redis down too long.",
+            registry=where,
+        )
+        self._redis_up: Gauge | None = None
+        self._order_key: str | None = None
+
+    def redis_up(self) -> Gauge:
+        """The gauge of Redis, which is there only where Redis is used."""
+        if self._redis_up is None:
+            self._redis_up = Gauge(
+                "guard_redis_up", "Whether Redis answers, within its timeout.", registry=self.registry
+            )
+        return self._redis_up
+
+    def order_key(self, identifier: str) -> None:
+        """Say which order key is in use."""
+        if identifier != self._order_key:
+            self.order_key_info.clear()
+            self.order_key_info.labels(identifier).set(1)
+            self._order_key = identifier
+
+    def watch(self, in_flight: Callable[[], int], waiting: Callable[[], int]) -> None:
+        """Read the load off the scheduler whenever the metrics are scraped."""
+        self.requests_in_flight.set_function(in_flight)
+        self.queue_depth.set_function(waiting)
+
+    def describe(self, store: Store, policy: Policy, *, undecided: bool) -> None:
+        """Say what a store is, in place of what was said of it before, and count its verdicts from zero.
+
+        Args:
+            store: the version that is served.
+            policy: how it decides.
+            undecided: whether an undecided verdict counts as an alarm.
+        """
+        manifest = store.manifest
+        for labels in [labels for labels in self._described if labels[0] == manifest.name]:
+            self._described.remove(labels)
+            self.store_info.remove(*labels)
+        labels = (manifest.name, store.version, manifest.operator, f"{manifest.rate:g}")
+        self._described.add(labels)
+        self.store_info.labels(*labels).set(1)
+        self.store_mutants.labels(manifest.name).set(manifest.mutants)
+        record = store.calibration.policies[policy.name]
+        baseline = record.baseline(undecided=undecided)
+        self.alarm_baseline_ratio.labels(manifest.name).set(baseline.rate)
+        undecided_rate = None if policy.capped else record.undecided.rate
+        _set(self.undecided_baseline_ratio, manifest.name, undecided_rate)
+        images = baseline.trials if policy.keeps_baseline(undecided=undecided) else None
+        _set(self.calibration_images, manifest.name, images)
+        self._count_from_zero(manifest.name, manifest.classes, undecided=undecided)
+        self.unguarded.labels(manifest.name)
+        for result in ("hit", "miss"):
+            self.cache_requests.labels(result)
+
+    def answered(self, answer: Answer) -> None:
+        """Count an answer."""
+        store, judgement = answer.model.name, answer.judgement
+        if not answer.guarded:
+            self.unguarded.labels(store).inc()
+            return
+        counted = self._counted[store]
+        counted.verdicts[judgement.verdict, answer.cached].inc()
+        if not answer.cached:
+            alarm = judgement.verdict in counted.alarming
+            known = counted.labels.get((judgement.class_name, alarm))
+            # Unknown where there are too many classes, or where a version that went still answers.
+            (known or self.labels.labels(store, _ANY_CLASS, _said(alarm))).inc()
+
+    def _count_from_zero(self, store: str, classes: list[str], *, undecided: bool) -> None:
+        """Make the counters of a store, and drop those of classes it no longer has."""
+        names = classes if len(classes) <= _MOST_CLASSES else [_ANY_CLASS]
+        before, either = self._counted.get(store), (False, True)
+        if before is not None:
+            for class_name, alarm in before.labels.keys() - {
+                (name, alarm) for name in names for alarm in either
+            }:
+                self.labels.remove(store, class_name, _said(alarm))
+        self._counted[store] = _Counted(
+            alarming=frozenset({Verdict.ADVERSARIAL, *([Verdict.UNDECIDED] if undecided else [])}),
+            verdicts={
+                (verdict, cached): self.verdicts.labels(store, verdict.value, _said(cached))
+                for verdict in Verdict
+                for cached in either
+            },
+            labels={
+                (name, alarm): self.labels.labels(store, name, _said(alarm))
+                for name in names
+                for alarm in either
+            },
+        )
+
+    def observe(self, outcome: Outcome) -> None:
+        """Where the time of a request went, and how many mutants it took."""
+        self.stage_duration.labels("queue").observe(outcome.queue_seconds)
+        self.stage_duration.labels("mutants").observe(outcome.run_seconds)
+        self.mutants_evaluated.observe(outcome.mutants)
+
+
+def _set(gauge: Gauge, store: str, value: float | None) -> None:
+    """Set a store's value, or take it away where it is None."""
+    if value is None:
+        gauge.remove(store)
+    else:
+        gauge.labels(store).set(value)
+
+
+def _said(value: bool) -> str:
+    """A label's value."""
+    return "true" if value else "false"

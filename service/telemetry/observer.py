@@ -1,0 +1,48 @@
+"""What the server counts and logs of the guard's work."""
+
+import structlog
+
+from mutant_guard.decision.sequential.policies import Policy
+from mutant_guard.runtime.observer import Observer
+from mutant_guard.runtime.scheduling.batches import Run
+from mutant_guard.runtime.scheduling.outcome import Outcome
+from mutant_guard.store.reader import Store
+from service.telemetry.metrics import Metrics
+
+
+class ServerObserver(Observer):
+    """Passes on to the metrics what is counted, and to the log what happens seldom."""
+
+    def __init__(self, metrics: Metrics, *, alarm_on_undecided: bool) -> None:
+        """Args: where to count, and whether an undecided verdict counts as an alarm."""
+        self._metrics, self._undecided = metrics, alarm_on_undecided
+
+    def loaded(self, store: Store, policy: Policy) -> None:
+        """Describe the version in the metrics."""
+        self._metrics.describe(store, policy, undecided=self._undecided)
+
+    def decoded(self, seconds: float) -> None:
+        """Count the time that decoding took."""
+        self._metrics.stage_duration.labels("decode").observe(seconds)
+
+    def looked_up(self, *, hit: bool) -> None:
+        """Count a look into the cache."""
+        self._metrics.cache_requests.labels("hit" if hit else "miss").inc()
+
+    def ran(self, run: Run) -> None:
+        """Count a run and the time it took."""
+        self._metrics.inference_seconds.inc(run.seconds)
+        if run.rows:
+            self._metrics.batch_rows.observe(run.rows)
+
+    def decided(self, outcome: Outcome) -> None:
+        """Count the mutants of an image and where its time went."""
+        self._metrics.observe(outcome)
+
+    def note(self, event: str, **facts: object) -> None:
+        """Log it."""
+        structlog.get_logger().info(event, **facts)
+
+    def failed(self, error: Exception) -> None:
+        """Log the failure with its traceback."""
+        structlog.get_logger().error("inference loop failed", exc_info=error)

@@ -1,0 +1,15 @@
+"""What tests of the library are run with."""
+
+from tests.support.fixtures import (  # noqa: F401
+    _logs_as_before,
+    _no_settings_from_outside,
+    anyio_backend,
+    digits_store,
+    held_decoders,
+    held_guard_session,
+    inputs,
+    published_store,
+    quick_looks,
+    redis_server,
+    store,
+)

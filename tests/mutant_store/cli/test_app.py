@@ -1,0 +1,123 @@
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mutant_guard.store.reader import Store, load_store
+from mutant_store.cli.app import app
+
+runner = CliRunner()
+
+
+def test_build_publishes_and_says_where(digits_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stores" / "demo"
+    options = [
+        "--data",
+        "digits@holdout",
+        "--mutants",
+        "20",
+        "--rate",
+        "0.1",
+        "--seed",
+        "3",
+        "--out",
+        str(out),
+    ]
+    result = runner.invoke(app, ["build", str(digits_model), *options, "--classes", ",".join("0123456789")])
+    assert result.exit_code == 0, result.output
+    store = load_store(out)
+    assert store.version in result.output
+    assert (store.name, store.manifest.mutants, store.manifest.rate, store.manifest.seed) == (
+        "demo",
+        20,
+        0.1,
+        3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build", "gone.onnx", "--data", "digits@holdout", "--out", "s"], "gone.onnx: no such file"),
+        (["build", "MODEL", "--data", "digits@train", "--out", "s"], "trained this classifier"),
+        (["build", "MODEL", "--data", "digits", "--out", "s"], "digits"),
+        (["inspect", "nowhere"], "no such store"),
+        (["verify", "nowhere"], "no such store"),
+        (["export", "nowhere", "--mutant", "1", "-o", "m.onnx"], "no such store"),
+    ],
+)
+def test_errors_are_one_line_without_a_traceback(
+    digits_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = runner.invoke(app, [str(digits_model) if part == "MODEL" else part for part in arguments])
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    assert lines[-1].startswith("error: ")
+    assert message in lines[-1]
+    assert "Traceback" not in result.output
+    assert all(line.startswith("  • ") for line in lines[:-1])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--rate", "0"], ["--rate", "1.5"], ["--mean", "a,b"], ["--layout", "chw"], ["--classes", "@gone"]],
+)
+def test_bad_options_name_the_option(digits_model: Path, option: list[str]) -> None:
+    result = runner.invoke(
+        app, ["build", str(digits_model), "--data", "digits@holdout", "--out", "s", *option]
+    )
+    assert result.exit_code == 2
+    assert option[0] in result.stderr
+
+
+def test_inspect_shows_what_the_store_holds(published_store: tuple[Path, Store]) -> None:
+    path, store = published_store
+    shown = runner.invoke(app, ["inspect", str(path)], env={"COLUMNS": "200"}).output
+    for part in (
+        store.version,
+        "60 by nai at rate 0.05",
+        "digits@holdout[0:300]",
+        "42 in 2 layers",
+        "paper",
+        "fixed",
+        "calibrated",
+        "≤ 0.05 with 95% confidence",
+    ):
+        assert part in shown
+    machine = json.loads(runner.invoke(app, ["inspect", str(path), "--json"]).output)
+    assert machine["manifest"]["mutants"] == 60
+    assert set(machine["calibration"]["policies"]) == {"calibrated", "fixed", "paper"}
+
+
+def test_verify_says_what_it_compared(published_store: tuple[Path, Store]) -> None:
+    result = runner.invoke(app, ["verify", str(published_store[0])])
+    assert result.exit_code == 0
+    assert "6 files as published, 16 mutants and the original agree" in result.output
+
+
+def test_export_writes_a_classifier(published_store: tuple[Path, Store], tmp_path: Path) -> None:
+    target = tmp_path / "mutant.onnx"
+    result = runner.invoke(app, ["export", str(published_store[0]), "--mutant", "7", "-o", str(target)])
+    assert result.exit_code == 0
+    onnx.checker.check_model(onnx.load(target))
+
+
+def test_help_explains_every_option_and_argument() -> None:
+    commands = typer.main.get_command(app)
+    assert isinstance(commands, typer.core.TyperGroup)
+    for command in commands.commands.values():
+        assert command.help
+        for parameter in command.params:
+            if parameter.name != "help":
+                assert getattr(parameter, "help", None), f"{command.name} {parameter.name}"
+
+
+def test_help_shows_the_grammar_of_data_as_it_is() -> None:
+    shown = runner.invoke(app, ["build", "--help"], env={"COLUMNS": "240"}).output
+    assert "kind[:path][@split][[start:stop]]" in shown
+    assert "npz:FILE[0:2000]" in shown

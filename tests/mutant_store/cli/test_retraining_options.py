@@ -1,0 +1,99 @@
+"""From the command line to settings."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mutant_store.build import BuildSettings
+from mutant_store.cli.app import app
+from mutant_store.loading.model_source import ModelSource
+from mutant_store.retraining.settings import RetrainSettings
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ModelSource, BuildSettings]]:
+    """What the command asks to be built."""
+    asked: list[tuple[ModelSource, BuildSettings]] = []
+
+    def build(source: ModelSource, data: str, out: Path, settings: BuildSettings, report: object) -> None:
+        asked.append((source, settings))
+        raise StoppedError
+
+    monkeypatch.setattr("mutant_store.build.build", build)
+    return asked
+
+
+def run(*options: str) -> str:
+    return (
+        CliRunner().invoke(app, ["build", "lenet", "--data", "digits@holdout", "--out", "s", *options]).output
+    )
+
+
+def test_options_become_settings(given: list[tuple[ModelSource, BuildSettings]]) -> None:
+    run("--operator", "retrain", "--train-data", "digits@train", "--share", "0.25", "--epochs", "4",
+        "--adversarial-share", "0.1", "--adversarial-images", "50", "--epsilons", "0.1,0.2", "--attacks", "pgd, sparse",
+        "--attack-steps", "9",
+        "--batch-size", "64", "--learning-rate", "0.01", "--label-smoothing", "0.05", "--jitter", "0.02",
+        "--shift", "1", "--labels", "original", "--weights", "w.pt")  # fmt: skip
+    ((source, settings),) = given
+    assert source == ModelSource("lenet", Path("w.pt"))
+    assert settings.retraining == RetrainSettings(
+        train_data="digits@train",
+        share=0.25,
+        epochs=4,
+        adversarial_share=0.1,
+        adversarial_images=50,
+        epsilons=(0.1, 0.2),
+        attacks=("pgd", "sparse"),
+        steps=9,
+        batch_size=64,
+        learning_rate=0.01,
+        label_smoothing=0.05,
+        jitter=0.02,
+        shift=1,
+        labels="original",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "mutants"),
+    [
+        ([], 500),
+        (["--operator", "retrain"], 8),
+        (["--operator", "mixed:nai,retrain"], 8),
+        (["--operator", "retrain", "--mutants", "12"], 12),
+    ],
+)
+def test_retrained_pools_are_small_by_default(
+    options: list[str], mutants: int, given: list[tuple[ModelSource, BuildSettings]]
+) -> None:
+    run(*options)
+    assert given[0][1].selection.mutants == mutants
+    assert given[0][1].retraining == RetrainSettings()
+
+
+def test_sizes_that_are_no_numbers_are_refused(given: list[tuple[ModelSource, BuildSettings]]) -> None:
+    assert "--epsilons 'a,b': give sizes in the pixel range 0 to 1" in run("--epsilons", "a,b")
+    assert not given
+
+
+@pytest.mark.parametrize(
+    ("options", "operator", "mutants"),
+    [
+        ([], "nai", 500),
+        (["--train-data", "digits@train"], "retrain", 8),
+        (["--train-data", "digits@train", "--operator", "mixed:retrain,nai"], "mixed:retrain,nai", 8),
+        (["--operator", "gf", "--mutants", "20"], "gf", 20),
+    ],
+)
+def test_mutants_are_retrained_where_there_is_something_to_train_on(
+    given: list[tuple[ModelSource, BuildSettings]], options: list[str], operator: str, mutants: int
+) -> None:
+    run(*options)
+    ((_, settings),) = given
+    assert (settings.operator, settings.selection.mutants) == (operator, mutants)

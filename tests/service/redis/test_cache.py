@@ -1,0 +1,82 @@
+"""Verdicts that replicas share, against a real Redis."""
+
+import re
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from benchmarks.serving.redis_server import RedisServer
+from service.guard_service import GuardService
+from service.settings import Settings
+from tests.support.service import digits, encode, running, said, settings_for
+
+pytestmark = pytest.mark.anyio
+
+BODIES = [encode(image) for image in digits(4)]
+
+
+def with_redis(store: Path, server: RedisServer, **changes: object) -> Settings:
+    return settings_for(store, cache_seconds=60.0, redis_url=server.url, **changes)
+
+
+def connected(server: RedisServer) -> Redis:
+    return Redis.from_url(server.url, decode_responses=True)
+
+
+def lookups(guard: GuardService, result: str) -> float:
+    return guard.metrics.registry.get_sample_value("guard_cache_requests_total", {"result": result}) or 0
+
+
+async def test_guards_share_their_judgements(digits_store: Path, redis_server: RedisServer) -> None:
+    redis_server.start()
+    settings = with_redis(digits_store, redis_server)
+    async with running(settings) as one, running(settings) as other:
+        first = await one.judge(BODIES[0])
+        second = await other.judge(BODIES[0])
+        assert (first.cached, second.cached) == (False, True)
+        assert first.judgement == second.judgement
+        assert (lookups(one, "miss"), lookups(other, "hit")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "change", [{"order_key": "another key for tests"}, {"policy": "fixed"}, {"max_mutants": 5}]
+)
+async def test_guards_that_may_judge_otherwise_do_not(
+    change: dict[str, object], digits_store: Path, redis_server: RedisServer
+) -> None:
+    redis_server.start()
+    async with (
+        running(with_redis(digits_store, redis_server)) as one,
+        running(with_redis(digits_store, redis_server, **change)) as other,
+    ):
+        await one.judge(BODIES[0])
+        assert not (await other.judge(BODIES[0])).cached
+        assert (await one.judge(BODIES[0])).cached
+
+
+async def test_an_entry_is_kept_for_its_time_under_a_prefix_and_without_pixels(
+    digits_store: Path, redis_server: RedisServer
+) -> None:
+    redis_server.start()
+    async with running(with_redis(digits_store, redis_server)) as guard, connected(redis_server) as redis:
+        await guard.judge(BODIES[0])
+        (key,) = await redis.keys("guard:verdict:*")
+        assert re.fullmatch("guard:verdict:1:[0-9a-f]{64}", str(key))
+        assert 50_000 < await redis.pttl(key) <= 60_000
+
+
+async def test_what_others_write_under_our_key_is_a_miss(
+    digits_store: Path, redis_server: RedisServer, quick_looks: None
+) -> None:
+    redis_server.start()
+    async with running(with_redis(digits_store, redis_server)) as guard, connected(redis_server) as redis:
+        first = await guard.judge(BODIES[0])
+        (key,) = await redis.keys("guard:verdict:*")
+        for value in (b"", b"\xff\xfe", b"[]", b'{"label": 3}'):
+            await redis.set(key, value)
+            again = await guard.judge(BODIES[0])
+            assert said(again) == (first.judgement, False)
+        await redis.delete(key)
+        await redis.lpush(key, "a list")
+        assert said(await guard.judge(BODIES[0])) == (first.judgement, False)

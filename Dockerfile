@@ -1,4 +1,5 @@
-# Three images from one file; every one installs through deploy/steps/install.sh at the versions of constraints.txt.
+# Three images from one file. Each installs through deploy/steps/install.sh at the versions of
+# constraints.txt.
 #   docker build --target guard      the server on CPU: onnxruntime, neither torch nor onnx (the default)
 #   docker build --target guard-gpu  the same on CUDA
 #   docker build --target offline    builds stores: torch and onnx. For the much smaller CPU build of torch, name the
@@ -17,11 +18,12 @@ COPY deploy/steps /deploy/steps
 COPY mutant_guard /mutant_guard
 COPY mutant_store /mutant_store
 COPY service /service
-# Trains the demo classifier and attacks it; not a part of what is installed.
+# Code that trains the demo classifier and attacks it; it is not part of what is installed.
 COPY evaluation /evaluation
 
-# What is served is a setting, not an option of CMD, which would outweigh GUARD_STORE. OpenBLAS, in numpy and in scipy, would
-# start a thread for each of the host's processors whatever the quota: on a large host more than the limit of processes allows.
+# The store to serve is a setting and no option of CMD, which would outweigh GUARD_STORE. OpenBLAS,
+# in numpy and in scipy, would start a thread for each of the host's processors whatever the quota:
+# on a large host, more than the limit of processes allows.
 FROM ${PYTHON_IMAGE} AS python
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     GUARD_STORE=/stores/digits GUARD_ORDER_KEY_FILE=/var/lib/mutant-guard/order.key GUARD_PROBE_PORT=9000 \
@@ -62,7 +64,7 @@ LABEL org.opencontainers.image.title="mutant-guard-offline" \
       org.opencontainers.image.description="Builds and calibrates mutant stores"
 COPY --from=offline-build /opt/venv /opt/venv
 COPY --from=source /evaluation /opt/demo/evaluation
-# Whatever the umask of the checkout: they are run by another user.
+# Modes are set whatever the umask of the checkout, since another user runs these scripts.
 COPY --chmod=0755 deploy/steps/demo-store.sh deploy/steps/mnist-store.sh /usr/local/bin/
 ENV BIN=/opt/venv/bin MODELS=/models STORES=/stores PYTHONPATH=/opt/demo
 USER 10001:10001

@@ -4,13 +4,13 @@ VENV ?= .venv
 HOST ?= 127.0.0.1
 PORT ?= 8000
 BIN := $(VENV)/bin
-# Tests that compute go side by side; the others time out, count and measure, and have the machine to themselves.
-COMPUTING := tests/mutant_guard/decision tests/evaluation
+# Tests go side by side, but for those that measure time: they have the machine to themselves.
 TEST_PROCESSES ?= 2
+SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadfile
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain bench bench-decision bench-serving soak overload steady drain redis-faults fuzz fuzz-api rehearsal clean
+.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain bench bench-decision bench-serving soak overload steady drain redis-faults fuzz fuzz-api rehearsal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -22,7 +22,7 @@ $(VENV)/.serve: pyproject.toml constraints.txt deploy/steps/install.sh
 
 $(VENV)/.dev: pyproject.toml constraints.txt deploy/steps/install.sh
 	@echo "Installing everything the tests need into $(VENV)"
-	deploy/steps/install.sh $(VENV) cpu,server,build,retrain,evaluation,docs,dev --editable
+	deploy/steps/install.sh $(VENV) cpu,server,build,retrain,evaluation,docs,recipes,dev --editable
 	@touch $@ $(VENV)/.serve
 
 # The script trains the classifier first where there is none; one that is newer than its store has the store built anew.
@@ -38,9 +38,15 @@ serve: stores/digits/CURRENT $(if $(wildcard models/digits.onnx),stores/samples)
 	@echo "[4/4] Serving on http://$(HOST):$(PORT)  (stop with Ctrl-C)"
 	GUARD_SAMPLES_DIR="$${GUARD_SAMPLES_DIR:-stores/samples}" $(BIN)/mutant-guard serve --store stores/digits --host $(HOST) --port $(PORT)
 
-test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(COMPUTING)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(COMPUTING))
+test: $(VENV)/.dev ## run all tests
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not timing"
+	$(BIN)/python -m pytest -m timing
+
+test-fast: $(VENV)/.dev ## all logic, in a few minutes: no trainings, whole experiments, browsers, clusters, load
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not timing"
+
+docs: $(VENV)/.dev ## build the documentation as a site, in runs/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/ruff check .

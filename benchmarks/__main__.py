@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: the product against what it replaces, side by side in one run."""
+"""``python -m benchmarks``: the product side by side with what it replaces, in one run."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -23,7 +23,8 @@ _WIDTH = 132
 """Columns of a table that goes to a file or a pipe."""
 
 Measurement = Callable[[Callable[[str], None]], "Section | list[Section]"]
-"""Measures, telling what is going on, and hands back what it found."""
+"""Function that measures, tells a callback what is going on, and returns the section or sections.
+"""
 
 Quick = Annotated[bool, typer.Option("--quick", help="Few repetitions: rough figures in minutes.")]
 Out = Annotated[
@@ -49,43 +50,46 @@ SERVED = Path("stores/mnist-lenet")
 
 @app.command()
 def mutants(quick: Quick = False, out: Out = None) -> None:
-    """Many mutants of one image against the mutants one by one, and requests in flight."""
+    """Time many mutants of one image against the mutants one by one, and requests in flight."""
     _run(["mutants", "in flight"], quick, None, out)
 
 
 @app.command()
 def retrained(quick: Quick = False, out: Out = None) -> None:
-    """Mutants that bring all parameters against weights that are inputs, and against all in one graph."""
+    """Time mutants with all parameters of their own against two other ways to run them.
+
+    The other ways are one session whose weights are inputs, and one graph of all mutants.
+    """
     _run(["retrained"], quick, None, out)
 
 
 @app.command()
 def generation(quick: Quick = False, mnist: Mnist = None, out: Out = None) -> None:
-    """Making accurate mutants against testing one torch module after the other."""
+    """Time the making of accurate mutants against testing one torch module after the other."""
     _run(["generation"], quick, mnist, out)
 
 
 @app.command()
 def storage(quick: Quick = False, out: Out = None) -> None:
-    """A store on disk against stand-alone files, and in memory against the original alone."""
+    """Compare a store on disk with stand-alone files, and in memory with the original alone."""
     _run(["storage", "memory"], quick, None, out)
 
 
 @app.command()
 def cost(quick: Quick = False, out: Out = None) -> None:
-    """Time by mutants, images and model size, and the distance to the machine's peak."""
+    """Measure time by mutants, images and model size, and the distance to the machine's peak."""
     _run(["cost", "efficiency"], quick, None, out)
 
 
 @app.command()
 def decision(quick: Quick = False, recordings: Recordings = RECORDINGS, out: Out = None) -> None:
-    """The sequential test against Wald's limits, and every policy on recorded label changes."""
+    """Compare the sequential test with Wald's limits, and policies on recorded label changes."""
     _run(["decision"], quick, None, out, recordings)
 
 
 @app.command()
 def doubts(recordings: Recordings = RECORDINGS, out: Out = None) -> None:
-    """The sequential test on doubts of retrained mutants against other tests, on recorded images."""
+    """Compare the test on doubts of retrained mutants with other tests, on recorded images."""
     _run(["doubts"], False, None, out, recordings)
 
 
@@ -101,7 +105,10 @@ def serving(
     data: Data = None,
     out: Out = None,
 ) -> None:
-    """The server under load, against what people would write instead and against itself without its guard."""
+    """Measure the server under load, against alternatives and against itself without its guard.
+
+    The alternatives are what people would write instead of the server.
+    """
     from benchmarks.serving import throughput as serving
 
     folder = data or data_folder()
@@ -120,7 +127,10 @@ def overload(
     seconds: Annotated[float, typer.Option(min=1, help="How long.")] = 60.0,
     out: Out = None,
 ) -> None:
-    """Four times the measured capacity: answers, memory and probes. Exits 1 where a target is missed."""
+    """Load a server with four times its measured capacity and check answers, memory and probes.
+
+    Exits 1 where a target is missed.
+    """
     from benchmarks.serving import overload
 
     _hold(store, data, out, lambda subject, say: overload.measure(subject, seconds, say))
@@ -133,7 +143,10 @@ def soak(
     minutes: Annotated[float, typer.Option(min=0.1, help="How long.")] = 10.0,
     out: Out = None,
 ) -> None:
-    """Half of the capacity with the store loaded anew every 30 seconds. Exits 1 where a target is missed."""
+    """Run a server at half of its capacity and load the store anew every 30 seconds.
+
+    Exits 1 where a target is missed.
+    """
     from benchmarks.serving import soak
 
     seconds, settled = 60 * minutes, min(60.0, 20 * minutes)
@@ -147,7 +160,10 @@ def drain(
     times: Annotated[int, typer.Option(min=1, help="How often.")] = 20,
     out: Out = None,
 ) -> None:
-    """SIGTERM under load. Exits 1 where a target is missed."""
+    """Stop a server under load with SIGTERM and check its answers.
+
+    Exits 1 where a target is missed.
+    """
     from benchmarks.serving import drain
 
     _hold(store, data, out, lambda subject, say: drain.measure(subject, times, say))
@@ -160,7 +176,10 @@ def redis_faults(
     rounds: Annotated[int, typer.Option(min=1, help="How often every fault is brought about.")] = 20,
     out: Out = None,
 ) -> None:
-    """Redis frozen, slow and killed under a server. Exits 1 where a target is missed."""
+    """Freeze, slow down and kill the Redis of a server and check its answers.
+
+    Exits 1 where a target is missed.
+    """
     from benchmarks.serving import redis_faults
 
     _hold(store, data, out, lambda subject, say: redis_faults.measure(subject, rounds, say))
@@ -168,7 +187,10 @@ def redis_faults(
 
 @app.command(name="all")
 def everything(quick: Quick = False, mnist: Mnist = None, out: Out = None) -> None:
-    """Speed, size and memory, everything but the decision; what needs data comes first."""
+    """Measure speed, size and memory: everything but the decision.
+
+    What needs data comes first.
+    """
     names = ["generation", "mutants", "retrained", "in flight", "storage", "memory", "cost", "efficiency"]
     _run(names, quick, mnist, out)
 
@@ -223,8 +245,9 @@ def _hold(
 def _report(
     measurements: Mapping[str, Measurement], quick: bool, out: Path | None, how: str
 ) -> "list[Figure]":
-    """Measure one after the other, show every table and figure, write the page if there is to be one, and return the
-    figures. ``how`` is what the page says of its making.
+    """Measure one section after the other, show every table and figure, and return the figures.
+
+    The page is written where ``out`` names a file; ``how`` is what the page says of its making.
     """
     from benchmarks import results
     from evaluation.hardware import hardware, load, versions

@@ -1,4 +1,4 @@
-"""The alternatives must compute the same: checked before anything is timed."""
+"""Check that the alternatives compute the same as the bank, before anything is timed."""
 
 from collections.abc import Sequence
 
@@ -13,22 +13,23 @@ from mutant_store.bank.verify import TOLERANCE
 
 
 class DisagreementError(GuardError):
-    """Two ways to evaluate a mutant answer differently."""
+    """Error for two ways to evaluate a mutant that answer differently."""
 
 
 def check_agreement(
     session: BankSession, modules: Sequence[nn.Module], numbers: Sequence[int], inputs: NDArray[np.float32]
 ) -> None:
-    """Hold the bank's answers for some mutants against torch's.
+    """Compare the bank's scores for some mutants with torch's.
 
     Args:
-        session: the bank.
-        modules: the mutants as torch modules,
-        numbers: and which of the bank's they are.
-        inputs: float32 [N, …].
+        session: session of the bank.
+        modules: the mutants as torch modules.
+        numbers: the mutants' numbers in the bank, one for each module.
+        inputs: classifier inputs, float32 [N, …].
 
     Raises:
-        DisagreementError: scores differ by more than rounding, or a label that rounding does not explain.
+        DisagreementError: scores differ by more than rounding, or labels differ where rounding does
+            not explain it.
     """
     features = session.features(inputs)
     rows = np.arange(len(inputs), dtype=np.int64)
@@ -46,6 +47,6 @@ def _labels_differ(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> ND
 
 
 def _sure(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where the best class leads by more than rounding can make up."""
+    """Check, for each row, whether the best class leads by more than rounding can explain."""
     second, best = np.partition(scores, -2, axis=1)[:, -2:].T
     return np.asarray(best - second > 2 * TOLERANCE * np.maximum(1, np.abs(best)))

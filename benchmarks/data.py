@@ -1,9 +1,12 @@
-"""Where the images are that are measured on."""
+"""Folder of the images that are measured on."""
 
 import os
 from pathlib import Path
 
 
 def data_folder() -> Path:
-    """The folder with ``mnist`` and ``cifar10``, unless told otherwise."""
+    """Return the folder with ``mnist`` and ``cifar10``.
+
+    It is ``$GUARD_DATA_DIR``, else ``../shared/data``.
+    """
     return Path(os.environ.get("GUARD_DATA_DIR") or "../shared/data")

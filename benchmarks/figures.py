@@ -8,14 +8,14 @@ _SYMBOLS = {"x": "×", "%": " %", "ms": " ms", "MB": " MB", "GFLOP/s": " GFLOP/s
 
 @dataclass(frozen=True)
 class Figure:
-    """One number.
+    """One measured number.
 
     Attributes:
-        name: what it is, in lower case with underscores.
-        value: the number, in
+        name: name of the figure, in lower case with underscores.
+        value: the number, in ``unit``.
         unit: ``x`` (times), ``%``, ``ms``, ``MB``, ``GFLOP/s``, or empty for a count.
-        target: what it should reach, or None where it is only reported.
-        at_most: whether it should stay at or below the target, instead of at or above.
+        target: number to reach, or None where the figure is only reported.
+        at_most: whether the value should stay at or below the target, instead of at or above.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met, None without one."""
+        """Whether the target is met; None without a target."""
         if self.target is None:
             return None
         return self.value <= self.target if self.at_most else self.value >= self.target
@@ -38,7 +38,7 @@ class Figure:
 
     @property
     def goal(self) -> str:
-        """The target with its direction, empty without one."""
+        """Target with its direction; empty without a target."""
         if self.target is None:
             return ""
         return f"{'≤' if self.at_most else '≥'} {quantity(self.target, self.unit)}"
@@ -49,7 +49,7 @@ class Figure:
         return {True: "met", False: "missed", None: ""}[self.met]
 
     def json(self) -> str:
-        """One line for machines."""
+        """Return the figure as one line of JSON."""
         entry = {
             "figure": self.name,
             "value": float(f"{self.value:.4g}"),
@@ -61,16 +61,16 @@ class Figure:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A number of three significant digits with its unit."""
+    """Return a number of three significant digits with its unit."""
     digits = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
     return f"{digits}{_SYMBOLS[unit]}"
 
 
 def megabytes(size: int) -> str:
-    """Bytes as a number of MB, without the unit."""
+    """Return bytes as a number of MB, without the unit."""
     return quantity(size / 1e6, "")
 
 
 def milliseconds(seconds: float) -> str:
-    """Seconds as a number of milliseconds, without the unit."""
+    """Return seconds as a number of milliseconds, without the unit."""
     return quantity(1000 * seconds, "")

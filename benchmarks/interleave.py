@@ -1,4 +1,4 @@
-"""Alternatives timed in turn, so that whatever else the machine is doing meets them alike."""
+"""Alternatives timed in turn, so that the machine's other work affects them alike."""
 
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -7,7 +7,10 @@ from statistics import median
 from typing import TypeVar
 
 _PAUSE = 0.02
-"""Seconds between two runs: OpenMP's threads spin for some milliseconds and would slow whoever comes next."""
+"""Seconds between two runs.
+
+OpenMP's threads spin for some milliseconds and would slow the next run.
+"""
 
 Name = TypeVar("Name", bound=Hashable)
 Contender = Callable[[], object]
@@ -21,7 +24,7 @@ class Timing:
 
     @property
     def median(self) -> float:
-        """Their median in seconds."""
+        """Median of the runs, in seconds."""
         return median(self.seconds)
 
 
@@ -34,15 +37,15 @@ def interleaved(
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[Name, Timing]:
-    """Run all contenders one after the other, ``repetitions`` times over: A, B, A, B, …
+    """Run all contenders in turn, ``repetitions`` times over: A, B, A, B, and so on.
 
     Args:
-        contenders: what to time, by name.
-        repetitions: counted rounds, at least 1.
-        warm_ups: rounds before them that are not counted.
+        contenders: functions to time, by name.
+        repetitions: number of counted rounds, at least 1.
+        warm_ups: number of rounds before them that are not counted.
         pause: seconds of rest before every run.
-        clock: seconds that pass while a contender runs.
-        sleep: waits that many seconds.
+        clock: function that returns the time in seconds.
+        sleep: function that waits for a number of seconds.
     """
     seconds: dict[Name, list[float]] = {name: [] for name in contenders}
     for turn in range(warm_ups + repetitions):
@@ -57,5 +60,5 @@ def interleaved(
 
 
 def fastest(timings: Mapping[str, Timing], prefix: str = "") -> str:
-    """Name of the contender with the smallest median among those whose name begins so."""
+    """Return the name of the contender with the smallest median among those with the prefix."""
     return min((name for name in timings if name.startswith(prefix)), key=lambda name: timings[name].median)

@@ -1,4 +1,4 @@
-"""The picture of the cost: one panel a sweep."""
+"""Picture of the cost: one panel a sweep."""
 
 from collections.abc import Mapping
 
@@ -10,12 +10,12 @@ from benchmarks.interleave import Timing
 from benchmarks.sweep import Point, Sweep
 
 _HEADROOM = 8
-"""How far the axis goes on above the curves, so that the legend hides none."""
+"""Factor by which the axis goes on above the curves, so that the legend hides none."""
 _COLOURS = ("#2a7f62", "#8fc3ae", "#c8453b", "#e3a19c")
 
 
 def draw(sweeps: list[Sweep], timings: Mapping[Point, Timing]) -> Figure:
-    """Milliseconds over what varies, both axes logarithmic."""
+    """Draw milliseconds over what varies, both axes logarithmic."""
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(3.6 * len(sweeps), 3.4), layout="constrained")
         for axes, sweep in zip(figure.subplots(1, len(sweeps), squeeze=False)[0], sweeps, strict=True):

@@ -1,4 +1,4 @@
-"""The page that all figures are kept on."""
+"""Page that all figures are kept on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,10 @@ _DPI = 110
 
 @dataclass(frozen=True)
 class Circumstances:
-    """When, on what and with what was measured; ``load`` is the load average before, ``how`` how the page is made."""
+    """Date, machine and versions of a measurement.
+
+    ``load`` is the load average before it, ``how`` says how the page is made.
+    """
 
     date: str
     hardware: str
@@ -23,7 +26,7 @@ class Circumstances:
 
 
 def markdown(sections: list[Section], circumstances: Circumstances) -> str:
-    """Circumstances, what was missed, every table, and all figures."""
+    """Return the page: circumstances, missed targets, every table, and all figures."""
     figures = [figure for section in sections for figure in section.figures]
     versions = ", ".join(f"{name} {version}" for name, version in circumstances.versions.items())
     lines = [
@@ -46,7 +49,7 @@ def markdown(sections: list[Section], circumstances: Circumstances) -> str:
 
 
 def summary(figures: list[Figure]) -> str:
-    """How many targets are met, and the missed ones by name."""
+    """Return a sentence with the number of targets that are met, and the missed ones by name."""
     held = [figure for figure in figures if figure.target is not None]
     missed = [figure for figure in held if not figure.met]
     if not held:

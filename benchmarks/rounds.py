@@ -1,4 +1,7 @@
-"""Rates measured in turn: every contender for some seconds, round after round, while the others stay up and idle."""
+"""Rates measured in turn: every contender for some seconds, round after round.
+
+The others stay up and idle meanwhile.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,13 +14,14 @@ _PAUSE = 0.2
 
 @dataclass(frozen=True)
 class Measured:
-    """One contender in one round.
+    """Measurement of one contender in one round.
 
     Attributes:
         rate: answers a second.
         p50: median latency in seconds, 0 where there is none.
-        p99: of a hundred answers, 99 came within so many seconds.
-        inference: share of the time in which the inference loop ran mutants, None where it does not say.
+        p99: latency in seconds that 99 of a hundred answers do not exceed.
+        inference: share of the time in which the inference loop ran mutants, None where the server
+            does not say.
     """
 
     rate: float
@@ -27,10 +31,10 @@ class Measured:
 
 
 Contender = Callable[[float], Measured]
-"""Measures itself for so many seconds."""
+"""Function that measures a contender for a number of seconds."""
 
 Rounds = Mapping[str, list[Measured]]
-"""What every contender came to, a round each."""
+"""Measurements of every contender, one a round."""
 
 
 def in_rounds(
@@ -41,7 +45,10 @@ def in_rounds(
     warm_up: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Rounds:
-    """Measure all in turn, ``rounds`` times over, after a round of ``warm_up`` seconds that does not count."""
+    """Measure all contenders in turn, ``rounds`` times over.
+
+    A round of ``warm_up`` seconds comes first and does not count.
+    """
     measured: dict[str, list[Measured]] = {name: [] for name in contenders}
     for turn in range(1 + rounds):
         for name, measure in contenders.items():
@@ -54,17 +61,17 @@ def in_rounds(
 
 @dataclass(frozen=True)
 class Spread:
-    """A value of every round."""
+    """Values of all rounds."""
 
     values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """In the middle."""
+        """Median of the values."""
         return median(self.values)
 
     def shown(self, scale: float = 1.0) -> str:
-        """The median, and least and most in brackets."""
+        """Return the median, and the least and greatest value in brackets."""
         least, middle, most = (
             _short(scale * value) for value in (min(self.values), self.median, max(self.values))
         )
@@ -72,7 +79,7 @@ class Spread:
 
 
 def ratio(numerator: Spread, denominator: Spread) -> Spread:
-    """Round by round, so that whatever slowed a round down is in both."""
+    """Return the ratio of every round, so that whatever slowed a round down is in both."""
     return Spread(tuple(a / b for a, b in zip(numerator.values, denominator.values, strict=True)))
 
 

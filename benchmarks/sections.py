@@ -1,4 +1,4 @@
-"""What a benchmark hands back: tables for people, figures for machines, pictures."""
+"""Results of a benchmark: tables for people, figures for machines, pictures."""
 
 from dataclasses import dataclass, field
 
@@ -22,7 +22,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def rich(self) -> rich_table.Table:
-        """For the console."""
+        """Return the table for the console."""
         table = rich_table.Table(
             title=escape(self.title),
             caption="\n".join(map(escape, self.notes)) or None,
@@ -37,7 +37,10 @@ class Table:
         return table
 
     def markdown(self) -> str:
-        """For a page: a heading, the table, the notes; a missed target stands out."""
+        """Return the table for a page: a heading, the table, the notes.
+
+        A missed target stands out.
+        """
         rule = ["---", *["---:"] * (len(self.columns) - 1)]
         lines = [_line(cells) for cells in (self.columns, rule, *self.rows)]
         notes = [f"{note}\n" for note in self.notes]
@@ -46,7 +49,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """Everything one benchmark measured; ``pictures`` by the name of their file."""
+    """All that one benchmark measured; ``pictures`` are by the name of their file."""
 
     title: str
     tables: list[Table]
@@ -55,12 +58,12 @@ class Section:
 
 
 def held(figure: Figure) -> str:
-    """A cell with a figure and, where it has a target, how it stands to that."""
+    """Return a cell with a figure and, where it has a target, whether it meets the target."""
     return f"{figure.shown} ({figure.goal}: {figure.verdict})" if figure.goal else figure.shown
 
 
 def figures_table(figures: list[Figure]) -> Table:
-    """All figures with their targets."""
+    """Return a table of all figures with their targets."""
     rows = [[figure.name, figure.shown, figure.goal, figure.verdict] for figure in figures]
     return Table("All figures", ["figure", "value", "target", ""], rows)
 

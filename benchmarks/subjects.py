@@ -1,4 +1,4 @@
-"""What servers are measured with: a store, and real images it has not seen."""
+"""Store and images that servers are measured with; the store has not seen the images."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,11 +27,11 @@ _WEIGHTS = {(8, 8, 1): "digits", (28, 28, 1): "mnist-lenet", (32, 32, 3): "cifar
 
 @dataclass(frozen=True, eq=False)
 class ServedStore:
-    """A store and images for it.
+    """Store and images for it.
 
     Attributes:
         path: directory of the store.
-        store: its current version.
+        store: current version of the store.
         images: uint8 [N, H, W, C], none of which the store was made with.
     """
 
@@ -41,7 +41,7 @@ class ServedStore:
 
     @classmethod
     def of(cls, path: Path, data: Path) -> "ServedStore":
-        """A store with images from the folder that holds ``mnist`` and ``cifar10``.
+        """Load a store, and images for it from the folder that holds ``mnist`` and ``cifar10``.
 
         Raises:
             StoreError: there is no such store.
@@ -56,18 +56,18 @@ class ServedStore:
 
     @property
     def key(self) -> str:
-        """Begins the names of its figures."""
+        """Start of the names of the subject's figures."""
         return self.store.name.replace("-", "_")
 
     @property
     def weights(self) -> Path:
-        """The torch weights the store's original was exported from."""
+        """File of torch weights that the store's original was exported from."""
         spec = self.store.manifest.input
         return _ROOT / "models" / f"{_WEIGHTS[spec.height, spec.width, spec.channels]}.safetensors"
 
     @property
     def order(self) -> Order:
-        """In which requests meet the mutants under the key of published figures."""
+        """Order in which requests meet the mutants under the key of published figures."""
         manifest = self.store.manifest
         return Order(ORDER_KEY.encode(), pool=manifest.mutants, decks=manifest.decks)
 

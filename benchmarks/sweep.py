@@ -10,7 +10,7 @@ from benchmarks.sections import Table
 
 @dataclass(frozen=True)
 class Point:
-    """One thing to time: so many mutants of each of so many images."""
+    """One thing to time: a number of mutants of each of a number of images."""
 
     network: str
     operator: str
@@ -20,7 +20,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Row:
-    """One value of what varies: how it is written, where it stands on the axis, and the point of every curve."""
+    """One value of what varies: its label, its place on the axis, and the point of every curve."""
 
     label: str
     x: float
@@ -41,7 +41,7 @@ class Sweep:
         return list(self.rows[0].points)
 
     def table(self, timings: Mapping[Point, Timing]) -> Table:
-        """Median milliseconds, a column a curve."""
+        """Return a table of median milliseconds, a column a curve."""
         rows = [
             [row.label, *(milliseconds(timings[point].median) for point in row.points.values())]
             for row in self.rows
@@ -49,7 +49,7 @@ class Sweep:
         return Table(f"{self.title}, milliseconds", [self.axis, *self.curves], rows)
 
     def curve(self, name: str, timings: Mapping[Point, Timing]) -> tuple[list[float], list[float]]:
-        """Positions on the axis and median milliseconds of one curve."""
+        """Return positions on the axis and median milliseconds of one curve."""
         return (
             [row.x for row in self.rows],
             [1000 * timings[row.points[name]].median for row in self.rows],

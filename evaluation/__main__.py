@@ -1,4 +1,4 @@
-"""``python -m evaluation``: runs the experiments that configurations describe, and writes their reports."""
+"""``python -m evaluation``: experiments that configurations describe, and their reports."""
 
 import os
 from pathlib import Path
@@ -37,7 +37,7 @@ def run(
     ] = 0,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the rest; 0 takes all cores.")] = 0,
 ) -> None:
-    """Make everything an experiment needs, from a model, its data and a seed, and write its report.
+    """Make all that an experiment needs, from a model, its data and a seed, and write its report.
 
     A run that was killed goes on where it stopped.
     """

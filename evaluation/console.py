@@ -1,4 +1,4 @@
-"""The console all commands of the evaluation print to."""
+"""Console that all commands of the evaluation print to."""
 
 from rich.console import Console
 

@@ -1,7 +1,7 @@
-"""Images that nobody attacked and that are still not what a classifier was made for.
+"""Images that are not attacked and still unlike those that a classifier was made for.
 
-The corruptions are simple forms of those of Hendrycks, Dietterich: Benchmarking neural network robustness to common
-corruptions and perturbations, ICLR 2019.
+The corruptions are simple forms of those of Hendrycks, Dietterich: Benchmarking neural network
+robustness to common corruptions and perturbations, ICLR 2019.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from evaluation.sample_set import SampleSet
 Pixels = NDArray[np.uint8]
 
 _JPEG_SIDE = 16
-"""Sides below this many pixels are hardly more than one block of JPEG's."""
+"""Number of pixels below which a side is hardly more than one block of JPEG's."""
 
 
 def shifted(
@@ -28,21 +28,23 @@ def shifted(
     seed: int,
     other: Pixels | None = None,
 ) -> list[SampleSet]:
-    """Corrupted copies of images, and images of no class.
+    """Return corrupted copies of images, and images of no class.
 
     Args:
         images: uint8 [N, H, W, C], N at least 1, C 1 (grey) or 3 (RGB).
         labels: int64 [N], true labels; a corrupted copy keeps its own.
-        sources: int64 [N], positions in the test split, kept likewise.
-        seed: of noise, angles and grey levels, not negative.
-        other: images of another data set, uint8 [M, h, w, c]; they are resampled to H × W and C channels.
+        sources: int64 [N], positions in the test split; a corrupted copy keeps its own.
+        seed: seed of noise, angles and grey levels, not negative.
+        other: images of another data set, uint8 [M, h, w, c]; they are resampled to H × W and C
+            channels.
 
     Returns:
-        Sets of N images, named: ``noise 0.1`` and ``noise 0.2`` (Gaussian, σ in shares of the pixel range),
-        ``blur`` (Gaussian, σ a 28th of the height), ``contrast 0.3`` (distances from mid-grey times 0.3),
-        ``rotation`` (by 30 to 60 degrees either way, dark corners), ``inversion``, ``jpeg 10`` (quality 10; not for
-        images below 16 pixels a side). With labels and sources -1: ``uniform noise``, ``constant`` (one colour
-        each), and ``other data`` with M images if given.
+        Sets of N images, named: ``noise 0.1`` and ``noise 0.2`` (Gaussian, σ in shares of the pixel
+            range), ``blur`` (Gaussian, σ a 28th of the height), ``contrast 0.3`` (distances from
+            mid-grey times 0.3), ``rotation`` (by 30 to 60 degrees either way, dark corners),
+            ``inversion``, ``jpeg 10`` (quality 10; not for images below 16 pixels a side). With
+            labels and sources -1: ``uniform noise``, ``constant`` (one colour each), and ``other
+            data`` with M images if given.
     """
     sets = []
     for kind, corrupt in _corruptions(images.shape).items():

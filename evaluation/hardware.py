@@ -1,4 +1,4 @@
-"""What the figures were measured on, and with."""
+"""Hardware and software that the figures were measured with."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ _PACKAGES = ("torch", "onnxruntime", "numpy")
 
 
 def cpu_model(cpuinfo: Path = _CPUINFO) -> str:
-    """Name of the processor, or of its architecture where the system does not say."""
+    """Return the name of the processor, or of its architecture where the system does not say."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -22,15 +22,18 @@ def cpu_model(cpuinfo: Path = _CPUINFO) -> str:
 
 
 def hardware() -> str:
-    """Processor and cores used."""
+    """Return the processor and the number of cores used."""
     return f"{cpu_model()}, {available_cores()} cores used"
 
 
 def load() -> float:
-    """Mean number of running processes over the last minute: well above 0 before a start, others use the cores."""
+    """Return the mean number of running processes over the last minute.
+
+    Well above 0 before a start, it says that others use the cores.
+    """
     return os.getloadavg()[0]
 
 
 def versions() -> dict[str, str]:
-    """Name → version of Python and the packages whose speed is measured."""
+    """Return the versions, by name, of Python and the packages whose speed is measured."""
     return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}

@@ -1,7 +1,8 @@
-"""``python -m evaluation.label_changes``: label changes of clean, adversarial and wrongly labelled images, as a file.
+"""``python -m evaluation.label_changes``: recorded label changes of images, as a file.
 
-Builds the stores, makes the adversarial images and records both, each step once: a run that was killed goes on with
-what is missing. ``python -m benchmarks decision`` replays the files.
+The images are clean, adversarial and wrongly labelled. The command builds the stores, makes the
+adversarial images and records both, each step once: a run that was killed goes on with what is
+missing. ``python -m benchmarks decision`` replays the files.
 """
 
 from collections.abc import Callable
@@ -34,16 +35,18 @@ MODELS = Path(__file__).parents[1] / "models"
 
 @dataclass(frozen=True)
 class RecordedNetwork:
-    """A classifier and what is recorded of it.
+    """Classifier and what is recorded of it.
 
     Attributes:
         model: its name under ``models/``.
-        data: kind and folder of its data below the data folder, as SPECs have them.
+        data: kind and folder of its data below the data folder, as in SPECs.
         rate: mutation rate of its NAI mutants, the paper's for this data set.
-        filter_error: as ``mutant-store build`` has it.
-        clean: clean test images, the first of the split's order.
-        attacked: how many of these each attack is tried on; those that fool the classifier are kept.
-        epsilon: size of FGSM's step as a share of the pixel range: the paper's, which is in normalised units.
+        filter_error: value of ``mutant-store build --filter-error``.
+        clean: number of clean test images, the first of the split's order.
+        attacked: number of these that each attack is tried on; those that fool the classifier are
+            kept.
+        epsilon: size of FGSM's step as a share of the pixel range: the paper's, which is in
+            normalised units.
     """
 
     model: str

@@ -1,4 +1,7 @@
-"""How well scores tell suspicious images from normal ones. Scores are larger for what is more suspicious."""
+"""Separation of suspicious images from normal ones by scores.
+
+Scores are larger for what is more suspicious.
+"""
 
 from dataclasses import dataclass
 
@@ -14,7 +17,10 @@ _LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with the interval that resampling the images gives (percentile bootstrap, 95 % unless told)."""
+    """Figure with the interval that resampling the images gives.
+
+    It is a percentile bootstrap, 95 % unless told otherwise.
+    """
 
     value: float
     low: float
@@ -22,24 +28,25 @@ class Estimate:
 
 
 def auroc(normal: Scores, suspicious: Scores, seed: int = 0) -> Estimate:
-    """Area under the ROC curve, ties counted half: P(suspicious > normal).
+    """Return the area under the ROC curve, ties counted half: P(suspicious > normal).
 
     Args:
-        normal: float64 [N], or [pools, N] for the same images scored under several pools: the area is then the
-            mean over pools, and images are resampled together with all their scores.
+        normal: float64 [N], or [pools, N] for the same images scored under several pools: the area
+            is then the mean over pools, and images are resampled together with all their scores.
         suspicious: float64 [M] or [pools, M].
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
     """
     return _area(_mean_wins(normal, suspicious), seed)
 
 
 def auroc_difference(ours: tuple[Scores, Scores], other: tuple[Scores, Scores], seed: int = 0) -> Estimate:
-    """Area of one detector less that of another on the same images.
+    """Return the area of one detector less that of another on the same images.
 
     Args:
         ours: scores of normal and of suspicious images, as for ``auroc``.
-        other: the other's, of the same images in the same order; the number of pools may differ.
-        seed: of the bootstrap, which resamples images for both together.
+        other: scores of the other detector, of the same images in the same order; the number of
+            pools may differ.
+        seed: seed of the bootstrap, which resamples images for both together.
     """
     return _area(_mean_wins(*ours) - _mean_wins(*other), seed)
 
@@ -52,7 +59,7 @@ def _area(wins: NDArray[np.float32], seed: int) -> Estimate:
 
 
 def _mean_wins(normal: Scores, suspicious: Scores) -> NDArray[np.float32]:
-    """``_wins``, the mean over pools."""
+    """Return the mean of ``_wins`` over pools."""
     normal, suspicious = np.atleast_2d(normal), np.atleast_2d(suspicious)
     total = np.zeros((suspicious.shape[1], normal.shape[1]), dtype=np.float32)
     for low, high in zip(normal, suspicious, strict=True):
@@ -61,24 +68,30 @@ def _mean_wins(normal: Scores, suspicious: Scores) -> NDArray[np.float32]:
 
 
 def area(normal: Scores, suspicious: Scores) -> float:
-    """The area alone, of scores float64 [N] and [M]."""
+    """Return the area alone, of scores float64 [N] and [M]."""
     return float(_wins(normal, suspicious).mean(dtype=np.float64))
 
 
 def _wins(normal: Scores, suspicious: Scores) -> NDArray[np.float32]:
-    """Where a suspicious image has the larger score, float32 [M, N]; a half where the two are the same."""
+    """Return 1 where a suspicious image has the larger score, else 0, and 0.5 for equals.
+
+    The result is float32 [M, N].
+    """
     above, below = suspicious[:, None], normal[None, :]
     return np.asarray((above > below) + np.float32(0.5) * (above == below))
 
 
 def mean(values: Scores, seed: int = 0, level: float = _LEVEL) -> Estimate:
-    """Mean of float64 [N] values, one an image."""
+    """Return the mean of float64 [N] values, one an image."""
     found = _weights(np.random.default_rng(seed), len(values)) @ values.astype(np.float32)
     return _estimate(float(values.mean()), found, level)
 
 
 def ratio(suspicious: Scores, normal: Scores, seed: int = 0, level: float = _LEVEL) -> Estimate:
-    """Ratio of two means, suspicious float64 [M] over normal float64 [N]; infinite where the lower one is 0."""
+    """Return the ratio of two means, suspicious float64 [M] over normal float64 [N].
+
+    It is infinite where the lower one is 0.
+    """
     rng = np.random.default_rng(seed)
     above = _weights(rng, len(suspicious)) @ suspicious.astype(np.float32)
     below = _weights(rng, len(normal)) @ normal.astype(np.float32)
@@ -89,7 +102,10 @@ def ratio(suspicious: Scores, normal: Scores, seed: int = 0, level: float = _LEV
 
 
 def share(hits: Scores, trials: Scores, seed: int = 0, level: float = _LEVEL) -> Estimate:
-    """Hits per trial, float64 [N] each, of images that have several trials; an image is resampled with both."""
+    """Return hits per trial, float64 [N] each, of images that have several trials.
+
+    An image is resampled with its hits and trials.
+    """
     weights = _weights(np.random.default_rng(seed), len(trials))
     with np.errstate(divide="ignore", invalid="ignore"):
         found = (weights @ hits.astype(np.float32)) / (weights @ trials.astype(np.float32))
@@ -97,36 +113,51 @@ def share(hits: Scores, trials: Scores, seed: int = 0, level: float = _LEVEL) ->
 
 
 def roc(normal: Scores, suspicious: Scores, false_alarms: Scores) -> Scores:
-    """The ROC curve of scores float64 [N] and [M]: detection, 0 to 1, at shares of false alarms float64 [points]."""
+    """Return the ROC curve of scores float64 [N] and [M].
+
+    The result is the detection, 0 to 1, at shares of false alarms float64 [points].
+    """
     found, detected, _ = roc_curve(
         np.repeat([0, 1], [len(normal), len(suspicious)]),
         np.concatenate([normal, suspicious]),
         drop_intermediate=False,
     )
-    # The best detection without more false alarms; straight lines would promise what no threshold gives.
+    # The best detection without more false alarms counts; straight lines would promise what no
+    # threshold gives.
     return np.asarray(detected[np.searchsorted(found, false_alarms, side="right") - 1], dtype=np.float64)
 
 
 def threshold(calibration: Scores, false_alarms: float) -> float:
-    """The least score above which at most so many of the clean calibration images lie.
+    """Return the least score above which at most a given share of the calibration images lie.
 
     Args:
         calibration: float64 [N], scores of clean images that are not the ones tested.
-        false_alarms: share of them that may raise an alarm, 0 to 1. An alarm is a score **above** the threshold.
+        false_alarms: share of them that may raise an alarm, 0 to 1. An alarm is a score **above**
+            the threshold.
     """
     ordered = np.sort(calibration)[::-1]
     return float(ordered[min(int(false_alarms * len(ordered)), len(ordered) - 1)])
 
 
 def matthews(normal: NDArray[np.bool_], suspicious: NDArray[np.bool_]) -> float:
-    """Matthews correlation of alarms bool [N] on normal and bool [M] on suspicious images, both weighted alike."""
+    """Return the Matthews correlation of alarms on normal and on suspicious images.
+
+    Both kinds of images are weighted alike.
+
+    Args:
+        normal: alarms on normal images, bool [N].
+        suspicious: alarms on suspicious images, bool [M].
+    """
     truth = np.repeat([0, 1], [len(normal), len(suspicious)])
     weights = np.repeat([1 / len(normal), 1 / len(suspicious)], [len(normal), len(suspicious)])
     return float(matthews_corrcoef(truth, np.concatenate([normal, suspicious]), sample_weight=weights))
 
 
 def _weights(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
-    """How often each image is in each resample, over the number of images; float32 [resamples, count]."""
+    """Return how often each image is in each resample, over the number of images.
+
+    The result is float32 [resamples, count].
+    """
     drawn = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
     return (drawn / count).astype(np.float32)
 

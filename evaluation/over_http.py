@@ -1,7 +1,7 @@
-"""What the shipped service does on clean images: ``python -m evaluation.over_http``.
+"""``python -m evaluation.over_http``: answers of the shipped service to clean images.
 
-Starts the real server for every policy, posts images as PNG over sockets, and counts. Nothing of the decision is
-computed here.
+It starts the real server for every policy, posts images as PNG over sockets, and counts. Nothing of
+the decision is computed here.
 """
 
 import asyncio
@@ -32,13 +32,14 @@ class PolicyResult:
     """Counts over all images posted under one policy.
 
     Attributes:
-        policy: its name.
-        accuracy: labels that are the true ones.
-        false_alarms: alarms among rightly classified images.
-        alarms: alarms among all images.
-        undecided: undecided verdicts among all images.
+        policy: name of the policy.
+        accuracy: share of labels that are the true ones.
+        false_alarms: share of alarms among rightly classified images.
+        alarms: share of alarms among all images.
+        undecided: share of undecided verdicts among all images.
         mean_mutants: mean mutants of a verdict.
-        median_ms: median time in the server, in milliseconds, with ``concurrency`` requests in flight.
+        median_ms: median time in the server, in milliseconds, with ``concurrency`` requests in
+            flight.
     """
 
     policy: str
@@ -51,10 +52,10 @@ class PolicyResult:
 
 
 async def post_all(url: str, bodies: list[bytes], concurrency: int) -> list[dict[str, Any]]:
-    """Post every body to /classify, at most ``concurrency`` at a time, and return the answers in order.
+    """Post every body to /classify, at most ``concurrency`` at a time; return the answers in order.
 
     Raises:
-        httpx.HTTPStatusError: an answer other than 200.
+        httpx.HTTPStatusError: the server gives an answer other than 200.
     """
     gate = asyncio.Semaphore(concurrency)
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -76,7 +77,7 @@ async def post_all(url: str, bodies: list[bytes], concurrency: int) -> list[dict
 def counted(
     policy: str, answers: list[dict[str, Any]], labels: np.ndarray[Any, np.dtype[np.int64]]
 ) -> PolicyResult:
-    """Rates over the answers, with exact 95 % intervals."""
+    """Return rates over the answers, with exact 95 % intervals."""
     right = np.array([answer["label"] for answer in answers]) == labels
     alarms = np.array([answer["adversarial"] for answer in answers])
     undecided = np.array([answer["verdict"] == "undecided" for answer in answers])
@@ -96,7 +97,10 @@ def counted(
 
 
 def full_pool_rate(store: Store, data: ImageData) -> MeanRate:
-    """Mean label change rate of rightly classified images over every mutant, with its 99 % interval."""
+    """Return the mean label change rate of rightly classified images over every mutant.
+
+    It comes with its 99 % interval.
+    """
     labels = store.session().labels(
         store.manifest.input.tensor(data.images), np.arange(store.manifest.mutants + 1)
     )

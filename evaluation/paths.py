@@ -1,4 +1,7 @@
-"""``python -m evaluation.paths``: draws the sequential test of image files, mutant by mutant, as the guard ran it."""
+"""``python -m evaluation.paths``: a picture of the sequential test of image files.
+
+It shows the test mutant by mutant, as the guard ran it.
+"""
 
 from itertools import accumulate
 from math import inf, isfinite, nan
@@ -23,10 +26,10 @@ _KEY = "a fixed key, so that the figure can be drawn again"
 
 
 def draw(judgements: list[Judgement], told: list[Explanation], title: str) -> Figure:
-    """One line an image coloured by its verdict, over the mutants it met, between the bounds of the test.
+    """Draw one line an image, coloured by its verdict, over the mutants it met.
 
-    The lines are log ratios; where a ratio is infinite the line ends in an arrow at the edge. A policy without log
-    ratios is drawn by its label changes.
+    The lines run between the bounds of the test. They are log ratios; where a ratio is infinite the
+    line ends in an arrow at the edge. A policy without log ratios is drawn by its label changes.
     """
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(8, 4.2), layout="constrained")
@@ -72,7 +75,7 @@ def draw(judgements: list[Judgement], told: list[Explanation], title: str) -> Fi
 
 
 def _heights(judgement: Judgement, told: Explanation) -> list[float]:
-    """A line from before the first mutant on; infinite where the explanation has null."""
+    """Return a line from before the first mutant on; infinite where the explanation has null."""
     if told.log_ratio is None:
         return list(accumulate([told.own_evidence, *told.evidence]))
     certain = inf if judgement.verdict == Verdict.NORMAL else -inf
@@ -80,7 +83,7 @@ def _heights(judgement: Judgement, told: Explanation) -> list[float]:
 
 
 def _bounds(told: Explanation) -> dict[Verdict, list[float]]:
-    """Where each verdict is reached after so many mutants, NaN where it cannot be."""
+    """Return where each verdict is reached after each number of mutants, NaN where it cannot be."""
     count = len(told.label_changed)
     if told.normal_bound is not None and told.adversarial_bound is not None:
         return {

@@ -1,7 +1,7 @@
-"""``python -m evaluation.recorded_doubts``: what retrained mutants say of an experiment's images, as a file.
+"""``python -m evaluation.recorded_doubts``: retrained mutants' doubts of images, as a file.
 
-Takes stores and images of ``python -m evaluation run`` where they are there, and makes them elsewhere.
-``python -m benchmarks doubts`` replays the files.
+The images are an experiment's. Stores and images of ``python -m evaluation run`` are taken where
+they are there, and made elsewhere. ``python -m benchmarks doubts`` replays the files.
 """
 
 import os
@@ -37,7 +37,10 @@ def main(
     work: Annotated[Path | None, typer.Option(help="Folder of the experiment. Default: runs/NAME.")] = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("reports/decision"),
 ) -> None:
-    """Record doubts and label changes of clean, wrongly labelled and adversarial images under the first seed's pool."""
+    """Record doubts and label changes of images under the first seed's pool.
+
+    The images are clean, wrongly labelled and adversarial.
+    """
     folder = data or Path(os.environ.get("GUARD_DATA_DIR") or "../shared/data")
     with errors_shown(), BuildReport() as report:
         settings = read_config(config)

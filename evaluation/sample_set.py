@@ -12,10 +12,12 @@ class SampleSet:
     """Images as they would be sent, and where they come from.
 
     Attributes:
-        kind: ``normal`` (clean, labelled rightly), ``wrong`` (clean, labelled wrongly), or an attack's name.
+        kind: ``normal`` (clean, labelled rightly), ``wrong`` (clean, labelled wrongly), or an
+            attack's name.
         images: uint8 [N, H, W, C].
         labels: int64 [N], the true labels; -1 for images of no class.
-        sources: int64 [N], positions in the test split of the images these were made from; -1 for images of no split.
+        sources: int64 [N], positions in the test split of the images that these were made from; -1
+            for images of no split.
     """
 
     kind: str
@@ -28,14 +30,14 @@ class SampleSet:
 
     @property
     def file_name(self) -> str:
-        """The kind, for the name of a file."""
+        """Kind, for the name of a file."""
         return self.kind.replace("/", "_")
 
     @property
     def digest(self) -> str:
-        """Tells the images and their labels apart from any others: sha256 in hex."""
+        """SHA-256 of the images and their labels, in hexadecimal."""
         return hashlib.sha256(self.images.tobytes() + self.labels.tobytes()).hexdigest()
 
     def head(self, count: int) -> "SampleSet":
-        """The first images of these, at most ``count``."""
+        """Return the first images of these, at most ``count``."""
         return SampleSet(self.kind, self.images[:count], self.labels[:count], self.sources[:count])

@@ -1,4 +1,7 @@
-"""``python -m evaluation.samples``: writes test images, and adversarial ones made from them, as PNG files."""
+"""``python -m evaluation.samples``: test images, and adversarial ones, as PNG files.
+
+The adversarial images are made from the test images.
+"""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -27,15 +30,18 @@ from mutant_store.retraining.attacks import Batch, pgd
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _BATCH = 64
-"""Images attacked at a time."""
+"""Number of images attacked at a time."""
 _PGD_STEPS = 20
 
 _Maker = Callable[[NDArray[np.uint8], NDArray[np.int64]], NDArray[np.uint8]]
-"""Makes adversarial images uint8 [N, H, W, C] of images and the labels they are led away from."""
+"""Function that makes adversarial images uint8 [N, H, W, C].
+
+Its arguments are the images and the labels they are led away from.
+"""
 
 
 class Attack(StrEnum):
-    """How adversarial images are made."""
+    """Methods that make adversarial images."""
 
     none = "none"
     pgd = "pgd"
@@ -68,9 +74,9 @@ def samples(
 ) -> None:
     """Write clean images and, with --attack, images made from them that fool a classifier.
 
-    An adversarial image is written only if the classifier is right on the clean one and still wrong after the
-    pixels are rounded to 8 bits. Files are named SOURCE-SPLIT-POSITION-[ATTACK-]label-LABEL.png, LABEL being the
-    true one.
+    An adversarial image is written only if the classifier is right on the clean one and still wrong
+    after the pixels are rounded to 8 bits. Files are named
+    SOURCE-SPLIT-POSITION-[ATTACK-]label-LABEL.png, LABEL being the true one.
     """
     if attack is not Attack.none and model is None:
         raise typer.BadParameter(
@@ -89,11 +95,11 @@ def samples(
 
 
 def settings(attack: Attack, epsilon: float) -> AttackSettings:
-    """What an attack of the command line is told.
+    """Return the settings of an attack of the command line.
 
     Args:
-        attack: ``deepfool``; ``fgsm``; or ``cw``, Carlini and Wagner's L2 attack with κ = 0: from a constant of 1
-            nearly every image is fooled, and most stay so when rounded.
+        attack: ``deepfool``; ``fgsm``; or ``cw``, Carlini and Wagner's L2 attack with κ = 0: from a
+            constant of 1 nearly every image is fooled, and most stay so when rounded.
         epsilon: size of FGSM's step, as a share of the pixel range, above 0.
 
     Raises:
@@ -115,11 +121,13 @@ def attack_images(
     """Attack images, and tell which count.
 
     Returns:
-        What the attack makes of them, the labels attacked being the network's own, uint8 [N, H, W, C]; bool [N], where
-        the network is right on the clean image; bool [N], where it is so and wrong on the attacked one.
+        The attacked images, the labels attacked being the network's own, uint8 [N, H, W, C]; bool
+        [N], whether the network is right on the clean image; bool [N], whether it is so and wrong
+        on the attacked one.
 
     Raises:
-        DataError: the attack needs the adversarial-robustness-toolbox, and it is not installed; ``pgd`` does not.
+        DataError: the attack needs the adversarial-robustness-toolbox, and it is not installed;
+            ``pgd`` does not.
     """
     make = _pgd(model, epsilon) if attack is Attack.pgd else _of_evaluation(model, settings(attack, epsilon))
     before = logits(model.network, model.classifier, images.images).argmax(axis=1)
@@ -138,7 +146,10 @@ def _of_evaluation(model: TrainedModel, told: AttackSettings) -> _Maker:
 
 
 def _pgd(model: TrainedModel, epsilon: float) -> _Maker:
-    """The builder's own, which needs no toolbox: projected gradient descent on the cross-entropy."""
+    """Return the builder's own attack, projected gradient descent on the cross-entropy.
+
+    It needs no toolbox.
+    """
     network = OnPixels(model).eval()
 
     def make(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -17,40 +17,40 @@ import httpx
 from mutant_guard.errors import GuardError
 
 ORDER_KEY = "the key of published figures"
-"""The order of the mutants depends on the key; a fixed one lets figures be measured again."""
+"""Key of the order of the mutants; a fixed one lets figures be measured again."""
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 
 
 class ServerError(GuardError, RuntimeError):
-    """A server did not start."""
+    """Error for a server that did not start."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs, on a loopback port."""
+    """Server that runs, on a loopback port."""
 
     process: "subprocess.Popen[bytes]"
     port: int
 
     @property
     def url(self) -> str:
-        """Its base URL."""
+        """Base URL of the server."""
         return f"http://127.0.0.1:{self.port}"
 
     def pause(self) -> None:
-        """Stop all its processes where they are, so that none takes a core while others are measured."""
+        """Pause all processes of the server, so that none takes a core from others."""
         os.killpg(self.process.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let them go on."""
+        """Let the paused processes go on."""
         os.killpg(self.process.pid, signal.SIGCONT)
 
 
 @contextmanager
 def served(store: Path, *, policy: str, **settings: str) -> Iterator[str]:
-    """The base URL of ``serving``."""
+    """Serve a store as ``serving`` does, and yield its base URL."""
     with serving(store, policy=policy, **settings) as server:
         yield server.url
 
@@ -91,8 +91,8 @@ def started(
     """Run any server for the length of the block.
 
     Args:
-        command: what starts it; it is to listen on
-        port: of the loopback.
+        command: command that starts it.
+        port: loopback port that it is to listen on.
         environment: variables beside those of this process.
         ready: path that answers 200 once it is ready.
         within: seconds until then at most.
@@ -122,7 +122,7 @@ def started(
 
 
 def free_port() -> int:
-    """A loopback port that nothing listens on."""
+    """Return a loopback port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -137,7 +137,7 @@ def _stop(server: Server) -> None:
         except subprocess.TimeoutExpired:
             server.process.kill()
             server.process.wait()
-    with suppress(ProcessLookupError):  # what it may have left running
+    with suppress(ProcessLookupError):  # processes that it may have left running
         os.killpg(server.process.pid, signal.SIGKILL)
 
 

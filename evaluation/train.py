@@ -1,4 +1,4 @@
-"""``python -m evaluation.train``: trains a registered classifier and writes it as ONNX and safetensors."""
+"""``python -m evaluation.train``: a registered classifier, trained, as ONNX and safetensors."""
 
 import time
 from dataclasses import replace
@@ -26,11 +26,11 @@ from mutant_store.networks.onnx_export import largest_difference, to_onnx
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _CHECKED = 64
-"""Images on which the ONNX file is held against torch."""
+"""Number of images on which the ONNX file is compared with torch."""
 
 
 class DataSet(StrEnum):
-    """What to train on, and with it the network that is trained by default."""
+    """Data set to train on; it chooses the network that is trained by default."""
 
     digits = "digits"
     mnist = "mnist"
@@ -38,7 +38,7 @@ class DataSet(StrEnum):
 
 
 class Device(StrEnum):
-    """Where to train."""
+    """Device to train on."""
 
     auto = "auto"
     cpu = "cpu"
@@ -101,9 +101,9 @@ def train(
 ) -> None:
     """Train a classifier, export it to ONNX, and report its accuracy on held-out images.
 
-    Only the images of --data are learned from. A run that is killed goes on at its last finished epoch when the
-    same command is given again, with the same result on a CPU. NAME.curve.csv holds the loss and the accuracies of
-    every epoch.
+    Only the images of --data are learned from. A run that is killed goes on at its last finished
+    epoch when the same command is given again, with the same result on a CPU. NAME.curve.csv holds
+    the loss and the accuracies of every epoch.
     """
     name = model or _MODELS[dataset]
     if name not in CLASSIFIERS:
@@ -200,7 +200,7 @@ def _export(trainer: Trainer, data: ImageData, holdout: ImageData | None, out: P
 
 
 def _other_split(data: ImageData, split: str, classifier: Network) -> ImageData | None:
-    """The holdout or test images that go with the training images, or None where the data has none."""
+    """Load the holdout or test images that go with the training images; None if there are none."""
     spec = parse(data.range.spec)
     if spec.split is None:
         return None

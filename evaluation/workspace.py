@@ -19,23 +19,32 @@ _DIGEST = 12
 
 
 class Workspace:
-    """A folder of arrays. A run that was killed finds in it what it had finished."""
+    """Folder of arrays, in which a run that was killed finds what it had finished."""
 
     def __init__(self, path: Path) -> None:
-        """Args: the folder; it is made when something is written."""
+        """Name the folder; it is made when something is written."""
         self.path = path
 
     def within(self, name: str) -> "Workspace":
-        """A folder inside this one."""
+        """Return a folder inside this one."""
         return Workspace(self.path / name)
 
     def file(self, name: str, inputs: Mapping[str, Any], suffix: str = ".safetensors") -> Path:
-        """Where a result is kept: its name with a digest of ``inputs``, JSON values that it depends on."""
+        """Return the file of a result: its name with a digest of its inputs.
+
+        Args:
+            name: name of the result.
+            inputs: JSON values that the result depends on.
+            suffix: suffix of the file.
+        """
         text = json.dumps(inputs, sort_keys=True)
         return self.path / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]}{suffix}"
 
     def arrays(self, name: str, inputs: Mapping[str, Any], make: Callable[[], Arrays]) -> Arrays:
-        """The arrays kept under a name and its inputs; made and kept if there are none, or only damaged ones."""
+        """Return the arrays kept under a name and its inputs.
+
+        They are made and kept if there are none, or only damaged ones.
+        """
         path = self.file(name, inputs)
         if path.exists():
             try:

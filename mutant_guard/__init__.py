@@ -1,4 +1,7 @@
-"""An inference guard for image classifiers: a label, a verdict on whether to trust it, and the mutants it took.
+"""Inference guard for image classifiers.
+
+For an image it gives a label, a verdict on whether to trust the label, and the number of mutants
+that the verdict took.
 
     from mutant_guard import Guard
 
@@ -6,8 +9,9 @@
         answer = guard.classify(image)
         print(answer.class_name, answer.verdict, answer.mutants)
 
-``Guard`` judges images in this process; ``GuardClient`` and ``AsyncGuardClient`` ask a server that does. Names are
-loaded when they are first used, so clients need neither NumPy nor onnxruntime.
+``Guard`` judges images in this process. ``GuardClient`` and ``AsyncGuardClient`` ask a server that
+judges them. Names are loaded when they are first used, so clients need neither NumPy nor
+onnxruntime.
 """
 
 import os
@@ -38,8 +42,9 @@ __all__ = [
     "load_store",
 ]
 
-# Since 1.29 onnxruntime tells its makers of every session, the model's names and hashes among others, and keeps a
-# database below the home directory. It looks at this variable when it is loaded.
+# Since 1.29 onnxruntime reports every session to its makers, with the model's names and hashes
+# among other things, and keeps a database below the home directory. It reads this variable when it
+# is loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOME = {
@@ -61,7 +66,7 @@ def __getattr__(name: str) -> object:
     """Load a public name when it is first used.
 
     Raises:
-        AttributeError: there is no such name.
+        AttributeError: no public name is called so.
         ImportError: the name needs packages that are not installed.
     """
     if name == "errors":

@@ -1,43 +1,48 @@
-"""What can go wrong with a user's model, data, images or store, and why a request gets no verdict.
+"""Errors of a user's model, data, images or store, and reasons why a request gets no verdict.
 
-Messages name the thing and the remedy.
+Each message names the faulty thing and the remedy.
 """
 
 from typing import Self
 
 
 class GuardError(Exception):
-    """Base of every error that is the caller's to mend; commands print it without a traceback."""
+    """Base of every error that the caller can fix; commands print it without a traceback."""
 
 
 class ModelError(GuardError):
-    """The ONNX file cannot be guarded: it is no classifier, or has a node that cannot be mutated."""
+    """Error for an ONNX file that is no classifier, or has a node that cannot be mutated."""
 
 
 class DataError(GuardError):
-    """A data SPEC that cannot be read, or that holds too little for what it is asked for."""
+    """Error for a data SPEC that cannot be read, or holds too little for its purpose."""
 
 
 class ImageError(GuardError):
-    """An image that cannot be turned into the model's input without guessing."""
+    """Error for an image that cannot be turned into the model's input without guessing."""
 
 
 class StoreError(GuardError):
-    """A mutant store that is missing, incomplete, damaged or of a schema this release does not read."""
+    """Error for a mutant store that cannot be read.
+
+    The store is missing, incomplete, damaged, or of a schema that this release does not read.
+    """
 
 
 class DeviceError(GuardError):
-    """The device asked for is not there."""
+    """Error for a requested device that is not there."""
 
 
 class OrderKeyError(GuardError):
-    """The file of the order key can be neither read nor made, or holds no key."""
+    """Error for a file of the order key that can be neither read nor made, or holds no key."""
 
 
 class RequestError(GuardError):
-    """Base of what a request can be refused for. ``code`` is stable, the message is for people.
+    """Base of the errors that refuse a request.
 
-    ``body_sha256`` is that of the image in hex, where it got so far.
+    Attributes:
+        code: stable name of the error for programs; the message is for people.
+        body_sha256: sha256 of the image in hex; None where the error comes before it is computed.
     """
 
     code = "error"
@@ -45,45 +50,49 @@ class RequestError(GuardError):
 
 
 class BadImageError(RequestError):
-    """The body is no image this model takes."""
+    """Error for a body that is no image which this model takes."""
 
     code = "bad-image"
 
 
 class TooManyPixelsError(BadImageError):
-    """The image says it holds more pixels than are decoded."""
+    """Error for an image that declares more pixels than are decoded."""
 
 
 class QueueFullError(RequestError):
-    """As many requests are in flight as are admitted."""
+    """Error for a request that comes while the highest number of requests is in flight."""
 
     code = "queue-full"
 
     @classmethod
     def of(cls, admitted: int) -> Self:
-        """Where so many requests are in flight."""
+        """Make the error for a server that has this many requests in flight.
+
+        Args:
+            admitted: highest number of requests in flight.
+        """
         return cls(f"{admitted} requests are in flight already; try again in a moment")
 
 
 class DeadlineError(RequestError):
-    """The deadline passed before any mutant was evaluated."""
+    """Error for a deadline that passes before any mutant is evaluated."""
 
     code = "deadline"
 
 
 class NotReadyError(RequestError):
-    """The inference loop is not running."""
+    """Error for an inference loop that is not running."""
 
     code = "not-ready"
 
 
 class UnknownStoreError(RequestError):
-    """No store of that name is served."""
+    """Error for a store name that is not served."""
 
     code = "unknown-store"
 
 
 class GuardRequiredError(RequestError):
-    """The bare label was asked for and the settings do not allow it."""
+    """Error for a request for the bare label where the settings do not allow it."""
 
     code = "guard-required"

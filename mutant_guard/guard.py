@@ -1,4 +1,4 @@
-"""The guard itself, without a protocol: images in, answers out."""
+"""Guard without a protocol: images in, answers out."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from dataclasses import replace
 from math import inf
 from os import PathLike
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from PIL.Image import Image as PillowImage
 from pydantic import ValidationError
 
 from mutant_guard.bank.workers import Workers
-from mutant_guard.errors import DeadlineError, QueueFullError, TooManyPixelsError
+from mutant_guard.errors import DeadlineError, GuardError, QueueFullError, TooManyPixelsError
 from mutant_guard.images.decoding import Image
 from mutant_guard.runtime.answer import Answer, Timings
 from mutant_guard.runtime.judgement import Judgement
@@ -34,21 +34,27 @@ from mutant_guard.runtime.verdict_cache import VerdictCache
 from mutant_guard.wire.verdict import UndecidedBecause, Verdict
 
 GivenImage = bytes | bytearray | memoryview | str | PathLike[str] | PillowImage | NDArray[np.uint8]
-"""An image as callers give it: an encoded file, the path of one, a Pillow image, or pixels uint8 [H, W, C]."""
+"""Image as callers give it.
 
-# How long after the deadline the inference loop may still answer: a run that has begun is not cut short.
+It is an encoded file, the path of one, a Pillow image, or pixels uint8 [H, W, C].
+"""
+
+# Seconds after the deadline within which the inference loop may still answer: a run that has begun
+# is not cut short.
 _GRACE_SECONDS = 2.0
-# Images up to so many bytes that say they hold up to so many pixels are decoded in the event loop.
+# Largest image in bytes, and in pixels by its header, that is decoded in the event loop.
 _SMALL_BYTES, _SMALL_PIXELS = 4096, 4096
-# Images of classify_many that are under way at the same time, at most.
+# Upper limit of the images of one ``classify_many`` that are in flight at the same time.
 _TOGETHER = 64
+_NO_MORE: Any = object()
 
 
 class Guard:
     """Mutant stores, their policies, and the loops that run them.
 
-    Reads no environment variable, writes no log line, and no file but an ``order_key_file`` that is not there yet.
-    Every method may be called from any thread; ``aclassify`` from any event loop.
+    A guard reads no environment variable and writes no log line. The only file it writes is an
+    ``order_key_file`` that is not there yet. Every method may be called from any thread, and
+    ``aclassify`` from any event loop.
 
     Example:
         ```python
@@ -58,9 +64,9 @@ class Guard:
         ```
 
     Attributes:
-        options: how the stores are run.
+        options: settings that the stores are run with.
         models: the stores that are loaded, by name.
-        cache: where ``aclassify`` keeps judgements; None for nowhere.
+        cache: cache in which ``aclassify`` keeps judgements; None for no cache.
         order_key: the secret that orders the mutants.
     """
 
@@ -90,34 +96,45 @@ class Guard:
         """Open the stores, check every file of them, and load them on their device.
 
         Args:
-            stores: directories of mutant stores (the ones that hold ``CURRENT``); the first is the default.
+            stores: directories of mutant stores (the ones that hold ``CURRENT``); the first is the
+                default.
             policy: name of the policy of the verdict: ``calibrated``, ``fixed`` or ``paper``.
-            max_mutants: most mutants an image may use; what the policy has not decided by then is undecided.
+            max_mutants: most mutants that an image may use. If the policy has not decided by then,
+                the verdict is undecided. None for as many as the policy needs.
             alarm_on_undecided: whether an undecided verdict counts as an alarm.
-            order_key: secret that orders the mutants, 16 bytes or characters or more; guards that share it give the
-                same verdicts. By default a new one is drawn, and the next guard may meet other orders.
-            order_key_file: file that holds this secret; it is made, readable by its owner alone, where there is none.
+            order_key: secret that orders the mutants, 16 bytes or characters or more. Guards that
+                share it give the same verdicts. By default a new one is drawn, and the next guard
+                may use other orders.
+            order_key_file: file that holds this secret. A missing file is made, readable by its
+                owner alone.
             require_signature: public key (PEM, Ed25519) that must have signed every store.
-            device: where the mutants run: ``cuda``, ``cpu``, or ``auto`` for CUDA if it is there.
+            device: device that the mutants run on: ``cuda``, ``cpu``, or ``auto`` for CUDA if it is
+                there.
             threads: CPU threads of all stores together; 0 for the cores this process may use.
-            batch_rows: rows that a run is filled up to while few images are in flight; None to measure it.
+            batch_rows: rows that a run is filled up to while few images are in flight; None to
+                measure it.
             max_batch_rows: most rows of a run; None to measure it.
-            inline_ms: see ``Options``.
-            max_in_flight: most images admitted at the same time; one more is a QueueFullError.
+            inline_ms: milliseconds of a run up to which runs take turns with the event loop; see
+                ``Options``.
+            max_in_flight: most images admitted at the same time; the next one raises
+                QueueFullError.
             deadline_seconds: most seconds an image may take; None for no limit.
-            on_deadline: what an image past its deadline gets if some mutants were evaluated for it.
-            grace_seconds: most seconds that images in flight may take to finish when the guard is closed.
-            max_pixels: most pixels of an image as it comes. Pillow's own limit, ``PIL.Image.MAX_IMAGE_PIXELS``,
-                holds as well.
-            decode_threads: threads that decode images for ``aclassify`` and ``classify_many``.
-            cache: where ``aclassify`` keeps judgements.
-            observer: told of every step, for counting and logging.
+            on_deadline: result for an image past its deadline for which some mutants were
+                evaluated: the verdict undecided, or a DeadlineError.
+            grace_seconds: most seconds that images in flight may take to finish when the guard is
+                closed.
+            max_pixels: most pixels of an image as it is given. Pillow's own limit,
+                ``PIL.Image.MAX_IMAGE_PIXELS``, holds as well.
+            decode_threads: number of threads that decode images for ``aclassify`` and
+                ``classify_many``.
+            cache: cache in which ``aclassify`` keeps judgements; None for no cache.
+            observer: object that is told of every step, for counting and logging.
 
         Raises:
-            ValueError: no store is named, or the order key is given twice or too short.
-            StoreError: a store is missing, unfinished, damaged or not signed as it has to be, has no such policy, or
-                two have the same name.
-            DeviceError: the device asked for is not there.
+            ValueError: no store is named, or the order key is given twice or is too short.
+            StoreError: a store is missing, unfinished, damaged, not signed as required, or has no
+                such policy; or two stores have the same name.
+            DeviceError: the requested device is not there.
             OrderKeyError: the file of the order key can be neither read nor made.
         """
         if not stores:
@@ -166,24 +183,25 @@ class Guard:
         await self.aclose()
 
     def start(self, event_loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Start the inference loops now; by default the first image does.
+        """Start the inference loops now; by default they start with the first image.
 
         Args:
-            event_loop: the loop that calls ``aclassify``. Runs of small networks (up to ``inline_ms``) then take
-                turns with it in its thread, which is faster than handing images to another thread and back;
-                ``classify`` must not be called in that thread any more.
+            event_loop: the loop that calls ``aclassify``. Runs of small networks (up to
+                ``inline_ms``) then take turns with it in its thread. This is faster than handing
+                images to another thread and back. ``classify`` must not be called in that thread
+                from then on.
         """
         self.models.start(event_loop)
 
     def close(self) -> None:
-        """Finish what is in flight, and let go of threads and memory."""
+        """Finish the images in flight, and release threads and memory."""
         self.models.close()
         self._decoders.shutdown()
         if not self.failed:  # a run that hangs has threads that never end
             self._workers.close()
 
     async def aclose(self) -> None:
-        """Close the guard without holding up the event loop."""
+        """Close the guard without blocking the event loop."""
         await asyncio.to_thread(self.close)
 
     @property
@@ -198,18 +216,23 @@ class Guard:
 
     @property
     def failed(self) -> bool:
-        """Whether an inference loop has failed or hangs: only another guard helps."""
+        """Whether an inference loop has failed or hangs; only a new guard helps then."""
         return any(model.scheduler.failed for model in self.models)
 
     def load(self, store: str) -> Model:
-        """Use the current version of a store from now on; images in flight end with the version they began with.
+        """Use the current version of a store from now on.
+
+        Images in flight finish with the version they started with.
 
         Args:
             store: name of the store.
 
+        Returns:
+            The loaded version.
+
         Raises:
-            UnknownStoreError: there is no store of that name.
-            StoreError: the version does not load; the one before goes on.
+            UnknownStoreError: no store has that name.
+            StoreError: the new version does not load; the version before stays in use.
         """
         return self.models.load(store)
 
@@ -221,20 +244,24 @@ class Guard:
         timeout: float | None = None,
         guarded: bool = True,
     ) -> Answer:
-        """Classify an image and say whether to trust the label; blocks until the answer is there.
+        """Classify an image and say whether to trust the label.
+
+        The call blocks until the answer is there.
 
         Args:
-            image: an encoded PNG, JPEG or WebP file, the path of one, a Pillow image, or pixels uint8 [H, W, C].
+            image: an encoded PNG, JPEG or WebP file, the path of one, a Pillow image, or pixels
+                uint8 [H, W, C].
             store: name of the store; by default the first.
-            timeout: most seconds this may take, if that is less than ``deadline_seconds``.
+            timeout: most seconds that the call may take, if less than ``deadline_seconds``.
             guarded: whether mutants are asked; without them the answer is the bare label.
 
         Raises:
-            BadImageError: the image cannot be read, or the model takes no such image.
+            BadImageError: the image cannot be read, or the model does not take it.
             QueueFullError: too many images are in flight.
-            DeadlineError: the time was over before the first run (at any time with ``on_deadline="error"``).
+            DeadlineError: the time ended before the first run (or at any time with
+                ``on_deadline="error"``).
             NotReadyError: the guard is closed, or its inference loop has failed.
-            UnknownStoreError: there is no store of that name.
+            UnknownStoreError: no store has that name.
             OSError: the file cannot be read.
             RuntimeError: this is the thread of the event loop that the guard was started with.
         """
@@ -253,17 +280,24 @@ class Guard:
     def classify_many(
         self, images: Iterable[GivenImage], *, store: str | None = None, timeout: float | None = None
     ) -> Iterator[Answer]:
-        """Classify many images that share runs of the mutants; yields their answers in their order.
+        """Classify many images in shared runs of the mutants; yield the answers in order.
 
-        Images are taken as they are needed, so there may be any number of them.
+        The answers come in the order of the images. Images are taken from the iterable as they are
+        needed, so there may be any number of them.
 
         Args:
-            images: each as for ``classify``.
+            images: images, each of a type that ``classify`` takes.
             store: name of the store; by default the first.
-            timeout: most seconds an image may take from when it is taken, if less than ``deadline_seconds``.
+            timeout: most seconds for an image from the moment it is decoded, if less than
+                ``deadline_seconds``.
+
+        Yields:
+            One answer for each image.
 
         Raises:
-            GuardError: as for ``classify``, in the place of the image's answer; what is under way is dropped.
+            GuardError: an image fails as it may in ``classify``; raised in the place of its answer.
+                Later images in flight are dropped.
+            OSError: the file of an image cannot be read.
         """
         self.start()
         seconds, together = self._seconds(timeout), min(_TOGETHER, self.options.max_in_flight)
@@ -275,16 +309,25 @@ class Guard:
             coming = iter(images)
             try:
                 while True:
-                    while len(decoding) < ahead and (image := next(coming, None)) is not None:
+                    while len(decoding) < ahead and (image := next(coming, _NO_MORE)) is not _NO_MORE:
                         decoding.append(
                             self._decoders.submit(prepare, _taken(image), model, self.options.max_pixels)
                         )
-                    # Whatever is decoded joins the next run; only where nothing runs is the next image waited for.
+                    # Every decoded image joins the next run. Wait for the next image only where no
+                    # run is going on.
                     while decoding and len(running) < together and (decoding[0].done() or not running):
-                        prepared = decoding.popleft().result()
+                        try:
+                            prepared = decoding[0].result()
+                            deadline = time.perf_counter() + seconds
+                            future = model.scheduler.submit(
+                                prepared.inputs, prepared.order, deadline=deadline
+                            )
+                        except (GuardError, OSError):
+                            if running:
+                                break  # the answers of earlier images come first
+                            raise
+                        decoding.popleft()
                         self._observer.decoded(prepared.seconds)
-                        deadline = time.perf_counter() + seconds
-                        future = model.scheduler.submit(prepared.inputs, prepared.order, deadline=deadline)
                         running.append((prepared, deadline, future))
                     if not running:
                         return
@@ -305,9 +348,10 @@ class Guard:
         timeout: float | None = None,
         guarded: bool = True,
     ) -> Answer:
-        """Classify an image without holding up the event loop; arguments and errors are those of ``classify``.
+        """Classify an image without blocking the event loop.
 
-        Cancelling it takes the image out of the next run.
+        Arguments and errors are those of ``classify``. Cancelling the call takes the image out of
+        the next run.
         """
         self.start()
         seconds = self._seconds(timeout)
@@ -327,7 +371,7 @@ class Guard:
                     prepared.inputs, prepared.order, deadline=deadline, guarded=guarded
                 )
                 if until is not None:
-                    limit.reschedule(until + _GRACE_SECONDS)  # the loop minds the deadline, unless it hangs
+                    limit.reschedule(until + _GRACE_SECONDS)  # the loop ends it earlier, unless it hangs
                 outcome = await self._across(loop).follow(future)
         except (TimeoutError, DeadlineError) as error:
             raise _late(seconds) from error
@@ -344,10 +388,10 @@ class Guard:
     def _answered(
         self, model: Model, prepared: Prepared, outcome: Outcome, seconds: float, guarded: bool
     ) -> Answer:
-        """The answer that an outcome makes.
+        """Return the answer for an outcome.
 
         Raises:
-            DeadlineError: the deadline ended the test, and the options want an error then.
+            DeadlineError: the deadline ended the test, and the options ask for an error then.
         """
         judgement = model.judgement(outcome, prepared.order)
         self._observer.decided(outcome)
@@ -391,14 +435,14 @@ class Guard:
         )
 
     def _across(self, loop: asyncio.AbstractEventLoop) -> Bridge:
-        """The bridge from threads to this loop."""
+        """Return the bridge from threads to this event loop."""
         bridge = self._bridge
         if bridge is None or bridge[0] is not loop:
             self._bridge = bridge = loop, Bridge(loop)
         return bridge[1]
 
     async def _prepare(self, image: Image, model: Model) -> Prepared:
-        """Prepare in a thread; what waits for one is bounded like what is in flight."""
+        """Prepare an image in a thread; limit the waiting images like the ones in flight."""
         if self._preparing >= self.options.max_in_flight:
             raise QueueFullError(
                 f"{self._preparing} images wait to be decoded already; try again in a moment"
@@ -415,7 +459,10 @@ class Guard:
         return prepared
 
     def _prepare_at_once(self, image: Image, model: Model) -> Prepared | None:
-        """Prepare what is so small that decoding takes less than handing it to a thread; None where it is not."""
+        """Prepare a small image in this thread, else return None.
+
+        A small image is decoded in less time than its handover to another thread takes.
+        """
         if self.options.inline_ms == 0 or not isinstance(image, bytes | np.ndarray):
             return None
         if (len(image) if isinstance(image, bytes) else image.size) > _SMALL_BYTES:
@@ -465,7 +512,7 @@ def _taken(image: GivenImage) -> Image:
 
 
 def _refuse_own_loop(model: Model) -> None:
-    """Refuse to block the event loop that the model's runs take turns with: it would wait for itself."""
+    """Refuse to block the event loop that runs take turns with: it would wait for itself."""
     try:
         running = asyncio.get_running_loop()
     except RuntimeError:
@@ -475,11 +522,11 @@ def _refuse_own_loop(model: Model) -> None:
 
 
 def _result(future: "Future[Outcome]", deadline: float, seconds: float) -> Outcome:
-    """Wait for an outcome; the loop minds the deadline, unless it hangs.
+    """Wait for an outcome; the inference loop ends it at its deadline, unless the loop hangs.
 
     Raises:
-        DeadlineError: it passed before the first run, or the loop hangs.
-        NotReadyError: the loop failed meanwhile.
+        DeadlineError: the deadline passed before the first run, or the loop hangs.
+        NotReadyError: the loop failed in the meantime.
     """
     try:
         left = None if deadline == inf else max(deadline - time.perf_counter(), 0.0) + _GRACE_SECONDS

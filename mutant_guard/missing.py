@@ -1,4 +1,7 @@
-"""What a command says where a package that it needs is not installed. Standard library alone."""
+"""Message of a command that needs a package which is not installed.
+
+This module imports nothing but the standard library.
+"""
 
 import sys
 from importlib import import_module
@@ -28,11 +31,14 @@ _OF_COMMANDS = {"rich", "typer"}
 
 
 def remedy(module: str | None, own_extra: str) -> str | None:
-    """Name the package that lacks and the extra that brings it; None for a module that no extra brings.
+    """Return a message that names the missing package and the extra that brings it.
 
     Args:
         module: name of the module that was not found.
-        own_extra: the extra that brings the command itself.
+        own_extra: extra that brings the command itself.
+
+    Returns:
+        The message, or None for a module that no extra brings.
     """
     name = (module or "").partition(".")[0]
     extra = own_extra if name in _OF_COMMANDS else _EXTRA_OF.get(name)
@@ -43,11 +49,13 @@ def remedy(module: str | None, own_extra: str) -> str | None:
 
 
 def run(module: str, own_extra: str) -> None:
-    """Run the typer application ``app`` of a module; where a package lacks, say so in one line and exit with 1.
+    """Run the typer application ``app`` of a module.
+
+    Where a package is missing, print an error of one line and exit with status 1.
 
     Args:
         module: dotted name of the module.
-        own_extra: the extra that brings the command itself.
+        own_extra: extra that brings the command itself.
     """
     try:
         import_module(module).app()

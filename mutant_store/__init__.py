@@ -1,3 +1,3 @@
-"""The offline job: makes, calibrates, checks and publishes mutant stores."""
+"""Offline job that makes, calibrates, checks and publishes mutant stores."""
 
 import mutant_guard  # noqa: F401 - first, so that onnxruntime is loaded as it asks for

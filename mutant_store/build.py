@@ -1,4 +1,4 @@
-"""From a classifier and clean images to a published store."""
+"""Build of a store: from a classifier and clean images to a published version."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,9 +50,23 @@ _VERIFIED = 8
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """What to build: which mutants, ``operator`` by name or ``mixed:NAME,NAME``, of the layers whose names the
-    regular expression ``layers`` matches. ``sign_key`` is a private key in PEM that signs the store; ``retraining``
-    says how mutants of the operator ``retrain`` are trained.
+    """Settings of a build.
+
+    Attributes:
+        operator: name of the mutation operator, or ``mixed:NAME,NAME`` for several.
+        selection: number, rate, seed and accuracy of the mutants.
+        input: the user's options for the classifier's input.
+        calibration: requirements on the policies.
+        output: name of the output that holds the class scores; None where only one output can.
+        output_kind: kind of the class scores; None takes the kind that the graph implies.
+        classes: class names in the model's order; None takes those of the model's metadata, else of
+            the data.
+        layers: regular expression; only layers whose name it matches are mutated.
+        threads: CPU threads of the bank; 0 takes all cores.
+        sign_key: file of the private key, in PEM, that signs the store; None leaves the store
+            unsigned.
+        retraining: settings for mutants of the operator ``retrain``; None takes the network's
+            defaults.
     """
 
     operator: str
@@ -71,12 +85,24 @@ class BuildSettings:
 def build(
     model: Path | ModelSource, spec: str, out: Path, settings: BuildSettings, report: Reporter
 ) -> Store:
-    """Make the mutants, filter them, build the bank, calibrate and publish.
+    """Make the mutants, filter them, build the bank, calibrate and publish the store.
 
-    A build that was killed goes on from the mutants it had accepted. The same inputs give the same version.
+    A build that was killed goes on from the mutants that it had accepted. The same inputs give the
+    same version.
+
+    Args:
+        model: ONNX file, or another source of the classifier.
+        spec: SPEC of the clean labelled images.
+        out: directory of the store; its last part is the store's name.
+        settings: settings of the mutants, the calibration and the input.
+        report: receiver of the steps and of the progress.
+
+    Returns:
+        The published version, loaded.
 
     Raises:
-        GuardError: the model, the data or the settings do not allow it; the message names what and the remedy.
+        GuardError: the model, the data or the settings do not allow the build; the message names
+            the cause and the remedy.
     """
     operators = operators_named(settings.operator)
     key = load_private_key(settings.sign_key) if settings.sign_key else None
@@ -161,7 +187,7 @@ def _retrainer(
 ) -> "Retrainer | None":
     if not any(isinstance(operator, Retrain) for operator in operators):
         return None
-    # Other operators do without torch, which takes seconds to import.
+    # Torch takes seconds to import, and other operators do without it.
     from mutant_store.loading.torch_source import of_graph
     from mutant_store.retraining.retrainer import Retrainer
 

@@ -1,13 +1,13 @@
-"""How long work says what it is doing."""
+"""Interface by which long work reports its steps and its progress."""
 
 from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Where a build says what it is doing."""
+    """Receiver of the steps and of the progress of a long task."""
 
     def step(self, text: str) -> None:
-        """A new step begins."""
+        """Begin a new step; ``text`` says what it does."""
 
     def progress(self, done: int, total: int, note: str) -> None:
-        """How far the step is."""
+        """Report that ``done`` of ``total`` parts of the step are finished; ``note`` names them."""

@@ -1,4 +1,4 @@
-"""Versions of what built a store."""
+"""Versions of the software that builds a store."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -7,7 +7,7 @@ _PACKAGES = ("mutant-guard", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", 
 
 
 def built_with() -> dict[str, str]:
-    """Name → version of Python and of the packages a store depends on, those that are installed."""
+    """Return name → version of Python and of the installed packages that a store depends on."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -1,11 +1,17 @@
-"""An answer of the guard as callers get it."""
+"""Response bodies made from the guard's answers."""
 
 from mutant_guard.runtime.answer import Answer
 from mutant_guard.wire.verdict import BareClassification, Classification, StoreName
 
 
 def classification(answer: Answer, *, request_id: str, elapsed: float) -> Classification:
-    """The response body for an answer; ``elapsed`` in seconds."""
+    """Return the response body for an answer with a verdict.
+
+    Args:
+        answer: the guard's answer.
+        request_id: id of the request.
+        elapsed: seconds from the request's arrival to its answer.
+    """
     model, judgement = answer.model, answer.judgement
     doubt, share = answer.doubt, answer.suggested_share
     return Classification(
@@ -33,7 +39,13 @@ def classification(answer: Answer, *, request_id: str, elapsed: float) -> Classi
 
 
 def bare_classification(answer: Answer, *, request_id: str, elapsed: float) -> BareClassification:
-    """The response body for an answer that no mutant was asked for; ``elapsed`` in seconds."""
+    """Return the response body for an answer without a verdict, for which no mutant was asked.
+
+    Args:
+        answer: the guard's answer.
+        request_id: id of the request.
+        elapsed: seconds from the request's arrival to its answer.
+    """
     return BareClassification(
         request_id=request_id,
         store=StoreName(name=answer.model.name, version=answer.model.version),

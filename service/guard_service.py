@@ -1,4 +1,4 @@
-"""The guard as the server runs it: with settings, keys, metrics, traces, and a memory between requests."""
+"""The guard as the server runs it: with settings, keys, metrics, traces and shared state."""
 
 import asyncio
 from dataclasses import fields
@@ -19,34 +19,40 @@ from service.telemetry.metrics import Metrics
 from service.telemetry.observer import ServerObserver
 from service.telemetry.tracing import load_tracing
 
-# The guard checks its own limit on the header; Pillow's would only warn, on standard error, below twice its size.
+# The guard checks its own limit on the image header. Pillow's limit only warns, on standard error,
+# until an image has twice that size.
 PIL.Image.MAX_IMAGE_PIXELS = None
 
 
 def guard_options(settings: Settings) -> dict[str, Any]:
-    """What a ``Guard`` is told of settings, by the names of its arguments."""
+    """Return the settings that a ``Guard`` takes, by the names of its arguments."""
     return {option.name: getattr(settings, option.name) for option in fields(Options)}
 
 
 class GuardService:
-    """A guard, who may ask it, and what is counted and remembered of its answers.
+    """A guard together with its API keys, its metrics and what is remembered between requests.
 
     Attributes:
-        settings: what was set.
-        metrics: what is counted.
-        guard: what judges.
-        keys: who may ask.
+        settings: settings of the server.
+        metrics: Prometheus metrics.
+        guard: the guard that judges images.
+        keys: API keys of the callers.
         state: what is remembered between requests.
-        tracing: where spans of requests go.
-        draining: whether it is about to stop: not ready any more, though requests are still taken.
+        tracing: receiver of the spans of requests.
+        draining: whether the server is about to stop; it is then not ready, though it still takes
+            requests.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
         """Open the stores and load them on their device.
 
+        Args:
+            settings: settings of the server.
+            metrics: metrics to count in; by default new ones.
+
         Raises:
-            StoreError: a store is missing, unfinished, damaged or not signed as the settings require, or has no
-                such policy.
+            StoreError: a store is missing, unfinished, damaged or not signed as the settings
+                require, or has no such policy.
             DeviceError: the device asked for is not there.
             KeyFileError: the file of API keys cannot be read.
             TracingError: tracing was asked for and cannot be had.
@@ -69,12 +75,14 @@ class GuardService:
 
     @property
     def models(self) -> ModelRegistry:
-        """The stores that are served, by name."""
+        """Stores that are served, by name."""
         return self.guard.models
 
     def start(self) -> None:
-        """Start the inference loops; within an event loop, those of short runs take turns with it, and what is
-        remembered is looked after.
+        """Start the inference loops.
+
+        Within an event loop, the inference loops of short runs take turns with it, and the upkeep
+        of the state starts.
         """
         try:
             loop = asyncio.get_running_loop()
@@ -85,24 +93,25 @@ class GuardService:
         self.guard.start(loop)
 
     async def close(self) -> None:
-        """Finish what is in flight and stop."""
+        """Finish the requests in flight and stop."""
         await self.guard.aclose()
         await self.state.close()
         await asyncio.to_thread(self.tracing.close)
 
     @property
     def ready(self) -> bool:
-        """Whether every store takes requests, and goes on doing so."""
+        """Whether every store takes requests and the server is not about to stop."""
         return not self.draining and self.guard.ready
 
     @property
     def failed(self) -> bool:
-        """Whether an inference loop has failed or hangs: only a restart helps."""
+        """Whether an inference loop has failed or hangs, so that only a restart helps."""
         return self.guard.failed
 
     def at_the_door(self) -> None:
-        """Turn a request away before anything is done for it: under overload what is spent on those that are refused
-        is lost to the others.
+        """Refuse a request before any work is done for it, if every store is full.
+
+        Under overload, work spent on refused requests is lost to the others.
 
         Raises:
             QueueFullError: every store has as many requests in flight as it admits.
@@ -111,11 +120,17 @@ class GuardService:
             raise QueueFullError.of(self.settings.max_in_flight)
 
     async def load(self, name: str) -> Model:
-        """Serve the current version of a store from now on; no request fails for it.
+        """Serve the current version of a store from now on, without failing any request.
+
+        Args:
+            name: name of the store.
+
+        Returns:
+            The model of the version that is now served.
 
         Raises:
             UnknownStoreError: there is no store of that name.
-            StoreError: the version does not load; the one before goes on.
+            StoreError: the version does not load; the previous version stays in service.
         """
         return await asyncio.to_thread(self.guard.load, name)
 
@@ -127,16 +142,16 @@ class GuardService:
         seconds: float | None = None,
         guarded: bool = True,
     ) -> Answer:
-        """Judge an image: ``Guard.aclassify`` as the settings allow it.
+        """Judge an image with ``Guard.aclassify``, within the limits of the settings.
 
         Args:
             image: an encoded file, or pixels uint8 [H, W, C] at model size.
-            store: the store's name; by default the first.
-            seconds: how long it may take, at most as long as the settings say.
+            store: name of the store; by default the first.
+            seconds: longest the answer may take; the limit of the settings applies as well.
             guarded: whether mutants are asked; without them the answer is the bare label.
 
         Raises:
-            GuardRequiredError: the bare label is not to be had.
+            GuardRequiredError: the bare label was asked for and the settings do not allow it.
             RequestError: there is no answer.
         """
         if not guarded and not self.settings.allow_guard_off:

@@ -1,4 +1,4 @@
-"""The secret that orders the mutants: where it is kept, and how replicas come to have the same."""
+"""Secret that orders the mutants: where it is kept, and how replicas come to share it."""
 
 import hmac
 from pathlib import Path
@@ -12,17 +12,18 @@ from service.settings import Settings
 
 
 class ServerOrderKey(OrderKey):
-    """The key in use. It changes where other replicas are found to have another.
+    """Order key in use. It changes when other replicas are found to have another.
 
     Attributes:
-        fixed: whether it was set (``GUARD_ORDER_KEY``): then it stays, whatever others have.
+        fixed: whether the key was set (``GUARD_ORDER_KEY``); a set key stays, whatever other
+            replicas have.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Take the key from the settings, else from its file, which is made at first start.
+        """Take the key from the settings, or else from its file, which is made at the first start.
 
-        Where the file can be neither read nor made, a key for this process alone is used and a warning logged:
-        after a restart the same image may then meet another order.
+        Where the file can be neither read nor made, the key is for this process alone and a warning
+        is logged: after a restart the same image may then meet another order.
         """
         self._path = settings.order_key_file
         self.fixed = settings.order_key is not None
@@ -33,7 +34,10 @@ class ServerOrderKey(OrderKey):
         )
 
     def adopt(self, value: bytes) -> None:
-        """Use the key of the other replicas from now on, and keep it for starts without them."""
+        """Use the key of the other replicas from now on.
+
+        The key is also written to the file, for starts without the other replicas.
+        """
         before, self.value = self.id, value
         structlog.get_logger().warning(
             "order key of the other replicas taken over", before=before, after=self.id
@@ -46,7 +50,14 @@ class ServerOrderKey(OrderKey):
             )
 
     def draws(self, share: float, text: str) -> bool:
-        """Whether a text is among this share of all texts, which nobody without the key can foresee."""
+        """Check whether a text falls into a random share of all texts.
+
+        Without the key nobody can foresee which texts do.
+
+        Args:
+            share: share of all texts, 0 to 1.
+            text: the text.
+        """
         drawn = hmac.digest(self.value, b"draw" + text.encode(), "sha256")
         return int.from_bytes(drawn[:8], "big") < share * 2**64
 

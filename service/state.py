@@ -1,4 +1,4 @@
-"""What a guard remembers between requests: in Redis, where all replicas share it, or else in this process."""
+"""State of a guard between requests: in Redis, shared by all replicas, or else in this process."""
 
 from mutant_guard.runtime.answer import Answer
 from mutant_guard.runtime.verdict_cache import MemoryCache, VerdictCache
@@ -19,18 +19,18 @@ _CLOSE_SECONDS = 2.0
 
 
 class State:
-    """Verdicts, rates, what waits for review, and the secret order.
+    """Verdicts, rates, the review queue and the order key.
 
     Attributes:
-        key: the secret that orders the mutants.
-        cache: verdicts of the last minutes; None where they are not kept.
-        limits: how fast API keys may ask.
-        reviews: what waits for a person; None where nothing does.
-        alarms: how often there was an alarm of late.
+        key: secret that orders the mutants.
+        cache: recent verdicts; None where they are not kept.
+        limits: request rates of API keys.
+        reviews: recorder of what waits for review; None where the queue is off.
+        alarms: recent alarms, minute by minute.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        """Take up what is there. Redis is waited for half a second at most."""
+        """Set up the state from the settings, and wait half a second for Redis at most."""
         self._settings, self._metrics = settings, metrics
         self.key = ServerOrderKey(settings)
         self._order = SharedOrder(self.key)
@@ -51,7 +51,7 @@ class State:
         metrics.order_key(self.key.id)
 
     def start(self) -> None:
-        """Begin to look after it, in the running event loop."""
+        """Start the upkeep of the state in the running event loop."""
         if self.reviews is not None:
             self.reviews.start()
         if self._link is not None:
@@ -59,7 +59,7 @@ class State:
             self._link.watch(self._order.look, self._tell_key, self.alarms.send, *trim)
 
     async def close(self) -> None:
-        """Finish what was begun."""
+        """Record what still waits for review, and let go of Redis."""
         if self.reviews is not None:
             await self.reviews.close(_CLOSE_SECONDS)
         if self._link is not None:

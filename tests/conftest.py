@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.demo import build_digits_store, build_retrained_store, train_digits_model
+from tests.support.kept import kept, void
 
 # How long an example takes says nothing where tests run side by side.
 settings.register_profile("suite", deadline=None)
@@ -26,30 +27,33 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def digits_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The ONNX file of a perceptron on digits."""
-    return train_digits_model(tmp_path_factory.mktemp("model") / "digits.onnx")
+def digits_model() -> Path:
+    """The ONNX file of a perceptron on digits, not to be changed by tests."""
+    folder = kept("digits-model", lambda folder: void(train_digits_model(folder / "digits.onnx")))
+    return folder / "digits.onnx"
 
 
 @pytest.fixture(scope="session")
-def demo_store(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Directory of its store of 60 mutants, not to be changed by tests."""
-    path = tmp_path_factory.mktemp("stores") / "digits"
-    build_digits_store(digits_model, path)
-    return path
+def demo_store(digits_model: Path) -> Path:
+    """Directory of the store of 60 mutants of that perceptron, not to be changed by tests."""
+    folder = kept("demo-store", lambda folder: void(build_digits_store(digits_model, folder / "digits")))
+    return folder / "digits"
 
 
 @pytest.fixture(scope="session")
-def retrained_store(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Directory of its store of 4 retrained mutants, whose evidence is soft; not to be changed by tests."""
-    path = tmp_path_factory.mktemp("retrained") / "digits"
-    build_retrained_store(digits_model, path)
-    return path
+def retrained_store(digits_model: Path) -> Path:
+    """Directory of a store of 4 retrained mutants, whose evidence is soft; not to be changed by tests."""
+    folder = kept("retrained", lambda folder: void(build_retrained_store(digits_model, folder / "digits")))
+    return folder / "digits"
 
 
 @pytest.fixture(scope="session")
-def mixed_store(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Directory of its store of 3 retrained mutants and 3 by nai in turn; not to be changed by tests."""
-    path = tmp_path_factory.mktemp("mixed") / "digits"
-    build_retrained_store(digits_model, path, operator="mixed:retrain,nai", mutants=6, rate=0.1)
-    return path
+def mixed_store(digits_model: Path) -> Path:
+    """Directory of a store of 3 retrained mutants and 3 by nai in turn; not to be changed by tests."""
+
+    def make(folder: Path) -> None:
+        build_retrained_store(
+            digits_model, folder / "digits", operator="mixed:retrain,nai", mutants=6, rate=0.1
+        )
+
+    return kept("mixed", make) / "digits"

@@ -1,4 +1,7 @@
-"""Which package may import what: the library and the service never torch, onnx, or anything that unpickles."""
+"""Import rules between packages.
+
+The library and the service never import torch, onnx, or anything that unpickles.
+"""
 
 import ast
 import subprocess
@@ -58,7 +61,7 @@ def modules(package: str) -> Iterator[Path]:
 
 
 def imported(path: Path) -> Iterator[tuple[str, str]]:
-    """Every import of a file: the module, and what is taken from it."""
+    """Yield every import of a file: the module, and the name taken from it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
@@ -76,7 +79,7 @@ def dotted(path: Path) -> str:
 
 
 def taken(folder: str) -> dict[str, set[str]]:
-    """What the files below a folder import, by top-level name: which files."""
+    """Return the top-level names that the files below a folder import, with these files."""
     found: dict[str, set[str]] = {}
     for path in modules(folder):
         for module, _ in imported(path):
@@ -131,7 +134,7 @@ def test_no_folder_has_more_modules_than_a_person_keeps_in_mind(package: str) ->
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
-    """Imports of any kind count, those for type checking and those within functions as well."""
+    """Imports of any kind count, those for type checking and those in functions included."""
     names = {dotted(path) for path in modules(package)}
     graph = {}
     for path in modules(package):
@@ -164,7 +167,7 @@ def test_an_image_is_classified_where_the_offline_half_is_not_installed(
 
 
 def test_opentelemetry_is_not_loaded_unless_it_is_asked_for() -> None:
-    """FastAPI imports its interface, and redis its metrics where it is installed."""
+    """FastAPI imports OpenTelemetry's interface, and redis its metrics where it is installed."""
     script = """
 import sys
 import service.cli.app

@@ -1,4 +1,4 @@
-"""What the README says is so: its table, the figures beside it, and its length."""
+"""Claims of the README: its table, the figures beside it, and its length."""
 
 import re
 from typing import Any
@@ -75,6 +75,6 @@ def test_it_is_short() -> None:
 
 
 def test_where_links_lead_can_be_read() -> None:
-    """A package's page has no files to link to, so the name of the file is what is shown."""
+    """A package's page has no files to link to, so it shows the name of the file."""
     for shown, target in re.findall(r"(?<!!)\[([^\]]+)\]\(([^)#]+)", README):
         assert shown in {target, "Apache 2.0"}

@@ -1,1 +1,1 @@
-"""What people would write instead, as real servers: to be measured beside ours."""
+"""Servers that people would write instead, measured beside the project's own."""

@@ -1,4 +1,7 @@
-"""``python -m benchmarks.alternatives sessions|eager``: serves a store the way people would without this project."""
+"""``python -m benchmarks.alternatives sessions|eager``: a store served without this project.
+
+The server is what people would write by hand.
+"""
 
 from enum import StrEnum
 from io import BytesIO
@@ -18,16 +21,16 @@ from mutant_guard.store.reader import load_store
 
 
 class Kind(StrEnum):
-    """How mutants are evaluated."""
+    """Ways to evaluate mutants."""
 
     SESSIONS = "sessions"
     EAGER = "eager"
 
 
 def create_app(judge: OneByOne, channels: int) -> FastAPI:
-    """An application whose one endpoint judges an image of the model's size, one after the other.
+    """Build an application whose one endpoint judges images of the model's size, one at a time.
 
-    It does so on the event loop: nothing is gained by a thread, and it costs a change of threads a request.
+    It judges on the event loop: a thread gains nothing and costs a change of threads a request.
     """
     app = FastAPI()
 
@@ -54,7 +57,7 @@ def main(
     ],
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of a mutant.")] = 1,
 ) -> None:
-    """Serve until stopped."""
+    """Serve a store until stopped."""
     opened = load_store(store)
     if kind == Kind.SESSIONS:
         from benchmarks.alternatives.sessions import one_session_each

@@ -18,12 +18,16 @@ _CHECKED, _IMAGES = 8, 16
 
 
 def one_module_each(store: Store, file: Path, threads: int) -> Callable[[int, FloatArray], FloatArray]:
-    """Scores float32 [N, classes] of a mutant (0: the original) on inputs float32 [N, …].
+    """Return a function that scores inputs with one mutant, each mutant a torch module.
 
     Args:
-        store: whose mutants they are.
-        file: the torch weights its original was exported from.
-        threads: of torch.
+        store: store with the mutants.
+        file: torch weights that the store's original was exported from.
+        threads: number of torch's CPU threads.
+
+    Returns:
+        Function of a mutant's number (0: the original) and inputs float32 [N, …] that returns
+        scores float32 [N, classes].
 
     Raises:
         ModelError: the weights are missing or damaged.

@@ -1,4 +1,4 @@
-"""The same sequential test, written plainly: one image, one mutant at a time."""
+"""The server's sequential test, written plainly: one image, one mutant at a time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from mutant_guard.wire.verdict import Verdict
 
 @dataclass(frozen=True)
 class Verdicted:
-    """What the test of an image came to."""
+    """Outcome of the test of one image: label, verdict and number of mutants used."""
 
     label: int
     verdict: Verdict
@@ -24,7 +24,7 @@ class Verdicted:
 
 
 class OneByOne:
-    """The test of a policy in the order that the server takes as well, so that verdicts are the same.
+    """Test of a policy that takes mutants in the server's order, so that verdicts are the same.
 
     The policy's bounds are plain lists: arrays of one element would slow it down for nothing.
     """
@@ -32,8 +32,14 @@ class OneByOne:
     def __init__(
         self, policy: Policy, order: Order, spec: InputSpec, scores: Callable[[int, FloatArray], FloatArray]
     ) -> None:
-        """Args: the policy, the order of the mutants, what the classifier takes, and the scores float32 [1, classes]
-        of a mutant (0: the original) on an input float32 [1, …].
+        """Prepare the test.
+
+        Args:
+            policy: policy of the test.
+            order: order of the mutants.
+            spec: input that the classifier takes.
+            scores: function that returns scores float32 [1, classes] of a mutant (0: the original)
+                on an input float32 [1, …].
         """
         self._policy, self._order, self._spec, self._scores = policy, order, spec, scores
         self._normal_at_most = policy.boundaries.normal_at_most.tolist()
@@ -41,11 +47,16 @@ class OneByOne:
         self._counts = policy.evidence == LABEL_CHANGES
 
     def judge(self, pixels: NDArray[np.uint8]) -> Verdicted:
-        """The verdict on pixels uint8 [H, W, C] at model size."""
+        """Return the verdict on pixels uint8 [H, W, C] at model size."""
         return self.test(self._spec.tensor(pixels[None]), self._order.mutants(pixels))
 
     def test(self, inputs: FloatArray, order: NDArray[np.int64]) -> Verdicted:
-        """The same of the classifier's input float32 [1, …] and mutant numbers int64 [pool]."""
+        """Return the verdict on a classifier input float32 [1, …].
+
+        Args:
+            inputs: the input.
+            order: mutant numbers in the order of the test, int64 [pool].
+        """
         own = self._scores(0, inputs)
         label = int(own.argmax())
         evidence = 0 if self._counts else int(self._policy.evidence.of_original(own)[0])

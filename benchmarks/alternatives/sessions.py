@@ -10,11 +10,15 @@ from mutant_store.bank.export import open_mutants
 
 
 def one_session_each(store: Store, threads: int) -> Callable[[int, FloatArray], FloatArray]:
-    """Scores float32 [N, classes] of a mutant (0: the original) on inputs float32 [N, …].
+    """Return a function that scores inputs with one mutant, each mutant a session.
 
     Args:
-        store: whose mutants are exported as stand-alone classifiers.
-        threads: of every session; none spins when idle.
+        store: store whose mutants are exported as stand-alone classifiers.
+        threads: number of threads of every session; none spins when idle.
+
+    Returns:
+        Function of a mutant's number (0: the original) and inputs float32 [N, …] that returns
+        scores float32 [N, classes].
     """
     mutants = open_mutants(store)
     sessions = [

@@ -1,4 +1,4 @@
-"""How many threads a mutant runs best with: one, or one a core."""
+"""Number of threads that a mutant runs best with: one, or one a core."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ _RUNS, _ROUNDS = 20, 7
 
 
 def of_sessions(subject: ServedStore) -> int:
-    """The faster for a session of the original on one image."""
+    """Return the faster number of threads for a session of the original on one image."""
     model = open_mutants(subject.store).model(0, original_names=False).SerializeToString()
     inputs = subject.store.manifest.input.tensor(subject.images[:1])
 
@@ -27,7 +27,7 @@ def of_sessions(subject: ServedStore) -> int:
 
 
 def of_modules(subject: ServedStore) -> int:
-    """The faster for the original as an eager torch module on one image."""
+    """Return the faster number of threads for the original as a torch module on one image."""
     network = weights.load(subject.weights).network
     inputs = torch.from_numpy(subject.store.manifest.input.tensor(subject.images[:1]))
 

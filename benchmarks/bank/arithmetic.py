@@ -1,4 +1,4 @@
-"""Multiply-adds: what a network's layers take, and what a bank really performs."""
+"""Multiply-adds that a network's layers take, and that a bank really performs."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,13 @@ from mutant_store.operators import OPERATORS
 
 
 def of_layers(parameters: Parameters, first: int = 0, *, product_of_first: bool = True) -> int:
-    """Multiply-adds a row of the layers from ``first`` on, outputs × fan-in; biases and activations are not counted.
+    """Return the multiply-adds a row of the layers from ``first`` on: outputs × fan-in.
+
+    Biases and activations are not counted.
 
     Args:
-        parameters: of layers whose outputs were measured.
-        first: position of a layer.
+        parameters: parameters of layers whose outputs were measured.
+        first: position of the first layer that counts.
         product_of_first: whether that layer's own product is performed too.
     """
     tensors = {tensor.name: tensor for tensor in parameters.tensors}
@@ -25,10 +27,15 @@ def of_layers(parameters: Parameters, first: int = 0, *, product_of_first: bool 
 
 
 def of_bank(bank: Bank, images: int, mutants: Sequence[int]) -> int:
-    """Multiply-adds of a bank for every pair of so many images and these mutants, the prefix's included.
+    """Return the multiply-adds of a bank for every pair of an image and a mutant.
 
-    A tail's entry is the first layer that any of its mutants changes. Where weights are shared, the prefix has done
-    that layer's product.
+    The prefix's are included. A tail's entry is the first layer that any of its mutants changes.
+    Where weights are shared, the prefix has done that layer's product.
+
+    Args:
+        bank: bank of mutants.
+        images: number of images.
+        mutants: numbers of the mutants.
     """
     parameters = bank.parameters
     total = of_layers(parameters)

@@ -22,12 +22,12 @@ _BY_SIZE = ("digits-net", "lenet", "resnet20", "googlenet")
 _MUTANTS, _QUICK_MUTANTS = (1, 3, 10, 30, 100, 300, 1000), (1, 10, 100)
 _IMAGES, _QUICK_IMAGES = (1, 2, 4, 8, 16, 32), (1, 4, 16)
 _POOL = 100
-"""Mutants where the number of images or the model varies."""
+"""Number of mutants where the number of images or the model varies."""
 _REPETITIONS, _QUICK = 5, 1
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> Section:
-    """NAI and GF on every network of the evaluation."""
+    """Time NAI and GF on every network of the evaluation."""
     mutants, images = (_QUICK_MUTANTS, _QUICK_IMAGES) if quick else (_MUTANTS, _IMAGES)
     networks = {}
     for name in _BY_SIZE:

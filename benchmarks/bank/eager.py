@@ -1,8 +1,8 @@
-"""The alternative: every mutant a torch module of its own, run one after the other.
+"""Every mutant as a torch module of its own, run one after the other: the alternative.
 
-Layers are a module's convolutions and dense layers in the order they are registered, which has to be the order they
-run in; neurons and parameters are counted over them. Batch normalisation registered right behind a convolution
-belongs to it.
+Layers are a module's convolutions and dense layers in the order in which they are registered, which
+has to be the order in which they run; neurons and parameters are counted over them. Batch
+normalisation registered right behind a convolution belongs to it.
 """
 
 import copy
@@ -21,7 +21,10 @@ Layer = nn.Conv2d | nn.Linear
 
 
 def mutated(module: nn.Module, mutant: Mutant) -> nn.Module:
-    """A copy of the module, mutated. All operators but NAI act on folded weights: see ``folded``."""
+    """Return a mutated copy of the module; operators other than NAI act on folded weights.
+
+    ``folded`` makes such weights.
+    """
     copied = copy.deepcopy(module)
     with torch.no_grad():
         if mutant.operator == "nai":
@@ -34,7 +37,7 @@ def mutated(module: nn.Module, mutant: Mutant) -> nn.Module:
 
 
 def folded(module: nn.Module) -> nn.Module:
-    """A copy with batch normalisation folded into the convolutions before it."""
+    """Return a copy with batch normalisation folded into the convolutions before it."""
     copied = copy.deepcopy(module)
     for parent in list(copied.modules()):
         for (name, child), (behind, norm) in itertools.pairwise(list(parent.named_children())):
@@ -45,21 +48,24 @@ def folded(module: nn.Module) -> nn.Module:
 
 
 def scores(modules: Sequence[nn.Module], image: Tensor, threads: int) -> NDArray[np.float32]:
-    """Class scores float32 [M, classes] of one image float32 [1, …], module by module."""
+    """Return class scores float32 [M, classes] of one image float32 [1, …], module by module."""
     torch.set_num_threads(threads)
     with torch.inference_mode():
         return torch.cat([module(image) for module in modules]).numpy()
 
 
 def correct(module: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], threads: int) -> int:
-    """How many images a module labels rightly, of batches (float32 [B, …], int64 [B])."""
+    """Count the images that a module labels rightly, in batches (float32 [B, …], int64 [B])."""
     torch.set_num_threads(threads)
     with torch.inference_mode():
         return sum(int((module(images).argmax(1) == labels).sum()) for images, labels in batches)
 
 
 def _negate(module: nn.Module, choice: Choice) -> None:
-    """Negating scale and shift of a batch normalisation negates the output of its convolution."""
+    """Negate the output of neurons by the scale and shift of their batch normalisation, if any.
+
+    Negating the scale and shift negates the output of the convolution before it.
+    """
     for (layer, norm), first in _layers(module):
         mine = _own(choice["neurons"], layer, first)
         for parameter in (norm or layer).parameters(recurse=False):
@@ -84,13 +90,13 @@ def _overwrite(module: nn.Module, choice: Choice) -> None:
 
 
 def _own(neurons: NDArray[np.int32], layer: Layer, first: int) -> Tensor:
-    """Those of some neurons that are this layer's, counted within it."""
+    """Return those of the given neurons that are this layer's, counted within it."""
     inside = (neurons >= first) & (neurons < first + len(layer.weight))
     return torch.from_numpy(neurons[inside]).long() - first
 
 
 def _layers(module: nn.Module) -> list[tuple[tuple[Layer, nn.BatchNorm2d | None], int]]:
-    """Every layer with its batch normalisation, if any, and the number of its first neuron."""
+    """Return every layer with its batch normalisation, if any, and its first neuron's number."""
     found: list[tuple[tuple[Layer, nn.BatchNorm2d | None], int]] = []
     first = 0
     for part, behind in itertools.pairwise([*module.modules(), None]):

@@ -1,4 +1,4 @@
-"""How close the bank comes to what the machine can multiply at all."""
+"""Distance of the bank to what the machine can multiply at all."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,10 @@ _OPERATORS = ("nai", "gf")
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> Section:
-    """The bank and a plain batch of as many rows, LeNet and ResNet-20, against a matrix product."""
+    """Time the bank and a plain batch of as many rows against a matrix product.
+
+    The networks are LeNet and ResNet-20.
+    """
     networks = [load_network(name) for name in ("lenet", "resnet20")]
     contenders = matrix_products()
     operations: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Making accurate mutants: the filter on the bank against testing one torch module after the other."""
+"""Making accurate mutants: the filter on the bank against torch modules one after the other."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _TARGET = 20.0
 
 
 class _Silent:
-    """A reporter that costs nothing."""
+    """Reporter that costs nothing."""
 
     def step(self, text: str) -> None:
         """Say nothing."""
@@ -47,7 +47,7 @@ class _Silent:
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """What is to be done either way: the classifier and its images, and the same as a torch module."""
+    """Task for both ways: the classifier with its images, and the same network in torch."""
 
     subject: Subject
     module: nn.Module
@@ -61,18 +61,18 @@ class _Task:
 
     @cached_property
     def builder(self) -> BankBuilder:
-        """Builds banks of it."""
+        """Builder of the classifier's banks."""
         subject = self.subject
         return BankBuilder(subject.classifier, subject.layers, Activations(subject.classifier, subject.probe))
 
 
 def measure(quick: bool, mnist: Path, say: Callable[[str], None]) -> Section:
-    """500 accurate NAI mutants of LeNet.
+    """Time the making of 500 accurate NAI mutants of LeNet.
 
     Args:
-        quick: take a smaller sample.
+        quick: whether to take a smaller sample.
         mnist: folder of the four IDX files.
-        say: told what is being done.
+        say: callback that is told what is being done.
 
     Raises:
         DataError: MNIST is not there.
@@ -150,7 +150,7 @@ def _select(task: _Task, error: float) -> Selection:
 
 
 def _eager_run(task: _Task, sample: int, threads: int, accepted: list[int]) -> Contender:
-    """Judges the first candidates; their numbers are left in ``accepted``."""
+    """Return a contender that judges the first candidates, their numbers left in ``accepted``."""
     parameters, rate = task.builder.parameters, rate_of("lenet", _OPERATOR)
     needed = np.ceil(round(_RATIO * int(task.subject.filter.correct.sum()), 9))
     batches = task.batches

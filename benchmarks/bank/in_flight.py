@@ -1,4 +1,4 @@
-"""Requests at the same time: what the scheduler gains where mutants have weights of their own."""
+"""Requests at the same time: the scheduler's gain where mutants have weights of their own."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -33,30 +33,33 @@ _AT_ONCE, _IN_TURN = "at once", "one after another"
 
 @dataclass(frozen=True, eq=False)
 class NeverSure(Policy):
-    """A policy that no image ever satisfies: every mutant is used, and could be the last at any time."""
+    """Policy that no image ever satisfies.
+
+    Every mutant is used, and could be the last at any time.
+    """
 
     def look_ahead(self, changes: Counts, mutants: Counts) -> Counts:
-        """As many at a time as a calibrated test asks for that hovers between its bounds."""
+        """Return as many mutants as a calibrated test asks for between its bounds."""
         return np.minimum(_LOOK_AHEAD, np.maximum(1, self.mutants - mutants))
 
     def next_stop(self, changes: Counts, mutants: Counts) -> Counts:
-        """The same."""
+        """Return the same number as ``look_ahead``."""
         return self.look_ahead(changes, mutants)
 
 
 def never_sure(mutants: int) -> NeverSure:
-    """Such a policy over a pool of so many mutants."""
+    """Return a policy that is never satisfied, over a pool of this many mutants."""
     met = np.arange(mutants + 1)
     nowhere = Boundaries(np.full_like(met, -1), met + 1)
     return NeverSure("never sure", nowhere, mutants, Hypotheses(0, mutants), ErrorBounds(0.0, 0.0))
 
 
 Request = tuple[NDArray[np.float32], NDArray[np.int64]]
-"""A classifier's input float32 [1, …] and the order its image meets the mutants in, int64 [pool]."""
+"""A classifier's input float32 [1, …] and the image's order of the mutants, int64 [pool]."""
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> Section:
-    """GF and WS on LeNet and ResNet-20."""
+    """Time GF and WS on LeNet and ResNet-20."""
     rows, figures, notes = [], [], []
     for name in ("lenet", "resnet20"):
         network = load_network(name)
@@ -85,7 +88,7 @@ def measure(quick: bool, say: Callable[[str], None]) -> Section:
 
 
 def _race(pool: Pool, repetitions: int) -> tuple[str, dict[str, float]]:
-    """How many images drew each deck, and median seconds of both ways."""
+    """Return the number of images of each deck, as text, and median seconds of both ways."""
     session = pool.bank.session()
     requests = _requests(pool)
     inputs = np.concatenate([tensor for tensor, _ in requests])
@@ -118,11 +121,11 @@ def _requests(pool: Pool) -> list[Request]:
 
 
 def at_once(scheduler: Scheduler, requests: Sequence[Request]) -> list[Outcome]:
-    """Submit all, then wait for all."""
+    """Submit all requests, then wait for all."""
     futures: list[Future[Outcome]] = [scheduler.submit(*request) for request in requests]
     return [future.result() for future in futures]
 
 
 def in_turn(scheduler: Scheduler, requests: Sequence[Request]) -> list[Outcome]:
-    """Submit each when the one before is answered."""
+    """Submit each request when the one before is answered."""
     return [scheduler.submit(*request).result() for request in requests]

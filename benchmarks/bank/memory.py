@@ -1,4 +1,4 @@
-"""What a loaded bank takes of memory: a process with it against one with the original alone."""
+"""Memory of a loaded bank: a process with it against one with the original alone."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> Section:
-    """NAI on LeNet and ResNet-20."""
+    """Measure NAI on LeNet and ResNet-20."""
     rows, figures, notes = [], [], []
     for name in ("lenet", "resnet20"):
         network = load_network(name)
@@ -75,7 +75,10 @@ def write(pool: Pool, folder: Path) -> None:
 
 
 def resident(kind: str, folder: Path) -> dict[str, int]:
-    """Bytes of memory, now (``VmRSS``) and at most (``VmHWM``), of a fresh process with ``original`` or ``bank``."""
+    """Return the bytes of memory of a fresh process with ``original`` or ``bank``.
+
+    Entries are the bytes now (``VmRSS``) and at most (``VmHWM``).
+    """
     command = [sys.executable, "-m", "benchmarks.bank.resident", kind, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=_ROOT)
     found: dict[str, int] = json.loads(done.stdout)

@@ -41,7 +41,7 @@ _OWN = {"lenet": _Targets(5), "resnet20": _Targets(4)}
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> Section:
-    """Every operator on LeNet and ResNet-20.
+    """Time every operator on LeNet and ResNet-20.
 
     Raises:
         DisagreementError: the alternatives do not compute the same.
@@ -73,7 +73,7 @@ def measure(quick: bool, say: Callable[[str], None]) -> Section:
 
 
 def _race(pool: Pool, repetitions: int) -> dict[str, Timing]:
-    """Check that all compute the same, then time them in turn."""
+    """Check that all contenders compute the same, then time them in turn."""
     network, cores = pool.network, available_cores()
     folded = eager.folded(network.module)
     sources = {_EAGER: network.module, _FOLDED: folded} if pool.operator == "nai" else {_EAGER: folded}
@@ -106,7 +106,7 @@ def _race(pool: Pool, repetitions: int) -> dict[str, Timing]:
 
 
 def bank_scores(session: BankSession, image: NDArray[np.float32], mutants: int) -> NDArray[np.float32]:
-    """Class scores float32 [M, classes] of one image float32 [1, …] under mutants 1 to M."""
+    """Return class scores float32 [M, classes] of one image float32 [1, …] for mutants 1 to M."""
     rows = np.zeros(mutants, dtype=np.int64)
     return session.scores(session.features(image), rows, np.arange(1, mutants + 1))
 
@@ -155,7 +155,7 @@ def _figures(pool: Pool, timings: dict[str, Timing]) -> list[Figure]:
 
 
 def _rows(pool: Pool, timings: dict[str, Timing], figures: list[Figure]) -> list[list[str]]:
-    """The pool's row, and one for eager mutants without batch normalisation where that is not theirs anyway."""
+    """Return the pool's row, and one for folded eager mutants where it has a figure for them."""
     ours = milliseconds(timings[_OURS].median)
     start = [f"{pool.network.title} {pool.operator}", f"{pool.rate:g}", ours]
     rows = [start + _cells(timings, dict(zip((_EAGER, _SESSIONS, _BESIDE), figures, strict=False)))]

@@ -1,4 +1,4 @@
-"""The networks that are measured, as a torch module and as the classifier the mutants are made of."""
+"""The networks that are measured, as torch modules and as classifiers that mutants are made of."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,15 +36,15 @@ _CLASSES = 10
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A registered network.
+    """Registered network.
 
     Attributes:
-        name: what ``mutant_store.networks`` calls it.
-        module: in evaluation mode.
-        classifier: the same from its ONNX file, batch normalisation folded.
+        name: name in ``mutant_store.networks``.
+        module: the network in evaluation mode.
+        classifier: the network from its ONNX file, batch normalisation folded.
         trained: whether the weights are those of ``models/``; times and sizes do not depend on it.
-        pixels: uint8 [32, H, W, C], noise.
-        inputs: float32 [32, C, H, W], the same normalised.
+        pixels: noise, uint8 [32, H, W, C].
+        inputs: the pixels normalised, float32 [32, C, H, W].
     """
 
     name: str
@@ -56,17 +56,17 @@ class Network:
 
     @property
     def title(self) -> str:
-        """The name as people write it."""
+        """Name as people write it."""
         return _TITLES[self.name]
 
     @property
     def key(self) -> str:
-        """The name as figures have it."""
+        """Name as figures have it."""
         return self.name.replace("-", "_")
 
     @property
     def note(self) -> str | None:
-        """What to say of the weights, if anything."""
+        """Remark that the network is untrained; None if it is trained."""
         if self.trained:
             return None
         missing = f"models/{_FILES[self.name]}.safetensors"
@@ -74,13 +74,13 @@ class Network:
 
     @cached_property
     def builder(self) -> BankBuilder:
-        """Builds banks of it."""
+        """Builder of the network's banks."""
         layers = find_layers(Graph(self.classifier.model))
         return BankBuilder(self.classifier, layers, Activations(self.classifier, self.inputs[:4]))
 
 
 def load_network(name: str, models: Path = MODELS) -> Network:
-    """The network with the weights in ``models``, or untrained where there are none.
+    """Return the network with the weights in ``models``, or untrained where there are none.
 
     Raises:
         ModelError: the weights are there but damaged.
@@ -100,7 +100,10 @@ def load_network(name: str, models: Path = MODELS) -> Network:
 
 
 def _untrained(build: Callable[[int], nn.Module], inputs: NDArray[np.float32]) -> nn.Module:
-    """A network whose normalisation is not trivial: the exporter would make one tensor of all biases that are zero."""
+    """Build an untrained network whose batch normalisation is not trivial.
+
+    With trivial normalisation, the exporter would make one tensor of all biases that are zero.
+    """
     torch.manual_seed(0)
     module = build(_CLASSES)
     for part in module.modules():

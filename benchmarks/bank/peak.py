@@ -1,4 +1,4 @@
-"""How fast the machine multiplies matrices: the bound of everything measured here."""
+"""Speed at which the machine multiplies matrices: the bound of everything measured here."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ FLOPS = 2 * _SIZE**3
 
 
 def matrix_products() -> dict[str, Contender]:
-    """A large float32 product on all cores, by numpy and by torch: the faster one counts."""
+    """Return a large float32 product on all cores, by numpy and by torch: the faster one counts."""
     rng = np.random.default_rng(0)
     left, right = (rng.standard_normal((_SIZE, _SIZE)).astype(np.float32) for _ in range(2))
     tensors = torch.from_numpy(left), torch.from_numpy(right)

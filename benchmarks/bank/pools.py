@@ -17,7 +17,7 @@ _LARGE = ("resnet20", "googlenet")
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Mutants of one operator at one rate, and what serves them."""
+    """Mutants of one operator at one rate, and the bank that serves them."""
 
     network: Network
     operator: str
@@ -26,12 +26,12 @@ class Pool:
 
     @cached_property
     def bank(self) -> Bank:
-        """The mutant bank."""
+        """Bank of the mutants."""
         return self.network.builder.build(self.mutants)
 
     @property
     def key(self) -> str:
-        """Begins the names of its figures."""
+        """Start of the names of the pool's figures."""
         return f"{self.operator}_{self.network.key}"
 
     @cached_property
@@ -48,7 +48,7 @@ class Pool:
 
 
 def draw_pool(network: Network, operator: str, mutants: int) -> Pool:
-    """So many mutants at the operator's rate for this network, the same ones every time."""
+    """Draw this many mutants at the operator's rate for the network, the same ones every time."""
     rate = rate_of(network.name, operator)
     parameters = network.builder.parameters
     return Pool(
@@ -57,11 +57,14 @@ def draw_pool(network: Network, operator: str, mutants: int) -> Pool:
 
 
 def draw(parameters: Parameters, operator: str, rate: float, number: int) -> Mutant:
-    """Candidate ``number`` of a build with seed 0."""
+    """Draw candidate ``number`` of a build with seed 0."""
     rng = np.random.default_rng([0, number])
     return Mutant(operator, OPERATORS[operator].draw(parameters, rate, rng))
 
 
 def rate_of(network: str, operator: str) -> float:
-    """The paper's: 0.05 on small networks and 0.005 on large ones, where NS would find no layer to choose two in."""
+    """Return the paper's rate: 0.05 on small networks and 0.005 on large ones.
+
+    NS has 0.05 on all: at 0.005 it would find no layer to choose two neurons in.
+    """
     return 0.005 if network in _LARGE and operator != "ns" else 0.05

@@ -1,6 +1,7 @@
-"""``python -m benchmarks.bank.resident original|bank FOLDER``: loads one of the two, runs it, and prints its memory.
+"""``python -m benchmarks.bank.resident original|bank FOLDER``: memory of one of the two.
 
-Imports onnxruntime and what a bank needs and no more: the rest of a server would hide how the two differ.
+The process loads it, runs it and prints its memory. It imports onnxruntime and what a bank needs
+and no more: the rest of a server would hide how the two differ.
 """
 
 import json
@@ -19,7 +20,7 @@ ROWS = 64
 
 
 def main(kind: str, folder: Path) -> None:
-    """Print resident bytes, now and at most, as JSON. Only mutants that share weights are loaded."""
+    """Print resident bytes, now and at most, as JSON; load only mutants that share weights."""
     image = np.load(folder / IMAGE)
     if kind == "original":
         session = open_session(folder / ORIGINAL, threads=available_cores())

@@ -1,4 +1,7 @@
-"""Mutants that bring all parameters: the bank against weights that are inputs, and against all in one graph."""
+"""Mutants with all parameters of their own: the bank against two other ways to run them.
+
+The other ways are one session whose weights are inputs, and one graph of all mutants.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +27,7 @@ from mutant_store.operators.retrain import Retrain
 MUTANTS, IMAGE_COUNTS = (4, 8, 16, 32), (1, 8, 32)
 
 _QUOTED = 8
-"""Mutants of the pools that figures are made of; the tables have them all."""
+"""Number of mutants in the pools that figures are made of; the tables have all pools."""
 _ROWS = {"every": "every image under every mutant", "one": "every image under one mutant drawn at random"}
 _OURS, _INPUTS, _STACKED = "bank", "inputs", "one graph"
 _QUICK = 3
@@ -33,10 +36,10 @@ _NOISE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Rivals:
-    """A bank, one of the same mutants whose weights are inputs, and one graph of them all.
+    """A bank, a bank of the same mutants whose weights are inputs, and one graph of them all.
 
-    Each takes images float32 [R, …] and rows (image, mutant), mutants from 1, and gives class scores float32
-    [B, classes].
+    Each takes images float32 [R, …] and rows (image, mutant), mutants from 1, and gives class
+    scores float32 [B, classes].
     """
 
     bank: BankSession
@@ -46,7 +49,7 @@ class Rivals:
     def contenders(
         self, images: FloatArray, rows: NDArray[np.int64], mutants: NDArray[np.int64]
     ) -> dict[str, Callable[[], FloatArray]]:
-        """All three on the same rows, the original's own run left out."""
+        """Return all three on the same rows, the original's own run left out."""
         ours, theirs = self.bank.features(images), self.inputs.features(images)
         return {
             _OURS: lambda: self.bank.scores(ours, rows, mutants),
@@ -55,13 +58,13 @@ class Rivals:
         }
 
     def close(self) -> None:
-        """Let go of their threads."""
+        """Release the threads of the banks."""
         self.bank.close()
         self.inputs.close()
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> Section:
-    """LeNet and ResNet-20, 4 to 32 mutants.
+    """Time 4 to 32 mutants of LeNet and ResNet-20.
 
     Raises:
         DisagreementError: the alternatives do not compute the same.
@@ -100,7 +103,10 @@ def measure(quick: bool, say: Callable[[str], None]) -> Section:
 
 
 def whole_pool(network: Network, mutants: int) -> Pool:
-    """Mutants no parameter of which is the original's; what they are does not change times."""
+    """Return mutants that share no parameter with the original.
+
+    Their values are the original's with noise: the values do not change times.
+    """
     original = network.builder.parameters.values
     pool = []
     for number in range(mutants):
@@ -110,7 +116,7 @@ def whole_pool(network: Network, mutants: int) -> Pool:
 
 
 def prepared(network: Network, mutants: int, threads: int = 0) -> Rivals:
-    """Everything of one pool, opened."""
+    """Return the rivals of one pool, opened."""
     pool = whole_pool(network, mutants)
     positions = np.arange(len(network.builder.parameters.values), dtype=np.int32)
     patched = [Mutant(mutant.operator, {"positions": positions, **mutant.choice}) for mutant in pool.mutants]
@@ -124,7 +130,7 @@ def prepared(network: Network, mutants: int, threads: int = 0) -> Rivals:
 
 
 def drawn_rows(pattern: str, images: int, mutants: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows (image, mutant), int64 [B] each."""
+    """Draw rows (image, mutant), int64 [B] each."""
     if pattern == "every":
         return np.tile(np.arange(images), mutants), np.repeat(np.arange(1, mutants + 1), images)
     return np.arange(images), np.random.default_rng(1).integers(1, mutants + 1, images)
@@ -137,10 +143,10 @@ def race(
     mutants: NDArray[np.int64],
     repetitions: int,
 ) -> dict[str, Timing]:
-    """Check that all compute the same, then time them in turn.
+    """Check that all contenders compute the same, then time them in turn.
 
     Raises:
-        DisagreementError: they do not.
+        DisagreementError: they do not compute the same.
     """
     contenders = rivals.contenders(images, rows, mutants)
     answers = {name: run() for name, run in contenders.items()}
@@ -152,7 +158,7 @@ def race(
 
 
 def ratios(key: str, timings: dict[str, Timing]) -> list[Figure]:
-    """How many times as long the others take."""
+    """Return how many times as long as the bank the others take."""
     ours = timings[_OURS].median
     return [
         Figure(f"{key}_vs_{name.replace(' ', '_')}", timings[name].median / ours, "x")
@@ -161,7 +167,7 @@ def ratios(key: str, timings: dict[str, Timing]) -> list[Figure]:
 
 
 def _repetitions(network: str, rows: tuple[NDArray[np.int64], NDArray[np.int64]]) -> int:
-    """Fewer where a run takes a second."""
+    """Return the number of repetitions; fewer where a run takes a second."""
     if network == "lenet":
         return 31
     return 15 if len(rows[0]) < 200 else 5

@@ -1,4 +1,4 @@
-"""Mutants of a convolutional network stacked in one graph: grouped convolutions and batched products."""
+"""Mutants of a convolutional network in one graph: grouped convolutions and batched products."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +13,17 @@ _PER_CHANNEL = frozenset({"Relu", "MaxPool", "Add", "ReduceMean", "Identity"})
 
 
 def stack(models: list[ModelProto]) -> ModelProto:
-    """One graph of mutants that have the same nodes.
+    """Stack mutants that have the same nodes in one graph.
 
     Args:
-        models: mutants, images [R, C, H, W] → scores [R, classes], made of convolutions, what works per channel,
-            one flattening and dense layers behind it.
+        models: mutants, images [R, C, H, W] → scores [R, classes], made of convolutions, operators
+            that work per channel, one flattening and dense layers behind it.
 
     Returns:
-        Images [R, C, H, W] → scores [M, R, classes].
+        Model of all M mutants, images [R, C, H, W] → scores [M, R, classes].
 
     Raises:
-        ValueError: a node that cannot be stacked.
+        ValueError: a node cannot be stacked.
     """
     made = _Stack([Graph(model) for model in models])
     for position in range(len(made.first.nodes)):
@@ -38,7 +38,7 @@ def stack(models: list[ModelProto]) -> ModelProto:
 
 
 class _Stack:
-    """The nodes of the stack, and its constants by name."""
+    """Nodes of the stack, and its constants by name."""
 
     def __init__(self, graphs: list[Graph]) -> None:
         self._graphs = graphs

@@ -1,4 +1,4 @@
-"""What 500 mutants take on disk: a version of a store against as many stand-alone files."""
+"""Size of 500 mutants on disk: a version of a store against as many stand-alone files."""
 
 import json
 from collections.abc import Callable
@@ -15,14 +15,17 @@ COUNT = 500
 _SAMPLE = 10
 _TARGETS = {"nai": 1.0, "ns": 1.0, "gf": 10.0, "ws": 10.0}
 _RECORDED = 2500
-"""Images whose label changes are kept, as by a build on 5,000."""
+"""Number of images whose label changes are kept, as by a build on 5,000."""
 
 _REST = 16 * 1024
-"""Bytes allowed for the calibration and for what the manifest holds beside its lists; the demo's are 5 KB."""
+"""Bytes allowed for the calibration and for what the manifest holds beside its lists.
+
+The demo's take 5 KB.
+"""
 
 
 def measure(say: Callable[[str], None]) -> Section:
-    """Every operator on ResNet-20."""
+    """Measure the size of every operator's mutants on ResNet-20."""
     network = load_network("resnet20")
     rows, figures = [], []
     for operator, target in _TARGETS.items():
@@ -48,9 +51,13 @@ def measure(say: Callable[[str], None]) -> Section:
 
 
 def version_bytes(bank: Bank, recorded: int = _RECORDED) -> int:
-    """Bytes of all files of a store version of this bank, with an allowance for what is not in the bank.
+    """Return the bytes of all files of a store version of this bank.
 
-    ``recorded`` is the number of images whose label changes are kept.
+    An allowance covers what is not in the bank.
+
+    Args:
+        bank: bank of the version.
+        recorded: number of images whose label changes are kept.
     """
     files, tails = bank_files(bank)
     lists = {
@@ -64,7 +71,7 @@ def version_bytes(bank: Bank, recorded: int = _RECORDED) -> int:
 
 
 def stand_alone_bytes(pool: Pool) -> float:
-    """Bytes of all mutants as files of their own, from a sample spread over the pool."""
+    """Return the bytes of all mutants as files of their own, from a sample spread over the pool."""
     count = len(pool.mutants)
     sizes = [
         pool.stand_alone.model(number).ByteSize() for number in range(1, count + 1, max(1, count // _SAMPLE))

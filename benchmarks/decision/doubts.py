@@ -1,4 +1,7 @@
-"""Sequential tests on doubts: the one that is served against others, certified alike, on recorded images."""
+"""Sequential tests on doubts: the served one against others, certified alike.
+
+They run on recorded images.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,11 +22,14 @@ _SETTINGS = CalibrationSettings(evidence="soft")
 _CLEAN_PARTS = {"choice", "certification", "clean"}
 _CANDIDATES, _HALVINGS, _BINS = 1500, 40, 40
 _SHARPNESS = 0.5
-"""κ of the betting e-process: a p-value p is worth κ·p^(κ−1) (Vovk and Wang, Annals of Statistics 2021)."""
+"""κ of the betting e-process: a p-value p is worth κ·p^(κ−1).
+
+Source: Vovk and Wang, Annals of Statistics 2021.
+"""
 
 Floats = NDArray[np.float64]
 Score = Callable[[Floats], Floats]
-"""What one mutant's doubt adds to the sum; the same shape."""
+"""Function from one mutant's doubt to what it adds to the sum; the same shape."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +48,10 @@ class _Detection:
 
 
 def measure(recordings: Path, say: Callable[[str], None]) -> list[Section]:
-    """Compare tests on every file ``doubts-NAME-SEED.safetensors`` of ``evaluation.recorded_doubts``.
+    """Compare tests on every ``doubts-NAME-SEED.safetensors`` of ``evaluation.recorded_doubts``.
 
     Raises:
-        DataError: there are none.
+        DataError: there are no such files.
     """
     paths = sorted(recordings.glob("doubts-*.safetensors"))
     if not paths:
@@ -127,7 +133,10 @@ def _sums(part: Recording, score: Score) -> _Sums:
 
 
 def _tested(parts: dict[str, Recording], score: Score, share: Callable[[int], float] | None) -> _Detection:
-    """Choose stages on the choice part, certify the threshold, and run the test; no stages without ``share``."""
+    """Choose stages on the choice part, certify the threshold, and run the test.
+
+    Without ``share``, there are no stages.
+    """
     sums = {kind: _sums(part, score) for kind, part in parts.items()}
     bounds = {} if share is None else _bounds(sums["choice"].after, share)
     certified = parts["certification"].correct
@@ -155,9 +164,10 @@ def _tested(parts: dict[str, Recording], score: Score, share: Callable[[int], fl
 def _run(
     sums: _Sums, bounds: dict[int, float], threshold: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Alarms, and mutants used, where an image is cleared at a bound and an alarm is raised at the threshold.
+    """Return the alarms and the mutants used.
 
-    Scores may be negative, so an alarm before the last mutant is not always one that all mutants would raise.
+    An image is cleared at a bound, and an alarm is raised at the threshold. Scores may be negative,
+    so an alarm before the last mutant is not always one that all mutants would raise.
     """
     alarms = sums.start >= threshold
     used = np.zeros(len(alarms), dtype=np.int64)
@@ -173,7 +183,7 @@ def _run(
 
 
 def _bounds(after: Floats, share: Callable[[int], float]) -> dict[int, float]:
-    """Bounds after 1, 2, 4, … mutants, such that clean images take the budget."""
+    """Return bounds after 1, 2, 4, … mutants, such that clean images take the budget."""
     places = [2**power for power in range(after.shape[1].bit_length()) if 2**power < after.shape[1]]
 
     def at(going_on: float) -> dict[int, float]:
@@ -189,7 +199,10 @@ def _bounds(after: Floats, share: Callable[[int], float]) -> dict[int, float]:
 
 
 def _p_values(choice: Floats) -> Score:
-    """Conformal p-values of doubts against all those of clean images (Vovk, Gammerman, Shafer 2005)."""
+    """Return conformal p-values of doubts against all those of clean images.
+
+    Source: Vovk, Gammerman, Shafer 2005.
+    """
     clean = np.sort(choice.ravel())
     return lambda doubts: (1 + len(clean) - np.searchsorted(clean, doubts)) / (1 + len(clean))
 
@@ -200,7 +213,10 @@ def _e_process(choice: Floats) -> Score:
 
 
 def _likelihood(choice: Floats) -> Score:
-    """Log likelihood of a doubt under 'anything is as likely' against a histogram of clean images, on a log scale."""
+    """Return the log likelihood ratio of a doubt, uniform against a histogram of clean images.
+
+    The histogram's bins are on a log scale.
+    """
     edges = np.concatenate([[0.0], np.geomspace(1e-6, 1, _BINS)])
     counted = np.histogram(choice.ravel(), edges)[0] + 1
     clean = counted / counted.sum()
@@ -210,7 +226,7 @@ def _likelihood(choice: Floats) -> Score:
 
 
 def _nominal(parts: dict[str, Recording], choice: Floats) -> str:
-    """What the e-process does at the threshold that would hold if mutants were independent."""
+    """Describe the e-process at the threshold that would hold if mutants were independent."""
     clean = parts["clean"].only_correct()
     after = np.cumsum(_e_process(choice)(_doubts(clean)), axis=1)
     alarms = float((after.max(axis=1) >= np.log(1 / _SETTINGS.max_false_alarm)).mean())

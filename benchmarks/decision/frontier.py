@@ -1,4 +1,7 @@
-"""Detection against mutants at a certified false-alarm rate: every policy on recorded label changes of test images."""
+"""Detection against mutants at a certified false-alarm rate.
+
+Every policy runs on recorded label changes of test images.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +18,8 @@ from mutant_guard.store.calibration_record import CalibrationSettings
 _DEFAULT = CalibrationSettings().budget
 _BUDGETS = (8.0, 12.0, 16.0, _DEFAULT, 30.0, 45.0, 60.0, 80.0)
 _QUICK_BUDGETS = (_DEFAULT,)
-# The two ends, as shares of paper's mutants: a little less than a twentieth and a fifth, since predictions err.
+# Shares of paper's mutants at the two ends: a little less than a twentieth and a fifth, since
+# predictions err.
 _FAST, _SHARP = 1 / 21, 1 / 5.5
 _FIXED = (25, 50, 100, 200, 400)
 _REQUESTED = CalibrationSettings().max_false_alarm
@@ -23,39 +27,42 @@ _REQUESTED = CalibrationSettings().max_false_alarm
 
 @dataclass(frozen=True)
 class Entry:
-    """A policy's outcomes, one a pool, and for sequential ones the fewest mutants any test could need."""
+    """A policy's outcomes, one a pool, and the fewest mutants that any test could need.
+
+    The fewest mutants are there for sequential policies only.
+    """
 
     name: str
     outcomes: list[RecordedResult]
     fewest: list[float]
 
     def mean(self, what: Callable[[RecordedResult], float]) -> float:
-        """Mean over the pools."""
+        """Return the mean over the pools."""
         return float(np.mean([what(outcome) for outcome in self.outcomes]))
 
     def detection(self, kind: str) -> float:
-        """Detection of a kind, mean over the pools."""
+        """Return the detection of a kind, mean over the pools."""
         return self.mean(lambda outcome: outcome.detection[kind])
 
     def loss(self, kind: str) -> float:
-        """What is lost of it against the whole pool, mean over the pools."""
+        """Return the detection of a kind lost against the whole pool, mean over the pools."""
         return self.mean(lambda outcome: outcome.loss[kind])
 
     @property
     def clean(self) -> float:
-        """Expected mutants of a clean image."""
+        """Expected number of mutants of a clean image."""
         return self.mean(lambda outcome: outcome.clean)
 
 
 def measure(key: str, title: str, pools: list[Pool], quick: bool, say: Callable[[str], None]) -> Section:
-    """Calibrate, replay and compare.
+    """Calibrate, replay and compare policies.
 
     Args:
-        key: what figures call the model.
-        title: what people call it.
-        pools: recordings of its pools.
-        quick: two settings of ``calibrated`` instead of eight.
-        say: told what is going on.
+        key: name of the model in figures.
+        title: name of the model for people.
+        pools: recordings of the model's pools.
+        quick: whether to take one budget of ``calibrated`` instead of eight.
+        say: callback that is told what is going on.
     """
     budgets = _QUICK_BUDGETS if quick else _BUDGETS
     paper = Entry("paper", [pool.outcome(pool.paper()) for pool in pools], [])
@@ -79,7 +86,7 @@ def measure(key: str, title: str, pools: list[Pool], quick: bool, say: Callable[
 
 
 def _calibrated(name: str, pools: list[Pool], budgets: list[float]) -> Entry:
-    """``calibrated`` for a number of mutants a clean image, one a pool."""
+    """Return ``calibrated`` for a number of mutants a clean image, one a pool."""
     policies = [pool.calibrated(budget).policy for pool, budget in zip(pools, budgets, strict=True)]
     outcomes = [pool.outcome(policy) for pool, policy in zip(pools, policies, strict=True)]
     fewest = [pool.fewest(policy) for pool, policy in zip(pools, policies, strict=True)]

@@ -1,4 +1,7 @@
-"""The fewest mutants any test could need: a lower bound by backward induction, for comparison with the policies."""
+"""Fewest mutants that any test could need: a lower bound, for comparison with the policies.
+
+Backward induction finds it.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +15,22 @@ Probabilities = NDArray[np.float64]
 def fewest_mutants(
     everyone: Counts, correct: Counts, high: int, pool: int, *, false_alarm: float, miss: float
 ) -> float:
-    """Lower bound on the expected mutants of a clean image under any test of the same two error rates.
+    """Return a lower bound on a clean image's mutants under any test of the same two error rates.
 
-    A test that knew the clean images' label change counts beforehand would solve: least expected mutants, at most
-    ``false_alarm`` alarms on rightly classified images, and at most ``miss`` of the inputs with ``high`` changes called
-    normal. For any prices of the two errors the optimal test follows by backward induction (Arrow, Blackwell and
-    Girshick, Econometrica 17, 1949), and its cost less the prices of the errors allowed bounds the solution from below
-    (weak duality). The best prices found are used; worse ones would only give a lower bound that is less tight.
+    A test that knew the clean images' label change counts beforehand would solve: least expected
+    mutants, at most ``false_alarm`` alarms on rightly classified images, and at most ``miss`` of
+    the inputs with ``high`` changes called normal. For any prices of the two errors the optimal
+    test follows by backward induction (Arrow, Blackwell and Girshick, Econometrica 17, 1949), and
+    its cost less the prices of the errors allowed bounds the solution from below (weak duality).
+    The best prices found are used; worse ones would only give a lower bound that is less tight.
 
     Args:
-        everyone: int64 [images], label change counts of clean images.
-        correct: int64 [images], of those rightly classified.
+        everyone: label change counts of clean images, int64 [images].
+        correct: label change counts of those rightly classified, int64 [images].
         high: count at which misses are bounded.
         pool: number of mutants.
-        false_alarm: probability allowed.
-        miss: probability allowed.
+        false_alarm: probability of a false alarm that is allowed.
+        miss: probability of a miss that is allowed.
     """
     cost = _seen(np.bincount(everyone, minlength=pool + 1) / everyone.size)
     alarm = _seen(np.bincount(correct, minlength=pool + 1) / correct.size)
@@ -43,7 +47,10 @@ def fewest_mutants(
 
 
 def _seen(shares: Probabilities) -> list[Probabilities]:
-    """P(z label changes among n mutants) for n = 0 … pool, given the distribution of counts over the whole pool."""
+    """Return P(z label changes among n mutants) for n = 0 … pool.
+
+    ``shares`` is the distribution of counts over the whole pool.
+    """
     seen = [shares]
     for n in range(shares.size - 2, -1, -1):
         z = np.arange(n + 1)
@@ -59,7 +66,7 @@ def _least_cost(
     alarm_price: float,
     miss_price: float,
 ) -> float:
-    """Expected mutants plus priced errors of the test that makes their sum least."""
+    """Return the least sum of expected mutants and priced errors that a test can have."""
     value = np.minimum(alarm_price * alarm[-1], miss_price * missed[-1])
     for n in range(len(cost) - 2, -1, -1):
         z = np.arange(n + 1)

@@ -1,4 +1,4 @@
-"""Policies on recorded label changes: what they would have answered, exactly, over all orders of the pool."""
+"""Policies on recorded label changes: their answers, exactly, over all orders of the pool."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,14 +33,16 @@ WRONG = "wrongly labelled"
 
 @dataclass(frozen=True)
 class RecordedResult:
-    """What a policy does with one pool's test images.
+    """Results of a policy on one pool's test images.
 
     Attributes:
-        false_alarm: probability on rightly classified clean images.
-        detection: probability by kind of suspicious image.
-        loss: by how much that is below what a threshold on the whole pool detects at the same false-alarm rate.
-        undecided: probability on all clean images.
-        clean, suspicious: expected mutants of a clean image, and of a suspicious one, the mean of the kinds.
+        false_alarm: probability of an alarm on rightly classified clean images.
+        detection: probability of an alarm by kind of suspicious image.
+        loss: difference between the detection of a threshold on the whole pool, at the same
+            false-alarm rate, and the policy's.
+        undecided: probability of no decision on all clean images.
+        clean, suspicious: expected mutants of a clean image, and of a suspicious one, the mean of
+            the kinds.
         alarms, images: false alarms counted with one order an image, and the images.
     """
 
@@ -56,11 +58,12 @@ class RecordedResult:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """One pool of mutants and its recorded label changes.
+    """Pool of mutants and its recorded label changes.
 
     Attributes:
-        seed: of the pool.
-        recordings: ``choice``, ``certification``, ``clean`` test images, and one recording for each attack.
+        seed: seed of the pool.
+        recordings: ``choice``, ``certification``, ``clean`` test images, and one recording for each
+            attack.
     """
 
     seed: int
@@ -68,12 +71,12 @@ class Pool:
 
     @classmethod
     def read(cls, path: Path) -> "Pool":
-        """A file of ``evaluation.label_changes``, its seed at the end of its name."""
+        """Read a file of ``evaluation.label_changes``, the pool's seed at the end of its name."""
         return cls(int(path.stem.rpartition("-")[2]), unpack(path))
 
     @cached_property
     def parts(self) -> CleanParts:
-        """The clean images policies are made from."""
+        """Clean images that policies are made from."""
         certification = self.recordings["certification"]
         return CleanParts(self.recordings["choice"], certification, certification.shuffled(self.seed))
 
@@ -89,12 +92,12 @@ class Pool:
 
     @cached_property
     def correct(self) -> Counts:
-        """Those of the rightly classified ones."""
+        """Label change counts of the rightly classified clean test images."""
         return self.recordings["clean"].only_correct().counts
 
     @cached_property
     def kinds(self) -> dict[str, Counts]:
-        """Those of suspicious images, by kind."""
+        """Label change counts of suspicious images, by kind."""
         clean = self.recordings["clean"]
         attacks = self.recordings.keys() - {"choice", "certification", "clean"}
         kinds = {name: self.recordings[name].counts for name in sorted(attacks)}
@@ -102,33 +105,33 @@ class Pool:
 
     @property
     def test(self) -> Sprt:
-        """Algorithm 1's test."""
+        """Test of Algorithm 1."""
         return paper_test(normal_rate(self.parts.choice), **_SETTINGS.nominal)
 
     def paper(self) -> Policy:
-        """The policy ``paper``."""
+        """Return the policy ``paper``."""
         return builders.sequential("paper", self.test, self.size)
 
     @cached_property
     def paper_cost(self) -> float:
-        """Mutants that ``paper`` takes for a clean image, as the choice part predicts."""
+        """Number of mutants that ``paper`` takes for a clean image, as the choice part predicts."""
         found = over_pool(self.paper().boundaries, self.parts.choice.counts, self.size)
         return float(found.mutants.mean())
 
     def calibrated(self, clean_mutants: float) -> CalibratedPolicy:
-        """The policy ``calibrated`` for an expected number of mutants."""
+        """Return the policy ``calibrated`` for an expected number of mutants."""
         settings = _SETTINGS.changed(clean_mutants=clean_mutants)
         return calibrated_policy(
             self.parts, **settings.certified, max_miss=settings.max_miss, clean_mutants=settings.budget
         )
 
     def fixed(self, mutants: int) -> CertifiedPolicy:
-        """The policy ``fixed`` with so many mutants."""
+        """Return the policy ``fixed`` with this many mutants."""
         targets = ErrorBounds(_SETTINGS.max_miss, _SETTINGS.max_miss)
         return fixed_policy(self.parts, **_SETTINGS.certified, mutants=mutants, targets=targets)
 
     def outcome(self, policy: Policy) -> RecordedResult:
-        """What a policy does with the test images."""
+        """Return the results of a policy on the test images."""
         found = over_pool(policy.boundaries, np.arange(self.size + 1), self.size)
         false_alarm = float(found.adversarial[self.correct].mean())
         detection = {kind: float(found.adversarial[counts].mean()) for kind, counts in self.kinds.items()}
@@ -147,7 +150,10 @@ class Pool:
         )
 
     def fewest(self, policy: Policy) -> float:
-        """Fewest mutants on these clean images that any test with the policy's two error rates could need."""
+        """Return the least mutants on these clean images of any test with the policy's error rates.
+
+        The bound is that of ``fewest_mutants``.
+        """
         found = over_pool(policy.boundaries, np.arange(self.size + 1), self.size)
         high = policy.hypotheses.high
         return fewest_mutants(
@@ -160,7 +166,10 @@ class Pool:
         )
 
     def _threshold(self, false_alarm: float) -> dict[str, float]:
-        """Detection by a threshold on the whole pool's count, drawn between two so that the rate is met exactly."""
+        """Return the detection of a threshold on the whole pool's count.
+
+        The threshold is drawn between two neighbours so that the false-alarm rate is met exactly.
+        """
         thresholds = np.arange(self.size + 2)
         alarms = _at_least(self.correct, thresholds)
         above = int(np.flatnonzero(alarms <= false_alarm)[0])
@@ -175,5 +184,5 @@ class Pool:
 
 
 def _at_least(counts: Counts, thresholds: Counts) -> NDArray[np.float64]:
-    """Share of the counts that reach each threshold."""
+    """Return the share of the counts that reach each threshold."""
     return np.asarray(1 - np.searchsorted(np.sort(counts), thresholds) / counts.size)

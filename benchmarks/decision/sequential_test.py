@@ -1,4 +1,4 @@
-"""The sequential test: its error rates, its distance to the theoretical limits, and what it costs and catches."""
+"""The sequential test: error rates, distance to the theoretical limits, cost and detection."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +15,12 @@ _KEYS = {"mnist-lenet": "mnist", "cifar10-resnet20": "cifar10"}
 
 
 def measure(quick: bool, recordings: Path, say: Callable[[str], None]) -> list[Section]:
-    """Every figure of the decision, from recorded label changes.
+    """Measure every figure of the decision, from recorded label changes.
 
     Args:
-        quick: fewer runs, one pool and two settings.
+        quick: whether to take fewer runs, one pool and one budget of ``calibrated``.
         recordings: folder of the files of ``evaluation.label_changes``.
-        say: told what is going on.
+        say: callback that is told what is going on.
 
     Raises:
         DataError: there are no recordings.

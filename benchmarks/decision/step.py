@@ -15,7 +15,10 @@ _TARGET_MS = 1.0
 
 
 def measure(policies: list[Policy]) -> Section:
-    """Time what the scheduler does with a policy at every step: look ahead, then consume the evidence."""
+    """Time the scheduler's calls of a policy at every step.
+
+    They are to look ahead, then to consume the evidence.
+    """
     rows, figures = [], []
     for policy in policies:
         seconds, mutants = _step(policy)
@@ -42,7 +45,10 @@ def _step(policy: Policy) -> tuple[float, float]:
 
 
 def _undecided(policy: Policy, rng: np.random.Generator) -> tuple[Counts, Counts]:
-    """States of requests that are still undecided: some new, most in the middle of their test."""
+    """Return states of requests that are still undecided.
+
+    Some are new, most are in the middle of their test.
+    """
     changes, mutants = np.zeros(_REQUESTS, np.int64), np.zeros(_REQUESTS, np.int64)
     for _ in range(4):
         lengths = policy.look_ahead(changes, mutants)

@@ -25,7 +25,7 @@ _EFFICIENCY = 1.10
 
 @dataclass(frozen=True)
 class _StreamResult:
-    """Shares of the runs that ended so, and their mutants."""
+    """Shares of the runs that ended normal and adversarial, and the runs' mutants."""
 
     normal: float
     adversarial: float
@@ -35,12 +35,12 @@ class _StreamResult:
 
 @dataclass(frozen=True, eq=False)
 class Endless:
-    """A test on an endless stream of independent label changes.
+    """Test on an endless stream of independent label changes.
 
     Attributes:
-        boundaries: of a horizon that no run is likely to reach.
+        boundaries: boundaries over a horizon that no run is likely to reach.
         p1, p0: label change rates of its two hypotheses.
-        clean: the mean rate of clean images, for a test made for these.
+        clean: mean label change rate of clean images, for a test made for these.
     """
 
     boundaries: Boundaries
@@ -55,8 +55,8 @@ def measure(paper: Sprt, calibrated: FinitePoolSprt, policy: Policy, quick: bool
     Args:
         paper: the test of ``paper``.
         calibrated: the test of ``calibrated``.
-        policy: that policy, whose hypotheses and targets are what it promises.
-        quick: 10,000 runs instead of 100,000.
+        policy: the policy ``calibrated``, whose hypotheses and targets are what it promises.
+        quick: whether to make 10,000 runs instead of 100,000.
     """
     runs = _QUICK_RUNS if quick else _RUNS
     rows, figures, means = [], [], {}
@@ -70,7 +70,8 @@ def measure(paper: Sprt, calibrated: FinitePoolSprt, policy: Policy, quick: bool
             side: _stream(test.boundaries, rate, runs, n) for n, (side, rate) in enumerate(rates.items())
         }
         for side, end in found.items():
-            # An error that never came about counts as half a run: at no error at all the limit is infinite.
+            # An error that never came about counts as half a run: at no error at all the limit is
+            # infinite.
             alarms = found["p1" if side == "p0" else side].adversarial
             errors = max(found["p0"].normal, 0.5 / runs), max(alarms, 0.5 / runs)
             limit = _wald(rates["p1" if side == "p0" else side], rates["p0"], *errors, side == "p0")
@@ -124,7 +125,7 @@ def measure(paper: Sprt, calibrated: FinitePoolSprt, policy: Policy, quick: bool
 
 
 def with_replacement(test: FinitePoolSprt, low: int) -> Endless:
-    """The same mixture, rate to be caught and bounds, for mutants drawn with replacement."""
+    """Return the test of the same mixture, rate to be caught and bounds, drawn with replacement."""
     rates, rate = np.array(test.normal.counts) / test.pool, test.high / test.pool
     weights = np.log(test.normal.weights)
     n = np.arange(_MIXTURE_HORIZON + 1)
@@ -143,7 +144,7 @@ def with_replacement(test: FinitePoolSprt, low: int) -> Endless:
 
 
 def _log_path(changes: Counts, mutants: Counts, rates: Logs) -> Logs:
-    """Log probability of one path of independent label changes."""
+    """Return the log probability of one path of independent label changes."""
     return np.asarray(xlogy(changes, rates) + xlog1py(mutants - changes, -rates))
 
 
@@ -152,25 +153,28 @@ def _cells(error: float, bound: str, end: _StreamResult, exact: float) -> list[s
 
 
 def _exact(boundaries: Boundaries, rate: float, most: int) -> float:
-    """Expected mutants, computed up to twice as many as any run took."""
+    """Return the expected mutants, computed up to twice as many as any run took."""
     ended = boundaries.until(min(2 * most, boundaries.mutants))
     return float(over_stream(ended, np.array([rate])).mutants[0])
 
 
 def _wald(p1: float, p0: float, miss: float, false_alarm: float, at_p0: bool) -> float:
-    """Wald's lower bound on the expected mutants at error rates (Wald 1945; Wald and Wolfowitz 1948)."""
+    """Return Wald's lower bound on the expected mutants at error rates.
+
+    Sources: Wald 1945; Wald and Wolfowitz 1948.
+    """
     if at_p0:
         return _divergence(miss, 1 - false_alarm) / _divergence(p0, p1)
     return _divergence(false_alarm, 1 - miss) / _divergence(p1, p0)
 
 
 def _divergence(p: float, q: float) -> float:
-    """Kullback–Leibler divergence of two Bernoulli distributions."""
+    """Return the Kullback–Leibler divergence of two Bernoulli distributions."""
     return (p * log(p / q) if p else 0.0) + (1 - p) * log((1 - p) / (1 - q))
 
 
 def _stream(boundaries: Boundaries, rate: float, runs: int, seed: int) -> _StreamResult:
-    """Independent label changes of one rate, drawn until every run has decided."""
+    """Draw independent label changes of one rate until every run has decided."""
     rng = np.random.default_rng(seed)
     policy = Policy("endless", boundaries, boundaries.mutants, Hypotheses(0, 1), ErrorBounds(1, 1))
     changes, mutants = np.zeros(runs, np.int64), np.zeros(runs, np.int64)
@@ -187,7 +191,7 @@ def _stream(boundaries: Boundaries, rate: float, runs: int, seed: int) -> _Strea
 
 
 def _draws(policy: Policy, count: int, runs: int, seed: int) -> _StreamResult:
-    """Pools with so many label changes, each in a random order."""
+    """Run the policy on pools with this many label changes, each in a random order."""
     rng = np.random.default_rng(seed)
     decisions, mutants = [], []
     for start in range(0, runs, _AT_ONCE):

@@ -1,4 +1,7 @@
-"""``python -m benchmarks.fuzz``: what no client would send, to the application and to a real server."""
+"""``python -m benchmarks.fuzz``: requests that no client would send.
+
+They go to the application and to a real server.
+"""
 
 import logging
 import re
@@ -38,7 +41,7 @@ def bodies(
     seed: Annotated[int, typer.Option(min=1, help="Of all that is drawn.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder for findings, logs and the corpus.")] = Path("runs/fuzz"),
 ) -> None:
-    """Hostile bodies, guided by what they reach. Exits 1 where a target is missed."""
+    """Send hostile bodies, guided by the code they reach. Exits 1 where a target is missed."""
     share = -(-executions // jobs)
     plans = [Plan([path.resolve() for path in store], share, number, out.resolve()) for number in range(jobs)]
     for ask in first():
@@ -58,7 +61,10 @@ def bodies(
 def bombs(
     store: Annotated[Path, typer.Option(help="Directory of a store that resamples.")],
 ) -> None:
-    """Images made to take long, one by one, under the limits as shipped. Exits 1 where a target is missed."""
+    """Send images made to take long, one by one, under the limits as shipped.
+
+    Exits 1 where a target is missed.
+    """
     from benchmarks.fuzz import blast
 
     warnings.simplefilter("ignore")
@@ -72,7 +78,10 @@ def api(
     store: Annotated[Path, typer.Option(help="Directory of the store to serve.")],
     examples: Annotated[int, typer.Option(min=1, help="Most drawn requests of an operation.")] = 300,
 ) -> None:
-    """Everything that the OpenAPI document holds, of a real server. Exits 1 where a target is missed."""
+    """Ask a real server everything that its OpenAPI document holds.
+
+    Exits 1 where a target is missed.
+    """
     from benchmarks.fuzz import api
 
     logging.getLogger("urllib3").setLevel(logging.ERROR)
@@ -126,7 +135,7 @@ def _total(plans: Sequence[Plan]) -> Tally:
 
 
 def _covered(plan: Plan) -> tuple[int, int]:
-    """Edges that the corpus reached, and that were reached at the end."""
+    """Return the edges that the corpus reached, and those that were reached at the end."""
     found = [
         int(edges) for _, edges in _COVERED.findall(plan.log.read_text(encoding="utf-8", errors="replace"))
     ]

@@ -1,4 +1,7 @@
-"""Every operation of a real server's OpenAPI document, asked many times: by anybody, by a client, by an admin."""
+"""Every operation of a real server's OpenAPI document, asked many times.
+
+The callers are anybody, a client and an admin.
+"""
 
 import tempfile
 from collections.abc import Callable
@@ -19,7 +22,13 @@ _POLICY = "calibrated"
 
 
 def ask(store: Path, examples: int, say: Callable[[str], None]) -> Conformance:
-    """Ask a server of a store, without keys and with them, with names drawn and with those that there are."""
+    """Ask a server of a store without keys and with them, with drawn names and with existing ones.
+
+    Args:
+        store: directory of the store.
+        examples: most drawn requests of an operation.
+        say: callback that is told what is going on.
+    """
     names: list[dict[str, str]] = [{}, {"name": store.name, "version": load_store(store).version}]
     found = []
     with serving(store, policy=_POLICY) as server:
@@ -37,7 +46,7 @@ def ask(store: Path, examples: int, say: Callable[[str], None]) -> Conformance:
 
 
 def figures(found: Conformance) -> list[Figure]:
-    """What is held to a target, and how many requests it took."""
+    """Return the figures that are held to a target, and the number of requests."""
     return [
         Figure("api_requests", found.statuses.total(), ""),
         Figure("api_5xx", found.server_errors, "", 0, at_most=True),

@@ -25,16 +25,16 @@ _SERVER_ERRORS, _DEADLINE = 500, 504
 
 @dataclass(frozen=True)
 class Answered:
-    """What became of a request.
+    """Outcome of a request.
 
     Attributes:
-        status: of the answer, 0 where there is none.
-        fault: what it should not have come to, empty where all is well.
-        seconds: how long it took.
+        status: status of the answer, 0 where there is none.
+        fault: description of what went wrong, empty where all is well.
+        seconds: time until the answer.
         held: longest time in seconds that the event loop was with one of its callbacks.
-        stalled: longest time in seconds that it was late by, where that was asked for.
+        stalled: longest delay in seconds of the event loop, where it was asked for.
         memory: bytes that the process grew by at most meanwhile.
-        pixels: of the largest image that was decoded.
+        pixels: number of pixels of the largest image that was decoded.
     """
 
     status: int
@@ -47,15 +47,21 @@ class Answered:
 
 
 class Application:
-    """Serves stores, for the length of a block, to callers without sockets.
+    """Application that serves stores, for the length of a block, to callers without sockets.
 
     Attributes:
-        stores: their names.
+        stores: names of the stores.
         limit: most pixels of an image.
     """
 
     def __init__(self, stores: Sequence[Path], *, max_pixels: int, max_body_bytes: int) -> None:
-        """Args: directories of stores, and limits of the settings."""
+        """Prepare the application.
+
+        Args:
+            stores: directories of the stores.
+            max_pixels: the setting, most pixels of an image.
+            max_body_bytes: the setting, most bytes of a body.
+        """
         settings = Settings(
             store=tuple(stores),
             order_key="a key for fuzzing only",  # type: ignore[arg-type]
@@ -82,7 +88,7 @@ class Application:
         self._held, self._stalled, self._pixels = 0.0, 0.0, 0
 
     def __enter__(self) -> "Application":
-        """Start it, and watch the event loop and the decoders."""
+        """Start the application, and watch the event loop and the decoders."""
         self._loop.run_until_complete(self._lifespan.__aenter__())
         self._watch(Handle, "_run", self._timed)
         self._watch(ImageFile.ImageFile, "load", self._measured)
@@ -92,14 +98,19 @@ class Application:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop both."""
+        """Stop the application and the watching."""
         for undo in self._undo:
             undo()
         self._loop.run_until_complete(self._lifespan.__aexit__(None, None, None))
         self._loop.close()
 
     def ask(self, request: Request, *, ticking: bool = False) -> Answered:
-        """Send a request and look at everything that comes of it, if wished with a task beside it that ticks."""
+        """Send a request and observe its outcome.
+
+        Args:
+            request: request to send.
+            ticking: whether a task beside it ticks, to measure the delays of the event loop.
+        """
         self._held, self._stalled, self._pixels = 0.0, 0.0, 0
         Path("/proc/self/clear_refs").write_text(_RESET_PEAK, encoding="ascii")
         before = _memory("VmRSS")
@@ -109,7 +120,7 @@ class Application:
         try:
             self._loop.run_until_complete(self._app(_scope(request), _receiver(request.body), _sender(sent)))
             fault = self._fault(request, sent)
-        except Exception as error:  # whatever it is, it is found
+        except Exception as error:  # any error is a finding
             fault = f"raised {type(error).__name__}: {error} at {_place(error)}"
         seconds = perf_counter() - started
         if ticker is not None:
@@ -131,7 +142,7 @@ class Application:
             return "not answered"
         status, headers = sent[0]["status"], dict(sent[0]["headers"])
         if status == _DEADLINE and b"timeout" in request.body:
-            return ""  # it says itself how long it may take
+            return ""  # the request says itself how long it may take
         if status >= _SERVER_ERRORS or status not in self._documented[request.path]:
             return f"status {status} is not one it should have"
         body = b"".join(part.get("body", b"") for part in sent[1:])
@@ -186,7 +197,7 @@ def _scope(request: Request) -> dict[str, Any]:
 
 
 def _receiver(body: bytes) -> Callable[[], Any]:
-    """The body in two pieces, and nothing after that: the client stays."""
+    """Return a receiver of the body in two pieces, and of nothing after that: the client stays."""
     pieces = [body[len(body) // 2 :], body[: len(body) // 2]]
 
     async def receive() -> dict[str, Any]:
@@ -205,7 +216,7 @@ def _sender(sent: list[Any]) -> Callable[[Any], Any]:
 
 
 def _memory(name: str) -> int:
-    """Bytes of this process's memory: VmRSS now, VmHWM at its peak."""
+    """Return bytes of this process's memory: VmRSS now, VmHWM at its peak."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return 1024 * int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
 

@@ -1,4 +1,4 @@
-"""Requests that fuzzing makes: an image in each of the ways a server takes one, and what may go wrong around it."""
+"""Requests that fuzzing makes: an image in each way a server takes one, and faults around it."""
 
 import base64
 import json
@@ -26,14 +26,14 @@ _FORM_TOKENS = (
 
 
 class Route(IntEnum):
-    """How the image is sent."""
+    """Ways to send an image."""
 
     RAW, FORM, BINARY, JSON = range(4)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What goes to the application; the header names in lower case."""
+    """Request to the application; the header names are in lower case."""
 
     path: str
     query: bytes
@@ -43,12 +43,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Ask:
-    """A request to be made.
+    """Description of a request to be made.
 
     Attributes:
-        route: how.
-        variant: 0 to 255; its lowest bit chooses the store, the next three the content type of a raw image.
-        content: the image, the form, the JSON, or behind the length of the JSON (2 bytes) JSON and binary data.
+        route: way to send the image.
+        variant: 0 to 255; its lowest bit chooses the store, the next three the content type of a
+            raw image.
+        content: the image, the form, the JSON, or behind the length of the JSON (2 bytes) JSON and
+            binary data.
     """
 
     route: Route
@@ -57,17 +59,17 @@ class Ask:
 
     @classmethod
     def read(cls, data: bytes) -> "Ask":
-        """Any bytes are one."""
+        """Read a description from any bytes."""
         return cls(
             Route(data[0] % len(Route)) if data else Route.RAW, data[1] if len(data) > 1 else 0, data[2:]
         )
 
     def written(self) -> bytes:
-        """What is read back."""
+        """Return the bytes that ``read`` reads back."""
         return bytes([self.route, self.variant]) + self.content
 
     def request(self, stores: Sequence[str]) -> Request:
-        """The request, to one of these stores."""
+        """Return the request, to one of these stores."""
         store = stores[self.variant % len(stores)]
         if self.route in (Route.RAW, Route.FORM):
             kind = (
@@ -88,19 +90,19 @@ class Ask:
         return Request(path, b"", headers, self.content[2:])
 
     def mutated(self, random: Random, scrambled: Scramble = scramble) -> "Ask":
-        """Another one like it."""
+        """Return a changed copy."""
         if random.random() < 0.05:
             return Ask(self.route, random.randrange(256), self.content)
         return Ask(self.route, self.variant, _CHANGES[self.route](self.content, random, scrambled))
 
 
 def drawing(seed: int) -> Random:
-    """What ``Ask.mutated`` draws from; the same seed draws the same."""
+    """Return what ``Ask.mutated`` draws from; the same seed draws the same."""
     return Random(seed)  # noqa: S311 - no secret
 
 
 def first() -> list[Ask]:
-    """Every seed in every way, to every store."""
+    """Return every seed image in every way, to every store."""
     found = []
     for number, image in enumerate(seeds.images()):
         for variant in (2 * number % 12, 2 * number % 12 + 1):
@@ -149,7 +151,10 @@ def _form(content: bytes, random: Random, scrambled: Scramble) -> bytes:
 
 
 def _binary(content: bytes, random: Random, scrambled: Scramble) -> bytes:
-    """Another message, another image whose lengths are made right mostly, or anything."""
+    """Return the content with a changed message, with another image, or with any change.
+
+    The lengths of another image are mostly right.
+    """
     length = int.from_bytes(content[:2], "big")
     message, data = content[2 : 2 + length], content[2 + length :]
     match random.randrange(6):

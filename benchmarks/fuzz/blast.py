@@ -1,4 +1,4 @@
-"""What images made to take long do to a server with the limits it is shipped with."""
+"""Effect of images made to take long on a server with the limits it is shipped with."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from benchmarks.sections import Section, Table
 from service.settings import Settings
 
 _TIMES = 5
-"""How often each is sent: what the machine does besides is not its doing, so that the best counts."""
+"""Times that each is sent: the best counts, since the machine also does other work."""
 
 _HELD_MS, _STALLED_MS, _SECONDS_MS, _BYTES_A_PIXEL = 20.0, 250.0, 5000.0, 64
 _NOTES = [
@@ -22,7 +22,7 @@ _NOTES = [
 
 
 def measure(store: Path) -> Section:
-    """Send each to a store that resamples."""
+    """Send each image to a store that resamples."""
     structlog.configure(processors=[], logger_factory=structlog.ReturnLoggerFactory())
     fields = Settings.model_fields
     pixels, length = fields["max_pixels"].default, fields["max_body_bytes"].default

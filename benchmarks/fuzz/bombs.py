@@ -1,4 +1,7 @@
-"""Images made to take as long as can be, or as much memory: what fuzzing is too young to come up with."""
+"""Images made to take as much time or memory as can be.
+
+Fuzzing is too young to find them.
+"""
 
 import io
 import struct
@@ -21,7 +24,7 @@ _SCANS = 98
 
 
 def bombs() -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Each by name, made when called."""
+    """Yield each image's name and a function that makes it."""
     yield from _small()
     yield from _metadata()
     yield from _pictures()
@@ -81,7 +84,10 @@ def _pictures() -> Iterator[tuple[str, Callable[[], bytes]]]:
 def _png(
     *chunks: bytes, width: int = 8, height: int = 8, bits: int = 8, colour: int = 0, rows: int | None = None
 ) -> bytes:
-    """A black PNG, or a white one with alpha, its rows as long as they should be or of so many bytes."""
+    """Return a black PNG, or a white one with alpha.
+
+    ``rows`` is the length of its rows' data in bytes; by default it is as long as it should be.
+    """
     line = 1 + width * bits * {0: 1, 6: 4}[colour] // 8
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
     data = zlib.compress(
@@ -100,7 +106,10 @@ def _profile(length: int) -> bytes:
 
 
 def _overlapping(length: int, entries: int | None = None) -> bytes:
-    """EXIF that turns the image, by default half of it entries, each with the rest as its fractions."""
+    """Return EXIF that turns the image.
+
+    By default half of it is entries, each with the rest as its fractions.
+    """
     count = entries or min(length // 24, 65_000)
     start = 14 + 12 * count
     fractions = (length - start) // 8
@@ -116,7 +125,7 @@ def _overlapping(length: int, entries: int | None = None) -> bytes:
 
 
 def _jpeg(*parts: Part) -> bytes:
-    """A JPEG with segments before its others."""
+    """Return a JPEG with the given segments before its others."""
     body = _encoded(np.zeros((8, 8, 3)), "JPEG")
     return Parts("JPEG", list(parts)).file() + body[2:]
 
@@ -131,7 +140,7 @@ def _padded(length: int) -> bytes:
 
 
 def _scans(width: int, height: int, count: int) -> bytes:
-    """A progressive JPEG each of whose scans goes through all of its blocks."""
+    """Return a progressive JPEG each of whose scans goes through all of its blocks."""
 
     def scan(first: int, last: int) -> Part:
         return Part(b"\xda", bytes([1, 1, 0, first, last, 13]))
@@ -150,7 +159,7 @@ def _noise() -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
 
 
 def _canvas(width: int, height: int) -> bytes:
-    """A WebP around a frame of 8 by 8."""
+    """Return a WebP of this size around a frame of 8 by 8."""
     parts = Parts("WEBP", [])
     frame = _encoded(np.zeros((8, 8, 3)), "WEBP", lossless=True)[12:]
     size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")

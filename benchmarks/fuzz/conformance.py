@@ -1,4 +1,4 @@
-"""The OpenAPI document against what is answered, with requests that schemathesis makes of it.
+"""Answers compared with the OpenAPI document, by requests that schemathesis makes of it.
 
 https://schemathesis.readthedocs.io
 """
@@ -32,7 +32,7 @@ CHECKS = (
     "unsupported_method",
 )
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
-# A request may say itself how long it takes, and that may be no time at all.
+# 504 counts as expected: a request may say itself how long it takes, even no time at all.
 _NO_SERVER_ERRORS = {"expected-statuses": ["2xx", "3xx", "4xx", "504"]}
 _SERVER_ERRORS = 500
 _IMAGES = seeds.images()
@@ -54,12 +54,14 @@ for _kind, _start in _FORMATS.items():
 
 @dataclass
 class Conformance:
-    """What came of it.
+    """Findings of a check against the document.
 
     Attributes:
-        statuses: answers by operation and status, as in ``GET /v2 200``.
-        server_errors: answers 500 and above, but for deadlines.
-        faults: what was answered against the document, each with a request that shows it, and what could not be asked.
+        statuses: number of answers by operation and status, as in ``GET /v2 200``.
+        server_errors: number of answers 500 and above, and of requests without one; deadlines (504)
+            do not count.
+        faults: answers against the document, each with a request that shows it, and what could not
+            be asked.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
@@ -67,7 +69,7 @@ class Conformance:
     faults: dict[str, str] = field(default_factory=dict)
 
     def __add__(self, other: "Conformance") -> "Conformance":
-        """Both together."""
+        """Return both together."""
         return Conformance(
             self.statuses + other.statuses,
             self.server_errors + other.server_errors,
@@ -83,14 +85,15 @@ def configured(
     phases: tuple[str, ...] = PHASES,
     seed: int = 1,
 ) -> SchemathesisConfig:
-    """What a document is loaded with.
+    """Return the configuration that a document is loaded with.
 
     Args:
         examples: most drawn requests of an operation, valid or not.
-        headers: sent with every request.
+        headers: headers sent with every request.
         names: values of parameters in paths, instead of drawn ones.
-        phases: of ``PHASES``: the document's examples, values at every limit, drawn ones, and some after others.
-        seed: of what is drawn.
+        phases: names from ``PHASES``: the document's examples, values at every limit, drawn ones,
+            and some after others.
+        seed: seed of what is drawn.
     """
     checks: dict[str, Any] = {"enabled": False} | {name: {"enabled": True} for name in CHECKS}
     checks["not_a_server_error"] |= _NO_SERVER_ERRORS
@@ -106,7 +109,7 @@ def configured(
 
 
 def check(document: schemathesis.BaseSchema) -> Conformance:
-    """Make the requests that a document was loaded for, and hold the answers to it."""
+    """Make the requests that a document was loaded for, and compare the answers with it."""
     found = Conformance()
     document.hook("map_body")(_with_image)
     for event in from_schema(document).execute():
@@ -120,7 +123,7 @@ def check(document: schemathesis.BaseSchema) -> Conformance:
 
 
 def _with_image(context: schemathesis.HookContext, body: Any) -> Any:
-    """Of inference requests, those that ask for no particular output ask for that of an image."""
+    """Replace inference requests that name no outputs by one with an image."""
     operation = context.operation
     if (
         operation is None

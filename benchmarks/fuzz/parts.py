@@ -1,4 +1,4 @@
-"""Image files as lists of their parts, and put together again: PNG chunks, JPEG segments, WebP chunks."""
+"""Image files as lists of their parts, read and written: PNG and WebP chunks, JPEG segments."""
 
 import struct
 import zlib
@@ -10,7 +10,7 @@ _SCAN = b"\xda"
 
 @dataclass
 class Part:
-    """A chunk or segment: its kind (4 letters, or a JPEG marker's second byte) and its content."""
+    """Chunk or segment: its kind (4 letters, or a JPEG marker's second byte) and its content."""
 
     kind: bytes
     content: bytes
@@ -18,19 +18,23 @@ class Part:
 
 @dataclass
 class Parts:
-    """A file of a format (PNG, JPEG, WEBP) in parts, and what is behind them: a JPEG's scans."""
+    """File of a format (PNG, JPEG, WEBP) in parts, and what is behind them: a JPEG's scans."""
 
     format: str
     parts: list[Part]
     rest: bytes = b""
 
     def file(self) -> bytes:
-        """The file, with every length and checksum right."""
+        """Return the file, with every length and checksum right."""
         return {"PNG": _png_file, "JPEG": _jpeg_file, "WEBP": _webp_file}[self.format](self)
 
 
 def read(body: bytes) -> Parts | None:
-    """The parts of a file as far as they can be told apart; None where it is none of these formats."""
+    """Read the parts of a file as far as they can be told apart.
+
+    Returns:
+        The parts, or None where the file has none of these formats.
+    """
     if body.startswith(PNG_MAGIC):
         return _read_png(body)
     if body.startswith(b"\xff\xd8"):
@@ -39,7 +43,7 @@ def read(body: bytes) -> Parts | None:
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:
-    """A chunk of a PNG file."""
+    """Return a chunk of a PNG file."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 

@@ -1,4 +1,4 @@
-"""What one process of fuzzing is to do."""
+"""Task of one process of fuzzing."""
 
 import json
 from collections.abc import Sequence
@@ -6,18 +6,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 _BYTES_A_PIXEL, _COPIES = 64, 8
-"""Most memory that decoding takes a pixel, all steps together, and how often a body may be copied."""
+"""Most bytes of memory that decoding takes a pixel, all steps together, and most copies of a body.
+"""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What it asks, and what may come of it.
+    """Task of a process, and the limits of its requests.
 
     Attributes:
         stores: directories of the stores that are asked.
-        executions: how many requests are made.
-        number: which process this is.
-        folder: where what is found goes.
+        executions: number of requests to make.
+        number: number of the process.
+        folder: folder for what is found.
         max_pixels: most pixels of an image.
         max_body_bytes: most bytes of a body.
         most_held: longest time in seconds that a request may keep the event loop.
@@ -33,38 +34,38 @@ class Plan:
 
     @property
     def most_memory(self) -> int:
-        """Bytes the process may grow by in a request."""
+        """Most bytes that the process may grow by in a request."""
         return _BYTES_A_PIXEL * self.max_pixels + _COPIES * self.max_body_bytes
 
     @property
     def tally(self) -> Path:
-        """The file of what it came to."""
+        """File of the process's tally."""
         return self.folder / f"tally-{self.number}.json"
 
     @property
     def log(self) -> Path:
-        """What libFuzzer says."""
+        """File of libFuzzer's output."""
         return self.folder / f"log-{self.number}"
 
     @property
     def findings(self) -> Path:
-        """The folder of requests with faults."""
+        """Folder of requests with faults."""
         return self.folder / "findings"
 
     @property
     def corpus(self) -> Path:
-        """The folder of requests that reach something new, shared by all processes and kept for the next time."""
+        """Folder of requests that reach something new, shared by all processes and kept."""
         return self.folder / "corpus"
 
     def write(self) -> Path:
-        """Into a file of the folder."""
+        """Write the plan into a file of the folder, and return the file's path."""
         path = self.folder / f"plan-{self.number}.json"
         path.write_text(json.dumps(asdict(self), default=str), encoding="utf-8")
         return path
 
     @classmethod
     def read(cls, path: Path) -> "Plan":
-        """What was written."""
+        """Read a plan that was written."""
         entry = json.loads(path.read_text(encoding="utf-8"))
         stores, folder = [Path(store) for store in entry.pop("stores")], Path(entry.pop("folder"))
         return cls(stores=stores, folder=folder, **entry)

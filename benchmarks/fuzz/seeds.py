@@ -1,4 +1,4 @@
-"""Valid images of every kind that is read, small: what fuzzing begins with."""
+"""Small valid images of every kind that is read: the start of fuzzing."""
 
 import io
 import struct
@@ -15,7 +15,7 @@ _Options = dict[str, object]
 _XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
 _PROFILE = "\nexif\n      32\n{}\n"
 
-# What encoders are told, beside nothing.
+# Options of the encoders, beside none.
 _JPEG: tuple[_Options, ...] = (
     {},
     {"progressive": True},
@@ -32,12 +32,12 @@ _WEBP: tuple[_Options, ...] = (
 
 
 def images() -> list[bytes]:
-    """The files; the first are of the digits' size."""
+    """Return the files; the first are of the digits' size."""
     return [*(_encode(image, kind, **options) for image, kind, options in _all()), _interlaced()]
 
 
 def exif(orientation: int = 6) -> bytes:
-    """EXIF with values of several kinds."""
+    """Return EXIF with values of several kinds."""
     found = Image.Exif()
     found.update({0x0112: orientation, 0x010F: "maker", 0x011A: 72.0, 0x0128: 2, 0x9286: b"comment"})
     return found.tobytes()
@@ -77,7 +77,7 @@ def _all() -> Iterator[tuple[Image.Image, str, _Options]]:
 
 
 def _interlaced() -> bytes:
-    """A black PNG of 8 by 8 in the seven passes of Adam7."""
+    """Return a black PNG of 8 by 8 in the seven passes of Adam7."""
     rows = ((1, 1), (1, 1), (1, 2), (2, 2), (2, 4), (4, 4), (4, 8))
     data = b"".join(bytes(1 + width) * height for height, width in rows)
     header = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 1)

@@ -1,4 +1,4 @@
-"""What fuzzing came to."""
+"""Results of fuzzing."""
 
 import hashlib
 import json
@@ -12,15 +12,15 @@ class Tally:
     """Counts of one process, or of several.
 
     Attributes:
-        executions: requests made.
-        seconds: how long they took, all processes together.
-        statuses: answers by route and status, as in ``RAW 422``.
-        faults: what should not have come of a request, with how often.
-        files: of each fault, the request it came of first.
-        held: longest time in seconds the event loop was kept by one request, and
-        held_by: which that was.
-        memory: bytes the process grew by at most in one request.
-        pixels: of the largest image that was decoded.
+        executions: number of requests made.
+        seconds: time they took, all processes together.
+        statuses: number of answers by route and status, as in ``RAW 422``.
+        faults: number of times that each fault occurred.
+        files: for each fault, the file of the first request that showed it.
+        held: longest time in seconds that one request kept the event loop.
+        held_by: file of that request.
+        memory: bytes that the process grew by at most in one request.
+        pixels: number of pixels of the largest image that was decoded.
     """
 
     executions: int = 0
@@ -34,13 +34,13 @@ class Tally:
     pixels: int = 0
 
     def blame(self, fault: str, data: bytes, folder: Path) -> None:
-        """Note a fault and, the first time, keep what it came of."""
+        """Count a fault and, the first time, keep the request that showed it."""
         self.faults[fault] += 1
         if fault not in self.files:
             self.files[fault] = keep(data, folder)
 
     def __add__(self, other: "Tally") -> "Tally":
-        """Both together."""
+        """Return both together."""
         slower = max(self, other, key=lambda tally: tally.held)
         return Tally(
             self.executions + other.executions,
@@ -55,14 +55,14 @@ class Tally:
         )
 
     def write(self, path: Path) -> None:
-        """For another process, which never finds it half written."""
+        """Write the tally for another process, which never finds it half written."""
         beside = path.with_suffix(".tmp")
         beside.write_text(json.dumps(vars(self)), encoding="utf-8")
         beside.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> "Tally":
-        """What was written; nothing yet is nothing."""
+        """Read a tally that was written; an empty one where there is none yet."""
         if not path.exists():
             return cls()
         entry = json.loads(path.read_text(encoding="utf-8"))
@@ -72,7 +72,7 @@ class Tally:
 
 
 def keep(data: bytes, folder: Path) -> str:
-    """Write a request into a folder, under its hash."""
+    """Write a request into a folder, under its hash, and return the file's path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / hashlib.sha256(data).hexdigest()[:16]
     path.write_bytes(data)

@@ -1,7 +1,7 @@
-"""``python -m benchmarks.fuzz.worker PLAN FLAGS CORPUS``: one process of atheris, Python's libFuzzer.
+"""``python -m benchmarks.fuzz.worker PLAN FLAGS CORPUS``: one process of atheris.
 
-https://github.com/google/atheris. The process ends in the middle of a call when it has made its executions, so what it
-came to is written before.
+Atheris is libFuzzer for Python, https://github.com/google/atheris. The process ends in the middle
+of a call when it has made its executions, so its tally is written before.
 """
 
 import sys
@@ -29,19 +29,24 @@ from benchmarks.fuzz.tally import Tally, keep
 
 _AGAIN = 10
 _EVERY = 500
-"""Requests between two notes of what it came to."""
+"""Number of requests between two writes of the tally."""
 
 
 class Fuzzer:
-    """Asks an application what libFuzzer comes up with."""
+    """Client of an application for the requests that libFuzzer makes."""
 
     def __init__(self, plan: Plan, application: Application) -> None:
-        """Args: what is to be done, and whom to ask."""
+        """Prepare the client.
+
+        Args:
+            plan: task of the process.
+            application: application to ask.
+        """
         self._plan, self._application = plan, application
         self._tally, self._started = Tally(), perf_counter()
 
     def ask(self, data: bytes) -> None:
-        """One execution."""
+        """Ask the application once, and count what comes of it."""
         ask, tally, plan = Ask.read(data), self._tally, self._plan
         request = ask.request(self._application.stores)
         outcome = self._application.ask(request)
@@ -54,7 +59,8 @@ class Fuzzer:
         if outcome.memory > plan.most_memory:
             tally.blame("took more memory than its limits allow", data, plan.findings)
         if outcome.held > tally.held:
-            # What the machine does besides is not the request's doing: it is asked again.
+            # The machine also does other work: the request is asked again, and the shortest time
+            # counts.
             held = min(outcome.held, *(self._application.ask(request).held for _ in range(_AGAIN)))
             if held > tally.held:
                 tally.held, tally.held_by = held, keep(data, plan.folder / "slowest")
@@ -66,7 +72,7 @@ class Fuzzer:
 
     @staticmethod
     def mutate(data: bytes, most: int, seed: int) -> bytes:
-        """Another request like one that reached something new."""
+        """Return a request similar to one that reached something new."""
 
         def scrambled(content: bytes, random: Random) -> bytes:
             return (

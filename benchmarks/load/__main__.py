@@ -1,4 +1,4 @@
-"""``python -m benchmarks.load``: reads a plan from standard input, carries it out, and writes what it came to."""
+"""``python -m benchmarks.load``: a plan from standard input, carried out and reported."""
 
 import asyncio
 import sys
@@ -10,7 +10,7 @@ from benchmarks.load.plan import Plan
 
 
 def main() -> None:
-    """Both are JSON."""
+    """Carry out the plan of standard input and write the report; both are JSON."""
     plan = Plan.from_json(sys.stdin.read())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.stdout.write(runner.run(run(plan)).json())

@@ -1,4 +1,4 @@
-"""Asking one by one and reading what is answered: for checks, not for load."""
+"""Asking one request after the other and reading the answers: for checks, not for load."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,11 +9,16 @@ from benchmarks.load.connection import Answer, Connection
 
 
 def ask(port: int, requests: Sequence[bytes], connections: int = 8) -> list[Answer]:
-    """The answers to requests, see ``Plan.requests``, in their order.
+    """Return the answers to requests, in their order.
+
+    Args:
+        port: port of the server.
+        requests: requests as in ``Plan.requests``.
+        connections: most connections at the same time.
 
     Raises:
         RefusedError: the server does not take connections.
-        LostError: it closed one without an answer.
+        LostError: the server closed a connection without an answer.
     """
     answers: dict[int, Answer] = {}
     turn = iter(enumerate(requests))

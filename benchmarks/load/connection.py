@@ -13,22 +13,22 @@ _END = b"\r\n\r\n"
 
 
 class LostError(Exception):
-    """A request was sent and no whole answer came."""
+    """Error for a request that was sent and got no whole answer."""
 
 
 class RefusedError(Exception):
-    """No connection could be opened, so no request was sent."""
+    """Error for a connection that could not be opened, so that no request was sent."""
 
 
 class Answer(NamedTuple):
-    """What a server said."""
+    """Answer of a server."""
 
     status: int
     body: bytes
 
 
 class Connection(asyncio.Protocol):
-    """A socket to a server on the loopback, as light as it can be in Python.
+    """Socket to a server on the loopback, as light as it can be in Python.
 
     Attributes:
         open: whether a further request may be sent.
@@ -42,7 +42,7 @@ class Connection(asyncio.Protocol):
 
     @classmethod
     async def to(cls, port: int) -> "Connection":
-        """Connect.
+        """Connect to a port of the loopback.
 
         Raises:
             RefusedError: the server does not take connections.
@@ -57,7 +57,8 @@ class Connection(asyncio.Protocol):
         """Send a request and wait for its answer.
 
         Raises:
-            LostError: the connection was closed before a whole answer, or it is none this client can read.
+            LostError: the connection was closed before a whole answer, or this client cannot read
+                the answer.
         """
         if self._transport is None or not self.open:
             raise LostError("the connection was closed before the request")
@@ -69,17 +70,17 @@ class Connection(asyncio.Protocol):
             self._answer = None
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the connection."""
         self.open = False
         if self._transport is not None:
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the event loop."""
+        """Keep the transport; the event loop calls this."""
         self._transport, self.open = cast(asyncio.Transport, transport), True  # uvloop's has no base class
 
     def data_received(self, data: bytes) -> None:
-        """Called by the event loop."""
+        """Read what came; the event loop calls this."""
         self._received += data
         end = self._received.find(_END)
         if end < 0:
@@ -100,7 +101,7 @@ class Connection(asyncio.Protocol):
         self._answer.set_result(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the event loop."""
+        """Fail the request under way; the event loop calls this."""
         self._fail(str(exc) if exc is not None else "the server closed the connection without an answer")
 
     def _fail(self, reason: str) -> None:

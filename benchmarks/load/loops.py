@@ -13,13 +13,16 @@ from benchmarks.load.tally import Tally
 
 _AGAIN_SECONDS = 0.05
 _LATEST_SECONDS = 1.0
-"""After the end of a load nothing leaves any more that was due; so much later may what was due just before."""
+"""Seconds after the end of a load until which a request that was due before may still leave."""
 _IDLE_SECONDS = 2.0
-"""A connection unused for longer is replaced: servers close idle ones, and a request may meet that on its way."""
+"""Seconds without use after which a connection is replaced.
+
+Servers close idle connections, and a request may meet that on its way.
+"""
 
 
 async def run(plan: Plan) -> Report:
-    """Carry out a plan."""
+    """Carry out a plan and return its report."""
     load = _Load(plan)
     watching = asyncio.create_task(load.watch(plan.watch)) if plan.watch is not None else None
     try:
@@ -42,14 +45,17 @@ class _Load:
         self.tally = Tally(self._start, plan.seconds)
 
     async def closed(self) -> None:
-        """Every connection sends its next request when the one before is answered."""
+        """Send the next request of every connection when the one before is answered."""
         users = [
             asyncio.create_task(self._user(fresh=n < self._plan.fresh)) for n in range(self._plan.connections)
         ]
         await self._finish(users)
 
     async def open(self, rate: float) -> None:
-        """Requests leave at fixed times, on a connection that is free, a new one, or as soon as there is one."""
+        """Send requests at fixed times.
+
+        A request leaves on a connection that is free, on a new one, or as soon as there is one.
+        """
         due: asyncio.Queue[float | None] = asyncio.Queue()
         total, number, waiting = round(rate * self._plan.seconds), 0, _Waiting()
         workers: list[asyncio.Task[None]] = []
@@ -122,10 +128,13 @@ class _Load:
             await asyncio.sleep(_AGAIN_SECONDS)
         else:
             self.tally.answered(answer.status, began, left, perf_counter())
-        self._under_way -= 1  # not where it is cancelled: that one is still to be counted
+        self._under_way -= 1  # Not reached where the task is cancelled: that request is still to be counted.
 
     async def _finish(self, tasks: "list[asyncio.Task[None]]") -> None:
-        """Wait until all are answered; who is not by the end of the grace time never is."""
+        """Wait until all requests are answered.
+
+        Requests without an answer at the end of the grace time count as lost.
+        """
         if not tasks:
             return
         while self._sending() and not all(task.done() for task in tasks):
@@ -146,7 +155,10 @@ class _Load:
 
 
 class _Line:
-    """A connection, opened when it is wanted and again when it was closed or lay idle; closed with the block."""
+    """Connection that is opened when it is wanted, and again when it was closed or lay idle.
+
+    It is closed with the block.
+    """
 
     def __init__(self, connect: Callable[[], Awaitable[Connection | None]]) -> None:
         self._connect, self._used = connect, 0.0
@@ -159,7 +171,7 @@ class _Line:
         self.close()
 
     async def connection(self) -> Connection | None:
-        """One that is open; None where none is to be had now."""
+        """Return an open connection, or None where there is none to be had now."""
         if perf_counter() - self._used > _IDLE_SECONDS:
             self.close()
         if self._held is None or not self._held.open:
@@ -168,13 +180,13 @@ class _Line:
         return self._held
 
     def close(self) -> None:
-        """Open a new one next time."""
+        """Close the connection; the next call of ``connection`` opens a new one."""
         if self._held is not None:
             self._held.close()
 
 
 class _Waiting:
-    """How many workers wait for a request."""
+    """Number of workers that wait for a request, counted by blocks."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -1,4 +1,4 @@
-"""What the load client is to do."""
+"""Task of the load client."""
 
 import base64
 import json
@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, replace
 
 @dataclass(frozen=True)
 class Watch:
-    """A path that is asked on a connection of its own, as a load balancer does; no request is sent once it fails.
+    """Path that is asked on a connection of its own, as a load balancer does.
+
+    No request is sent once it fails.
 
     Attributes:
-        path: answers 200 while requests may be sent.
+        path: path that answers 200 while requests may be sent.
         every: seconds between two questions.
     """
 
@@ -21,21 +23,22 @@ class Watch:
 
 @dataclass(frozen=True)
 class Plan:
-    """A load.
+    """Description of a load.
 
     Attributes:
-        port: of the server, on the loopback.
-        path: what is posted to.
-        bodies: what is posted, one after the other and then again from the first.
-        connections: closed loop: how many, each with one request under way. Open loop: the most that are opened.
-        seconds: how long requests are sent.
-        rate: requests a second, sent whether or not earlier ones are answered (open loop); None sends each when the
-            one before it on its connection is answered (closed loop).
-        fresh: of the connections of a closed loop, how many are opened anew for every request.
-        watch: when to stop early.
-        grace: seconds after the last was sent within which requests must be answered.
-        content_type: of the bodies.
-        api_key: sent with every request, if any.
+        port: port of the server, on the loopback.
+        path: path that bodies are posted to.
+        bodies: bodies to post, one after the other and then again from the first.
+        connections: number of connections: in a closed loop, each has one request under way; in an
+            open loop, it is the most that are opened.
+        seconds: time during which requests are sent.
+        rate: requests a second, sent whether or not earlier ones are answered (open loop); None
+            sends each when the one before it on its connection is answered (closed loop).
+        fresh: number of a closed loop's connections that are opened anew for every request.
+        watch: path that says when to stop early.
+        grace: seconds after the last request was sent within which requests must be answered.
+        content_type: content type of the bodies.
+        api_key: key sent with every request, if any.
     """
 
     port: int
@@ -57,20 +60,20 @@ class Plan:
             raise ValueError(f"an open loop needs a rate above 0, got {self.rate}")
 
     def requests(self) -> list[bytes]:
-        """Every request as it goes over the socket."""
+        """Return every request as it goes over the socket."""
         head = f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nContent-Type: {self.content_type}\r\n"
         if self.api_key is not None:
             head += f"Authorization: Bearer {self.api_key}\r\n"
         return [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in self.bodies]
 
     def json(self) -> str:
-        """For another process."""
+        """Return the plan as JSON for another process."""
         bodies = [base64.b64encode(body).decode() for body in self.bodies]
         return json.dumps(asdict(replace(self, bodies=(b"",))) | {"bodies": bodies})
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
-        """What ``json`` wrote."""
+        """Read the plan that ``json`` wrote."""
         entry = json.loads(text)
         bodies = [base64.b64decode(body) for body in entry.pop("bodies")]
         watch = entry.pop("watch")
@@ -78,5 +81,8 @@ class Plan:
 
 
 def get(path: str, port: int) -> bytes:
-    """A request for a path as it goes over the socket; the server closes the connection behind it."""
+    """Return a request for a path as it goes over the socket.
+
+    The server closes the connection after its answer.
+    """
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()

@@ -1,4 +1,4 @@
-"""Starting the load client beside what it measures."""
+"""Start of the load client beside what it measures."""
 
 import subprocess
 import sys
@@ -12,14 +12,14 @@ _START_SECONDS = 30.0
 
 
 class LoadError(RuntimeError):
-    """The load client failed; what it was to measure is not measured."""
+    """Error for a load client that failed, so that nothing was measured."""
 
 
 class LoadProcess:
-    """A load that runs by itself until it ends."""
+    """Load that runs by itself until it ends."""
 
     def __init__(self, plan: Plan) -> None:
-        """Start it."""
+        """Start the load of a plan."""
         self._seconds = plan.seconds + plan.grace + _START_SECONDS
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.load"],
@@ -33,36 +33,36 @@ class LoadProcess:
             raise LoadError("the load client has no standard input")
         self._process.stdin.write(plan.json())
         self._process.stdin.close()
-        self._process.stdin = None  # or communicate() would close it again
+        self._process.stdin = None  # without this, communicate() would close it again
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the load has not ended yet."""
         return self._process.poll() is None
 
     def result(self) -> Report:
-        """Wait for its end.
+        """Wait for the end of the load and return its report.
 
         Raises:
-            LoadError: it failed, or did not end when it should have.
+            LoadError: the client failed, or did not end when it should have.
         """
         try:
             out, errors = self._process.communicate(timeout=self._seconds)
         except subprocess.TimeoutExpired as error:
             self.kill()
             raise LoadError(f"the load client did not end within {self._seconds:g} s") from error
-        if self._process.returncode or errors:  # callbacks of an event loop fail on standard error alone
+        if self._process.returncode or errors:  # an event loop's callbacks fail on standard error alone
             raise LoadError(f"the load client failed: {errors.strip()[-2000:]}")
         return Report.from_json(out)
 
     def kill(self) -> None:
-        """End it at once; there is no result then."""
+        """End the load at once; there is no result then."""
         self._process.kill()
         self._process.wait()
 
 
 def run_load(plan: Plan) -> Report:
-    """Carry out a plan in a process of its own.
+    """Carry out a plan in a process of its own and return its report.
 
     Raises:
         LoadError: the client failed.

@@ -1,4 +1,4 @@
-"""What a load came to."""
+"""Results of a load."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _KEPT_UP = 0.1
 
 @dataclass(frozen=True)
 class Latencies:
-    """Of so many requests, in seconds; zeros where there are none."""
+    """Number of requests and quantiles of their latencies, in seconds; zeros without requests."""
 
     count: int
     p50: float
@@ -21,7 +21,7 @@ class Latencies:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> "Latencies":
-        """From every single one."""
+        """Return the quantiles of all latencies, in seconds."""
         if not len(seconds):
             return cls(0, 0.0, 0.0, 0.0)
         p50, p99 = np.quantile(seconds, (0.5, 0.99), method="inverted_cdf")
@@ -33,21 +33,24 @@ _NONE = Latencies(0, 0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Report:
-    """Every request, by what became of it.
+    """Every request, by its outcome.
 
     Attributes:
-        statuses: answers by status, those that came after the last request was sent included.
-        latencies: by status. In an open loop from when a request was due, so that a server that stalls is charged for
-            those that could not be sent meanwhile (no coordinated omission).
+        statuses: number of answers by status, those that came after the last request was sent
+            included.
+        latencies: latencies by status; in an open loop from the time at which a request was due, so
+            that a server that stalls is charged for those that could not be sent meanwhile (no
+            coordinated omission).
         throughput: answers 200 a second while requests were sent.
-        lost: requests that were sent and not, or not wholly, answered.
-        refused: connections that could not be opened.
-        unsent: requests of an open loop that were due and never left.
-        lag: how late requests of an open loop left.
-        reasons: why requests were lost and connections refused, with how many.
+        lost: number of requests that were sent and got no answer, or not a whole one.
+        refused: number of connections that could not be opened.
+        unsent: number of requests of an open loop that were due and never left.
+        lag: delays with which requests of an open loop left.
+        reasons: reasons why requests were lost and connections refused, with how many.
         took: seconds from the start to the last answer.
         stopped_after: seconds until the watched path failed, None if it did not.
-        waits: of answers 200, from when the request left: what the server alone took.
+        waits: latencies of answers 200, from the time at which the request left: the server's share
+            alone.
     """
 
     statuses: dict[int, int]
@@ -64,26 +67,26 @@ class Report:
 
     @property
     def ok(self) -> int:
-        """Answers 200."""
+        """Number of answers 200."""
         return self.statuses.get(200, 0)
 
     @property
     def answered(self) -> int:
-        """Answers of any status."""
+        """Number of answers of any status."""
         return sum(self.statuses.values())
 
     @property
     def kept_up(self) -> bool:
-        """Whether an open loop offered what it should: all were sent, and about when they were due."""
+        """Whether an open loop offered its load: all requests were sent, about when due."""
         return not self.unsent and self.lag.p99 <= _KEPT_UP
 
     def json(self) -> str:
-        """For another process."""
+        """Return the report as JSON for another process."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Report":
-        """What ``json`` wrote."""
+        """Read the report that ``json`` wrote."""
         entry = json.loads(text)
         return cls(
             **entry

@@ -1,4 +1,4 @@
-"""What became of every request, while it is counted."""
+"""Outcome of every request, while it is counted."""
 
 from array import array
 from collections import defaultdict
@@ -9,10 +9,18 @@ _OK = 200
 
 
 class Tally:
-    """Counts of one load. Times are values of ``time.perf_counter()``: the clock of uvloop has milliseconds alone."""
+    """Counts of one load.
+
+    Times are values of ``time.perf_counter()``: the clock of uvloop has milliseconds alone.
+    """
 
     def __init__(self, start: float, seconds: float) -> None:
-        """Args: when the load began, and for how long requests are sent."""
+        """Begin to count.
+
+        Args:
+            start: time at which the load began.
+            seconds: time during which requests are sent.
+        """
         self._start, self._end = start, start + seconds
         self._latencies: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
         self._lags, self._waits = array("d"), array("d")
@@ -23,11 +31,11 @@ class Tally:
         self.stopped_at: float | None = None
 
     def sent(self, lag: float) -> None:
-        """A request left so many seconds after it should have."""
+        """Count a request that left this many seconds after it should have."""
         self._lags.append(lag)
 
     def answered(self, status: int, began: float, left: float, now: float) -> None:
-        """A request that was due at ``began`` and left at ``left`` was answered."""
+        """Count an answer to a request that was due at ``began`` and left at ``left``."""
         self._latencies[status].append(now - began)
         if status == _OK:
             self._waits.append(now - left)
@@ -36,17 +44,17 @@ class Tally:
             self._within, self._last = self._within + 1, now
 
     def lost(self, reason: str, count: int = 1) -> None:
-        """Requests were sent and not answered."""
+        """Count requests that were sent and not answered."""
         self._lost += count
         self._reasons[reason] += count
 
     def refused(self, reason: str) -> None:
-        """A connection was not to be had."""
+        """Count a connection that could not be opened."""
         self._refused += 1
         self._reasons[reason] += 1
 
     def report(self) -> Report:
-        """Everything."""
+        """Return the report of all that was counted."""
         took = self._last - self._start
         return Report(
             statuses={status: len(found) for status, found in sorted(self._latencies.items())},

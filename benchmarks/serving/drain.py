@@ -1,4 +1,4 @@
-"""SIGTERM under load: every request that was sent is answered, and the process ends with status 0."""
+"""SIGTERM under load: every request sent is answered, and the process ends with status 0."""
 
 import signal
 import subprocess
@@ -25,17 +25,17 @@ _LONGEST = 60.0
 """Seconds after the signal by which the process must have ended."""
 
 _KILLED = 1000
-"""Stands for the exit status of one that had to be killed."""
+"""Exit status that stands for a process that had to be killed."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """One server's end.
+    """End of one server.
 
     Attributes:
-        report: what became of the requests.
-        status: the exit status.
-        seconds: from the signal to the end of the process.
+        report: outcome of the requests.
+        status: exit status of the process.
+        seconds: time from the signal to the end of the process.
     """
 
     report: Report
@@ -46,12 +46,12 @@ class Ending:
 def measure(
     subject: ServedStore, times: int, say: Callable[[str], None], *, before: float = _BEFORE
 ) -> Section:
-    """Start, load and end a server so many times.
+    """Start, load and end a server a number of times.
 
     Args:
-        subject: what is served.
-        times: how often.
-        say: told what is going on.
+        subject: store to serve.
+        times: number of endings.
+        say: callback that is told what is going on.
         before: seconds of load before the signal.
     """
     endings = []

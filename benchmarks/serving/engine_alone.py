@@ -1,4 +1,7 @@
-"""Images a second without a server: the inference loop with requests in flight, and a session a mutant."""
+"""Images a second without a server: the inference loop with requests in flight, and sessions.
+
+The sessions are one a mutant.
+"""
 
 import itertools
 import threading
@@ -17,12 +20,12 @@ from mutant_guard.runtime.scheduling.outcome import Outcome
 IN_FLIGHT = 32
 
 Rate = Callable[[float], float]
-"""Images a second over so many seconds."""
+"""Function that returns images a second, measured over a number of seconds."""
 
 
 @contextmanager
 def engine(subject: ServedStore) -> Iterator[Rate]:
-    """The inference loop as the server has it, always with ``IN_FLIGHT`` requests in flight."""
+    """Run the server's inference loop, always with ``IN_FLIGHT`` requests in flight."""
     guard = Guard(subject.path, policy=POLICY, order_key=ORDER_KEY)
     scheduler, spec, order = guard.models.default.scheduler, subject.store.manifest.input, subject.order
     turn = itertools.cycle([(spec.tensor(pixels[None]), order.mutants(pixels)) for pixels in subject.images])
@@ -34,7 +37,8 @@ def engine(subject: ServedStore) -> Iterator[Rate]:
         failures: list[BaseException] = []
 
         def on_end(future: "Future[Outcome]") -> None:
-            # In the thread of the loop: the next is there before its next step, and no other thread is woken.
+            # This runs in the thread of the loop: the next request is there before its next step,
+            # and no other thread is woken.
             if (failure := future.exception()) is not None:
                 failures.append(failure)
             next(done)
@@ -60,7 +64,7 @@ def engine(subject: ServedStore) -> Iterator[Rate]:
 
 @contextmanager
 def sessions(subject: ServedStore, threads: int) -> Iterator[Rate]:
-    """A session of so many threads a mutant, one image at a time."""
+    """Open a session a mutant, of this many threads, that judges one image at a time."""
     spec, order = subject.store.manifest.input, subject.order
     turn = itertools.cycle([(spec.tensor(pixels[None]), order.mutants(pixels)) for pixels in subject.images])
     judge = OneByOne(subject.store.policy(POLICY), order, spec, one_session_each(subject.store, threads))

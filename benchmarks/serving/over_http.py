@@ -22,14 +22,18 @@ _INFERENCE = "guard_inference_seconds_total"
 
 
 class NotServedError(GuardError):
-    """A server did not answer what was measured; there is no figure then."""
+    """Error for a server that did not answer what was measured; there is no figure then."""
 
 
 @contextmanager
 def ours(subject: ServedStore, **settings: str) -> Iterator[Server]:
-    """``mutant-guard serve``, without its cache: benchmarks post the same images again. It ends without draining.
+    """Run ``mutant-guard serve`` without its cache: benchmarks post the same images again.
 
-    ``settings`` are further GUARD_ settings by lower-case name.
+    It ends without draining.
+
+    Args:
+        subject: store to serve.
+        settings: further GUARD_ settings by lower-case name.
     """
     fixed = {"order_key": ORDER_KEY, "cache_seconds": "0", "allow_guard_off": "true", "log_format": "json"}
     with serving(subject.path, policy=POLICY, **fixed | {"drain_seconds": "0"} | settings) as server:
@@ -38,7 +42,7 @@ def ours(subject: ServedStore, **settings: str) -> Iterator[Server]:
 
 @contextmanager
 def alternative(subject: ServedStore, kind: str, *, policy: str, threads: int) -> Iterator[Server]:
-    """A server of ``benchmarks.alternatives``."""
+    """Run a server of ``benchmarks.alternatives``."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.alternatives", kind, "--store", str(subject.path.resolve())]
     command += [
@@ -64,11 +68,18 @@ def contender(
     *,
     least: float = 0.0,
 ) -> Contender:
-    """Measures a server by a closed loop that goes on with the images where the round before stopped.
+    """Return a contender that measures a server by a closed loop.
 
-    It takes at least ``least`` seconds, for servers that answer only a few times in a round.
+    It goes on with the images where the round before stopped. Between its turns the server is
+    paused: some servers poll, and would take time from the one that is measured.
 
-    Between its turns the server is paused: some poll, and would take from whoever is measured.
+    Args:
+        server: server to measure.
+        bodies: bodies to post.
+        connections: number of connections.
+        path: path that bodies are posted to.
+        content_type: content type of the bodies.
+        least: least seconds of a measurement, for servers that answer only a few times in a round.
     """
     turn = 0
 
@@ -98,7 +109,7 @@ def contender(
 
 
 def check(report: Report, what: str) -> None:
-    """Hold a load to have been answered with 200 throughout.
+    """Check that a load was answered with 200 throughout.
 
     Raises:
         NotServedError: it was not.
@@ -111,7 +122,7 @@ def check(report: Report, what: str) -> None:
 
 
 def metric(server: Server, name: str) -> float | None:
-    """A sample of ``/metrics`` that has no labels; None of a server that does not have it."""
+    """Return a sample of ``/metrics`` that has no labels, or None from a server without it."""
     answer = httpx.get(f"{server.url}/metrics")
     if answer.status_code != httpx.codes.OK:
         return None

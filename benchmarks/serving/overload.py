@@ -1,4 +1,7 @@
-"""Four times what the server can do: it answers or refuses, in time, and stays within its memory."""
+"""Four times the load that the server can take: it answers or refuses, in time.
+
+It also stays within its memory.
+"""
 
 import time
 from collections.abc import Callable
@@ -22,7 +25,10 @@ TIMES = 4.0
 CAPACITY_SECONDS = 3.0
 
 _OFFERED = 4.1
-"""A little more than is said, so that what is said is offered."""
+"""Multiple of the capacity that is offered.
+
+It is a little more than ``TIMES``, so that ``TIMES`` is reached.
+"""
 
 _CONNECTIONS = 1024
 _CAPACITY_RUNS = 3
@@ -36,12 +42,12 @@ _TAKEN = (httpx.codes.OK, httpx.codes.TOO_MANY_REQUESTS)
 def measure(
     subject: ServedStore, seconds: float, say: Callable[[str], None], *, to_measure: float = CAPACITY_SECONDS
 ) -> Section:
-    """Offer that load.
+    """Offer four times the capacity.
 
     Args:
-        subject: what is served.
-        seconds: how long.
-        say: told what is going on.
+        subject: store to serve.
+        seconds: time during which the load is offered.
+        say: callback that is told what is going on.
         to_measure: seconds of each of the runs that measure the capacity.
 
     Raises:
@@ -64,10 +70,16 @@ def measure(
 
 
 def capacity(server: Server, subject: ServedStore, seconds: float, api_key: str | None = None) -> float:
-    """Answers a second of a closed loop, the median of some runs of so many seconds.
+    """Return the answers a second of a closed loop, the median of some runs.
+
+    Args:
+        server: server to measure.
+        subject: store that it serves.
+        seconds: time of a run.
+        api_key: key sent with every request, if any.
 
     Raises:
-        NotServedError: it does not answer with 200 throughout.
+        NotServedError: the server does not answer with 200 throughout.
     """
     found = []
     for _ in range(_CAPACITY_RUNS):
@@ -87,7 +99,7 @@ def _section(
     probes: Probes,
     beside: Probes,
 ) -> Section:
-    """``probes`` have a port of their own, those ``beside`` them the port of the load."""
+    """Make the section; ``probes`` have a port of their own, ``beside`` the port of the load."""
     others = report.answered - sum(report.statuses.get(status, 0) for status in _TAKEN)
     deadline = Settings.model_fields["deadline_seconds"].default
     due = report.latencies[httpx.codes.OK].p99 if report.ok else 0.0

@@ -1,4 +1,7 @@
-"""The bare classifier behind LitServe and MLServer, each installed from PyPI into an environment of its own."""
+"""The bare classifier behind LitServe and MLServer.
+
+Each is installed from PyPI into an environment of its own.
+"""
 
 import base64
 import json
@@ -18,7 +21,7 @@ from mutant_guard.errors import GuardError
 from mutant_store.bank.export import open_mutants
 
 FOLDER = Path(__file__).parents[2] / "runs" / "servers"
-"""Where environments are kept between runs, and what servers read."""
+"""Folder of the environments, which are kept between runs, and of the servers' files."""
 
 _APPS = Path(bare.__file__).parent
 _BATCH = 16
@@ -27,22 +30,23 @@ _INSTALLED = "installed"
 
 
 class NotInstalledError(GuardError):
-    """A public model server cannot be installed here."""
+    """Error for a public model server that cannot be installed here."""
 
 
 @dataclass(frozen=True)
 class PublicServer:
-    """How a public server is installed, started and asked.
+    """Public model server: its installation, start and requests.
 
     Attributes:
-        title: what it is called, with what is not its default.
-        package: name on PyPI, of
-        version: which was tried.
-        start: the command, given its environment's programs, its folder and a port.
-        path: that is posted to.
-        ready: path that answers 200 once it is ready.
-        body: what is posted for an image file.
-        label: of an answer.
+        title: name of the server, with what is not its default.
+        package: name of its package on PyPI.
+        version: version of the package that was tried.
+        start: function that returns the command, given its environment's programs, its folder and a
+            port.
+        path: path that images are posted to.
+        ready: path that answers 200 once the server is ready.
+        body: function that returns what is posted for an image file.
+        label: function that returns the label of an answer.
     """
 
     title: str
@@ -56,11 +60,11 @@ class PublicServer:
 
     @property
     def key(self) -> str:
-        """The title as figures have it."""
+        """Title as figures have it."""
         return re.sub(r"\W+", "_", self.title.lower())
 
     def bodies(self, subject: ServedStore) -> list[bytes]:
-        """All images as it takes them."""
+        """Return all images as the server takes them."""
         return [json.dumps(self.body(image)).encode() for image in subject.bodies]
 
 
@@ -130,10 +134,10 @@ SERVERS = [
 
 
 def install(server: PublicServer, folder: Path) -> Path:
-    """The programs of a server's environment, which is made if it is not there.
+    """Return the folder of an environment's programs; the environment is made if there is none.
 
     Raises:
-        NotInstalledError: it cannot be made; says why.
+        NotInstalledError: the environment cannot be made; the message says why.
     """
     where = folder / f".venv-{server.package}"
     done = where / _INSTALLED
@@ -148,11 +152,11 @@ def install(server: PublicServer, folder: Path) -> Path:
 
 @contextmanager
 def serving_bare(server: PublicServer, subject: ServedStore, threads: int, folder: Path) -> Iterator[Server]:
-    """A public server of the subject's original, its session of so many threads.
+    """Run a public server of the subject's original, its session of this many threads.
 
     Raises:
-        NotInstalledError: it cannot be installed here.
-        ServerError: it does not start.
+        NotInstalledError: the server cannot be installed here.
+        ServerError: the server does not start.
     """
     programs = install(server, folder)
     port = free_port()
@@ -173,7 +177,7 @@ def serving_bare(server: PublicServer, subject: ServedStore, threads: int, folde
 
 
 def described(subject: ServedStore, place: Path, threads: int) -> Mapping[str, object]:
-    """What ``Bare`` is told of a subject's original, written to a folder."""
+    """Write a subject's original to a folder and return the description that ``Bare`` reads."""
     model, spec = place / "classifier.onnx", subject.store.manifest.input
     model.write_bytes(open_mutants(subject.store).model(0, original_names=False).SerializeToString())
     return {

@@ -1,4 +1,4 @@
-"""What Redis costs a request: while it answers, while it is slow, and when it freezes or dies."""
+"""Cost of Redis to a request: while it answers, while it is slow, and when it freezes or dies."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ _Verdict = tuple[int, str, int]
 
 @dataclass
 class _Seen:
-    """What was answered, by phase: seconds, and whatever was not as it should be."""
+    """Answers seen: seconds by phase, and the numbers of wrong ones and of faults not told."""
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
     wrong: int = 0
@@ -58,10 +58,10 @@ def measure(
     """Freeze, slow and kill a Redis under a server that uses it for everything.
 
     Args:
-        subject: what is served.
-        rounds: how often every fault is brought about, and how often throughput is measured.
-        say: told what is going on.
-        seconds: of each measurement of throughput.
+        subject: store to serve.
+        rounds: number of times that every fault is brought about, and that throughput is measured.
+        say: callback that is told what is going on.
+        seconds: time of each measurement of throughput.
 
     Raises:
         RedisError: there is no redis-server, or it does not start.
@@ -85,7 +85,8 @@ def _faults(
 ) -> Section:
     secret, digest = make_key()
     keys, now = directory / "keys.json", datetime.now(UTC)
-    # A rate, so that a request asks Redis as often as one ever does: rate, look-up, keeping.
+    # The key has a rate, so that a request asks Redis as often as one ever does: rate, look-up,
+    # keeping.
     key_file.add(keys, ApiKey(name="load", sha256=digest, requests_per_second=1e6, created=now))
     plan = Plan(1, "/classify", subject.bodies, 1, 1.0, api_key=secret)
     requests, seen = plan.requests(), _Seen()
@@ -140,7 +141,7 @@ def _phase(
 def _ask(
     server: Server, requests: list[bytes], seen: _Seen, name: str, right: list[_Verdict] | None
 ) -> list[_Verdict]:
-    """Ask one after the other; note how long each took, and what is not as it should be."""
+    """Ask one request after the other; note the time of each, and what is wrong."""
     found: list[_Verdict] = []
 
     async def all_of_them() -> None:

@@ -1,4 +1,4 @@
-"""A redis-server of our own on a loopback port, and a way to it that is slow."""
+"""A redis-server of the benchmark's own on a loopback port, and a slow way to it."""
 
 import asyncio
 import contextlib
@@ -14,31 +14,36 @@ from mutant_guard.errors import GuardError
 
 
 class RedisError(GuardError, RuntimeError):
-    """A redis-server did not start."""
+    """Error for a redis-server that did not start."""
 
 
 class RedisServer:
-    """Not started yet; ``kill`` ends it, whatever state it is in."""
+    """Server that is not started yet; ``kill`` ends it, whatever state it is in."""
 
     def __init__(self, binary: str, directory: Path) -> None:
-        """Args: the program, and where it runs."""
+        """Choose a port.
+
+        Args:
+            binary: path of the program redis-server.
+            directory: directory that it runs in.
+        """
         self._binary, self._directory = binary, directory
         self.port = free_port()
         self._process: subprocess.Popen[str] | None = None
 
     @property
     def url(self) -> str:
-        """For the guard."""
+        """URL for the guard."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self, *more: str) -> None:
-        """Start it, empty, and wait until it takes connections.
+        """Start the server, empty, and wait until it takes connections.
 
         Args:
             more: further options.
 
         Raises:
-            RedisError: it ended instead.
+            RedisError: the server ended instead.
         """
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", *more]
         self._process = subprocess.Popen(
@@ -55,15 +60,15 @@ class RedisServer:
         raise RedisError(f"redis-server did not start: {''.join(said)}")
 
     def freeze(self) -> None:
-        """A black hole from now on: the kernel takes what is sent, and nobody answers."""
+        """Stop the process: from now on the kernel takes what is sent, and nothing answers."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """It answers again."""
+        """Let the process answer again."""
         self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it at once; what it held is gone."""
+        """End the process at once; what it held is gone."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
@@ -76,22 +81,22 @@ class RedisServer:
 
 
 class SlowWay:
-    """Passes bytes on to a port, the answers late.
+    """Relay of bytes to a port that passes the answers on late.
 
     Attributes:
-        seconds: how late, may be changed at any time.
-        port: where it listens.
+        seconds: delay of the answers, may be changed at any time.
+        port: port that it listens on.
     """
 
     def __init__(self, to: int) -> None:
-        """Args: the port."""
+        """Prepare the relay to a port."""
         self._to = to
         self.seconds = 0.0
         self.port = 0
 
     @property
     def url(self) -> str:
-        """For the guard."""
+        """URL for the guard."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -99,7 +104,7 @@ class SlowWay:
         there, out = await asyncio.open_connection("127.0.0.1", self._to)
         try:
             await asyncio.gather(self._pass(reader, out, late=False), self._pass(there, writer, late=True))
-        except asyncio.CancelledError:  # at the end; asyncio would print it
+        except asyncio.CancelledError:  # raised at the end; asyncio would print it
             pass
         finally:
             out.close()
@@ -116,7 +121,7 @@ class SlowWay:
 
 @asynccontextmanager
 async def slow_way(to: int) -> AsyncIterator[SlowWay]:
-    """A way to a port of this machine."""
+    """Run a relay to a port of this machine."""
     way = SlowWay(to)
     server = await asyncio.start_server(way.serve, "127.0.0.1", 0)
     way.port = server.sockets[0].getsockname()[1]
@@ -128,7 +133,7 @@ async def slow_way(to: int) -> AsyncIterator[SlowWay]:
 
 @contextmanager
 def slow_way_in_a_thread(to: int) -> Iterator[SlowWay]:
-    """The same for callers without an event loop."""
+    """Run a relay to a port of this machine, for callers without an event loop."""
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         ended, made = asyncio.Event(), threading.Event()

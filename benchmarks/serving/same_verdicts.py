@@ -1,4 +1,4 @@
-"""Servers that are compared must answer the same: checked before anything is measured."""
+"""Check that servers that are compared answer the same, before anything is measured."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ _VERDICTS = {Decision.NORMAL: Verdict.NORMAL, Decision.ADVERSARIAL: Verdict.ADVE
 def answers(
     server: Server, bodies: Sequence[bytes], path: str = "/classify", content_type: str = "image/png"
 ) -> list[Entry]:
-    """What a server says of every body.
+    """Return a server's answer to every body.
 
     Raises:
         DisagreementError: it answers one with another status than 200.
@@ -42,10 +42,16 @@ def check(
     ours: Sequence[Entry],
     what: Sequence[str] = ("label", "verdict", "mutants"),
 ) -> None:
-    """Hold a server's answers against ours on the same images; theirs may be fewer.
+    """Compare a server's answers with the guard's on the same images; there may be fewer of them.
+
+    Args:
+        who: name of the server.
+        theirs: answers of the server.
+        ours: answers of mutant-guard.
+        what: entries that must be the same.
 
     Raises:
-        DisagreementError: they differ in any of ``what``.
+        DisagreementError: the answers differ in any of ``what``.
     """
     for number, (a, b) in enumerate(zip(theirs, ours, strict=False)):
         for name in what:
@@ -57,12 +63,15 @@ def check(
 
 
 def labels(theirs: Sequence[Entry], label: Callable[[Entry], object]) -> list[Entry]:
-    """Answers of a server that knows labels alone."""
+    """Return the answers of a server that knows labels alone as entries."""
     return [{"label": label(entry)} for entry in theirs]
 
 
 def expected(subject: ServedStore, policy: str, count: int) -> list[Entry]:
-    """What a policy that counts label changes says of the first images, computed from all mutants' labels."""
+    """Compute a policy's answers for the first images from all mutants' labels.
+
+    The policy must count label changes.
+    """
     images, manifest = subject.images[:count], subject.store.manifest
     session = subject.store.session()
     found = session.labels(manifest.input.tensor(images), np.arange(manifest.mutants + 1))

@@ -1,4 +1,4 @@
-"""What the measurements of a store's servers come to: a table of rates, one of ratios, and the figures."""
+"""Results of a store's servers: a table of rates, a table of ratios, and the figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,16 @@ from benchmarks.serving.public_servers import SERVERS
 from benchmarks.subjects import ServedStore
 
 _MAIN, _LARGE = "mnist-lenet", "resnet20"
-"""Name of the store that has the targets, and what is in that of the one with the target on inference."""
+"""Name of the store with the targets, and a part of the name of another.
+
+The other store has the target on inference.
+"""
 
 _INFERENCE = 85.0
 
 
 class Names(StrEnum):
-    """The contenders that every store has."""
+    """Contenders that every store has."""
 
     ENGINE = "engine alone, 32 in flight"
     SESSIONS = "a session a mutant, one image at a time"
@@ -32,15 +35,16 @@ class Names(StrEnum):
 
 @dataclass(frozen=True)
 class Comparison:
-    """One contender against another.
+    """Comparison of one contender with another.
 
     Attributes:
-        title: how a table calls it.
-        figure: the rest of its figure's name.
-        ours: the one,
-        theirs: and the other, whose value it is divided by.
-        target: for the main store.
-        latency: whether median latencies are compared, which should stay below the target, and not rates.
+        title: name of the comparison in a table.
+        figure: rest of its figure's name.
+        ours: contender that is compared.
+        theirs: contender whose value it is divided by.
+        target: target for the main store.
+        latency: whether median latencies are compared, which should stay below the target, instead
+            of rates.
     """
 
     title: str
@@ -51,7 +55,7 @@ class Comparison:
     latency: bool = False
 
     def of(self, rounds: Rounds) -> Spread:
-        """The ratio of every round."""
+        """Return the ratio of every round."""
         name = "p50" if self.latency else "rate"
         return ratio(_spread(rounds[self.ours], name), _spread(rounds[self.theirs], name))
 
@@ -90,7 +94,7 @@ _NOTES = [
 
 
 def section(subject: ServedStore, rounds: Rounds, notes: Sequence[str]) -> Section:
-    """Tables and figures of one store; targets for the main one alone."""
+    """Return tables and figures of one store; the main one alone has targets."""
     main = subject.store.name == _MAIN
     ratios: list[list[str]] = []
     figures: list[Figure] = []
@@ -124,7 +128,7 @@ def _rates(rounds: Rounds) -> list[list[str]]:
 
 
 def _inference(subject: ServedStore, rounds: Rounds) -> list[tuple[Figure, str]]:
-    """Nothing where the server does not say how long it ran mutants."""
+    """Return the share of inference and its text; nothing where the server does not report it."""
     shares = [found.inference for found in rounds[Names.GUARDED] if found.inference is not None]
     if not shares:
         return []

@@ -1,4 +1,4 @@
-"""Half of what the server can do, for a long time, while the store is loaded anew again and again."""
+"""Half of the server's capacity, for a long time, while the store is loaded anew repeatedly."""
 
 import shutil
 import time
@@ -38,7 +38,7 @@ _SETTLING = 5.0
 
 @dataclass
 class _Watched:
-    """What was seen meanwhile: seconds since the start and bytes, and what each load of the store came to."""
+    """Observations: seconds since the start and bytes, and the outcome of each load."""
 
     memory: list[tuple[float, int]] = field(default_factory=list)
     loads: list[float] = field(default_factory=list)
@@ -55,12 +55,12 @@ def measure(
     settled: float = 60.0,
     to_measure: float = CAPACITY_SECONDS,
 ) -> Section:
-    """Keep that load up.
+    """Keep the load up.
 
     Args:
         subject: a store with its recordings, and images; the store is copied.
-        seconds: how long.
-        say: told what is going on.
+        seconds: time during which requests are sent.
+        say: callback that is told what is going on.
         every: seconds between two loads of the store, each of the other one of two versions.
         settled: seconds after which memory is not to grow any more.
         to_measure: seconds of each of the runs that measure the capacity.
@@ -101,7 +101,7 @@ def measure(
 
 
 def two_versions(subject: ServedStore, folder: Path) -> tuple[ServedStore, list[str]]:
-    """A copy of a store with a version more, which differs in its calibration, and the names of both.
+    """Copy a store, add a version with another calibration, and return the names of both versions.
 
     Raises:
         StoreError: the store has no recordings to calibrate from.
@@ -123,7 +123,7 @@ def _key(path: Path, name: str, role: Role) -> str:
 
 
 def _load_store(server: Server, subject: ServedStore, admin: str, version: str, watched: _Watched) -> None:
-    """Have the server take up the version that is current now; a failure is noted and nothing more."""
+    """Have the server take up the version that is current now; a failure is only noted."""
     started = time.monotonic()
     try:
         answer = httpx.post(
@@ -143,10 +143,10 @@ def _load_store(server: Server, subject: ServedStore, admin: str, version: str, 
 
 
 def _settled(server: Server) -> float:
-    """Requests in flight, when all should be answered.
+    """Return the number of requests in flight, when all should be answered.
 
     Raises:
-        NotServedError: the server does not say.
+        NotServedError: the server does not report it.
     """
     until = time.monotonic() + _SETTLING
     while True:

@@ -1,4 +1,7 @@
-"""The server under load against what people would write instead, and against itself without its guard."""
+"""The server under load against alternatives, and against itself without its guard.
+
+The alternatives are what people would write instead.
+"""
 
 import time
 from collections.abc import Callable
@@ -15,7 +18,7 @@ from benchmarks.subjects import POLICY, ServedStore
 from evaluation.server import Server, ServerError
 
 STORES = [Path("stores/mnist-lenet"), Path("stores/mnist-lenet-retrained"), Path("stores/cifar10-resnet20")]
-"""The first is the one the targets are for."""
+"""Stores that are served; the first is the one with the targets."""
 
 _ROUNDS, _SECONDS, _WARM_UP = 7, 3.0, 1.0
 _QUICK_ROUNDS, _QUICK_SECONDS, _QUICK_WARM_UP = 2, 1.0, 0.5
@@ -24,28 +27,31 @@ _PAPER = "paper"
 _OFF = "/classify?guard=off"
 _JSON = "application/json"
 _FEW_AT_ONCE = 4
-"""Connections to a server that takes a hundred milliseconds an image, one after the other: more only queue."""
+"""Connections to a server that takes a hundred milliseconds an image, one after the other.
+
+More connections only queue.
+"""
 
 _LEAST_ANSWERS = 16
-"""Of a round of the slowest."""
+"""Least answers of the slowest server in a round."""
 
 _CHECKED, _QUICK_CHECKED, _CHECKED_EAGER, _CHECKED_SLOWLY = 1000, 100, 200, 32
 
 
 def measure(store: Path, data: Path, quick: bool, say: Callable[[str], None]) -> Section:
-    """Every row of one store.
+    """Measure all contenders of one store.
 
     Args:
-        store: its directory.
-        data: the folder with ``mnist`` and ``cifar10``.
-        quick: few and short rounds.
-        say: told what is going on.
+        store: directory of the store.
+        data: folder with ``mnist`` and ``cifar10``.
+        quick: whether rounds are few and short.
+        say: callback that is told what is going on.
 
     Raises:
         StoreError: there is no such store.
         DataError: there are no images for it.
         DisagreementError: servers that are compared do not answer the same.
-        NotServedError: one failed under load.
+        NotServedError: a server failed under load.
     """
     return _Race(ServedStore.of(store, data), quick, say).run()
 
@@ -123,7 +129,7 @@ class _Race:
         self._slow(Names.EAGER_PAPER, self._alternative("eager", _PAPER, modules), expected)
 
     def _slow(self, who: str, server: Server, expected: list[same_verdicts.Entry]) -> None:
-        """A contender that is measured until it has answered some times, however long that takes."""
+        """Add a contender that is measured until it has answered some times."""
         started = time.perf_counter()
         self._same(who, server, expected)
         least = _LEAST_ANSWERS * (time.perf_counter() - started) / len(expected)

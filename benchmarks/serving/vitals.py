@@ -1,4 +1,4 @@
-"""How a server is while others load it: its memory, and how soon its probes answer."""
+"""Vital signs of a server under load: its memory, and how soon its probes answer."""
 
 import asyncio
 import threading
@@ -20,20 +20,27 @@ _OK = 200
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory a process has now."""
+    """Return the bytes of memory that a process has now."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     return 1024 * int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
 
 
 class Probes:
-    """Asks every probe at fixed times, each on a connection of its own, for the length of a block.
+    """Client that asks every probe at fixed times for the length of a block.
+
+    Each probe has a connection of its own.
 
     Attributes:
-        failures: probes that were not answered with 200, by what came instead.
+        failures: number of probes that were not answered with 200, by what came instead.
     """
 
     def __init__(self, port: int, every: float = 0.1) -> None:
-        """Args: where the server listens, and seconds between two probes of a path."""
+        """Prepare the client.
+
+        Args:
+            port: port that the server listens on.
+            every: seconds between two probes of a path.
+        """
         self.failures: Counter[str] = Counter()
         self._port, self._every = port, every
         self._seconds = {path: array("d") for path in PATHS}
@@ -41,19 +48,19 @@ class Probes:
         self._thread = threading.Thread(target=self._run, name="probes")
 
     def __enter__(self) -> "Probes":
-        """Begin."""
+        """Start asking."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End, when those under way are answered."""
+        """Stop when the probes under way are answered."""
         self._stop.set()
         self._thread.join()
 
     def latencies(self, path: str) -> Latencies:
-        """Of one path, from when a probe was due; failures left out."""
+        """Return the latencies of one path, from when a probe was due; failures are left out."""
         return Latencies.of(self._seconds[path])
 
     def _run(self) -> None:

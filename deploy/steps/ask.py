@@ -1,4 +1,4 @@
-"""Starts a guard, asks it as its health check and a client would, and ends it: what rehearse.sh runs inside.
+"""Start a guard, ask it as its health check and a client would, and end it; used by rehearse.sh.
 
 ask.py COMMAND...        the guard's command; GUARD_PROBE_PORT and GUARD_SAMPLES_DIR say the rest
 """
@@ -16,7 +16,12 @@ START_SECONDS = 60
 
 
 def get(url: str, body: bytes | None = None) -> bytes:
-    """What is answered; a body is posted as PNG."""
+    """Return the answer's body.
+
+    Args:
+        url: URL to ask.
+        body: PNG to post; without one (None) the request is a GET.
+    """
     request = urllib.request.Request(url, body, {"Content-Type": "image/png"} if body else {})
     with urllib.request.urlopen(request, timeout=10) as answer:
         content: bytes = answer.read()
@@ -24,7 +29,7 @@ def get(url: str, body: bytes | None = None) -> bytes:
 
 
 def wait_until_ready(process: "subprocess.Popen[bytes]") -> None:
-    """As the image's HEALTHCHECK asks."""
+    """Wait until the guard is ready, asking as the image's HEALTHCHECK does."""
     give_up = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up and process.poll() is None:
         try:
@@ -37,7 +42,7 @@ def wait_until_ready(process: "subprocess.Popen[bytes]") -> None:
 
 
 def main() -> None:
-    """Exits with a message where something is not as it should be."""
+    """Start the guard, ask it and end it; exit with a message where an answer is wrong."""
     samples = Path(os.environ["GUARD_SAMPLES_DIR"])
     try:
         (samples / "written").touch()

@@ -1,8 +1,10 @@
 #!/bin/sh
-# Trains the demo classifier, builds its mutant store and makes images for the console to offer (GUARD_SAMPLES_DIR), each
-# only where it is missing or out of date.
-# Used by make and by the store-init service. A build that was interrupted is continued by the next call.
-#   [BIN=.venv/bin] [MODELS=models] [STORES=stores] [SAMPLES=$STORES/samples] deploy/steps/demo-store.sh
+# Trains the demo classifier, builds its mutant store and makes images for the console to offer
+# (GUARD_SAMPLES_DIR), each only where it is missing or out of date.
+# Used by make and by the store-init service. A build that was interrupted is continued by the next
+# call.
+#   [BIN=.venv/bin] [MODELS=models] [STORES=stores] [SAMPLES=$STORES/samples]
+#   deploy/steps/demo-store.sh
 set -eu
 bin=${BIN:-.venv/bin}
 model=${MODELS:-models}/digits.onnx
@@ -15,7 +17,7 @@ if [ ! -e "$model" ]; then
 fi
 if [ ! -e "$store/CURRENT" ] || [ -n "$(find "$model" -newer "$store/CURRENT")" ]; then
     echo "[3/4] Building and calibrating its mutant store"
-    # 150 images are few to certify on: at the default 5 % hardly an alarm would be left.
+    # 150 images are few to certify on: at the default 5 % hardly an alarm would remain.
     "$bin/mutant-store" build "${model%.onnx}.safetensors" --data digits@holdout --train-data digits@train \
         --max-false-alarm 0.1 --out "$store"
 fi

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Builds LeNet's store of 8 retrained mutants from MNIST's four IDX files (.gz or not), if it is missing or older than the
-# classifier; a few minutes. Used by make and by the mnist-init service.
+# Builds LeNet's store of 8 retrained mutants from MNIST's four IDX files (.gz or not), if it is
+# missing or older than the classifier. Takes a few minutes. Used by make and by the mnist-init
+# service.
 #   MNIST=DIR [BIN=.venv/bin] [MODELS=models] [STORES=stores] deploy/steps/mnist-store.sh
 set -eu
 bin=${BIN:-.venv/bin}

@@ -1,7 +1,9 @@
 #!/bin/bash
-# Does what the images and docker-compose.yml do, without an engine (Linux, as root): copies what the Dockerfile copies, installs
-# it as the Dockerfile does, builds the demo store as store-init does, and serves it as guard does: as an unprivileged user
-# without capabilities and without a network but loopback, where nothing can be written but what is a volume there.
+# Rehearses the images and docker-compose.yml without a container engine (Linux, as root). Copies
+# what the Dockerfile copies, installs it as the Dockerfile does, builds the demo store as
+# store-init does, and serves it as guard does: as an unprivileged user, without capabilities,
+# without a network but loopback, and without write access outside the folders that are volumes
+# there.
 #   deploy/steps/rehearse.sh FOLDER      (which is kept; a second run installs nothing anew)
 set -euo pipefail
 project=$(cd "$(dirname "$0")/../.." && pwd)
@@ -19,7 +21,8 @@ setpriv --reuid "$user" --regid "$user" --clear-groups "${PYTHON:-python3}" -c '
 
 say() { echo "== $*"; }
 
-# contained "WRITABLE FOLDERS" PROGRAM...: with mounts, network and processes of its own.
+# contained "WRITABLE FOLDERS" PROGRAM...: runs the program with mounts, network and processes of
+# its own.
 contained() {
     # shellcheck disable=SC2016  # expanded inside
     unshare --mount --net --pid --fork --kill-child bash -euc '
@@ -60,7 +63,7 @@ fi
 
 mkdir -p "$folder"/{models,stores,state,tmp}
 chown "$user:$user" "$folder"/{models,stores,state,tmp}
-cd "$folder/state" # the images' WORKDIR: no source is found by being there
+cd "$folder/state" # the images' WORKDIR, which holds no source
 export TMPDIR=$folder/tmp HOME=$folder/state PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1 \
     OPENBLAS_NUM_THREADS=1
 unset "${!GUARD_@}"

@@ -1,1 +1,1 @@
-"""Attacks by someone who knows the guard."""
+"""Attacks by an attacker that knows the guard."""

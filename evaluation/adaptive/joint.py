@@ -1,7 +1,7 @@
 """The original and its mutants at once: expectation over mutants.
 
-Athalye, Carlini, Wagner: Obfuscated gradients give a false sense of security. ICML 2018 (expectation over
-transformation, here over random mutants).
+Athalye, Carlini, Wagner: Obfuscated gradients give a false sense of security. ICML 2018
+(expectation over transformation, here over random mutants).
 """
 
 from torch import Tensor
@@ -12,14 +12,17 @@ from evaluation.adaptive.settings import Joint
 
 
 class JointAttack(Attack):
-    """Lower the mean cross-entropy of the target over the original and mutants drawn afresh at every step."""
+    """Attack that lowers the mean cross-entropy of the target over the original and mutants.
+
+    The mutants are drawn afresh at every step.
+    """
 
     def __init__(self, settings: Joint, victims: Victims) -> None:
-        """Keep both."""
+        """Keep the settings and the victims."""
         self._settings, self._victims = settings, victims
 
     def direction(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Negative gradient of that mean."""
+        """Return the negative gradient of that mean."""
         mutants = self._victims.mutants
         sampled = mutants.sample(len(images), self._settings.mutants, self._victims.generator)
         images = images.detach().requires_grad_()

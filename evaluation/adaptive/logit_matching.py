@@ -1,7 +1,7 @@
 """Logits like those of a clean image of another class.
 
-Tramèr, Carlini, Brendel, Mądry: On adaptive attacks to adversarial example defenses. NeurIPS 2020 (section 5 and
-appendix on detectors of unusual logits). The mutants' logits are matched too.
+Tramèr, Carlini, Brendel, Mądry: On adaptive attacks to adversarial example defenses. NeurIPS 2020
+(section 5 and appendix on detectors of unusual logits). The mutants' logits are matched too.
 """
 
 import torch
@@ -13,14 +13,16 @@ from evaluation.adaptive.settings import LogitMatching
 
 
 class LogitMatchingAttack(Attack):
-    """Lower the squared distance of all logits to a guide's, under the original and the same mutants.
+    """Attack that lowers the squared distance of all logits to a guide's.
+
+    The logits are those of the original and of the same mutants.
 
     Attributes:
         guides: float32 [N, C, H, W], the guide of each image.
     """
 
     def __init__(self, settings: LogitMatching, victims: Victims) -> None:
-        """Keep both.
+        """Keep the settings and the victims.
 
         Raises:
             ValueError: there are not guides of two classes.
@@ -33,7 +35,10 @@ class LogitMatchingAttack(Attack):
         self.guides = victims.clean
 
     def aim(self, targets: Tensor) -> None:
-        """Choose a guide for every image: a random one of the target class, or of any wrong class if there is none."""
+        """Choose a guide for every image.
+
+        It is a random one of the target class, or of any wrong class if there is none.
+        """
         victims = self._victims
         foreign = victims.labels[:, None] != victims.guide_labels
         wanted = foreign & (victims.guide_labels == targets[:, None])
@@ -42,7 +47,7 @@ class LogitMatchingAttack(Attack):
         self.guides = victims.guides[chosen]
 
     def direction(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Negative gradient of the distance; it is the guide that sets the label aimed at."""
+        """Return the negative gradient of the distance; the guide sets the label aimed at."""
         mutants = self._victims.mutants
         index = with_original(mutants.sample(len(images), self._settings.mutants, self._victims.generator))
         with torch.no_grad():

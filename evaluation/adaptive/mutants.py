@@ -1,4 +1,4 @@
-"""What attackers follow gradients through: a network and mutants of it."""
+"""Function that attackers follow gradients through: a network and mutants of it."""
 
 from abc import ABC, abstractmethod
 
@@ -17,7 +17,9 @@ _TOLERANCE = 1e-2
 
 
 class Mutants(ABC):
-    """A network and its mutants as one differentiable function. Gradients flow to the images, never to weights.
+    """Network and its mutants as one differentiable function.
+
+    Gradients flow to the images, never to weights.
 
     Attributes:
         count: number of mutants.
@@ -29,11 +31,15 @@ class Mutants(ABC):
 
     @abstractmethod
     def original(self, images: Tensor) -> Tensor:
-        """Logits float32 [N, classes] of the original for images float32 [N, C, H, W], pixel range 0 to 1."""
+        """Return the original's logits float32 [N, classes].
+
+        Args:
+            images: float32 [N, C, H, W], pixel range 0 to 1.
+        """
 
     @abstractmethod
     def logits(self, images: Tensor, mutant_index: Tensor) -> Tensor:
-        """Logits of images under mutants.
+        """Return logits of images under mutants.
 
         Args:
             images: float32 [N, C, H, W], pixel range 0 to 1.
@@ -47,16 +53,24 @@ class Mutants(ABC):
         """
 
     def sample(self, images: int, mutants: int, generator: torch.Generator) -> Tensor:
-        """Mutants drawn at random for every image, each of an image another: int64 [images, min(mutants, count)].
+        """Draw mutants at random for every image, no mutant twice for one image.
 
         The original is never among them.
+
+        Args:
+            images: number of images.
+            mutants: number of mutants an image.
+            generator: generator of the draw.
+
+        Returns:
+            int64 [images, min(mutants, count)].
         """
         places = torch.rand(images, self.count, generator=generator).argsort(1)
         return places[:, :mutants] + 1
 
 
 def check_index(images: Tensor, mutant_index: Tensor) -> None:
-    """See that there is one row of mutants an image.
+    """Check that there is one row of mutants an image.
 
     Raises:
         ValueError: there is not.
@@ -68,10 +82,12 @@ def check_index(images: Tensor, mutant_index: Tensor) -> None:
 
 
 def check_scores(mutants: Mutants, store: Store, model: TrainedModel) -> None:
-    """Compare scores with those of a store's bank, on noise, so that another network of the same shape does not pass.
+    """Compare scores on noise with those of a store's bank.
+
+    A different network of the same shape does not pass.
 
     Raises:
-        ModelError: they differ.
+        ModelError: the scores differ.
     """
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (_COMPARED, *model.classifier.shape), dtype=np.uint8)
@@ -90,5 +106,5 @@ def check_scores(mutants: Mutants, store: Store, model: TrainedModel) -> None:
 
 
 def scaled(pixels: NDArray[np.uint8]) -> Tensor:
-    """Images float32 [N, C, H, W] in the range 0 to 1, of pixels uint8 [N, H, W, C]."""
+    """Return images float32 [N, C, H, W] in the range 0 to 1, of pixels uint8 [N, H, W, C]."""
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).float() / 255

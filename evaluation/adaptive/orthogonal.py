@@ -1,12 +1,14 @@
-"""Fool the classifier without disturbing the detector, then the detector without disturbing the classifier.
+"""Attack that takes turns: fool the classifier, then quiet the detector.
 
-Bryniarski, Hingun, Pachuca, Wang, Carlini: Evading adversarial example detection defenses with orthogonal projected
-gradient descent. ICLR 2022 (arXiv 2106.15023). The detector's differentiable stand-in is a soft label change rate: the
-mean over mutants of 1 − p(label), the label being the target, which is the original's once it is fooled.
+Neither step disturbs the other. Bryniarski, Hingun, Pachuca, Wang, Carlini: Evading adversarial
+example detection defenses with orthogonal projected gradient descent. ICLR 2022 (arXiv 2106.15023).
+The detector's differentiable stand-in is a soft label change rate: the mean over mutants of 1 −
+p(label). The label is the target, which is the original's once it is fooled.
 
-The paper takes a gradient's whole part along the other away. Mutants agree with the original nearly everywhere, so
-that both gradients point the same way, and what is left of them leads nowhere: on LeNet at ε = 0.2 that form evades a
-guard with 7 % of the images and plain descent with 96 %. Only a part that works *against* the other is taken away here.
+The paper takes away a gradient's whole part along the other. Mutants agree with the original nearly
+everywhere, so both gradients point the same way, and what is left of them leads nowhere: on LeNet
+at ε = 0.2 that form evades a guard with 7 % of the images and plain descent with 96 %. Here only a
+part that works *against* the other is taken away.
 """
 
 import torch
@@ -18,14 +20,17 @@ from evaluation.adaptive.settings import Orthogonal
 
 
 class OrthogonalAttack(Attack):
-    """Each step along one of two gradients, less what of it works against the other."""
+    """Attack whose steps follow one of two gradients, less what works against the other."""
 
     def __init__(self, settings: Orthogonal, victims: Victims) -> None:
-        """Keep both."""
+        """Keep the settings and the victims."""
         self._settings, self._victims = settings, victims
 
     def direction(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Towards the target where the original does not give it, else towards a lower label change rate of it."""
+        """Return a direction towards the target, or towards a lower label change rate of it.
+
+        The second is returned where the original gives the target already.
+        """
         mutants = self._victims.mutants
         images = images.detach().requires_grad_()
         logits = mutants.original(images)
@@ -41,7 +46,10 @@ class OrthogonalAttack(Attack):
 
 
 def without_conflict(direction: Tensor, other: Tensor) -> Tensor:
-    """Float32 [N, C, H, W]: ``direction`` less its projection on ``other`` where the two disagree, image by image."""
+    """Return ``direction`` less its projection on ``other`` where the two disagree.
+
+    It is taken image by image: float32 [N, C, H, W].
+    """
     along = (direction * other).flatten(1).sum(1).clamp_max(0)
     length = other.square().flatten(1).sum(1).clamp_min(torch.finfo(other.dtype).tiny)
     return direction - (along / length)[:, None, None, None] * other

@@ -1,4 +1,4 @@
-"""What an attack achieves against a guard: counted, with exact intervals."""
+"""Success of an attack against a guard: counted, with exact intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,11 @@ class AttackOutcome:
     """Shares of attacked images, each with its Clopper–Pearson interval.
 
     Attributes:
-        fooled: images that fool the classifier: the attack's success without the guard.
-        detected: alarms among those; None where there are none.
-        evaded: images that fool it and raise no alarm: the success against the guard.
-        robust: images that do not, the accuracy under attack when an alarm counts as an answer. It is 1 − ``evaded``.
+        fooled: share of images that fool the classifier: the attack's success without the guard.
+        detected: share of alarms among those; None where there are none.
+        evaded: share of images that fool it and raise no alarm: the success against the guard.
+        robust: share of images that do not, the accuracy under attack when an alarm counts as an
+            answer. It is 1 − ``evaded``.
     """
 
     fooled: Interval
@@ -32,13 +33,14 @@ def outcome(fools: Bools, alarm: Bools, confidence: float = 0.95) -> AttackOutco
     """Count one attack, or the worst case of several.
 
     Args:
-        fools: bool [N], whether the original's label is wrong. N counts every image attacked, those on which the
-            attack failed included; take images that the original labels rightly when clean.
+        fools: bool [N], whether the original's label is wrong. N counts every image attacked, those
+            on which the attack failed included; take images that the original labels rightly when
+            clean.
         alarm: bool [N], the guard's verdict.
         confidence: two-sided level of the intervals.
 
     Raises:
-        ValueError: no images, or the arrays differ in length.
+        ValueError: there are no images, or the arrays differ in length.
     """
     total, fooled = len(_checked(fools, alarm)), int(fools.sum())
     evaded = int((fools & ~alarm).sum())
@@ -51,19 +53,20 @@ def outcome(fools: Bools, alarm: Bools, confidence: float = 0.95) -> AttackOutco
 
 
 def worst_case(attacks: Sequence[tuple[Bools, Bools]]) -> tuple[Bools, Bools]:
-    """The best attack on each image, as an attacker who tries them all has it.
+    """Return the best attack on each image, as an attacker that tries them all has it.
 
     An image is defended only if every attack on it fails or is detected.
 
     Args:
-        attacks: ``fools`` and ``alarm`` bool [N] of each attack on the same images, as for ``outcome``.
+        attacks: ``fools`` and ``alarm`` bool [N] of each attack on the same images, as for
+            ``outcome``.
 
     Returns:
-        ``fools`` bool [N], whether any attack fools the original, and ``alarm`` bool [N], false where one that does
-        raises none.
+        ``fools`` bool [N], whether any attack fools the original, and ``alarm`` bool [N], false
+        where one that does raises none.
 
     Raises:
-        ValueError: no attacks or no images, or the arrays differ in length.
+        ValueError: there are no attacks or no images, or the arrays differ in length.
     """
     if not attacks:
         raise ValueError("need at least one attack")

@@ -16,7 +16,10 @@ from evaluation.adaptive.search import search
 from evaluation.adaptive.settings import AttackSettings, Confident, Joint, LogitMatching
 
 _TOGETHER = 32
-"""Images attacked at a time: more do not fit a core's cache with their mutants and take longer."""
+"""Number of images attacked at a time.
+
+More do not fit a core's cache with their mutants and take longer.
+"""
 _STRIDE = 1_000_003
 
 
@@ -31,20 +34,20 @@ def adaptive(
     """Attack images.
 
     Args:
-        mutants: what the attacker knows: own ones by the same recipe, or the very store's of
+        mutants: mutants that the attacker knows: own ones by the same recipe, or the store's own of
             ``from_store``.
-        settings: which attack, and how.
+        settings: method and settings of the attack.
         images: uint8 [N, H, W, C], clean.
         labels: int64 [N], the true labels, which the original is to be led away from.
-        seed: of the attack's random choices. The same arguments give the same images.
-        progress: called with the number of images done.
+        seed: seed of the attack's random choices. The same arguments give the same images.
+        progress: callback with the number of images done.
 
     Returns:
-        uint8 [N, H, W, C], each no further than ε from its source. Where no iterate fooled the original it is the one
-        under which the true label was least probable.
+        uint8 [N, H, W, C], each no further than ε from its source. Where no iterate fooled the
+        original it is the one under which the true label was least probable.
 
     Raises:
-        ValueError: ``logit-matching`` without rightly labelled images of two classes.
+        ValueError: ``logit-matching`` has no rightly labelled images of two classes.
     """
     clean = scaled(images)
     truth = torch.from_numpy(labels)

@@ -1,7 +1,7 @@
 """Projected gradient descent that keeps the best 8-bit image it meets.
 
-Madry et al.: Towards deep learning models resistant to adversarial attacks. ICLR 2018; momentum from Dong et al.:
-Boosting adversarial attacks with momentum. CVPR 2018.
+Madry et al.: Towards deep learning models resistant to adversarial attacks. ICLR 2018; momentum
+from Dong et al.: Boosting adversarial attacks with momentum. CVPR 2018.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,20 @@ _NOT_FOOLED = 2.0
 
 
 class Best:
-    """The best image of each victim so far, in 8-bit levels.
+    """Best image of each victim so far, in 8-bit levels.
 
-    An image that fools the original is the better the less the evidence that its mutants give against its label; one
-    that does not is worse than all that do, and the better the less probable the true label is.
+    Of images that fool the original, the better one has less evidence of its mutants against its
+    label. An image that does not fool is worse than all that do; of these, the better one has a
+    less probable true label.
     """
 
     def __init__(self, victims: Victims, settings: Search) -> None:
-        """Args: the victims, and what to judge by: the same mutants throughout."""
+        """Keep the victims and draw the mutants that judge all images.
+
+        Args:
+            victims: images under attack.
+            settings: settings of the search.
+        """
         self._victims, self._settings = victims, settings
         self._judges = victims.mutants.sample(1, settings.judge_mutants, victims.generator)
         self.levels = (victims.clean * _LEVELS).round()
@@ -34,12 +40,20 @@ class Best:
 
     @property
     def open(self) -> Tensor:
-        """Victims whose image another target may improve by more than what is good enough: int64 [M], in order."""
+        """Victims whose image another target may improve: int64 [M], in order.
+
+        Their image is not good enough yet.
+        """
         return torch.nonzero(self._costs > self._settings.quiet).flatten()
 
     @torch.no_grad()
     def offer(self, places: Tensor, images: Tensor) -> None:
-        """Take those images of victims int64 [M] that are better once rounded: float32 [M, C, H, W], 0 to 1."""
+        """Take those images that are better than the best so far, once rounded.
+
+        Args:
+            places: places of the victims, int64 [M].
+            images: their images, float32 [M, C, H, W], 0 to 1.
+        """
         levels = (images * _LEVELS).round()
         mutants, labels = self._victims.mutants, self._victims.labels[places]
         probabilities = mutants.original(levels / _LEVELS).softmax(1)
@@ -53,7 +67,10 @@ class Best:
         self.levels[places[better]] = levels[better]
 
     def _evidence(self, levels: Tensor, answers: Tensor, own: Tensor) -> Tensor:
-        """Mean evidence float32 [M], 0 to 1, against answers int64 [M]; ``own`` are the original's probabilities."""
+        """Return the mean evidence float32 [M], 0 to 1, against answers int64 [M].
+
+        ``own`` are the original's probabilities.
+        """
         index = self._judges.expand(len(levels), -1)
         given = self._victims.mutants.logits(levels / _LEVELS, index).softmax(2)
         label = answers[:, None]
@@ -65,16 +82,18 @@ class Best:
 
 
 def search(make: Callable[[Victims], Attack], settings: Search, victims: Victims) -> Tensor:
-    """Attack images, one target after the other; an image that hardly a mutant doubts is left at that.
+    """Attack images, one target after the other.
+
+    No further target is tried on an image that mutants hardly doubt.
 
     Args:
-        make: the attack on given victims.
-        settings: how to search.
+        make: function that makes the attack on given victims.
+        settings: settings of the search.
         victims: the images.
 
     Returns:
-        The best image of each in 8-bit levels, float32 [N, C, H, W] of whole numbers from 0 to 255, no further than
-        ε from the clean one.
+        The best image of each in 8-bit levels, float32 [N, C, H, W] of whole numbers from 0 to 255,
+        no further than ε from the clean one.
     """
     best = Best(victims, settings)
     for rank in range(min(settings.targets, victims.mutants.classes - 1)):

@@ -1,4 +1,7 @@
-"""A network's layers in the order they run, batch normalisation folded, each ready to have its neurons negated."""
+"""A network's layers in the order they run, each ready to have its neurons negated.
+
+Batch normalisation is folded.
+"""
 
 import copy
 from dataclasses import dataclass
@@ -14,12 +17,12 @@ Layer = nn.Conv2d | nn.Linear
 
 @dataclass(frozen=True, eq=False)
 class SignLayer:
-    """A layer and where its neurons stand among all of the network.
+    """Layer and the place of its neurons among all of the network.
 
     Attributes:
         module: the convolution or the dense layer, batch normalisation folded into it.
         first: number of its first neuron.
-        neurons: how many it has.
+        neurons: number of its neurons.
     """
 
     module: Layer
@@ -28,9 +31,11 @@ class SignLayer:
 
 
 def folded_copy(network: nn.Module, images: Tensor) -> tuple[nn.Module, list[SignLayer]]:
-    """A copy for inference alone: no gradients of weights, batch normalisation folded where it follows a convolution.
+    """Return a copy for inference alone, and its layers.
 
-    The layers are numbered in the order in which they first run, which is that of an exported ONNX graph.
+    The copy has no gradients of weights, and batch normalisation is folded where it follows a
+    convolution. The layers are numbered in the order in which they first run, which is that of an
+    exported ONNX graph.
 
     Args:
         network: float32 network of ``nn.Conv2d``, ``nn.Linear`` and layers without neurons.

@@ -1,4 +1,4 @@
-"""The very mutants of a store, for an attacker who has got hold of it."""
+"""Mutants of a store itself, for an attacker that has a copy of it."""
 
 from safetensors.numpy import load_file
 
@@ -14,11 +14,11 @@ from mutant_store.operators.retrain import Retrain
 
 
 def from_store(store: Store, model: TrainedModel) -> Mutants:
-    """The mutants of a store, numbered as there.
+    """Return the mutants of a store, with the store's numbers.
 
     Raises:
-        ModelError: the store has mutants of other operators than NAI alone or retrain alone, or was not built from
-            this model.
+        ModelError: the store has mutants of other operators than NAI alone or retrain alone, or was
+            not built from this model.
     """
     pool = unpack(load_file(store.path / MUTANTS))
     operators = {mutant.operator for mutant in pool}

@@ -1,4 +1,4 @@
-"""Mutants that negate neurons as one differentiable function, and how an attacker draws some."""
+"""Mutants that negate neurons as one differentiable function, and an attacker's draw of them."""
 
 from collections.abc import Callable, Sequence
 from math import ceil
@@ -22,10 +22,10 @@ _PATIENCE, _HOPELESS = 1024, 0.005
 
 
 class TorchMutants(Mutants):
-    """A network and mutants of it that negate neurons (NAI), any mix of rows in one pass.
+    """Network and mutants of it that negate neurons (NAI), any mix of rows in one pass.
 
-    A mutant's layer gives s ⊙ y where the original's gives y, s being −1 at its negated neurons (see
-    ``nai``). Gradients flow to the images, never to the weights.
+    A mutant's layer gives s ⊙ y where the original's gives y, s being −1 at its negated neurons
+    (see ``nai``). Gradients flow to the images, never to the weights.
 
     Attributes:
         neurons: number of neurons of all layers.
@@ -36,8 +36,8 @@ class TorchMutants(Mutants):
 
         Args:
             model: the original. It is copied.
-            choices: for mutant 1, 2, … the numbers of its negated neurons, int [k], counted over the layers in the
-                order they run.
+            choices: numbers of the negated neurons of mutant 1, 2, …, int [k] each, counted over
+                the layers in the order they run.
 
         Raises:
             ModelError: a neuron's number is not among those of the network.
@@ -63,12 +63,19 @@ class TorchMutants(Mutants):
             self.classes = int(self.original(blank).shape[1])
 
     def original(self, images: Tensor) -> Tensor:
-        """Logits float32 [N, classes] of the original for images float32 [N, C, H, W], pixel range 0 to 1."""
+        """Return the original's logits float32 [N, classes].
+
+        Args:
+            images: float32 [N, C, H, W], pixel range 0 to 1.
+        """
         logits: Tensor = self._network((images - self._mean) / self._std)
         return logits
 
     def logits(self, images: Tensor, mutant_index: Tensor) -> Tensor:
-        """Logits of images under mutants; several of an image share the network's first layer."""
+        """Return logits of images under mutants.
+
+        Several mutants of an image share the network's first layer.
+        """
         check_index(images, mutant_index)
         self._index = mutant_index.reshape(-1)
         self._each = self._index.numel() // len(images)
@@ -95,14 +102,17 @@ class TorchMutants(Mutants):
 def drawn(
     model: TrainedModel, data: ImageData, rate: float, count: int, seed: int, accuracy_ratio: float = 0.9
 ) -> TorchMutants:
-    """Mutants made by the published recipe (Wang et al. 2019, section III-B): what an attacker makes without the store.
+    """Draw mutants by the published recipe (Wang et al. 2019, section III-B).
+
+    An attacker without the store makes such mutants.
 
     Args:
         model: the original.
-        data: labelled images that mutants have to stay accurate on, such as some of the training images.
+        data: labelled images that mutants have to stay accurate on, such as some of the training
+            images.
         rate: share of all neurons that a mutant negates.
         count: number of mutants.
-        seed: of the draw. It is not a store's: the same number gives other mutants there.
+        seed: seed of the draw. It is not a store's: the same number gives other mutants there.
         accuracy_ratio: least accuracy of a mutant on these images as a share of the original's.
 
     Raises:
@@ -131,7 +141,7 @@ def drawn(
 
 @torch.no_grad()
 def _correct(mutants: TorchMutants, images: Tensor, labels: Tensor) -> Tensor:
-    """How many images the original and each mutant labels rightly, int64 [count + 1]."""
+    """Count the images that the original and each mutant label rightly, int64 [count + 1]."""
     index = torch.arange(mutants.count + 1)
     correct = torch.zeros(len(index), dtype=torch.int64)
     block = max(1, _ROWS // len(index))

@@ -14,15 +14,16 @@ from mutant_store.networks.weights import TrainedModel
 
 
 class TrainedMutants(Mutants):
-    """A network and mutants of it that were trained again, each a network of its own."""
+    """Network and mutants of it that were trained again, each a network of its own."""
 
     def __init__(self, model: TrainedModel, vectors: Sequence[NDArray[np.float32]]) -> None:
         """Make mutants.
 
         Args:
             model: the original. It is copied.
-            vectors: for mutant 1, 2, … all its parameters float32 [P], as ``Parameters``
-                has them: each layer's weights neuron by neuron, then its bias, batch normalisation folded.
+            vectors: all parameters of mutant 1, 2, …, float32 [P] each, in the order of
+                ``Parameters``: each layer's weights neuron by neuron, then its bias, batch
+                normalisation folded.
 
         Raises:
             ModelError: a vector is not of this network's length.
@@ -42,11 +43,18 @@ class TrainedMutants(Mutants):
             self.classes = int(self.original(blank).shape[1])
 
     def original(self, images: Tensor) -> Tensor:
-        """Logits float32 [N, classes] of the original for images float32 [N, C, H, W], pixel range 0 to 1."""
+        """Return the original's logits float32 [N, classes].
+
+        Args:
+            images: float32 [N, C, H, W], pixel range 0 to 1.
+        """
         return self._of(self._networks[0], images)
 
     def logits(self, images: Tensor, mutant_index: Tensor) -> Tensor:
-        """Logits of images under mutants, each mutant run once on all the images it is wanted for."""
+        """Return logits of images under mutants.
+
+        Each mutant is run once on all images that ask for it.
+        """
         check_index(images, mutant_index)
         index = mutant_index.reshape(len(images), -1)
         found = images.new_zeros(*index.shape, self.classes)

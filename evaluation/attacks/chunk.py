@@ -1,4 +1,7 @@
-"""A part of the images an attack is tried on: the unit of work, and of what is kept of a killed run."""
+"""Part of the images that an attack is tried on.
+
+It is the unit of work, and of what is kept of a killed run.
+"""
 
 import importlib.metadata
 import time
@@ -21,14 +24,17 @@ from mutant_store.networks import weights
 from mutant_store.networks.inference import logits
 
 SIZE = 100
-"""Images a chunk. What it makes depends on what it is made from alone, not on which process makes it."""
+"""Number of images a chunk.
+
+The result of a chunk depends on its inputs alone, not on the process that makes it.
+"""
 
 _NOT_FOR_PIXELS = {"name", "samples", "attempts", "paper"}
 
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Images, and all that decides what is made of them.
+    """Images, and all that decides the result of an attack on them.
 
     Attributes:
         number: position among the chunks of the run, from 0.
@@ -37,8 +43,8 @@ class Chunk:
         attack: method and settings.
         images: uint8 [n, H, W, C].
         labels: int64 [n], which the classifier gives them.
-        seed: of the run.
-        folder: of the workspace that keeps the result.
+        seed: seed of the run.
+        folder: folder of the workspace that keeps the result.
         substitute: weights of the substitute, for ``black_box``.
     """
 
@@ -57,7 +63,7 @@ class Chunk:
 
     @property
     def toolbox(self) -> str:
-        """The package that makes the attack."""
+        """Package that makes the attack."""
         return "foolbox" if isinstance(self.attack, CarliniWagner) else "adversarial-robustness-toolbox"
 
     @property
@@ -80,9 +86,10 @@ class Chunk:
         return Workspace(self.folder).file(self.attack.method, self.inputs).exists()
 
     def result(self) -> Arrays:
-        """``images`` uint8 [n, H, W, C] attacked, ``fooled`` bool [n], ``seconds`` float64 [1] that it took.
+        """Return the attacked images, whether each fools, and the time it took.
 
-        Made on one torch thread, or read if it is kept.
+        The entries are ``images`` uint8 [n, H, W, C], ``fooled`` bool [n] and ``seconds`` float64
+        [1]. They are made on one torch thread, or read if they are kept.
 
         Raises:
             DataError: the classifier does not give an image its label.

@@ -24,18 +24,21 @@ from mutant_store.reporter import Reporter
 
 @dataclass(frozen=True, eq=False)
 class Collected:
-    """What an attack came to.
+    """Results of an attack.
 
     Attributes:
-        samples: the images that fool the classifier after rounding to 8 bits, at most as many as were wanted.
-        attempts: images it was tried on.
-        fooled: how many of these fooled, kept or not.
-        l2: float64 [N], Euclidean distance of each kept image to its clean one, in shares of the pixel range.
+        samples: the images that fool the classifier after rounding to 8 bits, at most as many as
+            were wanted.
+        attempts: number of images it was tried on.
+        fooled: number of these that fooled, kept or not.
+        l2: float64 [N], Euclidean distance of each kept image to its clean one, in shares of the
+            pixel range.
         linf: float64 [N], largest difference of a value, in the same unit.
-        seconds: time the attempts took on one thread, whichever run made them; without training a substitute.
-        agreement: for ``black_box``, share of the attempts' clean images on which the substitute gives the
-            classifier's label.
-        queries: for ``black_box``, labels the substitute asked the classifier for.
+        seconds: time the attempts took on one thread, whichever run made them; without training a
+            substitute.
+        agreement: for ``black_box``, share of the attempts' clean images on which the substitute
+            gives the classifier's label.
+        queries: for ``black_box``, number of labels the substitute asked the classifier for.
     """
 
     samples: SampleSet
@@ -59,25 +62,26 @@ def collect(
     jobs: int,
     seeds: NDArray[np.uint8] | None = None,
 ) -> Collected:
-    """Attack images in their order, a chunk at a time, until enough fool the classifier or none is left.
+    """Attack images in their order, a chunk at a time, until enough fool or none is left.
 
     Every chunk is kept in the workspace when it is done. The outcome does not depend on ``jobs``.
 
     Args:
         model_path: the classifier's ``.safetensors`` file.
-        attack: method, settings, how many images are wanted and how many may be tried.
+        attack: method, settings, number of images wanted and number of images to try at most.
         images: clean images that the classifier labels rightly.
         sources: int64 [N], their positions in the test split.
-        seed: of all that is drawn, not negative.
-        workspace: where chunks and the substitute are kept.
-        report: told how many of the wanted images there are.
-        jobs: processes at a time; 1 works in this one. The others are spawned, so a script that calls this
-            needs its ``if __name__ == "__main__"``.
-        seeds: for ``black_box``, clean images uint8 [M, H, W, C] that a substitute starts from; none of ``images``.
+        seed: seed of all that is drawn, not negative.
+        workspace: workspace that keeps chunks and the substitute.
+        report: reporter that is told how many of the wanted images there are.
+        jobs: number of processes at a time; 1 works in this one. The others are spawned, so a
+            script that calls this needs its ``if __name__ == "__main__"``.
+        seeds: for ``black_box``, clean images uint8 [M, H, W, C] that a substitute starts from;
+            none of ``images``.
 
     Raises:
-        DataError: the classifier labels an image wrongly; ``black_box`` without enough ``seeds``; or the
-            adversarial-robustness-toolbox is not installed.
+        DataError: the classifier labels an image wrongly; ``black_box`` has too few ``seeds``; or
+            the adversarial-robustness-toolbox is not installed.
         ModelError: the classifier cannot be read.
     """
     if len(sources) != len(images):
@@ -120,7 +124,10 @@ def collect(
 
 
 def _in_order(chunks: list[Chunk], jobs: int) -> Generator[Arrays]:
-    """The results of the chunks, in order. From the first that is not kept, ``jobs`` of such are made at a time."""
+    """Yield the results of the chunks, in order.
+
+    From the first chunk that is not kept, ``jobs`` of those not kept are made at a time.
+    """
     missing = deque(chunk for chunk in chunks if not chunk.kept)
     running: dict[int, Future[Arrays]] = {}
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Any attack on a batch of images, as the images would be sent."""
+"""Any attack on a batch of images, rounded as the images would be sent."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,16 +49,20 @@ def attacked(
     Args:
         model: the network to fool.
         attack: method and settings.
-        images: uint8 [N, H, W, C] of the network's shape, N at least 1; they are attacked as one batch.
-        labels: int64 [N], what the network is to stop saying: the true labels, which it gives the images.
-        seed: of all that is drawn, 0 to 2³² - 1. Same arguments and number of torch threads, same result.
-        substitute: for ``black_box``, the network ``train`` made.
+        images: uint8 [N, H, W, C] of the network's shape, N at least 1; they are attacked as one
+            batch.
+        labels: int64 [N], the labels that the network is to stop giving: the true labels, which it
+            gives the images.
+        seed: seed of all that is drawn, 0 to 2³² - 1. The same arguments and number of torch
+            threads give the same result.
+        substitute: for ``black_box``, the network that ``train`` made.
 
     Returns:
         uint8 [N, H, W, C]; some may not fool the network.
 
     Raises:
-        DataError: the adversarial-robustness-toolbox is not installed, or ``black_box`` has no substitute.
+        DataError: the adversarial-robustness-toolbox is not installed, or ``black_box`` has no
+            substitute.
     """
     if isinstance(attack, settings.BlackBox):
         if substitute is None:

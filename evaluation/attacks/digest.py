@@ -1,4 +1,4 @@
-"""Digests of what results depend on."""
+"""Digests of the inputs that results depend on."""
 
 import hashlib
 from pathlib import Path
@@ -7,7 +7,7 @@ from mutant_guard.errors import ModelError
 
 
 def digest(*parts: bytes) -> str:
-    """SHA-256 of the parts one after the other, in hexadecimal."""
+    """Return the SHA-256 of the parts one after the other, in hexadecimal."""
     state = hashlib.sha256()
     for part in parts:
         state.update(part)
@@ -15,10 +15,10 @@ def digest(*parts: bytes) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a classifier's file.
+    """Return the SHA-256 of a classifier's file, in hexadecimal.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is no such file.
     """
     try:
         return digest(path.read_bytes())

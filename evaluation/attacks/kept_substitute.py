@@ -21,12 +21,12 @@ from mutant_store.networks.weights import TrainedModel
 
 @dataclass(frozen=True, eq=False)
 class KeptSubstitute:
-    """A trained substitute and the classifier it stands for.
+    """Trained substitute and the classifier it stands for.
 
     Attributes:
         target: the classifier.
-        settings: how the substitute was trained.
-        weights: its state.
+        settings: settings of the substitute's training.
+        weights: state of the substitute.
     """
 
     target: TrainedModel
@@ -37,11 +37,17 @@ class KeptSubstitute:
     def train(
         model_path: Path, settings: Substitute, seeds: NDArray[np.uint8], seed: int, workspace: Workspace
     ) -> "KeptSubstitute":
-        """Train a substitute of a classifier's ``.safetensors`` file from clean images uint8 [N, H, W, C], or read it
-        from the workspace.
+        """Train a substitute of a classifier, or read it from the workspace.
+
+        Args:
+            model_path: the classifier's ``.safetensors`` file.
+            settings: settings of the training.
+            seeds: clean images uint8 [N, H, W, C].
+            seed: seed of the training.
+            workspace: workspace that keeps the substitute.
 
         Raises:
-            DataError: too few images.
+            DataError: there are too few images.
             ModelError: the classifier cannot be read.
         """
         target = model_weights.load(model_path)
@@ -61,11 +67,15 @@ class KeptSubstitute:
 
     @property
     def queries(self) -> int:
-        """Labels it asked the classifier for."""
+        """Number of labels the substitute asked the classifier for."""
         return self.settings.seeds << (self.settings.rounds - 1)
 
     def agreement(self, images: NDArray[np.uint8]) -> float:
-        """Share of images uint8 [N, H, W, C], N at least 1, to which it gives the classifier's label."""
+        """Return the share of images on which the substitute gives the classifier's label.
+
+        Args:
+            images: uint8 [N, H, W, C], N at least 1.
+        """
         answers = logits(self.target.network, self.target.classifier, images)
         network = restored(self.settings, self.weights, images, answers.shape[1])
         with torch.inference_mode():
@@ -74,7 +84,14 @@ class KeptSubstitute:
 
 
 def restored(settings: Substitute, weights: Arrays, images: NDArray[np.uint8], classes: int) -> nn.Module:
-    """The substitute of these weights, for images like these uint8 [N, H, W, C]; in evaluation mode."""
+    """Return the substitute of these weights, in evaluation mode.
+
+    Args:
+        settings: settings of its training.
+        weights: state of the substitute.
+        images: images of the shape it takes, uint8 [N, H, W, C].
+        classes: number of classes.
+    """
     height, width, channels = images.shape[1:]
     network = substitute.build(settings.architecture, (channels, height, width), classes)
     network.load_state_dict({key: torch.from_numpy(value) for key, value in weights.items()})

@@ -1,4 +1,7 @@
-"""The toolbox draws from numpy's global generator; here it is seeded for a while and then put back."""
+"""Seeds for the toolbox, which draws from numpy's global generator.
+
+The generator is seeded for a while and then put back.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +11,7 @@ import numpy as np
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """numpy's global generator seeded with 0 ≤ ``seed`` < 2³²; its state is restored at the end."""
+    """Seed numpy's global generator with 0 ≤ ``seed`` < 2³², and restore its state at the end."""
     before = np.random.get_state()
     np.random.seed(seed)
     try:
@@ -18,5 +21,5 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def seed_of(*numbers: int) -> int:
-    """One seed for several non-negative numbers, below 2³²."""
+    """Return one seed, below 2³², for several non-negative numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -1,4 +1,4 @@
-"""What an attack is told: one model a method, told apart by ``method``.
+"""Settings of the attacks: one model a method, told apart by ``method``.
 
 Every ε and every step is a share of the pixel range 0 to 1, whatever normalisation the network has.
 """
@@ -11,7 +11,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
 Paper = Literal["fgsm", "jsma", "cw", "black-box", "deepfool"]
-"""A column of the tables of Wang et al. (ICSE 2019)."""
+"""Column of the tables of Wang et al. (ICSE 2019)."""
 
 
 class _Settings(BaseModel):
@@ -19,11 +19,11 @@ class _Settings(BaseModel):
 
 
 class _Attack(_Settings):
-    """What all attacks share.
+    """Settings that all attacks share.
 
     Attributes:
         name: the kind of its images in reports, such as ``pgd 0.2``.
-        samples: wanted images that fool the classifier.
+        samples: number of images wanted that fool the classifier.
         attempts: most images it is tried on.
         paper: the column of the paper's tables that it stands for, if any.
     """
@@ -42,10 +42,10 @@ class Fgsm(_Attack):
 
 
 class MinimalFgsm(_Attack):
-    """The fast gradient sign method with the least size up to ε that fools, as older toolboxes have it.
+    """The fast gradient sign method with the least size up to ε that fools, as in older toolboxes.
 
     Attributes:
-        step: sizes tried are its multiples.
+        step: unit of the sizes, which are tried as its multiples.
     """
 
     method: Literal["fgsm_minimal"] = "fgsm_minimal"
@@ -58,7 +58,7 @@ class Pgd(_Attack):
 
     Attributes:
         step: size of an iteration's step.
-        restarts: starts at random in the ball; 0 starts once, at the image itself.
+        restarts: number of starts at random in the ball; 0 starts once, at the image itself.
     """
 
     method: Literal["pgd"] = "pgd"
@@ -69,14 +69,17 @@ class Pgd(_Attack):
 
 
 class AutoAttack(_Attack):
-    """AutoAttack within ε in the largest pixel difference, as the adversarial-robustness-toolbox has it."""
+    """AutoAttack within ε in the largest pixel difference.
+
+    The implementation is the adversarial-robustness-toolbox's.
+    """
 
     method: Literal["autoattack"] = "autoattack"
     epsilon: Share
 
 
 class Square(_Attack):
-    """The Square attack within ε in the largest pixel difference; it sees logits and no gradient."""
+    """The Square attack within ε in the largest pixel difference; it sees logits, no gradient."""
 
     method: Literal["square"] = "square"
     epsilon: Share
@@ -87,7 +90,7 @@ class Jsma(_Attack):
     """The saliency map attack, each image towards a wrong class drawn at random.
 
     Attributes:
-        theta: what is added to a pixel that is changed.
+        theta: amount added to a pixel that is changed.
         gamma: most values changed, as a share of all.
     """
 
@@ -100,11 +103,11 @@ class CarliniWagner(_Attack):
     """Carlini and Wagner's L2 attack.
 
     Attributes:
-        confidence: κ, by how much the wrong logit is to exceed the right one.
-        initial_const: the scale coefficient c the binary search starts at.
-        search_steps: steps of that search; 1 stays at ``initial_const``.
-        iterations: steps of gradient descent for each c.
-        learning_rate: of these steps.
+        confidence: κ, the amount by which the wrong logit is to exceed the right one.
+        initial_const: the scale coefficient c that the binary search starts at.
+        search_steps: number of steps of that search; 1 stays at ``initial_const``.
+        iterations: number of steps of gradient descent for each c.
+        learning_rate: learning rate of these steps.
     """
 
     method: Literal["cw"] = "cw"
@@ -119,7 +122,7 @@ class DeepFool(_Attack):
     """DeepFool.
 
     Attributes:
-        overshoot: how far past the boundary it goes, as a share of the way to it.
+        overshoot: distance that it goes past the boundary, as a share of the way to it.
     """
 
     method: Literal["deepfool"] = "deepfool"
@@ -128,17 +131,20 @@ class DeepFool(_Attack):
 
 
 class Substitute(_Settings):
-    """How a substitute of the classifier is trained from its answers alone; defaults are the method's paper's.
+    """Settings of a substitute's training from the classifier's answers alone.
+
+    Defaults are those of the method's paper.
 
     Attributes:
-        architecture: its network, see ``ARCHITECTURES``.
-        seeds: clean images to start from.
-        rounds: trainings; all but the last are followed by an augmentation, which doubles the images.
-        epochs: passes over the images a round.
+        architecture: network of the substitute, see ``ARCHITECTURES``.
+        seeds: number of clean images to start from.
+        rounds: number of trainings; all but the last are followed by an augmentation, which doubles
+            the images.
+        epochs: number of passes over the images a round.
         step: λ, by which an augmentation moves every pixel.
-        batch_size: images a step of gradient descent.
-        learning_rate: of these steps.
-        momentum: of these steps.
+        batch_size: number of images a step of gradient descent.
+        learning_rate: learning rate of these steps.
+        momentum: momentum of these steps.
     """
 
     architecture: Literal["papernot-a", "lenet"]
@@ -163,9 +169,9 @@ class HopSkipJump(_Attack):
     """HopSkipJump in L2; it sees labels alone.
 
     Attributes:
-        iterations: steps along the boundary.
+        iterations: number of steps along the boundary.
         max_eval: most queries to estimate one gradient.
-        init_eval: queries to estimate the first one.
+        init_eval: number of queries to estimate the first one.
     """
 
     method: Literal["hopskipjump"] = "hopskipjump"

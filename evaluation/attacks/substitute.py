@@ -1,6 +1,7 @@
 """A substitute of a classifier, trained from the labels it gives.
 
-Papernot, McDaniel, Goodfellow, Jha, Celik, Swami: Practical black-box attacks against machine learning. ASIA CCS 2017.
+Papernot, McDaniel, Goodfellow, Jha, Celik, Swami: Practical black-box attacks against machine
+learning. ASIA CCS 2017.
 """
 
 from collections.abc import Callable
@@ -24,21 +25,21 @@ _LARGE = 32
 def train(target: TrainedModel, settings: Substitute, seeds: NDArray[np.uint8], seed: int) -> nn.Module:
     """Train a network to answer as the target does, asking it for labels of 8-bit images only.
 
-    A round trains on all images so far; between rounds each of them is joined by x + λ sign ∂F(x)[label]/∂x, F
-    being the substitute (Jacobian-based augmentation), rounded to 8 bits. The weights are carried from round to
-    round, as CleverHans does it.
+    A round trains on all images so far; between rounds each of them is joined by x + λ sign
+    ∂F(x)[label]/∂x, F being the substitute (Jacobian-based augmentation), rounded to 8 bits. The
+    weights are carried from round to round, as CleverHans does it.
 
     Args:
         target: the classifier.
         settings: architecture, rounds and their sizes.
         seeds: clean images uint8 [N, H, W, C], of which the first ``settings.seeds`` are used.
-        seed: of the weights and of the order of the images.
+        seed: seed of the weights and of the order of the images.
 
     Returns:
         The substitute in evaluation mode: from float32 [N, C, H, W], values 0 to 1, to logits.
 
     Raises:
-        DataError: fewer images than ``settings.seeds``.
+        DataError: there are fewer images than ``settings.seeds``.
     """
     if len(seeds) < settings.seeds:
         raise DataError(
@@ -68,7 +69,10 @@ def train(target: TrainedModel, settings: Substitute, seeds: NDArray[np.uint8], 
 
 
 def build(architecture: str, shape: tuple[int, ...], classes: int, seed: int = 0) -> nn.Module:
-    """The untrained network of that name for images (C, H, W), its weights drawn with ``seed``."""
+    """Build the untrained network of that name for images (C, H, W).
+
+    Its weights are drawn with ``seed``.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return ARCHITECTURES[architecture](shape, classes)
@@ -129,5 +133,9 @@ ARCHITECTURES: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
     "papernot-a": _papernot_a,
     "lenet": _lenet,
 }
-"""``papernot-a``: network A of the paper's appendix, 2 × 2 convolutions of 32 and 64 channels, each with 2 × 2 max
-pooling, then 200, 200 and the classes; ``lenet``: LeNet-5 of as many channels as the images have."""
+"""Functions from a shape (C, H, W) and a number of classes to an untrained network, by name.
+
+``papernot-a`` is network A of the paper's appendix: 2 × 2 convolutions of 32 and 64 channels, each
+with 2 × 2 max pooling, then 200, 200 and the classes. ``lenet`` is LeNet-5 of as many channels as
+the images have.
+"""

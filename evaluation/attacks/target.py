@@ -1,4 +1,4 @@
-"""The network an attack works on: one that reads pixels, and the toolbox's view of it."""
+"""The network that an attack works on: one that reads pixels, and the toolbox's view of it."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from mutant_store.networks.weights import TrainedModel
 MISSING = "attacks need more packages; install them with: pip install '.[evaluation]'"
 
 Images = NDArray[np.float32]
-"""float32 [N, C, H, W], values 0 to 1."""
+"""Images float32 [N, C, H, W], values 0 to 1."""
 Labels = NDArray[np.int64]
-"""int64 [N]."""
+"""Labels int64 [N]."""
 
 
 class OnPixels(nn.Module):
-    """A network with its normalisation in front, so that attacks work in the pixel range 0 to 1."""
+    """Network with its normalisation in front, so that attacks work in the pixel range 0 to 1."""
 
     mean: Tensor
     std: Tensor
@@ -34,35 +34,35 @@ class OnPixels(nn.Module):
         self.register_buffer("std", std)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits float32 [N, classes] of images float32 [N, C, H, W], values 0 to 1."""
+        """Return logits float32 [N, classes] of images float32 [N, C, H, W], values 0 to 1."""
         answer: Tensor = self.network((images - self.mean) / self.std)
         return answer
 
 
 class _SinglePrecision(nn.Module):
-    """Some methods of the toolbox go over to float64 on their way."""
+    """Cast to float32: some methods of the toolbox go over to float64 on their way."""
 
     def forward(self, images: Tensor) -> Tensor:
         return images.float()
 
 
 def as_pixels(images: NDArray[np.uint8]) -> Images:
-    """What such a network reads, of images uint8 [N, H, W, C]."""
+    """Return images uint8 [N, H, W, C] as such a network reads them."""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
 
 
 def as_bytes(images: Images) -> NDArray[np.uint8]:
-    """Images as they would be sent: values 0 to 1 rounded to 8 bits, uint8 [N, H, W, C]."""
+    """Return images as they would be sent: values 0 to 1 rounded to 8 bits, uint8 [N, H, W, C]."""
     scaled = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
     return np.ascontiguousarray(scaled.transpose(0, 2, 3, 1))
 
 
 def estimator(network: nn.Module, shape: tuple[int, ...]) -> Any:
-    """The toolbox's ``PyTorchClassifier`` of a network, on the CPU and in evaluation mode.
+    """Return the toolbox's ``PyTorchClassifier`` of a network, on the CPU and in evaluation mode.
 
     Args:
-        network: maps float32 [N, C, H, W], values 0 to 1, to logits [N, classes].
-        shape: (C, H, W).
+        network: network from float32 [N, C, H, W], values 0 to 1, to logits [N, classes].
+        shape: shape of an image, (C, H, W).
 
     Raises:
         DataError: the adversarial-robustness-toolbox is not installed.

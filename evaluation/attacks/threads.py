@@ -1,4 +1,4 @@
-"""Results that are to be the same wherever they are made are made on one torch thread."""
+"""One torch thread, for results that are to be the same wherever they are made."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """torch on one thread; as many as before at the end."""
+    """Run torch on one thread, and on as many as before at the end."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -26,12 +26,13 @@ __all__ = [
 
 
 def baselines(settings: BaselineSettings) -> list[Detector | FeatureDetector]:
-    """The baselines, not yet fitted, in the order of a table's rows: first those that see no adversarial image.
+    """Return the baselines, not yet fitted, in the order of a table's rows.
 
-    The training images to fit them on are ``sample(train, settings.training_images, seed)``.
+    Those that see no adversarial image come first. The training images to fit them on are
+    ``sample(train, settings.training_images, seed)``.
 
     Raises:
-        ValueError: ``settings.only`` names one that there is not.
+        ValueError: ``settings.only`` names a baseline that there is not.
     """
     dropout = DropoutSettings(
         settings.dropout_rate, settings.dropout_epochs, settings.dropout_images, settings.dropout_passes

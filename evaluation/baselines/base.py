@@ -1,4 +1,4 @@
-"""What every baseline is: fitted once on clean images, then asked about any."""
+"""Interface of every baseline: fitted once on clean images, then asked about any."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -14,14 +14,16 @@ from mutant_store.networks.weights import TrainedModel
 
 
 class Baseline(ABC):
-    """A detector the guard is compared with. What it says of an image depends on nothing but that image.
+    """Detector that the guard is compared with.
+
+    Its result for an image depends on nothing but that image.
 
     Attributes:
-        name: short, lower case, one a table's row.
-        note: what differs from the publication, in sentences; empty if nothing does.
+        name: name, short, lower case, one a table's row.
+        note: differences from the publication, in sentences; empty if there are none.
         trained_on_attacks: whether it has to be shown adversarial images before it can score.
-        forward_passes: passes of a network of the classifier's size that an image costs, the classifier's own
-            included.
+        forward_passes: passes of a network of the classifier's size that an image costs, the
+            classifier's own included.
     """
 
     name: ClassVar[str]
@@ -33,10 +35,10 @@ class Baseline(ABC):
 
     @property
     def model(self) -> TrainedModel:
-        """The classifier it was fitted to.
+        """Classifier that the baseline was fitted to.
 
         Raises:
-            NotFittedError: it was not; a ValueError of scikit-learn's.
+            NotFittedError: it was not fitted; a ValueError of scikit-learn's.
         """
         if self._fitted is None:
             raise NotFittedError(f"{self.name} is not fitted; call fit first")
@@ -48,8 +50,8 @@ class Baseline(ABC):
         Args:
             model: the classifier to guard.
             train: images of its training data, uint8 [N, H, W, C] of its shape.
-            seed: of every random draw.
-            workspace: where what takes long is kept: a run that was killed goes on with it.
+            seed: seed of every random draw.
+            workspace: workspace that keeps what takes long: a run that was killed goes on with it.
 
         Raises:
             OSError: the workspace cannot be written.
@@ -60,14 +62,14 @@ class Baseline(ABC):
 
     @abstractmethod
     def _learn(self, model: TrainedModel, train: ImageData, seed: int, workspace: Workspace) -> None:
-        """As ``fit``; ``model`` is set afterwards."""
+        """Learn for ``fit``, with its arguments; ``model`` is set afterwards."""
 
 
 class Detector(Baseline):
-    """A baseline that needs no adversarial images."""
+    """Baseline that needs no adversarial images."""
 
     def tune(self, clean: ImageData) -> None:
-        """Learn from clean images that trained nothing, such as a temperature; most have nothing to.
+        """Learn from clean images that trained nothing, such as a temperature; most learn nothing.
 
         Raises:
             NotFittedError: ``fit`` was not called.
@@ -75,9 +77,10 @@ class Detector(Baseline):
 
     @abstractmethod
     def scores(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """How suspicious images are: float64 [N], more is more so, of uint8 [N, H, W, C].
+        """Return how suspicious images uint8 [N, H, W, C] are: float64 [N].
 
-        To float32 rounding of the networks, an image's score is the same whichever images come with it.
+        A higher score is more suspicious. To float32 rounding of the networks, an image's score is
+        the same whichever images come with it.
 
         Raises:
             NotFittedError: ``fit`` was not called.
@@ -85,18 +88,19 @@ class Detector(Baseline):
 
 
 class FeatureDetector(Baseline):
-    """A baseline whose features are weighed by a logistic regression that was shown an attack.
+    """Baseline whose features are weighed by a logistic regression that was shown an attack.
 
-    See ``cross_fit.py`` for how that is done on images it is not measured on.
+    ``cross_fit.py`` does that on images that it is not measured on.
     """
 
     trained_on_attacks: ClassVar[bool] = True
 
     @abstractmethod
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """What the regression reads, finite float64 [N, F], of uint8 [N, H, W, C].
+        """Return the regression's input, finite float64 [N, F], of uint8 [N, H, W, C].
 
-        To float32 rounding of the networks, an image's row is the same whichever images come with it.
+        To float32 rounding of the networks, an image's row is the same whichever images come with
+        it.
 
         Raises:
             NotFittedError: ``fit`` was not called.
@@ -104,9 +108,9 @@ class FeatureDetector(Baseline):
 
 
 def sample(train: ImageData, count: int | None, seed: int) -> ImageData:
-    """At most ``count`` of the images, drawn without replacement and kept in their order; None keeps all.
+    """Draw at most ``count`` of the images without replacement, and keep their order.
 
-    The range of the result is that of ``train``.
+    None keeps all images. The range of the result is that of ``train``.
     """
     if count is None or count >= len(train):
         return train
@@ -115,7 +119,7 @@ def sample(train: ImageData, count: int | None, seed: int) -> ImageData:
 
 
 def fingerprint_of_images(train: ImageData) -> str:
-    """SHA-256 of pixels and labels, in hexadecimal, for the names in a workspace."""
+    """Return the SHA-256 of pixels and labels, in hexadecimal, for the names in a workspace."""
     digest = hashlib.sha256(str(train.images.shape).encode())
     digest.update(np.ascontiguousarray(train.images).data)
     digest.update(np.ascontiguousarray(train.labels).data)

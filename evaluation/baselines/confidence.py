@@ -1,7 +1,8 @@
-"""What the softmax of the classifier itself says: free, and as good as label changes on many kinds of images.
+"""Softmax of the classifier itself as a detector.
 
-Hendrycks, Gimpel: A baseline for detecting misclassified and out-of-distribution examples in neural networks. ICLR
-2017 (the largest probability); entropy and margin are the usual alternatives from active learning.
+It is free, and as good as label changes on many kinds of images. Hendrycks, Gimpel: A baseline for
+detecting misclassified and out-of-distribution examples in neural networks. ICLR 2017 (the largest
+probability); entropy and margin are the usual alternatives from active learning.
 """
 
 from abc import abstractmethod
@@ -21,18 +22,21 @@ from mutant_store.networks.weights import TrainedModel
 
 class _OfLogits(Detector):
     def _learn(self, model: TrainedModel, train: ImageData, seed: int, workspace: Workspace) -> None:
-        """There is nothing to learn."""
+        """Learn nothing."""
 
     def scores(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         return self.of_logits(logits(self.model.network, self.model.classifier, images))
 
     @abstractmethod
     def of_logits(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Scores float64 [N] of logits [N, classes]."""
+        """Return scores float64 [N] of logits [N, classes]."""
 
 
 class Confidence(_OfLogits):
-    """log(1 − p), p the largest probability: ranks as 1 − p does, without ties where p rounds to 1."""
+    """log(1 − p), p the largest probability.
+
+    It ranks as 1 − p does, without ties where p rounds to 1.
+    """
 
     name: ClassVar[str] = "softmax confidence"
     note: ClassVar[str] = "In the log domain, so that saturated probabilities still rank."
@@ -47,7 +51,8 @@ class Entropy(_OfLogits):
     name: ClassVar[str] = "softmax entropy"
 
     def of_logits(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
-        # −p log p of the largest p would round to 0 long before the others do; −log p is log1p of the odds of them.
+        # −p log p of the largest p would round to 0 long before the others do; −log p is log1p of
+        # the odds of them.
         logs = log_softmax(values.astype(np.float64), axis=1)
         top = values.argmax(axis=1)[:, None]
         doubt = np.exp(log_doubt(values, top[:, 0]))[:, None]

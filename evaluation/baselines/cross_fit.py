@@ -11,10 +11,11 @@ from sklearn.preprocessing import StandardScaler
 
 
 class CrossFitted(NamedTuple):
-    """Scores float64 that compare across folds, more is more suspicious.
+    """Scores float64 that compare across folds, higher is more suspicious.
 
-    A score counts the calibration images that the same regression finds less suspicious (and fractions of one between
-    two of them, and past the last in proportion), so that a threshold means the same whichever fold an image is in.
+    A score counts the calibration images that the same regression finds less suspicious (and
+    fractions of one between two of them, and past the last in proportion), so that a threshold
+    means the same whichever fold an image is in.
     """
 
     normal: NDArray[np.float64]
@@ -32,21 +33,25 @@ def cross_fitted(
 ) -> CrossFitted:
     """Train a logistic regression on either half of the images and let it score the other.
 
-    Halves are made of source images: an attacked image is in the same half as the clean one that it was made from.
+    Halves are made of source images: an attacked image is in the same half as the clean one that it
+    was made from.
 
     Args:
         normal: features of clean images, float64 [n, F].
-        normal_sources: int64 [n], what they are images of; -1 is of nothing else than itself.
+        normal_sources: sources of the clean images, int64 [n]; -1 stands for an image without a
+            source.
         kind: features of the images to tell from them, float64 [m, F].
-        kind_sources: int64 [m], as ``normal_sources``.
-        calibration: features of clean images, float64 [c, F], c ≥ 2, none of whose sources is among the others.
-        seed: of the split.
+        kind_sources: sources of these images, int64 [m], with -1 as in ``normal_sources``.
+        calibration: features of clean images, float64 [c, F], c ≥ 2, none of whose sources is among
+            the others.
+        seed: seed of the split.
 
     Returns:
         Scores [n], [m] and [c].
 
     Raises:
-        ValueError: a half has no normal images or none of the kind, or there is nothing to calibrate on.
+        ValueError: a half has no normal images or none of the kind, or there is nothing to
+            calibrate on.
     """
     if len(calibration) < 2:
         raise ValueError("a threshold takes two calibration images at least")
@@ -87,15 +92,16 @@ def _second_half(
 
 
 def positions(scores: NDArray[np.float64], calibration: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where scores stand among those of calibration images.
+    """Return the positions of scores among those of calibration images.
 
     Args:
         scores: float64 [N].
         calibration: float64 [c], not all of them equal unless ``scores`` are equal to them as well.
 
     Returns:
-        float64 [N]: 0 at the lowest calibration score, c − 1 at the highest, straight lines between neighbours, equal
-        ones at their mean; beyond either end, further by the distance to it in standard deviations.
+        float64 [N]: 0 at the lowest calibration score, c − 1 at the highest, straight lines between
+        neighbours, equal ones at their mean; beyond either end, further by the distance to it in
+        standard deviations.
     """
     values, first = np.unique(calibration, return_index=True)
     ranks = (rankdata(calibration) - 1)[first]

@@ -1,7 +1,8 @@
-"""How much networks trained from other seeds doubt the classifier's label.
+"""Doubt of the classifier's label by networks trained from other seeds.
 
-Lakshminarayanan, Pritzel, Blundell: Simple and scalable predictive uncertainty estimation using deep ensembles. NIPS
-2017. Temperatures: Guo, Pleiss, Sun, Weinberger: On calibration of modern neural networks. ICML 2017.
+Lakshminarayanan, Pritzel, Blundell: Simple and scalable predictive uncertainty estimation using
+deep ensembles. NIPS 2017. Temperatures: Guo, Pleiss, Sun, Weinberger: On calibration of modern
+neural networks. ICML 2017.
 """
 
 from typing import ClassVar
@@ -33,9 +34,14 @@ class DeepEnsemble(Detector):
     def __init__(
         self, members: int, epochs: int | None, images: int | None = None, *, temperatures: bool = False
     ) -> None:
-        """Args: members, the classifier included; epochs of the others (None: the classifier's own) and images they
-        are trained on (None: all); whether their logits, and the classifier's, are divided by a temperature that
-        fits clean images.
+        """Prepare the ensemble.
+
+        Args:
+            members: number of members, the classifier included.
+            epochs: epochs of the others (None: the classifier's own).
+            images: number of images that the others are trained on (None: all).
+            temperatures: whether their logits, and the classifier's, are divided by a temperature
+                that fits clean images.
         """
         self.members, self.epochs, self.images = members, epochs, images
         self._tuned, self._temperatures = temperatures, np.ones((members, 1, 1))
@@ -73,7 +79,7 @@ class DeepEnsemble(Detector):
         return log_mean_doubt(answers / self._temperatures, answers[0].argmax(axis=1))
 
     def _answers(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Logits float32 [members, N, classes], the classifier's first."""
+        """Return logits float32 [members, N, classes], the classifier's first."""
         model = self.model
         return np.stack(
             [logits(network, model.classifier, images) for network in (model.network, *self._others)]

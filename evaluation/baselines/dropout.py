@@ -1,6 +1,7 @@
-"""The classifier with dropout in front of its dense layers, for detectors that need a Bayesian network.
+"""The classifier with dropout in front of its dense layers.
 
-Gal, Ghahramani: Dropout as a Bayesian approximation: Representing model uncertainty in deep learning. ICML 2016.
+Some detectors need such a Bayesian network. Gal, Ghahramani: Dropout as a Bayesian approximation:
+Representing model uncertainty in deep learning. ICML 2016.
 """
 
 import copy
@@ -31,12 +32,16 @@ NOTE = (
     "from its weights on clean training images. Its passes drop the same units for all images, and repeat only the "
     "dense layers; they are counted as whole ones."
 )
-"""What the detectors of this network differ in from their publications."""
+"""Differences of the detectors of this network from their publications."""
 
 
 @dataclass(frozen=True)
 class DropoutSettings:
-    """The share of units dropped, epochs of fine-tuning, images to fine-tune on (None: all), passes an image."""
+    """Settings of the dropout network.
+
+    They are the share of units dropped, epochs of fine-tuning, images to fine-tune on (None: all),
+    and passes an image.
+    """
 
     rate: float
     epochs: int
@@ -45,10 +50,15 @@ class DropoutSettings:
 
 
 class DropoutNetwork(nn.Module):
-    """A network whose dense layers lose a share of what they read: while training, and in ``sampled``."""
+    """Network whose dense layers lose a share of their inputs while training and in ``sampled``."""
 
     def __init__(self, network: nn.Module, rate: float) -> None:
-        """Args: the network, which it takes over, and the share of units dropped, 0 to 1."""
+        """Put dropout in front of the dense layers.
+
+        Args:
+            network: the network, which it takes over.
+            rate: share of units dropped, 0 to 1.
+        """
         super().__init__()
         self.network, self.rate = network, rate
         self._masks: list[Tensor] = []
@@ -61,7 +71,7 @@ class DropoutNetwork(nn.Module):
             (features,) = arguments
             if not self._masks:
                 return functional.dropout(features, self.rate, self.training)
-            # The first dense layer reads one row an image, all that follows one a pass and image.
+            # The first dense layer reads one row an image, all that follow one a pass and image.
             masks = self._masks[position]
             rows = features[None] if position == 0 else features.reshape(len(masks), -1, features.shape[1])
             return (rows * masks[:, None]).flatten(0, 1)
@@ -69,15 +79,16 @@ class DropoutNetwork(nn.Module):
         return drop
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits [N, classes] of normalised images float32 [N, C, H, W]."""
+        """Return logits [N, classes] of normalised images float32 [N, C, H, W]."""
         answer: Tensor = self.network(images)
         return answer
 
     @torch.inference_mode()
     def sampled(self, images: Tensor, passes: int, seed: int) -> Tensor:
-        """Logits [passes, N, classes] of normalised images float32 [N, C, H, W], each pass with other units dropped.
+        """Return logits [passes, N, classes] of images, each pass with other units dropped.
 
-        Which ones comes from the seed alone, so that an image's answers do not depend on the images around it.
+        The images are normalised, float32 [N, C, H, W]. The units dropped come from the seed alone,
+        so that an image's answers do not depend on the images around it.
         """
         generator = torch.Generator().manual_seed(seed)
         kept = 1 - self.rate
@@ -93,15 +104,22 @@ class DropoutNetwork(nn.Module):
 
 
 class DropoutEnsemble:
-    """The fine-tuned copy of a classifier, and the passes it is asked in."""
+    """Fine-tuned copy of a classifier, and the passes it is asked in."""
 
     def __init__(self, classifier: Network, network: DropoutNetwork, passes: int, seed: int) -> None:
-        """Args: the classifier's description, the copy in evaluation mode, passes an image, the masks' seed."""
+        """Keep the copy and its settings.
+
+        Args:
+            classifier: description of the classifier.
+            network: the copy, in evaluation mode.
+            passes: number of passes an image.
+            seed: seed of the masks.
+        """
         self.classifier, self.network = classifier, network
         self.passes, self.seed = passes, seed
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """float32 [passes, N, classes] of uint8 [N, H, W, C]."""
+        """Return logits float32 [passes, N, classes] of images uint8 [N, H, W, C]."""
         batches = [
             self.network.sampled(
                 torch.from_numpy(normalised(self.classifier, images[start : start + _BATCH])),

@@ -1,4 +1,4 @@
-"""How far the probabilities move when the image is squeezed into fewer colours or smoothed.
+"""Movement of the probabilities when the image is squeezed into fewer colours or smoothed.
 
 Xu, Evans, Qi: Feature squeezing: Detecting adversarial examples in deep neural networks. NDSS 2018.
 """
@@ -18,7 +18,7 @@ from mutant_store.networks.weights import TrainedModel
 
 
 class FeatureSqueezing(Detector):
-    """The largest L1 distance, 0 to 2, between the probabilities of an image and those of its squeezed copies."""
+    """Largest L1 distance, 0 to 2, between the probabilities of an image and of squeezed copies."""
 
     name: ClassVar[str] = "feature squeezing"
     note: ClassVar[str] = (
@@ -27,11 +27,16 @@ class FeatureSqueezing(Detector):
     forward_passes = 3.0
 
     def __init__(self, bits: int, median: int) -> None:
-        """Args: bits a channel that are left, 1 to 8, and the side of the median filter in pixels."""
+        """Keep the settings.
+
+        Args:
+            bits: bits a channel that are left, 1 to 8.
+            median: side of the median filter in pixels.
+        """
         self.bits, self.median = bits, median
 
     def _learn(self, model: TrainedModel, train: ImageData, seed: int, workspace: Workspace) -> None:
-        """There is nothing to learn."""
+        """Learn nothing."""
 
     def scores(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         plain, *squeezed = (
@@ -44,7 +49,10 @@ class FeatureSqueezing(Detector):
 
 
 def reduce_depth(images: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    """Images uint8 [N, H, W, C] in 2^bits evenly spaced values from 0 to 255, each rounded to 8 bits."""
+    """Return images uint8 [N, H, W, C] in 2^bits evenly spaced values from 0 to 255.
+
+    Each value is rounded to 8 bits.
+    """
     steps = 2**bits - 1
     levels = np.rint(images.astype(np.float32) * (steps / 255))
     reduced: NDArray[np.uint8] = np.rint(levels * (255 / steps)).astype(np.uint8)
@@ -52,9 +60,10 @@ def reduce_depth(images: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
 
 
 def smooth(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Images uint8 [N, H, W, C] after a median filter of size × size pixels, mirrored at the borders.
+    """Return images uint8 [N, H, W, C] after a median filter of size × size pixels.
 
-    Of an even number of values the median is the upper one of the two in the middle, as in the authors' code.
+    The images are mirrored at the borders. Of an even number of values the median is the upper one
+    of the two in the middle, as in the authors' code.
     """
     filtered: NDArray[np.uint8] = median_filter(images, size=(1, size, size, 1), mode="reflect")
     return filtered

@@ -1,8 +1,8 @@
-"""How often random changes of the input change the label.
+"""Label changes under random changes of the input.
 
-Wang, Sun, Zhang, Wang: Detecting adversarial samples for deep neural networks through mutation testing. 2018,
-arXiv:1805.05010. It is the second baseline of Wang, Dong, Sun, Wang, Zhang: Adversarial sample detection for deep
-neural network through model mutation testing. ICSE 2019.
+Wang, Sun, Zhang, Wang: Detecting adversarial samples for deep neural networks through mutation
+testing. 2018, arXiv:1805.05010. It is the second baseline of Wang, Dong, Sun, Wang, Zhang:
+Adversarial sample detection for deep neural network through model mutation testing. ICSE 2019.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from mutant_store.networks.inference import logits
 from mutant_store.networks.weights import TrainedModel
 
 _ROWS = 1_000
-"""Perturbed images held at once."""
+"""Number of perturbed images held at once."""
 
 
 class InputPerturbation(Detector):
-    """The share of noisy copies of an image, 0 to 1, that get another label than the image."""
+    """Share of noisy copies of an image, 0 to 1, that get another label than the image."""
 
     name: ClassVar[str] = "input perturbation"
     note: ClassVar[str] = (
@@ -31,7 +31,12 @@ class InputPerturbation(Detector):
     )
 
     def __init__(self, sigma: float, draws: int) -> None:
-        """Args: the noise's standard deviation as a share of the pixel range, and copies an image."""
+        """Keep the settings.
+
+        Args:
+            sigma: standard deviation of the noise, as a share of the pixel range.
+            draws: number of copies an image.
+        """
         self.sigma, self.draws = sigma, draws
         self.forward_passes = 1.0 + draws
         self._seed = 0
@@ -52,7 +57,10 @@ class InputPerturbation(Detector):
         return rates
 
     def copies(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Noisy copies uint8 [draws, H, W, C] of an image uint8 [H, W, C], drawn from the seed and its own bytes."""
+        """Return noisy copies uint8 [draws, H, W, C] of an image uint8 [H, W, C].
+
+        They are drawn from the seed and the image's own bytes.
+        """
         digest = hashlib.sha256(self._seed.to_bytes(8, "big") + image.tobytes()).digest()
         generator = np.random.default_rng(int.from_bytes(digest, "big"))
         noise = generator.standard_normal((self.draws, *image.shape), dtype=np.float32)

@@ -1,8 +1,8 @@
-"""How far an image lies from the training images of its label, and how uncertain a network with dropout is of it.
+"""Distance of an image from the training images of its label, and dropout's uncertainty of it.
 
-Feinman, Curtin, Shintre, Gardner: Detecting adversarial samples from artifacts. 2017, arXiv:1703.00410. It is the
-first baseline of Wang, Dong, Sun, Wang, Zhang: Adversarial sample detection for deep neural network through model
-mutation testing. ICSE 2019.
+Feinman, Curtin, Shintre, Gardner: Detecting adversarial samples from artifacts. 2017,
+arXiv:1703.00410. It is the first baseline of Wang, Dong, Sun, Wang, Zhang: Adversarial sample
+detection for deep neural network through model mutation testing. ICSE 2019.
 """
 
 from typing import ClassVar
@@ -23,27 +23,33 @@ from mutant_store.networks.inference import logits
 from mutant_store.networks.weights import TrainedModel
 
 _QUERIES = 500
-"""Images whose distances to the training images are held at once."""
+"""Number of images whose distances to the training images are held at once."""
 _BANDWIDTHS = np.geomspace(0.02, 2.0, 21)
-"""Tried, in units of the root mean square deviation of the training features from their class's mean."""
+"""Bandwidths that are tried.
+
+The unit is the root mean square deviation of the training features from their class's mean.
+"""
 _HELD_OUT = 0.05
 """Share of the training images by which the bandwidth is chosen."""
 
 
 class KernelDensity(FeatureDetector):
-    """Two features: minus the log density of the last hidden layer, and the variance of the softmax."""
+    """Two features: the last hidden layer's minus log density, and the softmax's variance.
+
+    The variance is over passes with dropout.
+    """
 
     name: ClassVar[str] = "kernel density + uncertainty"
     note: ClassVar[str] = dropout.NOTE
 
     def __init__(self, settings: DropoutSettings) -> None:
-        """Args: how the dropout network is made and asked."""
+        """Keep the settings of the dropout network."""
         self.settings = settings
         self.forward_passes = 1.0 + settings.passes
         self._ensemble: DropoutEnsemble
         self._classes: list[NDArray[np.float64]]
         self.bandwidth: float
-        """Of the Gaussian kernels, in units of the features."""
+        """Bandwidth of the Gaussian kernels, in units of the features."""
 
     def _learn(self, model: TrainedModel, train: ImageData, seed: int, workspace: Workspace) -> None:
         self._ensemble = dropout.fitted(model, train, self.settings, seed, workspace)
@@ -75,7 +81,10 @@ class KernelDensity(FeatureDetector):
         return np.stack([-densities, self._uncertainty(images)], axis=1)
 
     def _uncertainty(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """The variance over passes of a class's probability, mean over classes, float64 [N]."""
+        """Return the variance over passes of a class's probability, mean over classes.
+
+        The result is float64 [N].
+        """
         probabilities = softmax(self._ensemble.logits(images).astype(np.float64), axis=-1)
         variance: NDArray[np.float64] = probabilities.var(axis=0).mean(axis=-1)
         return variance
@@ -84,12 +93,12 @@ class KernelDensity(FeatureDetector):
 def log_density(
     queries: NDArray[np.float64], points: NDArray[np.float64], bandwidth: float
 ) -> NDArray[np.float64]:
-    """Log of a density estimated with Gaussian kernels.
+    """Return the log of a density estimated with Gaussian kernels.
 
     Args:
-        queries: float64 [N, F], where it is asked.
-        points: float64 [M, F], where the kernels stand.
-        bandwidth: their standard deviation.
+        queries: points at which it is estimated, float64 [N, F].
+        points: centres of the kernels, float64 [M, F].
+        bandwidth: standard deviation of the kernels.
 
     Returns:
         float64 [N], in nats.
@@ -109,12 +118,14 @@ def log_density(
 
 
 def choose_bandwidth(features: NDArray[np.float64], labels: NDArray[np.int64], seed: int) -> float:
-    """The bandwidth under which features that were held out are the likeliest, given the others of their class.
+    """Return the bandwidth under which features that were held out are the likeliest.
+
+    Their likelihood is that given the others of their class.
 
     Args:
         features: float64 [N, F].
         labels: int64 [N], the classes whose densities are estimated apart.
-        seed: of the choice of those held out.
+        seed: seed of the choice of those held out.
 
     Returns:
         The standard deviation of the kernels, in units of the features.

@@ -1,4 +1,4 @@
-"""What the layers of a network answer, whatever the network."""
+"""Activations of the layers of any network."""
 
 from collections.abc import Iterator
 
@@ -16,17 +16,17 @@ _BATCH = 250
 def activations(model: TrainedModel, images: NDArray[np.uint8]) -> Iterator[list[Tensor]]:
     """Run images through the network, a batch at a time.
 
-    A layer's activations are taken where the next convolution or dense layer reads them: behind its activation
-    function, normalisation, shortcut and pooling, however the network writes these. What two layers read (the
-    branches of a block) comes once.
+    A layer's activations are taken where the next convolution or dense layer reads them: behind its
+    activation function, normalisation, shortcut and pooling, however the network writes these.
+    Activations that two layers read (the branches of a block) come once.
 
     Args:
         model: the network.
         images: uint8 [N, H, W, C].
 
     Yields:
-        For each batch of the images, in their order, a float32 tensor [B, ...] a layer, from the first to the logits.
-        The last but one is what the last dense layer reads.
+        For each batch of the images, in their order, a float32 tensor [B, ...] a layer, from the
+        first to the logits. The last but one is what the last dense layer reads.
     """
     read: list[Tensor] = []
 
@@ -44,12 +44,12 @@ def activations(model: TrainedModel, images: NDArray[np.uint8]) -> Iterator[list
         finally:
             for hook in hooks:
                 hook.remove()
-        # The first that is read is the image itself.
+        # The first input that is read is the image itself.
         yield [*read[1:], answers]
         read.clear()
 
 
 def last_hidden(model: TrainedModel, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """What the last dense layer reads, float64 [N, units], of uint8 [N, H, W, C]."""
+    """Return the input of the last dense layer, float64 [N, units], for uint8 [N, H, W, C]."""
     batches = [layers[-2].flatten(1).numpy() for layers in activations(model, images)]
     return np.concatenate(batches).astype(np.float64)

@@ -1,7 +1,7 @@
-"""In how many dimensions the neighbourhood of an image grows, layer by layer.
+"""Number of dimensions in which the neighbourhood of an image grows, layer by layer.
 
-Ma, Li, Wang, Erfani, Wijewickrema, Schoenebeck, Song, Houle, Bailey: Characterizing adversarial subspaces using local
-intrinsic dimensionality. ICLR 2018.
+Ma, Li, Wang, Erfani, Wijewickrema, Schoenebeck, Song, Houle, Bailey: Characterizing adversarial
+subspaces using local intrinsic dimensionality. ICLR 2018.
 """
 
 from typing import ClassVar
@@ -17,13 +17,16 @@ from mutant_store.datasets import ImageData
 from mutant_store.networks.weights import TrainedModel
 
 _ITSELF = 1e-6
-"""A reference closer than this share of its own norm is the image itself, not a neighbour."""
+"""Share of a reference's own norm; a closer reference is the image itself, not a neighbour."""
 _LARGEST = 1e6
-"""The dimensionality that neighbours at equal distances would make infinite."""
+"""Dimensionality in place of the infinite one that neighbours at equal distances would give."""
 
 
 class LocalIntrinsicDimensionality(FeatureDetector):
-    """A feature a layer: the maximum likelihood estimate from the distances to the nearest of some clean images."""
+    """One feature a layer: the maximum likelihood estimate of the dimensionality.
+
+    It is made from the distances to the nearest of some clean images.
+    """
 
     name: ClassVar[str] = "local intrinsic dimensionality"
     note: ClassVar[str] = (
@@ -32,7 +35,11 @@ class LocalIntrinsicDimensionality(FeatureDetector):
     )
 
     def __init__(self, neighbours: int, references: int) -> None:
-        """Args: distances an estimate takes, and clean images they are found among.
+        """Keep the settings.
+
+        Args:
+            neighbours: number of distances that an estimate takes.
+            references: number of clean images that they are found among.
 
         Raises:
             ValueError: there are not more references than neighbours.
@@ -67,9 +74,10 @@ class LocalIntrinsicDimensionality(FeatureDetector):
 def dimensionality(
     values: NDArray[np.float64], references: NDArray[np.float64], neighbours: int
 ) -> NDArray[np.float64]:
-    """−1 over the mean of log(rᵢ / rₖ), rᵢ the distance to the i-th nearest of the references, i = 1 … k.
+    """Return −1 over the mean of log(rᵢ / rₖ), i = 1 … k.
 
-    A reference at the same place is left out.
+    rᵢ is the distance to the i-th nearest of the references. A reference at the same place is left
+    out.
 
     Args:
         values: float64 [N, F].

@@ -1,7 +1,7 @@
-"""How far the activations of each layer lie from those of the nearest class, by the covariance within classes.
+"""Distance of each layer's activations from those of the nearest class.
 
-Lee, Lee, Lee, Shin: A simple unified framework for detecting out-of-distribution samples and adversarial attacks.
-NeurIPS 2018.
+It is measured by the covariance within classes. Lee, Lee, Lee, Shin: A simple unified framework for
+detecting out-of-distribution samples and adversarial attacks. NeurIPS 2018.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,10 @@ from mutant_store.datasets import ImageData
 from mutant_store.networks.weights import TrainedModel
 
 _SINGULAR = 1e-10
-"""Directions in which the variance is less than this share of the largest are those of units that never answer."""
+"""Share of the largest variance below which directions are dropped.
+
+They are those of units that never answer.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,7 @@ class Gaussians:
     """One normal distribution a class, all of one covariance.
 
     Attributes:
-        whitening: float64 [F, rank], of which W Wᵀ is the inverse of the covariance.
+        whitening: W float64 [F, rank]; W Wᵀ is the inverse of the covariance.
         means: float64 [classes, rank], whitened.
     """
 
@@ -37,14 +40,17 @@ class Gaussians:
     means: NDArray[np.float64]
 
     def distances(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The least over classes of (x − μ)ᵀ Σ⁻¹ (x − μ): float64 [N] of x float64 [N, F]."""
+        """Return the least over classes of (x − μ)ᵀ Σ⁻¹ (x − μ), float64 [N].
+
+        x is ``values``, float64 [N, F].
+        """
         squared: NDArray[np.float64] = cdist(values @ self.whitening, self.means, "sqeuclidean")
         least: NDArray[np.float64] = squared.min(axis=1)
         return least
 
 
 class Mahalanobis(FeatureDetector):
-    """A feature a layer: the least squared Mahalanobis distance to the mean of a class."""
+    """One feature a layer: the least squared Mahalanobis distance to the mean of a class."""
 
     name: ClassVar[str] = "Mahalanobis"
     note: ClassVar[str] = (
@@ -77,7 +83,10 @@ class Mahalanobis(FeatureDetector):
 
 
 def averaged(model: TrainedModel, images: NDArray[np.uint8]) -> Iterator[list[NDArray[np.float64]]]:
-    """For each batch of images uint8 [N, H, W, C] a float64 [B, channels] a layer, averaged over positions."""
+    """Yield, for each batch of images uint8 [N, H, W, C], a float64 [B, channels] a layer.
+
+    The activations are averaged over positions.
+    """
     for layers in activations(model, images):
         yield [_average(layer).double().numpy() for layer in layers]
 
@@ -87,7 +96,10 @@ def _average(layer: Tensor) -> Tensor:
 
 
 def _gaussians(model: TrainedModel, train: ImageData) -> Arrays:
-    """``whitening-L`` float64 [channels, rank] and ``means-L`` float64 [classes, rank], whitened, a layer L."""
+    """Return ``whitening-L`` and ``means-L`` for each layer L.
+
+    They are float64 [channels, rank] and, whitened, float64 [classes, rank].
+    """
     classes = np.eye(len(train.class_names))
     sums: list[NDArray[np.float64]] = []
     squares: list[NDArray[np.float64]] = []
@@ -114,7 +126,7 @@ def _gaussians(model: TrainedModel, train: ImageData) -> Arrays:
 
 
 def whiten(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """W of which W Wᵀ is the pseudo-inverse of a covariance: float64 [F, rank] of [F, F]."""
+    """Return W float64 [F, rank]; W Wᵀ is the pseudo-inverse of a covariance [F, F]."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > values[-1] * _SINGULAR
     whitening: NDArray[np.float64] = vectors[:, kept] / np.sqrt(values[kept])

@@ -1,6 +1,7 @@
-"""How sure the classifier stays of its label when units are dropped.
+"""Certainty of the classifier about its label when units are dropped.
 
-Gal, Ghahramani: Dropout as a Bayesian approximation: Representing model uncertainty in deep learning. ICML 2016.
+Gal, Ghahramani: Dropout as a Bayesian approximation: Representing model uncertainty in deep
+learning. ICML 2016.
 """
 
 from typing import ClassVar
@@ -19,7 +20,10 @@ from mutant_store.networks.weights import TrainedModel
 
 
 class MonteCarloDropout(Detector):
-    """log(1 − p), p the mean over passes with dropout of the probability of the classifier's own label."""
+    """log(1 − p), p the mean over passes with dropout of the probability of the label.
+
+    The label is the classifier's own.
+    """
 
     name: ClassVar[str] = "MC dropout"
     note: ClassVar[str] = (
@@ -28,7 +32,7 @@ class MonteCarloDropout(Detector):
     )
 
     def __init__(self, settings: DropoutSettings) -> None:
-        """Args: how the dropout network is made and asked."""
+        """Keep the settings of the dropout network."""
         self.settings = settings
         self.forward_passes = 1.0 + settings.passes
         self._ensemble: DropoutEnsemble

@@ -6,7 +6,7 @@ from scipy.special import logsumexp
 
 
 def log_doubt(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """log(1 − p(label)), exact where p is so close to 1 that 1 − p would be 0.
+    """Return log(1 − p(label)), exact where p is so close to 1 that 1 − p would be 0.
 
     Args:
         logits: float [..., N, classes], with one other class at least.
@@ -23,7 +23,12 @@ def log_doubt(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArra
 
 
 def log_mean_doubt(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """log of the mean over networks of 1 − p(label): float64 [N] of logits [networks, N, classes], labels int64 [N]."""
+    """Return the log of the mean over networks of 1 − p(label), float64 [N].
+
+    Args:
+        logits: float [networks, N, classes].
+        labels: int64 [N].
+    """
     doubts = log_doubt(logits, labels)
     mean: NDArray[np.float64] = logsumexp(doubts, axis=0) - np.log(len(doubts))
     return mean

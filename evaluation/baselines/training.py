@@ -26,10 +26,10 @@ def train_network(
     """Train a network, or take the one that an earlier run trained.
 
     Args:
-        classifier: how it is built and its images are augmented.
+        classifier: description of the network: its layers and the augmentation of its images.
         train: images uint8 [N, H, W, C] to train on.
-        settings: of the training; its ``model`` names the result in the workspace.
-        workspace: where weights and checkpoints are kept.
+        settings: settings of the training; ``model`` names the result in the workspace.
+        workspace: workspace that keeps weights and checkpoints.
         inputs: JSON values that the result depends on besides settings and images.
 
     Returns:
@@ -62,7 +62,7 @@ def train_network(
 
 
 def fingerprint(network: nn.Module) -> str:
-    """SHA-256 of a network's weights, in hexadecimal."""
+    """Return the SHA-256 of a network's weights, in hexadecimal."""
     digest = hashlib.sha256()
     for key, value in network.state_dict().items():
         digest.update(key.encode())
@@ -71,5 +71,5 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def derived_seed(seed: int, number: int) -> int:
-    """One of several seeds drawn from one, 0 to 2³¹ − 1."""
+    """Return one of several seeds drawn from one, 0 to 2³¹ − 1."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0] >> 1)

@@ -1,4 +1,7 @@
-"""One experiment from its configuration to its results; every step that was done before is read instead."""
+"""One experiment from its configuration to its results.
+
+Every step that was done before is read instead.
+"""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -56,7 +59,7 @@ _SHIFTED = 300
 
 
 class Experiment:
-    """The steps of one experiment."""
+    """Steps of one experiment."""
 
     def __init__(
         self,
@@ -69,16 +72,16 @@ class Experiment:
         jobs: int,
         threads: int,
     ) -> None:
-        """Describe it; nothing is done.
+        """Describe the experiment; nothing is done.
 
         Args:
-            name: of the experiment.
-            config: what is to be done.
+            name: name of the experiment.
+            config: configuration of the experiment.
             data: folder of the data.
-            workspace: where intermediate results are kept.
-            report: told of the steps.
-            jobs: processes that make adversarial images at a time.
-            threads: CPU threads of everything else; 0 takes all cores.
+            workspace: workspace that keeps intermediate results.
+            report: reporter that is told of the steps.
+            jobs: number of processes that make adversarial images at a time.
+            threads: number of CPU threads of everything else; 0 takes all cores.
         """
         self._name, self._config, self._workspace, self._report = name, config, workspace, report
         self._jobs, self._threads = jobs, threads
@@ -91,7 +94,7 @@ class Experiment:
         self._main = self._pools.keys(config.pools.operators[0])[0]
 
     def run(self) -> Results:
-        """Do what is missing.
+        """Do what is missing and return the results.
 
         Raises:
             GuardError: the model, the data or the settings do not allow it.
@@ -170,7 +173,7 @@ class Experiment:
         )
 
     def _check(self) -> None:
-        """Fail before what takes long."""
+        """Check the settings, so that errors come before the steps that take long."""
         _ = self._subject.model
         store = self._pools.store(self._main)
         if store is None:
@@ -187,7 +190,7 @@ class Experiment:
         return None if spec is None else load(spec).images
 
     def _clean(self) -> SampleSet:
-        """Rightly labelled calibration images."""
+        """Return rightly labelled calibration images."""
         images, model = self._subject.calibration, self._subject.model
         right = logits(model.network, model.classifier, images.images).argmax(axis=1) == images.labels
         nowhere = np.full(int(right.sum()), -1)
@@ -212,7 +215,7 @@ class Experiment:
     def _methods(
         self, found: Tables, baselines: list[ScoredDetector], table_6: list[CostCell], samples: Samples
     ) -> tuple[list[Method], list[MethodCell]]:
-        """A row for each detector and each policy, and their cells."""
+        """Return a row for each detector and each policy, and their cells."""
         images = self._timed(samples)
         taken = best_milliseconds({one.name: one.once for one in baselines if one.once is not None}, images)
         pools = self._config.pools
@@ -264,7 +267,10 @@ class Experiment:
         return cells
 
     def _scatter(self, found: Tables, samples: Samples) -> list[Scatter]:
-        """Confidence and label change rate of some images of each kind, under the first pool."""
+        """Return confidence and label change rate of some images of each kind.
+
+        The rates are those under the first pool.
+        """
         model, detector = self._subject.model, found.detectors[0]
         rates = {kind: scores.kind[0] for kind, scores in detector.kinds.items()}
         rates[NORMAL] = next(iter(detector.kinds.values())).normal[0]

@@ -1,4 +1,7 @@
-"""The cells of an experiment by what they are asked for: a method's figure on a kind, an operator's rates."""
+"""Cells of an experiment by what they are asked for.
+
+Examples are a method's figure on a kind and an operator's rates.
+"""
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -16,13 +19,13 @@ from evaluation.experiment.records.results import (
 )
 
 SOFTMAX = "softmax confidence"
-"""The free detector that ours is measured against."""
+"""Free detector that ours is compared with."""
 
 LABEL_CHANGE_RATE = "LCR "
-"""How the names of the label change rates begin; the operator follows."""
+"""Start of the names of the label change rates; the operator follows."""
 
 _DEFAULT = "calibrated"
-"""The policy that a server runs unless it is told otherwise."""
+"""Policy that a server runs unless it is told otherwise."""
 
 _T = TypeVar("_T")
 
@@ -33,7 +36,7 @@ class _OfKind(Protocol):
 
 
 class Cells:
-    """Look-ups in results; kinds, methods and operators keep the order that the results have them in."""
+    """Look-ups in results; kinds, methods and operators keep the results' order."""
 
     def __init__(self, results: Results) -> None:
         self.results = results
@@ -50,11 +53,14 @@ class Cells:
 
     @cached_property
     def of_paper(self) -> list[str]:
-        """Those of them that the paper's tables have, too."""
+        """Suspicious kinds that the paper's tables have, too."""
         return [name for name in self.suspicious if self.kinds[name].paper is not None]
 
     def averaged(self, paper: PaperDetection | None) -> list[str]:
-        """Kinds whose detection is averaged beside the paper's: those it averages itself."""
+        """Return the kinds whose detection is averaged beside the paper's.
+
+        They are those that the paper averages itself.
+        """
         return [name for name in self.of_paper if paper is None or self.kinds[name].paper in paper.columns]
 
     @cached_property
@@ -84,7 +90,7 @@ class Cells:
 
     @cached_property
     def default(self) -> tuple[str, str] | None:
-        """The default policy with the first operator that has it."""
+        """Default policy with the first operator that has it."""
         found = [(_DEFAULT, operator) for operator in self.results.operators]
         return next((setting for setting in found if setting_name(setting) in self.methods), None)
 
@@ -97,31 +103,34 @@ class Cells:
         return {(cell.policy, cell.operator, cell.kind): cell for cell in self.results.policies}
 
     def cell(self, method: str, kind: str) -> MethodCell | None:
-        """A detector on a kind."""
+        """Return a detector's cell on a kind."""
         return self._by_method.get((method, kind))
 
     def auroc(self, method: str, kind: str) -> Interval | None:
-        """Area under the ROC curve."""
+        """Return the area under the ROC curve."""
         cell = self.cell(method, kind)
         return None if cell is None else cell.auroc
 
     def detected(self, method: str, kind: str) -> Interval | None:
-        """Detection at the threshold that 5 % of clean calibration images pass."""
+        """Return detection at the threshold that 5 % of clean calibration images pass."""
         cell = self.cell(method, kind)
         return None if cell is None else cell.detected_5
 
     def mean_detected(self, method: str) -> float | None:
-        """Mean of ``detected`` over all kinds; None where one is missing."""
+        """Return the mean of ``detected`` over all kinds; None where one is missing."""
         found = [self.detected(method, kind) for kind in self.suspicious]
         return mean(None if figure is None else figure.value for figure in found)
 
     def gain(self, method: str) -> float | None:
-        """Mean detection less false alarms, by which detectors with different false alarms can be ranked."""
+        """Return mean detection less false alarms.
+
+        It ranks detectors with different false alarms.
+        """
         detected = self.mean_detected(method)
         return None if detected is None else detected - self.methods[method].false_alarms_5.value
 
     def most_detected(self, methods: Iterable[str], kind: str) -> str | None:
-        """The one of them that detects most of a kind, the first of equals."""
+        """Return the method that detects most of a kind, the first of equals."""
         return best(methods, lambda name: value_of(self.detected(name, kind)))
 
     @cached_property
@@ -130,17 +139,17 @@ class Cells:
         return unique((cell.policy, cell.operator) for cell in self.results.policies)
 
     def policy(self, setting: tuple[str, str], kind: str) -> PolicyCell | None:
-        """What a policy with its operator answers on a kind."""
+        """Return the answers of a policy with its operator on a kind."""
         return self._policies.get((*setting, kind))
 
     def rates(self, operator: str) -> list[float]:
-        """Mutation rates of an operator, its main one included, ascending."""
+        """Return the mutation rates of an operator, its main one included, ascending."""
         return sorted(
             {*self.results.rates, *(rate for of, rate in self.results.main_rates.items() if of == operator)}
         )
 
     def in_order(self, present: Iterable[_OfKind]) -> list[str]:
-        """Names of the kinds that cells are there for, in the order of the samples."""
+        """Return the names of the kinds that cells are there for, in the order of the samples."""
         found = unique(cell.kind for cell in present)
         known = [kind for kind in self.kinds if kind in found]
         return known + [kind for kind in found if kind not in self.kinds]
@@ -151,34 +160,34 @@ def _is_label_change_rate(method: Method) -> bool:
 
 
 def setting_name(setting: tuple[str, str]) -> str:
-    """What a policy with its operator is called as a detector."""
+    """Return the name of a policy with its operator as a detector."""
     policy, operator = setting
     return policy if policy.endswith(f" {operator}") else f"{policy} {operator}"
 
 
 def unique(items: Iterable[_T]) -> list[_T]:
-    """Items once each, in order."""
+    """Return items once each, in order."""
     return list(dict.fromkeys(items))
 
 
 def mean(figures: Iterable[float | None]) -> float | None:
-    """The mean; None where a figure is missing or there is none."""
+    """Return the mean; None where a figure is missing or there is none."""
     listed = list(figures)
     known = [figure for figure in listed if figure is not None]
     return sum(known) / len(known) if known and len(known) == len(listed) else None
 
 
 def value_of(figure: Interval | None) -> float | None:
-    """The figure without its interval."""
+    """Return the figure without its interval."""
     return None if figure is None else figure.value
 
 
 def ranked(items: Iterable[_T], score: Callable[[_T], float | None]) -> list[_T]:
-    """Those that have a score, best first, equals in order."""
+    """Return those that have a score, best first, equals in order."""
     scores = [(item, value) for item in items if (value := score(item)) is not None]
     return [item for item, _ in sorted(scores, key=lambda pair: -pair[1])]
 
 
 def best(items: Iterable[_T], score: Callable[[_T], float | None]) -> _T | None:
-    """The first of ``ranked``."""
+    """Return the first of ``ranked``, or None if there is none."""
     return next(iter(ranked(items, score)), None)

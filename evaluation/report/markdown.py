@@ -6,11 +6,14 @@ from evaluation.experiment.records.record import Interval
 from evaluation.experiment.records.results import PaperValue
 
 MISSING = "–"
-"""What stands in a cell that has no figure."""
+"""Content of a cell that has no figure."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, text: int = 1) -> str:
-    """A table; the first ``text`` columns are words, the others figures, set to the right."""
+    """Return a table.
+
+    The first ``text`` columns are words, the others figures, set to the right.
+    """
     lines = [head, ["---"] * text + ["---:"] * (len(head) - text), *rows]
     return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
 
@@ -20,13 +23,13 @@ def _cell(content: str) -> str:
 
 
 def section(title: str, anchor: str, *parts: str, level: int = 2) -> str:
-    """A headed part that ``link`` leads to; empty parts are left out."""
+    """Return a headed part that ``link`` leads to; empty parts are left out."""
     heading = f'<a id="{anchor}"></a>\n\n{"#" * level} {title}'
     return "\n\n".join([heading, *(part for part in parts if part)])
 
 
 def details(summary: str, *parts: str) -> str:
-    """Parts that the reader unfolds; nothing where there are none."""
+    """Return parts that the reader unfolds; nothing where there are none."""
     shown = [part for part in parts if part]
     if not shown:
         return ""
@@ -34,42 +37,45 @@ def details(summary: str, *parts: str) -> str:
 
 
 def bullets(lines: Iterable[str]) -> str:
-    """A list."""
+    """Return a list."""
     return "\n".join(f"* {line}" for line in lines)
 
 
 def link(anchor: str, text: str = "table") -> str:
-    """A link within the page."""
+    """Return a link within the page."""
     return f"[{text}](#{anchor})"
 
 
 def picture(name: str, description: str) -> str:
-    """A picture beside the page."""
+    """Return a picture beside the page."""
     return f"![{description}]({name})"
 
 
 def code(name: str) -> str:
-    """A name that is typed as it stands."""
+    """Return a name that is typed as it stands."""
     return f"`{name}`"
 
 
 def listed(names: Sequence[str]) -> str:
-    """``a, b and c``."""
+    """Return names as in ``a, b and c``."""
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def plural(count: int, noun: str) -> str:
-    """``1 image``, ``2 images``."""
+    """Return a count with its noun, as in ``1 image``, ``2 images``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A figure, rounded."""
+    """Return a figure, rounded."""
     return MISSING if value is None else f"{value:.{digits}f}"
 
 
 def plain(value: float | None, figures: int = 3) -> str:
-    """A figure to so many places, whatever its size: 0.0123, 4.56, 789, 12,345."""
+    """Return a figure of a number of significant digits, whatever its size.
+
+    Examples are 0.0123, 4.56, 789, 12,345.
+    """
     if value is None:
         return MISSING
     if abs(value) >= 10 ** (figures - 1):
@@ -79,19 +85,19 @@ def plain(value: float | None, figures: int = 3) -> str:
 
 
 def interval(figure: Interval | None, digits: int = 3) -> str:
-    """``0.974 (0.968–0.980)``."""
+    """Return a figure with its interval, as in ``0.974 (0.968–0.980)``."""
     if figure is None:
         return MISSING
     return f"{figure.value:.{digits}f} ({figure.low:.{digits}f}–{figure.high:.{digits}f})"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """``2.7 %``."""
+    """Return a share in per cent, as in ``2.7 %``."""
     return MISSING if share is None else f"{100 * share:.{digits}f} %"
 
 
 def percent_interval(share: Interval | None, digits: int = 1) -> str:
-    """``71.2 (68.0–74.1) %``."""
+    """Return a share with its interval, as in ``71.2 (68.0–74.1) %``."""
     if share is None:
         return MISSING
     value, low, high = (100 * part for part in (share.value, share.low, share.high))
@@ -99,7 +105,10 @@ def percent_interval(share: Interval | None, digits: int = 1) -> str:
 
 
 def percent_around(share: Interval | None, digits: int = 1) -> str:
-    """``2.7 ± 0.3 %``; the wider side where the interval is not symmetric."""
+    """Return a share with half its interval, as in ``2.7 ± 0.3 %``.
+
+    The wider side counts where the interval is not symmetric.
+    """
     if share is None:
         return MISSING
     half = max(share.high - share.value, share.value - share.low)
@@ -107,7 +116,7 @@ def percent_around(share: Interval | None, digits: int = 1) -> str:
 
 
 def paper_percent(paper: PaperValue | None, digits: int = 1) -> str:
-    """The paper's figure, with its interval where it has one."""
+    """Return the paper's figure, with its interval where it has one."""
     if paper is None:
         return MISSING
     if paper.half_width is None:

@@ -1,4 +1,7 @@
-"""The report's folder: ``report.md``, ``results.json`` that it is made of alone, and the pictures."""
+"""The report's folder: ``report.md``, ``results.json``, and the pictures.
+
+The page and the pictures are made of ``results.json`` alone.
+"""
 
 from pathlib import Path
 
@@ -30,12 +33,12 @@ def write(results: Results, folder: Path) -> None:
     for name, content in pictures.items():
         write_atomically(folder / name, content)
     write_atomically(folder / REPORT, markdown(results, list(pictures)).encode())
-    for name in set(possible(results)) - set(pictures):  # of results that had more to show
+    for name in set(possible(results)) - set(pictures):  # pictures of earlier results that had more to show
         (folder / name).unlink(missing_ok=True)
 
 
 def markdown(results: Results, pictures: list[str]) -> str:
-    """The page; ``pictures`` are the names of those that lie beside it."""
+    """Return the page; ``pictures`` are the names of those that lie beside it."""
     cells = Cells(results)
     parts = [
         f"# {results.title}",
@@ -53,7 +56,7 @@ def rerender(folder: Path) -> None:
     """Make the report anew from the ``results.json`` in its folder.
 
     Raises:
-        DataError: there is none, or it is of another release.
+        DataError: there is no such file, or it is of another release.
     """
     path = folder / RESULTS
     try:

@@ -1,4 +1,4 @@
-"""A training run's curve as a CSV file, one row an epoch, that goes on where the run does."""
+"""Curve of a training run as a CSV file, one row an epoch, that goes on where the run does."""
 
 import csv
 import io
@@ -10,14 +10,14 @@ from mutant_guard.store.atomic import write_atomically
 
 @dataclass(frozen=True)
 class Point:
-    """One epoch.
+    """Row of one epoch.
 
     Attributes:
-        epoch: counted from 1.
+        epoch: number of the epoch, counted from 1.
         loss: mean over the training images.
-        accuracy: share of the training images, 0 to 1.
-        holdout: share of the held-out images, or None where the data has none.
-        seconds: what the epoch took, the held-out images included.
+        accuracy: share of the training images labelled rightly, 0 to 1.
+        holdout: share of the held-out images labelled rightly, or None where the data has none.
+        seconds: time of the epoch, the held-out images included.
     """
 
     epoch: int
@@ -31,10 +31,10 @@ _COLUMNS = [field.name for field in fields(Point)]
 
 
 class TrainingCurve:
-    """The file of a run, whole after every epoch."""
+    """File of a run's curve, whole after every epoch."""
 
     def __init__(self, path: Path, finished: int) -> None:
-        """Keep the rows of the first ``finished`` epochs; what is behind them is of epochs that are trained again.
+        """Keep the rows of the first ``finished`` epochs; later rows are of epochs trained again.
 
         Nothing is written before the next row is. A file that holds no curve counts as none.
         """

@@ -22,7 +22,9 @@ _WEIGHT_DECAY = 5e-4
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user chose: the network's registered name, passes over the data, images a step, the peak learning
+    """Settings of a training run.
+
+    They are the network's registered name, passes over the data, images a step, the peak learning
     rate, the seed, bfloat16 arithmetic or float32, and ``cpu`` or ``cuda``.
     """
 
@@ -37,7 +39,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Step:
-    """Progress within an epoch: both counted from 1, loss and share right are means over the epoch so far."""
+    """Progress within an epoch.
+
+    Epoch and step are counted from 1; loss and share right are means over the epoch so far.
+    """
 
     epoch: int
     step: int
@@ -46,13 +51,21 @@ class Step:
 
 
 class Trainer:
-    """Trains one network on one set of images with stochastic gradient descent.
+    """Training of one network on one set of images with stochastic gradient descent.
 
-    Every random draw comes from the seed and the number of the epoch, so a checkpoint needs no generator state.
+    Every random draw comes from the seed and the number of the epoch, so a checkpoint needs no
+    generator state.
     """
 
     def __init__(self, classifier: Network, data: ImageData, settings: Settings) -> None:
-        """``data`` holds uint8 [N, H, W, C] of the classifier's shape; all of it is used and nothing else."""
+        """Build the network and the optimizer.
+
+        Args:
+            classifier: description of the network.
+            data: images uint8 [N, H, W, C] of the classifier's shape; all of it is used and nothing
+                else.
+            settings: settings of the run.
+        """
         self.classifier, self.settings = classifier, settings
         self.device = torch.device(settings.device)
         with torch.random.fork_rng(devices=[]):
@@ -80,7 +93,11 @@ class Trainer:
         self.finished = 0
 
     def resume(self, path: Path) -> str:
-        """Go on from the checkpoint at ``path`` if it is of the same run; returns why it is not used, or ''."""
+        """Go on from the checkpoint at ``path`` if it is of the same run.
+
+        Returns:
+            The reason why it is not used, or ''.
+        """
         found, reason = checkpoint.load(path, self._identity)
         if found is not None:
             self.model.load_state_dict(found.model)
@@ -94,12 +111,15 @@ class Trainer:
         Checkpoint(self._identity, self.finished, *state).save(path)
 
     def exportable(self) -> nn.Module:
-        """The network on the CPU with weights in the usual order; another order would show in the exported graph."""
+        """Return the network on the CPU with weights in the usual order.
+
+        Another order would show in the exported graph.
+        """
         model: nn.Module = self.model.to(device="cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return model
 
     def run_epoch(self, on_step: Callable[[Step], None] = lambda _: None) -> Step:
-        """Train one more epoch, calling ``on_step`` after every step, and return the last of them."""
+        """Train one more epoch, calling ``on_step`` after every step, and return the last step."""
         self.model.train()
         generator = torch.Generator().manual_seed((self.settings.seed << 32) + self.finished)
         loss_sum, right, seen = (torch.zeros((), device=self.device) for _ in range(3))

@@ -1,4 +1,7 @@
-"""The loaded mutant bank. Light: both the server and the offline tools import it."""
+"""Loaded mutant bank.
+
+Its imports are light: both the server and the offline tools load it.
+"""
 
 import hashlib
 import time
@@ -24,15 +27,17 @@ _IMAGES_TOGETHER = 64
 
 
 class BankSession:
-    """One pass over the images, then any mix of (image, mutant) rows.
+    """Loaded bank: one pass over the images, then any mix of (image, mutant) rows.
 
-    Rows are grouped by the entry point of their mutant, and shared out among threads where there is work enough; how
-    a tail evaluates them is its own affair. One call of ``features`` or ``scores`` at a time.
+    Rows are grouped by the entry point of their mutant, and shared out among threads where there is
+    enough work. Each tail has its own way to evaluate its rows. Call ``features`` and ``scores``
+    one at a time.
 
     Attributes:
-        runs: how often rows were evaluated.
-        seconds: spent in runs of features and rows, gathering and scattering included.
-        prefix_id: banks where it is the same and not empty compute the same features.
+        runs: number of times that rows were evaluated.
+        seconds: time spent in runs of features and rows, with gathering and scattering.
+        prefix_id: id of the prefix. Banks with the same id compute the same features, unless it is
+            empty.
     """
 
     def __init__(
@@ -49,17 +54,20 @@ class BankSession:
         """Load a bank.
 
         Args:
-            prefix: the original's graph, which gives every tail's features and the scores, these last.
-            tails: what follows at each entry point.
-            pool: the mutants; only needed where weights are not shared.
-            parameters: the original's, float32 [P]; only needed where mutants change some of them.
+            prefix: the original's graph; its outputs are the features of all tails, and last the
+                scores.
+            tails: one tail for each entry point.
+            pool: the mutants; needed only where weights are not shared.
+            parameters: the original's parameters, float32 [P]; needed only where mutants change
+                some of them.
             providers: execution providers in order of preference.
             threads: CPU threads; 0 takes all cores of this process.
-            workers: threads to share with others, instead of own ones.
+            workers: threads that are shared with other banks, in place of own ones.
 
         Raises:
             ModelError: onnxruntime cannot load a graph.
-            StoreError: the tails do not hold every mutant once, or mutants of a tail are missing from the pool.
+            StoreError: the tails do not hold every mutant once, or mutants of a tail are missing
+                from the pool.
         """
         self._workers, self._own_workers = workers or Workers(threads), workers is None
         self._prefix = open_session(prefix, providers=providers, threads=1)
@@ -87,11 +95,18 @@ class BankSession:
 
     @property
     def provider(self) -> str:
-        """The execution provider that was taken."""
+        """Execution provider in use."""
         return str(self._prefix.get_providers()[0])
 
     def features(self, inputs: FloatArray) -> list[FloatArray]:
-        """What an image's mutants share: arrays [R, …] for float32 inputs [R, …], the last the original's scores."""
+        """Compute the features that the mutants of an image share.
+
+        Args:
+            inputs: float32 [R, …].
+
+        Returns:
+            Arrays [R, …]; the last one holds the original's scores.
+        """
         started = time.perf_counter()
         threads = min(self._threads(self._image_pace.seconds(len(inputs))), len(inputs))
         found: list[list[FloatArray]] = [[] for _ in range(threads)]
@@ -112,12 +127,12 @@ class BankSession:
     def scores(
         self, features: Sequence[FloatArray], image_index: NDArray[np.int64], mutant_index: NDArray[np.int64]
     ) -> FloatArray:
-        """Class scores of rows (image, mutant).
+        """Compute class scores of rows (image, mutant).
 
         Args:
-            features: from ``features``, rows of several calls may be concatenated.
-            image_index: int64 [B], which row of the features.
-            mutant_index: int64 [B], which mutant; 0 is the original.
+            features: arrays from ``features``; rows of several calls may be concatenated.
+            image_index: int64 [B], row of the features for each row.
+            mutant_index: int64 [B], mutant number for each row; 0 is the original.
 
         Returns:
             float32 [B, classes].
@@ -153,7 +168,10 @@ class BankSession:
         return scores
 
     def _threads(self, seconds: float) -> int:
-        """How many threads to share work among that takes so long; a device other than the CPU takes it whole."""
+        """Return the number of threads for work of this many seconds.
+
+        A device other than the CPU takes the work whole.
+        """
         return self._workers.worth(seconds) if self._on_cpu else 1
 
     def labels(
@@ -164,14 +182,15 @@ class BankSession:
         rows: int = 512,
         known: MutableMapping[int, list[FloatArray]] | None = None,
     ) -> NDArray[np.int64]:
-        """Labels of every image under every mutant given, in blocks of about ``rows`` rows.
+        """Compute labels of every image under every given mutant, in blocks of about ``rows`` rows.
 
         Args:
             inputs: float32 [N, …].
-            mutants: int64 [M].
-            rows: about how many rows run together.
-            known: features of these inputs from an earlier call, by the number of their first image; what is
-                missing is computed and put in. For banks of the same ``prefix_id`` only.
+            mutants: int64 [M], mutant numbers.
+            rows: approximate number of rows that run together.
+            known: features of these inputs from an earlier call, by the number of their first
+                image. Missing features are computed and added. Share it only among banks of the
+                same ``prefix_id``.
 
         Returns:
             int64 [N, M].
@@ -203,7 +222,7 @@ class BankSession:
         self.scores(features, np.zeros(len(mutants), dtype=np.int64), mutants)
 
     def close(self) -> None:
-        """Let go of its threads, unless they are shared."""
+        """Release the threads, unless they are shared."""
         if self._own_workers:
             self._workers.close()
 

@@ -1,4 +1,7 @@
-"""How many cores there are to work with. Light: the server imports it."""
+"""Number of CPU cores to work with.
+
+Its imports are light: the server loads it.
+"""
 
 import math
 import os
@@ -9,18 +12,19 @@ _PROC = Path("/proc/self")
 
 
 def available_cores() -> int:
-    """Cores this process may use, at least 1: its affinity, capped by its cgroups' quota (not the host's cores).
+    """Return the number of cores this process may use, at least 1 (not the host's cores).
 
-    The quota is the least of its own cgroup and of all above it that can be seen, under either version of cgroups, and
-    is rounded up: half a core is one thread. Sources: cgroups(7); the kernel's cgroup-v2.rst and
-    scheduler/sched-bwc.rst.
+    It is the process's affinity, capped by the quota of its cgroups. The quota is the least of the
+    process's own cgroup and of all cgroups above it that can be seen, under either version of
+    cgroups. It is rounded up: half a core is one thread. Sources: cgroups(7); the kernel's
+    cgroup-v2.rst and scheduler/sched-bwc.rst.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([affinity, *(math.ceil(quota) for quota in _quotas())]))
 
 
 def _quotas() -> Iterator[float]:
-    """Cores that each cgroup this process is in allows, where it sets a limit."""
+    """Yield the cores that each cgroup of this process allows, where it sets a limit."""
     for version, mount, own in _hierarchies():
         read = _quota_v2 if version == 2 else _quota_v1
         for folder in (own, *own.parents):
@@ -49,7 +53,7 @@ def _quota_v1(folder: Path) -> float | None:
 
 
 def _hierarchies() -> Iterator[tuple[int, Path, Path]]:
-    """Version, mount point and this process's folder of every hierarchy that may limit its CPU time."""
+    """Yield version, mount point and own folder of each hierarchy that may limit CPU time."""
     own = _own_paths()
     for line in _lines(_PROC / "mountinfo"):
         mount, _, source = line.partition(" - ")
@@ -63,7 +67,7 @@ def _hierarchies() -> Iterator[tuple[int, Path, Path]]:
 
 
 def _own_paths() -> dict[int, str]:
-    """This process's cgroup by version: of version 1 that of the CPU controller."""
+    """Return this process's cgroup path by version; for version 1 that of the CPU controller."""
     found = {}
     for line in _lines(_PROC / "cgroup"):
         number, _, rest = line.partition(":")
@@ -76,9 +80,10 @@ def _own_paths() -> dict[int, str]:
 
 
 def _folder(mount: Path, *, root: str, path: str) -> Path:
-    """Where a cgroup is found under a mount that shows the hierarchy from ``root`` on."""
+    """Return the folder of a cgroup under a mount that shows the hierarchy from ``root`` on."""
     inside = path.removeprefix(root.rstrip("/")).lstrip("/")
-    # A container without a cgroup namespace of its own may be shown only its own part, under the host's path.
+    # A container without a cgroup namespace of its own may see only its own part, under the host's
+    # path.
     outside = ".." in Path(inside).parts or not f"{path}/".startswith(f"{root.rstrip('/')}/")
     return mount if outside else mount / inside
 
@@ -86,5 +91,5 @@ def _folder(mount: Path, *, root: str, path: str) -> Path:
 def _lines(file: Path) -> list[str]:
     try:
         return file.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # no Linux
+    except OSError:  # not on Linux
         return []

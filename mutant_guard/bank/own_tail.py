@@ -1,4 +1,7 @@
-"""Rows of mutants with weights of their own: the images of one mutant at a time. Light: the server imports it."""
+"""Rows of mutants with weights of their own, evaluated one mutant at a time.
+
+Its imports are light: the server loads it.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,15 +15,19 @@ from mutant_guard.bank.session import FloatArray, Model, Providers, open_session
 from mutant_guard.bank.tail import Features
 
 PARAMETER = "parameter_"
-"""Inputs that hold parameters are named so, followed by where each begins in the vector of all of them."""
+"""Prefix of the names of inputs that hold parameters.
+
+The position at which the input begins in the vector of all parameters follows it.
+"""
 
 Patch = tuple[NDArray[np.int64] | slice, NDArray[np.float32]]
 
 
 class _Scratch:
-    """A copy of the parameters that one thread turns into one mutant after the other, and what it runs with.
+    """Copy of the parameters that one thread turns into one mutant after the other.
 
-    Everything is bound to the session once: converting a dozen arrays a run takes as long as a small network.
+    It holds the session's bindings too. Everything is bound to the session once: converting a dozen
+    arrays for each run takes as long as a small network.
     """
 
     def __init__(
@@ -32,7 +39,7 @@ class _Scratch:
         self._session = session
         self._values = original.copy()
         self._binding = session.io_binding()
-        # onnxruntime does not keep alive what is bound
+        # onnxruntime does not keep bound arrays alive
         self._kept = {
             name: self._values[start : start + int(np.prod(shape))].reshape(shape)
             for name, start, shape in inputs
@@ -41,7 +48,7 @@ class _Scratch:
             self._binding.bind_cpu_input(name, view)
 
     def bind(self, features: Features, scores: FloatArray) -> None:
-        """Read these features [B, …] and write the scores float32 [B, classes] there from now on."""
+        """Bind features [B, …] to read, and scores float32 [B, classes] to write, from now on."""
         for name, value in features.items():
             self._kept[name] = np.ascontiguousarray(value)
             self._binding.bind_cpu_input(name, self._kept[name])
@@ -49,7 +56,7 @@ class _Scratch:
         self._binding.bind_output(output, "cpu", 0, np.float32, list(scores.shape), scores.ctypes.data)
 
     def run(self, positions: NDArray[np.int64] | slice, values: FloatArray, original: FloatArray) -> None:
-        """Become a mutant, run, and be the original again."""
+        """Write a mutant's values, run, and restore the original."""
         self._values[positions] = values
         try:
             self._session.run_with_iobinding(self._binding)
@@ -58,10 +65,10 @@ class _Scratch:
 
 
 class OwnTail:
-    """One session whose weights are inputs, and what each mutant writes over the original's.
+    """Tail with one session whose weights are inputs, and the values each mutant writes over them.
 
-    Memory grows with what differs and not with the number of mutants. The rows of a mutant run as one batch, so
-    requests that meet the same mutants at the same time share them.
+    Memory grows with the changed values and not with the number of mutants. The rows of a mutant
+    run as one batch, so requests that meet the same mutants at the same time share them.
     """
 
     graphs = 1
@@ -77,8 +84,16 @@ class OwnTail:
         providers: Providers,
         copies: int,
     ) -> None:
-        """``original`` is float32 [P], ``patches`` positions int64 [k] and values float32 [k] of every mutant; as many
-        threads as there are ``copies`` of the parameters run at a time.
+        """Load the graph, and copy the parameters.
+
+        Args:
+            model: the graph.
+            features: names of its inputs from the prefix.
+            original: float32 [P], the original's parameters.
+            patches: positions int64 [k] (or a slice) and values float32 [k] of every mutant.
+            classes: number of classes.
+            providers: execution providers in order of preference.
+            copies: copies of the parameters; this many threads run at a time.
         """
         self._session = open_session(model, providers=providers, threads=1)
         self._features = features
@@ -96,7 +111,7 @@ class OwnTail:
     def scores(
         self, features: Features, image_index: NDArray[np.int64], mutants: NDArray[np.int64]
     ) -> FloatArray:
-        """Run the rows mutant by mutant; equal mutants that stand together run as one batch."""
+        """Run the rows mutant by mutant; equal mutants in adjacent rows run as one batch."""
         named = {name: features[name] for name in self._features}
         scores = np.empty((len(mutants), self._classes), dtype=np.float32)
         cuts = [0, *(1 + np.flatnonzero(np.diff(mutants))).tolist(), len(mutants)]

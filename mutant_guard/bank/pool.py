@@ -1,4 +1,7 @@
-"""Mutants as what differs from the original, and the arrays they are kept in. Light: the server imports it."""
+"""Mutants as their differences from the original, and the arrays that hold them.
+
+Its imports are light: the server loads it.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,24 +13,28 @@ from numpy.typing import NDArray
 from mutant_guard.errors import StoreError
 
 Choice = Mapping[str, NDArray[Any]]
-"""What one mutant changes: named arrays of one dimension, int32 or float32, as its operator defines them."""
+"""Changes of one mutant.
+
+They are named arrays of one dimension, int32 or float32, as the mutant's operator defines them.
+"""
 
 _MUTANTS, _OFFSETS = "mutants", "offsets"
 
 
 @dataclass(frozen=True, eq=False)
 class Mutant:
-    """One mutant: the name of its operator and what it changes."""
+    """Mutant: the name of its operator, and its changes."""
 
     operator: str
     choice: Choice
 
 
 def pack(pool: list[Mutant]) -> dict[str, NDArray[Any]]:
-    """Arrays that hold a pool.
+    """Return arrays that hold a pool.
 
-    For every operator ``NAME.mutants`` int32 [m], the numbers of its mutants counted from 1, and for each of its
-    arrays ``NAME.FIELD``, all of them end to end, with ``NAME.FIELD.offsets`` int64 [m + 1].
+    Each operator has the array ``NAME.mutants`` int32 [m], the numbers of its mutants counted from
+    1. Each field of its mutants has the array ``NAME.FIELD``, the values of all mutants end to end,
+    with ``NAME.FIELD.offsets`` int64 [m + 1].
     """
     arrays: dict[str, NDArray[Any]] = {}
     for operator in sorted({mutant.operator for mutant in pool}):
@@ -41,7 +48,7 @@ def pack(pool: list[Mutant]) -> dict[str, NDArray[Any]]:
 
 
 def unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Mutant]:
-    """The pool that ``pack`` turned into arrays; others among them are passed over.
+    """Return the pool that ``pack`` turned into arrays; ignore other arrays among them.
 
     Raises:
         StoreError: the arrays do not hold every mutant once.
@@ -68,25 +75,31 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Mutant]:
 
 
 def is_whole(choice: Choice) -> bool:
-    """Whether a mutant brings all parameters: its choice is ``values`` float32 [P] and nothing else."""
+    """Check whether a mutant brings all parameters.
+
+    Its choice is then ``values`` float32 [P] and nothing else.
+    """
     return choice.keys() == {"values"}
 
 
 def patch(
     choice: Choice, values: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64] | slice, NDArray[np.float32]]:
-    """What a mutant with weights of its own writes over the original's parameters.
+    """Return the values that a mutant writes over the original's parameters.
+
+    It is meant for mutants with weights of their own.
 
     Args:
-        choice: ``positions`` int32 [k] and either ``values`` float32 [k], or ``sources`` int32 [k], positions whose
-            original value each takes; or ``values`` float32 [P] alone, for all positions.
+        choice: ``positions`` int32 [k] with ``values`` float32 [k]; or ``positions`` with
+            ``sources`` int32 [k], the positions whose original values they take; or ``values``
+            float32 [P] alone, for all positions.
         values: float32 [P], the original's parameters, see ``Parameters``.
 
     Returns:
-        Positions int64 [k], or the slice of all of them, and values float32 [k].
+        Positions int64 [k], or the slice of all positions, and values float32 [k].
 
     Raises:
-        StoreError: values of all positions are not as many as there are parameters.
+        StoreError: the number of values for all positions is not that of the original's parameters.
     """
     written = np.asarray(
         choice["values"] if "values" in choice else values[choice["sources"]], dtype=np.float32
@@ -102,5 +115,5 @@ def patch(
 
 
 def of(operator: str, choices: Iterable[Choice]) -> list[Mutant]:
-    """A pool of one operator."""
+    """Return a pool of one operator."""
     return [Mutant(operator, choice) for choice in choices]

@@ -1,4 +1,7 @@
-"""Running ONNX graphs with onnxruntime. Light: both the server and the offline tools import it."""
+"""Execution of ONNX graphs with onnxruntime.
+
+Its imports are light: both the server and the offline tools load it.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +23,7 @@ IMAGES = "images"
 
 _ERRORS_ONLY = 3
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-"""Execution providers."""
+"""Names of execution providers."""
 
 
 def open_session(
@@ -31,13 +34,14 @@ def open_session(
     constants: Mapping[str, FloatArray] | None = None,
     arena: bool = True,
 ) -> onnxruntime.InferenceSession:
-    """An inference session that does not spin when idle.
+    """Open an inference session that does not spin when idle.
 
     Args:
         model: serialised model, or the path of one.
         providers: execution providers in order of preference.
         threads: intra-op threads; 0 lets onnxruntime choose.
-        constants: values of constants whose data the model says are elsewhere; no file is read for them.
+        constants: values by name of constants that the model declares as external data; no file is
+            read for them.
         arena: whether the memory of a run is kept for the next.
 
     Raises:
@@ -75,19 +79,19 @@ def run_session(
 
 
 def outputs(session: onnxruntime.InferenceSession, feed: Feed) -> list[FloatArray]:
-    """All outputs of a graph, float32, on whatever device its session runs."""
+    """Return all outputs of a graph, float32, on whatever device its session runs."""
     if session.get_providers()[0] == CUDA:
         return bound_outputs(session, feed, "cuda")
     return [np.asarray(value) for value in session.run(None, feed)]
 
 
 def bound_outputs(session: onnxruntime.InferenceSession, feed: Feed, device: str) -> list[FloatArray]:
-    """All outputs of a run whose inputs are put on a device first and whose outputs are bound: one copy each way.
+    """Return all outputs of a run with bound inputs and outputs: one copy in each direction.
 
     Args:
         session: the graph.
-        feed: inputs by name.
-        device: ``cuda`` or ``cpu``, onnxruntime's name of where the session runs.
+        feed: inputs by name; they are put on the device first.
+        device: ``cuda`` or ``cpu``, onnxruntime's name of the session's device.
     """
     binding = session.io_binding()
     for name, value in feed.items():

@@ -1,4 +1,7 @@
-"""Rows of mutants that bring all parameters: a session each. Light: the server imports it."""
+"""Rows of mutants that bring all parameters, with one session for each mutant.
+
+Its imports are light: the server loads it.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,14 +13,16 @@ from mutant_guard.bank.session import FloatArray, Model, Providers, open_session
 from mutant_guard.bank.tail import Features
 
 VALUES = "mutant_values"
-"""The constant float32 [P] that a mutant's parameters take the place of when its session is opened."""
+"""Constant float32 [P] that a mutant's parameters replace when its session is opened."""
 
 
 class SessionTail:
-    """One session a mutant, its weights constants that onnxruntime lays out for its kernels once, at loading.
+    """Tail with one session for each mutant.
 
-    Where weights are a graph's inputs every run copies them and takes slower kernels; stacking mutants in one graph
-    only pays while it is small and every image meets every mutant. The rows of a mutant run as one batch.
+    Its weights are constants that onnxruntime lays out for its kernels once, at loading. Weights
+    that are a graph's inputs would be copied in every run and need slower kernels. Stacking mutants
+    in one graph pays only while the graph is small and every image meets every mutant. The rows of
+    a mutant run as one batch.
     """
 
     def __init__(
@@ -29,12 +34,20 @@ class SessionTail:
         classes: int,
         providers: Providers,
     ) -> None:
-        """``values`` are all parameters float32 [P] of every mutant.
+        """Open one session for each mutant.
+
+        Args:
+            model: the graph.
+            features: names of its inputs from the prefix.
+            values: all parameters float32 [P] of every mutant.
+            classes: number of classes.
+            providers: execution providers in order of preference.
 
         Raises:
-            ModelError: onnxruntime cannot load the graph with them.
+            ModelError: onnxruntime cannot load the graph with these parameters.
         """
-        # an arena each would hold the activations of the largest batch once a mutant
+        # Use no arenas: each session's arena would hold the activations of the largest batch, once
+        # for each mutant.
         self._sessions = [
             open_session(model, providers=providers, threads=1, constants={VALUES: own}, arena=False)
             for own in values
@@ -46,7 +59,7 @@ class SessionTail:
     def scores(
         self, features: Features, image_index: NDArray[np.int64], mutants: NDArray[np.int64]
     ) -> FloatArray:
-        """Run the rows mutant by mutant; equal mutants that stand together run as one batch."""
+        """Run the rows mutant by mutant; equal mutants in adjacent rows run as one batch."""
         named = {name: features[name] for name in self._features}
         scores = np.empty((len(mutants), self._classes), dtype=np.float32)
         cuts = [0, *(1 + np.flatnonzero(np.diff(mutants))).tolist(), len(mutants)]

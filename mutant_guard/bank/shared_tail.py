@@ -1,4 +1,7 @@
-"""Rows of mutants that share the original's weights: one batch, whatever the mix. Light: the server imports it."""
+"""Rows of mutants that share the original's weights: one batch for any mix of mutants.
+
+Its imports are light: the server loads it.
+"""
 
 from collections.abc import Sequence
 
@@ -12,7 +15,7 @@ IMAGE_INDEX = "image_index"
 
 
 class SharedTail:
-    """One session; what a mutant does to the layers' outputs stands in tables inside the graph."""
+    """Tail with one session; tables inside the graph hold the changes of the layers' outputs."""
 
     graphs = 1
 
@@ -23,7 +26,7 @@ class SharedTail:
     def scores(
         self, features: Features, image_index: NDArray[np.int64], mutants: NDArray[np.int64]
     ) -> FloatArray:
-        """Run all rows at once. Row 0 of the graph's tables is the original."""
+        """Run all rows at once; row 0 of the graph's tables is the original."""
         feed: dict[str, NDArray[np.float32] | NDArray[np.int64]] = {
             name: features[name] for name in self._features
         }

@@ -1,4 +1,7 @@
-"""What a bank knows of its tails. Light: the server imports it."""
+"""Tails of a bank, as stored and as loaded.
+
+Its imports are light: the server loads it.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +13,19 @@ from numpy.typing import NDArray
 from mutant_guard.bank.session import FloatArray, Model
 
 Features = Mapping[str, FloatArray]
-"""Arrays [R, …] by name: what the prefix computed for R images."""
+"""Arrays [R, …] by name, which the prefix computed for R images."""
 
 
 @dataclass(frozen=True)
 class TailRecord:
-    """A tail as it is stored: its graph, whether weights are shared, its inputs from the prefix, its mutants."""
+    """Tail as it is stored.
+
+    Attributes:
+        model: graph of the tail.
+        shared: whether its mutants share the original's weights.
+        features: names of its inputs from the prefix.
+        mutants: numbers of its mutants.
+    """
 
     model: Model
     shared: bool
@@ -24,9 +34,12 @@ class TailRecord:
 
 
 class Tail(Protocol):
-    """The loaded part of a bank behind one entry point; a run of its first ``graphs`` mutants runs all its graphs.
+    """Loaded part of a bank behind one entry point.
 
-    Runs in the thread that calls, and in several at a time.
+    It runs in the calling thread, and in several threads at a time.
+
+    Attributes:
+        graphs: number of its graphs; a run of the first ``graphs`` mutants runs all of them.
     """
 
     graphs: int
@@ -34,5 +47,11 @@ class Tail(Protocol):
     def scores(
         self, features: Features, image_index: NDArray[np.int64], mutants: NDArray[np.int64]
     ) -> FloatArray:
-        """Class scores float32 [B, classes] of rows (image, mutant), mutants counted within the tail from 0."""
+        """Return class scores float32 [B, classes] of rows (image, mutant).
+
+        Args:
+            features: arrays of the prefix.
+            image_index: int64 [B], row of the features for each row.
+            mutants: int64 [B], mutants counted within the tail from 0.
+        """
         ...

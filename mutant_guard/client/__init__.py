@@ -1,4 +1,7 @@
-"""The Python client of a mutant-guard server; see docs/client.md. Imports nothing of the server's but its models."""
+"""Python client of a mutant-guard server; see docs/client.md.
+
+It imports no part of the server but its models.
+"""
 
 from mutant_guard.client.asynchronous import AsyncGuardClient
 from mutant_guard.client.blocking import GuardClient

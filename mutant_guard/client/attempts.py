@@ -1,4 +1,7 @@
-"""A call's attempts and pauses, decided here and carried out by a client, with or without asyncio."""
+"""Attempts and pauses of a call.
+
+They are decided here, and carried out by a client, with or without asyncio.
+"""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -18,39 +21,42 @@ from mutant_guard.client.retries import RETRIED, Retries
 
 @dataclass(frozen=True)
 class Send:
-    """Send the request."""
+    """Step of a call: send the request."""
 
     seconds: float
-    """How long the answer may take to be here, whole."""
+    """Seconds within which the whole answer has to arrive."""
 
 
 @dataclass(frozen=True)
 class Pause:
-    """Wait."""
+    """Step of a call: wait for a number of seconds."""
 
     seconds: float
 
 
 AttemptResult = Reply | httpx.RequestError | TimeoutError | None
-"""What came of a step: an answer, or why there is none; None of a pause."""
+"""Result of a step: an answer, or the error in its place; None for a pause."""
 
 
 def attempts(
     url: str, retries: Retries, seconds: float, clock: Callable[[], float]
 ) -> Generator[Send | Pause, AttemptResult, Reply]:
-    """What to do next, told what came of the step before; returns the answer that is a success.
+    """Yield the steps of a call, each after the result of the step before is sent in.
 
     Args:
-        url: whose server it is, for messages.
-        retries: when to try again.
-        seconds: the call's deadline, from now.
-        clock: seconds that only go forward.
+        url: URL of the server, for messages.
+        retries: rules by which the call is tried again.
+        seconds: deadline of the call, from now.
+        clock: function that returns seconds which only go forward.
+
+    Returns:
+        The answer that is a success.
 
     Raises:
-        RefusedError: an answer that is an error, and not tried again or not any more.
+        RefusedError: the answer is an error, and is not tried again or no more.
         UnreachableError: the connection failed as often as it was tried.
         TimedOutError: the deadline passed.
-        UnexpectedAnswerError: the answer is compressed in a way that is none.
+        UnexpectedAnswerError: the answer cannot be decompressed.
     """
     began = clock()
     count = 0
@@ -73,7 +79,10 @@ def attempts(
 def _judged(
     url: str, seconds: float, count: int, outcome: AttemptResult
 ) -> tuple[ClientError, bool, float | None]:
-    """The error that an outcome is, whether to try again, and the seconds that the server asks to wait."""
+    """Return the error for a result, whether to try again, and the wait that the server asks for.
+
+    The wait is in seconds; None where the server asks for none.
+    """
     if isinstance(outcome, Reply):
         refusal: RefusedError = outcome.refusal(count)
         return refusal, outcome.status in RETRIED, refusal.retry_after

@@ -1,4 +1,4 @@
-"""What both clients have: where the server is, and how a request is made of a call."""
+"""Base of both clients: the server's address, and the request of a call."""
 
 from collections.abc import Callable, Generator
 from importlib.metadata import version
@@ -17,16 +17,16 @@ SECONDS = 60.0
 CONCURRENCY = 8
 
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30.0)
-"""As many connections as calls are made at once: who makes them bounds them."""
+"""Limits on connections: none on their number, as the caller's concurrency bounds it."""
 
 _CONNECT_SECONDS = 5.0
-"""Most for a connection, so that a server that is gone is tried again and not waited for."""
+"""Most seconds for a connection, so that a server that is gone is tried again."""
 _MARGIN, _MOST_MARGIN = 0.1, 0.1
-"""Of the time left, and in seconds: the server is told of so much less."""
+"""Reduction of the time that the server is told of: a share of the time left, and most seconds."""
 
 
 class BaseClient:
-    """Not to be used itself."""
+    """Base class of the clients; not to be used itself."""
 
     def __init__(
         self,
@@ -36,23 +36,35 @@ class BaseClient:
         retries: Retries | None,
         clock: Callable[[], float],
     ) -> None:
-        """Args: as of the clients. Raises: ClientSettingsError, ValueError."""
+        """Read the settings of a client.
+
+        Args:
+            url: base URL of the server; None for the one of the environment.
+            key: API key; None for the one of the environment.
+            timeout: seconds that a call may take in all.
+            retries: rules by which a call is tried again; None for ``Retries()``.
+            clock: function that returns seconds which only go forward.
+
+        Raises:
+            ClientSettingsError: the URL or the key is not valid.
+            ValueError: the timeout is not a positive number of seconds.
+        """
         self._url = find_url(url)
         self._timeout = checked_timeout(timeout)
         self._retries = Retries() if retries is None else retries
         self._clock = clock
         self._headers = httpx.Headers({"User-Agent": f"mutant-guard/{version('mutant-guard')}"})
         if found := find_key(key):
-            # These headers show no value of this one.
+            # The ``repr`` of these headers hides the value of this one.
             self._headers["Authorization"] = f"Bearer {found}"
 
     @property
     def url(self) -> str:
-        """Of the server, without a slash at its end."""
+        """Base URL of the server, without a slash at its end."""
         return self._url
 
     def __repr__(self) -> str:
-        """Without the key."""
+        """Return the client's class and URL, without the key."""
         return f"{type(self).__name__}({self._url!r})"
 
     def _steps(
@@ -64,7 +76,7 @@ class BaseClient:
     def _request(
         self, http: httpx.Client | httpx.AsyncClient, call: Call[Any], seconds: float
     ) -> httpx.Request:
-        """The request of a call that has so many seconds left."""
+        """Build the request of a call that has this many seconds left."""
         headers = dict(call.headers)
         if call.tells_timeout and call.timeout is not None:
             headers[TIMEOUT_HEADER] = f"{1000 * seconds_told(seconds):.3f}"
@@ -79,19 +91,30 @@ class BaseClient:
 
 
 def seconds_told(left: float) -> float:
-    """How long the server is told that it has, of the seconds that are left: what it says has to arrive as well."""
+    """Return the seconds that the server is told of, from the seconds that are left.
+
+    They are fewer, because the answer has to arrive within the time too.
+    """
     return left - min(left * _MARGIN, _MOST_MARGIN)
 
 
 def checked_timeout(seconds: float) -> float:
-    """Raises: ValueError, it is no time that anything could take."""
+    """Return the timeout if it is valid.
+
+    Raises:
+        ValueError: the timeout is not a positive number of seconds.
+    """
     if not (isfinite(seconds) and seconds > 0):
         raise ValueError(f"timeout is {seconds}; give seconds, more than 0")
     return seconds
 
 
 def checked_concurrency(concurrency: int) -> int:
-    """Raises: ValueError, nothing would ever be sent."""
+    """Return the concurrency if it is valid.
+
+    Raises:
+        ValueError: the concurrency is less than 1, so that nothing would be sent.
+    """
     if concurrency < 1:
         raise ValueError(f"concurrency is {concurrency}; give at least 1")
     return concurrency

@@ -1,4 +1,4 @@
-"""The client for code without asyncio."""
+"""Client for code without asyncio."""
 
 import ssl
 import time
@@ -28,15 +28,16 @@ from mutant_guard.wire.verdict import BareClassification, Classification
 _T = TypeVar("_T")
 
 _UNSTOPPED = Event()
-"""Of a call that somebody waits for."""
+"""Event of a call whose answer is wanted; it is never set."""
 
 
 class GuardClient(BaseClient):
-    """Asks a mutant-guard server. Connections are kept and shared; threads may share a client.
+    """Client of a mutant-guard server for code without asyncio.
 
-    Every method raises ``ClientError``s: ``RefusedError`` for an answer that is an error (``BadRequestError``,
-    ``KeyRefusedError``, ``NotFoundError``, ``BusyError``, ``DeadlineError``), ``UnreachableError``, ``TimedOutError``,
-    ``UnexpectedAnswerError``.
+    Connections are kept and shared. Threads may share a client. Every method raises
+    ``ClientError``s: ``RefusedError`` for an answer that is an error (``BadRequestError``,
+    ``KeyRefusedError``, ``NotFoundError``, ``BusyError``, ``DeadlineError``), ``UnreachableError``,
+    ``TimedOutError``, ``UnexpectedAnswerError``.
     """
 
     def __init__(
@@ -50,34 +51,37 @@ class GuardClient(BaseClient):
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
-        """A client of one server.
+        """Make a client of one server.
 
         Args:
-            url: of the server; by default that of the environment, ``MUTANT_GUARD_URL``.
-            key: API key; by default that of the environment, ``MUTANT_GUARD_API_KEY``, or none.
-            timeout: seconds a call may take in all, attempts and pauses included, each single write or read counted
-                anew: what comes drop by drop is only ended while the body of an answer is read.
-            retries: when a call is tried again.
-            verify: whom to trust over https.
-            clock: seconds that only go forward.
-            sleep: waits for so many; by default until nobody wants the answer any more.
+            url: base URL of the server; by default the environment variable ``MUTANT_GUARD_URL``.
+            key: API key; by default the environment variable ``MUTANT_GUARD_API_KEY``, or none.
+            timeout: seconds that a call may take in all, with attempts and pauses. Each single
+                write or read has this time anew: an answer that comes drop by drop is ended only
+                while its body is read.
+            retries: rules by which a call is tried again; by default ``Retries()``.
+            verify: whether to check the server's certificate over https, or the TLS settings for
+                it.
+            clock: function that returns seconds which only go forward.
+            sleep: function that waits for a number of seconds; by default the wait ends early once
+                the answer is not wanted any more.
 
         Raises:
-            ClientSettingsError: the URL or the key cannot be one.
-            ValueError: the timeout is none.
+            ClientSettingsError: the URL or the key is not valid.
+            ValueError: the timeout is not a positive number of seconds.
         """
         super().__init__(url, key, timeout, retries, clock)
         self._sleep = sleep
         self._http = httpx.Client(headers=self._headers, limits=LIMITS, verify=verify, timeout=timeout)
 
     def __enter__(self) -> Self:
-        """The client; its connections are closed at the end."""
+        """Return the client; its connections are closed at the end of the block."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close them."""
+        """Close all connections."""
         self.close()
 
     def close(self) -> None:
@@ -121,21 +125,26 @@ class GuardClient(BaseClient):
         request_id: str | None = None,
         traceparent: str | None = None,
     ) -> Classification | BareClassification:
-        """The label of an image and whether to trust it.
+        """Ask for the label of an image and whether to trust it.
 
         Args:
             image: bytes of an image file, its path, or an open file.
-            store: which judges; the server's first by default.
-            explain: with the path of the test.
-            guard: ``off`` for the label alone, where the server allows it; there is no path then.
-            timeout: seconds for all of it, as of the client. The server is told, and says by then what it knows.
-            request_id: what its log is to call the request, in printable ASCII.
-            traceparent: the trace it belongs to (W3C Trace Context).
+            store: name of the store that judges; by default the server's first.
+            explain: whether the answer has the path of the test.
+            guard: ``off`` for the label alone, where the server allows it; the answer then has no
+                path.
+            timeout: seconds for the whole call, in the sense of the client's timeout. The server is
+                told of it, and answers by then with the evidence it has.
+            request_id: name of the request in the server's log, in printable ASCII.
+            traceparent: trace that the request belongs to (W3C Trace Context).
+
+        Returns:
+            The answer of the server, without a verdict for ``guard="off"``.
 
         Raises:
             OSError: the file cannot be read.
             ClientError: there is no answer.
-            ValueError: the timeout, request id or traceparent cannot be one.
+            ValueError: the timeout, request id or traceparent is not valid.
         """
         trace = calls.Trace(request_id, traceparent)
         body = content(image)
@@ -177,19 +186,22 @@ class GuardClient(BaseClient):
         timeout: float | None = None,
         return_errors: bool = False,
     ) -> Generator[Classification | ClientError | OSError, None, None]:
-        """The answers for many images, in their order, as they come; images are taken as they are needed.
+        """Ask for the verdicts on many images; yield the answers in order, as they come.
+
+        The answers come in the order of the images, which are taken as they are needed.
 
         Args:
-            images: of each as of ``classify``.
+            images: images, each of a type that ``classify`` takes.
             concurrency: most requests at a time.
-            store: as of ``classify``.
-            explain: as of ``classify``.
-            timeout: seconds for each.
-            return_errors: an image's error takes the place of its answer; else the first is raised; what is under way
-                by then is waited for, and what has not begun is not sent.
+            store: name of the store that judges; by default the server's first.
+            explain: whether the answers have the path of the test.
+            timeout: seconds for each image.
+            return_errors: whether an image's error takes the place of its answer. Else the first
+                error is raised. Requests in flight are then waited for, and the others are not
+                sent.
 
         Raises:
-            ValueError: the concurrency is none.
+            ValueError: the concurrency is less than 1.
         """
         checked_concurrency(concurrency)
 
@@ -205,23 +217,49 @@ class GuardClient(BaseClient):
         return in_order(one, images, concurrency)
 
     def ready(self) -> bool:
-        """Whether the server takes requests. Asked once. Raises: ClientError, it does not say."""
+        """Ask once whether the server takes requests.
+
+        Raises:
+            ClientError: the server gives no answer to the question.
+        """
         return self._probe("/readyz")
 
     def live(self) -> bool:
-        """Whether it is alive; where not, only a restart helps. Asked once. Raises: ClientError, it does not say."""
+        """Ask once whether the server is alive; if not, only a restart helps.
+
+        Raises:
+            ClientError: the server gives no answer to the question.
+        """
         return self._probe("/livez")
 
     def models(self) -> list[ModelState]:
-        """The stores that are served, the default first. Raises: ClientError."""
+        """Return the stores that are served, the default first.
+
+        Raises:
+            ClientError: there is no answer.
+        """
         return self._ask(calls.models())
 
     def alarm_rate(self) -> AlarmRates:
-        """Alarms of the last hour, beside those on clean images. Raises: ClientError."""
+        """Return the alarms of the last hour, beside those on clean images.
+
+        Raises:
+            ClientError: there is no answer.
+        """
         return self._ask(calls.alarm_rate())
 
     def reviews(self, state: State = "open", store: str | None = None) -> Generator[ReviewEntry, None, None]:
-        """The entries of the review queue, the newest first, page by page as they are needed. Raises: ClientError."""
+        """Yield the entries of the review queue, the newest first.
+
+        Pages of the queue are fetched as they are needed.
+
+        Args:
+            state: state of the entries, or ``all``.
+            store: name of a store whose entries to give; by default those of all stores.
+
+        Raises:
+            ClientError: there is no answer.
+        """
         before: str | None = None
         while True:
             page = self._ask(calls.reviews(state, store, before))
@@ -231,49 +269,74 @@ class GuardClient(BaseClient):
             before = page.next
 
     def review(self, identifier: str) -> ReviewDetails:
-        """An entry with the path of its test. Raises: ClientError; ValueError, nothing is named so."""
+        """Return an entry of the review queue with the path of its test.
+
+        Args:
+            identifier: id of the entry.
+
+        Raises:
+            ClientError: there is no answer.
+            ValueError: the identifier is not the id of an entry.
+        """
         return self._ask(calls.review(identifier))
 
     def review_image(self, identifier: str) -> bytes:
-        """The image of an entry, a PNG. Raises: ClientError; ValueError, nothing is named so."""
+        """Return the image of an entry of the review queue, a PNG file.
+
+        Args:
+            identifier: id of the entry.
+
+        Raises:
+            ClientError: there is no answer.
+            ValueError: the identifier is not the id of an entry.
+        """
         return self._ask(calls.review_image(identifier))
 
     def decide(
         self, identifier: str, decision: Literal["confirm", "dismiss"], label: int | None = None
     ) -> ReviewEntry:
-        """Decide about an entry; deciding again replaces what was decided.
+        """Decide about an entry; a later decision replaces the one before.
 
         Args:
-            identifier: of the entry.
-            decision: ``confirm``: the alarm was right. ``dismiss``: it was not, the label is.
-            label: what a confirmed image truly shows, where that is known.
+            identifier: id of the entry.
+            decision: ``confirm``: the alarm was right. ``dismiss``: it was a false alarm, the label
+                is right.
+            label: true label of a confirmed image, where it is known.
 
         Raises:
-            ClientError: it was not taken.
-            ValueError: it is no decision, or nothing is named so.
+            ClientError: the decision was not accepted.
+            ValueError: the decision or the identifier is not valid.
         """
         return self._ask(calls.decide(identifier, decision, label))
 
     def delete_review(self, identifier: str) -> None:
-        """Have an entry gone for good, with its image and what was decided.
+        """Delete an entry for good, with its image and its decision.
+
+        Args:
+            identifier: id of the entry.
 
         Raises:
-            ClientError: it was not taken; NotFoundError: it is gone already.
-            ValueError: nothing is named so.
+            ClientError: the deletion was not accepted; NotFoundError where the entry is already
+                gone.
+            ValueError: the identifier is not the id of an entry.
         """
         self._ask(calls.delete_review(identifier))
 
     def export_reviews(self, path: Path, store: str | None = None, *, sampled: bool = False) -> None:
-        """Write confirmed labels and their images to an .npz for ``mutant-store calibrate --data npz:FILE``. The file
-        is whole or as it was before, and readable by its owner alone: it holds what callers sent.
+        """Write the images whose true label is known, with these labels, to an .npz file.
+
+        The file is meant for ``mutant-store calibrate --data npz:FILE``. It is written whole or
+        left as it was before. It is readable by its owner alone, because it holds images that
+        callers sent.
 
         Args:
-            path: of the file.
-            store: whose; the server's first by default.
-            sampled: only what was drawn at random, whatever its verdict.
+            path: path of the file.
+            store: name of the store whose entries to write; by default the server's first.
+            sampled: whether to write only entries that were drawn at random, whatever their
+                verdict.
 
         Raises:
-            ClientError: there is none.
+            ClientError: there is no answer.
             OSError: the file cannot be written.
         """
         write_atomically(path, self._ask(calls.export_reviews(store, sampled)), mode=SECRET)
@@ -315,7 +378,8 @@ class GuardClient(BaseClient):
             chunks = []
             for chunk in response.iter_bytes():
                 chunks.append(chunk)
-                # httpx limits each read alone, and gives no hold on those of headers.
+                # httpx limits the time of each read alone, and gives no way to end the reads of
+                # headers.
                 if self._clock() > until:
                     raise TimeoutError
         finally:

@@ -1,4 +1,4 @@
-"""The routes of a server: what is sent to each, and how its answer is read."""
+"""Routes of a server: the request for each, and the reader of its answer."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -26,36 +26,41 @@ _MODELS = TypeAdapter(list[ModelState])
 
 @dataclass(frozen=True)
 class Call(Generic[_T_co]):
-    """A request, and what is made of its answer."""
+    """Request, with the function that reads its answer."""
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
     read: Callable[[Reply], _T_co]
-    """Raises UnexpectedAnswerError for a success that it cannot read."""
+    """Reader of a successful answer; raises UnexpectedAnswerError for one that it cannot read."""
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
     timeout: float | None = None
-    """Seconds, where the caller gives some for this call."""
+    """Seconds, where the caller gives a timeout for this call."""
     tells_timeout: bool = False
-    """Whether the server is told of them."""
+    """Whether the server is told of the timeout."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What the request belongs to, for the server's log and spans."""
+    """Request id and trace of a request, for the server's log and spans."""
 
     request_id: str | None = None
     traceparent: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises: ValueError, one of them is no value of a header: HTTP fails on it as on a broken connection."""
+        """Check the values.
+
+        Raises:
+            ValueError: a value does not fit into a header; HTTP fails on it as on a broken
+                connection.
+        """
         for name, value in (("request_id", self.request_id), ("traceparent", self.traceparent)):
             if value is not None and not (value.isascii() and value.isprintable() and value == value.strip()):
                 raise ValueError(f"{name} is {value!r}; give printable ASCII, with no space at either end")
 
     def headers(self) -> dict[str, str]:
-        """Those of HTTP."""
+        """Return the HTTP headers of the trace."""
         return _given(**{"X-Request-Id": self.request_id, "traceparent": self.traceparent})
 
 
@@ -65,7 +70,7 @@ _NO_TRACE = Trace()
 def classify(
     content: bytes, *, store: str | None, explain: bool, timeout: float | None, trace: Trace = _NO_TRACE
 ) -> Call[Classification]:
-    """The verdict on an image file."""
+    """Make the call for the verdict on an image file."""
     params = _given(store=store, explain="true" if explain else None)
     return _image(content, params, timeout, trace, _model(Classification))
 
@@ -73,55 +78,71 @@ def classify(
 def classify_unguarded(
     content: bytes, *, store: str | None, timeout: float | None, trace: Trace = _NO_TRACE
 ) -> Call[BareClassification]:
-    """The label alone of an image file."""
+    """Make the call for the label alone of an image file."""
     return _image(content, _given(store=store, guard="off"), timeout, trace, _model(BareClassification))
 
 
 def probe(path: Literal["/livez", "/readyz"]) -> Call[None]:
-    """Whether the server is alive, or takes requests."""
+    """Make the call that asks whether the server is alive, or takes requests."""
     return Call("GET", path, lambda _: None)
 
 
 def models() -> Call[list[ModelState]]:
-    """The stores that are served, the default first."""
+    """Make the call for the stores that are served, the default first."""
     return Call("GET", "/v2/models", _models)
 
 
 def alarm_rate() -> Call[AlarmRates]:
-    """Alarms of the last hour."""
+    """Make the call for the alarms of the last hour."""
     return Call("GET", "/alarm-rate", _model(AlarmRates))
 
 
 def reviews(state: State, store: str | None, before: str | None) -> Call[ReviewPage]:
-    """A page of the review queue."""
+    """Make the call for a page of the review queue."""
     params = {"limit": _PAGE, **_given(state=state, store=store, before=before)}
     return Call("GET", "/review", _model(ReviewPage), params)
 
 
 def review(identifier: str) -> Call[ReviewDetails]:
-    """An entry of it. Raises: ValueError, nothing is named so."""
+    """Make the call for an entry of the review queue.
+
+    Raises:
+        ValueError: the identifier is not the id of an entry.
+    """
     return Call("GET", f"/review/{_checked(identifier)}", _model(ReviewDetails))
 
 
 def review_image(identifier: str) -> Call[bytes]:
-    """Its image, a PNG. Raises: ValueError, nothing is named so."""
+    """Make the call for the image of an entry, a PNG file.
+
+    Raises:
+        ValueError: the identifier is not the id of an entry.
+    """
     return Call("GET", f"/review/{_checked(identifier)}/image", _file("an image", b"\x89PNG\r\n\x1a\n"))
 
 
 def decide(identifier: str, decision: Literal["confirm", "dismiss"], label: int | None) -> Call[ReviewEntry]:
-    """A decision about it. Raises: ValueError, nothing is named so, or it is no decision."""
+    """Make the call that decides about an entry.
+
+    Raises:
+        ValueError: the identifier is not the id of an entry, or the decision is not valid.
+    """
     body = Decision(decision=decision, label=label).model_dump_json(exclude_none=True).encode()
     headers = {"Content-Type": "application/json"}
     return Call("POST", f"/review/{_checked(identifier)}", _model(ReviewEntry), headers=headers, content=body)
 
 
 def delete_review(identifier: str) -> Call[None]:
-    """Its end. Raises: ValueError, nothing is named so."""
+    """Make the call that deletes an entry.
+
+    Raises:
+        ValueError: the identifier is not the id of an entry.
+    """
     return Call("DELETE", f"/review/{_checked(identifier)}", lambda _: None)
 
 
 def export_reviews(store: str | None, sampled: bool) -> Call[bytes]:
-    """What was decided, as an .npz."""
+    """Make the call for the decided entries, as an .npz file."""
     params = _given(store=store, sampled="true" if sampled else None)
     return Call("GET", "/review/export", _file("an .npz archive", b"PK\x03\x04"), params)
 
@@ -137,13 +158,13 @@ def _image(
     trace: Trace,
     read: Callable[[Reply], _T_co],
 ) -> Call[_T_co]:
-    # The server looks at the bytes, whatever is said of them.
+    # The server looks at the bytes, and ignores the media type.
     headers = {"Content-Type": "application/octet-stream", **trace.headers()}
     return Call("POST", "/classify", read, params, headers, content, timeout, tells_timeout=True)
 
 
 def _checked(identifier: str) -> str:
-    """So that no identifier makes another path of it."""
+    """Return the identifier if it is valid, so that none changes the path of the request."""
     if not _IDENTIFIER.fullmatch(identifier):
         raise ValueError(f"{identifier!r} is no id of an entry; they look like 1764058800123-0")
     return identifier

@@ -1,4 +1,7 @@
-"""Why a call of the client has no result. Messages name the thing and the remedy; none holds the API key."""
+"""Errors of the client's calls.
+
+Messages name the faulty thing and the remedy. None of them holds the API key.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,32 +9,39 @@ from typing import Self
 
 
 class ClientError(Exception):
-    """Base of everything that a call may fail with, but for image files that cannot be read (``OSError``)."""
+    """Base of every error of a call, except for image files that cannot be read (``OSError``)."""
 
 
 class ClientSettingsError(ClientError):
-    """No URL or one that is none, or an API key that cannot be one."""
+    """Error for a URL that is missing or not valid, or an API key that is not valid."""
 
 
 class UnreachableError(ClientError):
-    """The server took no connection or dropped it, as often as it was tried."""
+    """Error for a server that took no connection or dropped it, at every attempt."""
 
 
 class TimedOutError(ClientError):
-    """The caller's time was up before there was an answer."""
+    """Error for a time limit that passes before there is an answer."""
 
 
 class UnexpectedAnswerError(ClientError):
-    """Something answered that is no mutant-guard, or one of another age: a success that cannot be read."""
+    """Error for a success that cannot be read.
+
+    The answer comes from another program, or from another version of mutant-guard.
+    """
 
 
 class RefusedError(ClientError):
-    """The server, or a proxy before it, answered with an error.
+    """Error that the server, or a proxy before it, answered with.
 
-    ``status`` is HTTP's. ``code`` is the stable code of mutant-guard's problem, None where the answer is none of its
-    own (a proxy's page). ``detail`` is a sentence for people. ``request_id`` is what the server's log calls the
-    request, where it said so. ``retry_after`` is how many seconds it asked to wait, where it did. ``attempts`` is how
-    often it was tried.
+    Attributes:
+        status: HTTP status.
+        code: stable code of mutant-guard's problem; None where the answer is not its own (a proxy's
+            page).
+        detail: a sentence for people.
+        request_id: name of the request in the server's log; None where the answer does not give it.
+        retry_after: seconds that the server asked to wait; None where it did not ask.
+        attempts: number of attempts.
     """
 
     def __init__(
@@ -44,36 +54,55 @@ class RefusedError(ClientError):
         retry_after: float | None = None,
         attempts: int = 1,
     ) -> None:
-        """Args: as the attributes are."""
+        """Make the error.
+
+        Args:
+            status: HTTP status.
+            code: stable code of mutant-guard's problem; None where the answer is not its own.
+            detail: a sentence for people.
+            request_id: name of the request in the server's log.
+            retry_after: seconds that the server asked to wait.
+            attempts: number of attempts.
+        """
         times = f" ({attempts} attempts)" if attempts > 1 else ""
         super().__init__(f"{status}{f' {code}' if code else ''}: {detail}{times}")
         self.status, self.code, self.detail = status, code, detail
         self.request_id, self.retry_after, self.attempts = request_id, retry_after, attempts
 
     def __reduce__(self) -> tuple[Callable[[], Self], tuple[()]]:
-        """For pools of processes: an exception is unpickled by its positional arguments, and this one has none."""
+        """Support pickling, for pools of processes.
+
+        An exception is unpickled by its positional arguments, and this one has none.
+        """
         names = ("status", "code", "detail", "request_id", "retry_after", "attempts")
         return partial(type(self), **{name: getattr(self, name) for name in names}), ()
 
 
 class BadRequestError(RefusedError):
-    """What was sent is never answered: no image, too large, an unknown parameter (400, 413, 415, 422)."""
+    """Error for a request that is never answered (400, 413, 415, 422).
+
+    It holds no image, is too large, or has an unknown parameter.
+    """
 
 
 class KeyRefusedError(RefusedError):
-    """The API key is lacking, unknown, or not for this (401, 403)."""
+    """Error for an API key that is missing, unknown, or not allowed to do this (401, 403)."""
 
 
 class NotFoundError(RefusedError):
-    """There is no such store, entry or image (404)."""
+    """Error for a store, entry or image that is not there (404)."""
 
 
 class BusyError(RefusedError):
-    """As many requests as it admits are in flight, the key is over its rate (429), or it is not ready (503)."""
+    """Error for a server that cannot take the request now (429, 503).
+
+    The highest number of requests is in flight, or the key is over its rate (429); or the server is
+    not ready (503).
+    """
 
 
 class DeadlineError(RefusedError):
-    """The deadline passed before the server knew anything (504)."""
+    """Error for a deadline that passes before the server has any evidence (504)."""
 
 
 _KINDS: dict[int, type[RefusedError]] = {
@@ -91,5 +120,5 @@ _KINDS: dict[int, type[RefusedError]] = {
 
 
 def kind_of(status: int) -> type[RefusedError]:
-    """The error of an HTTP status; ``RefusedError`` itself for one that has none of its own."""
+    """Return the error class of an HTTP status; ``RefusedError`` where none is its own."""
     return _KINDS.get(status, RefusedError)

@@ -1,19 +1,19 @@
-"""What may be given as an image."""
+"""Images that the client takes."""
 
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
 Image = bytes | PathLike[str] | BinaryIO
-"""The bytes of an image file, the path of one, or one that is open for reading bytes."""
+"""Bytes of an image file, its path, or a file that is open for reading bytes."""
 
 
 def content(image: Image) -> bytes:
-    """The bytes of an image file.
+    """Return the bytes of an image file.
 
     Raises:
-        OSError: it cannot be read.
-        TypeError: it is none of these.
+        OSError: the file cannot be read.
+        TypeError: the image is of none of these types.
     """
     if isinstance(image, bytes):
         return image

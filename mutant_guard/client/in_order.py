@@ -1,4 +1,4 @@
-"""Work on many things at a time whose results come in order."""
+"""Concurrent work on many items, with results in order."""
 
 import asyncio
 from collections import deque
@@ -14,8 +14,16 @@ _B = TypeVar("_B")
 def in_order(
     work: Callable[[_A, Event], _B], given: Iterable[_A], concurrency: int
 ) -> Generator[_B, None, None]:
-    """What the work gives of each, in order, with so many at a time and as many again waiting for their turn. The event
-    is set once nobody waits for the rest; what is under way is then waited for, lest it outlive what it works with.
+    """Yield the work's result for each item, in the order of the items.
+
+    At most ``concurrency`` items are worked on at a time, and as many again wait for their turn.
+    When no more results are wanted, the event is set. Items that are worked on are then waited for,
+    so that they do not outlive the objects they use.
+
+    Args:
+        work: function of an item and the event.
+        given: items; they are taken as they are needed.
+        concurrency: number of items that are worked on at a time.
     """
     stop = Event()
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="mutant-guard-client")
@@ -35,7 +43,16 @@ def in_order(
 async def in_order_async(
     work: Callable[[_A], Coroutine[Any, Any, _B]], given: Iterable[_A], concurrency: int
 ) -> AsyncGenerator[_B, None]:
-    """What the work gives of each, in order, with so many at a time and as many again waiting for their turn."""
+    """Yield the work's result for each item, in the order of the items.
+
+    At most ``concurrency`` items are worked on at a time, and as many again wait for their turn.
+    When no more results are wanted, the other tasks are cancelled.
+
+    Args:
+        work: coroutine function of an item.
+        given: items; they are taken as they are needed.
+        concurrency: number of items that are worked on at a time.
+    """
     slots = asyncio.Semaphore(concurrency)
 
     async def in_turn(one: _A) -> _B:

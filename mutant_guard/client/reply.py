@@ -1,4 +1,4 @@
-"""What came back over HTTP, and what it means where that is an error."""
+"""Answer over HTTP, and the error that it stands for."""
 
 import json
 import re
@@ -18,25 +18,25 @@ _MOST_TEXT = 300
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, read to its end."""
+    """Complete answer of a server."""
 
     status: int
     headers: Mapping[str, str]
-    """Their names in any case."""
+    """Headers by name, in any case."""
     content: bytes
 
     @property
     def media_type(self) -> str:
-        """In lower case, without parameters; empty where it is not said."""
+        """Media type in lower case, without parameters; empty where the answer gives none."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds that Retry-After asks to wait."""
+        """Seconds that Retry-After asks to wait; None without a valid header."""
         return retry_after(self.headers.get("retry-after"), datetime.now(UTC))
 
     def refusal(self, attempts: int) -> RefusedError:
-        """The error that this answer is, after so many attempts."""
+        """Make the error for this answer, after this many attempts."""
         problem = self._problem()
         code, detail = (None, self._foreign()) if problem is None else problem
         return kind_of(self.status)(
@@ -49,13 +49,13 @@ class Reply:
         )
 
     def unexpected(self, what: str) -> UnexpectedAnswerError:
-        """The error that this answer is where it should have been ``what``."""
+        """Make the error for this answer where ``what`` was expected."""
         return UnexpectedAnswerError(
             f"the answer is not {what}: {self.status} {self._said()}; is this the URL of a mutant-guard server?"
         )
 
     def _problem(self) -> tuple[str | None, str] | None:
-        """Code and detail of problem+json, None where the answer is nothing of the kind."""
+        """Return code and detail of problem+json, or None for any other answer."""
         if self.media_type != _PROBLEM:
             return None
         try:
@@ -75,7 +75,7 @@ class Reply:
         )
 
     def _said(self) -> str:
-        """What the body is, in brief."""
+        """Describe the body in brief."""
         if where := self.headers.get("location"):
             return f"it leads to {_brief(where)}, which is not followed with an API key"
         if not self.content:
@@ -86,7 +86,7 @@ class Reply:
 
 
 def _brief(text: str) -> str:
-    """In one line that no terminal reads as more than text."""
+    """Return the text as one quoted line without control characters, cut to its limit."""
     line = "".join(letter if letter.isprintable() else " " for letter in text)
     line = " ".join(line.split())
     return repr(line if len(line) <= _MOST_TEXT else f"{line[:_MOST_TEXT]}…")

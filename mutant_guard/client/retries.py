@@ -1,4 +1,4 @@
-"""How often a call is tried, and how long is waited in between."""
+"""Number of attempts of a call, and pauses between them."""
 
 import random
 import re
@@ -11,14 +11,24 @@ from math import isfinite
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 
 RETRIED = frozenset({429, 503})
-"""Answers that say: not now. Every route gives the same for the same request, so that any may be sent again."""
+"""Statuses of a temporary refusal.
+
+Every route answers the same request in the same way, so any request may be sent again.
+"""
 
 
 def retry_after(text: str | None, now: datetime) -> float | None:
-    """What a Retry-After header asks for, in seconds from ``now`` (aware): a number of them, or a date (RFC 9110).
+    """Return the seconds from ``now`` that a Retry-After header asks to wait.
 
-    None without a header or with one that is neither; infinite where the number is too large for a float; 0 for a date
-    that is past.
+    The header holds a number of seconds, or a date (RFC 9110).
+
+    Args:
+        text: value of the header; None without one.
+        now: the present time, with time zone.
+
+    Returns:
+        Seconds; infinite where the number is too large for a float, 0 for a date in the past. None
+        without a header, or for a value that is neither number nor date.
     """
     if text is None:
         return None
@@ -34,24 +44,29 @@ def retry_after(text: str | None, now: datetime) -> float | None:
 
 @dataclass(frozen=True)
 class Retries:
-    """When a call is tried again: after 429, 503, and connections that fail or break.
+    """Rules by which a call is tried again: after 429, 503, and connections that fail or break.
 
-    The pause is drawn between 0 and ``first_pause`` seconds, then twice that and so on up to ``longest_pause`` (full
-    jitter, so that callers who were turned away together do not come back together). Retry-After is waited for, with
-    up to ``first_pause`` on top. No pause ends more than ``seconds`` after the call began, nor past its deadline: where
-    one would, the call fails at once.
+    The pause is drawn between 0 and ``first_pause`` seconds, then twice that and so on up to
+    ``longest_pause`` (full jitter, so that callers that were refused together do not come back
+    together). A Retry-After is waited for, with up to ``first_pause`` on top. No pause ends more
+    than ``seconds`` after the call began, nor past its deadline: where one would, the call fails
+    at once.
     """
 
     attempts: int = 5
-    """In all; 1: never again."""
+    """Most attempts of a call in all; 1 for no second attempt."""
     seconds: float = 30.0
     first_pause: float = 0.1
     longest_pause: float = 5.0
     draw: Callable[[], float] = random.random
-    """A number from 0 to 1."""
+    """Function that draws a number from 0 to 1."""
 
     def __post_init__(self) -> None:
-        """Raises: ValueError, a number that makes no sense."""
+        """Check the values.
+
+        Raises:
+            ValueError: a number is out of its range.
+        """
         if self.attempts < 1:
             raise ValueError(f"attempts is {self.attempts}; a call takes at least one")
         for name in ("seconds", "first_pause", "longest_pause"):
@@ -60,17 +75,17 @@ class Retries:
                 raise ValueError(f"{name} is {value}; give seconds, 0 or more")
 
     def pause(self, attempts: int, elapsed: float, asked: float | None) -> float | None:
-        """Seconds to wait before the next attempt, None where there is to be none.
+        """Return the seconds to wait before the next attempt, or None for no further attempt.
 
         Args:
-            attempts: how many there were, at least one.
+            attempts: number of attempts so far, at least one.
             elapsed: seconds since the call began.
-            asked: seconds that Retry-After asks for.
+            asked: seconds that Retry-After asks for; None without it.
         """
         if attempts >= self.attempts:
             return None
         if asked is None:
-            # Doubled in floating point, which gives infinity and no giant number for many attempts.
+            # Doubling in floating point gives infinity, and no giant number, for many attempts.
             wait = self.draw() * min(self.longest_pause, self.first_pause * 2.0 ** min(attempts - 1, 60))
         else:
             wait = asked + self.draw() * self.first_pause
@@ -78,4 +93,4 @@ class Retries:
 
 
 NEVER = Retries(attempts=1)
-"""For what asks how things are now."""
+"""Rule of a single attempt, for calls that ask for the present state."""

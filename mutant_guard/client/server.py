@@ -1,4 +1,4 @@
-"""Which server a client asks, and with which key."""
+"""Server that a client asks, and the API key for it."""
 
 import os
 from pathlib import Path
@@ -12,10 +12,10 @@ KEY_VARIABLE = "MUTANT_GUARD_API_KEY"
 
 
 def find_url(given: str | None) -> str:
-    """The base URL, without a slash at its end: what is given, else that of the environment.
+    """Return the base URL without a slash at its end: the given one, else that of the environment.
 
     Raises:
-        ClientSettingsError: there is none, or it is no URL of a server.
+        ClientSettingsError: there is no URL, or it is not the URL of a server.
     """
     text = (given or os.environ.get(URL_VARIABLE, "")).strip()
     if not text:
@@ -24,7 +24,7 @@ def find_url(given: str | None) -> str:
         )
     try:
         url = httpx.URL(text)
-        host = url.host  # decoded only now, which fails for some
+        host = url.host  # decoded only now, which fails for some hosts
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ClientSettingsError(f"the URL of the server cannot be read: {error}") from None
     if url.userinfo:
@@ -40,10 +40,10 @@ def find_url(given: str | None) -> str:
 
 
 def find_key(given: str | None) -> str | None:
-    """The API key: what is given, else that of the environment, else none.
+    """Return the API key: the given one, else that of the environment, else None.
 
     Raises:
-        ClientSettingsError: it holds what no key holds. The message does not.
+        ClientSettingsError: the key holds characters that no key has. The message does not show it.
     """
     key = (os.environ.get(KEY_VARIABLE, "") if given is None else given).strip()
     if not key:
@@ -57,7 +57,7 @@ def find_key(given: str | None) -> str | None:
 
 
 def read_key(path: Path) -> str:
-    """The API key in a file.
+    """Read the API key from a file.
 
     Raises:
         ClientSettingsError: the file cannot be read, or holds no key.

@@ -1,9 +1,11 @@
-"""Image files without what is not the picture.
+"""Reduction of image files to the parts that make the picture.
 
-Pillow reads metadata in Python, piece by piece, and unpacks it when the file is opened, before a limit can be checked:
-a file within every limit on bytes and pixels kept it busy for half a minute. So that much never reaches it.
+Pillow reads metadata in Python, piece by piece, and unpacks it when the file is opened, before a
+limit can be checked. A file within every limit on bytes and pixels kept it busy for half a minute.
+So metadata of that size never reaches Pillow.
 
-PNG: https://www.w3.org/TR/png-3/#5DataRep. JPEG: ITU-T T.81, annex B, https://www.w3.org/Graphics/JPEG/itu-t81.pdf.
+PNG: https://www.w3.org/TR/png-3/#5DataRep. JPEG: ITU-T T.81, annex B,
+https://www.w3.org/Graphics/JPEG/itu-t81.pdf.
 """
 
 import re
@@ -18,7 +20,10 @@ MAX_PARTS = 1 << 14
 """Most chunks of a PNG file, and segments of a JPEG file before its first scan."""
 
 MAX_SCANS = 100
-"""Most scans of a JPEG file: each goes through the whole picture, and takes eleven bytes. Encoders write ten or so."""
+"""Most scans of a JPEG file.
+
+Each scan goes through the whole picture, and takes eleven bytes. Encoders write ten or so.
+"""
 
 _MAX_TEXT = 1 << 18
 """Most bytes that a text of a PNG file is unpacked to."""
@@ -35,7 +40,8 @@ _WEBP_HEADER_BYTES = 30
 _JFIF, _EXIF, _ADOBE, _LAST_APP, _COMMENT = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
 _SCAN, _END = 0xDA, 0xD9
 _EXIF_NAME, _XMP_NAME = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
-# 0xFF before none of these begins a segment: stuffed, for arithmetic coding, restarts, start of the image, padding.
+# Markers of segments. 0xFF before one of the excluded bytes begins no segment: a stuffed byte,
+# arithmetic coding, a restart, the start of the image, padding.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 # Bytes that are searched in one go; no other thread runs meanwhile.
 _STRETCH = 1 << 18
@@ -43,12 +49,12 @@ _STRETCH = 1 << 18
 
 @dataclass(frozen=True)
 class Picture:
-    """An image file for the decoder.
+    """Image file for the decoder.
 
     Attributes:
-        file: what makes the picture.
-        exif: EXIF that was in it, else empty.
-        xmp: XMP that was in it, else empty.
+        file: the parts of the file that make the picture.
+        exif: EXIF data of the file; empty where there is none.
+        xmp: XMP data of the file; empty where there is none.
     """
 
     file: bytes
@@ -57,10 +63,11 @@ class Picture:
 
 
 def picture(body: bytes) -> Picture:
-    """Take the picture out of a PNG or JPEG file; anything else is left as it is.
+    """Take the picture out of a PNG or JPEG file; leave other files as they are.
 
     Raises:
-        BadImageError: it is in more parts or scans than any encoder writes, or its EXIF cannot be unpacked.
+        BadImageError: the file has more parts or scans than any encoder writes, or its metadata
+            cannot be unpacked.
     """
     if body.startswith(_PNG):
         return _png(body)
@@ -68,8 +75,9 @@ def picture(body: bytes) -> Picture:
 
 
 def webp_size(body: bytes) -> tuple[int, int] | None:
-    """Width and height that a WebP file says, None where it is none. Pillow makes room for them when it opens one.
+    """Return the width and height that a WebP file declares, or None for another file.
 
+    Pillow allocates memory for them when it opens a WebP file. Source:
     https://www.rfc-editor.org/rfc/rfc9649, sections 2.5 to 2.7.
     """
     if not (body.startswith(b"RIFF") and body[8:12] == b"WEBP" and len(body) >= _WEBP_HEADER_BYTES):
@@ -107,7 +115,7 @@ def _png(body: bytes) -> Picture:
 
 
 def _text(texts: dict[bytes, tuple[bytes, bytes]], key: bytes) -> bytes:
-    """The text of a keyword, which its zero byte ends; empty where there is none."""
+    """Return the text of a keyword, which ends with a zero byte; empty where there is none."""
     found = next((text for start, text in texts.items() if start.startswith(key)), None)
     if found is None:
         return b""
@@ -124,7 +132,7 @@ def _text(texts: dict[bytes, tuple[bytes, bytes]], key: bytes) -> bytes:
     try:
         text = zlib.decompressobj().decompress(
             content[1:], _MAX_TEXT + 1
-        )  # behind the method: there is but one
+        )  # behind the compression method: there is only one
     except zlib.error as error:
         raise _damaged(error) from error
     if len(text) > _MAX_TEXT:
@@ -133,7 +141,10 @@ def _text(texts: dict[bytes, tuple[bytes, bytes]], key: bytes) -> bytes:
 
 
 def _raw_profile(texts: dict[bytes, tuple[bytes, bytes]]) -> bytes:
-    """EXIF as ImageMagick writes it into a text: an empty line, its kind, its length, and lines of hexadecimal."""
+    """Return EXIF data from a text that ImageMagick writes.
+
+    The text has an empty line, the kind of data, its length, and lines of hexadecimal.
+    """
     lines = _text(texts, _EXIF_KEY).split(b"\n", 3)
     try:
         return bytes.fromhex(lines[3].decode("ascii")) if len(lines) > 3 else b""
@@ -164,7 +175,7 @@ def _jpeg(body: bytes) -> Picture:
 def _check_scans(body: bytes, at: int) -> None:
     if body.count(b"\xff\xda", at) <= MAX_SCANS:
         return
-    # What follows the picture may hold more; a part of it does not.
+    # Bytes after the picture may hold more such markers; a part of the picture does not.
     scans = 0
     for code, _, _ in _segments(body, at):
         scans += code == _SCAN
@@ -173,7 +184,7 @@ def _check_scans(body: bytes, at: int) -> None:
 
 
 def _segments(body: bytes, at: int) -> Iterator[tuple[int, int, int]]:
-    """Marker, start and end of every segment that has a length, up to the end of the image."""
+    """Yield marker, start and end of every segment with a length, up to the end of the image."""
     while at < len(body):
         found = _MARKER.search(body, at, at + _STRETCH)
         if found is None:

@@ -1,4 +1,7 @@
-"""From the bytes of a request to pixels at model size, with every limit checked before anything is decoded."""
+"""Conversion of a request's bytes to pixels at model size.
+
+Every limit is checked before anything is decoded.
+"""
 
 import io
 import struct
@@ -20,9 +23,12 @@ from mutant_guard.store.preprocessing import to_pixels
 FORMATS = ("PNG", "JPEG", "WEBP")
 
 MAX_SIDE = 65_535
-"""Longest side in pixels, that of JPEG: resampling makes tables as long, and lets no other thread run meanwhile."""
+"""Longest side in pixels, that of JPEG.
 
-# What Pillow's decoders raise on damaged files.
+Resampling makes tables of this length, and lets no other thread run meanwhile.
+"""
+
+# Errors that Pillow's decoders raise on damaged files.
 _DAMAGED = (
     OSError,
     SyntaxError,
@@ -37,14 +43,22 @@ _DAMAGED = (
 
 
 Image = bytes | Path | PillowImage | NDArray[np.uint8]
-"""An image as it comes: an encoded file or its path, a Pillow image, or pixels uint8 [H, W, C]."""
+"""Image as it is given: an encoded file or its path, a Pillow image, or pixels uint8 [H, W, C]."""
 
 
 def resized(pixels: NDArray[np.uint8], spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
-    """Resize pixels uint8 [H, W, C], of as many channels as the model takes, to uint8 [height, width, C].
+    """Resize pixels to model size.
+
+    Args:
+        pixels: uint8 [H, W, C], with as many channels as the model takes.
+        spec: size and colour that the model takes, and the treatment of other sizes.
+        max_pixels: most pixels of the image.
+
+    Returns:
+        uint8 [height, width, C].
 
     Raises:
-        TooManyPixelsError: more than that many pixels, or a side too long.
+        TooManyPixelsError: the image has more pixels, or a side is too long.
         BadImageError: the model takes exactly one size.
     """
     grey = pixels.shape[2] == 1
@@ -52,19 +66,19 @@ def resized(pixels: NDArray[np.uint8], spec: InputSpec, max_pixels: int) -> NDAr
 
 
 def convert(image: PillowImage, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
-    """Turn a Pillow image that the caller opened into pixels at model size.
+    """Convert a Pillow image that the caller opened to pixels at model size.
 
     Args:
         image: one still image, decoded or not yet.
-        spec: the size and colour the model takes, and what to do about others.
+        spec: size and colour that the model takes, and the treatment of other sizes.
         max_pixels: most pixels of the image.
 
     Returns:
         uint8 [height, width, channels].
 
     Raises:
-        TooManyPixelsError: more than that many pixels, or a side too long.
-        BadImageError: animated, damaged, or not what the model takes.
+        TooManyPixelsError: the image has more pixels, or a side is too long.
+        BadImageError: the image is animated or damaged, or the model does not take it.
     """
     _check_size(*image.size, max_pixels)
     _check_still(image)
@@ -83,17 +97,17 @@ def decode(body: bytes, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
     """Decode one still image.
 
     Args:
-        body: a PNG, JPEG or WebP file; what it is, is read off its content.
-        spec: the size and colour the model takes, and what to do about others.
+        body: a PNG, JPEG or WebP file; its content decides which.
+        spec: size and colour that the model takes, and the treatment of other sizes.
         max_pixels: most pixels of the image as stored.
 
     Returns:
         uint8 [height, width, channels].
 
     Raises:
-        TooManyPixelsError: more than that.
-        BadImageError: empty, none of these formats, too many pixels, animated, damaged, or not what the
-            model takes.
+        TooManyPixelsError: the image has more pixels, or a side is too long.
+        BadImageError: the body is empty or in none of these formats, the image has too many pixels,
+            is animated or damaged, or the model does not take it.
     """
     if not body:
         raise BadImageError("the body is empty; send an image")
@@ -148,7 +162,7 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def _tell_orientation(image: Any, found: Picture) -> None:
-    """Leave of the metadata only what turns the image, so that nobody reads through the rest of it."""
+    """Reduce the image's metadata to its orientation, so that nothing reads through the rest."""
     exif, xmp = image.info.pop("exif", b""), image.info.pop("xmp", b"")  # of a WebP file
     said = orientation(found.exif or exif, found.xmp or xmp)
     if said != UPRIGHT:

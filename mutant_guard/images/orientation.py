@@ -1,7 +1,7 @@
-"""How an image is to be turned upright, read off its metadata without reading the rest.
+"""Orientation of an image, from its metadata without reading the rest of it.
 
-EXIF 2.32, https://www.cipa.jp/std/documents/e/DC-008-Translation-2019-E.pdf: a TIFF file without the picture. XMP names
-the same tag (part 2, 2.2).
+EXIF 2.32, https://www.cipa.jp/std/documents/e/DC-008-Translation-2019-E.pdf: a TIFF file without
+the picture. XMP names the same tag (part 2, 2.2).
 """
 
 import re
@@ -13,22 +13,22 @@ _TAG = 0x0112
 _NAME = b"Exif\0\0"
 _NUMBERS = {3: "H", 4: "I"}
 _ENTRY_BYTES = 12
-_MAGIC = (b"*\0", b"\0*")  # some writers get its byte order wrong
+_MAGIC = (b"*\0", b"\0*")  # some writers get the byte order of this number wrong
 _XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 
 def orientation(exif: bytes, xmp: bytes) -> int:
-    """The orientation that EXIF says, else XMP.
+    """Return the orientation that EXIF declares, else the one of XMP.
 
     Args:
-        exif: with or without its name before it; may be empty.
-        xmp: may be empty.
+        exif: EXIF data, with or without its name before it; may be empty.
+        xmp: XMP data; may be empty.
 
     Returns:
         1 (upright) to 8.
 
     Raises:
-        ValueError: the EXIF does not begin as such.
+        ValueError: the EXIF data does not begin like EXIF.
     """
     said = _said(exif.removeprefix(_NAME).removeprefix(_NAME))
     if said is None and (found := _XMP.search(xmp)) is not None:
@@ -37,12 +37,12 @@ def orientation(exif: bytes, xmp: bytes) -> int:
 
 
 def exif_of(said: int) -> bytes:
-    """EXIF that holds an orientation and nothing else."""
+    """Return EXIF data that holds an orientation and nothing else."""
     return _NAME + b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, _TAG, 3, 1, said, 0, 0)
 
 
 def _said(tiff: bytes) -> int | None:
-    """What the first directory says, None where it does not."""
+    """Return the orientation in the first directory, or None where it is not there."""
     if not tiff:
         return None
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])

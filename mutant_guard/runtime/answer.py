@@ -1,4 +1,4 @@
-"""What the guard gives back for one image."""
+"""Answer of the guard for one image."""
 
 from dataclasses import dataclass, field
 
@@ -13,12 +13,13 @@ from mutant_guard.wire.verdict import Explanation, UndecidedBecause, Verdict
 
 @dataclass(frozen=True)
 class Timings:
-    """Where a request's time went, in seconds; 0 where a stage was not needed.
+    """Seconds that each stage of a request took; 0 where a stage was not needed.
 
     Attributes:
-        decode: from its bytes to the classifier's input, hashing and the order of the mutants included.
-        queue: from there to its first run.
-        mutants: from the first run to the end of the test.
+        decode: seconds from the image's bytes to the classifier's input, with hashing and the order
+            of the mutants.
+        queue: seconds from there to the first run.
+        mutants: seconds from the first run to the end of the test.
     """
 
     decode: float
@@ -28,18 +29,18 @@ class Timings:
 
 @dataclass(frozen=True)
 class Answer:
-    """A judgement, and how it came about.
+    """Judgement of an image, with the circumstances that led to it.
 
     Attributes:
         model: the store version that judged.
-        judgement: what it said.
-        adversarial: whether the verdict counts as an alarm: always for ``adversarial``, for ``undecided`` where the
-            guard was made with ``alarm_on_undecided``.
+        judgement: the label, the verdict, and the evidence behind them.
+        adversarial: whether the verdict counts as an alarm: always for ``adversarial``, and for
+            ``undecided`` if the guard was made with ``alarm_on_undecided``.
         guarded: whether mutants were asked; without them the judgement is the bare label.
-        cached: whether it was made for an earlier image with the same pixels.
-        timings: where the time went.
+        cached: whether the judgement was made for an earlier image with the same pixels.
+        timings: seconds that each stage took.
         body_sha256: sha256 of the bytes of the image (or of its pixels), in hex.
-        pixels_key: names its pixels together with what a judgement depends on besides.
+        pixels_key: name of the pixels together with everything else that a judgement depends on.
         pixels: uint8 [H, W, C] at model size.
     """
 
@@ -60,7 +61,7 @@ class Answer:
 
     @property
     def version(self) -> str:
-        """Version of that store."""
+        """Version of the store that answered."""
         return self.model.version
 
     @property
@@ -70,59 +71,71 @@ class Answer:
 
     @property
     def class_name(self) -> str:
-        """Name of that class."""
+        """Name of the class that the original classifier chooses."""
         return self.judgement.class_name
 
     @property
     def confidence(self) -> float:
-        """The original classifier's probability of that class, 0 to 1."""
+        """Probability that the original classifier gives its label, 0 to 1."""
         return self.judgement.confidence
 
     @property
     def verdict(self) -> Verdict:
-        """Whether to trust the label: ``normal``, ``adversarial`` or ``undecided``."""
+        """Verdict on whether to trust the label: ``normal``, ``adversarial`` or ``undecided``."""
         return self.judgement.verdict
 
     @property
     def undecided_because(self) -> UndecidedBecause | None:
-        """What ended the test before it could decide; None where it decided."""
+        """Cause that ended the test before it could decide; None where it decided."""
         return self.judgement.undecided_because
 
     @property
     def mutants(self) -> int:
-        """Mutants the test consumed, the original not among them."""
+        """Number of mutants that the test consumed, the original not among them."""
         return self.judgement.mutants
 
     @property
     def label_changes(self) -> int:
-        """How many of these mutants chose another label."""
+        """Number of consumed mutants that chose another label."""
         return self.judgement.label_changes
 
     @property
     def doubt(self) -> float | None:
-        """Mean doubt of the label among these mutants, 0 to 1; None where label changes are counted, or without any."""
+        """Mean doubt of the label among the consumed mutants, 0 to 1.
+
+        None where label changes are counted, and without mutants.
+        """
         return self.model.doubt(self.judgement)
 
     @property
     def decided_by(self) -> str | None:
-        """``confidence``, or the operator of the mutant after which the test was sure; None where it is undecided."""
+        """Operator of the mutant that decided, or ``confidence``; None where nothing decided.
+
+        ``confidence`` means that the original's own doubt decided.
+        """
         return self.judgement.decided_by
 
     @property
     def suggested_label(self) -> int | None:
-        """The label that most of these mutants agree on; None without an alarm, or without mutants."""
+        """Label that most of the consumed mutants agree on.
+
+        None without an alarm or without mutants.
+        """
         found = self.judgement.suggestion if self.adversarial else None
         return None if found is None else found[0]
 
     @property
     def suggested_class_name(self) -> str | None:
-        """Name of the suggested label."""
+        """Name of the suggested label's class; None where there is no suggestion."""
         label = self.suggested_label
         return None if label is None else self.model.store.manifest.classes[label]
 
     @property
     def suggested_share(self) -> float | None:
-        """Share of these mutants that chose the suggested label, 0 to 1."""
+        """Share of the consumed mutants that chose the suggested label, 0 to 1.
+
+        None where there is no suggestion.
+        """
         found = self.judgement.suggestion if self.adversarial else None
         return None if found is None else found[1]
 

@@ -1,4 +1,4 @@
-"""The loaded mutant bank on the device it runs on."""
+"""Loaded mutant bank on the device it runs on."""
 
 import numpy as np
 import onnxruntime
@@ -16,10 +16,10 @@ from mutant_guard.store.reader import Store
 def load_engine(
     store: Store, *, device: Device, workers: Workers, observer: Observer = SILENT
 ) -> BankSession:
-    """Load a store's bank on a device, run it once, and tell the observer which provider was taken.
+    """Load a store's bank on a device, run it once, and tell the observer the provider in use.
 
     Raises:
-        DeviceError: ``cuda`` was asked for and onnxruntime has no CUDA provider.
+        DeviceError: ``cuda`` is requested and onnxruntime has no CUDA provider, or cannot start it.
     """
     session = store.session(providers=providers(device), workers=workers)
     if device == "cuda" and session.provider != CUDA:
@@ -32,17 +32,19 @@ def load_engine(
 
 
 def noise(store: Store, images: int) -> NDArray[np.float32]:
-    """So many images of noise, float32 [images, …], as the classifier's input."""
+    """Return this many images of noise, float32 [images, …], as the classifier's input."""
     spec = store.manifest.input
     shape = (images, spec.height, spec.width, spec.channels)
     return spec.tensor(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
 
 
 def providers(device: Device) -> list[str | tuple[str, dict[str, str]]]:
-    """Execution providers in order of preference. CUDA without TF32, whose rounding would change labels.
+    """Return execution providers in order of preference.
+
+    CUDA runs without TF32, whose rounding would change labels.
 
     Raises:
-        DeviceError: ``cuda`` was asked for and this onnxruntime was built without it.
+        DeviceError: ``cuda`` is requested and this onnxruntime was built without it.
     """
     there = CUDA in onnxruntime.get_available_providers()
     if device == "cuda" and not there:

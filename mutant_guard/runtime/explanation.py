@@ -1,4 +1,4 @@
-"""How the test of a judgement went."""
+"""Explanation of a judgement: the path of its test."""
 
 from math import isfinite
 
@@ -11,7 +11,7 @@ from mutant_guard.wire.verdict import Explanation
 
 
 def explain(policy: Policy, judgement: Judgement) -> Explanation:
-    """How a policy's test went on what the mutants of a judgement said, and where it would have decided."""
+    """Retrace a policy's test on a judgement's evidence, and say where it would decide."""
     met = np.arange(1, len(judgement.labels) + 1)
     test, boundaries, unit = policy.statistic, policy.boundaries, policy.evidence.unit
     changed = np.array(judgement.label_changed, dtype=np.bool_)
@@ -33,5 +33,5 @@ def _share(units: int, unit: int) -> float:
 
 
 def _finite(ratios: NDArray[np.float64]) -> list[float | None]:
-    """JSON has no infinity."""
+    """Round log ratios, and replace infinite ones by None: JSON has no infinity."""
     return [ratio if isfinite(ratio) else None for ratio in np.round(ratios, 6).tolist()]

@@ -1,4 +1,4 @@
-"""What the mutants make of one image."""
+"""Judgement of the mutants on one image."""
 
 from collections import Counter
 
@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict
 from mutant_guard.wire.verdict import UndecidedBecause, Verdict
 
 CONFIDENCE = "confidence"
-"""What decided where the original's own doubt was enough."""
+"""Value of ``decided_by`` where the original's own doubt was enough to decide."""
 
 
 class Judgement(BaseModel):
-    """The part of an answer that depends on pixels, store and policy alone, and so may be cached.
+    """Part of an answer that depends on pixels, store and policy alone, and so may be cached.
 
-    One that the deadline ended depends on the server's load as well, and is not.
+    A judgement that the deadline ended depends on the server's load as well, and is not cached.
     """
 
     model_config = ConfigDict(
@@ -23,39 +23,40 @@ class Judgement(BaseModel):
     )
 
     label: int
-    """Position of the class the original model chooses."""
+    """Position of the class that the original model chooses."""
     class_name: str
-    """Its name."""
+    """Name of that class."""
     confidence: float
-    """The original model's probability of it."""
+    """Probability that the original model gives that class."""
     raw_scores: bytes
-    """The original model's scores, float32 little-endian."""
+    """Scores of the original model, float32 little-endian."""
     verdict: Verdict
-    """Whether to trust the label."""
+    """Verdict on whether to trust the label."""
     undecided_because: UndecidedBecause | None
-    """What ended the test undecided, None where it decided."""
+    """Cause that ended the test before it could decide; None where it decided."""
     mutants: int
-    """Mutants the test consumed, the original not among them."""
+    """Number of mutants that the test consumed, the original not among them."""
     label_changes: int
-    """How many of them chose another label."""
+    """Number of consumed mutants that chose another label."""
     labels: list[int]
-    """The label each mutant chose, in the order they were met."""
+    """Label that each consumed mutant chose, in the order in which the image met them."""
     evidence: list[int]
-    """What each mutant said, in units of the policy's evidence."""
+    """Evidence of each consumed mutant, in units of the policy's evidence."""
     own_evidence: int
-    """What the original counted before any of them, in these units."""
+    """Evidence of the original before any mutant, in units of the policy's evidence."""
     operators: list[str]
-    """How each of these mutants was made."""
+    """Operator that made each consumed mutant."""
 
     @property
     def scores(self) -> NDArray[np.float32]:
-        """The original model's scores, float32 [classes]."""
+        """Scores of the original model, float32 [classes]."""
         return np.frombuffer(self.raw_scores, dtype="<f4").astype(np.float32)
 
     @property
     def decided_by(self) -> str | None:
-        """``confidence`` where the original's own doubt decided, else the operator of the mutant that did; None where
-        nothing decided.
+        """Operator of the mutant that decided, or ``confidence``; None where nothing decided.
+
+        ``confidence`` means that the original's own doubt decided.
         """
         if self.verdict == Verdict.UNDECIDED:
             return None
@@ -63,13 +64,14 @@ class Judgement(BaseModel):
 
     @property
     def label_changed(self) -> list[bool]:
-        """Whether each mutant changed the label."""
+        """List that says of each consumed mutant whether it changed the label."""
         return [label != self.label for label in self.labels]
 
     @property
     def suggestion(self) -> tuple[int, float] | None:
-        """What the mutants consumed agree on most, the first met among equals, and the share of them that do; None
-        without mutants.
+        """Label that most of the consumed mutants chose, and their share; None without mutants.
+
+        Among equally frequent labels it is the one that came first.
         """
         if not self.labels:
             return None

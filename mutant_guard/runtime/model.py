@@ -1,4 +1,4 @@
-"""A store version that is loaded and answers."""
+"""Loaded version of a store, which judges images."""
 
 import asyncio
 from operator import attrgetter
@@ -31,21 +31,24 @@ _VERDICTS = {
 }
 
 _KIND = attrgetter("input", "operator", "rate", "layers", "neurons", "mutants")
-"""Of a manifest: versions where it is the same take the same time, being one network mutated in one way."""
+"""Properties of a manifest that determine how long runs take.
+
+Versions with equal properties are one network mutated in one way, and take the same time.
+"""
 
 
 class Model:
-    """A store, a policy, and the loop that runs them.
+    """Store version, its policy, and the loop that runs them.
 
     Attributes:
         path: the store's directory.
         store: the version that is loaded.
-        policy: how it decides.
-        operators: of every mutant, by its number less one.
-        error_bounds: of the policy, None where it has none.
+        policy: the policy that decides.
+        operators: operator of every mutant; index is the mutant's number less one.
+        error_bounds: error bounds of the policy; None where it has none.
         scheduler: the inference loop.
         provider: onnxruntime's execution provider.
-        profile: how its runs are filled, and how long they take.
+        profile: row budget of the runs, and how long they take.
         takes_turns: whether runs are short enough for the loop to take turns with the event loop.
     """
 
@@ -66,13 +69,13 @@ class Model:
             options: policy, limits, device.
             key: the secret that orders the mutants.
             workers: the threads of this process.
-            observer: told of every run.
-            before: the version that this one takes the place of.
+            observer: object that is told of every run.
+            before: the version that this one replaces; None if there is none.
 
         Raises:
-            StoreError: the store is missing, unfinished, damaged or not signed as the options require, or has no
-                such policy.
-            DeviceError: the device asked for is not there.
+            StoreError: the store is missing, unfinished, damaged, not signed as the options
+                require, or has no such policy.
+            DeviceError: the requested device is not there.
         """
         signer = load_public_key(options.require_signature) if options.require_signature else None
         self.path = path
@@ -91,7 +94,8 @@ class Model:
         if before is not None and _KIND(before.store.manifest) == _KIND(manifest):
             known = before.profile
         self.profile: RunProfile = measure_runs(session, self.store, self.policy, options, observer, known)
-        # Handing requests to a thread and back takes longer than such a run, and the two threads share Python's lock.
+        # A handover to a thread and back takes longer than such a run, and the two threads share
+        # Python's lock.
         self.takes_turns = self.profile.seconds * 1000 <= options.inline_ms
         batches = Batches(session, self.policy, self.profile.budget, observer.ran)
         self.scheduler = Scheduler(batches, max_in_flight=options.max_in_flight, observer=observer)
@@ -103,12 +107,12 @@ class Model:
 
     @property
     def version(self) -> str:
-        """Version that is loaded."""
+        """Version of the store that is loaded."""
         return self.store.version
 
     @property
     def order(self) -> Order:
-        """In which images meet the mutants, under the key in use."""
+        """Order in which images meet the mutants, under the key in use."""
         order = self._order
         if order.key is not self._key.value:
             manifest = self.store.manifest
@@ -116,24 +120,37 @@ class Model:
         return order
 
     def scope(self, order: Order) -> str:
-        """What a judgement depends on besides the pixels: store version, policy with its limit, and order key."""
+        """Return the name of everything that a judgement depends on besides the pixels.
+
+        It holds the store version, the policy with its limit of mutants, and the id of the order
+        key.
+        """
         return f"{self.version}:{self.policy.name}:{self.policy.mutants}:{order.key_id}"
 
     @property
     def ready(self) -> bool:
-        """Whether requests are taken."""
+        """Whether the model takes requests."""
         return self.scheduler.ready
 
     def start(self, event_loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Start the inference loop: in a thread, unless there is an event loop and runs are short."""
+        """Start the inference loop.
+
+        It runs in a thread, unless there is an event loop and runs are short enough to take turns
+        with it.
+        """
         self.scheduler.start(event_loop if self.takes_turns else None)
 
     def close(self, seconds: float | None = None) -> None:
-        """Finish what is in flight, and stop; see ``Scheduler.close``."""
+        """Finish the requests in flight, and stop; see ``Scheduler.close``."""
         self.scheduler.close(seconds)
 
     def judgement(self, outcome: Outcome, order: NDArray[np.int64]) -> Judgement:
-        """What an outcome says, for an image that meets the mutants in this order, int64 [pool]."""
+        """Return the judgement of an outcome.
+
+        Args:
+            outcome: end of a request's test.
+            order: int64 [pool], mutant numbers in the order in which the image meets them.
+        """
         manifest = self.store.manifest
         verdict, undecided_because = _VERDICTS[outcome.decision]
         return Judgement(
@@ -152,7 +169,10 @@ class Model:
         )
 
     def doubt(self, judgement: Judgement) -> float | None:
-        """Mean doubt among the mutants of a judgement; None where label changes are counted, or without mutants."""
+        """Return the mean doubt among the mutants of a judgement.
+
+        It is None where label changes are counted, and without mutants.
+        """
         unit = self.policy.evidence.unit
         if unit == 1 or not judgement.evidence:
             return None

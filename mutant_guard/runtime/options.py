@@ -1,4 +1,4 @@
-"""How a guard runs its stores."""
+"""Options by which a guard runs its stores."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +19,22 @@ class Options:
         policy: name of the policy of the verdict.
         max_mutants: most mutants an image may use; None for as many as the policy needs.
         alarm_on_undecided: whether an undecided verdict counts as an alarm.
-        require_signature: file of the public key (PEM, Ed25519) that must have signed each store; None for any store.
-        device: where the mutants run.
+        require_signature: file of the public key (PEM, Ed25519) that must have signed each store;
+            None for any store.
+        device: device that the mutants run on.
         threads: CPU threads of all stores together; 0 for the cores this process may use.
-        batch_rows: rows that a run is filled up to while few images are in flight; None to measure it.
+        batch_rows: rows that a run is filled up to while few images are in flight; None to measure
+            it.
         max_batch_rows: most rows of a run; None to measure it.
-        inline_ms: milliseconds of a run (of 32 images, measured) up to which runs take turns with the event loop that
-            ``Guard.start`` was given; 0 for never.
+        inline_ms: milliseconds of a run (of 32 images, measured) up to which runs take turns with
+            the event loop that ``Guard.start`` was given; 0 for never.
         max_in_flight: most images admitted at the same time.
         deadline_seconds: most seconds an image may take; None for no limit.
-        on_deadline: what an image past its deadline gets if some mutants were evaluated: the verdict undecided, or a
-            DeadlineError.
-        grace_seconds: most seconds that images in flight may take to finish when a store is let go of.
-        max_pixels: most pixels of an image as it comes.
-        decode_threads: threads that decode images.
+        on_deadline: result for an image past its deadline for which some mutants were evaluated:
+            the verdict undecided, or a DeadlineError.
+        grace_seconds: most seconds that images in flight may take to finish when a store is closed.
+        max_pixels: most pixels of an image as it is given.
+        decode_threads: number of threads that decode images.
     """
 
     policy: str = "calibrated"

@@ -1,4 +1,4 @@
-"""The secret order in which a request meets the mutants."""
+"""Secret order in which a request meets the mutants."""
 
 import hashlib
 import hmac
@@ -17,24 +17,38 @@ KEY_BYTES = 32
 
 
 class Order:
-    """deck[HMAC(key, pixels) mod D]: the same pixels always meet the same order, nobody without the key knows it.
+    """Order of the mutants for an image: ``deck[HMAC(key, pixels) mod D]``.
 
-    Decks are made from SHAKE-256 of the key, so they are the same on every replica and under every version
-    of numpy.
+    The same pixels always meet the mutants in the same order, which nobody knows without the key.
+    Decks are made from SHAKE-256 of the key, so they are the same on every replica and under every
+    version of NumPy.
 
     Attributes:
         key: the secret.
-        key_id: tells keys apart without giving them away.
+        key_id: id of the secret, which does not reveal it.
     """
 
     def __init__(self, key: bytes, *, pool: int, decks: int) -> None:
-        """Args: the secret, the number of mutants, the number of decks."""
+        """Prepare the decks of a key.
+
+        Args:
+            key: the secret.
+            pool: number of mutants.
+            decks: number of decks.
+        """
         self.key, self._pool, self._decks = key, pool, decks
         self.key_id = key_id(key)
         self._deck = lru_cache(maxsize=4096)(self._make_deck)
 
     def mutants(self, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Mutant numbers 1 to ``pool`` in this image's order, int64 [pool], for pixels uint8 [H, W, C]."""
+        """Return the order of the mutants for an image.
+
+        Args:
+            pixels: uint8 [H, W, C].
+
+        Returns:
+            int64 [pool], mutant numbers 1 to ``pool``.
+        """
         message = f"{pixels.shape}".encode() + pixels.tobytes()
         drawn = hmac.digest(self.key, message, "sha256")
         return self._deck(int.from_bytes(drawn[:8], "big") % self._decks)
@@ -47,19 +61,23 @@ class Order:
 
 
 class OrderKey:
-    """The secret in use.
+    """Holder of the secret in use.
 
     Attributes:
         value: the secret; assigning another one changes the order from the next image on.
     """
 
     def __init__(self, value: bytes) -> None:
-        """Args: the secret."""
+        """Hold a secret.
+
+        Args:
+            value: the secret.
+        """
         self.value = value
 
     @property
     def id(self) -> str:
-        """Tells keys apart without giving them away."""
+        """Id of the secret, which does not reveal it."""
         return key_id(self.value)
 
 
@@ -69,7 +87,7 @@ def drawn_key() -> bytes:
 
 
 def key_in_file(path: Path) -> bytes:
-    """Read the secret that a file holds, and make the file, readable by its owner alone, where there is none.
+    """Read the secret from a file; make a file that is not there, readable by its owner alone.
 
     Raises:
         OrderKeyError: the file can be neither read nor made, or does not hold 32 bytes in hex.
@@ -86,26 +104,26 @@ def key_in_file(path: Path) -> bytes:
 
 
 def key_text(key: bytes) -> bytes:
-    """Write a secret as its file holds it."""
+    """Return the content of the file that holds a secret."""
     return f"{key.hex()}\n".encode("ascii")
 
 
 def key_id(key: bytes) -> str:
-    """Tells keys apart without giving them away."""
+    """Return the id of a secret: 12 hex digits, which do not reveal it."""
     return hashlib.sha256(b"order-key-id" + key).hexdigest()[:12]
 
 
 def _create(path: Path) -> None:
     if path.exists():
         return
-    # mode 0600, and a name of its own: replicas that share the directory may share their process id as well
+    # Use mode 0600 and a random name: replicas that share the directory may share their process id.
     handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(handle, "wb") as file:
         file.write(key_text(drawn_key()))
         file.flush()
         os.fsync(file.fileno())
     try:
-        path.hardlink_to(beside)  # unlike a rename, never replaces the key another process has just made
+        path.hardlink_to(beside)  # unlike a rename, never replaces a key that another process has just made
     except FileExistsError:
         pass
     finally:

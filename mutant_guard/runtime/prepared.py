@@ -1,4 +1,4 @@
-"""From an image as it comes to what the inference loop takes."""
+"""Preparation of an image for the inference loop."""
 
 import hashlib
 import time
@@ -16,15 +16,15 @@ from mutant_guard.runtime.model import Model
 
 @dataclass(frozen=True)
 class Prepared:
-    """An image ready to be judged.
+    """Image that is ready to be judged.
 
     Attributes:
         inputs: float32 [1, …], the classifier's input.
-        order: int64 [pool], mutant numbers in the order this image meets them.
+        order: int64 [pool], mutant numbers in the order in which this image meets them.
         pixels: uint8 [H, W, C] at model size.
-        key: what its judgement is kept under.
-        body_sha256: of what came, in hex.
-        seconds: what this took.
+        key: key under which the judgement is cached.
+        body_sha256: sha256 of the image as it was given, in hex.
+        seconds: seconds that the preparation took.
     """
 
     inputs: NDArray[np.float32]
@@ -36,10 +36,17 @@ class Prepared:
 
 
 def prepare(image: Image, model: Model, max_pixels: int) -> Prepared:
-    """Decode, hash and order one image for a model. Takes time, so a thread of its own is the place for it.
+    """Decode, hash and order one image for a model.
+
+    This takes time, so an event loop calls it in another thread.
+
+    Args:
+        image: the image as it is given.
+        model: the store version that is to judge it.
+        max_pixels: most pixels of the image as it is given.
 
     Raises:
-        BadImageError: the model takes no such image; the error carries the sha256 of what came.
+        BadImageError: the model does not take the image; the error carries the sha256 of the image.
         OSError: the file cannot be read.
     """
     started = time.perf_counter()
@@ -51,7 +58,8 @@ def prepare(image: Image, model: Model, max_pixels: int) -> Prepared:
     except BadImageError as error:
         error.body_sha256 = digest
         raise
-    # Taken once: another order may take its place, and a judgement is kept under the one it was made in.
+    # Read the order once: another one may replace it, and the cache key must name the order that is
+    # used.
     order = model.order
     inputs = spec.tensor(pixels[None])
     key = hashlib.sha256(f"{model.scope(order)}:{pixels.shape}:".encode() + pixels.tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""The stores that are served, by name."""
+"""Registry of the stores that are served, by name."""
 
 import asyncio
 import threading
@@ -15,10 +15,10 @@ from mutant_guard.store.reader import current_version
 
 
 class ModelRegistry:
-    """One model a store. A new version takes the place of the one before while requests go on.
+    """Models of all stores; a new version of a store replaces the old one without a break.
 
-    Requests stay with the version they began with: it is let go of when the last of them has ended. Every method may
-    be called from any thread.
+    Requests stay with the version they started with. A version is closed when the last of its
+    requests has ended. Every method may be called from any thread.
     """
 
     def __init__(
@@ -32,12 +32,13 @@ class ModelRegistry:
 
         Args:
             paths: the stores' directories; the first is the default.
-            open_model: loads the current version of one, in place of a version of it or of none.
-            grace_seconds: how long a model may take to finish what it has: a run may hang.
-            observer: told of every version that is loaded.
+            open_model: function that loads the current version of a store, given its path and the
+                version that it replaces, or None.
+            grace_seconds: seconds that a model may take to finish its requests: a run may hang.
+            observer: object that is told of every version that is loaded.
 
         Raises:
-            StoreError: a store does not load, or two have the same name.
+            StoreError: a store does not load, or two stores have the same name.
         """
         self._open, self._grace, self._observer = open_model, grace_seconds, observer
         self._lock = threading.Lock()
@@ -61,7 +62,7 @@ class ModelRegistry:
 
     @property
     def default(self) -> Model:
-        """The model of requests that name none."""
+        """Model for requests that name no store."""
         return next(iter(self._models.values()))
 
     @property
@@ -70,20 +71,20 @@ class ModelRegistry:
         return list(self._models)
 
     def __iter__(self) -> Iterator[Model]:
-        """The models that take requests."""
+        """Iterate over the models that take requests."""
         return iter(self._models.values())
 
     @property
     def everything(self) -> list[Model]:
-        """All models, with those that only finish what they have."""
+        """All models, also those that only finish their requests."""
         with self._lock:
             return [*self._models.values(), *self._retired]
 
     def get(self, name: str | None) -> Model:
-        """The model of a name, or the default.
+        """Return the model of a store name, or the default for None.
 
         Raises:
-            UnknownStoreError: there is none of that name.
+            UnknownStoreError: no store has that name.
         """
         if name is None:
             return self.default
@@ -96,10 +97,10 @@ class ModelRegistry:
 
     @contextmanager
     def lease(self, name: str | None) -> Iterator[Model]:
-        """The model of a name for the length of a request: it is not let go of before.
+        """Hold the model of a store name for the length of a request: it is not closed before.
 
         Raises:
-            UnknownStoreError: there is none of that name.
+            UnknownStoreError: no store has that name.
         """
         with self._lock:
             model = self.get(name)
@@ -123,11 +124,11 @@ class ModelRegistry:
                 model.start(event_loop)
 
     def load(self, name: str) -> Model:
-        """Serve the current version of a store; the one that is there already is kept. Takes seconds.
+        """Serve the current version of a store; keep it if it is served already. Takes seconds.
 
         Raises:
-            UnknownStoreError: there is no store of that name.
-            StoreError: the version does not load; the one before goes on.
+            UnknownStoreError: no store has that name.
+            StoreError: the new version does not load; the version before stays in use.
         """
         self.get(name)
         with self._loading[name]:
@@ -148,7 +149,10 @@ class ModelRegistry:
         return model
 
     def close(self) -> None:
-        """Finish what is in flight everywhere and stop. Not in the event loop that runs take turns with."""
+        """Finish the requests in flight of all models, and stop.
+
+        Do not call it in the event loop that runs take turns with.
+        """
         with self._lock:
             self._started = False
             self._retired.update(self._models.values())
@@ -161,7 +165,7 @@ class ModelRegistry:
             thread.join()
 
     def _let_go(self) -> None:
-        """Close the models that nobody uses any more. The lock is held."""
+        """Close the retired models that no request uses any more. The caller holds the lock."""
         for model in [model for model in self._retired if not self._leases[model]]:
             self._retired.discard(model)
             self._close(model)
@@ -172,7 +176,10 @@ class ModelRegistry:
         thread.start()
 
     def _end(self, model: Model) -> None:
-        """Let go of a model, and of its memory now: its parts know each other, and Python looks for such seldom."""
+        """Close a model, and free its memory now.
+
+        Its parts refer to each other, and Python seldom collects such cycles.
+        """
         model.close(self._grace)
         del model
         give_back()

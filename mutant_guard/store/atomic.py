@@ -1,4 +1,7 @@
-"""Files that are either the old ones or whole. Light: nothing but the standard library."""
+"""Writing of files that are either the old ones or whole.
+
+This module imports nothing but the standard library.
+"""
 
 import os
 import re
@@ -10,11 +13,11 @@ _REMOVING = ".removing."
 
 
 SECRET = 0o600
-"""Mode of the files of a store: who holds its mutants can make images that pass them."""
+"""Mode of the files of a store: with its mutants one can make images that pass them."""
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Replace ``path`` by ``content``, made durable first; its folder is created if need be.
+    """Replace ``path`` by ``content``, which is made durable first; create its folder if necessary.
 
     Raises:
         OSError: the folder or the file cannot be written.
@@ -36,10 +39,10 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
 
 def create(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a file that is not there yet, made durable; its folder is created if need be.
+    """Write a file that is not there yet, and make it durable; create its folder if necessary.
 
     Raises:
-        FileExistsError: there is one.
+        FileExistsError: the file is there already.
         OSError: the folder or the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,10 +59,10 @@ def create(path: Path, content: bytes, *, mode: int) -> None:
 
 
 def remove_directory(path: Path) -> None:
-    """Remove a directory that is never seen half removed: it takes a hidden name first.
+    """Remove a directory so that it is never seen half removed: it gets a hidden name first.
 
     Raises:
-        OSError: it cannot be renamed or removed.
+        OSError: the directory cannot be renamed or removed.
     """
     hidden = path.with_name(path.name if path.name.startswith(_REMOVING) else f"{_REMOVING}{path.name}")
     if hidden != path:
@@ -71,13 +74,13 @@ def remove_directory(path: Path) -> None:
 
 
 def half_removed(folder: Path) -> list[Path]:
-    """Directories that a killed ``remove_directory`` left in a folder."""
+    """Return the directories that a killed ``remove_directory`` left in a folder."""
     return sorted(path for path in folder.glob(f"{_REMOVING}*") if path.is_dir())
 
 
 def half_written(path: Path) -> list[Path]:
-    """Files that a killed ``write_atomically`` of this path left beside it."""
-    form = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}")  # what mkstemp makes of its prefix
+    """Return the files that a killed ``write_atomically`` of this path left beside it."""
+    form = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}")  # names that mkstemp makes of its prefix
     return sorted(beside for beside in path.parent.iterdir() if form.fullmatch(beside.name))
 
 

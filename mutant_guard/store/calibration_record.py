@@ -1,4 +1,7 @@
-"""``calibration.json``: the policies of a version and what they do. Light: the server reads it with pydantic alone."""
+"""Content of ``calibration.json``: the policies of a version and their measured rates.
+
+Its imports are light: the server reads the file with pydantic alone.
+"""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypedDict
@@ -17,18 +20,18 @@ from mutant_guard.store.manifest import Frozen, Rate
 Share = Annotated[float, Gt(0), Lt(1)]
 
 _LABEL_CHANGES, _DOUBTS = 20.0, 1.5
-"""Mutants a clean image may cost by default."""
+"""Number of mutants that a clean image may cost by default."""
 
 
 class Certified(TypedDict):
-    """What a certified policy promises: its false-alarm rate, with this confidence."""
+    """Promise of a certified policy: its false-alarm rate, with this confidence."""
 
     max_false_alarm: float
     confidence: float
 
 
 class Nominal(TypedDict):
-    """What the paper's test is made of."""
+    """Parameters of the paper's test."""
 
     rho: float
     alpha: float
@@ -37,22 +40,24 @@ class Nominal(TypedDict):
 
 
 class CalibrationSettings(Frozen):
-    """What was asked of the policies.
+    """Settings from which the policies are calibrated.
 
     Attributes:
         max_false_alarm: false-alarm rate that ``calibrated`` and ``fixed`` are certified for.
         confidence: one-sided level of that certificate.
         max_miss: bound on misses of ``calibrated``, and of ``fixed`` at its upper hypothesis.
-        clean_mutants: expected number of mutants of a clean image that ``calibrated`` may cost; None stands for 20
-            label changes or 1.5 doubts.
+        clean_mutants: expected number of mutants of a clean image that ``calibrated`` may cost;
+            None stands for 20 with label changes or 1.5 with doubts.
         fixed_mutants: mutants of ``fixed``, or the whole pool where that is smaller.
         rho: the paper's ρ, by which its threshold is scaled.
         alpha: nominal bound on misses of ``paper``.
         beta: nominal bound on false alarms of ``paper``.
         delta_ratio: δ/ςh of ``paper``.
-        evidence: what ``calibrated`` and ``fixed`` add up; ``auto`` stands for doubts (``soft``) where the pool has
-            retrained mutants and for label changes elsewhere. ``paper`` always counts label changes.
-        own_weight: how many mutants the original's own doubt counts as, where evidence is soft.
+        evidence: evidence that ``calibrated`` and ``fixed`` add up; ``auto`` stands for doubts
+            (``soft``) where the pool has retrained mutants and for label changes elsewhere.
+            ``paper`` always counts label changes.
+        own_weight: number of mutants that the original's own doubt counts as, where evidence is
+            soft.
     """
 
     max_false_alarm: Share = 0.05
@@ -69,35 +74,38 @@ class CalibrationSettings(Frozen):
 
     @property
     def certification_images(self) -> int:
-        """Fewest rightly classified images that certify the false-alarm rate."""
+        """Least number of rightly classified images that certify the false-alarm rate."""
         return images_needed(self.max_false_alarm, self.confidence)
 
     @property
     def budget(self) -> float:
-        """Mutants a clean image may cost, ``clean_mutants`` or what it stands for once evidence is decided."""
+        """Number of mutants that a clean image may cost.
+
+        It is ``clean_mutants``, or the default for the evidence, which has to be decided.
+        """
         return self.clean_mutants or (_DOUBTS if self.evidence == "soft" else _LABEL_CHANGES)
 
     @property
     def certified(self) -> Certified:
-        """The rate and the confidence of a certified policy, as keyword arguments."""
+        """Rate and confidence of a certified policy, as keyword arguments."""
         return {"max_false_alarm": self.max_false_alarm, "confidence": self.confidence}
 
     @property
     def nominal(self) -> Nominal:
-        """The numbers of the paper's test, as keyword arguments."""
+        """Parameters of the paper's test, as keyword arguments."""
         return {"rho": self.rho, "alpha": self.alpha, "beta": self.beta, "delta_ratio": self.delta_ratio}
 
     def changed(self, **given: Any) -> "CalibrationSettings":
-        """These settings with every one that is given, and not None, in its place.
+        """Return these settings with the given values in place; None leaves a setting as it is.
 
         Raises:
-            pydantic.ValidationError: a value is out of its range, or there is no such setting.
+            pydantic.ValidationError: a value is out of its range, or a setting does not exist.
         """
         chosen = {name: value for name, value in given.items() if value is not None}
         return CalibrationSettings.model_validate(self.model_dump() | chosen)
 
     def decided(self, operators: Iterable[str]) -> "CalibrationSettings":
-        """The same for a pool of these operators, with nothing left open but the budget."""
+        """Return these settings with the kind of evidence decided, for a pool's operators."""
         if self.evidence != "auto":
             return self
         soft = "retrain" in operators
@@ -105,7 +113,7 @@ class CalibrationSettings(Frozen):
 
 
 class SprtRecord(Frozen):
-    """Wald's test between two label change rates, as Algorithm 1 has it."""
+    """Wald's test between two label change rates, in the form of Algorithm 1."""
 
     kind: Literal["sprt"] = "sprt"
     p0: float
@@ -115,10 +123,10 @@ class SprtRecord(Frozen):
 
 
 class FinitePoolRecord(Frozen):
-    """The sequential test on label change counts over the whole pool, around ``threshold``.
+    """Sequential test on label change counts over the whole pool, around ``threshold``.
 
-    ``normal`` are pairs of a count and its weight in the test's normal hypothesis; ``false_alarm`` is what the policy's
-    lower hypothesis is given for.
+    ``normal`` holds pairs of a count and its weight in the test's normal hypothesis.
+    ``false_alarm`` is the false-alarm probability that the policy's lower hypothesis is given for.
     """
 
     kind: Literal["finite-pool-sprt"] = "finite-pool-sprt"
@@ -131,7 +139,10 @@ class FinitePoolRecord(Frozen):
 
 
 class FixedRecord(Frozen):
-    """So many mutants, adversarial from ``threshold`` label changes among them; α and β at its two hypotheses."""
+    """Test after a fixed number of mutants: adversarial from ``threshold`` label changes on.
+
+    ``alpha`` and ``beta`` are the error probabilities at its two hypotheses.
+    """
 
     kind: Literal["fixed"] = "fixed"
     mutants: int
@@ -141,22 +152,26 @@ class FixedRecord(Frozen):
 
 
 class HypothesesRecord(Frozen):
-    """Label change counts that the error bounds are about: normal up to ``low``, adversarial from ``high``."""
+    """Hypotheses of the error bounds, as label change counts.
+
+    Inputs are normal up to ``low`` label changes, and adversarial from ``high``.
+    """
 
     low: int
     high: int
 
     @classmethod
     def of(cls, policy: Policy) -> "HypothesesRecord | None":
-        """Those of a policy, None for one that does not count label changes."""
+        """Return the hypotheses of a policy; None for one that does not count label changes."""
         return None if policy.about is None else cls(**policy.about._asdict())
 
 
 class CertificateRecord(Frozen):
-    """With ``confidence`` over the draw of the images, the false-alarm rate is at most ``max_false_alarm``.
+    """Certificate of a false-alarm rate of at most ``max_false_alarm``.
 
-    Conditional on this calibration: ``alarms`` of ``images`` rightly classified certification images, and at most
-    ``allowed`` give a one-sided Clopper–Pearson bound of ``max_false_alarm``.
+    It holds with ``confidence`` over the draw of the images, conditional on this calibration: of
+    ``images`` rightly classified certification images, ``alarms`` raised an alarm. At most
+    ``allowed`` alarms give a one-sided Clopper–Pearson bound of ``max_false_alarm``.
     """
 
     guarantee: Literal["conditional, one-sided Clopper-Pearson"] = "conditional, one-sided Clopper-Pearson"
@@ -168,7 +183,7 @@ class CertificateRecord(Frozen):
 
 
 class RateEstimate(Frozen):
-    """A rate counted on certification images, with its exact (Clopper–Pearson) interval."""
+    """Rate counted on certification images, with its exact (Clopper–Pearson) interval."""
 
     count: int
     trials: int
@@ -179,13 +194,14 @@ class RateEstimate(Frozen):
 
 
 class PolicyRecord(Frozen):
-    """A policy and what it did on the certification images.
+    """Policy and its rates on the certification images.
 
-    ``error_bounds`` are bounds on misses and false alarms at ``hypotheses``, null where the pool is too small for
-    them; a test on doubts has neither. ``certificate`` is null for a policy whose threshold is not certified. The
-    rates are counted with one order an image; ``mean_mutants`` and ``p99_mutants`` are exact over all orders for a
-    test on label changes and counted as well for one on doubts. Where there is a certificate, the threshold was set
-    on the same images.
+    ``error_bounds`` are bounds on misses and false alarms at ``hypotheses``, null where the pool is
+    too small for them; a test on doubts has neither. ``certificate`` is null for a policy whose
+    threshold is not certified. The rates are counted with one order for each image.
+    ``mean_mutants`` and ``p99_mutants`` are exact over all orders for a test on label changes, and
+    counted too for a test on doubts. Where there is a certificate, the threshold was set on the
+    same images.
     """
 
     test: Annotated[SprtRecord | FinitePoolRecord | FixedRecord | StagedRecord, Field(discriminator="kind")]
@@ -201,11 +217,15 @@ class PolicyRecord(Frozen):
     p99_mutants: int
 
     def baseline(self, *, undecided: bool) -> RateEstimate:
-        """Alarms on all clean images; ``undecided``: whether such a verdict counts as one."""
+        """Return the rate of alarms on all clean images.
+
+        Args:
+            undecided: whether an undecided verdict counts as an alarm.
+        """
         return self.alarms_or_undecided if undecided else self.alarms
 
     def policy(self, name: str) -> Policy:
-        """The policy itself.
+        """Return the policy of this record.
 
         Raises:
             ValueError: the record makes no test.
@@ -237,10 +257,11 @@ class NormalRate(Frozen):
 
 
 class CalibrationRecord(Frozen):
-    """``calibration.json``: what was asked for, the clean-data statistic, and every policy that came from it.
+    """Content of ``calibration.json``: settings, the clean-data statistic, and all policies.
 
-    ``normal_label_change_rate`` is null, and there is no ``paper``, where no mutant of a pool with soft evidence
-    changes any label. ``doubts`` is how the doubts kept in the store were computed, null where there are none.
+    ``normal_label_change_rate`` is null, and there is no ``paper``, where no mutant of a pool with
+    soft evidence changes any label. ``doubts`` records the computation of the doubts kept in the
+    store, null where there are none.
     """
 
     schema_version: int

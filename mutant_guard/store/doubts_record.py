@@ -1,4 +1,7 @@
-"""What a calibration says of soft evidence. Light: the server reads it with pydantic alone."""
+"""Records of a calibration on soft evidence.
+
+Its imports are light: the server reads them with pydantic alone.
+"""
 
 from typing import Annotated, Literal
 
@@ -13,7 +16,7 @@ from mutant_guard.store.manifest import Frozen
 
 
 class DoubtsRecord(Frozen):
-    """How doubts are computed: see ``Doubts``; temperatures fitted on the choice part."""
+    """Parameters of the doubts, see ``Doubts``; the temperatures are fitted on the choice part."""
 
     temperature: Annotated[float, Gt(0)]
     own_temperature: Annotated[float, Gt(0)]
@@ -22,7 +25,7 @@ class DoubtsRecord(Frozen):
 
     @classmethod
     def of(cls, doubts: Doubts) -> "DoubtsRecord":
-        """The record of these doubts."""
+        """Return the record of these doubts."""
         return cls(
             temperature=doubts.temperature,
             own_temperature=doubts.own_temperature,
@@ -32,15 +35,16 @@ class DoubtsRecord(Frozen):
 
     @property
     def doubts(self) -> Doubts:
-        """The doubts of this record."""
+        """Doubts of this record."""
         return Doubts(self.temperature, self.own_temperature, self.own_weight, self.output_kind)
 
 
 class StagedRecord(Frozen):
-    """The sequential test on summed doubts, see ``staged``.
+    """Sequential test on summed doubts, see ``staged``.
 
-    ``threshold`` and the bounds of the ``stages``, pairs of a number of mutants and the most summed doubt with which
-    an image is cleared there, are in units of 2⁻²⁰ mutants of full doubt; ``mutants`` is the most a request uses.
+    Each entry of ``stages`` is a pair of a number of mutants and a bound: an image whose summed
+    doubt is at most the bound is cleared there. ``threshold`` and these bounds are in units of 2⁻²⁰
+    mutants of full doubt. ``mutants`` is the most that a request uses.
     """
 
     kind: Literal["staged"] = "staged"
@@ -50,7 +54,11 @@ class StagedRecord(Frozen):
     evidence: DoubtsRecord
 
     def policy(self, name: str, pool: int) -> Policy:
-        """The test on a pool.
+        """Return the test on a pool.
+
+        Args:
+            name: name of the policy.
+            pool: number of mutants.
 
         Raises:
             ValueError: the record makes no test.

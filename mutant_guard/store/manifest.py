@@ -1,4 +1,7 @@
-"""``manifest.json`` of a store version. Light: the server reads it with pydantic alone."""
+"""Content of ``manifest.json`` of a store version.
+
+Its imports are light: the server reads the file with pydantic alone.
+"""
 
 from typing import Annotated, Literal
 
@@ -17,13 +20,16 @@ Rate = Annotated[float, Ge(0), Le(1)]
 
 
 class Frozen(BaseModel):
-    """A record that is never changed, of these fields and no others."""
+    """Record that is never changed, with these fields and no others."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class InputSpec(Frozen):
-    """What the classifier takes. Pixels are divided by 255, then normalised per channel by mean and std."""
+    """Input of the classifier.
+
+    Pixels are divided by 255, then normalised per channel by mean and std.
+    """
 
     height: int
     width: int
@@ -40,22 +46,23 @@ class InputSpec(Frozen):
         return self
 
     def tensor(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The classifier's input for pixels uint8 [N, height, width, channels]."""
+        """Return the classifier's input, float32, for pixels uint8 [N, height, width, channels]."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         return to_input(pixels, mean=mean, std=std, layout=self.layout)
 
 
 class FileEntry(Frozen):
-    """A file of the version: its sha256 in hex and its size in bytes."""
+    """File of the version: its sha256 in hex and its size in bytes."""
 
     sha256: str
     size: int
 
 
 class TailEntry(Frozen):
-    """The part of the bank behind one entry point.
+    """Part of the bank behind one entry point.
 
-    Its file; whether its mutants share weights; its inputs among the outputs of the prefix; its mutants' numbers.
+    It names its file, whether its mutants share weights, its inputs among the outputs of the
+    prefix, and its mutants' numbers.
     """
 
     file: str
@@ -65,9 +72,10 @@ class TailEntry(Frozen):
 
 
 class DataParts(Frozen):
-    """The disjoint parts of the clean images, each a range of a source in its fixed order.
+    """Disjoint parts of the clean images, each a range of a source in its fixed order.
 
-    ``train`` is what trained the classifier, None where its file does not say.
+    ``train`` is the part that trained the classifier, None where the classifier's file does not
+    record it.
     """
 
     train: DataRange | None
@@ -77,10 +85,11 @@ class DataParts(Frozen):
 
 
 class RetrainRecord(Frozen):
-    """How the mutants of the operator ``retrain`` were made; see ``Recipe``.
+    """Recipe by which the mutants of the operator ``retrain`` were made; see ``Recipe``.
 
-    ``network`` is the registered name or where it came from, ``shift``, ``flip``, ``bf16`` and ``device`` say how
-    training images were varied and in which arithmetic, and ``data`` is what mutants were trained on.
+    ``network`` is the registered name of the network or its origin. ``shift``, ``flip``, ``bf16``
+    and ``device`` record how training images were varied and in which arithmetic. ``data`` is the
+    data that mutants were trained on.
     """
 
     network: str
@@ -106,11 +115,12 @@ class RetrainRecord(Frozen):
 class Manifest(Frozen):
     """Everything about a version that is not a weight or a threshold.
 
-    ``candidates[i]`` is the number of the draw that became mutant i + 1: with the operator, the rate and the
-    seed it says how the mutant came about; what it changes stands in ``mutants.safetensors``. ``accuracies[i]`` is
-    its share of right answers on the filter images it was run on, which are not all where the filter could judge
-    it earlier; ``filter_error`` is the probability that it judged otherwise than on all of them. ``decks`` is the
-    number of secret orders requests meet the mutants in.
+    ``candidates[i]`` is the number of the draw that became mutant i + 1: together with the
+    operator, the rate and the seed it determines how the mutant was made. The mutant's changes are
+    in ``mutants.safetensors``. ``accuracies[i]`` is the mutant's share of right answers on the
+    filter images it was run on, which are not all of them where the filter could judge it earlier.
+    ``filter_error`` is the probability that the filter judged it otherwise than on all of them.
+    ``decks`` is the number of secret orders in which requests meet the mutants.
     """
 
     schema_version: int

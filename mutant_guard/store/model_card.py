@@ -1,4 +1,4 @@
-"""What a training run writes into the ONNX file's metadata, so that a build knows its input and its data."""
+"""Metadata in the ONNX file from a training run, so that a build knows its input and its data."""
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -9,10 +9,10 @@ KEY = "mutant_guard"
 
 
 class DataRange(BaseModel):
-    """A run of images in the fixed order of one source: enough to tell whether two sets share images.
+    """Run of images in the fixed order of one source: enough to tell whether two sets share images.
 
-    ``source`` is the sha256 over the sorted digests of every image of the source the range is cut from, so
-    two copies of a data set under different paths compare equal.
+    ``source`` is the sha256 over the sorted digests of every image of the source that the range is
+    cut from, so two copies of a data set under different paths compare equal.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -23,12 +23,15 @@ class DataRange(BaseModel):
     stop: int
 
     def overlaps(self, other: "DataRange") -> bool:
-        """Whether the two ranges share images of the same source."""
+        """Check whether the two ranges share images of the same source."""
         return self.source == other.source and self.start < other.stop and other.start < self.stop
 
 
 class ModelCard(BaseModel):
-    """Metadata of a classifier: training data, normalisation (pixel range 0 to 1), layout and class names."""
+    """Metadata of a classifier: training data, normalisation, layout and class names.
+
+    The normalisation is for the pixel range 0 to 1.
+    """
 
     train_data: DataRange | None = None
     mean: list[float] | None = None
@@ -38,7 +41,7 @@ class ModelCard(BaseModel):
 
 
 def parse(text: str | None) -> ModelCard:
-    """Read the card from the metadata value, or an empty card where there is none.
+    """Read the card from the metadata value, or return an empty card where there is none.
 
     Raises:
         ModelError: the value is there but does not parse.

@@ -1,6 +1,7 @@
-"""From an opened image to the uint8 tensor at model size, and from there to the classifier's float32 input.
+"""Conversion of an opened image to uint8 pixels at model size, and of these to the input.
 
-Both halves use this file, so that what the store was calibrated on is what the server computes.
+The input is the classifier's float32 tensor. The server and the offline tools use this module, so
+that the server computes the inputs that the store was calibrated on.
 """
 
 import numpy as np
@@ -18,10 +19,11 @@ _ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
 def to_pixels(
     image: Image.Image, *, height: int, width: int, channels: int, resize: Resize
 ) -> NDArray[np.uint8]:
-    """Turn an opened image into pixels at model size, after EXIF orientation, colour conversion and resizing.
+    """Convert an opened image to pixels at model size.
 
-    16-bit grey is scaled to 8 bits by 255/65535; palettes are expanded; an alpha channel is dropped if it is
-    opaque everywhere. A picture with transparent pixels has no one appearance, so it is refused.
+    It applies EXIF orientation, colour conversion and resizing. 16-bit grey is scaled to 8 bits by
+    255/65535; palettes are expanded; an alpha channel is dropped if it is opaque everywhere. A
+    picture with transparent pixels has no one appearance, so it is refused.
 
     Args:
         image: decoded or lazily opened Pillow image, one frame.
@@ -34,7 +36,8 @@ def to_pixels(
         uint8 array of shape [height, width, channels], values 0 to 255.
 
     Raises:
-        ImageError: transparent pixels, an unsupported pixel format, or another size under ``exact``.
+        ImageError: transparent pixels, an unsupported pixel format, or another size under
+            ``exact``.
     """
     image = _without_alpha(ImageOps.exif_transpose(image))
     if image.mode.startswith("I;16"):
@@ -66,13 +69,14 @@ def _without_alpha(image: Image.Image) -> Image.Image:
 def to_input(
     pixels: NDArray[np.uint8], *, mean: NDArray[np.float32], std: NDArray[np.float32], layout: Layout
 ) -> NDArray[np.float32]:
-    """Scale pixels to the range 0 to 1, normalise per channel, and lay them out as the classifier reads them.
+    """Scale pixels to the range 0 to 1, normalise per channel, and lay them out for the classifier.
 
     Args:
         pixels: uint8 [N, H, W, C].
         mean: float32 [C], in units of the pixel range 0 to 1.
         std: float32 [C], in units of the pixel range 0 to 1.
-        layout: ``nchw`` → [N, C, H, W], ``nhwc`` → [N, H, W, C], ``flat`` → [N, H·W·C] in H, W, C order.
+        layout: ``nchw`` → [N, C, H, W], ``nhwc`` → [N, H, W, C], ``flat`` → [N, H·W·C] in H, W, C
+            order.
 
     Returns:
         Contiguous float32 array in the given layout.

@@ -1,4 +1,7 @@
-"""Opening a store: which version, is it whole, is it unchanged. Light: the server imports it."""
+"""Opening of a store: choice of the version, and checks that it is whole and unchanged.
+
+Its imports are light: the server loads it.
+"""
 
 import hashlib
 import json
@@ -36,19 +39,19 @@ _M = TypeVar("_M", bound=BaseModel)
 
 
 def version_of(manifest: bytes) -> str:
-    """Name of the version a manifest describes: the start of its sha256."""
+    """Return the name of the version that a manifest describes: the start of its sha256."""
     return hashlib.sha256(manifest).hexdigest()[:_VERSION_LENGTH]
 
 
 @dataclass(frozen=True)
 class Store:
-    """A verified version of a store.
+    """Verified version of a store.
 
     Attributes:
         path: directory of the version.
-        version: its name.
-        manifest: ``manifest.json``.
-        calibration: ``calibration.json``.
+        version: name of the version.
+        manifest: content of ``manifest.json``.
+        calibration: content of ``calibration.json``.
     """
 
     path: Path
@@ -62,10 +65,10 @@ class Store:
         return self.manifest.name
 
     def policy(self, name: str) -> Policy:
-        """A policy of this store.
+        """Return a policy of this store.
 
         Raises:
-            StoreError: the store has no policy of that name.
+            StoreError: the store has no policy of that name, or its record is damaged.
         """
         record = self.calibration.policies.get(name)
         if record is None:
@@ -80,11 +83,11 @@ class Store:
 
     @property
     def shares_weights(self) -> bool:
-        """Whether all mutants are the original's weights with something done to its layers' outputs."""
+        """Whether all mutants use the original's weights, and change its layers' outputs only."""
         return all(tail.shared for tail in self.manifest.bank)
 
     def operators(self) -> list[str]:
-        """The operator of every mutant, in the order of their numbers."""
+        """Return the operator of every mutant, in the order of their numbers."""
         names = self.manifest.operator.removeprefix("mixed:").split(",")
         # Operators of a mixed pool take turns in it.
         return [names[number % len(names)] for number in range(self.manifest.mutants)]
@@ -92,7 +95,18 @@ class Store:
     def session(
         self, *, providers: Providers | None = None, threads: int = 0, workers: Workers | None = None
     ) -> BankSession:
-        """Load the mutant bank; arguments as for ``BankSession``."""
+        """Load the mutant bank.
+
+        Args:
+            providers: execution providers in order of preference; None for the CPU.
+            threads: CPU threads; 0 takes all cores of this process.
+            workers: threads that are shared with other banks, in place of own ones.
+
+        Raises:
+            ModelError: onnxruntime cannot load a graph.
+            StoreError: the tails do not hold every mutant once, or mutants of a tail are missing
+                from the pool.
+        """
         records = [
             TailRecord(self.path / tail.file, tail.shared, tail.features, tail.mutants)
             for tail in self.manifest.bank
@@ -114,12 +128,12 @@ def load_store(path: Path, version: str | None = None, *, signed_by: PublicKey |
 
     Args:
         path: the store's directory, the one that holds ``CURRENT``.
-        version: a version's name; by default what ``CURRENT`` names.
-        signed_by: the key that must have signed the version; by default it need not be signed.
+        version: name of the version; by default the one that ``CURRENT`` names.
+        signed_by: key that must have signed the version; None if it need not be signed.
 
     Raises:
-        StoreError: no store there, an unfinished build, a newer schema, a file missing or changed, named, or no
-            signature by that key.
+        StoreError: the store is not there, its build is unfinished, its schema is newer, a file is
+            missing or changed, or there is no signature by that key. The message names the file.
     """
     chosen = version or current_version(path)
     directory = path / chosen
@@ -143,10 +157,10 @@ def load_store(path: Path, version: str | None = None, *, signed_by: PublicKey |
 
 
 def current_version(path: Path) -> str:
-    """Name of the version that a store serves.
+    """Return the name of the version that a store serves.
 
     Raises:
-        StoreError: no store there, nothing published yet, or ``CURRENT`` is damaged.
+        StoreError: the store is not there, nothing is published yet, or ``CURRENT`` is damaged.
     """
     if not path.is_dir():
         raise StoreError(f"{path}: no such store; make one with mutant-store build")

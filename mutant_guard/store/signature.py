@@ -1,6 +1,7 @@
-"""Ed25519 signatures of manifests. A manifest holds the sha256 of every other file, so one covers the store.
+"""Ed25519 signatures of manifests.
 
-Light: the server imports it.
+A manifest holds the sha256 of every other file, so one signature covers the store. Imports are
+light: the server loads this module.
 """
 
 import base64
@@ -23,32 +24,33 @@ from mutant_guard.errors import StoreError
 
 SIGNATURE = "manifest.sig"
 DOMAIN = b"mutant-guard manifest v1\n"
-"""Signed before the manifest, so that a signature made for another purpose is none of a manifest."""
+"""Text that is signed before the manifest, so that signatures for other purposes do not fit one."""
 
 
 @dataclass(frozen=True)
 class PrivateKey:
-    """A key that signs manifests."""
+    """Key that signs manifests."""
 
     key: Ed25519PrivateKey
 
     def sign(self, manifest: bytes) -> bytes:
-        """Contents of the signature's file: 64 bytes as one line of base64."""
+        """Return the content of the signature's file: 64 bytes as one line of base64."""
         return base64.b64encode(self.key.sign(DOMAIN + manifest)) + b"\n"
 
 
 @dataclass(frozen=True)
 class PublicKey:
-    """The other half of it, and the file it came from."""
+    """Key that checks signatures of manifests, and the file it came from."""
 
     path: Path
     key: Ed25519PublicKey
 
     def check(self, directory: Path, manifest: bytes) -> None:
-        """Hold the signature in a version's directory against its manifest.
+        """Check the signature in a version's directory against its manifest.
 
         Raises:
-            StoreError: there is no signature, it is damaged, or it is not this key's of this manifest.
+            StoreError: there is no signature, it is damaged, or it is not this key's signature of
+                this manifest.
         """
         path = directory / SIGNATURE
         remedy = f"mutant-store sign {directory.parent} --key FILE --version {directory.name}"
@@ -74,14 +76,14 @@ class PublicKey:
 
 
 def make_key() -> tuple[bytes, bytes]:
-    """A new key as PEM: the private half (PKCS #8, not encrypted) and the public one."""
+    """Make a new key as PEM: the private half (PKCS #8, not encrypted) and the public half."""
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return private, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def load_private_key(path: Path) -> PrivateKey:
-    """Read a key to sign with.
+    """Read a private key, to sign with.
 
     Raises:
         StoreError: the file cannot be read, is no PEM private key, is encrypted, or is not Ed25519.
@@ -103,7 +105,7 @@ def load_private_key(path: Path) -> PrivateKey:
 
 
 def load_public_key(path: Path) -> PublicKey:
-    """Read a key to check signatures with.
+    """Read a public key, to check signatures with.
 
     Raises:
         StoreError: the file cannot be read, is no PEM public key, or is not Ed25519.

@@ -1,4 +1,4 @@
-"""What the routes of the review queue and of the alarm rate say and are told."""
+"""Messages of the routes of the review queue and of the alarm rate."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -10,7 +10,11 @@ from mutant_guard.wire.verdict import Explanation, StoreName, UndecidedBecause, 
 
 
 class ReviewState(StrEnum):
-    """``confirmed``: the alarm was right. ``dismissed``: a false alarm, the classifier's label is right."""
+    """State of an entry of the review queue.
+
+    ``open``: no decision yet. ``confirmed``: the alarm was right. ``dismissed``: a false alarm, the
+    classifier's label is right.
+    """
 
     OPEN = "open"
     CONFIRMED = "confirmed"
@@ -22,126 +26,128 @@ class _Model(BaseModel):
 
 
 class Finding(_Model):
-    """What the guard found of an input that a person should look at."""
+    """Findings of the guard on an input that a person should look at."""
 
     at: AwareDatetime
-    """When it was first seen."""
+    """Time at which it was first seen."""
     request_id: str
-    """Of the request it came with first."""
+    """Id of the request that it came with first."""
     store: StoreName
-    """The mutant store that judged."""
+    """Mutant store that judged."""
     label: int
-    """Position of the class the original model chose."""
+    """Position of the class that the original model chose."""
     class_name: str
-    """Its name."""
+    """Name of that class."""
     confidence: float
-    """The original model's probability of it."""
+    """Probability that the original model gives that class."""
     verdict: Verdict
-    """What the guard said."""
+    """Verdict of the guard."""
     undecided_because: UndecidedBecause | None
-    """Why it was undecided."""
+    """Cause that ended the test undecided; null where it is decided."""
     adversarial: bool
     """Whether the verdict counted as an alarm."""
     mutants: int
-    """Mutants the test consumed."""
+    """Number of mutants that the test consumed."""
     decided_by: str | None
-    """What brought the decision."""
+    """Evidence that decided: ``confidence``, or the operator of a mutant. Null if undecided."""
     suggested_label: int | None
-    """The label most of the mutants consumed agree on, on an alarm."""
+    """On an alarm: the label that most of the consumed mutants agree on."""
     suggested_class_name: str | None
-    """Its name."""
+    """Name of the suggested label's class."""
     suggested_share: float | None
-    """The share of them that chose it."""
+    """Share of the consumed mutants that chose the suggested label."""
     policy: str
-    """The policy that judged."""
+    """Policy that judged."""
     sampled: bool
     """Whether it was drawn at random, whatever its verdict (``GUARD_REVIEW_SAMPLE``)."""
 
 
 class ReviewEntry(Finding):
-    """An input that waits for a person to look at it, or that one has looked at."""
+    """Input that waits for a person to look at it, or that a person has looked at."""
 
     id: str = Field(examples=["1764058800123-0"])
-    """Names the entry; entries are numbered by time, in milliseconds since 1970."""
+    """Id of the entry; entries are numbered by time, in milliseconds since 1970."""
     state: ReviewState
-    """What has been decided about it."""
+    """Decision about the entry."""
     has_image: bool
     """Whether the image was kept (``GUARD_REVIEW_IMAGES``)."""
     seen: int
-    """How often the same pixels came while the entry was there."""
+    """Number of times that the same pixels came while the entry was there."""
     reviewed_at: AwareDatetime | None
-    """When it was decided about."""
+    """Time of the decision; null while there is none."""
     reviewer: str | None
     """Name of the key that decided; null where no keys are asked for."""
     true_label: int | None
-    """What the image truly shows, as the reviewer says: null where that is not known."""
+    """Position of the image's true class, as the reviewer gave it; null where it is not known."""
     true_class_name: str | None
-    """Its name."""
+    """Name of the true class."""
 
 
 class ReviewDetails(ReviewEntry):
-    """The same with the path of the test."""
+    """Entry of the review queue with the path of its test."""
 
     explanation: Explanation
-    """How the test went."""
+    """Path of the test."""
 
 
 class ReviewPage(_Model):
-    """Entries, the newest first."""
+    """Page of entries, the newest first."""
 
     entries: list[ReviewEntry]
     next: str | None
-    """Pass it as ``before`` for the next page; null on the last one."""
+    """Value of ``before`` for the next page; null on the last one."""
     open: int
-    """How many entries wait for a decision."""
+    """Number of entries that wait for a decision."""
 
 
 class Decision(_Model):
-    """What a reviewer decides about an entry. Deciding again replaces what was decided."""
+    """Decision of a reviewer about an entry; a later decision replaces the one before."""
 
     model_config = ConfigDict(extra="forbid")
 
     decision: Literal["confirm", "dismiss"]
-    """``confirm``: the alarm was right. ``dismiss``: a false alarm, the classifier's label is right."""
+    """``confirm``: the alarm was right.
+    ``dismiss``: a false alarm, the classifier's label is right."""
     label: int | None = Field(default=None, ge=0, strict=True)
-    """Position of the class the image truly shows, where that is known. With ``dismiss`` it is the classifier's."""
+    """Position of the image's true class, where it is known.
+    With ``dismiss`` it is the classifier's."""
 
 
 class MinuteOfAlarms(_Model):
-    """One minute."""
+    """Alarms of one minute."""
 
     minute: datetime
-    """When it began."""
+    """Time at which the minute began."""
     tested: int
-    """Inputs judged, answers from the cache left out."""
+    """Number of inputs judged, answers from the cache left out."""
     alarms: int
-    """How many of these raised an alarm."""
+    """Number of judged inputs that raised an alarm."""
 
 
 class StoreAlarms(_Model):
-    """How often a store raised an alarm of late, and how often it does on clean images."""
+    """Recent alarm rate of a store, beside its rate on clean images."""
 
     store: str
     version: str
-    """The version that is served; verdicts of others do not count."""
+    """Version that is served; verdicts of other versions do not count."""
     minutes: int
-    """The time that is looked back on."""
+    """Length of the period, in minutes up to now."""
     tested: int
-    """Inputs judged in it, answers from the cache left out."""
+    """Number of inputs judged in the period, answers from the cache left out."""
     alarms: int
-    """How many of these raised an alarm."""
+    """Number of judged inputs that raised an alarm."""
     rate: float | None
-    """alarms / tested; null where nothing was judged."""
+    """Ratio alarms / tested; null where nothing was judged."""
     baseline: float
     """Share of clean images that raise an alarm, misclassified ones included, from calibration."""
     calibration_images: int
-    """Images that the baseline was counted on."""
+    """Number of images that the baseline was counted on."""
     z: float | None
-    """How far the rate is above the baseline, in standard deviations of their difference; null where nothing was
-    judged, and where the baseline is only the least to be expected: GUARD_MAX_MUTANTS ends tests early, and an
-    undecided verdict counts as an alarm."""
+    """Distance of the rate above the baseline, in standard deviations of their difference.
+    Null where nothing was judged, and where the baseline is only the least to be expected:
+    GUARD_MAX_MUTANTS ends tests early, and an undecided verdict counts as an alarm."""
     series: list[MinuteOfAlarms]
-    """Minute by minute, the oldest first."""
+    """Alarms minute by minute, the oldest first."""
 
 
 class AlarmRates(_Model):

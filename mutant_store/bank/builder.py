@@ -1,4 +1,4 @@
-"""The mutant bank: graphs that evaluate any mix of (image, mutant) rows in few batches."""
+"""Mutant bank: graphs that evaluate any mix of (image, mutant) rows in few batches."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,7 +28,10 @@ _WEAVERS = {name: operator for name, operator in OPERATORS.items() if isinstance
 
 
 class Weights(Enum):
-    """What the weights of a mutant are: the original's, the original's with some overwritten, or all its own."""
+    """Kind of a mutant's weights: the original's, the original's in part, or all its own.
+
+    A ``PATCHED`` mutant has the original's weights with some overwritten.
+    """
 
     SHARED = auto()
     PATCHED = auto()
@@ -36,7 +39,7 @@ class Weights(Enum):
 
     @staticmethod
     def of(mutant: Mutant) -> "Weights":
-        """Those of a mutant."""
+        """Return the kind of a mutant's weights."""
         if mutant.operator in _WEAVERS:
             return Weights.SHARED
         return Weights.WHOLE if is_whole(mutant.choice) else Weights.PATCHED
@@ -44,11 +47,15 @@ class Weights(Enum):
 
 @dataclass(frozen=True)
 class TailModel:
-    """The part of the classifier behind one entry point, and the mutants that enter there.
+    """Part of the classifier behind one entry point, and the mutants that enter there.
 
-    ``model`` reads what the prefix gives under the names ``features``: with ``weights`` shared a batch of any rows,
-    otherwise images of one mutant, whose parameters are inputs too or a constant given when the model is loaded.
-    ``mutants`` are numbers, ascending.
+    Attributes:
+        model: graph that reads the prefix's features. With shared weights it takes a batch of any
+            rows. Otherwise it takes images of one mutant, whose parameters are inputs too, or a
+            constant that is given when the model is loaded.
+        weights: kind of the mutants' weights.
+        features: names under which the prefix gives out what the tail reads.
+        mutants: numbers of the mutants, ascending.
     """
 
     model: ModelProto
@@ -58,13 +65,20 @@ class TailModel:
 
     @property
     def shared(self) -> bool:
-        """Whether its mutants share the original's weights."""
+        """Whether the mutants share the original's weights."""
         return self.weights is Weights.SHARED
 
 
 @dataclass(frozen=True)
 class Bank:
-    """``prefix``: the original, images [R, …] → features of every tail, and ``logits``; ``tails``: what follows."""
+    """Bank of a pool: the prefix, the tails behind it, and what they are made from.
+
+    Attributes:
+        prefix: the original, from images [R, …] to the features of every tail and ``logits``.
+        tails: models that continue from these features, one per entry point and kind of weights.
+        pool: the mutants; number i is ``pool[i − 1]``.
+        parameters: parameters of the original.
+    """
 
     prefix: ModelProto
     tails: list[TailModel]
@@ -72,7 +86,7 @@ class Bank:
     parameters: Parameters
 
     def session(self, threads: int = 0) -> BankSession:
-        """Load it on the CPU."""
+        """Load the bank on the CPU, with so many ``threads``; 0 takes all cores."""
         records = [
             TailRecord(
                 model=tail.model.SerializeToString(),
@@ -94,13 +108,16 @@ class Bank:
 def build_bank(
     classifier: Classifier, layers: list[Layer], pool: list[Mutant], probe: NDArray[np.float32]
 ) -> Bank:
-    """Build the bank of a pool; see ``BankBuilder``, which builds several of one classifier faster.
+    """Build the bank of a pool.
+
+    ``BankBuilder`` builds several banks of one classifier faster.
 
     Args:
         classifier: the original.
-        layers: those its mutants change.
-        pool: the mutants; mutant 0 of the bank is the original, i is ``pool[i − 1]``.
-        probe: float32 [N, …], N ≥ 3 real images, on which tensors are told to be per image or constant.
+        layers: layers that the mutants change.
+        pool: the mutants; mutant 0 of the bank is the original, mutant i is ``pool[i − 1]``.
+        probe: float32 [N, …], N ≥ 3 real images, which show whether a tensor is per image or
+            constant.
 
     Raises:
         ModelError: a tensor that crosses an entry point is neither per image nor constant.
@@ -109,24 +126,32 @@ def build_bank(
 
 
 class BankBuilder:
-    """Builds banks of one classifier.
+    """Builder of banks of one classifier.
 
-    What does not depend on the mutants of a tail, up to and including the first mutated layer's product where
-    weights are shared, goes into the prefix and runs once an image. The rest runs once a row: its features are
-    gathered by image, its mutations by mutant.
+    Work that does not depend on the mutants of a tail goes into the prefix and runs once per image.
+    Where weights are shared, this includes the product of the first mutated layer. The rest runs
+    once per row: its features are gathered by image, its mutations by mutant.
+
+    Attributes:
+        parameters: parameters of the layers.
     """
 
     def __init__(self, classifier: Classifier, layers: list[Layer], activations: Activations) -> None:
-        """Measures the layers.
+        """Measure the layers.
+
+        Args:
+            classifier: the original.
+            layers: layers that the mutants change.
+            activations: inner tensors of the classifier on real images.
 
         Raises:
-            ModelError: a layer whose rows are not images, by name.
+            ModelError: the rows of a layer are not images; the message names it.
         """
         self._classifier, self._activations = classifier, activations
         self.parameters = Parameters(activations.graph, activations.measured(layers))
 
     def build(self, pool: list[Mutant]) -> Bank:
-        """The bank of a pool of at least one mutant.
+        """Build the bank of a pool of at least one mutant.
 
         Raises:
             ModelError: a tensor that crosses an entry point is neither per image nor constant.
@@ -141,7 +166,7 @@ class BankBuilder:
         return Bank(prefix.model(), tails, pool, self.parameters)
 
     def _entries(self, pool: list[Mutant], weights: Weights) -> Iterable[tuple[int, list[int]]]:
-        """Entry points of the mutants with weights of a kind, and who enters where."""
+        """Yield the entry points of the mutants with one kind of weights, each with its mutants."""
         numbers = [n for n, mutant in enumerate(pool, 1) if Weights.of(mutant) is weights]
         if not numbers:
             return
@@ -200,9 +225,11 @@ class BankBuilder:
         ]
 
     def _crossing(self, graph: Graph, sources: set[str], known: set[str]) -> dict[str, tuple[int, ...]]:
-        """Tensors that rows read and images provide, with their shapes; constant ones are folded instead.
+        """Return the shapes, by name, of the tensors that rows read and images provide.
 
-        ``known`` are features already. What an operator put in is never shared: nothing is known of it.
+        Constant tensors are folded into the graph instead. ``known`` holds tensors that are
+        features already. A tensor that an operator inserted is never shared: nothing is known about
+        it.
         """
         own = {name for node in graph.nodes for name in node.output if name not in self._activations.names}
         rows = _dependents(graph, sources | known | {IMAGE_INDEX} | own)
@@ -229,7 +256,7 @@ class BankBuilder:
 
 
 class _Prefix:
-    """The original, and which of its tensors the tails read under which names."""
+    """The original, and the names under which the tails read its tensors."""
 
     def __init__(self, classifier: Classifier, classes: int) -> None:
         self._graph = Graph(classifier.model)
@@ -238,19 +265,19 @@ class _Prefix:
         self.features: dict[str, tuple[int, ...]] = {}
 
     def feature(self, tensor: str, shape: tuple[int, ...]) -> str:
-        """Name under which a tensor is given out."""
+        """Return the name under which a tensor is given out."""
         if tensor not in self._tensors:
             self._tensors[tensor] = f"features_{len(self.features)}"
             self.features[self._tensors[tensor]] = shape
         return self._tensors[tensor]
 
     def computed(self, hoisted: Hoisted) -> str:
-        """Compute a tensor of a tail's, and the name under which it is given out."""
+        """Add the nodes of a hoisted tensor, and return the name under which it is given out."""
         self._graph.nodes.extend(hoisted.nodes)
         return self.feature(hoisted.tensor, hoisted.shape)
 
     def model(self) -> ModelProto:
-        """Images [R, …] → features, and the original's scores."""
+        """Return the model from images [R, …] to features and the original's scores."""
         graph = self._graph
         image = next(entry for entry in graph.proto.input if entry.name == IMAGES)
         for tensor, name in self._tensors.items():
@@ -261,7 +288,7 @@ class _Prefix:
 
 
 def _dependents(graph: Graph, sources: set[str]) -> set[str]:
-    """The sources and every tensor computed from them."""
+    """Return the sources and every tensor computed from them."""
     found = set(sources)
     for node in graph.nodes:
         if found.intersection(node.input):

@@ -1,4 +1,7 @@
-"""Any mutant as a plain stand-alone ONNX classifier, from the recorded choices and the original's weights."""
+"""Export of any mutant as a plain stand-alone ONNX classifier.
+
+The mutant is made from the recorded choice and the original's weights.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +23,15 @@ from mutant_store.operators import OPERATORS
 
 @dataclass(frozen=True)
 class Mutants:
-    """A store's mutants, to be applied to the original one at a time. ``layers``: names of those they change."""
+    """Mutants of a store, applied to the original one at a time.
+
+    Attributes:
+        original: the original, with input ``images`` and output ``logits``.
+        layers: names of the layers that the mutants change.
+        pool: the mutants; number i is ``pool[i − 1]``.
+        input_name: the user's name of the image input.
+        output_name: the user's name of the class scores.
+    """
 
     original: ModelProto
     layers: list[str]
@@ -29,14 +40,15 @@ class Mutants:
     output_name: str
 
     def model(self, index: int, *, original_names: bool = True) -> ModelProto:
-        """Mutant ``index`` as a classifier of its own; 0 is the original.
+        """Return one mutant as a classifier of its own.
 
         Args:
-            index: 0 to the number of mutants.
-            original_names: name input and output as the user's file did, else ``images`` and ``logits``.
+            index: number of the mutant, from 1 to the size of the pool; 0 is the original.
+            original_names: whether input and output get the names of the user's file; otherwise
+                they are ``images`` and ``logits``.
 
         Raises:
-            StoreError: there is no such mutant.
+            StoreError: there is no mutant of this number.
         """
         if not 0 <= index <= len(self.pool):
             raise StoreError(
@@ -54,7 +66,11 @@ class Mutants:
 
 
 def open_mutants(store: Store) -> Mutants:
-    """The mutants of a verified store version."""
+    """Read the mutants of a verified store version.
+
+    Raises:
+        StoreError: this copy of the store lacks a file that an export needs.
+    """
     manifest = store.manifest
     pool = unpack(load_file(_file(store.path, MUTANTS)))
     original = Graph(onnx.load(_file(store.path, PREFIX)))

@@ -1,4 +1,4 @@
-"""The files a bank is stored in."""
+"""Files that a bank is stored in."""
 
 from safetensors.numpy import save
 
@@ -10,9 +10,10 @@ from mutant_store.bank.weights_file import WeightsFile
 
 
 def bank_files(bank: Bank) -> tuple[dict[str, bytes], list[TailEntry]]:
-    """Contents by name, and what the manifest says of the tails.
+    """Return the contents of a bank's files by name, and the manifest's entries for the tails.
 
-    The original's parameters are among the mutants only where some change a part of them.
+    The original's parameters are stored with the mutants only where some mutants change a part of
+    them.
     """
     arrays = pack(bank.pool)
     if any(tail.weights is Weights.PATCHED for tail in bank.tails):
@@ -24,6 +25,6 @@ def bank_files(bank: Bank) -> tuple[dict[str, bytes], list[TailEntry]]:
         name = BANK.format(number)
         files[name] = weights.moved(tail.model).SerializeToString(deterministic=True)
         tails.append(TailEntry(file=name, shared=tail.shared, features=tail.features, mutants=tail.mutants))
-    if weights.content:  # none where every constant is small
+    if weights.content:  # it is empty where every constant is small
         files[WEIGHTS] = bytes(weights.content)
     return files, tails

@@ -1,4 +1,4 @@
-"""Graphs whose parameters are not the original's: inputs of a run, or a constant given at loading."""
+"""Graphs whose parameters are not fixed: inputs of a run, or a constant given at loading."""
 
 import numpy as np
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
@@ -9,7 +9,7 @@ from mutant_store.graph.graph import Graph
 from mutant_store.graph.parameters import Parameters, Tensor, rewire
 
 _SLICES_BY_INPUT = 10
-"""Operator set from which on what Slice takes are inputs."""
+"""First operator set in which the bounds of Slice are inputs."""
 
 
 def free_parameters(graph: Graph, parameters: Parameters, entry: int) -> list[ValueInfoProto]:
@@ -29,9 +29,16 @@ def free_parameters(graph: Graph, parameters: Parameters, entry: int) -> list[Va
 
 
 def bind_parameters(graph: Graph, parameters: Parameters, entry: int, inputs: list[ValueInfoProto]) -> None:
-    """Compute what ``free_parameters`` made inputs from one constant whose data are given at loading.
+    """Compute the inputs that ``free_parameters`` made from one constant instead.
 
-    Then onnxruntime folds the cuts away and lays the weights out for its kernels, as it does with a plain classifier.
+    The data of this constant are given when the model is loaded. onnxruntime then folds the cuts
+    away and lays the weights out for its kernels, as it does with a plain classifier.
+
+    Args:
+        graph: graph that ``free_parameters`` changed; changed in place.
+        parameters: parameters of the original.
+        entry: position of the first layer whose parameters are free.
+        inputs: inputs that ``free_parameters`` returned.
     """
     vector = graph.fresh(VALUES)
     nodes = []
@@ -61,7 +68,7 @@ def _cut(graph: Graph, vector: str, tensor: Tensor, target: str) -> NodeProto:
 
 
 def _elsewhere(name: str, length: int) -> TensorProto:
-    """A constant float32 [length] in a file that is never read."""
+    """Return a constant float32 [length] whose data lie in a file that is never read."""
     tensor = TensorProto(
         name=name, data_type=TensorProto.FLOAT, dims=[length], data_location=TensorProto.EXTERNAL
     )

@@ -1,4 +1,7 @@
-"""Work behind a sign that can still be done once an image: both signs are computed, and a row picks by channel."""
+"""Hoisting: work behind a sign that is done once per image, in the prefix.
+
+The prefix computes the results of both signs, and a row picks one of them by channel.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,9 +27,14 @@ Shape = Callable[[str], tuple[int, ...] | None]
 
 @dataclass(frozen=True)
 class Hoisted:
-    """What the prefix computes instead of the tail: a tensor [R, 2·C, …], the plain channels and the negated ones.
+    """Work of the prefix that replaces work of a tail.
 
-    ``nodes`` compute ``tensor`` from the original's tensors; ``shape`` is its shape behind the batch.
+    It gives one tensor [R, 2·C, …]: the plain channels, then the negated ones.
+
+    Attributes:
+        nodes: nodes that compute the tensor from the original's tensors.
+        tensor: name of the tensor.
+        shape: shape of the tensor behind the batch.
     """
 
     nodes: list[NodeProto]
@@ -35,20 +43,26 @@ class Hoisted:
 
 
 def hoist(graph: Graph, rows: set[str], shape: Shape, prefix: str) -> Hoisted | None:
-    """Move what follows the first sign of a woven graph, as far as it works channel by channel, to the prefix.
+    """Move the work behind the first sign of a woven graph to the prefix.
 
-    A sign multiplied onto a tensor that does not depend on the mutant, and the activation, pooling or residual sum
-    behind it, have two possible results a channel. Gathering the right one replaces gathering the tensor,
-    multiplying it and all that follows, which on small networks costs as much as the layers themselves.
+    It moves as much of the work as runs channel by channel.
+
+    The sign is multiplied onto a tensor that does not depend on the mutant. The product, and the
+    activation, pooling or residual sum behind it, has two possible results per channel. Gathering
+    the right one replaces gathering the tensor, multiplying it and all that follows. On small
+    networks, these cost as much as the layers themselves.
 
     Args:
-        graph: woven, with the index inputs ``image_index`` and ``mutant_index``; changed in place.
-        rows: tensors that depend on the mutant.
-        shape: shape behind the batch of the original's tensors, see ``Activations.shape``.
-        prefix: begins the names of new tensors.
+        graph: woven graph with the index inputs ``image_index`` and ``mutant_index``; changed in
+            place.
+        rows: names of the tensors that depend on the mutant.
+        shape: function from a tensor of the original to its shape behind the batch, see
+            ``Activations.shape``.
+        prefix: beginning of the names of new tensors.
 
     Returns:
-        What the prefix has to compute, or None, and an unchanged graph, where there is no such sign.
+        Work that the prefix has to do, or None, with the graph unchanged, where there is no such
+            sign.
     """
     found = _first_sign(graph, rows, shape)
     if found is None:
@@ -66,7 +80,12 @@ def hoist(graph: Graph, rows: set[str], shape: Shape, prefix: str) -> Hoisted | 
 def _first_sign(
     graph: Graph, rows: set[str], shape: Shape
 ) -> tuple[NodeProto, str, NDArray[np.bool_]] | None:
-    """The first product of a tensor of the original with a sign a channel: node, tensor, bool [M, C]."""
+    """Find the first product of a tensor of the original with one sign per channel.
+
+    Returns:
+        The node, the tensor, and where the sign is negative, bool [M, C]; None where there is no
+            such product.
+    """
     producers = graph.producers()
     for node in graph.nodes:
         if node.op_type != "Mul" or node.input[0] in rows or node.input[0] in graph.constants:
@@ -85,7 +104,10 @@ def _first_sign(
 
 
 def _chain(graph: Graph, rows: set[str], shape: Shape, product: NodeProto) -> tuple[list[NodeProto], str]:
-    """Channelwise nodes behind the product, each the only reader of the one before, and the last one's output."""
+    """Return the channelwise nodes behind the product, and the output of the last one.
+
+    Each node is the only reader of the one before.
+    """
     consumers, outputs = graph.consumers(), set(graph.output_names)
     channels = shape(product.input[0])
     chain: list[NodeProto] = []
@@ -109,7 +131,10 @@ def _chain(graph: Graph, rows: set[str], shape: Shape, product: NodeProto) -> tu
 
 
 def _both(graph: Graph, chain: list[NodeProto], product: str, tap: str, tensor: str) -> list[NodeProto]:
-    """Nodes that compute the chain's end for the tap as it is and negated, side by side along the channels."""
+    """Return nodes that compute the end of the chain for the tap as it is and for the negated tap.
+
+    The two results stand side by side along the channels.
+    """
     ends, nodes = [], [helper.make_node("Neg", [tap], [f"{tensor}_negated"], name=f"{tensor}_negated")]
     for side, start in (("plus", tap), ("minus", f"{tensor}_negated")):
         names = {product: start}
@@ -129,7 +154,10 @@ def _both(graph: Graph, chain: list[NodeProto], product: str, tap: str, tensor: 
 def _pick(
     graph: Graph, hoisted: list[NodeProto], negative: NDArray[np.bool_], shape: list[int], end: str
 ) -> list[NodeProto]:
-    """Nodes that gather every row's channels from the tensor [R, 2·C, …]: channel c, or C + c where it is negated."""
+    """Return nodes that gather the channels of every row from the tensor [R, 2·C, …].
+
+    A row reads channel c, or channel C + c where it is negated.
+    """
     tensor, channels = hoisted[-1].output[0], shape[0]
     narrow = np.int16 if 2 * channels <= np.iinfo(np.int16).max else np.int32
     table = graph.add_constant(f"{tensor}_places", (np.arange(channels) + channels * negative).astype(narrow))

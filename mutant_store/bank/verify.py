@@ -1,4 +1,7 @@
-"""Hold the bank against stand-alone mutants: the same logits and labels, or the store is not to be used."""
+"""Comparison of a bank with stand-alone mutants.
+
+Both must give the same logits and labels, up to rounding; otherwise the store must not be used.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,30 +12,30 @@ from mutant_guard.errors import StoreError
 from mutant_store.bank.export import Mutants
 
 TOLERANCE = 1e-3
-"""Largest difference of float32 logits that rounding explains, relative to their size and absolute."""
+"""Largest difference of float32 logits that rounding explains, both absolute and relative."""
 
 
 def spread(mutants: int, count: int) -> list[int]:
-    """The original and at most ``count`` of a pool's mutants, evenly spread."""
+    """Return 0, the original, and at most ``count`` numbers of a pool's mutants, evenly spread."""
     return sorted({0, *np.linspace(1, mutants, min(count, mutants), dtype=int).tolist()})
 
 
 def largest_difference(
     session: BankSession, mutants: Mutants, indices: list[int], inputs: NDArray[np.float32]
 ) -> float:
-    """Compare bank rows with stand-alone mutants on the same inputs.
+    """Compare rows of a bank with stand-alone mutants on the same inputs.
 
     Args:
         session: the bank.
-        mutants: the same store's mutants.
-        indices: which mutants; 0 is the original.
-        inputs: float32 [N, …].
+        mutants: mutants of the same store.
+        indices: numbers of the mutants to compare; 0 is the original.
+        inputs: images as the classifier reads them, float32 [N, …].
 
     Returns:
         Largest absolute difference of any logit.
 
     Raises:
-        StoreError: one differs by more than rounding, by number.
+        StoreError: a mutant differs by more than rounding; the message gives its number.
     """
     features = session.features(inputs)
     worst = 0.0

@@ -1,4 +1,4 @@
-"""One file for the weights of all graphs of a store, so that each of them is there once."""
+"""Shared file for the weights of all graphs of a store, which holds each weight once."""
 
 import hashlib
 
@@ -9,27 +9,29 @@ _ALIGNMENT = 64
 
 
 class WeightsFile:
-    """Collects large constants of several models into what ONNX calls external data.
+    """Collector of large constants of several models, kept as what ONNX calls external data.
 
     Attributes:
-        name: the file, in the same directory as the models.
-        content: its bytes.
+        name: name of the file, which lies in the same directory as the models.
+        content: bytes of the file.
     """
 
     def __init__(self, name: str) -> None:
+        """Begin an empty file of a name."""
         self.name = name
         self.content = bytearray()
         self._places: dict[bytes, int] = {}
 
     def moved(self, model: ModelProto) -> ModelProto:
-        """A copy of a model whose large constants stand in the file; equal ones, of any model, share a place.
+        """Return a copy of a model whose large constants stand in the file.
 
-        Constants whose data are elsewhere already are left alone.
+        Equal constants, of any model, share a place. Constants whose data are elsewhere already are
+        left alone.
         """
         moved = ModelProto()
         moved.CopyFrom(model)
         for tensor in moved.graph.initializer:
-            if tensor.data_location == TensorProto.EXTERNAL:  # given when the model is loaded
+            if tensor.data_location == TensorProto.EXTERNAL:  # its data are given when the model is loaded
                 continue
             content = numpy_helper.to_array(tensor).tobytes()
             if len(content) < _LEAST_BYTES or tensor.data_type == TensorProto.STRING:

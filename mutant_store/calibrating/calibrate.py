@@ -1,4 +1,7 @@
-"""Calibration of a bank: what mutants say of clean images, the policies that gives, what these policies then do."""
+"""Calibration of a bank on recorded answers of mutants on clean images.
+
+It chooses the policies and estimates what they do.
+"""
 
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -38,7 +41,7 @@ from mutant_guard.store.manifest import SCHEMA_VERSION
 
 _Test = SprtRecord | FinitePoolRecord | FixedRecord | StagedRecord
 _CHOICE = 1
-"""Keeps the orders of the choice images apart from those of the certification images."""
+"""Seed part that keeps the orders of the choice images apart from those that certify."""
 
 
 def calibrate(
@@ -51,11 +54,11 @@ def calibrate(
     """Choose the shape of every policy on ``choice``; certify and estimate it on ``certification``.
 
     Args:
-        choice: what the mutants say of clean images.
-        certification: the same of others.
-        settings: what is asked of the policies, evidence decided.
-        seed: draws the order in which each image meets the mutants.
-        doubts: how the doubts of both were computed, where evidence is soft.
+        choice: answers of the mutants on clean images that choose.
+        certification: answers of the mutants on other clean images.
+        settings: requirements on the policies, with the kind of evidence decided.
+        seed: seed of the order in which each image meets the mutants.
+        doubts: method by which the doubts of both were computed; None without soft evidence.
 
     Raises:
         DataError: the images do not allow the policies asked for.
@@ -129,7 +132,7 @@ def _soft(
 
 
 def choice_in_order(choice: Recording, seed: int) -> Recording:
-    """The choice images in the orders that choose the stages under a seed."""
+    """Return the choice images in the orders that choose the stages under a seed."""
     return choice.reordered([seed, _CHOICE])
 
 

@@ -1,4 +1,4 @@
-"""Labelled images as the classifier of a store reads them, and whether they were used to make it."""
+"""Labelled images as the classifier of a store reads them, checked against its making."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,8 @@ class CleanImages:
     """Images that neither trained the classifier nor filtered its mutants.
 
     Attributes:
-        data: the images, with the range of the source they are.
-        inputs: float32 [images, …].
+        data: the images, with their range in the source.
+        inputs: images as the classifier reads them, float32 [images, …].
         labels: int64 [images], true labels in the classifier's own order of classes.
     """
 
@@ -29,9 +29,13 @@ class CleanImages:
 def load_images(store: Store, spec: str) -> CleanImages:
     """Read labelled images for a store.
 
+    Args:
+        store: the store whose classifier reads the images.
+        spec: SPEC of the images.
+
     Raises:
-        DataError: the data is not what the SPEC says, has other classes, or holds images that trained the classifier
-            or filtered its mutants.
+        DataError: the data is not what the SPEC says, has other classes, or holds images that
+            trained the classifier or filtered its mutants.
     """
     manifest = store.manifest
     size = manifest.input

@@ -1,4 +1,4 @@
-"""Another calibration of a store's mutants, published as a version of its own."""
+"""New calibration of a store's mutants, published as a version of its own."""
 
 import shutil
 from contextlib import closing
@@ -33,16 +33,20 @@ def recalibrate(
     """Calibrate the current version anew, without making mutants, and publish the result beside it.
 
     Args:
-        path: the store's directory.
-        report: told of the steps.
-        spec: clean images; one half chooses the policies, the other certifies them. By default the label changes that
-            are kept in the store are used again.
-        sign_key: signs the new version before it becomes the current one.
+        path: directory of the store.
+        report: receiver of the steps and of the progress.
+        spec: SPEC of clean images; one half chooses the policies, the other certifies them. By
+            default the label changes that are kept in the store are used again.
+        sign_key: file of the private key that signs the new version before it becomes the current
+            one.
         threads: CPU threads to record with; 0 takes all cores.
         **changes: settings that are to differ from those of the store, see ``CalibrationSettings``.
 
+    Returns:
+        The published version, loaded.
+
     Raises:
-        StoreError: no store there, it is damaged, or another command is changing it.
+        StoreError: there is no store, it is damaged, or another command is changing it.
         DataError: the images are too few or do not allow the policies asked for.
     """
     key = load_private_key(sign_key) if sign_key else None
@@ -76,7 +80,10 @@ def recalibrate(
 
 
 def changed_settings(store: Store, **changes: Any) -> CalibrationSettings:
-    """A store's settings with some changed; another kind of evidence has another default budget of mutants."""
+    """Return a store's settings with some changed and the kind of evidence decided.
+
+    Another kind of evidence has another default budget of mutants.
+    """
     settings = store.calibration.settings.changed(**changes)
     if settings.evidence != store.calibration.settings.evidence and changes.get("clean_mutants") is None:
         settings = settings.model_copy(update={"clean_mutants": None})
@@ -127,7 +134,10 @@ def _data(store: Store, images: CleanImages, half: int) -> DataParts:
 
 
 def _link(source: Path, target: Path) -> None:
-    """The same file under another name where the file system can, else a copy; published files never change."""
+    """Put the same file under another name where the file system can, else copy it.
+
+    Published files never change, so a link is safe.
+    """
     try:
         target.hardlink_to(source)
     except OSError:

@@ -1,4 +1,7 @@
-"""What mutants say of clean images: recorded with a bank, kept in a store to calibrate it anew without them."""
+"""Recordings of mutants' answers on clean images.
+
+They are recorded with a bank and kept in a store, to calibrate it anew without the images.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,15 +32,15 @@ def record(
     progress: Callable[[int], None],
     evidence: Doubts | None = None,
 ) -> Recording:
-    """Label changes of images under every mutant of a bank, and the mutants' doubts where these are wanted.
+    """Record the label changes of images under every mutant, and the mutants' doubts if asked for.
 
     Args:
         session: the bank.
-        mutants: how many it holds, the original not among them.
-        inputs: float32 [images, …], as the classifier takes them.
+        mutants: number of mutants in the bank, the original not among them.
+        inputs: images as the classifier reads them, float32 [images, …].
         labels: int64 [images], the true labels.
-        progress: told how many images are done.
-        evidence: how doubts are computed; by default none are.
+        progress: called with the number of images that are done.
+        evidence: method of computing doubts; None computes none.
     """
     everyone = np.arange(mutants + 1)
     changes = np.empty((len(labels), mutants), dtype=np.bool_)
@@ -64,8 +67,15 @@ def record(
 def all_scores(
     session: BankSession, inputs: NDArray[np.float32], mutants: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Scores float32 [images, mutants, classes] of images float32 [images, …] under mutants int64 [M]; 0 is the
-    original.
+    """Return the scores of every image under every one of some mutants.
+
+    Args:
+        session: the bank.
+        inputs: images as the classifier reads them, float32 [images, …].
+        mutants: int64 [M], numbers of the mutants; 0 is the original.
+
+    Returns:
+        float32 [images, M, classes].
     """
     features, count = session.features(inputs), len(inputs)
     block = max(1, _ROWS // count)
@@ -86,15 +96,18 @@ def fitted_doubts(
     own_weight: float,
     output_kind: OutputKind,
 ) -> Doubts:
-    """Doubts at the temperatures that fit clean images: one for the original, one for all mutants together.
+    """Return doubts at the temperatures that fit clean images.
+
+    The original has one temperature, and all mutants together have another.
 
     Args:
         session: the bank.
-        mutants: how many it holds.
-        inputs: float32 [images, …]; the first 500 are used, under 32 mutants spread over the pool.
+        mutants: number of mutants in the bank, the original not among them.
+        inputs: images as the classifier reads them, float32 [images, …]; the first 500 are used,
+            under 32 mutants spread over the pool.
         labels: int64 [images], the true labels.
-        own_weight: how many mutants the original's own doubt counts as.
-        output_kind: what the scores are.
+        own_weight: number of mutants that the original's own doubt counts as.
+        output_kind: kind of the scores.
     """
     some = np.unique(np.linspace(1, mutants, min(mutants, _FITTED_MUTANTS)).round().astype(np.int64))
     scores = np.concatenate(
@@ -114,7 +127,10 @@ def fitted_doubts(
 
 
 def pack(recordings: dict[str, Recording]) -> bytes:
-    """Recordings by name as a safetensors file, eight label changes a byte, a doubt four bytes."""
+    """Return recordings by name as a safetensors file.
+
+    Eight label changes take a byte, a doubt takes four bytes.
+    """
     arrays: dict[str, NDArray[Any]] = {}
     for name, recording in recordings.items():
         arrays[f"{name}.{_CHANGES}"] = np.packbits(recording.changes, axis=1)
@@ -127,7 +143,7 @@ def pack(recordings: dict[str, Recording]) -> bytes:
 
 
 def unpack(path: Path) -> dict[str, Recording]:
-    """The recordings in a file that ``pack`` made.
+    """Read the recordings, by name, from a file that ``pack`` made.
 
     Raises:
         StoreError: the file is damaged.

@@ -1,4 +1,4 @@
-"""Policies replayed on recorded answers of mutants, so that one can be chosen before it is deployed."""
+"""Replay of policies on recorded answers of mutants, to choose a policy before it is deployed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -53,7 +53,7 @@ from mutant_store.datasets import parse
 from mutant_store.reporter import Reporter
 
 REFERENCE = "all mutants"
-"""The full pool's verdict, which the sequential policies approximate."""
+"""Name of the full pool's verdict, which the sequential policies approximate."""
 GRID_FALSE_ALARMS = (0.01, 0.02, 0.05, 0.1)
 GRID_CLEAN_MUTANTS = (10.0, 20.0, 40.0, 80.0)
 SOFT_GRID_CLEAN_MUTANTS = (1.25, 1.5, 2.0, 3.0)
@@ -61,7 +61,8 @@ SOFT_GRID_CLEAN_MUTANTS = (1.25, 1.5, 2.0, 3.0)
 _CALIBRATED = "calibrated"
 _CURVE_POINTS = 400
 _NEGLIGIBLE = 1e-9
-# Keeps the orders drawn here apart from those the thresholds were certified on, whatever the two seeds are.
+# Seed part that keeps the orders drawn here apart from those on which the thresholds were
+# certified, whatever the two seeds are.
 _STREAM = 1
 
 
@@ -76,21 +77,25 @@ def simulate(
     seed: int = 0,
     threads: int = 0,
 ) -> Simulation:
-    """Replay label changes of clean and of suspicious images through policies of a store's current version.
+    """Replay clean and suspicious images through policies of a store's current version.
 
     Args:
-        path: the store's directory; nothing in it is changed.
-        report: told of the steps.
-        spec: clean labelled images. By default the certification part kept in the store, on which thresholds were set.
-        suspicious: other labelled images, ``NAME=SPEC`` each; every one of them should raise an alarm.
+        path: directory of the store; nothing in it is changed.
+        report: receiver of the steps and of the progress.
+        spec: SPEC of clean labelled images. By default the label changes of the certification part
+            are used, which the store keeps and on which the thresholds were set.
+        suspicious: other labelled images, ``NAME=SPEC`` each; every one of them should raise an
+            alarm.
         policies: names of policies; by default all.
-        grid: whether ``calibrated`` is tried at other settings as well, some seconds each.
-        seed: draws the order in which each image meets the mutants, the same for all policies.
+        grid: whether ``calibrated`` is tried at other settings as well, which takes some seconds
+            each.
+        seed: seed of the order in which each image meets the mutants, the same for all policies.
         threads: CPU threads to record with; 0 takes all cores.
 
     Raises:
-        StoreError: no store there, it is damaged, or has no such policy.
-        DataError: a set cannot be read, does not fit the store, or has no image that is classified correctly.
+        StoreError: there is no store, it is damaged, or it has no such policy.
+        DataError: a set cannot be read, does not fit the store, or has no image that is classified
+            correctly.
     """
     specs = suspicious_sets(suspicious)
     store = load_store(path)
@@ -127,7 +132,7 @@ def simulate(
 
 
 def suspicious_sets(given: Sequence[str]) -> dict[str, str]:
-    """SPECs by name from texts ``NAME=SPEC``. Nothing is opened.
+    """Return the SPECs by name from texts ``NAME=SPEC``, without opening any data.
 
     Raises:
         DataError: a text is not of that form, or a name is taken.
@@ -147,11 +152,12 @@ def suspicious_sets(given: Sequence[str]) -> dict[str, str]:
 
 
 def behaviour(policy: Policy, sets: Mapping[str, Recording]) -> Behaviour:
-    """What a policy does with label changes in the order they stand in.
+    """Return what a policy does with recordings, each in the order in which it stands.
 
     Args:
         policy: the policy.
-        sets: recordings by name, at least one image each; ``clean`` has one that is rightly classified.
+        sets: recordings by name, each of at least one image; ``clean`` has at least one image that
+            is rightly classified.
     """
     return _behaviour(policy, sets, _run(policy, sets))
 
@@ -171,7 +177,7 @@ def _behaviour(policy: Policy, sets: Mapping[str, Recording], states: Mapping[st
 def _recorded(
     store: Store, specs: Mapping[str, str], threads: int, report: Reporter
 ) -> tuple[dict[str, Recording], list[str]]:
-    """Label changes of every set, and what is to be said of the clean one."""
+    """Return the recording of every set, and notes on the clean set."""
     found: dict[str, Recording] = {}
     notes: list[str] = []
     doubts = store.calibration.doubts
@@ -203,7 +209,10 @@ def _overlaps(store: Store, spec: str, images: DataRange) -> Iterator[str]:
 
 
 def _in_order(found: Mapping[str, Recording], seed: int) -> dict[str, Recording]:
-    """Every image's label changes in an order of its own, and the wrongly classified clean images as a set."""
+    """Draw an order of the mutants for every image.
+
+    The wrongly classified clean images become a set of their own.
+    """
     sets = {}
     for name, recording in found.items():
         sets[name] = recording.reordered([seed, _STREAM])
@@ -266,7 +275,10 @@ def _curve(policy: Policy) -> CharacteristicCurve:
 
 
 def _threshold(store: Store, name: str) -> float | None:
-    """What a policy decides around: a label change rate, or a sum of doubts as a share of all its mutants."""
+    """Return what a policy decides around, or None for a test between two label change rates.
+
+    It is a label change rate, or the mean doubt of all mutants that the policy may take.
+    """
     policy = store.calibration.policies[name]
     match policy.test:
         case FinitePoolRecord(threshold=threshold):
@@ -287,7 +299,7 @@ def _calibrated(store: Store) -> FinitePoolRecord | StagedRecord:
 
 
 def _reference(store: Store) -> Policy:
-    """All mutants, always, against the threshold that ``calibrated`` decides around."""
+    """Return the policy that always takes all mutants, at the threshold of ``calibrated``."""
     test, pool = _calibrated(store), store.manifest.mutants
     if isinstance(test, StagedRecord):
         return staged(REFERENCE, test.evidence.doubts, test.threshold, (), pool)
@@ -297,7 +309,10 @@ def _reference(store: Store) -> Policy:
 def _recalibrated(
     store: Store, kept: Mapping[str, Recording], settings: CalibrationSettings
 ) -> tuple[Policy, int]:
-    """``calibrated`` at other settings, in the orders of calibrate, so that the command arrives at the same policy."""
+    """Return ``calibrated`` at other settings, and its threshold.
+
+    The orders are those of ``calibrate``, so that the command arrives at the same policy.
+    """
     choice, certification, seed = kept["choice"], kept["certification"], store.manifest.seed
     served, doubts = certification.reordered(seed), store.calibration.doubts
     if settings.evidence == "soft" and doubts is not None:

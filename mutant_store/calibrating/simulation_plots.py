@@ -1,4 +1,4 @@
-"""The pictures of a simulation: mutants used, operating characteristic, and what other settings would give."""
+"""Plots of a simulation: mutants used, operating characteristic, and results of other settings."""
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which colour-blind people tell apart; dashes and markers tell lines apart in grey.
+# Okabe and Ito's colours, which colour-blind people tell apart; dashes and markers tell lines apart
+# in grey.
 _BLUE, _VERMILION, _GREEN, _PURPLE, _ORANGE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"
 _COLOURS = (_BLUE, _VERMILION, _GREEN, _PURPLE, _ORANGE, "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
@@ -32,15 +33,16 @@ _STYLE: dict[Any, Any] = {
 }
 _WIDTH, _HEIGHT, _DPI = 3.2, 2.5, 160
 _ACROSS = 3
-# Axes go on so far behind the last mutant, or what happens at it could not be seen.
+# Factor by which axes go beyond the last mutant, so that what happens at it can be seen.
 _MARGIN = 1.3
 _TICKS = np.outer(10.0 ** np.arange(-1, 7), (1, 2, 5)).ravel()
-# The characteristic is drawn up to so many times the largest label change rate a policy has an upper hypothesis at.
+# End of the characteristic's axis, as a multiple of the largest label change rate at which a policy
+# has an upper hypothesis.
 _BEYOND = 2.0
 
 
 def check_output(folder: Path) -> None:
-    """Make the folder for a report, and make sure that its plots can be drawn, before anything takes time.
+    """Make the folder of a report, and check that plots can be drawn, before any long work begins.
 
     Raises:
         GuardError: the folder cannot be made, or matplotlib is not installed.
@@ -54,10 +56,11 @@ def check_output(folder: Path) -> None:
 
 
 def plots(simulation: Simulation) -> dict[str, bytes]:
-    """PNG files by name; ``frontier.png`` only where other settings were tried and there are suspicious images,
-    ``characteristic.png`` only of policies that count label changes.
+    """Return the plots of a simulation as PNG files by name.
 
-    Needs matplotlib.
+    ``mutants.png`` is always there. ``frontier.png`` is there only where other settings were tried
+    and there are suspicious images, ``characteristic.png`` only where policies count label changes.
+    Drawing needs matplotlib.
     """
     import matplotlib as mpl
 
@@ -74,11 +77,14 @@ def plots(simulation: Simulation) -> dict[str, bytes]:
 
 
 def _mutants(simulation: Simulation) -> "Figure":
-    """Share of images that are done after so many mutants: a panel a policy, a line a set."""
+    """Draw the share of images that are done after a number of mutants.
+
+    Every policy has a panel, every set a line.
+    """
     figure, panels = _panels(len(simulation.policies))
     for axes, (name, policy) in zip(panels, simulation.policies.items(), strict=True):
         count = len(policy.mutants_used)
-        # Lines that coincide show beside each other.
+        # Widths that differ, so that lines that coincide show beside each other.
         widths = np.linspace(1.2 + min(0.4 * count, 2), 1.2, count).tolist()
         lines = zip(policy.mutants_used.items(), cycle(_COLOURS), cycle(_DASHES), widths, strict=False)
         for (kind, used), colour, dash, width in lines:
@@ -100,7 +106,10 @@ def _mutants(simulation: Simulation) -> "Figure":
 
 
 def _characteristic(policies: Mapping[str, PolicyReport]) -> "Figure":
-    """Probability of an alarm and expected mutants over the label change rate: a column a policy."""
+    """Draw the probability of an alarm and the expected mutants over the label change rate.
+
+    Every policy has a column.
+    """
     figure, panels = _panels(2 * len(policies), across=len(policies))
     highest = max(each.hypotheses.high / each.pool for each in policies.values() if each.hypotheses)
     end = min(100.0, 100 * _BEYOND * highest)
@@ -140,7 +149,7 @@ def _sides(axes: "Axes", policy: PolicyReport) -> None:
 
 
 def _frontier(simulation: Simulation, points: Sequence[GridPoint]) -> "Figure":
-    """Detection over mutants on clean images: a panel a kind, a line a false-alarm rate."""
+    """Draw detection over mutants on clean images: panels by kind, lines by false-alarm rate."""
     kinds = simulation.kinds
     detected = {
         kind: [100 * point.behaviour.outcomes[kind].adversarial.rate for point in points] for kind in kinds
@@ -186,7 +195,7 @@ def _panels(count: int, across: int | None = None) -> tuple["Figure", list["Axes
 
     columns = across or min(count, _ACROSS)
     rows = ceil(count / columns)
-    # A single panel still has room for the legend below it.
+    # Room for the legend below even a single panel.
     size = max(_WIDTH * columns, 1.5 * _WIDTH), _HEIGHT * rows + 0.4
     figure = Figure(figsize=size, layout="constrained")
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -205,7 +214,7 @@ def _plain_numbers(axis: "Axis") -> None:
 
 
 def _legend(figure: "Figure", panels: Sequence["Axes"]) -> None:
-    """Every line once, below the panels, where it hides nothing."""
+    """Name every line once, below the panels, where the legend hides nothing."""
     entries: dict[str, Artist] = {}
     for axes in panels:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):

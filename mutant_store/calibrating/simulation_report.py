@@ -1,15 +1,24 @@
-"""``report.json``: what a simulation found. Light: nothing here replays anything."""
+"""Model of ``report.json``, the result of a simulation.
+
+Importing it is cheap: nothing here replays anything.
+"""
 
 from mutant_guard.store.calibration_record import HypothesesRecord, RateEstimate
 from mutant_guard.store.manifest import Frozen
 
 CLEAN = "clean"
 WRONG = "wrongly classified"
-"""The images of the clean set that the classifier gets wrong; a kind of their own."""
+"""Name of the kind of images in the clean set that the classifier gets wrong."""
 
 
 class ImageSet(Frozen):
-    """Images of one kind; ``spec`` is None for those whose label changes are kept in the store."""
+    """Images of one kind.
+
+    Attributes:
+        spec: SPEC of the images; None for images whose label changes are kept in the store.
+        images: number of images.
+        correct: number of images that the original classifies correctly.
+    """
 
     spec: str | None
     images: int
@@ -17,7 +26,17 @@ class ImageSet(Frozen):
 
 
 class ImageSetOutcome(Frozen):
-    """Verdicts on images of one kind, counted on one order an image; mutants used, exact over all orders."""
+    """Verdicts on images of one kind, and mutants used.
+
+    Verdicts are counted on one order per image. Numbers of mutants are exact over all orders.
+
+    Attributes:
+        adversarial: share of images with an alarm.
+        undecided: share of images without a verdict.
+        mean_mutants: mean number of mutants used.
+        median_mutants: median of the number of mutants used.
+        p99_mutants: 99 % quantile of the number of mutants used.
+    """
 
     adversarial: RateEstimate
     undecided: RateEstimate
@@ -27,21 +46,40 @@ class ImageSetOutcome(Frozen):
 
 
 class Behaviour(Frozen):
-    """What a policy did: with rightly classified clean images, and with every set, ``clean`` among them."""
+    """Results of a policy on image sets.
+
+    Attributes:
+        false_alarms: alarms among the rightly classified clean images.
+        outcomes: outcome on every set by name, ``clean`` among them.
+    """
 
     false_alarms: RateEstimate
     outcomes: dict[str, ImageSetOutcome]
 
 
 class Distribution(Frozen):
-    """Probability of each number of mutants, over all orders; numbers that hardly ever come about are left out."""
+    """Probability of each number of mutants used, over all orders.
+
+    Numbers that hardly ever come about are left out.
+
+    Attributes:
+        mutants: numbers of mutants, ascending.
+        probabilities: probability of each number.
+    """
 
     mutants: list[int]
     probabilities: list[float]
 
 
 class CharacteristicCurve(Frozen):
-    """Exact operating characteristic: probabilities of two verdicts, and expected mutants, at label change rates."""
+    """Exact operating characteristic: verdicts and cost at label change rates.
+
+    Attributes:
+        rates: label change rates over the pool, ascending.
+        adversarial: probability of the verdict adversarial at each rate.
+        undecided: probability of no verdict at each rate.
+        mutants: expected number of mutants at each rate.
+    """
 
     rates: list[float]
     adversarial: list[float]
@@ -50,11 +88,20 @@ class CharacteristicCurve(Frozen):
 
 
 class PolicyReport(Frozen):
-    """A policy replayed.
+    """Replay of one policy.
 
-    ``threshold`` is the label change rate it decides around, None for a test between two rates, or for a test on
-    doubts the mean doubt; ``hypotheses`` are label change counts of ``pool`` mutants. ``mutants_used`` has an entry a
-    set. A test on doubts has neither hypotheses nor a characteristic: nothing is known of it but what images do.
+    A test on doubts has neither hypotheses nor a characteristic: nothing is known about it except
+    its results on images.
+
+    Attributes:
+        pool: number of mutants in the pool.
+        threshold: label change rate that the policy decides around; for a test on doubts, the mean
+            doubt; None for a test between two rates.
+        hypotheses: numbers of label changes among the ``pool`` mutants between which the policy
+            decides.
+        behaviour: verdicts of the policy on every set.
+        mutants_used: distribution of the mutants used, by set.
+        characteristic: operating characteristic.
     """
 
     pool: int
@@ -66,7 +113,17 @@ class PolicyReport(Frozen):
 
 
 class GridPoint(Frozen):
-    """``calibrated`` at one setting; ``current`` where it is the store's own, ``command`` makes it so."""
+    """Policy ``calibrated`` at one setting.
+
+    Attributes:
+        max_false_alarm: largest false-alarm rate asked for.
+        clean_mutants: budget of mutants per clean image asked for.
+        current: whether this is the store's own setting.
+        threshold: threshold found, as a number of label changes or a sum of doubts.
+        hypotheses: hypotheses found; None for a test on doubts.
+        behaviour: results on every set.
+        command: command that moves the store to this setting.
+    """
 
     max_false_alarm: float
     clean_mutants: float
@@ -78,7 +135,7 @@ class GridPoint(Frozen):
 
 
 class LeftOut(Frozen):
-    """A setting that the clean images kept in the store do not allow."""
+    """Setting that the clean images kept in the store do not allow, with the reason."""
 
     max_false_alarm: float
     clean_mutants: float
@@ -86,14 +143,32 @@ class LeftOut(Frozen):
 
 
 class Grid(Frozen):
-    """Settings of ``calibrated`` in ascending order, each calibrated on the label changes kept in the store."""
+    """Settings of ``calibrated`` in ascending order.
+
+    Each is calibrated on the label changes that are kept in the store.
+
+    Attributes:
+        points: settings that could be tried.
+        left_out: settings that the images do not allow.
+    """
 
     points: list[GridPoint]
     left_out: list[LeftOut]
 
 
 class Simulation(Frozen):
-    """``report.json``: everything that was found. ``notes`` say what the rates are worth, one sentence each."""
+    """Content of ``report.json``: everything that a simulation found.
+
+    Attributes:
+        store: name of the store.
+        version: name of the version.
+        seed: seed of the orders in which images meet the mutants.
+        notes: sentences on what the rates are worth.
+        sets: image sets by name.
+        policies: replayed policies by name.
+        reference: replay of the full pool.
+        grid: ``calibrated`` at other settings; None where these were not tried.
+    """
 
     store: str
     version: str
@@ -106,5 +181,5 @@ class Simulation(Frozen):
 
     @property
     def kinds(self) -> list[str]:
-        """The sets whose images should raise an alarm."""
+        """Names of the sets whose images should raise an alarm."""
         return [name for name in self.sets if name != CLEAN]

@@ -1,4 +1,4 @@
-"""``mutant-store``: build, inspect, verify and export mutant stores."""
+"""Command ``mutant-store``: build, inspect, verify and export mutant stores."""
 
 from pathlib import Path
 from typing import Annotated
@@ -57,7 +57,7 @@ def verify(
         Path | None, typer.Option(help="Public key in PEM that must have signed the store.")
     ] = None,
 ) -> None:
-    """Check every file's hash, then hold the bank against stand-alone mutants on random images."""
+    """Check every file's hash, then compare the bank with stand-alone mutants on random images."""
     from mutant_guard.store.signature import load_public_key
     from mutant_store.publishing.check import check_store
 

@@ -1,4 +1,4 @@
-"""``mutant-store build``: from a classifier and its images to a published store."""
+"""Command ``mutant-store build``: from a classifier and its images to a published store."""
 
 from pathlib import Path
 from typing import Annotated
@@ -215,8 +215,9 @@ def build(
 ) -> None:
     """Make accurate mutants of a classifier, calibrate them on clean images and publish the store.
 
-    The images are cut into three disjoint parts: half filter the mutants by accuracy, a quarter chooses the
-    thresholds, a quarter certifies them. A build that was killed goes on where it stopped.
+    The images are cut into three disjoint parts: half filter the mutants by accuracy, a quarter
+    chooses the thresholds, a quarter certifies them. A build that was killed goes on where it
+    stopped.
     """
     from mutant_guard.bank.cores import available_cores
     from mutant_guard.store.calibration_record import CalibrationSettings
@@ -286,7 +287,7 @@ def build(
 
 
 def _pool_size(operator: str) -> int:
-    """How many mutants where the user does not say; retrained ones take minutes each and are strong."""
+    """Return the default number of mutants; retrained ones take minutes each and are strong."""
     return 8 if "retrain" in operator else 500
 
 

@@ -1,4 +1,7 @@
-"""``mutant-store calibrate`` and ``simulate``: move a store's operating point, and see beforehand where to."""
+"""Commands ``calibrate`` and ``simulate`` of ``mutant-store``.
+
+The first moves a store's operating point, the second shows beforehand what a move would give.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -53,9 +56,9 @@ def calibrate(
         typer.Option(help="Sign the new version with this private key before it becomes the current one."),
     ] = None,
 ) -> None:
-    """Calibrate a store anew without making its mutants again, and publish that as a version of its own.
+    """Calibrate a store anew without making its mutants again, and publish a version of its own.
 
-    What is not given stays as it is in the store.
+    Settings that are not given stay as they are in the store.
     """
     from mutant_store.calibrating.recalibrate import recalibrate
     from mutant_store.cli.tables import calibration_table, estimates_table
@@ -118,8 +121,8 @@ def simulate(
 ) -> None:
     """Replay recorded label changes through the policies, and through other settings of calibrated.
 
-    Shows false alarms, detection and mutants used, so that a policy and its setting can be chosen before deploying.
-    Nothing in the store is changed.
+    The tables show false alarms, detection and mutants used, so that a policy and its setting can
+    be chosen before deploying. Nothing in the store is changed.
     """
     from mutant_guard.store.atomic import write_atomically
     from mutant_store.calibrating.simulate import simulate as run

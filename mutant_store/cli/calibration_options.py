@@ -1,4 +1,4 @@
-"""Options of calibration, shared by the commands that calibrate; None keeps what is there."""
+"""Options of calibration, shared by the commands that calibrate; None keeps the present setting."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""What all commands show: steps, progress bars, and errors without a traceback."""
+"""Output that all commands share: steps, progress bars, and errors without a traceback."""
 
 import sys
 from collections.abc import Iterator
@@ -15,7 +15,10 @@ from mutant_guard.errors import GuardError
 
 @contextmanager
 def errors_shown() -> Iterator[None]:
-    """Print an error that is the caller's to mend, or a file operation that failed, on one line and exit 1."""
+    """Print an error on one line and exit with status 1.
+
+    These are errors that the caller can mend, and file operations that failed.
+    """
     try:
         yield
     except (GuardError, OSError) as error:
@@ -26,7 +29,10 @@ def errors_shown() -> Iterator[None]:
 
 
 class BuildReport:
-    """Steps as lines, progress of the current one as a bar, both on standard error."""
+    """Reporter that prints steps as lines and the progress of the current one as a bar.
+
+    Both go to standard error.
+    """
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -50,7 +56,7 @@ class BuildReport:
             self._bar.stop()
 
     def step(self, text: str) -> None:
-        """A new step begins."""
+        """Begin a new step, and print ``text`` as a line."""
         if self._task is not None:
             self._bar.remove_task(self._task)
             self._task = None
@@ -58,7 +64,7 @@ class BuildReport:
         sys.stderr.flush()
 
     def progress(self, done: int, total: int, note: str) -> None:
-        """How far the step is."""
+        """Move the bar to ``done`` of ``total``, with ``note`` as its description."""
         if self._task is None:
             self._bar.start()
             self._task = self._bar.add_task(note, total=total)

@@ -150,10 +150,10 @@ def retraining_settings(
     shift: int | None,
     labels: Labels,
 ) -> RetrainSettings:
-    """The settings of these options.
+    """Return the retraining settings that these options ask for.
 
     Raises:
-        ModelError: sizes that are no numbers.
+        ModelError: ``epsilons`` holds something else than numbers.
     """
     return RetrainSettings(
         train_data=train_data,

@@ -1,4 +1,4 @@
-"""What the commands show of stores, versions and simulations: tables and lines."""
+"""Tables and lines that the commands show of stores, versions and simulations."""
 
 from collections import Counter
 from datetime import datetime
@@ -19,7 +19,7 @@ _MUTANTS_USED = ("mean mutants", "median", "99 %")
 
 
 def manifest_table(store: Store) -> Table:
-    """What the store was built from."""
+    """Return a table of what the store was built from."""
     m = store.manifest
     table = Table(title=f"{store.name}, version {store.version}", show_header=False, title_justify="left")
     size = f"{m.input.width}×{m.input.height}×{m.input.channels}"
@@ -43,7 +43,7 @@ def manifest_table(store: Store) -> Table:
 
 
 def calibration_table(store: Store) -> Table:
-    """Every policy: what it decides between, and what holds for it."""
+    """Return a table of every policy: what it decides between, and which error bounds hold."""
     normal = store.calibration.normal_label_change_rate
     title = (
         f"normal label change rate {normal.mean:.2%} ± {normal.half_width:.2%} ({normal.confidence:.0%})"
@@ -66,7 +66,7 @@ def calibration_table(store: Store) -> Table:
 
 
 def estimates_table(store: Store) -> Table:
-    """What every policy did on the certification images."""
+    """Return a table of every policy's results on the certification images."""
     table = Table(title="on certification images (95 % intervals)", title_justify="left")
     table.add_column("policy", no_wrap=True)
     for column in ("false alarms", "alarms, all clean", "undecided", "mean mutants", "99 %"):
@@ -78,7 +78,7 @@ def estimates_table(store: Store) -> Table:
 
 
 def replay_table(simulation: Simulation) -> Table:
-    """What every policy did with clean images."""
+    """Return a table of every policy's results on clean images."""
     clean = simulation.sets["clean"]
     table = _simulation_table(
         f"{clean.images} clean images, {clean.correct} classified correctly: {clean.spec or 'kept in the store'}",
@@ -96,7 +96,7 @@ def replay_table(simulation: Simulation) -> Table:
 
 
 def detection_table(simulation: Simulation) -> Table:
-    """What every policy did with every kind of suspicious images."""
+    """Return a table of every policy's results on every kind of suspicious images."""
     table = _simulation_table(
         "images that should raise an alarm", "images", "policy", "detected", "undecided", *_MUTANTS_USED
     )
@@ -112,7 +112,7 @@ def detection_table(simulation: Simulation) -> Table:
 
 
 def grid_table(simulation: Simulation, grid: Grid) -> Table:
-    """``calibrated`` at other settings: what is asked for, and what came of it."""
+    """Return a table of ``calibrated`` at other settings: what is asked for, and what was found."""
     table = _simulation_table(
         "calibrated at other settings: asked for, found, and share of each kind detected; ▶ at this store's own",
         "max false alarm",
@@ -137,7 +137,7 @@ def grid_table(simulation: Simulation, grid: Grid) -> Table:
 
 
 def grid_lines(store: Path, grid: Grid) -> list[str]:
-    """How many settings could not be tried, a line a reason, and how to take one of the others."""
+    """Return lines on the settings left out, one a reason, and a line on how to take a setting."""
     reasons = Counter(setting.reason for setting in grid.left_out)
     tried = len(grid.points) + len(grid.left_out)
     return [
@@ -148,7 +148,7 @@ def grid_lines(store: Path, grid: Grid) -> list[str]:
 
 
 def versions_table(versions: list[Version]) -> Table:
-    """Published versions, one a row."""
+    """Return a table of published versions, one a row."""
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for column in ("version", "published", "operator", "rate", "mutants", "size", "signed", ""):
         table.add_column(column, no_wrap=column != "operator", overflow="fold")
@@ -170,7 +170,7 @@ def versions_table(versions: list[Version]) -> Table:
 
 
 def garbage_lines(store: Path, garbage: list[Garbage], *, dry_run: bool) -> list[str]:
-    """What was, or would be, removed from a store, and the sum of it."""
+    """Return lines on what was, or would be, removed from a store, and on the sum of bytes."""
     verb = "would remove" if dry_run else "removed"
     lines = [f"{verb} {entry.path.relative_to(store)} ({entry.size:,} bytes)" for entry in garbage]
     freed = sum(entry.size for entry in garbage)
@@ -178,7 +178,7 @@ def garbage_lines(store: Path, garbage: list[Garbage], *, dry_run: bool) -> list
 
 
 def _sides(policy: PolicyRecord) -> tuple[str, str, str, str]:
-    """What a policy decides between, and its error bounds there."""
+    """Return what a policy decides between, and its error bounds there."""
     test, bounds = policy.test, policy.error_bounds
     if isinstance(test, StagedRecord):
         unit = test.evidence.doubts.unit

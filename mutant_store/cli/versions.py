@@ -1,4 +1,4 @@
-"""``mutant-store`` on published versions: list, choose, sign and remove them."""
+"""Commands of ``mutant-store`` on published versions: list, choose, sign and remove them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -39,7 +39,8 @@ def use(
 ) -> None:
     """Roll back, or forward: check a published version completely and make it the current one.
 
-    Servers that start from now on serve it; one that runs keeps what it has until it is restarted.
+    Servers that start from now on serve it. A running server keeps its version until it is
+    restarted.
     """
     from mutant_store.publishing.housekeeping import use_version
 
@@ -59,7 +60,7 @@ def collect_garbage(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
 ) -> None:
-    """Remove old and damaged versions, and what killed commands left behind; never the current version."""
+    """Remove old or damaged versions, never the current one, and leftovers of killed commands."""
     from mutant_store.cli.tables import garbage_lines
     from mutant_store.publishing import housekeeping
 
@@ -73,7 +74,7 @@ def collect_garbage(
 def keygen(
     name: Annotated[str, typer.Argument(help="Where to write the key: NAME.key and NAME.pub.")],
 ) -> None:
-    """Make an Ed25519 key: NAME.key signs stores and stays secret, NAME.pub is what servers check them with."""
+    """Make an Ed25519 key: NAME.key signs stores and stays secret, servers check with NAME.pub."""
     from mutant_guard.errors import StoreError
     from mutant_guard.store.atomic import create
     from mutant_guard.store.signature import make_key
@@ -94,7 +95,10 @@ def sign(
     key: Annotated[Path, typer.Option(help="The private key, NAME.key of mutant-store keygen.")],
     version: Annotated[str | None, typer.Option(help="Version to sign. Default: the current one.")] = None,
 ) -> None:
-    """Check a published version completely and sign its manifest, which holds every other file's sha256."""
+    """Check a published version completely and sign its manifest.
+
+    The manifest holds the sha256 of every other file.
+    """
     from mutant_guard.store.signature import load_private_key
     from mutant_store.publishing.housekeeping import sign_version
 

@@ -1,4 +1,7 @@
-"""Labelled images by SPEC: the same images in the same order wherever the data lies and however it is packed."""
+"""Labelled images by SPEC.
+
+A SPEC gives the same images in the same order wherever the data lies and however it is packed.
+"""
 
 from dataclasses import replace
 
@@ -12,19 +15,23 @@ __all__ = ["DataSpec", "ImageData", "load", "parse"]
 
 
 def load(spec: str | DataSpec, *, shape: Shape | None = None, resize: Resize = "exact") -> ImageData:
-    """Load the images a SPEC names, in the fixed order of their source, as the model takes them.
+    """Load the images that a SPEC names, as the model takes them.
+
+    They have the fixed order of their source.
 
     Args:
         spec: ``kind[:path][@split][[start:stop]]``, parsed or not.
-        shape: (height, width, channels) of the model, sizes in pixels; None keeps the natural size, which all
-            images must then share.
+        shape: (height, width, channels) of the model, sizes in pixels; None keeps the natural size,
+            which all images must then share.
         resize: ``exact`` refuses images of another size, ``bilinear`` resamples them.
 
     Returns:
-        Images uint8 [N, H, W, C], labels int64 [N], class names, and the range of the source they are.
+        Images uint8 [N, H, W, C], labels int64 [N], class names, and the range of the source that
+            they are.
 
     Raises:
-        DataError: the SPEC, the data behind it, or its size is not what it has to be; the message says which.
+        DataError: the SPEC, the data behind it, or its size is not what it has to be; the message
+            says which.
     """
     wanted = parse(spec) if isinstance(spec, str) else spec
     data = READERS[wanted.kind](replace(wanted, start=None, stop=None), shape, resize)

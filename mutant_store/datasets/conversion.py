@@ -1,4 +1,7 @@
-"""Images of any size and colour, fitted to what the model takes by the rule the server uses."""
+"""Conversion of images of any size and colour to what the model takes.
+
+The rule is the one that the server uses.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +18,12 @@ _GREY = {"1", "L", "LA", "La"}
 
 
 def natural_pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """Pixels of an opened image at its own size: [H, W, 1] if it is stored as grey, else [H, W, 3]; uint8.
+    """Return the pixels of an opened image at its own size, as uint8.
+
+    The shape is [H, W, 1] if the image is stored as grey, else [H, W, 3].
 
     Raises:
-        ImageError: transparent pixels or an unsupported pixel format.
+        ImageError: the image has transparent pixels or an unsupported pixel format.
     """
     image = ImageOps.exif_transpose(image)
     channels = 1 if image.mode in _GREY or image.mode.startswith("I;16") else 3
@@ -28,7 +33,13 @@ def natural_pixels(image: Image.Image) -> NDArray[np.uint8]:
 def fit_image(
     image: Image.Image, natural: NDArray[np.uint8], shape: Shape | None, resize: Resize
 ) -> NDArray[np.uint8]:
-    """Pixels of an opened image as the model takes them, uint8 of ``shape``; ``natural`` where shape is None.
+    """Return the pixels of an opened image as the model takes them, uint8 of ``shape``.
+
+    Args:
+        image: the opened image.
+        natural: its pixels at natural size, returned where ``shape`` is None.
+        shape: (height, width, channels) of the model.
+        resize: ``exact`` refuses an image of another size, ``bilinear`` resamples it.
 
     Raises:
         ImageError: the image has another size and ``resize`` is ``exact``.
@@ -40,7 +51,15 @@ def fit_image(
 
 
 def fit_array(images: NDArray[np.uint8], shape: Shape | None, resize: Resize) -> NDArray[np.uint8]:
-    """Fit images held as an array, uint8 [N, H, W, C], to ``shape``; unchanged where shape is None.
+    """Fit images that are held as an array to a shape.
+
+    Args:
+        images: uint8 [N, H, W, C].
+        shape: (height, width, channels) of the model; None leaves the images unchanged.
+        resize: ``exact`` refuses images of another size, ``bilinear`` resamples them.
+
+    Returns:
+        uint8 [N, *shape].
 
     Raises:
         DataError: the images have another size and ``resize`` is ``exact``.

@@ -1,4 +1,4 @@
-"""Labelled images in memory, and where they come from."""
+"""Labelled images in memory, and their place in a source."""
 
 from dataclasses import dataclass, replace
 
@@ -17,8 +17,9 @@ class ImageData:
     Attributes:
         images: uint8 [N, H, W, C], values 0 to 255, C 1 (grey) or 3 (RGB).
         labels: int64 [N], positions in ``class_names``.
-        class_names: one name a class.
-        range: the SPEC they were loaded by, and the positions [start, stop) they hold in their source.
+        class_names: names of the classes, one each.
+        range: SPEC that the images were loaded by, and positions [start, stop) that they hold in
+            their source.
     """
 
     images: NDArray[np.uint8]
@@ -31,11 +32,13 @@ class ImageData:
 
     @property
     def portable_range(self) -> DataRange:
-        """``range`` without the folders the data lies in on this machine."""
+        """Value of ``range`` without the folders that the data lies in on this machine."""
         return self.range.model_copy(update={"spec": str(parse(self.range.spec).portable())})
 
     def part(self, start: int | None, stop: int | None) -> "ImageData":
-        """The images [start, stop) of these, counted from 0; None is open. Shares memory.
+        """Return the images [start, stop) of these, counted from 0; None is open.
+
+        The result shares memory with these images.
 
         Raises:
             DataError: the slice is empty or reaches past the last image.

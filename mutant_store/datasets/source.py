@@ -1,4 +1,4 @@
-"""A whole source of images, put in one order that depends on the pixels alone."""
+"""Whole source of images, put in one order that depends on the pixels alone."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,7 +14,11 @@ from mutant_store.datasets.spec import DataSpec
 
 
 def digest(pixels: NDArray[np.uint8]) -> bytes:
-    """sha256 over the shape and the values of one image, uint8 [H, W, C] at natural size: 32 bytes."""
+    """Return the sha256, 32 bytes, over the shape and the values of one image.
+
+    Args:
+        pixels: uint8 [H, W, C] at natural size.
+    """
     height, width, channels = pixels.shape
     return hashlib.sha256(f"{height}x{width}x{channels}:".encode() + pixels.tobytes()).digest()
 
@@ -23,13 +27,14 @@ def digest(pixels: NDArray[np.uint8]) -> bytes:
 class Source:
     """Images as they were read, and their fixed order: by digest, ties by label.
 
-    A digest says nothing about the class or the file name, so any run of the order is a fair sample of all
-    classes, and copies of a data set under other paths or in other containers have the same order.
+    A digest says nothing about the class or the file name. So any run of the order is a fair sample
+    of all classes, and copies of a data set under other paths or in other containers have the same
+    order.
 
     Attributes:
         images: uint8 [N, H, W, C] as read.
         labels: int64 [N] as read.
-        class_names: one name a class.
+        class_names: names of the classes, one each.
         order: int64 [N], positions in ``images``.
         name: hexadecimal sha256 over the sorted digests of all images.
     """
@@ -48,7 +53,15 @@ class Source:
         class_names: Sequence[str],
         digests: Sequence[bytes] | None = None,
     ) -> "Source":
-        """Order the images. ``digests`` are those of the natural-size pixels; by default they are taken here."""
+        """Put images in their fixed order.
+
+        Args:
+            images: uint8 [N, H, W, C].
+            labels: int64 [N], positions in ``class_names``.
+            class_names: names of the classes, one each.
+            digests: digests of the natural-size pixels, one an image; by default those of
+                ``images``.
+        """
         if digests is None:
             digests = [digest(image) for image in images]
         keys = sorted(zip(digests, labels.tolist(), range(len(digests)), strict=True))
@@ -60,7 +73,12 @@ class Source:
         return len(self.order)
 
     def cut(self, spec: DataSpec, start: int, stop: int) -> ImageData:
-        """Copy the run [start, stop) of the order; ``spec``, without its slice, is what the run is called.
+        """Copy the run [start, stop) of the order.
+
+        Args:
+            spec: name of the run, a SPEC without its slice.
+            start: first position.
+            stop: position behind the last one.
 
         Raises:
             DataError: the run is empty.
@@ -72,7 +90,10 @@ class Source:
         return ImageData(self.images[chosen], self.labels[chosen], self.class_names, where)
 
     def cut_split(self, spec: DataSpec, holdout: int) -> ImageData:
-        """The split of a source that has no holdout of its own: the first ``holdout`` images, or the rest.
+        """Copy a split of a source that has no holdout of its own.
+
+        The holdout is the first ``holdout`` images of the order, train is the rest. A SPEC without
+        a split gives all images.
 
         Raises:
             DataError: nothing is left for the split, or it is ``test``, which cannot be cut here.

@@ -1,4 +1,4 @@
-"""The text that names a set of labelled images: ``kind[:path][@split][[start:stop]]``."""
+"""Text that names a set of labelled images: ``kind[:path][@split][[start:stop]]``."""
 
 import re
 from dataclasses import dataclass, replace
@@ -10,19 +10,26 @@ KINDS = ("digits", "mnist", "imagefolder", "npz")
 SPLITS = ("train", "holdout", "test")
 EXAMPLES = "digits@holdout, mnist:DIR@test, imagefolder:DIR_OR_TAR@test[0:4000] or npz:FILE[100:]"
 
-# Both are taken off the end, so that a path may hold '@', ':' and '[' elsewhere.
+# Endings of a SPEC. They are taken off the end, so that a path may hold '@', ':' and '[' elsewhere.
 _SLICE = re.compile(r"\[([0-9]*):([0-9]*)\]\Z")
 _SPLIT = re.compile(rf"@({'|'.join(SPLITS)})\Z")
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """A parsed SPEC. ``str()`` gives the text back, and ``parse`` of that an equal DataSpec.
+    """Parsed SPEC; ``str()`` gives the text back, and ``parse`` of that text an equal DataSpec.
 
-    ``start`` and ``stop`` count images within the split, in the fixed order of its source; None is open.
+    Attributes:
+        kind: kind of data, one of ``KINDS``.
+        path: file or folder of the data; None where the SPEC names none.
+        split: one of ``SPLITS``; None where the SPEC names none.
+        start: position of the first image within the split, in the fixed order of its source; None
+            is open.
+        stop: position behind the last image, counted in the same way; None is open.
 
     Raises:
-        DataError: unknown kind or split, a negative bound, or a path whose own end reads as a split or slice.
+        DataError: unknown kind or split, a negative bound, or a path whose own end reads as a split
+            or slice.
     """
 
     kind: str
@@ -47,7 +54,10 @@ class DataSpec:
             raise DataError(f"path {ending!r} ends like a split or a slice; rename it")
 
     def portable(self) -> "DataSpec":
-        """The same without the folders it lies in on this machine: what is written into files that travel."""
+        """Return the SPEC without the folders that the data lies in on this machine.
+
+        This is the form that is written into files that travel.
+        """
         keep = self.path is not None and self.kind != "mnist" and self.path.name
         return replace(self, path=Path(keep) if keep else None)
 
@@ -62,7 +72,7 @@ class DataSpec:
 
 
 def parse(text: str) -> DataSpec:
-    """Read a SPEC such as ``imagefolder:photos.tar@test[0:4000]``. Nothing is opened.
+    """Read a SPEC such as ``imagefolder:photos.tar@test[0:4000]`` without opening any data.
 
     Raises:
         DataError: the text does not follow the grammar; the message gives examples.

@@ -1,4 +1,7 @@
-"""Inner tensors of a classifier on real images: which belong to one image a row, measured and not inferred."""
+"""Inner tensors of a classifier on real images.
+
+Whether a tensor has one row per image is measured and not inferred.
+"""
 
 from dataclasses import replace
 from functools import cached_property
@@ -17,21 +20,29 @@ _Values = dict[str, NDArray[Any]]
 
 
 class Activations:
-    """Every inner tensor for a few batches of real images.
+    """Values of every inner tensor for a few batches of real images.
 
     Attributes:
-        graph: the classifier's.
-        names: the tensors.
+        graph: graph of the classifier.
+        names: names of the tensors.
     """
 
     def __init__(self, classifier: Classifier, probe: NDArray[np.float32]) -> None:
-        """``probe`` is float32 [N, …], N ≥ 3 real images."""
+        """Keep the classifier and the images; nothing is run yet.
+
+        Args:
+            classifier: the classifier.
+            probe: float32 [N, …], N ≥ 3 real images.
+        """
         self._classifier, self._probe = classifier, probe
         self.graph = Graph(classifier.model)
         self.names = [name for node in self.graph.nodes for name in node.output if name]
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """Shape behind the batch of a float32 tensor with one row an image, None for any other."""
+        """Return the shape behind the batch of a float32 tensor with one row per image.
+
+        Any other tensor gives None.
+        """
         if name not in self._batches[0]:
             return None
         two, three, _ = (batch[name] for batch in self._batches)
@@ -39,16 +50,17 @@ class Activations:
         return two.shape[1:] if per_image else None
 
     def constant(self, name: str) -> NDArray[Any] | None:
-        """Value of a tensor that is the same whatever the images are, None for any other."""
+        """Return the value of a tensor that is the same whatever the images are, else None."""
         two, three, other = (batch[name] for batch in self._batches)
         same = np.array_equal(two, three) and np.array_equal(two, other)
         return two if same else None
 
     def measured(self, layers: list[Layer]) -> list[Layer]:
-        """The layers with the rank and the number of outputs of every use filled in.
+        """Return the layers with the rank and the number of outputs of every use filled in.
 
         Raises:
-            ModelError: a layer whose rows are not images (windows or tokens folded into the batch), by name.
+            ModelError: the rows of a layer are not images but, for example, windows or tokens
+                folded into the batch; the message names the layer.
         """
         producers = self.graph.producers()
         found = []
@@ -66,7 +78,7 @@ class Activations:
 
     @cached_property
     def _batches(self) -> list[_Values]:
-        """All tensors for two images, three images, and two others."""
+        """Values of all tensors for two images, for three images, and for two others."""
         names = self.names
         source = [entry for entry in self.graph.proto.input if entry.name == IMAGES]
         model = self.graph.subgraph(source, [helper.make_empty_tensor_value_info(name) for name in names])

@@ -1,9 +1,10 @@
-"""Free the batch axis of a classifier.
+"""Change of a classifier's graph so that it takes any number of images.
 
-A file exported for a fixed number of images may have the number built in: a reshape to [1, 96], a class token held as
-[1, 1, 8]. One exported for any number may read it from the images wherever it needs it, which ties every layer to them.
-The shapes are inferred once more for a number of images that no other dimension is a multiple of, so that what grows
-with the batch shows; a node in the way of that is rewritten where there is only one way to.
+A file exported for a fixed number of images may have the number built in: a reshape to [1, 96], a
+class token held as [1, 1, 8]. A file exported for any number may read it from the images wherever
+it needs it, which ties every layer to them. The shapes are inferred once more for a number of
+images that no other dimension is a multiple of, so that what grows with the batch shows. A node
+that stands in the way is rewritten where there is only one way to do so.
 """
 
 import math
@@ -16,22 +17,22 @@ from mutant_store.graph.graph import Graph, attribute, describe
 from mutant_store.graph.shapes import Dims, ShapeMismatchError, Shapes
 
 _MANY = 1_000_003
-"""Images to infer for: a prime above any dimension of a model."""
+"""Number of images to infer for: a prime above any dimension of a model."""
 
 
 def open_batch(graph: Graph, input_name: str, size: int | None) -> None:
-    """Make a graph take any number of images; only what nodes do to shapes is looked at.
+    """Make a graph take any number of images, looking only at what nodes do to shapes.
 
-    A node whose shapes cannot be inferred is left alone. Whether images influence each other is not for here but for
-    ``check_scores`` to see.
+    A node whose shapes cannot be inferred is left alone. Whether images influence each other is not
+    checked here but by ``check_scores``.
 
     Args:
         graph: nodes in order, constants folded; rewritten in place.
-        input_name: its input, whose first axis is the batch.
-        size: the number of images it was exported for; None where any will do.
+        input_name: name of its input, whose first axis is the batch.
+        size: number of images that it was exported for; None where any number will do.
 
     Raises:
-        ModelError: a node that takes no other number of images than ``size``, by name.
+        ModelError: a node takes no other number of images than ``size``; the message names it.
     """
     shapes = Shapes(graph, input_name, _MANY, size or 1)
     nodes, graph.nodes = graph.nodes, []
@@ -64,7 +65,7 @@ def _refuse(node: NodeProto, size: int) -> ModelError:
 
 
 def _opened(graph: Graph, shapes: Shapes, node: NodeProto) -> list[NodeProto]:
-    """Rewrite a node's constant inputs; returns the nodes to put before it."""
+    """Rewrite a node's constant inputs, and return the nodes to put before it."""
     if node.op_type == "Reshape":
         _open_reshape(graph, shapes, node)
     elif node.op_type == "Expand":
@@ -77,8 +78,8 @@ def _opened(graph: Graph, shapes: Shapes, node: NodeProto) -> list[NodeProto]:
 def _open_reshape(graph: Graph, shapes: Shapes, node: NodeProto) -> None:
     """Let the axis grow that begins where the batch does.
 
-    Rows of a reshaped tensor keep their order, so an axis with as many elements before it as before the batch is
-    the one that grows.
+    Rows of a reshaped tensor keep their order, so an axis with as many elements before it as before
+    the batch is the one that grows.
     """
     source, target = shapes.of(node.input[0]), shapes.value(node.input[1])
     if source is None or target is None or not _grows(source) or node.input[1] not in graph.constants:
@@ -98,7 +99,7 @@ def _open_reshape(graph: Graph, shapes: Shapes, node: NodeProto) -> None:
 
 
 def _settle_reshape(graph: Graph, shapes: Shapes, node: NodeProto) -> None:
-    """Say by −1 which axis grows with the batch, rather than compute its length when the model runs."""
+    """Mark the axis that grows with the batch by −1, so that no run computes its length."""
     source, target = shapes.of(node.input[0]), shapes.value(node.input[1])
     if source is None or target is None or node.input[1] in graph.constants:
         return
@@ -110,7 +111,10 @@ def _settle_reshape(graph: Graph, shapes: Shapes, node: NodeProto) -> None:
 
 
 def _resolve(target: list[int], source: Dims, literal: bool) -> Dims | None:
-    """The shape a reshape gives, or None where it fails; ``literal`` is its attribute ``allowzero``."""
+    """Return the shape that a reshape gives, or None where it fails.
+
+    ``literal`` is the attribute ``allowzero`` of the node.
+    """
     if not literal:
         if any(dim == 0 and axis >= len(source) for axis, dim in enumerate(target)):
             return None
@@ -136,7 +140,11 @@ def _open_expand(graph: Graph, shapes: Shapes, node: NodeProto) -> None:
 
 
 def _open_concat(graph: Graph, shapes: Shapes, node: NodeProto) -> list[NodeProto]:
-    """Repeat a constant that is put beside every image, such as a class token, for as many as there are."""
+    """Repeat a constant that is put beside every image, such as a class token, once per image.
+
+    Returns:
+        Nodes to put before the concatenation.
+    """
     like = next((name for name in node.input if _grows((shapes.of(name) or (0,))[:1])), None)
     dims = shapes.of(like or "")
     if like is None or dims is None or attribute(node, "axis", 0) in (0, -len(dims)) or graph.opset < 8:

@@ -1,4 +1,4 @@
-"""Which tensor of an exported classifier holds its class scores, and of which kind they are."""
+"""Class scores of an exported classifier: the tensor that holds them, and their kind."""
 
 from onnx import TensorProto, helper
 
@@ -6,13 +6,14 @@ from mutant_guard.store.choices import OutputKind
 from mutant_store.graph.graph import Graph
 
 _PASSING = {"Identity", "Cast", "Dropout", "Flatten", "Reshape", "Squeeze"}
-"""Operators behind which probabilities are probabilities still."""
+"""Operators behind which probabilities are still probabilities."""
 
 
 def unzip(graph: Graph) -> None:
-    """Put the scores in place of a dictionary of them, which scikit-learn's exporter makes unless told otherwise.
+    """Replace a dictionary of scores by the scores themselves.
 
-    ``ZipMap`` turns each row of scores into a map from class to score. The output keeps its name.
+    scikit-learn's exporter makes such a dictionary unless told otherwise: ``ZipMap`` turns each row
+    of scores into a map from class to score. The output keeps its name.
     """
     for entry in graph.proto.output:
         node = graph.producers().get(entry.name)
@@ -25,7 +26,7 @@ def unzip(graph: Graph) -> None:
 
 
 def kind_of(graph: Graph, output: str) -> OutputKind:
-    """Probabilities where they come from Softmax or Sigmoid, otherwise logits."""
+    """Return the kind of an output: probabilities behind Softmax or Sigmoid, otherwise logits."""
     producers = graph.producers()
     node = producers.get(output)
     while node is not None and node.op_type in _PASSING:

@@ -1,4 +1,4 @@
-"""A user's ONNX file, checked to be an image classifier and brought into the shape the mutants are made from."""
+"""User's ONNX file, checked to be an image classifier and brought into the shape for mutants."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,16 +31,16 @@ _BLOCK = 512
 
 @dataclass(frozen=True)
 class Classifier:
-    """A classifier with one float32 image input and one [batch, classes] output, batch size left open.
+    """Classifier with one float32 image input, one [batch, classes] output and an open batch size.
 
     Attributes:
-        model: input renamed to ``images`` and output to ``logits``, constants and batch normalisation folded,
-            other outputs dropped.
+        model: graph with the input renamed to ``images`` and the output to ``logits``, constants
+            and batch normalisation folded, other outputs dropped.
         input_name: the user's name of the image input.
-        input_shape: its dimensions behind the batch; None where the model leaves one open.
+        input_shape: dimensions of the input behind the batch; None where the model leaves one open.
         output_name: the user's name of the class scores.
-        output_kind: whether these are logits or probabilities.
-        card: what training wrote into the metadata.
+        output_kind: kind of the class scores, logits or probabilities.
+        card: facts that training wrote into the metadata.
     """
 
     model: ModelProto
@@ -55,10 +55,11 @@ class Classifier:
         return open_session(self.model.SerializeToString())
 
     def scores(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Class scores float32 [N, classes] of float32 inputs [N, …].
+        """Return the class scores float32 [N, classes] of inputs float32 [N, …].
 
         Raises:
-            ModelError: the model does not take these inputs, or does not answer with one row of scores each.
+            ModelError: the model does not take these inputs, or does not answer with one row of
+                scores each.
         """
         blocks = np.array_split(inputs, ceil(len(inputs) / _BLOCK))
         answers = [run_session(self._session, IMAGES, block)[0] for block in blocks]
@@ -71,13 +72,15 @@ def load_classifier(
     """Read, check and simplify an ONNX classifier.
 
     Args:
-        model: the ``.onnx`` file, weights stored beside it are read too; or what such a file holds.
-        output: which output holds the class scores, where the model has several.
-        output_kind: what the output holds; by default probabilities where it comes from Softmax or Sigmoid.
+        model: the ``.onnx`` file, with weights stored beside it read too; or the content of such a
+            file.
+        output: name of the output that holds the class scores, where the model has several.
+        output_kind: kind of the scores; by default probabilities where they come from Softmax or
+            Sigmoid.
 
     Raises:
-        ModelError: the file is missing or no ONNX, has no single float32 image input or no such output, or takes
-            only a fixed number of images.
+        ModelError: the file is missing or no ONNX, has no single float32 image input or no such
+            output, or takes only a fixed number of images.
     """
     path = model if isinstance(model, Path) else Path("the exported model")
     proto = _read(model) if isinstance(model, Path) else model
@@ -167,23 +170,23 @@ def _open_batch(graph: Graph, input_name: str, output_name: str) -> None:
 
 
 def check_scores(classifier: Classifier, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Run a few real inputs together and one by one: a classifier answers with one row each, either way.
+    """Check that a classifier answers with one row per input, run together and one by one.
 
     Args:
-        classifier: from ``load_classifier``.
-        inputs: float32 [N, …] with N ≥ 2.
+        classifier: classifier from ``load_classifier``.
+        inputs: a few real inputs, float32 [N, …] with N ≥ 2.
 
     Returns:
-        float32 [N, classes].
+        Class scores float32 [N, classes].
 
     Raises:
-        ModelError: other shapes, fewer than two classes, scores that are not finite, rows that influence
-            each other, or 'probabilities' that are none.
+        ModelError: the scores have another shape, fewer than two classes or values that are not
+            finite, rows influence each other, or 'probabilities' leave the range 0 to 1.
     """
     try:
         together = classifier.scores(inputs)
     except ModelError as error:
-        classifier.scores(inputs[:1])  # where one image fails as well, that is what to say
+        classifier.scores(inputs[:1])  # if one image fails as well, report that instead
         raise ModelError(f"{error}; one image works: export the model with a dynamic batch axis") from error
     if together.ndim != 2 or len(together) != len(inputs) or together.shape[1] < 2:
         raise ModelError(
@@ -205,5 +208,5 @@ def check_scores(classifier: Classifier, inputs: NDArray[np.float32]) -> NDArray
 
 
 def refuse(node: onnx.NodeProto, reason: str) -> ModelError:
-    """The error for a node that cannot be mutated."""
+    """Return the error for a node that cannot be mutated, with the reason."""
     return ModelError(f"cannot mutate {describe(node)}: {reason}")

@@ -1,4 +1,7 @@
-"""Simplify a classifier's graph before it is mutated: constants, no-ops and batch normalisation."""
+"""Simplification of a classifier's graph before it is mutated.
+
+It concerns constants, no-ops and batch normalisation.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +16,9 @@ _NO_OPS = {"Identity", "Dropout"}
 def simplify(graph: Graph) -> None:
     """Make weights and biases visible as constants and fold batch normalisation into them.
 
-    In this order: nodes without graph inputs become constants, Identity and inference-time Dropout go, and a
-    batch normalisation whose only source is a convolution or dense layer is multiplied into it. One that
-    cannot be folded (before a convolution, after a fan-out) stays as it is.
+    In this order: nodes without graph inputs become constants, Identity and inference-time Dropout
+    go, and a batch normalisation whose only source is a convolution or dense layer is multiplied
+    into it. One that cannot be folded (before a convolution, after a fan-out) stays as it is.
     """
     _fold_constants(graph)
     _drop_no_ops(graph)

@@ -1,4 +1,4 @@
-"""An ONNX graph one can look things up in and rewrite."""
+"""ONNX graph for look-ups and rewriting."""
 
 from collections import defaultdict
 from collections.abc import Iterable, MutableSequence
@@ -11,13 +11,16 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 
 
 def describe(node: NodeProto) -> str:
-    """How messages name a node: its operator, its name if it has one, and its first output."""
+    """Return the text that names a node in messages.
+
+    It has the node's operator, its name if it has one, and its first output.
+    """
     name = f" '{node.name}'" if node.name else ""
     return f"{node.op_type}{name} (output '{node.output[0]}')"
 
 
 def attribute(node: NodeProto, name: str, default: float) -> float:
-    """A numeric attribute of a node, or the operator's default."""
+    """Return a numeric attribute of a node, or ``default``, the operator's default."""
     for entry in node.attribute:
         if entry.name == name:
             return float(onnx.helper.get_attribute_value(entry))
@@ -25,12 +28,18 @@ def attribute(node: NodeProto, name: str, default: float) -> float:
 
 
 class Graph:
-    """A private, editable copy of a model: nodes in order, constants as arrays, fresh names.
+    """Private, editable copy of a model.
 
-    The caller's model is never changed. ``to_model`` gives back a model with what is no longer used left out.
+    The caller's model is never changed. ``to_model`` gives back a model without what is no longer
+    used.
+
+    Attributes:
+        nodes: nodes in order.
+        constants: constants by name.
     """
 
     def __init__(self, model: ModelProto) -> None:
+        """Copy a model."""
         self._model = ModelProto()
         self._model.CopyFrom(model)
         self.nodes: list[NodeProto] = list(self._model.graph.node)
@@ -43,7 +52,10 @@ class Graph:
 
     @property
     def proto(self) -> GraphProto:
-        """Inputs and outputs live here; nodes and initializers of it are out of date until ``to_model``."""
+        """Graph of the model, with the current inputs and outputs.
+
+        Its nodes and initializers are out of date until ``to_model``.
+        """
         return self._model.graph
 
     @property
@@ -55,16 +67,16 @@ class Graph:
 
     @property
     def input_names(self) -> list[str]:
-        """Graph inputs that are not constants with a default."""
+        """Names of the graph inputs that are not constants with a default."""
         return [entry.name for entry in self.proto.input if entry.name not in self.constants]
 
     @property
     def output_names(self) -> list[str]:
-        """Graph outputs."""
+        """Names of the graph outputs."""
         return [entry.name for entry in self.proto.output]
 
     def consumers(self) -> dict[str, list[NodeProto]]:
-        """Nodes that read each tensor."""
+        """Return tensor → nodes that read it."""
         found: dict[str, list[NodeProto]] = defaultdict(list)
         for node in self.nodes:
             for name in node.input:
@@ -72,15 +84,15 @@ class Graph:
         return found
 
     def producers(self) -> dict[str, NodeProto]:
-        """The node that writes each tensor."""
+        """Return tensor → node that writes it."""
         return {name: node for node in self.nodes for name in node.output if name}
 
     def array(self, name: str) -> NDArray[Any]:
-        """Value of a constant."""
+        """Return the value of a constant."""
         return np.asarray(numpy_helper.to_array(self.constants[name]))
 
     def fresh(self, stem: str) -> str:
-        """A tensor name nothing uses yet."""
+        """Return a tensor name that begins with ``stem`` and that nothing uses yet."""
         name, count = stem, 0
         while name in self._names:
             count += 1
@@ -99,14 +111,20 @@ class Graph:
         self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)
 
     def insert_after(self, tensor: str, nodes: list[NodeProto], replacement: str) -> None:
-        """Put ``nodes`` behind the producer of ``tensor``, no graph output; its other readers read ``replacement``."""
+        """Put ``nodes`` behind the producer of ``tensor``; its other readers read ``replacement``.
+
+        ``tensor`` must not be a graph output.
+        """
         position = next(i for i, node in enumerate(self.nodes) if tensor in node.output)
         for node in self.nodes:
             _replace(node.input, tensor, replacement)
         self.nodes[position + 1 : position + 1] = nodes
 
     def detach_output(self, name: str) -> None:
-        """Give a graph output a node of its own, so that what is put behind its producer stays inside the graph."""
+        """Give a graph output a node of its own.
+
+        Whatever is then put behind the output's producer stays inside the graph.
+        """
         inner = self.fresh(f"{name}_inner")
         for node in self.nodes:
             _replace(node.input, name, inner)
@@ -114,7 +132,7 @@ class Graph:
         self.nodes.append(onnx.helper.make_node("Identity", [inner], [name], name=inner))
 
     def rename(self, old: str, new: str) -> None:
-        """Rename a tensor everywhere; whatever held the new name gives way to a fresh one."""
+        """Rename a tensor everywhere; a tensor that holds the new name gets a fresh one."""
         if old == new:
             return
         if new in self._names:
@@ -143,7 +161,7 @@ class Graph:
         self.nodes = kept[::-1]
 
     def to_model(self) -> ModelProto:
-        """The model as it now stands, without unused constants, notes and shape annotations."""
+        """Return the model as it now is, without unused constants, notes and shape annotations."""
         self.restrict(self.output_names)
         used = {name for node in self.nodes for name in node.input} | set(self.output_names)
         model = ModelProto()
@@ -165,7 +183,10 @@ class Graph:
         return model
 
     def subgraph(self, inputs: list[ValueInfoProto], outputs: list[ValueInfoProto]) -> ModelProto:
-        """A model of the nodes that lead from ``inputs`` to ``outputs``, under the same operator sets."""
+        """Return a model of the nodes that lead from ``inputs`` to ``outputs``.
+
+        It has the operator sets of this graph.
+        """
         part = Graph(self._model)
         part.nodes, part.constants = list(self.nodes), dict(self.constants)
         for field, entries in (("input", inputs), ("output", outputs)):

@@ -33,15 +33,16 @@ _UNSUPPORTED = {
 
 @dataclass(frozen=True)
 class Use:
-    """One node that applies a layer's weights.
+    """Node that applies a layer's weights.
 
     Attributes:
         node: first output of the weighted node, which identifies it.
-        tap: the tensor that holds its outputs after the bias.
-        bias: the constant added, if any.
-        bias_node: first output of the node that reads the bias: the weighted node itself, or an Add behind it.
+        tap: tensor that holds the layer's outputs after the bias.
+        bias: constant that is added, if any.
+        bias_node: first output of the node that reads the bias: the weighted node itself, or an Add
+            behind it.
         rank: number of dimensions of the tap, filled in by ``mutant_store.graph.activations``.
-        outputs: numbers an image in the tap, filled in likewise.
+        outputs: number of values per image in the tap, filled in by the same module.
     """
 
     node: str
@@ -57,14 +58,15 @@ class Layer:
     """Neurons that share one weight tensor; a weight used by two nodes is one layer with two uses.
 
     Attributes:
-        name: the weighted node's name, or its output where it has none.
+        name: name of the weighted node, or of its output where the node has none.
         op_type: Conv, Gemm or MatMul.
         weight: name of the weight constant.
         weight_axis: axis of the weight that counts neurons.
         channel_axis: axis of the tap that counts neurons: 1 for convolutions, -1 for dense layers.
         neurons: number of neurons.
-        groups: sets of neurons that read different inputs, above 1 in grouped convolutions.
-        uses: the nodes that apply it.
+        groups: number of sets of neurons that read different inputs, above 1 in grouped
+            convolutions.
+        uses: nodes that apply the weights.
     """
 
     name: str
@@ -78,10 +80,11 @@ class Layer:
 
 
 def find_layers(graph: Graph) -> list[Layer]:
-    """Weighted layers in graph order.
+    """Return the weighted layers of a graph, in graph order.
 
     Raises:
-        ModelError: a node that cannot be mutated, by name, or no weighted node at all.
+        ModelError: a node cannot be mutated, which the message names, or there is no weighted node
+            at all.
     """
     layers: dict[str, Layer] = {}
     for node in graph.nodes:
@@ -111,10 +114,11 @@ def find_layers(graph: Graph) -> list[Layer]:
 
 
 def select_layers(layers: list[Layer], pattern: str) -> list[Layer]:
-    """The layers whose name a regular expression matches anywhere.
+    """Return the layers whose name a regular expression matches anywhere.
 
     Raises:
-        ModelError: the expression does not parse, or matches no layer; the names there are follow.
+        ModelError: the expression does not parse, or matches no layer; the message then lists the
+            names.
     """
     try:
         chosen = [layer for layer in layers if re.search(pattern, layer.name)]
@@ -127,7 +131,7 @@ def select_layers(layers: list[Layer], pattern: str) -> list[Layer]:
 
 
 def neuron_count(layers: list[Layer]) -> int:
-    """N, the number of neurons of these layers."""
+    """Return N, the number of neurons of these layers."""
     return sum(layer.neurons for layer in layers)
 
 

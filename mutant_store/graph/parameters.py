@@ -1,4 +1,4 @@
-"""The parameters of a classifier's weighted layers as one vector."""
+"""Parameters of a classifier's weighted layers as one vector."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,13 +13,14 @@ from mutant_store.graph.neurons import Layer
 
 @dataclass(frozen=True)
 class Tensor:
-    """One weight or bias.
+    """Weight or bias within the vector of parameters.
 
     Attributes:
-        name: its constant in the graph.
+        name: name of its constant in the graph.
         layer: position of the first layer that reads it.
-        start: where it begins in the vector.
-        shape: its shape there: weights begin with the axis of neurons, whatever order the file has them in.
+        start: position in the vector at which it begins.
+        shape: its shape in the vector: weights begin with the axis of neurons, whatever order the
+            file has.
     """
 
     name: str
@@ -29,22 +30,29 @@ class Tensor:
 
     @property
     def stop(self) -> int:
-        """Where it ends in the vector."""
+        """Position in the vector behind its last value."""
         return self.start + int(np.prod(self.shape))
 
 
 class Parameters:
-    """All weights and biases of some layers, in graph order: each layer's weights neuron by neuron, then its bias.
+    """All weights and biases of some layers, in graph order.
+
+    Each layer has its weights neuron by neuron, then its bias.
 
     Attributes:
         layers: the layers.
-        tensors: where each of their tensors is; one that two layers read is there once.
-        values: float32 [P], the original's.
+        tensors: places of their weights and biases; a tensor that two layers read is there once.
+        values: float32 [P], the original's values.
         neurons: number of neurons of all layers.
     """
 
     def __init__(self, graph: Graph, layers: list[Layer]) -> None:
-        """``graph`` is the one the layers were found in; it is not kept."""
+        """Read the parameters of layers from the graph that they were found in.
+
+        Args:
+            graph: the graph; it is not kept.
+            layers: layers of this graph.
+        """
         self.layers = layers
         self.tensors: list[Tensor] = []
         parts: list[NDArray[np.float32]] = []
@@ -68,21 +76,27 @@ class Parameters:
         self._weights = {tensor.name: tensor for tensor in self.tensors}
 
     def layer_of_neuron(self, neuron: int) -> int:
-        """Position of the layer of a neuron, neurons counted over the layers in order."""
+        """Return the position of a neuron's layer; neurons are counted over the layers in order."""
         return int(np.searchsorted(self._first_neurons, neuron, side="right")) - 1
 
     def tensors_of(self, positions: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-        """Which of the tensors holds each position of the vector, int64 like ``positions``."""
+        """Return the number of the tensor that holds each position of the vector, int64.
+
+        The result has the shape of ``positions``.
+        """
         return np.searchsorted(self._starts, positions, side="right") - 1
 
     @cached_property
     def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation of every tensor, float64 [tensors]."""
+        """Mean and standard deviation of every tensor, float64 [tensors] each."""
         parts = [self.values[t.start : t.stop].astype(np.float64) for t in self.tensors]
         return np.array([part.mean() for part in parts]), np.array([part.std() for part in parts])
 
     def incoming(self, neuron: int) -> tuple[int, int]:
-        """Where the incoming weights of a neuron (its bias is not among them) begin and end in the vector."""
+        """Return the start and the stop of a neuron's incoming weights in the vector.
+
+        The neuron's bias is not among them.
+        """
         position = self.layer_of_neuron(neuron)
         layer = self.layers[position]
         tensor = self._weights[layer.weight]
@@ -91,12 +105,19 @@ class Parameters:
         return start, start + width
 
     def weights_of(self, neuron: int) -> NDArray[np.float32]:
-        """The incoming weights of a neuron, float32 [inputs]."""
+        """Return the incoming weights of a neuron, float32 [inputs]."""
         start, stop = self.incoming(neuron)
         return self.values[start:stop]
 
     def write(self, graph: Graph, values: NDArray[np.float32]) -> None:
-        """Make a graph of the same classifier read ``values`` float32 [P] where they differ from the original's."""
+        """Make a graph of the same classifier read new parameters.
+
+        Only those tensors that differ from the original's are replaced.
+
+        Args:
+            graph: graph of the classifier; changed in place.
+            values: float32 [P], all parameters.
+        """
         for tensor in self.tensors:
             mine = values[tensor.start : tensor.stop]
             if np.array_equal(mine, self.values[tensor.start : tensor.stop]):

@@ -1,4 +1,7 @@
-"""Shapes of a graph's tensors for a chosen number of images, inferred node by node as the graph is rewritten."""
+"""Shapes of a graph's tensors for a chosen number of images.
+
+They are inferred node by node as the graph is rewritten.
+"""
 
 import math
 
@@ -14,18 +17,25 @@ from mutant_store.graph.graph import Graph, attribute
 Dims = tuple[int, ...]
 
 _SMALL = 64
-"""Elements up to which an integer tensor is followed by value, as shapes must be."""
+"""Largest number of elements of an integer tensor whose values are followed, as shapes need."""
 
 
 class ShapeMismatchError(Exception):
-    """A node's inputs fit each other for as many images as the model was exported for, and not for others."""
+    """Mismatch of a node's inputs for any number of images but that of the export."""
 
 
 class Shapes:
-    """What is known of every tensor for ``many`` images, as the nodes are gone through in order."""
+    """Knowledge of every tensor's shape for ``many`` images, gathered node by node in order."""
 
     def __init__(self, graph: Graph, input_name: str, many: int, size: int) -> None:
-        """``many`` is a prime that no dimension is a multiple of; ``size`` is how many the model was exported for."""
+        """Begin with the input of a graph.
+
+        Args:
+            graph: the graph.
+            input_name: name of its input.
+            many: number of images, a prime that no dimension is a multiple of.
+            size: number of images that the model was exported for.
+        """
         self._graph, self._many, self._size = graph, many, size
         self._values: dict[str, NDArray[np.int64]] = {}
         kind = TypeProto()
@@ -34,14 +44,14 @@ class Shapes:
         self._types = {input_name: kind}
 
     def of(self, name: str) -> Dims | None:
-        """A tensor's dimensions, or None where one is not known."""
+        """Return a tensor's dimensions, or None where one of them is not known."""
         if name in self._graph.constants:
             return tuple(self._graph.constants[name].dims)
         kind = self._types.get(name)
         return None if kind is None else _dims(kind)
 
     def value(self, name: str) -> NDArray[np.int64] | None:
-        """The integers of a small tensor, or None where they are not known."""
+        """Return the integers of a small tensor, or None where they are not known."""
         if name in self._graph.constants:
             tensor = self._graph.constants[name]
             whole = tensor.data_type in (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
@@ -49,11 +59,14 @@ class Shapes:
         return self._values.get(name)
 
     def few(self, dims: Dims) -> Dims:
-        """Dimensions for as many images as the model was exported for."""
+        """Return dimensions for as many images as the model was exported for."""
         return tuple(dim // self._many * self._size if dim % self._many == 0 else dim for dim in dims)
 
     def infer(self, node: NodeProto) -> list[Dims]:
-        """Learn a node's outputs; returns the shapes of those that are known and no numbers about shapes.
+        """Infer the shapes of a node's outputs.
+
+        Returns:
+            Shapes of the outputs that are known and are not themselves numbers about shapes.
 
         Raises:
             ShapeMismatchError: the node takes only as many images as the model was exported for.
@@ -73,7 +86,7 @@ class Shapes:
                 exported = {name: self._exported(kind) for name, kind in inputs.items()}
                 self._infer(node, exported, few)
             except InferenceError:
-                return []  # nor can it be inferred for as many as the model was exported for
+                return []  # the export's own number of images cannot be inferred either
             raise ShapeMismatchError(str(error)) from error
         self._types |= outputs
         self._follow(node, values)

@@ -1,4 +1,7 @@
-"""Which pixels the classifier takes: from its input's shape, its metadata, the options and the data."""
+"""Pixels that the classifier takes.
+
+They follow from its input's shape, its metadata, the options and the data.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,13 +15,15 @@ from mutant_store.graph.classifier import Classifier
 
 @dataclass(frozen=True)
 class InputOptions:
-    """What the user said about the input; None is taken from the model's metadata or shape.
+    """Options of the user for the classifier's input.
+
+    None takes the value from the model's metadata or shape.
 
     Attributes:
-        mean: one value a channel, pixel range 0 to 1.
-        std: one value a channel, pixel range 0 to 1.
+        mean: one value per channel, pixel range 0 to 1.
+        std: one value per channel, pixel range 0 to 1.
         layout: order of the input's axes.
-        resize: what to do with images of another size.
+        resize: treatment of images of another size.
     """
 
     mean: list[float] | None = None
@@ -28,7 +33,12 @@ class InputOptions:
 
 
 def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> tuple[InputSpec, ImageData]:
-    """The classifier's input, and the images of a SPEC in that size and colour.
+    """Return the classifier's input, and the images of a SPEC in its size and colour.
+
+    Args:
+        classifier: the classifier.
+        spec: SPEC of the images.
+        options: the user's options for the input.
 
     Raises:
         ModelError: the input's shape is no image's, or mean and std do not fit its channels.

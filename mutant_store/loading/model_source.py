@@ -1,4 +1,7 @@
-"""The classifier a build is given: an ONNX file, trained weights, or a network by name. Light: no torch for ONNX."""
+"""Classifier that a build is given: an ONNX file, trained weights, or a network by name.
+
+An ONNX file is read without importing torch.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """What the user named.
+    """Source of a classifier, as the user names it.
 
     Attributes:
-        model: an ONNX file; a .safetensors file that a training run of this project wrote; a registered network's
-            name; or ``module:callable``, which makes a network when it is called without arguments.
-        weights: of the last two, a file: safetensors, or a state dict that torch saved.
+        model: an ONNX file; a .safetensors file that a training run of this project wrote; the name
+            of a registered network; or ``module:callable``, which makes a network when it is called
+            without arguments.
+        weights: file of the weights of a registered network or of a ``module:callable``:
+            safetensors, or a state dict that torch saved.
     """
 
     model: str
@@ -29,7 +34,12 @@ class ModelSource:
 
 @dataclass(frozen=True, eq=False)
 class Original:
-    """A classifier as a graph, and as a network where it is known as one."""
+    """Classifier as a graph, and as a network where it is known as one.
+
+    Attributes:
+        classifier: the graph.
+        torch: the network; None for an ONNX file.
+    """
 
     classifier: Classifier
     torch: "TorchOriginal | None"
@@ -46,14 +56,16 @@ def open_original(
     """Find and read the classifier; a network is exported to ONNX.
 
     Args:
-        source: what the user named.
+        source: source that the user named.
         data: SPEC of images of the size that the network of a ``module:callable`` takes.
-        options: its normalisation.
-        output: see ``load_classifier``; networks have one output.
-        output_kind: likewise.
+        options: input options, with the normalisation of such a network.
+        output: name of the output that holds the class scores, see ``load_classifier``; networks
+            have one output.
+        output_kind: kind of the class scores, see ``load_classifier``.
 
     Raises:
-        ModelError: there is no such model, its weights are missing or others, or it is no image classifier.
+        ModelError: there is no such model, its weights are missing or others, or it is no image
+            classifier.
         DataError: the images cannot be read.
     """
     text, path = source.model, Path(source.model)

@@ -1,4 +1,4 @@
-"""What a build works on: the classifier, its input, and three disjoint parts of clean images."""
+"""Subject of a build: the classifier, its input, and three disjoint parts of clean images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,8 @@ class Part:
     """Clean images as the classifier reads them.
 
     Attributes:
-        data: the images, with the range of the source they are.
-        inputs: float32 [N, …].
+        data: the images, with their range in the source.
+        inputs: images as the classifier reads them, float32 [N, …].
         labels: int64 [N], true labels in the classifier's own order of classes.
         predicted: int64 [N], the original's labels.
     """
@@ -38,13 +38,23 @@ class Part:
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """Where the original is right."""
+        """Images that the original classifies correctly, bool [N]."""
         return np.asarray(self.predicted == self.labels)
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A classifier ready to be mutated, and the images its mutants are filtered and calibrated on."""
+    """Classifier ready to be mutated, and the images that filter and calibrate its mutants.
+
+    Attributes:
+        classifier: the original.
+        layers: layers that mutants change.
+        input: pixels that the classifier takes.
+        classes: class names in the model's order.
+        filter: images that filter mutants by accuracy.
+        choice: images that choose the policies.
+        certification: images that certify the policies.
+    """
 
     classifier: Classifier
     layers: list[Layer]
@@ -56,7 +66,7 @@ class Subject:
 
     @property
     def probe(self) -> NDArray[np.float32]:
-        """A few real inputs, float32 [8, …]."""
+        """Real inputs for checks, float32 [8, …]."""
         return self.filter.inputs[:_PROBE]
 
 
@@ -71,14 +81,25 @@ def load_subject(
     layers_pattern: str,
     certified: int,
 ) -> Subject:
-    """Read the model, unless that is done, and its data, check that they fit, and cut the data into three parts.
+    """Read the model and its data, check that they fit, and cut the data into three parts.
 
-    Half of the images filter mutants, a quarter chooses the policy and a quarter certifies it, which takes
-    ``certified`` images at least.
+    Half of the images filter mutants, a quarter chooses the policies and a quarter certifies them.
+
+    Args:
+        model: ONNX file, or a classifier that is read already.
+        spec: SPEC of the clean images.
+        options: the user's options for the input.
+        output: name of the output that holds the class scores, see ``load_classifier``.
+        output_kind: kind of the class scores, see ``load_classifier``.
+        classes: class names in the model's order; None takes those of the metadata, else of the
+            data.
+        layers_pattern: regular expression of the names of the layers to mutate.
+        certified: least number of images that certify.
 
     Raises:
         ModelError: the model is no classifier, cannot be mutated, or does not know these images.
-        DataError: too few images, other classes than the model's, or images that trained the model.
+        DataError: there are too few images, they have other classes than the model, or they trained
+            it.
     """
     classifier = (
         load_classifier(model, output=output, output_kind=output_kind) if isinstance(model, Path) else model
@@ -127,7 +148,12 @@ def load_subject(
 def match_classes(
     data: ImageData, given: list[str] | None, outputs: int
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """Class names in the model's order, and the data's labels in that order.
+    """Return the class names in the model's order, and the data's labels in that order.
+
+    Args:
+        data: the images.
+        given: class names in the model's order; None takes those of the data.
+        outputs: number of classes of the model.
 
     Raises:
         DataError: the names are not those of the data, or not as many as the model's ``outputs``.

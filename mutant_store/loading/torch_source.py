@@ -1,4 +1,4 @@
-"""Networks that a build is given as such, exported to ONNX for the bank and kept to be trained."""
+"""Networks that a build is given, exported to ONNX for the bank and kept for training."""
 
 import pickle
 from dataclasses import dataclass
@@ -35,12 +35,12 @@ _SAME = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class TorchOriginal:
-    """The original as something to train.
+    """Original as a network that can be trained.
 
     Attributes:
-        network: in evaluation mode on the CPU.
-        architecture: how another one is made.
-        spec: how images are varied, and in which arithmetic it is trained.
+        network: the network, in evaluation mode on the CPU.
+        architecture: recipe to make another network of this kind.
+        spec: settings of training: variation of images and arithmetic.
     """
 
     network: nn.Module
@@ -49,12 +49,12 @@ class TorchOriginal:
 
 
 def registered() -> list[str]:
-    """Names of this project's networks."""
+    """Return the names of this project's networks."""
     return list(CLASSIFIERS)
 
 
 def committed_weights(name: str) -> Path:
-    """The file of a registered network's trained weights that comes with the project.
+    """Return the file of a registered network's trained weights that comes with the project.
 
     Raises:
         ModelError: there is none.
@@ -69,10 +69,15 @@ def committed_weights(name: str) -> Path:
 
 
 def of_file(path: Path, name: str | None = None) -> TorchOriginal:
-    """A registered network with the weights of a training run, of this ``name`` where there is one.
+    """Read a registered network with the weights of a training run.
+
+    Args:
+        path: file of the weights.
+        name: name that the network must have; None takes any.
 
     Raises:
-        ModelError: see ``load``; or they are another network's.
+        ModelError: the file cannot be loaded, see ``weights.load``, or holds the weights of another
+            network.
     """
     trained = weights.load(path)
     if name not in (None, trained.name):
@@ -82,16 +87,18 @@ def of_file(path: Path, name: str | None = None) -> TorchOriginal:
 
 
 def of_callable(text: str, path: Path, data: str, options: InputOptions) -> TorchOriginal:
-    """What ``module:callable`` makes, with weights from a file.
+    """Make a network with ``module:callable`` and load its weights from a file.
 
     Args:
-        text: imported and called.
-        path: safetensors, or a state dict that torch saved, of which only tensors are unpickled.
-        data: SPEC of images of the size it takes.
-        options: its normalisation.
+        text: ``module:callable``, imported and called.
+        path: file of the weights: safetensors, or a state dict that torch saved, of which only
+            tensors are unpickled.
+        data: SPEC of images of the size that the network takes.
+        options: input options, with the network's normalisation.
 
     Raises:
-        ModelError: it cannot be made, the weights are not its own, or it does not take such images.
+        ModelError: the network cannot be made, the weights are not its own, or it does not take
+            such images.
         DataError: the images cannot be read.
     """
     architecture = Made(text)
@@ -115,7 +122,7 @@ def of_callable(text: str, path: Path, data: str, options: InputOptions) -> Torc
     network.eval()
     try:
         shape = _scores(network, _noise(spec)).shape
-    except Exception as error:  # whatever a foreign network makes of images it does not take
+    except Exception as error:  # any error that a foreign network raises on images it does not take
         raise ModelError(
             f"what {text} makes fails on images of {width}×{height} with {channels} channel(s), the size of those "
             f"of --data: {error}"
@@ -128,10 +135,15 @@ def of_callable(text: str, path: Path, data: str, options: InputOptions) -> Torc
 def exported(
     original: TorchOriginal, path: Path, output_kind: OutputKind | None
 ) -> tuple[Classifier, TorchOriginal]:
-    """A network as an ONNX classifier, and the network.
+    """Return a network as an ONNX classifier, and the network itself.
 
-    What an ONNX file beside the weights, ``path``, says of the same network is taken over: above all which images
-    trained it.
+    An ONNX file beside the weights may describe the same network. Its metadata is then taken over:
+    above all which images trained the network.
+
+    Args:
+        original: the network.
+        path: file of its weights.
+        output_kind: kind of the class scores, see ``load_classifier``.
 
     Raises:
         ModelError: the network cannot be exported faithfully.
@@ -146,10 +158,10 @@ def exported(
 
 
 def of_graph(subject: Subject) -> TorchOriginal:
-    """The subject's graph as a network, held against it on real images.
+    """Return the subject's graph as a network, compared with the graph on real images.
 
     Raises:
-        ModelError: it cannot be converted faithfully; the message says what to give instead.
+        ModelError: the graph cannot be converted faithfully; the message says what to give instead.
     """
     images = subject.filter.data.images[:_CONVERTED_ON]
     normalised = subject.input.model_copy(update={"layout": "nchw"}).tensor(images)

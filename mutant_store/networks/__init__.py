@@ -1,4 +1,4 @@
-"""The classifiers the evaluation trains, by name, with the data and the settings they are trained with."""
+"""Classifiers that the evaluation trains, by name, with their data and training settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,23 +16,25 @@ __all__ = ["CLASSIFIERS", "Network"]
 
 @dataclass(frozen=True)
 class Network:
-    """How a network is made and trained.
+    """Construction and training settings of a network.
 
     Attributes:
-        build: makes the untrained network for a number of classes; it maps float32 [N, C, H, W] to [N, classes].
-        data: SPEC of the images it is trained on.
-        shape: height and width in pixels, and channels, it takes.
-        mean: one number a channel, subtracted from pixels scaled to 0 to 1.
-        std: one number a channel, by which the difference is divided.
+        build: function that makes the untrained network for a number of classes; the network maps
+            float32 [N, C, H, W] to [N, classes].
+        data: SPEC of the training images.
+        shape: height and width in pixels, and channels, that the network takes.
+        mean: one number per channel, subtracted from pixels scaled to 0 to 1.
+        std: one number per channel, by which the difference is divided.
         epochs: passes over the training images.
-        batch_size: images a step.
+        batch_size: images per step.
         learning_rate: peak of the schedule.
-        shift: most pixels by which a training image is moved along each axis.
+        shift: largest number of pixels by which a training image is moved along each axis.
         flip: whether training images are mirrored at random.
-        erase: side in pixels of the square blanked in a training image; 0 blanks none.
+        erase: side in pixels of the square that is blanked in a training image; 0 blanks none.
         bf16: whether bfloat16 arithmetic pays in training.
-        threads: CPU threads to train with; None leaves it to torch. Threads that wait for each other at every
-            step of a tiny network cost many times the training itself when the machine has other work to do.
+        threads: CPU threads to train with; None leaves the number to torch. Threads that wait for
+            each other at every step of a tiny network cost many times the training itself when the
+            machine has other work to do.
     """
 
     build: Callable[[int], nn.Module]

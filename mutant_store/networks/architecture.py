@@ -1,4 +1,4 @@
-"""How an untrained network is made, as something to send to other processes."""
+"""Architectures: ways of making an untrained network that can be sent to other processes."""
 
 import importlib
 import sys
@@ -13,36 +13,47 @@ from mutant_store.networks import CLASSIFIERS
 
 
 class Architecture(Protocol):
-    """Makes networks; ``name`` is what records call it."""
+    """Maker of untrained networks."""
 
     @property
     def name(self) -> str:
-        """A registered name, ``module:callable`` or ``onnx``."""
+        """Name in records: a registered name, ``module:callable`` or ``onnx``."""
 
     def build(self) -> nn.Module:
-        """A network as its constructor initialises it, from torch's own generator."""
+        """Make a network as its constructor initialises it, from torch's own generator."""
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A registered network for a number of classes."""
+    """Maker of a registered network.
+
+    Attributes:
+        name: registered name.
+        classes: number of classes.
+    """
 
     name: str
     classes: int
 
     def build(self) -> nn.Module:
-        """A network as its constructor initialises it."""
+        """Make a network as its constructor initialises it."""
         return CLASSIFIERS[self.name].build(self.classes)
 
 
 @dataclass(frozen=True)
 class Made:
-    """What ``module:callable`` makes; the module is looked for in the working directory as well."""
+    """Maker of the networks that ``module:callable`` returns.
+
+    The module is looked for in the working directory as well.
+
+    Attributes:
+        name: the text ``module:callable``.
+    """
 
     name: str
 
     def build(self) -> nn.Module:
-        """Call it.
+        """Import the module, call the callable and return the network.
 
         Raises:
             ModelError: there is no such module or callable, or it makes no network.
@@ -57,7 +68,7 @@ class Made:
         except (ImportError, AttributeError, ValueError) as error:
             raise ModelError(f"'{self.name}' cannot be imported ({error}); give module:callable") from error
         try:
-            network = make()  # type: ignore[operator]  # whatever it is, it is called or refused
+            network = make()  # type: ignore[operator]  # the object is called, whatever it is, or refused
         except TypeError as error:
             raise ModelError(
                 f"'{self.name}' is to make a network when it is called without arguments: {error}"

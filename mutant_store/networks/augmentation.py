@@ -1,4 +1,4 @@
-"""Random shifts, mirror images and blanks, so that a network does not learn its training images by heart."""
+"""Random shifts, mirror images and blanks, so that a network does not memorise its images."""
 
 import torch
 from torch import Tensor
@@ -10,8 +10,8 @@ def augment(images: Tensor, *, shift: int, flip: bool, generator: torch.Generato
 
     Args:
         images: [N, C, H, W] of any type and device.
-        shift: most pixels along each axis; what comes into view is 0 (black).
-        flip: mirror left to right with probability one half.
+        shift: largest number of pixels along each axis; what comes into view is 0 (black).
+        flip: whether to mirror left to right with probability one half.
         generator: source of randomness, on the CPU.
 
     Returns:
@@ -32,11 +32,14 @@ def augment(images: Tensor, *, shift: int, flip: bool, generator: torch.Generato
 
 
 def erase(images: Tensor, *, size: int, generator: torch.Generator) -> Tensor:
-    """Blank one square of each image (DeVries, Taylor: Improved regularization of CNNs with cutout. 2017).
+    """Blank one square of each image.
+
+    Source: DeVries, Taylor: Improved regularization of CNNs with cutout. 2017.
 
     Args:
         images: [N, C, H, W], normalised, so that 0 is the mean colour.
-        size: side of the square in pixels; its centre may lie anywhere in the image, so parts may fall outside.
+        size: side of the square in pixels; its centre may lie anywhere in the image, so parts of it
+            may fall outside.
         generator: source of randomness, on the CPU.
 
     Returns:

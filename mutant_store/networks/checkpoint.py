@@ -1,4 +1,4 @@
-"""A training run's state after an epoch, so that a killed run goes on where it was."""
+"""State of a training run after an epoch, from which a killed run goes on."""
 
 import io
 import pickle
@@ -10,7 +10,7 @@ import torch
 
 from mutant_guard.store.atomic import write_atomically
 
-# What torch's unpickler raises on bytes that it did not write.
+# Errors that torch's unpickler raises on bytes that it did not write.
 _UNREADABLE = (
     OSError,
     EOFError,
@@ -25,13 +25,14 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What the next epoch depends on.
+    """State that the next epoch depends on.
 
     Attributes:
-        settings: everything the run's result depends on, as plain values; a run with others cannot go on from here.
-        epochs: epochs finished.
-        model: the network's state_dict.
-        optimizer: the optimizer's state_dict.
+        settings: everything that the run's result depends on, as plain values; a run with others
+            cannot go on from here.
+        epochs: number of epochs finished.
+        model: state_dict of the network.
+        optimizer: state_dict of the optimizer.
     """
 
     settings: dict[str, Any]
@@ -40,7 +41,7 @@ class Checkpoint:
     optimizer: dict[str, Any]
 
     def save(self, path: Path) -> None:
-        """Write it in place of an older one.
+        """Write the checkpoint in place of an older one.
 
         Raises:
             OSError: the file cannot be written.
@@ -56,7 +57,8 @@ def load(path: Path, settings: dict[str, Any]) -> tuple[Checkpoint | None, str]:
     Only tensors and plain values are unpickled, so that a file from elsewhere cannot run code.
 
     Returns:
-        The checkpoint and an empty text, or None and why there is none to use (empty if there is no file).
+        The checkpoint and an empty text, or None and why there is none to use (empty if there is no
+            file).
     """
     if not path.exists():
         return None, ""

@@ -1,4 +1,4 @@
-"""A classifier's ONNX graph as a torch network that can be trained."""
+"""Conversion of a classifier's ONNX graph to a torch network that can be trained."""
 
 from dataclasses import dataclass, field
 
@@ -26,16 +26,21 @@ _REMEDY = (
 
 
 class ConvertedNetwork(nn.Module):
-    """The nodes of a graph as torch operations; weights and biases of its layers are the parameters.
+    """Network of a graph's nodes as torch operations.
 
-    What else is constant in the graph stays as it is.
+    Weights and biases of the graph's layers are the parameters. Whatever else is constant in the
+    graph stays as it is.
     """
 
     def __init__(self, model: onnx.ModelProto, layout: Layout) -> None:
-        """``model`` is a ``Classifier``'s; ``layout`` is of its input.
+        """Convert a graph.
+
+        Args:
+            model: the model of a ``Classifier``.
+            layout: order of the axes of its input.
 
         Raises:
-            ModelError: an operator that has no counterpart.
+            ModelError: an operator has no counterpart in torch.
         """
         super().__init__()
         graph = Graph(model)
@@ -55,12 +60,12 @@ class ConvertedNetwork(nn.Module):
             self.nodes.register_parameter(name, nn.Parameter(value.clone()))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores [N, classes] of normalised images float32 [N, C, H, W]."""
+        """Return scores [N, classes] of normalised images float32 [N, C, H, W]."""
         scores: Tensor = self.nodes(self.laid_out(images))
         return scores
 
     def laid_out(self, images: Tensor) -> Tensor:
-        """Images [N, C, H, W] in the layout of the graph's input."""
+        """Return images [N, C, H, W] in the layout of the graph's input."""
         if self._layout == "nchw":
             return images
         images = images.permute(0, 2, 3, 1).contiguous()
@@ -76,7 +81,10 @@ class ConvertedNetwork(nn.Module):
         return np.concatenate(parts).astype(np.float32)
 
     def layer_entries(self) -> dict[str, list[tuple[str, int]]]:
-        """Layer → its entries in the state, weight first, each with the axis that counts neurons."""
+        """Return layer → its entries in the state, each with the axis that counts neurons.
+
+        The weight comes first.
+        """
         numbers = {tensor.name: n for n, tensor in enumerate(self._parameters_there.tensors)}
         return {
             layer.name: [
@@ -92,29 +100,39 @@ class ConvertedNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class Converted:
-    """A graph, serialised, and the layout of its input."""
+    """Maker of the network of a graph.
+
+    Attributes:
+        content: the serialised graph.
+        layout: order of the axes of its input.
+        name: name in records.
+    """
 
     content: bytes = field(repr=False)
     layout: Layout
     name: str = "onnx"
 
     def build(self) -> nn.Module:
-        """The network with the graph's own weights: a graph does not say how it was initialised."""
+        """Make the network with the graph's own weights.
+
+        A graph does not say how it was initialised.
+        """
         return ConvertedNetwork(onnx.load_from_string(self.content), self.layout)
 
 
 def converted(
     classifier: Classifier, layout: Layout, images: NDArray[np.float32]
 ) -> tuple[nn.Module, Converted]:
-    """A network that answers as the classifier does, and how it is made.
+    """Return a network that answers as the classifier does, and its maker.
 
     Args:
-        classifier: what to convert.
-        layout: of its input.
+        classifier: classifier to convert.
+        layout: order of the axes of its input.
         images: some real images, normalised, float32 [N, C, H, W].
 
     Raises:
-        ModelError: an operator cannot be converted, or the network answers otherwise or cannot be trained.
+        ModelError: an operator cannot be converted, or the network answers otherwise or cannot be
+            trained.
     """
     made = Converted(classifier.model.SerializeToString(deterministic=True), layout)
     network = ConvertedNetwork(classifier.model, layout).eval()
@@ -122,7 +140,7 @@ def converted(
     try:
         scores = network(torch.from_numpy(images))
         (scores * torch.randn(scores.shape, generator=torch.Generator().manual_seed(0))).sum().backward()
-    except Exception as error:  # whatever a converted operator makes of it
+    except Exception as error:  # any error that a converted operator raises
         raise ModelError(
             f"the ONNX graph, converted to torch, fails on images ({error}); {_REMEDY}"
         ) from error

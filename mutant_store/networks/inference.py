@@ -1,4 +1,4 @@
-"""A torch classifier run over images, with the preprocessing the server uses."""
+"""Inference of a torch classifier on images, with the preprocessing that the server uses."""
 
 import numpy as np
 import torch
@@ -13,14 +13,17 @@ _BATCH = 500
 
 
 def normalised(classifier: Network, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What the network reads, float32 [N, C, H, W], of pixels uint8 [N, H, W, C]."""
+    """Return what the network reads, float32 [N, C, H, W], of pixels uint8 [N, H, W, C]."""
     mean, std = (np.array(values, dtype=np.float32) for values in (classifier.mean, classifier.std))
     return to_input(images, mean=mean, std=std, layout="nchw")
 
 
 @torch.inference_mode()
 def logits(model: nn.Module, classifier: Network, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Logits float32 [N, classes] of pixels uint8 [N, H, W, C], on the model's device, in evaluation mode."""
+    """Return logits float32 [N, classes] of pixels uint8 [N, H, W, C].
+
+    The model runs on its device, in evaluation mode.
+    """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
@@ -33,5 +36,5 @@ def logits(model: nn.Module, classifier: Network, images: NDArray[np.uint8]) -> 
 
 
 def accuracy(model: nn.Module, classifier: Network, data: ImageData) -> float:
-    """Share of the images, 0 to 1, whose largest logit is at their label."""
+    """Return the share of the images, 0 to 1, whose largest logit is at their label."""
     return float(np.mean(logits(model, classifier, data.images).argmax(axis=1) == data.labels))

@@ -1,4 +1,7 @@
-"""A torch classifier as one ONNX file that says what it was trained on, and nothing about the machine."""
+"""Export of a torch classifier as one ONNX file.
+
+The file says what the classifier was trained on, and nothing about the machine.
+"""
 
 import logging
 import warnings
@@ -21,12 +24,13 @@ _TOLERANCE = 1e-3
 
 
 def to_onnx(model: nn.Module, card: ModelCard, images: NDArray[np.float32]) -> bytes:
-    """Serialise the model with input ``images``, output ``logits``, both with a dynamic batch axis.
+    """Serialise a model with input ``images`` and output ``logits``, with a dynamic batch axis.
 
     Args:
         model: float32 network on the CPU, its weights in contiguous memory format.
-        card: written into the metadata under ``model_card.KEY``.
-        images: a few normalised inputs, float32 [N, C, H, W], N at least 2, which the export is traced with.
+        card: facts written into the metadata under ``model_card.KEY``.
+        images: a few normalised inputs, float32 [N, C, H, W], N at least 2, with which the export
+            is traced.
 
     Raises:
         ModelError: the exporter made something else than one self-contained graph.
@@ -54,10 +58,17 @@ def to_onnx(model: nn.Module, card: ModelCard, images: NDArray[np.float32]) -> b
 
 
 def largest_difference(content: bytes, model: nn.Module, images: NDArray[np.float32]) -> float:
-    """Run both on the images, alone and as a batch, and return the largest absolute difference of logits.
+    """Return the largest absolute difference of logits between an exported model and its network.
+
+    Both run on the images as a batch, and on the first image alone.
+
+    Args:
+        content: the exported model.
+        model: the network, on the CPU.
+        images: normalised inputs, float32 [N, C, H, W].
 
     Raises:
-        ModelError: they differ by more than 0.001.
+        ModelError: the logits differ by more than 0.001.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -86,7 +97,10 @@ def _strip(message: Message) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep out what the exporter says about itself: torchvision not being there, a function it uses being old."""
+    """Silence what the exporter says about itself.
+
+    It says that torchvision is not there, and that a function it uses is old.
+    """
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""The residual network for 32×32 images.
+"""Residual network for 32×32 images.
 
-He, Zhang, Ren, Sun: Deep residual learning for image recognition. CVPR 2016, section 4.2. Where a block changes the
-number of channels, the shortcut is a 1×1 convolution (their option B).
+He, Zhang, Ren, Sun: Deep residual learning for image recognition. CVPR 2016, section 4.2. Where a
+block changes the number of channels, the shortcut is a 1×1 convolution (their option B).
 """
 
 from torch import Tensor, nn
@@ -11,6 +11,10 @@ class Block(nn.Module):
     """Two 3×3 convolutions and the shortcut around them."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        """Make a block from ``inputs`` to ``outputs`` channels.
+
+        Height and width are divided by ``stride``.
+        """
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(outputs)
@@ -22,7 +26,7 @@ class Block(nn.Module):
             self.shortcut.append(nn.BatchNorm2d(outputs))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features [N, outputs, H/stride, W/stride] of features [N, inputs, H, W]."""
+        """Return features [N, outputs, H/stride, W/stride] of features [N, inputs, H, W]."""
         residual: Tensor = self.norm1(self.conv1(features)).relu()
         residual = self.norm2(self.conv2(residual))
         summed: Tensor = residual + self.shortcut(features)
@@ -30,9 +34,13 @@ class Block(nn.Module):
 
 
 class ResNet20(nn.Module):
-    """Three stages of three blocks with 16, 32 and 64 channels: 272,474 parameters with ten classes."""
+    """Three stages of three blocks with 16, 32 and 64 channels.
+
+    There are 272,474 parameters with ten classes.
+    """
 
     def __init__(self, classes: int = 10) -> None:
+        """Make the untrained network for a number of ``classes``."""
         super().__init__()
         self.conv = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(16)
@@ -50,7 +58,7 @@ class ResNet20(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits [N, classes] of normalised images float32 [N, 3, 32, 32]."""
+        """Return logits [N, classes] of normalised images float32 [N, 3, 32, 32]."""
         features: Tensor = self.norm(self.conv(images)).relu()
         features = self.pool(self.blocks(features))
         logits: Tensor = self.dense(features.flatten(1))

@@ -1,4 +1,4 @@
-"""The learning rate over a training run."""
+"""Learning rate over a training run."""
 
 import math
 
@@ -7,7 +7,11 @@ _WARM_UP = 0.15
 
 
 def learning_rate(step: int, total: int, peak: float) -> float:
-    """A linear rise to the peak, then half a cosine down to nearly nothing at the last of ``total`` steps."""
+    """Return the learning rate at one of ``total`` steps, counted from 0.
+
+    It rises linearly to the peak, then falls along half a cosine to nearly nothing at the last
+    step.
+    """
     warm_up = max(1, int(_WARM_UP * total))
     if step < warm_up:
         return peak * (step + 1) / warm_up

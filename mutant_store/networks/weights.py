@@ -1,4 +1,4 @@
-"""A trained network's weights as a safetensors file that knows which network they belong to."""
+"""Weights of a trained network as a safetensors file that names the network."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,13 @@ from mutant_store.networks import CLASSIFIERS, Network
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A network in evaluation mode on the CPU, its registered name, and how it is made."""
+    """Trained network.
+
+    Attributes:
+        name: registered name of the network.
+        network: the network, in evaluation mode on the CPU.
+        classifier: its construction and training settings.
+    """
 
     name: str
     network: nn.Module
@@ -24,9 +30,10 @@ class TrainedModel:
 
 
 def save(path: Path, name: str, model: nn.Module, classes: int) -> None:
-    """Write the weights with the network's registered name and its number of classes in the metadata.
+    """Write the weights, with the network's registered name and number of classes as metadata.
 
-    They are one entry: safetensors writes several in any order, and equal runs are to give equal files.
+    Name and number are one entry: safetensors writes several entries in any order, and equal runs
+    must give equal files.
 
     Raises:
         OSError: the file cannot be written.
@@ -40,7 +47,8 @@ def load(path: Path) -> TrainedModel:
     """Build the registered network and load its weights.
 
     Raises:
-        ModelError: the file is missing or damaged, or was not written by a training run of this release.
+        ModelError: the file is missing or damaged, or was not written by a training run of this
+            release.
     """
     if not path.is_file():
         raise ModelError(f"there is no {path}; python -m evaluation.train writes it beside the ONNX file")

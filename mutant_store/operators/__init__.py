@@ -1,4 +1,4 @@
-"""Mutation operators by name. A new one is one file and one line here."""
+"""Mutation operators by name; a new one takes one file and one line here."""
 
 from mutant_guard.errors import ModelError
 from mutant_store.operators.base import Operator
@@ -20,10 +20,12 @@ _MIXED = "mixed:"
 
 
 def operators_named(text: str) -> list[Operator]:
-    """The operator of a name, or the operators of ``mixed:NAME,NAME…``, which share a pool equally.
+    """Return the operator of a name, or the operators of ``mixed:NAME,NAME…``.
+
+    The operators of a mixture share a pool equally.
 
     Raises:
-        ModelError: there is none of that name, or one is named twice.
+        ModelError: there is no operator of that name, or one is named twice.
     """
     names = text.removeprefix(_MIXED).split(",") if text.startswith(_MIXED) else [text]
     for name in names:

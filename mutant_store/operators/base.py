@@ -1,4 +1,4 @@
-"""What a mutation operator has to do."""
+"""Interface of a mutation operator."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,19 +15,28 @@ MUTANT_INDEX = "mutant_index"
 
 
 class Operator(ABC):
-    """A way of making mutants, recorded as what differs from the original.
+    """Way of making mutants, each recorded as what differs from the original.
 
-    ``draw`` makes the choice, ``mutate`` applies one to the weights of a stand-alone classifier. Equal choices
-    give equal mutants whatever drew them. Implement ``SharedWeights`` or ``OwnWeights``.
+    ``draw`` makes the choice, ``mutate`` applies one to the weights of a stand-alone classifier.
+    Equal choices give equal mutants whatever drew them. Implement ``SharedWeights`` or
+    ``OwnWeights``.
     """
 
     name: ClassVar[str]
     decks: ClassVar[int]
-    """Orders requests draw from: many where mutants share weights, few where requests should share mutants."""
+    """Number of orders that requests draw from.
+
+    It is large where mutants share weights, and small where requests should share mutants.
+    """
 
     @abstractmethod
     def draw(self, parameters: Parameters, rate: float, rng: np.random.Generator) -> Choice:
-        """Draw what one mutant changes; it always differs from the original.
+        """Draw what one mutant changes; the mutant always differs from the original.
+
+        Args:
+            parameters: parameters of the layers to mutate.
+            rate: mutation rate γ, above 0 and at most 1.
+            rng: source of randomness.
 
         Raises:
             ModelError: at this rate, or for this classifier, there is nothing to change.
@@ -35,11 +44,14 @@ class Operator(ABC):
 
     @abstractmethod
     def population(self, parameters: Parameters) -> str:
-        """What the rate is a share of, such as '236 neurons'."""
+        """Return what the rate is a share of, such as '236 neurons'."""
 
     @abstractmethod
     def first_layer(self, parameters: Parameters, choice: Choice) -> int:
-        """Position of the first layer that the mutant changes; all before it is the original's."""
+        """Return the position of the first layer that the mutant changes.
+
+        All layers before it are the original's.
+        """
 
     @abstractmethod
     def mutate(self, graph: Graph, parameters: Parameters, choice: Choice) -> None:
@@ -47,30 +59,34 @@ class Operator(ABC):
 
 
 class SharedWeights(Operator):
-    """An operator whose mutants are the original's layers with something done to their outputs."""
+    """Operator whose mutants are the original's layers with something done to their outputs."""
 
     decks = 1024
 
     @abstractmethod
     def weave(self, graph: Graph, parameters: Parameters, choices: Sequence[Choice | None]) -> None:
-        """Insert nodes that do to each row what ``choices[mutant_index]`` says; None leaves a row the original's.
+        """Insert nodes that do to each row what ``choices[mutant_index]`` says.
 
-        A layer that no choice touches is left alone, and no existing tensor gets another meaning: what lies
-        before the first touched layer is then computed once an image.
+        A choice of None leaves a row the original's. A layer that no choice touches is left alone,
+        and no existing tensor gets another meaning: whatever lies before the first touched layer is
+        then computed once per image.
         """
 
 
 class OwnWeights(Operator):
-    """An operator whose mutants have weights of their own.
+    """Operator whose mutants have weights of their own.
 
-    A choice is ``positions`` int32 [k] among the ``Parameters``, with ``values`` float32 [k] or ``sources``
-    int32 [k], or it is ``values`` float32 [P] alone; see ``patch``.
+    A choice is ``positions`` int32 [k] among the ``Parameters``, with ``values`` float32 [k] or
+    ``sources`` int32 [k], or it is ``values`` float32 [P] alone; see ``patch``.
     """
 
     decks = 2
 
     def first_layer(self, parameters: Parameters, choice: Choice) -> int:
-        """The layer of the first changed parameter; the first of all where a choice brings every parameter."""
+        """Return the position of the layer of the first changed parameter.
+
+        It is 0 where a choice brings every parameter.
+        """
         if is_whole(choice):
             return 0
         return parameters.tensors[int(parameters.tensors_of(choice["positions"]).min())].layer
@@ -84,7 +100,7 @@ class OwnWeights(Operator):
 
 
 def chosen_count(total: int, rate: float) -> int:
-    """⌈total·rate⌉ without the float error that would turn 0.07·100 into 8.
+    """Return ⌈total·rate⌉ without the float error that would turn 0.07·100 into 8.
 
     Raises:
         ValueError: the rate is not in (0, 1].

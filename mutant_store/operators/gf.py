@@ -9,16 +9,17 @@ from mutant_store.operators.base import OwnWeights, chosen_count
 
 
 class GaussianFuzzing(OwnWeights):
-    """Redraw ⌈Pγ⌉ of all P parameters, biases included, from the normal distribution of their own tensor.
+    """Operator that redraws ⌈Pγ⌉ of all P parameters, biases included.
 
-    Mean and standard deviation are those of the weight or bias the parameter stands in. A choice is
-    ``positions`` int32 [k], ascending, and ``values`` float32 [k].
+    Each comes from a normal distribution with the mean and the standard deviation of the weight or
+    bias tensor in which the parameter stands. A choice is ``positions`` int32 [k], ascending, and
+    ``values`` float32 [k].
     """
 
     name = "gf"
 
     def draw(self, parameters: Parameters, rate: float, rng: np.random.Generator) -> Choice:
-        """Draw positions and what they become.
+        """Draw positions and their new values.
 
         Raises:
             ModelError: every tensor is constant, so that redrawing changes nothing.
@@ -38,5 +39,5 @@ class GaussianFuzzing(OwnWeights):
                 return {"positions": positions.astype(np.int32), "values": values}
 
     def population(self, parameters: Parameters) -> str:
-        """The parameters."""
+        """Return the number of parameters, as text."""
         return f"{len(parameters.values):,} parameters"

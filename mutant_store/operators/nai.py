@@ -14,16 +14,17 @@ from mutant_store.operators.base import MUTANT_INDEX, SharedWeights, chosen_coun
 
 
 class NeuronActivationInverse(SharedWeights):
-    """Negate the weights and the bias of ⌈Nγ⌉ of all N neurons.
+    """Operator that negates the weights and the bias of ⌈Nγ⌉ of all N neurons.
 
-    A negated neuron's output is the negative of the original's, so all mutants share the weights and differ by
-    a sign a channel, applied where the layer's output stands after its bias. A choice is ``neurons`` int32 [k].
+    A negated neuron's output is the negative of the original's. So all mutants share the weights
+    and differ by one sign per channel, applied where the layer's output stands after its bias. A
+    choice is ``neurons`` int32 [k].
     """
 
     name = "nai"
 
     def draw(self, parameters: Parameters, rate: float, rng: np.random.Generator) -> Choice:
-        """Numbers of the chosen neurons, counted over the layers in order, ascending.
+        """Draw the numbers of the chosen neurons, counted over the layers in order, ascending.
 
         Pruned neurons, whose weights are all 0, are chosen like others, but never alone.
 
@@ -39,11 +40,11 @@ class NeuronActivationInverse(SharedWeights):
                 return {"neurons": chosen.astype(np.int32)}
 
     def population(self, parameters: Parameters) -> str:
-        """The neurons."""
+        """Return the number of neurons, as text."""
         return f"{parameters.neurons:,} neurons"
 
     def first_layer(self, parameters: Parameters, choice: Choice) -> int:
-        """The layer of the first chosen neuron."""
+        """Return the position of the layer of the first chosen neuron."""
         return parameters.layer_of_neuron(int(choice["neurons"][0]))
 
     def mutate(self, graph: Graph, parameters: Parameters, choice: Choice) -> None:
@@ -72,7 +73,10 @@ class NeuronActivationInverse(SharedWeights):
                 reader.input[list(reader.input).index(use.bias)] = replaced
 
     def weave(self, graph: Graph, parameters: Parameters, choices: Sequence[Choice | None]) -> None:
-        """A table of signs per layer, gathered by mutant and multiplied onto the layer's output."""
+        """Insert a table of signs per layer.
+
+        A row's signs are gathered by mutant and multiplied onto the layer's output.
+        """
         signs = np.ones((len(choices), parameters.neurons), dtype=np.int8)
         for row, choice in enumerate(choices):
             if choice is not None:

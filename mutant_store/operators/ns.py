@@ -15,12 +15,14 @@ from mutant_store.operators.base import MUTANT_INDEX, SharedWeights, chosen_coun
 
 
 class NeuronSwitch(SharedWeights):
-    """Within each layer, exchange the weights of ⌈Nγ⌉ of its N neurons so that none keeps its own; biases stay.
+    """Operator that exchanges the weights of ⌈Nγ⌉ of the N neurons within each layer.
 
-    A layer's output without its bias is then a permutation of the original's, so all mutants share the weights
-    and differ by an index a channel. In a grouped convolution neurons are exchanged within their group, since
-    only those read the same inputs. A layer (or group) in which fewer than two are chosen is left alone. A choice
-    is ``neurons`` int32 [k] and ``sources`` int32 [k], the neurons whose weights they take, counted over all layers.
+    None of them keeps its own weights; biases stay. A layer's output without its bias is then a
+    permutation of the original's, so all mutants share the weights and differ by one index per
+    channel. In a grouped convolution neurons are exchanged within their group, since only those
+    read the same inputs. A layer (or group) in which fewer than two are chosen is left alone. A
+    choice is ``neurons`` int32 [k] and ``sources`` int32 [k], the neurons whose weights they take,
+    counted over all layers.
     """
 
     name = "ns"
@@ -29,8 +31,8 @@ class NeuronSwitch(SharedWeights):
         """Draw neurons and derange them.
 
         Raises:
-            ModelError: the rate is too low for any layer (the least one that works is named), or all neurons of
-                each layer have the same weights.
+            ModelError: the rate is too low for any layer (the message names the least one that
+                works), or all neurons of each layer have the same weights.
         """
         groups = _groups(parameters.layers)
         able = [(start, size, chosen_count(size, rate)) for start, size in groups]
@@ -50,11 +52,11 @@ class NeuronSwitch(SharedWeights):
                 return {"neurons": neurons.astype(np.int32), "sources": sources.astype(np.int32)}
 
     def population(self, parameters: Parameters) -> str:
-        """The neurons of each layer."""
+        """Return the text for the neurons of each layer."""
         return f"the neurons of each of {len(parameters.layers)} layers"
 
     def first_layer(self, parameters: Parameters, choice: Choice) -> int:
-        """The layer of the first neuron."""
+        """Return the position of the layer of the first chosen neuron."""
         return parameters.layer_of_neuron(int(choice["neurons"].min()))
 
     def mutate(self, graph: Graph, parameters: Parameters, choice: Choice) -> None:
@@ -73,7 +75,10 @@ class NeuronSwitch(SharedWeights):
                 producers[use.node].input[1] = mutated
 
     def weave(self, graph: Graph, parameters: Parameters, choices: Sequence[Choice | None]) -> None:
-        """A table of channel indices per layer, gathered by mutant, and one that puts the biases right."""
+        """Insert a table of channel indices per layer, and one that puts the biases right.
+
+        Both are gathered by mutant.
+        """
         sources = _sources(parameters, choices)
         offset = 0
         for layer in parameters.layers:
@@ -86,7 +91,7 @@ class NeuronSwitch(SharedWeights):
 
 
 def _groups(layers: list[Layer]) -> list[tuple[int, int]]:
-    """First neuron and number of neurons of every set whose members read the same inputs."""
+    """Return the first neuron and the number of neurons of every set that reads the same inputs."""
     found, offset = [], 0
     for layer in layers:
         size = layer.neurons // layer.groups
@@ -96,14 +101,14 @@ def _groups(layers: list[Layer]) -> list[tuple[int, int]]:
 
 
 def _alike(parameters: Parameters, neurons: Iterable[int]) -> bool:
-    """Whether neurons have the same weights, as pruned ones do."""
+    """Check whether neurons have the same weights, as pruned ones do."""
     weights = map(parameters.weights_of, neurons)
     first = next(weights)
     return all(np.array_equal(first, other) for other in weights)
 
 
 def _derangement(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A uniform permutation without fixed points, by rejection: about e tries."""
+    """Draw a uniform permutation without fixed points, by rejection: about e tries."""
     while True:
         drawn = rng.permutation(count)
         if (drawn != np.arange(count)).all():
@@ -120,7 +125,7 @@ def _too_low(rate: float, largest: int) -> str:
 
 
 def _sources(parameters: Parameters, choices: Sequence[Choice | None]) -> NDArray[np.int64]:
-    """For every choice and neuron, the neuron whose weights it has: int64 [M, N]."""
+    """Return, for every choice and neuron, the neuron whose weights it has: int64 [M, N]."""
     sources = np.tile(np.arange(parameters.neurons), (len(choices), 1))
     for row, choice in enumerate(choices):
         if choice is not None:
@@ -164,10 +169,11 @@ def _permute(graph: Graph, layer: Layer, use: Use, own: NDArray[np.int64]) -> No
 def _bias_left_behind(
     graph: Graph, layer: Layer, use: Use, own: NDArray[np.int64]
 ) -> NDArray[np.float32] | None:
-    """What to add after permuting an output that holds its bias: b − P·b, float32 [M, neurons].
+    """Return what to add after permuting an output that holds its bias, or None for nothing.
 
-    Leaving the bias in its node keeps the tensor the original's, so that it can be computed once an image. The
-    bias of a MatMul stands in a node behind it and is not permuted.
+    It is b − P·b, float32 [M, neurons]. Leaving the bias in its node keeps the tensor the
+    original's, so that it can be computed once per image. The bias of a MatMul stands in a node
+    behind it and is not permuted.
     """
     if use.bias is None or use.bias_node != use.node:
         return None

@@ -1,4 +1,4 @@
-"""Mutants that are redrawn in part and trained again; see ``retraining``."""
+"""Operator of mutants that are redrawn in part and trained again; see ``retraining``."""
 
 import numpy as np
 
@@ -9,17 +9,17 @@ from mutant_store.operators.base import OwnWeights
 
 
 class Retrain(OwnWeights):
-    """Redraw a share of the neurons of every layer and train the whole network again.
+    """Operator that redraws a share of the neurons of every layer and trains the network again.
 
     A choice is ``values`` float32 [P], all parameters. They are not drawn but trained, by
     ``Retrainer``.
     """
 
     name = "retrain"
-    decks = 1024  # a pool has few mutants, and which of them a request meets first is to stay a secret
+    decks = 1024  # a pool has few mutants, and the first one that a request meets must stay a secret
 
     def draw(self, parameters: Parameters, rate: float, rng: np.random.Generator) -> Choice:
-        """Refuses.
+        """Refuse to draw: these mutants are trained.
 
         Raises:
             ModelError: always.
@@ -27,5 +27,5 @@ class Retrain(OwnWeights):
         raise ModelError("mutants of the operator retrain are trained and not drawn: it needs --train-data")
 
     def population(self, parameters: Parameters) -> str:
-        """The neurons of each layer."""
+        """Return the text for the neurons of each layer."""
         return f"the neurons of each of {len(parameters.layers)} layers"

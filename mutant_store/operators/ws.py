@@ -9,10 +9,11 @@ from mutant_store.operators.base import OwnWeights, chosen_count
 
 
 class WeightShuffling(OwnWeights):
-    """Shuffle the incoming weights inside each of ⌈Nγ⌉ of all N neurons; biases stay.
+    """Operator that shuffles the incoming weights inside each of ⌈Nγ⌉ of all N neurons.
 
-    Neurons whose incoming weights are all equal, which no shuffle changes, are passed over. A choice is
-    ``positions`` int32 [k], ascending, and ``sources`` int32 [k]: where each parameter's new value stood.
+    Biases stay. Neurons whose incoming weights are all equal, which no shuffle changes, are passed
+    over. A choice is ``positions`` int32 [k], ascending, and ``sources`` int32 [k]: the positions
+    from which the parameters' new values come.
     """
 
     name = "ws"
@@ -50,5 +51,5 @@ class WeightShuffling(OwnWeights):
         }
 
     def population(self, parameters: Parameters) -> str:
-        """The neurons."""
+        """Return the number of neurons, as text."""
         return f"{parameters.neurons:,} neurons"

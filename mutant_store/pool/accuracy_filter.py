@@ -1,4 +1,7 @@
-"""Keep the mutants that are still accurate (Wang et al. 2019, section III-B: at least 90 % of the original)."""
+"""Filter that keeps the mutants that are still accurate.
+
+Wang et al. 2019, section III-B, ask for at least 90 % of the original's accuracy.
+"""
 
 from collections import deque
 from collections.abc import Callable
@@ -21,18 +24,18 @@ _HOPELESS = 0.005
 
 
 class HopelessError(ModelError):
-    """Hardly any candidate is accurate enough."""
+    """Error for a search in which hardly any candidate is accurate enough."""
 
 
 @dataclass
 class Accepted:
-    """Mutants accepted so far, in the order they were drawn.
+    """Mutants accepted so far, in the order in which they were drawn.
 
     Attributes:
         candidates: numbers of the accepted draws.
-        mutants: what each changes.
-        accuracies: each one's accuracy on the filter images it was run on.
-        drawn: how many candidates were drawn.
+        mutants: the accepted mutants.
+        accuracies: accuracy of each mutant on the filter images that it was run on.
+        drawn: number of candidates drawn.
     """
 
     candidates: list[int] = field(default_factory=list)
@@ -43,15 +46,16 @@ class Accepted:
 
 @dataclass(frozen=True)
 class AccuracyFilter:
-    """The filter's images and its bar.
+    """Images and bar of the filter.
 
     Attributes:
-        inputs: float32 [N, …].
+        inputs: images as the classifier reads them, float32 [N, …].
         labels: int64 [N], the true labels.
-        original_correct: how many the original gets right.
+        original_correct: number of images that the original classifies correctly.
         ratio: least accuracy of a mutant as a share of the original's.
-        error: largest probability that a mutant is judged otherwise than on all images; 0 asks for none.
-        seed: of the order the images are visited in, which that probability is over.
+        error: largest probability that a mutant is judged otherwise than on all images; 0 asks for
+            the exact answer.
+        seed: seed of the order in which the images are visited, which that probability is over.
     """
 
     inputs: NDArray[np.float32]
@@ -66,12 +70,12 @@ class AccuracyFilter:
 
     @property
     def needed(self) -> int:
-        """Least number of correct images."""
+        """Least number of images that a mutant must classify correctly."""
         return ceil(round(self.ratio * self.original_correct, 9))
 
     @cached_property
     def rule(self) -> StoppingRule:
-        """When a mutant is judged before it has seen all images."""
+        """Rule by which a mutant is judged before it has seen all images."""
         looks = geometric_looks(len(self.labels))
         if self.error:
             return sequential_rule(len(self.labels), self.needed, looks, self.error)
@@ -79,13 +83,17 @@ class AccuracyFilter:
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
-        """The order the images are visited in, the same for all mutants."""
+        """Order in which the images are visited, int64 [N], the same for all mutants."""
         return np.random.default_rng([self.seed, len(self.labels)]).permutation(len(self.labels))
 
     def judge(self, session: BankSession, mutants: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        """Which of mutants 1 to ``mutants`` of a bank are accurate: bool [mutants], and their accuracies float64.
+        """Judge which of the mutants 1 to ``mutants`` of a bank are accurate.
 
-        A mutant leaves as soon as the rule allows; its accuracy is that on the images it has met.
+        A mutant leaves as soon as the rule allows.
+
+        Returns:
+            Whether each mutant is accurate, bool [mutants], and its accuracy on the images that it
+                has met, float64 [mutants].
         """
         hits, seen = np.zeros((2, mutants), dtype=np.int64)
         kept = np.zeros(mutants, dtype=np.bool_)
@@ -107,7 +115,10 @@ class AccuracyFilter:
         return kept, hits / seen
 
     def _features(self, session: BankSession, start: int) -> dict[int, list[NDArray[np.float32]]] | None:
-        """What banks before this one computed of the look that begins there, as long as memory allows to keep it."""
+        """Return what earlier banks computed of the look that begins at ``start``.
+
+        The features are kept as long as memory allows; None where they are not.
+        """
         held = sum(part.nbytes for look in self._known.values() for block in look.values() for part in block)
         if not session.prefix_id or held > _KEPT_BYTES:
             return None
@@ -128,14 +139,18 @@ def collect(
     """Draw candidates in order and keep the accurate ones until there are enough.
 
     Args:
-        filtering: the images and the bar.
+        filtering: images and bar of the filter.
         wanted: number of mutants.
-        accepted: where an earlier run stopped, or an empty one; changed in place.
+        accepted: mutants of an earlier run that stopped, or an empty one; changed in place.
         draw: candidate number → its mutant, a function of the seed and the number alone.
         load: a pool → a bank of it.
-        progress: called after every chunk; what it saves is enough to go on from.
-        chunk: candidates judged together, the unit of progress.
-        jobs: chunks judged at a time. They are taken in order, so it changes nothing but the time.
+        progress: called after every chunk; whatever it saves is enough to go on from.
+        chunk: number of candidates judged together, the unit of progress.
+        jobs: number of chunks judged at a time. They are taken in order, so it changes nothing but
+            the time.
+
+    Returns:
+        ``accepted``, with ``wanted`` mutants.
 
     Raises:
         HopelessError: hardly any candidate is accurate enough.

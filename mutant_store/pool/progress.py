@@ -1,4 +1,4 @@
-"""What a killed build leaves behind so that the next one goes on: which draws were accepted."""
+"""Record of a build's accepted draws, from which a build goes on after it was killed."""
 
 import hashlib
 import json
@@ -9,20 +9,29 @@ from mutant_store.pool.accuracy_filter import Accepted
 
 
 class FilterCheckpoint:
-    """Accepted mutants of an unfinished build, valid only for the same inputs and the same versions.
+    """Accepted mutants of an unfinished build.
 
-    What a mutant changes is drawn again from its number: other versions of numpy may draw otherwise, so versions
-    are among the inputs.
+    They are valid only for the same inputs and the same versions. The change of a mutant is drawn
+    again from the mutant's number. Other versions of numpy may draw otherwise, so versions are
+    among the inputs.
     """
 
     def __init__(self, path: Path, **inputs: object) -> None:
-        """Args: the file, and everything the accepted mutants depend on."""
+        """Name the file and the build.
+
+        Args:
+            path: the file.
+            **inputs: everything that the accepted mutants depend on.
+        """
         text = json.dumps(inputs, sort_keys=True, default=str)
         self._path = path
         self._key = hashlib.sha256(text.encode()).hexdigest()
 
     def load(self) -> Accepted:
-        """Candidates accepted so far, their mutants still to be drawn; empty where there is nothing of this build."""
+        """Return the candidates accepted so far, with their mutants still to be drawn.
+
+        The result is empty where the file holds nothing of this build.
+        """
         try:
             saved = json.loads(self._path.read_text(encoding="ascii"))
             if saved["key"] != self._key:
@@ -32,7 +41,7 @@ class FilterCheckpoint:
             return Accepted()
 
     def save(self, accepted: Accepted) -> None:
-        """Replace the file by what is accepted now."""
+        """Replace the content of the file by the mutants accepted now."""
         content = {
             "key": self._key,
             "candidates": accepted.candidates,

@@ -1,4 +1,7 @@
-"""The mutants of a build: drawn, filtered by accuracy, and kept count of so that a killed build goes on."""
+"""Selection of a build's mutants: drawn, filtered by accuracy, and recorded.
+
+The record lets a build go on after it was killed.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -28,26 +31,32 @@ _TRIED = 64
 _WORTHWHILE = 0.1
 _HALVINGS = 10
 _FAILURES = 3
-"""Trained mutants that may turn out not accurate enough: each is minutes of work."""
+"""Largest number of trained mutants that are not accurate enough; each is minutes of work."""
 
 
 class Trainer(Protocol):
-    """Makes mutants by training, see ``Retrainer``."""
+    """Maker of mutants by training, see ``Retrainer``."""
 
     @property
     def summary(self) -> str:
-        """How mutants are trained, in a few words."""
+        """Way in which mutants are trained, in a few words."""
 
     def mutants(self, numbers: list[int], report: Reporter) -> Iterator[tuple[int, Mutant]]:
-        """Train the mutants of these numbers, and give each with its number, in their order."""
+        """Train the mutants of these numbers, and yield each with its number, in their order."""
 
 
 @dataclass(frozen=True)
 class SelectionSettings:
-    """Which mutants: how many, drawn by which operators at which rate and seed, and how accurate.
+    """Settings of the pool: number, draw and accuracy of its mutants.
 
-    ``filter_error`` is the probability with which the sequential filter may judge a mutant otherwise than the
-    exact one, 0 for the exact one; ``jobs`` is how many chunks are filtered at a time.
+    Attributes:
+        rate: mutation rate γ of the operators.
+        mutants: number of mutants in the pool.
+        seed: seed of every draw.
+        accuracy_ratio: least accuracy of a mutant as a share of the original's.
+        filter_error: probability with which the sequential filter may judge a mutant otherwise than
+            the exact filter; 0 asks for the exact one.
+        jobs: number of chunks filtered at a time.
     """
 
     rate: float
@@ -60,7 +69,14 @@ class SelectionSettings:
 
 @dataclass(frozen=True)
 class Selection:
-    """The pool, with the number of the draw each mutant came from, its accuracy, and how many were drawn in all."""
+    """Pool of a build, and the draws that it came from.
+
+    Attributes:
+        pool: the mutants.
+        candidates: number of the draw that each mutant came from.
+        accuracies: accuracy of each mutant.
+        drawn: number of mutants drawn in all.
+    """
 
     pool: list[Mutant]
     candidates: list[int]
@@ -79,8 +95,18 @@ def select(
 ) -> Selection:
     """Draw and filter the pool; several operators get equal shares and take turns in it.
 
+    Args:
+        subject: the classifier and its images.
+        builder: builder of the banks that candidates are judged in.
+        operators: the operators.
+        settings: settings of the pool.
+        staged: directory for the record of accepted draws.
+        report: receiver of the steps and of the progress.
+        retrainer: trainer of the mutants of the operator ``retrain``, if it is among the operators.
+
     Raises:
-        ModelError: hardly any mutant is accurate enough, or an operator has nothing to change at this rate.
+        ModelError: hardly any mutant is accurate enough, or an operator has nothing to change at
+            this rate.
     """
     accepted = []
     for turn, operator in enumerate(operators):
@@ -102,7 +128,7 @@ def select(
 
 
 class _Collection:
-    """The mutants of one operator."""
+    """Mutants of one operator, drawn or trained."""
 
     def __init__(
         self,
@@ -160,7 +186,7 @@ class _Collection:
         """Train mutants in the order of their numbers until enough of them are accurate.
 
         Raises:
-            ModelError: too few are.
+            ModelError: too few mutants are accurate.
         """
         settings, part = self._settings, self._subject.filter
         self._report.step(
@@ -195,12 +221,15 @@ class _Collection:
         return accepted
 
     def _chunk(self) -> int:
-        """Candidates that take some seconds together, as far as the layers' sizes tell; the same on any machine."""
+        """Return the number of candidates that take some seconds together.
+
+        It is estimated from the layers' sizes, so that it is the same on any machine.
+        """
         each = len(self._filter.labels) * tail_cost(self._builder.parameters, 0, shared=False)
         return int(np.clip(_CHUNK_COST / each, 1, _LARGEST_CHUNK))
 
     def _draw(self, number: int, rate: float | None = None) -> Mutant:
-        """A function of the operator, the rate, the seed and the number alone."""
+        """Draw a mutant from the operator, the rate, the seed and the number alone."""
         rng = np.random.default_rng([self._settings.seed, number])
         choice = self._operator.draw(self._builder.parameters, rate or self._settings.rate, rng)
         return Mutant(self._operator.name, choice)
@@ -228,14 +257,14 @@ class _Collection:
         )
 
     def _suggestion(self) -> str:
-        """A rate at which a worthwhile share survives, found by trying."""
+        """Return advice with a rate at which a worthwhile share survives, found by trying."""
         rate = self._settings.rate
         for _ in range(_HALVINGS):
             rate /= 2
             try:
                 pool = [self._draw(number, rate) for number in range(_TRIED)]
             except ModelError:
-                break  # too low for this operator
+                break  # the rate is too low for this operator
             session = self._load(pool)
             kept, _ = self._filter.judge(session, len(pool))
             session.close()

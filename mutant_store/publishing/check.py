@@ -1,4 +1,4 @@
-"""Everything that can be checked of a published store without its data."""
+"""Check of everything in a published store that needs no data."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -12,13 +12,13 @@ _IMAGES = 8
 
 
 class Check(NamedTuple):
-    """What was checked.
+    """Result of a check.
 
     Attributes:
         store: the version, every file of which is as it was published.
-        compared: mutants that were compared with their stand-alone models; None where onnx, which makes these, is not
-            installed.
-        worst: the largest difference of any logit.
+        compared: number of mutants compared with their stand-alone models; None where onnx, which
+            makes these, is not installed.
+        worst: largest difference of any logit.
     """
 
     store: Store
@@ -27,16 +27,18 @@ class Check(NamedTuple):
 
 
 def check_store(path: Path, mutants: int, *, signed_by: PublicKey | None = None) -> Check:
-    """Open a store (which checks hashes), run its bank, and compare evenly spread mutants with stand-alone models.
+    """Open a store, run its bank, and compare evenly spread mutants with stand-alone models.
+
+    Opening a store checks the hashes of its files.
 
     Args:
-        path: the store's directory.
-        mutants: how many to compare, at most all of them.
-        signed_by: the key that must have signed it; by default it need not be signed.
+        path: directory of the store.
+        mutants: number of mutants to compare, at most all of them.
+        signed_by: key that must have signed the store; by default it need not be signed.
 
     Raises:
-        StoreError: a file is missing or changed, that key did not sign it, or the bank answers otherwise than a
-            mutant does.
+        StoreError: a file is missing or changed, that key did not sign the store, or the bank
+            answers otherwise than a mutant does.
     """
     store = load_store(path, signed_by=signed_by)
     spec = store.manifest.input

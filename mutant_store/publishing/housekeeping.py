@@ -1,4 +1,4 @@
-"""The published versions of a store: which there are, which one is served, which may go."""
+"""Housekeeping of a store's published versions: list, choose, sign and remove them."""
 
 import re
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ _SHORTEST_PREFIX = 4
 
 @dataclass(frozen=True)
 class Version:
-    """A published version.
+    """Published version.
 
     Attributes:
-        name: its name.
-        published: when, in seconds since the epoch.
-        size: bytes of its files.
-        current: whether it is the one that is served.
-        signed: whether it has a signature; whose, only the public key tells.
-        manifest: its manifest, or None where the version cannot be used.
-        problem: why it cannot be used.
+        name: name of the version.
+        published: time of publication, in seconds since the epoch.
+        size: number of bytes of its files.
+        current: whether it is the version that is served.
+        signed: whether it has a signature; only the public key tells whose it is.
+        manifest: manifest of the version; None where the version cannot be used.
+        problem: reason why the version cannot be used; None where it can.
     """
 
     name: str
@@ -40,17 +40,22 @@ class Version:
 
 @dataclass(frozen=True)
 class Garbage:
-    """Something a store does not need: its path and its bytes."""
+    """File or directory that a store does not need.
+
+    Attributes:
+        path: path of the file or directory.
+        size: number of its bytes.
+    """
 
     path: Path
     size: int
 
 
 def list_versions(path: Path) -> list[Version]:
-    """Every published version of a store, each checked completely, the newest last.
+    """Return every published version of a store, each checked completely, the newest last.
 
     Raises:
-        StoreError: no store there.
+        StoreError: there is no store.
     """
     names = _names(path)
     current = _current(path)
@@ -59,10 +64,11 @@ def list_versions(path: Path) -> list[Version]:
 
 
 def find_version(path: Path, text: str) -> str:
-    """The version of a store whose name begins with ``text``.
+    """Return the name of the version of a store that begins with ``text``.
 
     Raises:
-        StoreError: no store there, no version or more than one begins so, or the text is too short to tell.
+        StoreError: there is no store, no version or more than one begins so, or the text is too
+            short to tell.
     """
     names = _names(path)
     if text in names:
@@ -81,11 +87,12 @@ def use_version(path: Path, text: str) -> Store:
     """Check a version completely and make it the current one.
 
     Args:
-        path: the store's directory.
-        text: the version's name, or the start of it.
+        path: directory of the store.
+        text: name of the version, or the start of it.
 
     Raises:
-        StoreError: no such version, it is damaged, or the store is being changed by another command.
+        StoreError: there is no such version, it is damaged, or another command is changing the
+            store.
     """
     with changing(path):
         store = load_store(path, find_version(path, text))
@@ -97,12 +104,13 @@ def sign_version(path: Path, key: PrivateKey, text: str | None = None) -> Store:
     """Check a version completely and write its signature; an older one is replaced.
 
     Args:
-        path: the store's directory.
-        key: what to sign with.
-        text: the version's name, or the start of it; by default the current one.
+        path: directory of the store.
+        key: private key to sign with.
+        text: name of the version, or the start of it; by default the current one.
 
     Raises:
-        StoreError: no such version, it is damaged, or the store is being changed by another command.
+        StoreError: there is no such version, it is damaged, or another command is changing the
+            store.
     """
     with changing(path):
         store = load_store(path, find_version(path, text) if text else None)
@@ -113,22 +121,23 @@ def sign_version(path: Path, key: PrivateKey, text: str | None = None) -> Store:
 def collect_garbage(
     path: Path, *, keep: int = 1, unfinished: bool = False, dry_run: bool = False
 ) -> list[Garbage]:
-    """Remove versions that are no longer needed, and what killed commands left behind.
+    """Remove versions that are no longer needed, and leftovers of killed commands.
 
-    The current version stays, and so do the ``keep`` others that were published last, of those this release can
-    use. Nothing else in the store's directory is touched.
+    The current version stays, and so do the ``keep`` others that were published last, of those that
+    this release can use. Nothing else in the store's directory is touched.
 
     Args:
-        path: the store's directory.
-        keep: how many versions to keep beside the current one.
+        path: directory of the store.
+        keep: number of versions to keep beside the current one.
         unfinished: whether a build that was not finished goes as well.
-        dry_run: remove nothing.
+        dry_run: whether to remove nothing and only return what would go.
 
     Returns:
-        What was, or would be, removed.
+        Files and directories that were, or would be, removed.
 
     Raises:
-        StoreError: no store there, it is being changed by another command, or ``CURRENT`` names no version.
+        StoreError: there is no store, another command is changing it, or ``CURRENT`` names no
+            version.
     """
     with changing(path):
         versions = list_versions(path)

@@ -1,4 +1,4 @@
-"""Putting files and versions in place so that a reader sees all of them or none."""
+"""Publication of files and versions so that a reader sees all of them or none."""
 
 import fcntl
 import hashlib
@@ -14,25 +14,29 @@ from mutant_guard.store.reader import CURRENT, MANIFEST, load_store, version_of
 from mutant_guard.store.signature import SIGNATURE, PrivateKey
 
 STAGING = ".building"
-"""Where a version is built, inside its store."""
+"""Name of the directory, inside a store, in which a version is built."""
 
 CALIBRATING = ".calibrating"
-"""Where a version that differs in its calibration alone is put together, inside its store."""
+"""Name of the directory, inside a store, for a version that differs in its calibration alone."""
 
 _LOCK = ".lock"
 
 
 def file_entry(content: bytes) -> FileEntry:
-    """What a manifest says of a file."""
+    """Return the manifest's entry for a file of this content."""
     return FileEntry(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
 
 
 def write_version(staged: Path, contents: dict[str, bytes], manifest: Manifest) -> None:
     """Write files and then their manifest into a staged version, and remove what else is there.
 
-    All are readable by their owner alone: the mutants are a secret.
+    All files are readable by their owner alone: the mutants are a secret.
 
-    Files that the manifest names and ``contents`` does not have must be there already.
+    Args:
+        staged: directory of the version.
+        contents: content by file name.
+        manifest: manifest of the version. Files that it names and ``contents`` does not have must
+            be there already.
     """
     for name, content in contents.items():
         write_atomically(staged / name, content, mode=SECRET)
@@ -47,9 +51,9 @@ def publish(store: Path, staged: Path, key: PrivateKey | None = None) -> str:
     """Rename a staged version, complete with its manifest, into place and make it the current one.
 
     Args:
-        store: the store's directory.
-        staged: a directory inside it on which every file is written.
-        key: signs the version before it becomes the current one.
+        store: directory of the store.
+        staged: directory inside the store's directory in which every file is written.
+        key: private key that signs the version before it becomes the current one.
 
     Returns:
         Name of the version.
@@ -58,7 +62,7 @@ def publish(store: Path, staged: Path, key: PrivateKey | None = None) -> str:
     version = version_of(manifest)
     target = store / version
     if target.exists() and not _is_whole(store, version):
-        remove_directory(target)  # or building again, the remedy for damage, would change nothing
+        remove_directory(target)  # otherwise building again, the remedy for damage, would change nothing
     published = target.exists()  # the same content was published before
     if key is not None:
         write_atomically((target if published else staged) / SIGNATURE, key.sign(manifest), mode=SECRET)
@@ -73,7 +77,7 @@ def publish(store: Path, staged: Path, key: PrivateKey | None = None) -> str:
 
 
 def make_current(store: Path, version: str) -> None:
-    """Have a published version be the one that is served from now on."""
+    """Make a published version the one that is served from now on."""
     write_atomically(store / CURRENT, f"{version}\n".encode("ascii"), mode=SECRET)
 
 

@@ -1,4 +1,7 @@
-"""The original's adversarial images of its training images, made once for all mutants of a build."""
+"""Adversarial images of the original, made once for all mutants of a build.
+
+They are made of the training images.
+"""
 
 import io
 from collections.abc import Callable
@@ -16,26 +19,31 @@ from mutant_store.retraining.seeds import Purpose, generator_for
 from mutant_store.retraining.settings import ATTACK_WEIGHTS
 
 SHARD = 1000
-"""Images made at a time, and lost at most by a build that is killed."""
+"""Number of images made at a time, and the most that a killed build loses."""
 
 _BATCH = 250
 
 
 def shard_name(number: int) -> str:
-    """File of a shard, in the job's folder: uint8 [n, C, H, W]."""
+    """Return the name of a shard's file in the job's folder, which holds uint8 [n, C, H, W]."""
     return f"adversarial-{number:04}.npy"
 
 
 def shards(job: Job) -> int:
-    """How many there are."""
+    """Return the number of shards of a job."""
     return -(-len(np.load(job.folder / CHOSEN, mmap_mode="r")) // SHARD)
 
 
 def make_shard(job: Job, number: int, _: Callable[[object], None]) -> None:
-    """Make a shard of adversarial images unless it is there, and keep it.
+    """Make a shard of adversarial images unless it is there, and keep it in the job's folder.
 
-    Every image is made by one of the recipe's attacks at one of its sizes, both drawn; the network is in evaluation
-    mode.
+    Every image is made by one of the recipe's attacks at one of its sizes, both drawn. The network
+    is in evaluation mode.
+
+    Args:
+        job: the job.
+        number: number of the shard.
+        _: not used.
     """
     path = job.folder / shard_name(number)
     if path.exists():
@@ -69,16 +77,16 @@ def attacked(
     epsilons: Tensor,
     generator: torch.Generator,
 ) -> NDArray[np.uint8]:
-    """Adversarial images uint8 [n, C, H, W], in whole levels of the pixel range.
+    """Return adversarial images uint8 [n, C, H, W], in whole levels of the pixel range.
 
     Args:
-        job: the steps, and how pixels are read.
-        network: on the job's device, in evaluation mode.
-        name: one of ``ATTACKS``.
+        job: job that gives the number of steps and the way in which pixels are read.
+        network: network to attack, on the job's device, in evaluation mode.
+        name: name of the attack, one of ``ATTACKS``.
         images: uint8 [n, C, H, W], n at least 1.
         targets: int64 [n] or float32 [n, classes], what the network is led away from.
-        epsilons: float32 [n], in the pixel range 0 to 1.
-        generator: of all draws; on the CPU.
+        epsilons: float32 [n], sizes in the pixel range 0 to 1.
+        generator: source of all draws, on the CPU.
     """
     labels = targets if targets.ndim == 1 else targets.argmax(1)
     batch = Batch(
@@ -90,6 +98,7 @@ def attacked(
         generator,
     )
     change = 255 * (ATTACKS[name](batch) - batch.pixels)
-    # Towards the clean image, so that a change of a fraction of a level is no larger than it may be.
+    # Round towards the clean image, so that a change of a fraction of a level is no larger than it
+    # may be.
     moved = torch.trunc(change + 1e-3 * change.sign()).cpu()
     return (images.float() + moved).clamp(0, 255).to(torch.uint8).numpy()

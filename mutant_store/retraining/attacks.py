@@ -1,6 +1,7 @@
-"""Kinds of adversarial images that mutants are trained on, all of them ways to follow the original's gradient.
+"""Kinds of adversarial images that mutants are trained on.
 
-None is an attack of the evaluation: those are other implementations, of other sizes, and several are of other families.
+All of them are ways to follow the original's gradient. None is an attack of the evaluation: those
+are other implementations, of other sizes, and several are of other families.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 Logits = Callable[[Tensor], Tensor]
-"""Logits float32 [n, classes] of pixels float32 [n, C, H, W] in the range 0 to 1."""
+"""Function from pixels float32 [n, C, H, W] in the range 0 to 1 to logits float32 [n, classes]."""
 
 _STRIDE = 2.5
-"""How far all steps together may go, in sizes: Madry et al. take as much."""
+"""Length of all steps together, in sizes, as in Madry et al."""
 _EUCLIDEAN_STEPS, _EUCLIDEAN_STRIDE = 12, 1.25
 _EUCLIDEAN_SHARE = 0.6
 """L2 size as a share of the L∞ size times √values, beyond which hardly an image resists."""
@@ -25,15 +26,15 @@ _NEVER = 1e9
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What an attack is given, on one device.
+    """Input of an attack, on one device.
 
     Attributes:
-        logits: of the network that is attacked.
+        logits: function of the network that is attacked.
         pixels: float32 [n, C, H, W], clean, in the range 0 to 1.
-        labels: int64 [n], which the network is led away from.
+        labels: int64 [n], labels that the network is led away from.
         epsilons: float32 [n, 1, 1, 1], sizes in that range.
-        steps: of those that take the recipe's.
-        generator: of every draw; on the CPU.
+        steps: number of steps of the attacks that take the recipe's number.
+        generator: source of every draw, on the CPU.
     """
 
     logits: Logits
@@ -44,26 +45,29 @@ class Batch:
     generator: torch.Generator
 
     def uniform(self, *shape: int) -> Tensor:
-        """Draws in the range 0 to 1, float32, on the batch's device."""
+        """Return draws in the range 0 to 1, float32, on the batch's device."""
         return torch.rand(*shape, generator=self.generator).to(self.pixels.device)
 
 
 Attack = Callable[[Batch], Tensor]
-"""Changed pixels float32 [n, C, H, W] of a batch, in the range 0 to 1."""
+"""Function from a batch to changed pixels float32 [n, C, H, W] in the range 0 to 1."""
 
 
 def pgd(batch: Batch) -> Tensor:
-    """Projected gradient descent on the cross-entropy from a random start (Madry et al., ICLR 2018)."""
+    """Run projected gradient descent on the cross-entropy from a random start.
+
+    Source: Madry et al., ICLR 2018.
+    """
     return _within(batch, lambda logits: cross_entropy(logits, batch.labels, reduction="sum"))
 
 
 def margin(batch: Batch) -> Tensor:
-    """The same on the margin by which the strongest other class leads."""
+    """Run projected gradient descent on the margin by which the strongest other class leads."""
     return _within(batch, lambda logits: _lead(logits, batch.labels).sum())
 
 
 def targeted(batch: Batch) -> Tensor:
-    """The same towards a random other class."""
+    """Run projected gradient descent on the cross-entropy towards a random other class."""
     classes = int(batch.logits(batch.pixels[:1]).shape[1])
     step = torch.randint(1, classes, batch.labels.shape, generator=batch.generator)
     towards = (batch.labels + step.to(batch.labels.device)) % classes
@@ -71,7 +75,10 @@ def targeted(batch: Batch) -> Tensor:
 
 
 def single_step(batch: Batch) -> Tensor:
-    """One step of the gradient's sign, at the largest size of the batch (Goodfellow et al., ICLR 2015)."""
+    """Take one step of the gradient's sign, at the largest size of the batch.
+
+    Source: Goodfellow et al., ICLR 2015.
+    """
     size = batch.epsilons.max()
     slope = _gradient(
         batch, batch.pixels, lambda logits: cross_entropy(logits, batch.labels, reduction="sum")
@@ -80,7 +87,10 @@ def single_step(batch: Batch) -> Tensor:
 
 
 def euclidean(batch: Batch) -> Tensor:
-    """Gradient ascent within an L2 ball on the margin, up to a random confidence, so that some are very confident."""
+    """Ascend the gradient of the margin within an L2 ball, up to a random confidence.
+
+    The confidence is drawn so that some images are very confident.
+    """
     values = batch.pixels[0].numel()
     size = _EUCLIDEAN_SHARE * batch.epsilons * values**0.5
     confidence = _CONFIDENCE * batch.uniform(len(batch.labels))
@@ -98,7 +108,10 @@ def euclidean(batch: Batch) -> Tensor:
 
 
 def sparse(batch: Batch) -> Tensor:
-    """Push the few values that help most to black or full, until the label changes (an idea of JSMA's)."""
+    """Push the few values that help most to black or full, until the label changes.
+
+    This is an idea of JSMA's.
+    """
     pixels, free = batch.pixels.clone(), torch.ones_like(batch.pixels)
     each = max(1, round(_SPARSE_SHARE * pixels[0].numel() / _SPARSE_STEPS))
     for _ in range(_SPARSE_STEPS):
@@ -121,7 +134,7 @@ ATTACKS: dict[str, Attack] = {
     "euclidean": euclidean,
     "sparse": sparse,
 }
-"""By name."""
+"""Attacks by name."""
 
 
 def _within(batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
@@ -141,7 +154,7 @@ def _gradient(batch: Batch, pixels: Tensor, loss: Callable[[Tensor], Tensor]) ->
 
 
 def _lead(logits: Tensor, labels: Tensor) -> Tensor:
-    """By how much the strongest other class leads the label, [n]."""
+    """Return by how much the strongest other class leads the label, [n]."""
     own = logits.gather(1, labels[:, None])[:, 0]
     return logits.scatter(1, labels[:, None], -_NEVER).amax(1) - own
 

@@ -1,4 +1,4 @@
-"""What every worker process of a retraining knows, and where its files are."""
+"""Job of a retraining: the knowledge of every worker process, and the places of its files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,26 +18,27 @@ ORIGINAL_STATE, ORIGINAL_MODEL = "original.safetensors", "original.onnx"
 
 @dataclass(frozen=True)
 class Job:
-    """A retraining, the same in every process.
+    """Retraining of a build's mutants, the same in every process.
 
     ``folder`` holds what is too large to send:
 
-    * ``images.npy`` uint8 [N, C, H, W], the training images, and ``targets.npy``, their labels int64 [N] or what the
-      original answers, float32 [N, classes];
-    * ``chosen.npy`` int64 [M], those that adversarial images are made of;
-    * ``original.safetensors``, the original's state, and ``original.onnx``, its graph as the bank has it.
+    * ``images.npy`` uint8 [N, C, H, W], the training images, and ``targets.npy``, their labels
+      int64 [N] or what the original answers, float32 [N, classes];
+    * ``chosen.npy`` int64 [M], positions of the images that adversarial images are made of;
+    * ``original.safetensors``, the original's state, and ``original.onnx``, its graph as the bank
+      has it.
 
     Attributes:
-        folder: as above.
-        architecture: how the network is made.
-        recipe: how it is trained.
-        seed: the build's.
-        mean: of pixels in the range 0 to 1, one a channel.
-        std: likewise.
-        shift: see ``Network``.
-        flip: likewise.
-        bf16: likewise.
-        output_kind: what the network answers with.
+        folder: directory of these files.
+        architecture: maker of the network.
+        recipe: settings of training.
+        seed: seed of the build.
+        mean: mean of pixels in the range 0 to 1, one per channel.
+        std: standard deviation of pixels in the range 0 to 1, one per channel.
+        shift: largest number of pixels by which a training image is moved along each axis.
+        flip: whether training images are mirrored at random.
+        bf16: whether the network computes in bfloat16 arithmetic.
+        output_kind: kind of what the network answers.
         device: ``cpu`` or ``cuda``.
     """
 
@@ -54,27 +55,30 @@ class Job:
     device: str
 
     def original(self) -> nn.Module:
-        """The original, on the CPU, in evaluation mode."""
+        """Return the original, on the CPU, in evaluation mode."""
         network = self.architecture.build()
         network.load_state_dict(safetensors.torch.load_file(self.folder / ORIGINAL_STATE))
         return network.eval()
 
     def placed(self, network: nn.Module) -> nn.Module:
-        """The network on the device, in the order of axes that is fastest there."""
+        """Return the network on the device, in the order of axes that is fastest there."""
         moved: nn.Module = network.to(device=self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
         return moved
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """Of weights and batches."""
+        """Memory format of weights and batches."""
         return torch.channels_last if self.bf16 else torch.contiguous_format
 
     def array(self, name: str) -> Tensor:
-        """An array of the folder, its memory shared by all processes."""
+        """Return an array of the folder, with its memory shared by all processes."""
         return torch.from_numpy(np.load(self.folder / name, mmap_mode="c"))
 
     def logits(self, network: nn.Module, pixels: Tensor) -> Tensor:
-        """Logits float32 [n, classes] of pixels float32 [n, C, H, W] in the range 0 to 1, on the device."""
+        """Return logits float32 [n, classes] of pixels float32 [n, C, H, W].
+
+        Pixels are in the range 0 to 1 and on the device.
+        """
         inputs = self.normalised(pixels).contiguous(memory_format=self.memory_format)
         with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=self.bf16):
             scores: Tensor = network(inputs)
@@ -83,7 +87,7 @@ class Job:
         return scores.clamp_min(1e-12).log() if self.output_kind == "probabilities" else scores
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        """What the network reads for pixels float32 [n, C, H, W] in the range 0 to 1."""
+        """Return what the network reads for pixels float32 [n, C, H, W] in the range 0 to 1."""
         mean, std = (
             torch.tensor(values, device=pixels.device)[:, None, None] for values in (self.mean, self.std)
         )

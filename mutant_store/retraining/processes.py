@@ -1,4 +1,7 @@
-"""Tasks in processes of their own, one torch thread each, which on few cores is faster than one task with several."""
+"""Tasks in processes of their own, with one torch thread each.
+
+On few cores this is faster than one task with several threads.
+"""
 
 import multiprocessing
 import os
@@ -18,13 +21,17 @@ from mutant_store.retraining.job import Job
 
 Tell = Callable[[Any], None]
 Task = Callable[[Job, int, Tell], None]
-"""Work on one number, a function of a module; what it finds it keeps in the job's folder."""
+"""Function of a module that works on one number and keeps its results in the job's folder."""
 
 
 class TrainingProcesses:
-    """Runs tasks of a job, ``jobs`` at a time; a single one, or on a GPU, in this process."""
+    """Runner of a job's tasks, ``jobs`` at a time.
+
+    A single task, or a task on a GPU, runs in this process.
+    """
 
     def __init__(self, job: Job, jobs: int) -> None:
+        """Prepare for a job; processes start when they are needed."""
         self._job = job
         self._wanted = jobs if job.device == "cpu" else 1
         self._processes: dict[Connection, BaseProcess] = {}
@@ -36,22 +43,22 @@ class TrainingProcesses:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         for connection, process in self._processes.items():
-            connection.close()  # which an idle process takes for the end
+            connection.close()  # an idle process takes this for the end
             if error is not None:
                 process.terminate()
             process.join()
 
     def run(self, task: Task, numbers: list[int], heard: Tell) -> Iterator[int]:
-        """Do a task for all numbers, and give each as it is finished, in any order.
+        """Run a task for all numbers, and yield each number as it is finished, in any order.
 
         Args:
-            task: what to do.
-            numbers: what to do it for.
-            heard: called with what the tasks tell.
+            task: task to run.
+            numbers: numbers to run it for.
+            heard: called with every message that the tasks send.
 
         Raises:
             GuardError: a process ended before its task.
-            Exception: what a task raised.
+            Exception: any error that a task raised.
         """
         if self._wanted == 1 or (len(numbers) == 1 and not self._processes):
             for number in numbers:
@@ -110,7 +117,7 @@ def _serve(job: Job, connection: Connection) -> None:
             task, number = connection.recv()
             try:
                 task(job, number, lambda told: connection.send(("told", told)))
-            except Exception as error:  # whatever it is, the parent raises it
+            except Exception as error:  # any error: the parent raises it
                 connection.send(("failed", error))
             else:
                 connection.send(("done", number))
@@ -125,7 +132,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """As many threads as a process of its own has: results depend on it."""
+    """Use as many threads as a process of its own has: results depend on the number."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Forgetting a share of a network's neurons."""
+"""Redraw of a share of a network's neurons, which makes the network forget them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,12 @@ _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer's entries in the state of a network, its weight first, each with the axis that counts neurons."""
+    """Entries of a layer in the state of a network.
+
+    Attributes:
+        name: name of the layer.
+        entries: entries, the weight first, each with the axis that counts neurons.
+    """
 
     name: str
     entries: list[tuple[str, int]]
@@ -25,17 +30,18 @@ class _Layer:
 def redraw(
     network: nn.Module, fresh: nn.Module, share: float, probe: Tensor, generator: torch.Generator
 ) -> dict[str, list[int]]:
-    """Give ⌈Nγ⌉ of the N neurons of every convolution and dense layer the weights of an untrained network.
+    """Give ⌈Nγ⌉ of the N neurons of every layer the weights of an untrained network.
 
-    A neuron is an output channel or an output; its bias and its part of the batch normalisation that reads the
-    layer, statistics included, are redrawn with it.
+    Layers are convolutions and dense layers. A neuron is an output channel or an output. Its bias
+    is redrawn with it, and so is its part of the batch normalisation that reads the layer,
+    statistics included.
 
     Args:
-        network: changed in place.
-        fresh: another of the same architecture, freshly initialised.
+        network: network to redraw, changed in place.
+        fresh: another network of the same architecture, freshly initialised.
         share: γ, from 0 to 1.
-        probe: a batch the network takes, on which batch normalisations are matched to layers.
-        generator: chooses the neurons; on the CPU.
+        probe: a batch that the network takes, on which batch normalisations are matched to layers.
+        generator: source of the choice of neurons, on the CPU.
 
     Returns:
         The chosen neurons, ascending, by the name of the layer.
@@ -59,11 +65,15 @@ def redraw(
 
 
 def initialise(fresh: nn.Module, original: nn.Module) -> None:
-    """Where a newly made network holds the very weights of the original, draw them anew.
+    """Draw the weights of a newly made network anew where they are those of the original.
 
-    Networks that load trained weights when they are made are initialised as torch does it layer by layer. Converted
-    ones take weights from the normal distribution of the layer's own, which fits whatever was folded into them, and
-    biases of 0.
+    Networks that load trained weights when they are made are initialised as torch does it, layer by
+    layer. Converted networks take weights from the normal distribution of the layer's own, which
+    fits whatever was folded into them, and biases of 0.
+
+    Args:
+        fresh: the newly made network; changed in place.
+        original: the original.
     """
     if isinstance(fresh, ConvertedNetwork):
         state = fresh.state_dict()
@@ -104,7 +114,10 @@ def _entry(module: str, part: str) -> str:
 
 @torch.no_grad()
 def _norms(network: nn.Module, probe: Tensor) -> dict[str, str]:
-    """Layer → the batch normalisation that reads its output, by name; found by running the probe through."""
+    """Return layer → the batch normalisation that reads its output, by name.
+
+    They are found by running the probe through the network.
+    """
     outputs: list[tuple[str, Tensor]] = []  # kept alive, so that no two are the same object
     found: dict[str, str] = {}
     hooks = []

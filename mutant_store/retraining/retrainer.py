@@ -1,4 +1,4 @@
-"""The mutants of a build that are trained: images and adversarial images once, then one mutant after the other."""
+"""Trained mutants of a build: images and adversarial images once, then the mutants in turn."""
 
 import hashlib
 import io
@@ -47,18 +47,24 @@ _FOLDER = "retraining-"
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Training images that fit the subject, and their labels in the model's order of classes, int64 [N]."""
+    """Training images that fit the subject, and their labels.
+
+    Attributes:
+        data: the images.
+        labels: int64 [N], in the model's order of classes; 0 where the original's answers are
+            learned.
+    """
 
     data: ImageData
     labels: NDArray[np.int64]
 
 
 def load_training_data(subject: Subject, settings: RetrainSettings) -> TrainingData:
-    """The images mutants are trained on.
+    """Read the images that mutants are trained on.
 
     Raises:
-        DataError: there are none, they share images with those that filter mutants and calibrate, or they have other
-            classes.
+        DataError: there are none, they share images with those that filter and calibrate mutants,
+            or they have other classes.
     """
     spec = settings.train_data
     if spec is None:
@@ -81,10 +87,12 @@ def load_training_data(subject: Subject, settings: RetrainSettings) -> TrainingD
 
 
 class Retrainer:
-    """Trains mutants of one subject; what it has made stays in the staging directory until the store is published.
+    """Trainer of the mutants of one subject.
+
+    Everything that it has made stays in the staging directory until the store is published.
 
     Attributes:
-        record: what a manifest says of it.
+        record: the manifest's entry for the retraining.
     """
 
     def __init__(
@@ -97,11 +105,20 @@ class Retrainer:
         seed: int,
         jobs: int,
     ) -> None:
-        """Reads the training images and makes ready what all mutants share, adversarial images excepted.
+        """Read the training images and prepare what all mutants share, except adversarial images.
+
+        Args:
+            subject: the classifier and its images.
+            original: the original as a network.
+            settings: the user's settings of retraining.
+            staged: staging directory of the build.
+            seed: seed of the build.
+            jobs: number of mutants trained at a time.
 
         Raises:
-            ModelError: a layer is left out, so that not all of what is learned would be in the bank.
-            DataError: as ``load_training_data``.
+            ModelError: a layer is left out, so that not all of what is learned would be in the
+                bank.
+            DataError: the training images do not fit, see ``load_training_data``.
         """
         found = find_layers(Graph(subject.classifier.model))
         if len(found) != len(subject.layers):
@@ -140,7 +157,7 @@ class Retrainer:
 
     @property
     def summary(self) -> str:
-        """The main settings, in words."""
+        """Main settings, in words."""
         recipe = self._recipe
         return (
             f"{recipe.share:.0%} of every layer redrawn, {recipe.epochs} epochs on {len(self._job.array(IMAGES)):,} "
@@ -148,7 +165,9 @@ class Retrainer:
         )
 
     def mutants(self, numbers: list[int], report: Reporter) -> Iterator[tuple[int, Mutant]]:
-        """Train mutants, several at a time, and give them in the order of their numbers as soon as that is possible.
+        """Train mutants, several at a time, and yield them with their numbers, in order.
+
+        Each is yielded as soon as that is possible.
 
         Raises:
             GuardError: a mutant cannot be put into the bank, or a process that trains one ended.
@@ -186,9 +205,10 @@ class Retrainer:
 def _prepared(
     job: Job, subject: Subject, original: TorchOriginal, training: TrainingData, staged: Path
 ) -> Path:
-    """A folder with what the job's processes read, its name a digest of all that its mutants depend on.
+    """Return a folder with what the job's processes read.
 
-    What an unfinished build of the same mutants has left there is kept; what others have left goes.
+    Its name is a digest of all that its mutants depend on. Files that an unfinished build of the
+    same mutants has left there are kept; folders of other builds are removed.
     """
     contents = {
         ORIGINAL_STATE: safetensors.torch.save(
@@ -232,7 +252,7 @@ def _prepared(
 
 
 def _answers(subject: Subject, data: ImageData) -> NDArray[np.float32]:
-    """What the original answers on images, as probabilities float32 [N, classes]."""
+    """Return what the original answers on images, as probabilities float32 [N, classes]."""
     blocks = []
     for start in range(0, len(data), _BATCH):
         scores = subject.classifier.scores(subject.input.tensor(data.images[start : start + _BATCH]))

@@ -1,4 +1,4 @@
-"""Random draws as functions of the build's seed and what they are for."""
+"""Random draws as functions of the build's seed and their purpose."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import torch
 
 
 class Purpose(IntEnum):
-    """What is drawn."""
+    """Purpose of a draw."""
 
     chosen_images = 1
     adversarial = 2
@@ -19,19 +19,19 @@ class Purpose(IntEnum):
 
 
 def seed_for(seed: int, purpose: Purpose, *numbers: int) -> int:
-    """A seed below 2⁶³ for one purpose, such as one epoch of one mutant."""
+    """Return a seed below 2⁶³ for one purpose, such as one epoch of one mutant."""
     state = np.random.SeedSequence([seed, purpose, *numbers]).generate_state(1, np.uint64)
     return int(state[0] >> 1)
 
 
 def generator_for(seed: int, purpose: Purpose, *numbers: int) -> torch.Generator:
-    """A generator on the CPU that starts from ``seed_for``."""
+    """Return a generator on the CPU that starts from ``seed_for``."""
     return torch.Generator().manual_seed(seed_for(seed, purpose, *numbers))
 
 
 @contextmanager
 def drawing_for(seed: int, purpose: Purpose, *numbers: int) -> Iterator[None]:
-    """Have torch's own generator start from ``seed_for``, and go on afterwards as if nothing was drawn."""
+    """Make torch's own generator start from ``seed_for``, and restore its state afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, purpose, *numbers))
         yield

@@ -1,4 +1,4 @@
-"""How mutants are trained again: what the user said, and what is taken where nothing was said."""
+"""Settings of retraining: what the user says, and the defaults where nothing is said."""
 
 from dataclasses import dataclass, field, fields
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 from mutant_guard.errors import ModelError
 
 Labels = Literal["data", "original"]
-"""What mutants learn to answer: the labels of the training images, or what the original answers on them."""
+"""Targets that mutants learn: labels of the training images, or the original's answers on them."""
 
 
 ATTACK_WEIGHTS = {
@@ -17,16 +17,16 @@ ATTACK_WEIGHTS = {
     "euclidean": 0.15,
     "sparse": 0.1,
 }
-"""How often each of ``ATTACKS`` makes an adversarial image."""
+"""Share of the adversarial images that each of ``ATTACKS`` makes."""
 
 
 @dataclass(frozen=True)
 class RetrainSettings:
-    """What the user said; None takes what ``Recipe`` has for the network.
+    """Retraining as the user asks for it; None takes the value of the network's ``Recipe``.
 
     Attributes:
         train_data: SPEC of the training images.
-        others: as in ``Recipe``.
+        others: same meaning as in ``Recipe``.
     """
 
     train_data: str | None = None
@@ -47,22 +47,25 @@ class RetrainSettings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything a retrained mutant depends on besides the network, the images and the seed.
+    """Everything that a retrained mutant depends on besides the network, the images and the seed.
 
     Attributes:
-        share: of the neurons of every layer that are redrawn.
+        share: share of the neurons of every layer that is redrawn.
         epochs: passes over the training images.
-        adversarial_share: of every batch that is adversarial images.
-        adversarial_images: how many of the training images have an adversarial one made, at most all.
-        epsilons: their sizes, largest change of a pixel in the range 0 to 1; each image has one of them.
-        attacks: by which they are made, in the proportions of ``ATTACK_WEIGHTS``.
-        steps: of projected gradient descent.
-        batch_size: images a step of training, adversarial ones included.
-        learning_rate: its peak.
-        label_smoothing: share of the target spread over all classes.
+        adversarial_share: share of every batch that is adversarial images.
+        adversarial_images: number of training images of which an adversarial one is made, at most
+            all.
+        epsilons: sizes of adversarial images, the largest change of a pixel in the range 0 to 1;
+            each image has one of them.
+        attacks: attacks that make them, in the proportions of ``ATTACK_WEIGHTS``.
+        steps: number of steps of projected gradient descent.
+        batch_size: images per step of training, adversarial ones included.
+        learning_rate: peak of the learning rate.
+        label_smoothing: share of the target that is spread over all classes.
         jitter: standard deviation of noise added to training images, in the range 0 to 1.
-        shift: most pixels by which a training image is moved along each axis; None as when the original was trained.
-        labels: what the targets are.
+        shift: largest number of pixels by which a training image is moved along each axis; None
+            takes the number with which the original was trained.
+        labels: kind of the targets.
     """
 
     share: float = 0.1
@@ -112,11 +115,16 @@ RECIPES = {
     "resnet20": _COLOURED,
     "googlenet": _COLOURED,
 }
-"""By registered network."""
+"""Recipes by registered network."""
 
 
 def recipe_for(name: str, channels: int, settings: RetrainSettings) -> Recipe:
-    """The recipe of a network by its name, or one for images of 1 or 3 channels, with what the user said.
+    """Return the recipe of a network, with what the user asks for.
+
+    Args:
+        name: name of the network; one that has no recipe gets that for its number of channels.
+        channels: number of channels of the images, 1 or 3.
+        settings: the user's settings.
 
     Raises:
         ModelError: a setting is out of its range.

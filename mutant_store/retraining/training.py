@@ -1,4 +1,4 @@
-"""Training one mutant."""
+"""Training of one mutant."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -29,13 +29,23 @@ _MOMENTUM = 0.9
 _WEIGHT_DECAY = 5e-4
 _PROBE = 8
 _LONGEST_GRADIENT = 1.0
-"""Of networks from elsewhere: without batch normalisation, or with it folded, deep ones diverge otherwise (Pascanu,
-Mikolov, Bengio: On the difficulty of training recurrent neural networks. ICML 2013)."""
+"""Largest norm of the gradient of networks from elsewhere.
+
+Without batch normalisation, or with it folded, deep ones diverge otherwise (Pascanu, Mikolov,
+Bengio: On the difficulty of training recurrent neural networks. ICML 2013).
+"""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """An epoch of a mutant, counted from 1; loss and share right are means over its training images."""
+    """Result of an epoch of a mutant.
+
+    Attributes:
+        mutant: number of the mutant.
+        epoch: number of the epoch, counted from 1.
+        loss: mean loss over the mutant's training images.
+        accuracy: share of these images that is right.
+    """
 
     mutant: int
     epoch: int
@@ -44,14 +54,23 @@ class Epoch:
 
 
 def mutant_name(number: int) -> str:
-    """File of a finished mutant, in the job's folder: ``values`` float32 [P]."""
+    """Return the name of a finished mutant's file in the job's folder.
+
+    The file holds ``values`` float32 [P].
+    """
     return f"mutant-{number:04}.safetensors"
 
 
 def train_mutant(job: Job, number: int, tell: Callable[[Epoch], None]) -> None:
-    """Train a mutant unless it is there, and keep its parameters.
+    """Train a mutant unless it is there, and keep its parameters in the job's folder.
 
-    A function of the job and the number alone. A run that is killed goes on at its last finished epoch.
+    The result is a function of the job and the number alone. A run that is killed goes on at its
+    last finished epoch.
+
+    Args:
+        job: the job.
+        number: number of the mutant.
+        tell: called after every epoch.
 
     Raises:
         ModelError: training diverged, or the network's parameters are not all of what it learned.
@@ -76,10 +95,21 @@ def train_mutant(job: Job, number: int, tell: Callable[[Epoch], None]) -> None:
 
 
 class Training:
-    """One mutant while it is trained by stochastic gradient descent."""
+    """Training of one mutant by stochastic gradient descent.
+
+    Attributes:
+        network: the network.
+        steps: number of steps in an epoch.
+        finished: number of epochs finished.
+    """
 
     def __init__(self, job: Job, number: int) -> None:
-        """Redraws the share of the original's neurons."""
+        """Redraw the share of the original's neurons.
+
+        Args:
+            job: the job.
+            number: number of the mutant.
+        """
         self._job, self._number, recipe = job, number, job.recipe
         self._images, self._targets = (job.array(name).to(job.device) for name in (IMAGES, TARGETS))
         self._adversarial, self._led_from = self._made()
@@ -105,7 +135,10 @@ class Training:
             self.finished = found.epochs
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint of the epochs finished; the folder stands for everything else it depends on."""
+        """Write the checkpoint of the epochs finished.
+
+        The folder stands for everything else that the checkpoint depends on.
+        """
         state = self.network.state_dict(), self._optimizer.state_dict()
         Checkpoint({"mutant": self._number}, self.finished, *state).save(path)
 
@@ -135,7 +168,10 @@ class Training:
         return Epoch(self._number, self.finished, float(loss_sum / seen), float(right / seen))
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pixels float32 in the range 0 to 1 and their targets; every clean image once, adversarial ones in turn."""
+        """Yield pixels float32 in the range 0 to 1 and their targets.
+
+        Every clean image comes once, adversarial images come in turn.
+        """
         job = self._job
         generator = generator_for(job.seed, Purpose.epoch, self._number, self.finished)
         order = torch.randperm(len(self._targets), generator=generator).to(job.device)
@@ -151,7 +187,8 @@ class Training:
             images = augment(self._images[clean], shift=job.shift, flip=job.flip, generator=generator)
             targets = self._targets[clean]
             if self._strange:
-                # As they were made: moved or mirrored they no longer mislead the original, and teach little.
+                # Adversarial images stay as they were made: moved or mirrored they no longer
+                # mislead the original, and teach little.
                 others = strange[step * self._strange : (step + 1) * self._strange]
                 images = torch.cat([images, self._adversarial[others]])
                 targets = torch.cat([targets, self._led_from[others]])
@@ -162,7 +199,7 @@ class Training:
             yield pixels, targets
 
     def _made(self) -> tuple[Tensor, Tensor]:
-        """The original's adversarial images and the targets they lead away from."""
+        """Return the original's adversarial images and the targets that they lead away from."""
         job = self._job
         parts = [job.array(shard_name(number)) for number in range(shards(job))]
         chosen = job.array(CHOSEN)

@@ -1,4 +1,4 @@
-"""From a trained network to the vector of parameters that a bank is made of."""
+"""Conversion of a trained network to the vector of parameters that a bank is made of."""
 
 import numpy as np
 import onnx
@@ -21,20 +21,23 @@ _TOLERANCE = 1e-3
 
 
 def parameters_of(job: Job, network: nn.Module, probe: Tensor) -> NDArray[np.float32]:
-    """The parameters of a trained network, float32 [P], in the order of the original's graph.
+    """Return the parameters of a trained network, in the order of the original's graph.
 
-    It is exported as the original was and its batch normalisations are folded the same way, so that its layers stand
-    where the original's do.
+    The network is exported as the original was, and its batch normalisations are folded the same
+    way, so that its layers stand where the original's do.
 
     Args:
-        job: the original.
-        network: float32 on the CPU, of the original's architecture.
-        probe: a few normalised inputs, float32 [n, C, H, W], n at least 2, on which the original's graph with these
-            parameters has to answer what the network does.
+        job: job that holds the original.
+        network: network of the original's architecture, float32 on the CPU.
+        probe: a few normalised inputs, float32 [n, C, H, W], n at least 2, on which the original's
+            graph with these parameters must answer what the network does.
+
+    Returns:
+        float32 [P].
 
     Raises:
-        ModelError: it does not: what training changed is not all in weights and biases of convolutions and dense
-            layers.
+        ModelError: the graph answers otherwise: what training changed is not all in weights and
+            biases of convolutions and dense layers.
     """
     graph = Graph(onnx.load(job.folder / ORIGINAL_MODEL))
     original = Parameters(graph, find_layers(graph))
@@ -57,7 +60,10 @@ def parameters_of(job: Job, network: nn.Module, probe: Tensor) -> NDArray[np.flo
 
 
 def _exported(network: nn.Module, original: Parameters, probe: Tensor) -> NDArray[np.float32] | None:
-    """The parameters of the exported network if they are those of the original in number and shape."""
+    """Return the parameters of the exported network, or None.
+
+    They must be those of the original in number and shape.
+    """
     content = to_onnx(network, ModelCard(), probe.numpy())
     graph = Graph(load_classifier(onnx.load_from_string(content)).model)
     found = Parameters(graph, find_layers(graph))

@@ -1,4 +1,4 @@
-"""``mutant-guard``: the command, and one line where a package that it needs is not installed."""
+"""Entry point of ``mutant-guard``, with a one-line error where a package it needs is missing."""
 
 from mutant_guard.missing import run
 

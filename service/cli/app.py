@@ -1,4 +1,4 @@
-"""``mutant-guard``: serve a store over HTTP, classify images, review what was suspicious, keep API keys."""
+"""Command ``mutant-guard``: serve a store, classify images, review alarms, keep API keys."""
 
 import signal
 import sys
@@ -54,7 +54,9 @@ def serve(
     device: DeviceOption = None,
     require_signature: SignatureOption = None,
 ) -> None:
-    """Serve mutant stores over HTTP: POST /classify, /v2 (Open Inference Protocol), /livez, /readyz, /metrics, /docs.
+    """Serve mutant stores over HTTP.
+
+    Paths: POST /classify, /v2 (Open Inference Protocol), /livez, /readyz, /metrics, /docs.
 
     Every other setting is an environment variable with the prefix GUARD_.
     """
@@ -71,7 +73,7 @@ def serve(
     guard = load(settings)
     where = f"http://{f'[{host}]' if ':' in host else host}:{port}" if port else "a free port"
     structlog.get_logger().info("serving", url=where, stores=guard.models.names, policy=settings.policy)
-    signal.signal(signal.SIGTERM, _exit)  # until the server takes signals
+    signal.signal(signal.SIGTERM, _exit)  # in effect until the server handles signals itself
     run(guard, host=host, port=port)
 
 

@@ -1,4 +1,4 @@
-"""``mutant-guard classify``: the verdict on image files, here or asked of a server."""
+"""Command ``mutant-guard classify``: the verdict on image files, here or asked of a server."""
 
 import asyncio
 import json as json_module
@@ -45,7 +45,7 @@ from service.cli.command import (
 )
 from service.telemetry.logs import configure_logs
 
-if TYPE_CHECKING:  # asking a server takes no engine
+if TYPE_CHECKING:  # not imported at run time: asking a server takes no engine
     from service.guard_service import GuardService
 
 StoreOption = Annotated[
@@ -61,30 +61,33 @@ ServerOption = Annotated[
 
 _COLOURS = {Verdict.NORMAL: "green", Verdict.ADVERSARIAL: "red", Verdict.UNDECIDED: "yellow"}
 _MANY = 10
-"""Images from which on a terminal is shown how far it is."""
+"""Number of images from which a terminal shows a progress bar."""
 
 _OF_ALL = (KeyRefusedError, NotFoundError, UnreachableError, UnexpectedAnswerError)
-"""What the next image would not be spared."""
+"""Errors that the next image would meet as well."""
 
 _INTERRUPTED = 130
-"""Exit status of what Ctrl-C ended, as shells have it."""
+"""Exit status after Ctrl-C, as shells have it."""
 
 
 @dataclass
 class _Answers:
-    """What was found of the images until now, in their order, an error in words. As JSON it is written as it comes."""
+    """Answers to the images so far, in their order; an error is a text.
+
+    As JSON, each is written as it comes.
+    """
 
     json: bool
     found: list[tuple[Path, Classification | str]] = field(default_factory=list)
 
     def add(self, path: Path, answer: Classification | str) -> None:
-        """The next."""
+        """Add the answer to the next image."""
         self.found.append((path, answer))
         if self.json:
             typer.echo(_line(path, answer))
 
     def finish(self) -> None:
-        """Show what is not yet."""
+        """Show the answers that are not shown yet."""
         if self.json or not self.found:
             return
         Console().print(_table(self.found))
@@ -93,7 +96,7 @@ class _Answers:
                 show_error(f"{path}: {answer}")
 
     def of(self, count: int) -> str:
-        """How many of so many there are, for the end of a message; empty where there are none."""
+        """Return how many images were answered, for the end of a message; empty where none were."""
         return f" ({len(self.found)} of {count} images were answered)" if self.found else ""
 
 
@@ -109,8 +112,9 @@ def classify(
     concurrency: Annotated[int, typer.Option(min=1, help="Most requests to the server at a time.")] = 8,
     json: JsonOption = False,
 ) -> None:
-    """Classify image files, here or by asking a server. Exits 1 if any file could not be classified, 130 when
-    interrupted.
+    """Classify image files, here or by asking a server.
+
+    Exits 1 if any file could not be classified, 130 when interrupted.
     """
     answers = _Answers(json)
     failure: Exception | None = None
@@ -123,7 +127,7 @@ def classify(
             max_mutants=max_mutants,
             device=device,
             require_signature=require_signature,
-            deadline_seconds=inf,  # nobody waits but the person who can interrupt it
+            deadline_seconds=inf,  # no deadline: the person who waits can interrupt the command
         )
         configure_logs("console", quiet=True)
         guard = load(settings)
@@ -148,7 +152,7 @@ def classify(
 
 @contextmanager
 def _interruptible(answers: _Answers, count: int) -> Iterator[None]:
-    """Whoever interrupts it is shown what there is, and ends the command."""
+    """Show the answers so far after Ctrl-C, and end the command."""
     try:
         yield
     except KeyboardInterrupt:
@@ -188,7 +192,10 @@ async def _asked(
     concurrency: int,
     answers: _Answers,
 ) -> Exception | None:
-    """Adds the answers of a server; returns why there are no more of them: what would be so for every image ends it."""
+    """Add the answers of a server.
+
+    Returns the error that ended them early, which every further image would meet as well, or None.
+    """
     try:
         key = None if key_file is None else read_key(key_file)
         async with AsyncGuardClient(server, key=key) as client:
@@ -199,7 +206,8 @@ async def _asked(
                         answer = await anext(asked)
                         if isinstance(answer, _OF_ALL):
                             return answer
-                        # In a thread: who reads the lines slowly must not hold up the requests in flight.
+                        # Written in a thread: a slow reader of the lines must not hold up the
+                        # requests in flight.
                         await asyncio.to_thread(answers.add, path, _said(answer))
                         one_more()
     except ClientError as error:
@@ -221,13 +229,15 @@ def _unread(error: OSError) -> str:
 
 @contextmanager
 def _progress(count: int, *, json: bool) -> Iterator[Callable[[], object]]:
-    """What to call for each image that is done; drawn on a terminal alone, where no lines show it, and gone at the
-    end.
+    """Yield a function to call for each image that is done.
+
+    The progress bar is drawn on a terminal alone, where no lines show the progress, and is gone at
+    the end.
     """
     console = Console(stderr=True)
     columns = (TextColumn("classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = count < _MANY or not console.is_terminal or (json and sys.stdout.isatty())
-    # Redirected, what is written to standard output would go where the progress is drawn.
+    # No redirection: it would put standard output where the progress is drawn.
     with Progress(
         *columns, console=console, transient=True, redirect_stdout=False, disable=hidden
     ) as progress:

@@ -1,4 +1,4 @@
-"""What the commands of ``mutant-guard`` share: options, settings, and how an error is shown. Loads no engine."""
+"""Options, settings and errors shared by the commands of ``mutant-guard``. Loads no engine."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -11,7 +11,7 @@ from rich.markup import escape
 from mutant_guard.errors import GuardError
 from service.settings import Device, Settings
 
-if TYPE_CHECKING:  # its import takes the engine's with it
+if TYPE_CHECKING:  # not imported at run time: it imports the engine
     from service.guard_service import GuardService
 
 PolicyOption = Annotated[
@@ -46,7 +46,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 
 def settings_with(**given: object) -> Settings:
-    """The settings of the environment, with what is given and not None; ends the command where they are none."""
+    """Return the settings of the environment, replaced by given values that are not None.
+
+    Ends the command where the result is invalid.
+    """
     try:
         return Settings.model_validate(
             Settings().model_dump() | {name: value for name, value in given.items() if value is not None}
@@ -57,7 +60,7 @@ def settings_with(**given: object) -> Settings:
 
 
 def load(settings: Settings) -> "GuardService":
-    """A guard; ends the command where its store cannot be served."""
+    """Load a guard, or end the command where its store cannot be served."""
     from service.guard_service import GuardService
 
     try:
@@ -67,11 +70,11 @@ def load(settings: Settings) -> "GuardService":
 
 
 def refuse(message: str, error: Exception) -> NoReturn:
-    """Show an error and end the command with 1."""
+    """Show an error and end the command with exit status 1."""
     show_error(message)
     raise typer.Exit(1) from error
 
 
 def show_error(message: str) -> None:
-    """In one line on standard error."""
+    """Print an error on one line of standard error."""
     Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True, highlight=False)

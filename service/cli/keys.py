@@ -1,4 +1,4 @@
-"""``mutant-guard keys``: make, list and revoke API keys."""
+"""Command ``mutant-guard keys``: make, list and revoke API keys."""
 
 import json as json_module
 from collections.abc import Iterator
@@ -63,7 +63,10 @@ def create(
         int | None, typer.Option(help="Requests it may send at once. Default: one second's worth.")
     ] = None,
 ) -> None:
-    """Make a key and print it, this once: the file holds only its SHA-256. The file is made if need be."""
+    """Make a key and print it, this once: the file holds only its SHA-256.
+
+    The file is made if there is none.
+    """
     if admin and reviewer:
         raise typer.BadParameter("a key is an admin's, who may review anyway, or a reviewer's; leave one out")
     role = Role.ADMIN if admin else Role.REVIEWER if reviewer else Role.CLIENT
@@ -144,5 +147,5 @@ def _errors_shown() -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    """Standard output is the key's, or the list's."""
+    """Print a message on standard error, as standard output is for the key or the list."""
     Console(stderr=True).print(text, soft_wrap=True, highlight=False)

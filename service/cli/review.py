@@ -1,4 +1,4 @@
-"""``mutant-guard review``: look through a server's review queue, and decide."""
+"""Command ``mutant-guard review``: look through a server's review queue, and decide."""
 
 import json as json_module
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ def dismiss(entries: EntriesArgument, server: ServerOption, key_file: KeyFileOpt
 
 @review_app.command()
 def delete(entries: EntriesArgument, server: ServerOption, key_file: KeyFileOption = None) -> None:
-    """Have entries gone for good, with their images and what was decided."""
+    """Delete entries for good, with their images and what was decided."""
     with _client(server, key_file) as client:
         for identifier in entries:
             client.delete_review(identifier)
@@ -90,7 +90,7 @@ def export(
     ] = False,
     key_file: KeyFileOption = None,
 ) -> None:
-    """Write the labels that were confirmed, with their images, for mutant-store calibrate --data npz:FILE."""
+    """Write the confirmed labels, with their images, for mutant-store calibrate --data npz:FILE."""
     with _client(server, key_file) as client:
         try:
             client.export_reviews(file, store, sampled=sampled)
@@ -115,7 +115,7 @@ def _decide(
 
 @contextmanager
 def _client(server: str, key_file: Path | None) -> Iterator[GuardClient]:
-    """A client whose errors end the command in one line."""
+    """Yield a client whose errors end the command in one line."""
     try:
         with GuardClient(server, key=None if key_file is None else read_key(key_file)) as client:
             yield client

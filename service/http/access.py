@@ -1,4 +1,4 @@
-"""Who sends a request, and whether they may."""
+"""Check of API keys: identifies the sender of a request and what they may do."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -17,23 +17,26 @@ _CHALLENGE = 'Bearer realm="mutant-guard"'
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks for a verdict, and how much they are told."""
+    """Sender of a request for a verdict, with the detail of answers to them."""
 
     detail: Detail
     key: str | None = None
-    """The name of the key, None where none is asked for."""
+    """Name of the caller's key, None where no key is asked for."""
 
     @property
     def name(self) -> str:
-        """That of the key, or what those without one are called."""
+        """Name of the caller's key, or 'anonymous' where no key is asked for."""
         return self.key or _ANONYMOUS
 
 
 async def identify(request: Request) -> Caller:
-    """Who sends a request for a verdict. Uses up one of the requests that the key's rate allows.
+    """Identify the sender of a request for a verdict.
+
+    Uses up one of the requests that the key's rate allows.
 
     Raises:
-        ProblemError: 401 without a key or with an unknown one, 403 with an admin's, 429 over the key's rate.
+        ProblemError: 401 without a key or with an unknown one, 403 with an admin's, 429 over the
+            key's rate.
     """
     guard = request.app.state.guard
     keys: KeyRing = guard.keys
@@ -42,7 +45,8 @@ async def identify(request: Request) -> Caller:
         return Caller(detail)
     key = _known(request, keys)
     if key.role == Role.ADMIN:
-        # One that leaks out of the many places that classify would let its finder change what is served.
+        # An admin key that leaks from one of the many places that classify would let its finder
+        # change what is served.
         raise caller_refused(
             "admin-key", f"the key {key.name} is an admin's, which may not classify; send a client's key"
         )
@@ -51,13 +55,17 @@ async def identify(request: Request) -> Caller:
 
 
 async def may_review(request: Request) -> str | None:
-    """The name of the reviewer who sends a request, None where no keys are asked for.
+    """Check that the sender of a request may review.
 
-    Without a file of keys everybody may review who is told all of every answer anyway.
+    Without a file of keys, everybody may review, provided that every answer is given in full
+    anyway.
+
+    Returns:
+        Name of the reviewer's key, None where no keys are asked for.
 
     Raises:
-        ProblemError: 401 without a key or with an unknown one, 403 with a client's, or where there are no keys and
-            answers hold the verdict alone; 429 over the key's rate.
+        ProblemError: 401 without a key or with an unknown one; 403 with a client's, or where there
+            are no keys and answers hold the verdict alone; 429 over the key's rate.
     """
     guard = request.app.state.guard
     keys: KeyRing = guard.keys
@@ -81,11 +89,14 @@ async def may_review(request: Request) -> str | None:
 
 
 async def require_admin(request: Request) -> str:
-    """The name of the admin who sends a request.
+    """Check that the sender of a request is an admin.
+
+    Returns:
+        Name of the admin's key.
 
     Raises:
-        ProblemError: 403 where no admin key is configured, 401 without a key or with an unknown one, 403 with a
-            client's, 429 over the key's rate.
+        ProblemError: 403 where no admin key is configured, 401 without a key or with an unknown
+            one, 403 with the key of a client or reviewer, 429 over the key's rate.
     """
     guard = request.app.state.guard
     keys: KeyRing = guard.keys
@@ -105,8 +116,9 @@ async def require_admin(request: Request) -> str:
 
 
 def describe_keys(document: dict[str, Any]) -> None:
-    """Say in an OpenAPI document how a key is sent, so that its page has a field for one. None is needed where the
-    server has no file of keys, nor for probes.
+    """Describe in an OpenAPI document how a key is sent, so that its page has a field for one.
+
+    No key is needed where the server has no file of keys, nor for probes.
     """
     document.setdefault("components", {})["securitySchemes"] = {
         "Bearer": {"type": "http", "scheme": "bearer"},
@@ -132,7 +144,10 @@ def _known(request: Request, keys: KeyRing) -> ApiKey:
 
 
 def _secret(request: Request) -> str:
-    """The key a request was sent with; empty without one. An Authorization of another scheme is none."""
+    """Return the key that a request was sent with, empty without one.
+
+    An Authorization header of another scheme counts as absent.
+    """
     scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
     return bearer or request.headers.get("x-api-key", "").strip()

@@ -1,4 +1,4 @@
-"""The FastAPI application."""
+"""FastAPI application of the server."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +21,7 @@ from service.http.shortcut import Shortcut
 
 
 def create_app(guard: GuardService) -> FastAPI:
-    """An application that serves one guard; the guard's loop runs while the application does."""
+    """Return an application that serves one guard, and that starts and closes it."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -58,7 +58,10 @@ def create_app(guard: GuardService) -> FastAPI:
 
 
 def _show_examples(app: FastAPI) -> None:
-    """Complete the OpenAPI document, which FastAPI makes once, with answers that hold null: it would leave that out."""
+    """Complete the OpenAPI document, which FastAPI makes once.
+
+    The examples are added here because they hold null, which FastAPI would leave out.
+    """
     document = app.openapi()
     describe_keys(document)
     answers = document["paths"]["/classify"]["post"]["responses"]

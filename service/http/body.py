@@ -1,4 +1,4 @@
-"""Reading a request's image with the size limit checked before and while it arrives."""
+"""Reader of request bodies; their size is checked before and while they arrive."""
 
 import asyncio
 
@@ -14,15 +14,19 @@ IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "application/octet-strea
 MULTIPART = "multipart/form-data"
 
 _SLICE_BYTES = 1 << 18
-"""Of a form that are read in one go."""
+"""Bytes of a form that are read in one go."""
 
 
 async def read_image(request: Request, limit: int) -> bytes:
-    """The image of a request: its raw body, or the first file of a multipart form.
+    """Read the image of a request: its raw body, or the first file of a multipart form.
+
+    Args:
+        request: the request.
+        limit: most bytes of the body.
 
     Raises:
-        ProblemError: 413 over ``limit`` bytes, 415 another content type, 422 a form without a file, 400 the
-            client is gone.
+        ProblemError: 413 over ``limit`` bytes, 415 another content type, 422 a form without a file,
+            400 the client is gone.
     """
     media_type = request.headers.get("content-type", IMAGE_TYPES[-1]).split(";")[0].strip().lower()
     if media_type not in (*IMAGE_TYPES, MULTIPART):
@@ -37,7 +41,11 @@ async def read_image(request: Request, limit: int) -> bytes:
 
 
 async def read_bounded(request: Request, limit: int) -> bytes:
-    """The body of a request.
+    """Read the body of a request.
+
+    Args:
+        request: the request.
+        limit: most bytes of the body.
 
     Raises:
         ProblemError: 413 over ``limit`` bytes, 400 the client is gone.
@@ -61,7 +69,7 @@ async def _first_file(request: Request, body: bytes) -> bytes:
     slices = (body[at : at + _SLICE_BYTES] for at in range(0, len(body), _SLICE_BYTES))
 
     async def receive() -> Message:
-        await asyncio.sleep(0)  # a form is read in the event loop, which goes on meanwhile
+        await asyncio.sleep(0)  # lets the event loop, which reads the form, go on meanwhile
         piece = next(slices, b"")
         return {"type": "http.request", "body": piece, "more_body": bool(piece)}
 

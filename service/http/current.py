@@ -1,4 +1,4 @@
-"""The guard that an application serves."""
+"""Access to the guard that an application serves."""
 
 from fastapi import Request
 
@@ -6,7 +6,11 @@ from service.guard_service import GuardService
 
 
 def service_of(request: Request) -> GuardService:
-    """The guard that an application serves."""
+    """Return the guard that an application serves.
+
+    Raises:
+        TypeError: the application was started without a guard.
+    """
     guard = request.app.state.guard
     if not isinstance(guard, GuardService):
         raise TypeError("the application was started without a guard")

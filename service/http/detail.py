@@ -1,7 +1,7 @@
-"""What callers are not told whose ``response_detail`` is ``verdict``: scores, and the path of the test.
+"""Fields withheld from callers whose ``response_detail`` is ``verdict``.
 
-Who makes an adversarial image by asking again and again climbs along what answers say in numbers. These callers get the
-decision alone.
+They are the scores and the path of the test. An attacker who makes an adversarial image by asking
+again and again follows the numbers in the answers. These callers get the decision alone.
 """
 
 from typing import TypeVar
@@ -11,8 +11,8 @@ from service.http.access import Caller
 from service.http.problems import caller_refused
 from service.keys.api_keys import Detail
 
-# ``mutants`` stays: how many were consulted is what the service promises to say, and the time an answer takes tells it
-# anyway. A field that is new is withheld until it is named here.
+# ``mutants`` stays: the service promises to say how many were consulted, and the time of an answer
+# tells it anyway. A new field is withheld until it is named here.
 KEPT = frozenset(
     {
         "request_id",
@@ -38,16 +38,16 @@ _A = TypeVar("_A", Classification, BareClassification)
 
 
 def withheld(classification: _A) -> _A:
-    """An answer without scores and path: these fields are unset, and so left out."""
+    """Return an answer without scores and path; these fields are unset, and so left out."""
     kept = classification.model_fields_set & KEPT
     return type(classification).model_construct(**{name: getattr(classification, name) for name in kept})
 
 
 def may_explain(caller: Caller) -> None:
-    """Whether a caller may see the path of the test.
+    """Check that a caller may see the path of the test.
 
     Raises:
-        ProblemError: 403, their response detail is ``verdict``.
+        ProblemError: 403, the caller's response detail is ``verdict``.
     """
     if caller.detail == Detail.VERDICT:
         raise caller_refused(

@@ -1,4 +1,4 @@
-"""One request and its answer, as metrics, logs and traces are told of them."""
+"""Request and answer as they are reported to metrics, logs and traces."""
 
 import time
 
@@ -14,33 +14,46 @@ from service.telemetry.spans import RequestSpan, Stage, stages_until
 from service.telemetry.trace_context import request_id, trace_context
 
 _FAILURES = 500
-"""Statuses from here on are the server's fault."""
+"""Least HTTP status that is the server's fault."""
 
 
 class Exchange:
-    """Who asks, under which ids, and what became of it.
+    """Request with its ids, its caller and its outcome.
 
     Attributes:
-        request_id: the caller's, or that of its trace.
-        caller: who asks, once that is known.
+        request_id: id of the request; the caller's, or the trace id.
+        caller: sender of the request, None until known.
     """
 
     def __init__(self, request: Request, name: str) -> None:
-        """Args: the request, and what its kind is called: method and route."""
+        """Start the exchange when its request arrives.
+
+        Args:
+            request: the request.
+            name: method and route, as the span is named.
+        """
         self._started = time.perf_counter()
         self._trace = trace_context(request.headers)
         self.request_id = request_id(request.headers, self._trace)
         self.caller: Caller | None = None
         self._name = name
-        request.scope[REQUEST_ID] = self.request_id  # for the answer to a refusal
+        request.scope[REQUEST_ID] = self.request_id  # read by the response to a refusal
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the request began."""
+        """Seconds since the request arrived."""
         return time.perf_counter() - self._started
 
     def answered(self, guard: GuardService, *answers: Answer) -> float:
-        """Count, log and trace the answers to its images, one at least. Returns the seconds they took."""
+        """Count, log and trace the answers to a request.
+
+        Args:
+            guard: guard that answered.
+            answers: answers to the images of the request, at least one.
+
+        Returns:
+            Seconds from the request's arrival to its answer.
+        """
         elapsed = self.elapsed
         guard.metrics.request_duration.observe(elapsed)
         for answer in answers:
@@ -99,7 +112,7 @@ class Exchange:
 
 
 def _attributes(answers: tuple[Answer, ...]) -> dict[str, str | int]:
-    """What a span says of the answers: the verdict of a single one, else how many there are."""
+    """Return a span's facts: the verdict of a single answer, else the number of answers."""
     first = answers[0]
     found: dict[str, str | int] = {
         "guard.store": first.model.name,
@@ -113,5 +126,5 @@ def _attributes(answers: tuple[Answer, ...]) -> dict[str, str | int]:
 
 
 def _stages(answers: tuple[Answer, ...]) -> tuple[Stage, ...]:
-    """The stages of a single answer; those of several lie across each other."""
+    """Return the stages of a single answer, none for several, whose stages overlap."""
     return stages_until(time.time_ns(), answers[0].timings) if len(answers) == 1 else ()

@@ -1,4 +1,4 @@
-"""What browsers are told of every answer: to keep it, frame it, guess its type or read it elsewhere, they may not."""
+"""Headers that forbid browsers to keep or frame an answer, guess its type, or read it elsewhere."""
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -11,11 +11,13 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
-    # Of use to pages that embed an answer; a page that CORS lets read one is not kept from it by this.
+    # Keeps pages of other origins from embedding an answer. Pages that CORS lets read an answer are
+    # not affected.
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-# FastAPI's pages are a script in the page that starts one of a content delivery network, which styles elements itself.
+# FastAPI's documentation pages hold an inline script, which starts one from a content delivery
+# network that sets styles on elements itself.
 _DOCUMENTATION_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -30,7 +32,7 @@ _DOCUMENTATION_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-# Of other origins' pages, where any may read answers at all.
+# Methods and headers for pages of other origins, where the settings name any.
 _METHODS = ("GET", "POST")
 _ASKED_WITH = (
     "Authorization",
@@ -45,10 +47,15 @@ _ANSWERED_WITH = ("Retry-After", "WWW-Authenticate", "X-Request-Id", "Inference-
 
 
 class SecurityHeaders:
-    """Adds to every answer those of the headers that it has not set itself."""
+    """Middleware that adds security headers to every answer, except those it has already set."""
 
     def __init__(self, app: ASGIApp, documentation: frozenset[str] = frozenset()) -> None:
-        """Args: what answers, and the paths of pages that load the scripts of FastAPI's documentation."""
+        """Wrap an application.
+
+        Args:
+            app: application that answers.
+            documentation: paths of pages that load the scripts of FastAPI's documentation.
+        """
         self._app, self._documentation = app, documentation
         self._headers = _encoded(SECURITY_HEADERS)
         self._documentation_headers = _encoded(
@@ -56,7 +63,7 @@ class SecurityHeaders:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and its answer with the headers back."""
+        """Pass a request on, and add the headers to its answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -73,9 +80,9 @@ class SecurityHeaders:
 
 
 def add_middlewares(app: FastAPI, settings: Settings) -> None:
-    """Security headers on every answer; and where the settings name origins, CORS for exactly these.
+    """Add security headers to every answer, and CORS for the origins that the settings name.
 
-    Without credentials: cookies mean nothing here, and a key is sent by the page itself.
+    CORS goes without credentials: cookies mean nothing here, and a page sends a key itself.
     """
     if settings.cors_origins:
         app.add_middleware(

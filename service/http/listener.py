@@ -1,4 +1,4 @@
-"""A listening socket whose every waiting connection is taken at once."""
+"""Listening socket that takes all waiting connections at once."""
 
 import asyncio
 import errno
@@ -10,15 +10,15 @@ import structlog
 _AT_ONCE = 256
 """Most connections taken before anything else goes on."""
 _PAUSE_SECONDS = 0.5
-"""How long to wait where the process has no file descriptor left for another."""
+"""Seconds to wait where the process has no file descriptor left for a connection."""
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Listener:
-    """Takes connections for protocols of an event loop.
+    """Acceptor of connections for an event loop, with the interface that uvicorn wants of a server.
 
-    uvloop's own server takes one connection a round of the loop: with a busy server and a thousand clients that arrive
-    together a probe waited for many seconds behind them. Has what uvicorn wants of an asyncio server.
+    uvloop's own server takes one connection in each round of the loop: with a busy server and a
+    thousand clients that arrived together, a probe waited many seconds behind them.
     """
 
     def __init__(
@@ -27,7 +27,13 @@ class Listener:
         protocol: Callable[[], asyncio.Protocol],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """Args: a bound socket that listens, what makes the protocol of a connection, and the loop that runs."""
+        """Start to take connections.
+
+        Args:
+            listening: bound socket that listens.
+            protocol: function that makes the protocol of a connection.
+            loop: running event loop.
+        """
         self.sockets = [listening]
         self._listening, self._protocol, self._loop = listening, protocol, loop
         self._connecting: set[asyncio.Task[object]] = set()
@@ -36,7 +42,7 @@ class Listener:
         loop.add_reader(listening, self._accept)
 
     def close(self) -> None:
-        """Take what waits already, then no more."""
+        """Take the connections that wait already, then no more."""
         if self._listening.fileno() < 0:
             return
         self._accept()
@@ -46,7 +52,7 @@ class Listener:
         self._listening.close()
 
     async def wait_closed(self) -> None:
-        """Until every connection that was taken has its protocol."""
+        """Wait until every connection that was taken has its protocol."""
         if self._connecting:
             await asyncio.wait(self._connecting)
 
@@ -75,5 +81,5 @@ class Listener:
     async def _connect(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._protocol, connection)
-        except OSError:  # it is gone again
+        except OSError:  # the connection is gone again
             connection.close()

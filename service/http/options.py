@@ -1,4 +1,4 @@
-"""What a request for a verdict says besides the image."""
+"""Options of a request for a verdict, besides the image."""
 
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ _TIMEOUT = "Milliseconds the answer may take, at most as many as the server allo
 TimeoutHeader = Annotated[
     float | None, Header(alias=TIMEOUT_HEADER, description=_TIMEOUT, gt=0, allow_inf_nan=False)
 ]
-"""The deadline as a parameter of FastAPI's, for endpoints that are asked less often."""
+"""Deadline as a parameter of FastAPI, for endpoints that are called less often."""
 
 
 class Options(BaseModel):
@@ -40,7 +40,7 @@ class Options(BaseModel):
 
     @property
     def seconds(self) -> float | None:
-        """The deadline in seconds."""
+        """Deadline in seconds, None without one."""
         return None if self.timeout_ms is None else self.timeout_ms / 1000
 
 
@@ -49,10 +49,12 @@ _QUERY = ("explain", "store", "guard")
 
 
 def read_options(request: Request) -> Options:
-    """The options of a request. FastAPI reads them one by one, which takes as long as all else it does.
+    """Read the options of a request.
+
+    FastAPI would read them one by one, which takes as long as all else it does.
 
     Raises:
-        ProblemError: 422, one that does not parse.
+        ProblemError: 422, an option does not parse.
     """
     timeout = request.headers.get(TIMEOUT_HEADER)
     if timeout is None and not request.scope["query_string"]:
@@ -71,7 +73,7 @@ def read_options(request: Request) -> Options:
 
 
 def parameters() -> list[dict[str, Any]]:
-    """The options as OpenAPI describes them."""
+    """Return the options as OpenAPI describes them."""
     found = []
     for name, schema in Options.model_json_schema()["properties"].items():
         described = dict(schema)

@@ -1,4 +1,4 @@
-"""Whether the client is still there."""
+"""Watch over the client's connection while a request is judged."""
 
 import asyncio
 from types import TracebackType
@@ -8,17 +8,21 @@ from fastapi import Request
 from service.http.problems import ProblemError
 
 _LOOK_AFTER_SECONDS = 0.02
-"""Most answers come sooner, and need nobody to listen."""
+"""Seconds until the watch starts; most answers come sooner and need none."""
 
 
 class Presence:
-    """Cancels what a request waits for as soon as its client is gone, so that nothing is computed for nobody.
+    """Context manager that cancels a request's work as soon as its client is gone.
 
-    A context manager around the waiting, once the body has been read.
+    It is put around the waiting for the answer, once the body has been read.
     """
 
     def __init__(self, request: Request) -> None:
-        """Args: the request, its body read."""
+        """Prepare to watch a request.
+
+        Args:
+            request: the request, its body read.
+        """
         self._request = request
         self._watcher: asyncio.Task[None] | None = None
         self._gone = False
@@ -30,7 +34,11 @@ class Presence:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Raises: ProblemError, in place of the cancellation, where the client is gone."""
+        """Stop the watch.
+
+        Raises:
+            ProblemError: 400 in place of the cancellation, where the client is gone.
+        """
         self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()

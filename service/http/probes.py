@@ -1,4 +1,4 @@
-"""Probes and metrics on a port and a thread of their own: they answer however busy the others are."""
+"""Probes and metrics on a port and a thread of their own, which answer under any load."""
 
 import threading
 
@@ -12,13 +12,19 @@ from service.http.routes.health import livez, metrics, readyz
 
 
 class ProbeServer:
-    """Answers ``/livez``, ``/readyz`` and ``/metrics`` for the length of a block.
+    """Server of ``/livez``, ``/readyz`` and ``/metrics``, used as a context manager.
 
-    Under overload hundreds of requests stand in line for the event loop that classifies, and what asks there with them.
+    Under overload, hundreds of requests wait for the event loop that classifies. A probe on the
+    same port would wait with them.
     """
 
     def __init__(self, guard: GuardService, *, host: str, port: int) -> None:
-        """Args: whom to speak for, and where to listen.
+        """Bind the probe port.
+
+        Args:
+            guard: guard that the probes are about.
+            host: address to listen on.
+            port: TCP port to listen on.
 
         Raises:
             SystemExit: the address cannot be listened on.
@@ -33,12 +39,12 @@ class ProbeServer:
         )
 
     def __enter__(self) -> "ProbeServer":
-        """Begin."""
+        """Start the server thread."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End, once what is under way is answered."""
+        """Stop the server thread, once the requests under way are answered."""
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()

@@ -16,7 +16,7 @@ from service.http.headers import SECURITY_HEADERS
 MEDIA_TYPE = "application/problem+json"
 
 REQUEST_ID = "guard.request_id"
-"""Where a request's scope holds its id, once it has one."""
+"""Key of the request id in a request's scope, once it has one."""
 
 _STATUS = {
     "bad-image": 422,
@@ -26,7 +26,7 @@ _STATUS = {
     "unknown-store": 404,
     "guard-required": 403,
 }
-# Why a caller is refused, whatever the request holds.
+# Codes for refusing a caller, whatever the request holds, with their HTTP status.
 CALLER_REASONS = {
     "no-key": 401,
     "unknown-key": 401,
@@ -38,7 +38,8 @@ CALLER_REASONS = {
     "detail-withheld": 403,
     "rate-limited": 429,
 }
-# Why a request may be refused; counted from zero, so that the first refusal shows in a rate.
+# Codes for refusing a request. They are counted from zero, so that the first refusal shows in a
+# rate.
 REASONS = (
     *_STATUS,
     *CALLER_REASONS,
@@ -67,19 +68,28 @@ class Problem(BaseModel):
 
 
 class InferenceProblem(Problem):
-    """The same under ``/v2``: clients of the Open Inference Protocol read ``error``."""
+    """RFC 9457 problem details under ``/v2``.
+
+    Clients of the Open Inference Protocol read ``error``.
+    """
 
     error: str = Field(examples=["the image is animated (12 frames); send a still image"])
 
 
 class ProblemError(Exception):
-    """Raised by endpoints for what is wrong with the HTTP request itself, or with who sent it."""
+    """Error of the HTTP request itself or of its sender, raised by endpoints."""
 
     def __init__(
         self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Args: HTTP status, stable code, a sentence that names the thing and the remedy, and further headers; a
-        Retry-After among them wins over the status's own.
+        """Make the error.
+
+        Args:
+            status: HTTP status.
+            code: stable code.
+            detail: sentence that names the fault and the remedy.
+            headers: further headers; a Retry-After among them takes precedence over the status's
+                own.
         """
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
@@ -87,12 +97,18 @@ class ProblemError(Exception):
 
 
 def caller_refused(code: str, detail: str, headers: Mapping[str, str] | None = None) -> ProblemError:
-    """The problem of a caller who may not do what they ask for, by its code in the table above."""
+    """Return the problem of a caller who may not do what they ask for.
+
+    Args:
+        code: key of ``CALLER_REASONS``, which gives the HTTP status.
+        detail: sentence that names the fault and the remedy.
+        headers: further headers.
+    """
     return ProblemError(CALLER_REASONS[code], code, detail, headers=headers)
 
 
 def status_of(error: RequestError) -> int:
-    """HTTP status of a refused request."""
+    """Return the HTTP status of a refused request."""
     return _STATUS.get(error.code, 500)
 
 
@@ -104,7 +120,15 @@ def response(
     *,
     request: Request | None = None,
 ) -> Response:
-    """A problem+json response to a request, with Retry-After where trying again makes sense."""
+    """Return a problem+json response, with Retry-After where trying again makes sense.
+
+    Args:
+        status: HTTP status.
+        code: stable code.
+        detail: sentence that names the fault and the remedy.
+        headers: further headers.
+        request: the request, None where it is not known; its path and id shape the response.
+    """
     inference = request is not None and f"{request.scope['path']}/".startswith("/v2/")
     merged = dict(headers or {})
     if request is not None and REQUEST_ID in request.scope:
@@ -114,7 +138,7 @@ def response(
     return Response(_body(status, code, detail, inference), status, headers=merged, media_type=MEDIA_TYPE)
 
 
-@lru_cache(maxsize=128)  # the same few under overload, when every microsecond counts
+@lru_cache(maxsize=128)  # under overload the same few bodies are sent, and every microsecond counts
 def _body(status: int, code: str, detail: str, inference: bool) -> bytes:
     problem = Problem(
         type=f"urn:mutant-guard:problem:{code}", title=HTTPStatus(status).phrase, status=status, detail=detail
@@ -125,21 +149,21 @@ def _body(status: int, code: str, detail: str, inference: bool) -> bytes:
 
 
 async def on_request_error(request: Request, error: Exception) -> Response:
-    """A refused request."""
+    """Answer a request that the guard refuses."""
     if not isinstance(error, RequestError):
         raise error
     return response(status_of(error), error.code, str(error), request=request)
 
 
 async def on_problem(request: Request, error: Exception) -> Response:
-    """A malformed HTTP request, or a caller who may not send it."""
+    """Answer a malformed HTTP request, or a caller who may not send it."""
     if not isinstance(error, ProblemError):
         raise error
     return response(error.status, error.code, error.detail, error.headers, request=request)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Unknown paths and methods."""
+    """Answer a request with an unknown path or method."""
     if not isinstance(error, HTTPException):
         raise error
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
@@ -147,8 +171,11 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def on_failure(request: Request, _: Exception) -> Response:
-    """Anything else; the log has the traceback, the caller learns nothing of it."""
-    # Starlette answers this outside of every middleware, so the headers are not added by one.
+    """Answer a request on which the server failed.
+
+    The log has the traceback; the caller learns nothing of it.
+    """
+    # Starlette answers this outside of every middleware, so the security headers are added here.
     return response(
         500,
         "internal-error",
@@ -159,7 +186,7 @@ async def on_failure(request: Request, _: Exception) -> Response:
 
 
 async def on_validation_error(request: Request, error: Exception) -> Response:
-    """Query parameters that do not parse."""
+    """Answer a request whose parameters do not parse."""
     if not isinstance(error, RequestValidationError):
         raise error
     first = error.errors()[0]
@@ -168,7 +195,12 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
 
 
 def documented(*statuses: int, kind: type[Problem] = Problem) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI entries for the problems an endpoint answers with; ``InferenceProblem`` under ``/v2``."""
+    """Return the OpenAPI entries of the problems that an endpoint answers with.
+
+    Args:
+        statuses: HTTP statuses of the problems.
+        kind: type of the problems; ``InferenceProblem`` under ``/v2``.
+    """
     return {
         status: {
             "description": _DESCRIPTIONS.get(status, HTTPStatus(status).phrase),

@@ -1,4 +1,4 @@
-"""How uvicorn is set up wherever it serves: it says nothing that we say ourselves."""
+"""Configuration of uvicorn wherever it serves, without messages that this project gives itself."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from starlette.types import ASGIApp
 
 
 def quiet(app: ASGIApp, *, host: str, port: int, **further: Any) -> uvicorn.Config:
-    """Its configuration without logs, access log and server header, and without trust in headers of proxies.
+    """Return a configuration without logs, access log, server header and trust in proxies' headers.
 
     Args:
-        app: what answers.
+        app: application that answers.
         host: address to listen on.
         port: TCP port to listen on.
-        further: what else to set.
+        further: further settings of uvicorn.
     """
     return uvicorn.Config(
         app,

@@ -1,4 +1,4 @@
-"""Refusals of requests that ask for no verdict, told to logs and metrics like those that do."""
+"""Refusals of requests that ask for no verdict, reported to logs and metrics as well."""
 
 from fastapi import Request, Response
 
@@ -10,10 +10,11 @@ from service.telemetry.trace_context import request_id, trace_context
 
 
 async def on_problem(request: Request, error: Exception) -> Response:
-    """See ``on_problem``; what is known by its id is an exchange, which has told of itself.
+    """Log a refusal and answer with ``problems.on_problem``.
 
-    All are logged, but only callers who may not are counted: an alert on the rest would be one on people who look for
-    what is not there.
+    A request that has an id is an exchange, which reports itself. Every other refusal is logged,
+    but only callers who may not do what they ask for are counted: an alert on the rest would be one
+    on people who look for what is not there.
     """
     if isinstance(error, ProblemError) and REQUEST_ID not in request.scope:
         trace = trace_context(request.headers)

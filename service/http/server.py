@@ -1,4 +1,4 @@
-"""A uvicorn server that leaves in order: first it is not ready, then it takes no more, then it ends."""
+"""uvicorn server that stops in order: it is not ready, then takes no more requests, then ends."""
 
 import asyncio
 import gc
@@ -21,25 +21,34 @@ from service.http.probes import ProbeServer
 from service.http.quiet import quiet
 
 _SWITCH_SECONDS = 0.001
-"""How long a thread keeps Python's lock while another wants it: a fifth of Python's own, as probes and the inference
-loop have little to do with it and wait for it often."""
+"""Longest time a thread keeps Python's lock while another thread wants it, in seconds.
+It is a fifth of Python's own, since probes and the inference loop have little to do with the lock
+and wait for it often."""
 
 
 class Server(uvicorn.Server):
-    """On SIGTERM goes on answering for ``drain_seconds`` while ``/readyz`` says no and connections are closed with the
-    next answer; then stops listening, finishes what is in flight and ends. Ctrl-C skips the first part, a second
-    signal as well.
+    """uvicorn server that drains before it stops.
+
+    After SIGTERM it goes on answering for ``drain_seconds`` while ``/readyz`` says no and
+    connections are closed with their next answer. Then it stops listening, finishes what is in
+    flight and ends. Ctrl-C skips the first part, and so does a second signal.
     """
 
     def __init__(self, guard: GuardService, *, host: str, port: int) -> None:
-        """Args: whom to serve, and where to listen."""
+        """Make the server of a guard.
+
+        Args:
+            guard: guard to serve.
+            host: address to listen on.
+            port: TCP port to listen on.
+        """
         grace = max(1, round(guard.settings.grace_seconds))
         super().__init__(quiet(create_app(guard), host=host, port=port, timeout_graceful_shutdown=grace))
         self._guard = guard
         self._stop_at: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen with a ``Listener``; otherwise as uvicorn does it.
+        """Start the application and listen with a ``Listener``; all else is as in uvicorn.
 
         Raises:
             SystemExit: the application does not start, or the address cannot be listened on.
@@ -60,36 +69,43 @@ class Server(uvicorn.Server):
         self.started = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first SIGTERM begins to drain; see the class."""
+        """Start to drain at the first SIGTERM; stop at any other signal."""
         seconds = self._guard.settings.drain_seconds
         if sig != signal.SIGTERM or self._guard.draining or not self.started or seconds == 0:
             self._guard.draining = True
             super().handle_exit(sig, frame)
-            self._captured_signals.clear()  # uvicorn would raise them again after a shutdown in order
+            self._captured_signals.clear()  # uvicorn would raise these signals again after an orderly shutdown
             return
         self._guard.draining = True
         self._stop_at = time.monotonic() + seconds
         self.config.encoded_headers.append((b"connection", b"close"))
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether to stop, asked ten times a second."""
+        """Check ten times a second whether to stop."""
         if self._stop_at is not None:
-            counter = 0  # for uvicorn to take over the header now
+            counter = 0  # makes uvicorn take over the changed header now
             if time.monotonic() >= self._stop_at:
                 self.should_exit = True
         return await super().on_tick(counter)
 
 
 def run(guard: GuardService, *, host: str, port: int) -> None:
-    """Serve until a signal ends it; see ``Server``. Ends the process with another status than 0 where it cannot
-    listen or start.
+    """Serve until a signal ends it, as ``Server`` describes.
+
+    Where the server cannot listen or start, the process ends with an exit status other than 0.
+
+    Args:
+        guard: guard to serve.
+        host: address to listen on.
+        port: TCP port to listen on.
     """
     server = Server(guard, host=host, port=port)
-    listening = server.config.bind_socket()  # before anything starts that would have to be stopped again
+    listening = server.config.bind_socket()  # first, since a failure here leaves nothing to stop
     with ExitStack() as stack:
         if guard.settings.probe_port is not None:
             stack.enter_context(ProbeServer(guard, host=host, port=guard.settings.probe_port))
-        # What is loaded by now stays: looking through all of it for garbage took a fifth of the time under load.
+        # Objects loaded by now stay. Searching all of them for garbage took a fifth of the time
+        # under load.
         gc.collect()
         gc.freeze()
         sys.setswitchinterval(_SWITCH_SECONDS)

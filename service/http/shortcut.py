@@ -1,4 +1,4 @@
-"""Requests for a verdict go straight to their endpoint."""
+"""Shortcut that takes requests for a verdict straight to their endpoint."""
 
 from collections.abc import Awaitable, Callable
 
@@ -10,10 +10,11 @@ from service.http.problems import ProblemError, on_problem, on_request_error
 
 
 class Shortcut:
-    """Passes requests of one method and path by the router and what FastAPI builds around an endpoint.
+    """Middleware that takes requests of one method and path past the router to their endpoint.
 
-    That takes longer than the whole test of a small network, for an endpoint that reads its request itself. The route
-    stays where it is, for the documentation and for other methods.
+    The router and what FastAPI builds around an endpoint take longer than the whole test of a small
+    network, for an endpoint that reads its request itself. The route stays where it is, for the
+    documentation and for other methods.
     """
 
     def __init__(
@@ -25,12 +26,20 @@ class Shortcut:
         path: str,
         endpoint: Callable[[Request], Awaitable[Response]],
     ) -> None:
-        """Args: what answers all else, the application requests belong to, and what goes where."""
+        """Wrap an application.
+
+        Args:
+            app: application that answers all other requests.
+            application: FastAPI application that the requests belong to.
+            method: HTTP method of the requests.
+            path: path of the requests.
+            endpoint: endpoint that answers them.
+        """
         self._app, self._application = app, application
         self._method, self._path, self._endpoint = method, path, endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass on."""
+        """Answer a request of this method and path, and pass others on."""
         if scope["type"] != "http" or scope["path"] != self._path or scope["method"] != self._method:
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""Datatypes of the protocol and what they are in NumPy."""
+"""Datatypes of the Open Inference Protocol, and their NumPy types."""
 
 from enum import StrEnum
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Datatype(StrEnum):
-    """Those that models here take or give; elements are little-endian on the wire."""
+    """Datatypes that models here take or give; elements are little-endian on the wire."""
 
     BOOL = "BOOL"
     UINT8 = "UINT8"
@@ -17,7 +17,7 @@ class Datatype(StrEnum):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The NumPy type of its arrays; BYTES are arrays of objects, each ``bytes``."""
+        """NumPy type of its arrays; BYTES are arrays of objects, each ``bytes``."""
         return _DTYPES[self]
 
 

@@ -1,9 +1,12 @@
-"""What is wrong with a request of the protocol."""
+"""Errors of a request of the Open Inference Protocol."""
 
 
 class ProtocolError(Exception):
-    """The request does not follow the protocol or the model; the message names the tensor and the remedy."""
+    """The request does not follow the protocol or does not fit the model.
+
+    The message names the tensor and the remedy.
+    """
 
 
 class HiddenOutputError(ProtocolError):
-    """The caller asks for an output that they are not shown."""
+    """The request asks for an output that its caller may not see."""

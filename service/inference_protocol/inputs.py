@@ -1,4 +1,4 @@
-"""What a model takes: encoded image files, or pixels at its size."""
+"""Inputs of a model: encoded image files, or pixels at model size."""
 
 import binascii
 
@@ -16,7 +16,7 @@ IMAGE, PIXELS = "image", "pixels"
 
 
 def described(spec: InputSpec) -> list[TensorMetadata]:
-    """The inputs of a model."""
+    """Return the metadata of a model's inputs."""
     return [
         TensorMetadata(
             name=IMAGE,
@@ -38,18 +38,19 @@ def described(spec: InputSpec) -> list[TensorMetadata]:
 def images(
     request: InferenceRequest, spec: InputSpec, max_images: int
 ) -> list[bytes] | list[NDArray[np.uint8]]:
-    """The images of a request.
+    """Return the images of a request.
 
     Args:
-        request: what was asked.
-        spec: size and colour the model takes.
+        request: the parsed request.
+        spec: size and colour that the model takes.
         max_images: most images of a request.
 
     Returns:
         Encoded files, or pixels uint8 [height, width, channels] each.
 
     Raises:
-        ProtocolError: it has not exactly one of the two inputs, or that is not as the model takes it.
+        ProtocolError: the request does not have exactly one of the two inputs, or the input does
+            not fit the model.
     """
     pixels = f"'{PIXELS}' (UINT8 [N, {spec.height}, {spec.width}, {spec.channels}])"
     wanted = f"'{IMAGE}' (BYTES [N], image files) or {pixels}"
@@ -68,7 +69,7 @@ def images(
 
 
 def _check(tensor: InputTensor, datatype: Datatype, size: tuple[int, ...], max_images: int) -> None:
-    """Refuse what is not [N, *size] of a datatype, before any of it is decoded."""
+    """Refuse a tensor that is not [N, *size] of a datatype, before any of it is decoded."""
     what = "image files" if datatype == Datatype.BYTES else "0 to 255, not normalised"
     if tensor.datatype != datatype:
         raise ProtocolError(

@@ -1,4 +1,4 @@
-"""What a model gives: the classifier's own output, and label and verdict of the guard."""
+"""Outputs of a model: the classifier's own output, and label and verdict of the guard."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from service.inference_protocol.request import InferenceRequest
 from service.inference_protocol.tensors import OutputTensor, of_bytes
 
 NO_DOUBT = -1.0
-"""What stands for a doubt that there is none of: JSON has no NaN and its numeric tensors no null."""
+"""Value that stands for an absent doubt: JSON has no NaN and its numeric tensors no null."""
 
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What the guard says of one image; the fields are those of ``POST /classify``.
+    """Result of the guard for one image; the fields are those of ``POST /classify``.
 
     Attributes:
         scores: float32 [classes], the classifier's output.
@@ -38,15 +38,15 @@ class ImageResult:
 
 @dataclass(frozen=True)
 class Output:
-    """An output of a model.
+    """Output of a model.
 
     Attributes:
-        name: its name.
-        datatype: its datatype.
-        size: its dimensions behind the number of images.
-        description: what it holds.
-        secret: whether callers who are told the verdict alone do not get it.
-        value: its element or row of one image.
+        name: name of the output.
+        datatype: datatype of the output.
+        size: dimensions after the number of images.
+        description: text about what the output holds.
+        secret: whether the output is withheld from callers who see the verdict alone.
+        value: function that takes the element or row for one image from its result.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Output:
     value: Callable[[ImageResult], Any]
 
     def tensor(self, results: Sequence[ImageResult]) -> OutputTensor:
-        """Its tensor [N, *size] for the results of N images."""
+        """Return the output's tensor [N, *size] for the results of N images."""
         values = [self.value(result) for result in results]
         array: NDArray[Any] = (
             of_bytes([str(value).encode() for value in values])
@@ -103,12 +103,18 @@ _OF_THE_GUARD = (
 
 
 class Outputs:
-    """The outputs of a model, in the order they are given."""
+    """Outputs of a model, in the order of an answer."""
 
     def __init__(self, classifier_output: str, output_kind: str, classes: int) -> None:
-        """Args: name and kind (logits or probabilities) of the classifier's output, and the number of its classes.
+        """List the classifier's output and those of the guard.
 
-        Where that name is one of the guard's own, ``classifier_`` is put before it.
+        Where the name of the classifier's output is one of the guard's own, ``classifier_`` is put
+        before it.
+
+        Args:
+            classifier_output: name of the classifier's output.
+            output_kind: its kind, logits or probabilities.
+            classes: number of classes.
         """
         taken = {output.name for output in _OF_THE_GUARD}
         name = f"classifier_{classifier_output}" if classifier_output in taken else classifier_output
@@ -123,11 +129,19 @@ class Outputs:
         self._all = {output.name: output for output in (scores, *_OF_THE_GUARD)}
 
     def visible(self, *, secrets: bool) -> list[Output]:
-        """Those of a caller who is told all, or the verdict alone."""
+        """Return the outputs that a caller may see.
+
+        Args:
+            secrets: whether the caller sees all outputs, or the verdict alone.
+        """
         return [output for output in self._all.values() if secrets or not output.secret]
 
     def described(self, *, secrets: bool) -> list[TensorMetadata]:
-        """Their metadata."""
+        """Return the metadata of the outputs that a caller may see.
+
+        Args:
+            secrets: whether the caller sees all outputs, or the verdict alone.
+        """
         return [
             TensorMetadata(
                 name=output.name,
@@ -139,11 +153,15 @@ class Outputs:
         ]
 
     def chosen(self, request: InferenceRequest, *, secrets: bool) -> list[tuple[Output, bool]]:
-        """The outputs a request is answered with, each with whether as binary data.
+        """Return the outputs that a request asks for, each with whether it is sent as binary data.
+
+        Args:
+            request: the parsed request.
+            secrets: whether the caller sees all outputs, or the verdict alone.
 
         Raises:
-            ProtocolError: it asks for an output that is not there.
-            HiddenOutputError: it asks for one that the caller is not shown.
+            ProtocolError: the request asks for an output that is not there.
+            HiddenOutputError: the request asks for an output that the caller may not see.
         """
         visible = self.visible(secrets=secrets)
         if request.outputs is None:
@@ -164,5 +182,10 @@ class Outputs:
 def tensors(
     chosen: Iterable[tuple[Output, bool]], results: Sequence[ImageResult]
 ) -> list[tuple[OutputTensor, bool]]:
-    """The tensors of chosen outputs for the results of N images, each with whether as binary data."""
+    """Return the tensors of chosen outputs, each with whether it is sent as binary data.
+
+    Args:
+        chosen: outputs, each with whether it is sent as binary data.
+        results: results of N images.
+    """
     return [(output.tensor(results), binary) for output, binary in chosen]

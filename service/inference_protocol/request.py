@@ -1,4 +1,4 @@
-"""Reading an inference request: the JSON, and the binary data behind it."""
+"""Reader of inference requests: the JSON, and the binary data after it."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,7 +13,8 @@ from service.inference_protocol.errors import ProtocolError
 from service.inference_protocol.tensors import InputTensor
 
 MAX_JSON_VALUES = 1 << 18
-"""Most values and names of the JSON, so that no body keeps the process busy, or grows to many times its size."""
+"""Most values and names of the JSON.
+The limit keeps a body from occupying the process, and from growing to many times its size."""
 
 _SHARED_MEMORY = "shared_memory_region"
 _MICROSECONDS = 1e-6
@@ -23,7 +24,7 @@ _M = TypeVar("_M", bound=BaseModel)
 
 @dataclass(frozen=True)
 class RequestedOutput:
-    """An output that is asked for, and whether as binary data."""
+    """Name of an output that is asked for, and whether it is wanted as binary data."""
 
     name: str
     binary: bool
@@ -31,15 +32,15 @@ class RequestedOutput:
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """A request whose parts agree with each other.
+    """Request whose parts agree with each other.
 
     Attributes:
-        id: the client's name for it, if any.
-        parameters: all of its parameters, those not known here included.
-        inputs: its tensors by name, not decoded.
-        outputs: the outputs asked for; None where all are.
-        binary_output: whether outputs that do not say are wanted as binary data.
-        seconds: how long it may take, None where it does not say.
+        id: the client's name for the request, None where it has none.
+        parameters: all parameters, those not known here included.
+        inputs: input tensors by name, not decoded.
+        outputs: outputs asked for; None where all are.
+        binary_output: whether outputs are wanted as binary data where they do not say.
+        seconds: longest time the request may take, None where it does not say.
     """
 
     id: str | None
@@ -51,14 +52,15 @@ class InferenceRequest:
 
 
 def parse(body: bytes, header_length: int | None) -> InferenceRequest:
-    """Read a request.
+    """Read an inference request.
 
     Args:
-        body: JSON, or JSON and behind it the inputs' binary data in their order.
-        header_length: length of the JSON in bytes (``Inference-Header-Content-Length``); None where it is all of it.
+        body: JSON, or JSON followed by the inputs' binary data in their order.
+        header_length: length of the JSON in bytes (``Inference-Header-Content-Length``); None where
+            the body is JSON alone.
 
     Raises:
-        ProtocolError: it is not what the protocol says.
+        ProtocolError: the body does not follow the protocol.
     """
     length = len(body) if header_length is None else header_length
     if not 0 <= length <= len(body):
@@ -81,10 +83,15 @@ def parse(body: bytes, header_length: int | None) -> InferenceRequest:
 def read_json(text: bytes, kind: type[_M]) -> _M:
     """Read a message.
 
+    Args:
+        text: JSON of the message.
+        kind: type of the message.
+
     Raises:
-        ProtocolError: it is no JSON, holds more than ``MAX_JSON_VALUES`` values, or is another message.
+        ProtocolError: the text is no JSON, holds more than ``MAX_JSON_VALUES`` values, or is
+            another message.
     """
-    # Each value or name stands behind one of these; base64 has none of them.
+    # Each value or name follows one of these characters; base64 has none of them.
     if sum(map(text.count, (b",", b"[", b"{", b":"))) > MAX_JSON_VALUES:
         raise ProtocolError(
             f"the JSON holds more than {MAX_JSON_VALUES:,} values; send tensors as binary data (binary_data_size)"
@@ -101,7 +108,7 @@ def read_json(text: bytes, kind: type[_M]) -> _M:
 
 
 def _where(raw: Any, loc: tuple[int | str, ...]) -> str:
-    """The place of a fault, a tensor by its name where it has one."""
+    """Return the place of a fault; a tensor is given by its name where it has one."""
     if len(loc) < 2 or loc[0] not in ("inputs", "outputs") or not isinstance(loc[1], int):
         return " ".join(map(str, loc)) or "the request"
     kind, number = str(loc[0]).removesuffix("s"), loc[1]
@@ -129,7 +136,7 @@ def _inputs(declared: list[RequestInput], rest: memoryview) -> dict[str, InputTe
 
 
 def _binary_size(declared: RequestInput, left: int) -> int | None:
-    """Length of an input's binary data, None where it has none."""
+    """Return the length of an input's binary data in bytes, None where it has none."""
     parameters = declared.parameters or {}
     if _SHARED_MEMORY in parameters:
         raise ProtocolError(f"input '{declared.name}': shared memory is not read here; send its data")
@@ -187,9 +194,9 @@ def _flag(parameters: Parameters, name: str, where: str, *, default: bool) -> bo
 
 
 def _seconds(parameters: Parameters) -> float | None:
-    """The parameter ``timeout``; 0 is none, as with Triton."""
+    """Return the parameter ``timeout`` in seconds; 0 means no timeout, as with Triton."""
     timeout = parameters.get("timeout", 0)
     if type(timeout) is not int or timeout < 0:
         raise ProtocolError("parameters: timeout is a whole number of microseconds, 0 or more")
-    # JSON has whole numbers that no float holds.
+    # JSON may hold whole numbers that no float can.
     return min(timeout, _MOST_MICROSECONDS) * _MICROSECONDS or None

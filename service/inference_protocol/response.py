@@ -1,4 +1,4 @@
-"""Writing the answer to an inference request."""
+"""Writer of answers to inference requests."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,20 +13,20 @@ def encode(
     request_id: str | None,
     outputs: Iterable[tuple[OutputTensor, bool]],
 ) -> tuple[bytes, int | None]:
-    """The body of an answer.
+    """Return the body of an answer.
 
     Args:
-        model_name: which model answers.
-        model_version: in which version.
+        model_name: name of the model that answers.
+        model_version: version of the model.
         request_id: the client's name for the request, None where it has none.
-        outputs: its tensors, each with whether as binary data.
+        outputs: output tensors, each with whether it is sent as binary data.
 
     Returns:
-        The body, and the length of its JSON where binary data follows it (``Inference-Header-Content-Length``), else
-        None.
+        The body, and the length in bytes of its JSON where binary data follows it
+            (``Inference-Header-Content-Length``), else None.
 
     Raises:
-        ProtocolError: an output in JSON holds what JSON cannot.
+        ProtocolError: an output in JSON holds a value that JSON cannot.
     """
     described, parts = [], []
     for tensor, binary in outputs:

@@ -1,6 +1,7 @@
-"""Tensors as JSON and as binary data (the binary tensor data extension), every length checked before it is used.
+"""Tensors as JSON and as binary data, with every length checked before it is used.
 
-The extension: https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
+Source: the binary tensor data extension,
+https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,12 +28,12 @@ _JSON_TYPES: dict[Datatype, tuple[set[type], str]] = {
 
 @dataclass(frozen=True)
 class InputTensor:
-    """A tensor as it arrived: declared, not decoded.
+    """Tensor as it arrived: declared, not decoded.
 
     Attributes:
-        name: its name.
-        datatype: its datatype, any text.
-        shape: its dimensions, each at least 1.
+        name: name of the tensor.
+        datatype: datatype as declared, any text.
+        shape: dimensions, each at least 1.
         data: JSON values, flat or nested, or the binary data.
     """
 
@@ -43,13 +44,19 @@ class InputTensor:
 
     @property
     def is_binary(self) -> bool:
-        """Whether it came as binary data."""
+        """Whether the data came as binary data."""
         return isinstance(self.data, memoryview)
 
 
 @dataclass(frozen=True)
 class OutputTensor:
-    """A tensor to be sent: its name, its datatype, and an array of that datatype's NumPy type."""
+    """Tensor to be sent.
+
+    Attributes:
+        name: name of the tensor.
+        datatype: datatype of the tensor.
+        values: array of the datatype's NumPy type.
+    """
 
     name: str
     datatype: Datatype
@@ -57,14 +64,15 @@ class OutputTensor:
 
 
 def decode(tensor: InputTensor) -> NDArray[Any]:
-    """The array of a tensor.
+    """Decode a tensor.
 
     Returns:
-        Its shape, of the NumPy type of its datatype; not to be written to. Elements of BYTES are ``bytes``, in JSON
-        the UTF-8 of the strings.
+        An array of the declared shape and of the datatype's NumPy type; not to be written to.
+            Elements of BYTES are ``bytes``, in JSON the UTF-8 of the strings.
 
     Raises:
-        ProtocolError: the datatype is unknown, or the data has another length, shape or range than declared.
+        ProtocolError: the datatype is unknown, or the data has another length, shape or range than
+            declared.
     """
     if tensor.datatype not in Datatype.__members__:
         known = ", ".join(Datatype)
@@ -78,7 +86,7 @@ def decode(tensor: InputTensor) -> NDArray[Any]:
 
 
 def to_json(tensor: OutputTensor) -> list[Any]:
-    """Its values in row-major order, as JSON has them.
+    """Return the values of a tensor in row-major order, as a list for JSON.
 
     Raises:
         ProtocolError: JSON cannot hold a value (NaN, infinity, bytes that are not UTF-8).
@@ -95,7 +103,10 @@ def to_json(tensor: OutputTensor) -> list[Any]:
 
 
 def to_binary(tensor: OutputTensor) -> bytes:
-    """Its values in row-major order, little-endian, BYTES each behind its length (4 bytes)."""
+    """Return the values of a tensor in row-major order, little-endian.
+
+    Each element of BYTES follows its length (4 bytes).
+    """
     if tensor.datatype == Datatype.BYTES:
         elements: list[bytes] = tensor.values.ravel().tolist()
         return b"".join(len(one).to_bytes(_LENGTH_BYTES, "little") + one for one in elements)
@@ -103,7 +114,10 @@ def to_binary(tensor: OutputTensor) -> bytes:
 
 
 def of_bytes(elements: Sequence[bytes]) -> NDArray[np.object_]:
-    """An array [N] of BYTES; NumPy's own would cut zeros at an element's end."""
+    """Return elements as an array [N] of BYTES.
+
+    NumPy's own array of bytes would cut zeros at an element's end.
+    """
     array = np.empty(len(elements), dtype=np.object_)
     array[:] = elements
     return array
@@ -136,7 +150,7 @@ def _from_binary(tensor: InputTensor, datatype: Datatype, data: memoryview) -> N
 
 
 def _elements(tensor: InputTensor, data: memoryview, count: int) -> Iterator[bytes]:
-    """The elements of BYTES, each behind its length."""
+    """Yield the elements of BYTES, each of which follows its length."""
     if count * _LENGTH_BYTES > len(data):
         raise _wrong(
             tensor,
@@ -163,7 +177,7 @@ def _elements(tensor: InputTensor, data: memoryview, count: int) -> Iterator[byt
 
 
 def _flat(tensor: InputTensor, data: list[Any]) -> list[Any]:
-    """JSON data in row-major order, whether it came nested or flat."""
+    """Return JSON data in row-major order, whether it came nested or flat."""
     if len(tensor.shape) == 1 or not data or not isinstance(data[0], list):
         return _row(tensor, data, prod(tensor.shape))
     level = [data]

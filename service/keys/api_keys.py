@@ -1,6 +1,7 @@
-"""API keys: who may ask, what they are told, and how fast.
+"""API keys: which callers may ask, how much they are told, and how fast they may ask.
 
-The file is JSON and holds no key, only the SHA-256 of each. ``mutant-guard keys`` writes it (`service.keys.key_file`).
+The file is JSON and holds no key, only the SHA-256 of each. ``mutant-guard keys`` writes it
+(``service.keys.key_file``).
 """
 
 import hashlib
@@ -27,7 +28,7 @@ from pydantic import (
 
 from mutant_guard.errors import GuardError
 
-_PREFIX = "mg_"  # lets scanners for leaked secrets know one
+_PREFIX = "mg_"  # lets scanners for leaked secrets recognise a key
 _RANDOM_BYTES = 32
 _LOOK_AGAIN_SECONDS = 1.0
 
@@ -35,12 +36,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class KeyFileError(GuardError):
-    """The file of API keys is missing, cannot be read, or is not one."""
+    """The file of API keys is missing, cannot be read, or is no file of API keys."""
 
 
 class Role(StrEnum):
-    """``client`` may classify; ``reviewer`` may, and decide about the review queue; ``admin`` may change what is served
-    and review, and may not classify.
+    """Role of an API key.
+
+    ``client`` may classify; ``reviewer`` may classify and decide about the review queue; ``admin``
+    may change what is served and review, and may not classify.
     """
 
     CLIENT = "client"
@@ -49,37 +52,38 @@ class Role(StrEnum):
 
 
 class Detail(StrEnum):
-    """How much an answer tells: ``full``, or ``verdict`` without scores and without the path of the test."""
+    """Detail of answers: ``full``, or ``verdict`` without scores and the path of the test."""
 
     FULL = "full"
     VERDICT = "verdict"
 
 
 class ApiKey(BaseModel):
-    """A key as it is kept: everything but the key."""
+    """Record of an API key: everything but the key itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
-    """Whose key it is, in logs: 1 to 64 letters, digits, dots, dashes and underscores."""
-    # The keys are 256 random bits made here, not passwords: nobody can try them all, so a slow or salted hash would
-    # cost every request time and add nothing.
+    """Name of the key's owner, used in logs.
+    1 to 64 letters, digits, dots, dashes and underscores."""
+    # The keys are 256 random bits made here, not passwords. Nobody can try them all, so a slow or
+    # salted hash would cost every request time and add nothing.
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     """SHA-256 of the key in hex."""
     role: Role = Role.CLIENT
-    """What it is for."""
+    """Role of the key."""
     response_detail: Detail = Detail.FULL
-    """How much answers to it tell."""
+    """Detail of the answers to this key."""
     requests_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Requests a second it may keep up; unset: any number."""
+    """Requests a second that the key may keep up; unset: any number."""
     burst: Annotated[int, Field(ge=1)] | None = None
-    """Requests it may send at once; unset: one second's worth, at least one."""
+    """Requests that the key may send at once; unset: one second's worth, at least one."""
     created: AwareDatetime
-    """When it was made."""
+    """Time the key was made."""
 
     @property
     def at_once(self) -> int:
-        """Requests it may send at once, where it has a rate."""
+        """Requests that the key may send at once, where it has a rate."""
         return self.burst or max(1, ceil(self.requests_per_second or 0))
 
     @field_validator("name")
@@ -99,7 +103,7 @@ class ApiKey(BaseModel):
 
 
 class KeyFile(BaseModel):
-    """The file of API keys."""
+    """Content of the file of API keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -117,10 +121,11 @@ class KeyFile(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The keys in a file.
+        """Read the keys in a file.
 
         Raises:
-            KeyFileError: it cannot be read or is no file of API keys; names it and the remedy.
+            KeyFileError: the file cannot be read or is no file of API keys; the message names it
+                and the remedy.
         """
         try:
             content = path.read_bytes()
@@ -139,23 +144,32 @@ class KeyFile(BaseModel):
 
 
 def first_fault(error: ValidationError) -> str:
-    """What is wrong where, in one sentence that does not repeat what was given: it may be secret."""
+    """Describe the first fault and its place in one sentence.
+
+    The sentence does not repeat the given value, which may be secret.
+    """
     first = error.errors(include_input=False, include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     return (f"{where}: " if where else "") + first["msg"].removeprefix("Value error, ")
 
 
 def make_key() -> tuple[str, str]:
-    """A new key, and its SHA-256 in hex, which is all that is kept of it."""
+    """Return a new key and its SHA-256 in hex, which is all that is kept of it."""
     key = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     return key, _digest(key).hex()
 
 
 class KeyRing:
-    """The keys a server knows. Its file is looked at again at most once a second, when somebody asks."""
+    """API keys that a server knows.
+
+    When a request needs them, the file is checked for changes, at most once a second.
+    """
 
     def __init__(self, path: Path | None) -> None:
-        """Read the file; without one everybody may classify and nobody is an admin.
+        """Read the file of API keys.
+
+        Args:
+            path: the file; without one (None) everybody may classify and nobody is an admin.
 
         Raises:
             KeyFileError: the file cannot be read or is no file of API keys.
@@ -180,10 +194,10 @@ class KeyRing:
         return any(key.role == Role.ADMIN for _, key in self._keys)
 
     def find(self, secret: str) -> ApiKey | None:
-        """What is known of a key; None of one that is not known.
+        """Return the record of a key, None where the key is not known.
 
-        Every entry is compared, each in constant time: how long it takes says nothing about which entry it is, or how
-        nearly.
+        Every record is compared, each in constant time: the time taken says nothing about which
+        record matches, or how nearly.
         """
         self._look_again()
         digest, found = _digest(secret), None
@@ -193,7 +207,10 @@ class KeyRing:
         return found
 
     def _look_again(self) -> None:
-        """Read the file if it changed; where it became invalid the keys stay and the log says so once."""
+        """Read the file if it changed.
+
+        Where it became invalid, the keys stay and the log says so once.
+        """
         now = time.monotonic()
         if self._path is None or now - self._looked < _LOOK_AGAIN_SECONDS:
             return
@@ -219,7 +236,7 @@ def _digest(secret: str) -> bytes:
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:
-    """What tells one state of a file from another; None where there is none."""
+    """Return what tells one state of a file from another; None where there is no file."""
     try:
         found = path.stat()
     except OSError:

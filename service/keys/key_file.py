@@ -1,4 +1,7 @@
-"""Changing the file of API keys, so that commands at the same time lose nothing and servers never see half of it."""
+"""Changes to the file of API keys, safe for concurrent commands and running servers.
+
+Concurrent commands lose no change, and servers never see half of the file.
+"""
 
 import fcntl
 import os
@@ -13,7 +16,8 @@ def add(path: Path, key: ApiKey) -> None:
     """Add a key to a file, which is made where there is none.
 
     Raises:
-        KeyFileError: the file cannot be read or written, is no file of API keys, or holds a key of this name.
+        KeyFileError: the file cannot be read or written, is no file of API keys, or holds a key of
+            this name.
     """
 
     def with_it(keys: tuple[ApiKey, ...]) -> tuple[ApiKey, ...]:
@@ -31,7 +35,8 @@ def remove(path: Path, name: str) -> None:
     """Take a key out of a file.
 
     Raises:
-        KeyFileError: the file cannot be read or written, is no file of API keys, or holds no key of this name.
+        KeyFileError: the file cannot be read or written, is no file of API keys, or holds no key of
+            this name.
     """
 
     def without_it(keys: tuple[ApiKey, ...]) -> tuple[ApiKey, ...]:
@@ -48,11 +53,12 @@ def _change(
     path: Path, change: Callable[[tuple[ApiKey, ...]], tuple[ApiKey, ...]], *, missing_is_empty: bool
 ) -> None:
     if not missing_is_empty:
-        KeyFile.read(path)  # before a lock is left beside what is not there
-    target = path.resolve()  # a rename would put a file in place of a link to it
+        KeyFile.read(path)  # raises before a lock is left beside a file that is missing
+    target = path.resolve()  # a rename onto a link would replace the link by a file
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # The file itself is replaced by every change, so a lock on it would be one on a file that is gone.
+        # The lock is a file of its own: every change replaces the file of keys, so a lock on that
+        # would be one on a file that is gone.
         lock = os.open(target.with_name(f".{target.name}.lock"), os.O_WRONLY | os.O_CREAT, SECRET)
         with os.fdopen(lock, "wb") as held:
             fcntl.flock(held, fcntl.LOCK_EX)

@@ -1,11 +1,12 @@
-"""How fast each API key may ask: a token bucket a key, in this process."""
+"""Request rates of API keys: one token bucket for each key, in this process."""
 
 import time
 from dataclasses import dataclass
 
 from service.keys.api_keys import ApiKey
 
-# Float sums of many small refills may fall this short of a whole token; what is let pass early is owed afterwards.
+# Float sums of many small refills may fall this short of a whole token. The part of a token that is
+# let pass early is owed afterwards.
 _ROUNDING = 1e-9
 _LEAST_SWEEP = 64
 
@@ -18,16 +19,22 @@ class _Bucket:
 
 
 class RateLimit:
-    """Lets a key pass at most burst + rate · t times in any t seconds. For one thread: the event loop's."""
+    """Limiter that lets a key pass at most burst + rate · t times in any t seconds.
+
+    It is for one thread, that of the event loop.
+    """
 
     def __init__(self) -> None:
         self._buckets: dict[str, _Bucket] = {}
         self._sweep_above = _LEAST_SWEEP
 
     def take(self, key: ApiKey) -> float:
-        """0.0 where the key may pass, which uses one token of its up; else the seconds until the next one.
+        """Use up one token of a key, if it has one.
 
         A key whose limit was changed goes on with the tokens it has, at the new rate.
+
+        Returns:
+            0.0 where the key may pass, else the seconds until its next token.
         """
         rate = key.requests_per_second
         if rate is None:
@@ -44,6 +51,9 @@ class RateLimit:
         return 0.0
 
     def _sweep(self, now: float) -> None:
-        """Forget buckets that are full again, as one that is not there is: keys come and go, memory does not grow."""
+        """Forget buckets that are full again, which keeps memory bounded.
+
+        A missing bucket counts as full.
+        """
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket.full_at > now}
         self._sweep_above = max(_LEAST_SWEEP, 2 * len(self._buckets))

@@ -1,4 +1,4 @@
-"""How fast each API key may ask, over all replicas."""
+"""Request rates of API keys, over all replicas."""
 
 from typing import Protocol
 
@@ -9,7 +9,8 @@ from service.keys.rate_limit import RateLimit
 from service.redis.link import RedisDownError, RedisLink
 
 _PREFIX = "guard:rate:"
-# The same bucket as in `service.keys.rate_limit`, by Redis' clock; a bucket that is full again is forgotten.
+# Token bucket as in ``service.keys.rate_limit``, by Redis' clock. A bucket that is full again is
+# forgotten.
 _TAKE = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
@@ -30,20 +31,24 @@ return '0'
 
 
 class Limits(Protocol):
-    """Who has to wait."""
+    """Limits on the request rates of API keys."""
 
     async def take(self, key: ApiKey) -> float:
-        """0.0 where the key may pass, which uses one token of it up; else the seconds until the next one."""
+        """Use up one token of a key, if it has one.
+
+        Returns:
+            0.0 where the key may pass, else the seconds until its next token.
+        """
 
 
 class OwnLimits:
-    """Limits of this process."""
+    """Limits of this process alone."""
 
     def __init__(self) -> None:
         self._limit = RateLimit()
 
     async def take(self, key: ApiKey) -> float:
-        """See ``Limits``."""
+        """Use up one token of a key in this process, as ``Limits`` says."""
         return self._limit.take(key)
 
 
@@ -51,11 +56,15 @@ class SharedLimits:
     """Limits of all replicas together; while Redis is down each replica has its own."""
 
     def __init__(self, link: RedisLink) -> None:
-        """Args: the way to Redis."""
+        """Use a link to Redis.
+
+        Args:
+            link: link to Redis.
+        """
         self._link, self._own = link, RateLimit()
 
     async def take(self, key: ApiKey) -> float:
-        """See ``Limits``."""
+        """Use up one token of a key in Redis, as ``Limits`` says."""
         rate = key.requests_per_second
         if rate is None:
             return 0.0

@@ -1,4 +1,4 @@
-"""The one connection pool to Redis, and whether it is worth asking."""
+"""Connection pool to Redis, and whether Redis is worth asking."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,40 +17,51 @@ _T = TypeVar("_T")
 
 _LOOK_SECONDS = 1.0
 _FIRST_SECONDS = 0.5
-# A timer that goes off so much later than it was set for says that this process is busy, and nothing of Redis.
+# A timer that goes off this much too late shows that this process is busy, and says nothing about
+# Redis.
 _LATE_SECONDS = 0.01
-# More at a time would only wait for one another in Redis, and each first pays for a connection.
+# More calls at a time would only wait for one another in Redis, and each would first pay for a
+# connection.
 _MOST_AT_ONCE = 16
-# A connection that says nothing of itself and asks for no newer protocol can be used at once; else it takes three more
-# answers first, all within the timeout.
+# A connection that neither names its library nor asks for a newer protocol can be used at once.
+# Otherwise it takes three more answers first, all within the timeout.
 _PLAIN: dict[str, Any] = {"protocol": 2, "driver_info": None}
-# The last is what redis-py raises where something else answers.
+# redis-py raises ValueError where something other than Redis answers.
 _TROUBLE = (RedisError, OSError, ValueError)
 
 Ask = Callable[[Redis], Awaitable[Any]]
-"""What is asked of Redis, whose answers are bytes; its library says less of their types than is known here."""
+"""Calls to Redis, whose answers are bytes.
+The type is loose because the library's own types say less than is known here."""
 
 
 class RedisDownError(Exception):
-    """Redis was not asked, or did not answer in time. Callers go on without."""
+    """Redis was not asked, or did not answer in time. Callers go on without it."""
 
 
 class RedisLink:
-    """Redis for requests, which never wait for it long.
+    """Link to Redis for requests, which never wait long for it.
 
-    A call that fails, or takes longer than the timeout, has Redis left alone: nobody asks again until the watch, once
-    a second and outside any request, has found that it answers as fast as that. So one that is down or slow costs the
-    requests then under way one timeout a call, and later ones nothing.
+    After a call that fails, or takes longer than the timeout, no request asks Redis again until the
+    watch has found that it answers within the timeout. The watch looks once a second, outside any
+    request. So a Redis that is down or slow costs the requests then under way one timeout a call,
+    and later requests nothing.
 
-    Only so many calls are under way at a time; the others wait for their turn, within the timeout. One that had to wait
-    says nothing of Redis when its time is up: it is this process that has much to ask.
+    Only so many calls are under way at a time; the others wait for their turn, within the timeout.
+    A call that had to wait and whose time is up does not count against Redis: it shows that this
+    process has much to ask.
     """
 
     def __init__(self, url: str, *, seconds: float, up: Gauge) -> None:
-        """Args: the server's URL, the longest a call may take in seconds, the gauge that tells whether it answers."""
+        """Make a link that does not connect yet.
+
+        Args:
+            url: URL of the server.
+            seconds: longest time a call may take, in seconds.
+            up: gauge that tells whether Redis answers.
+        """
         self._url, self._seconds, self._gauge = url, seconds, up
         self._redis = Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), socket_timeout=None, **_PLAIN)
-        # What is kept here is bytes, whatever the URL says.
+        # Values kept in Redis are bytes, whatever the URL says.
         self._redis.connection_pool.connection_kwargs["decode_responses"] = False
         self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
         self._up = False
@@ -61,11 +72,18 @@ class RedisLink:
 
     @property
     def up(self) -> bool:
-        """Whether it is believed to answer."""
+        """Whether Redis is believed to answer."""
         return self._up
 
     def first(self, ask: Callable[[BlockingRedis], _T]) -> _T | None:
-        """Ask once before there is an event loop; None where it does not answer within half a second."""
+        """Ask Redis once, before there is an event loop.
+
+        Args:
+            ask: call to make.
+
+        Returns:
+            Its result; None where Redis does not answer within half a second.
+        """
         redis = BlockingRedis.from_url(
             self._url,
             retry=Retry(NoBackoff(), 0),
@@ -84,11 +102,12 @@ class RedisLink:
         return answer
 
     def watch(self, look: Ask, *jobs: Callable[[], Awaitable[None]]) -> None:
-        """From now on see once a second whether it answers, in the running event loop.
+        """Check once a second whether Redis answers, in the running event loop.
 
         Args:
-            look: asked for that.
-            jobs: done whenever it does; one that raises ``RedisDownError`` is done again the next time.
+            look: call that checks it.
+            jobs: work done each time Redis answers; a job that raises ``RedisDownError`` is done
+                again the next time.
         """
         self._look, self._jobs = look, list(jobs)
         self._watch = asyncio.create_task(self._keep_looking(), name="redis-watch")
@@ -97,18 +116,22 @@ class RedisLink:
         """Ask Redis.
 
         Args:
-            ask: what to ask of it.
-            seconds: the longest it may take, in place of the timeout, for what no request for a verdict waits for.
+            ask: call to make.
+            seconds: longest time the call may take, in place of the timeout; for calls that no
+                request for a verdict waits for.
+
+        Returns:
+            The result of the call.
 
         Raises:
-            RedisDownError: it is down, answers with an error, or not within the timeout.
+            RedisDownError: Redis is down, answers with an error, or does not answer in time.
         """
         if not self._up:
             raise RedisDownError("Redis is not answering")
         return await self._ask(ask, self._seconds if seconds is None else seconds)
 
     async def close(self) -> None:
-        """Do the jobs a last time, and let go of the connections."""
+        """Do the jobs a last time, and close the connections."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait([self._watch])
@@ -138,7 +161,7 @@ class RedisLink:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _look_once(self) -> None:
-        if not self._up:  # connections from before would fail one after the other
+        if not self._up:  # earlier connections would fail one after the other
             await self._redis.connection_pool.disconnect(inuse_connections=False)
         try:
             await self._ask(self._look, self._seconds)
@@ -161,6 +184,6 @@ class RedisLink:
         self._gauge.set(up)
 
     def _failed(self, why: str) -> None:
-        if self._up or self._watch is None:  # said once, not every second
+        if self._up or self._watch is None:  # logged once, not every second
             structlog.get_logger().warning("redis is not answering", error=why)
         self._set(False)

@@ -1,4 +1,4 @@
-"""One order key for all replicas, kept in Redis."""
+"""Order key of all replicas, kept in Redis."""
 
 import structlog
 from redis import Redis as BlockingRedis
@@ -8,31 +8,45 @@ from mutant_guard.runtime.order import KEY_BYTES
 from service.order_key import ServerOrderKey
 
 _NAME = "guard:order-key"
-# One that answers but takes nothing (full, or a replica) is of no use to any who ask, so looking is writing.
+# The check writes, since a Redis that answers but takes no writes (full, or a replica) is of no
+# use.
 _LOOK = ("guard:look", b"1")
 _LOOK_SECONDS = 5
 
 
 class SharedOrder:
-    """Sees to it that this replica has the key that the others have.
+    """Keeper of one order key for all replicas.
 
-    The first replica puts its own into Redis; the others take it from there. It is put there again whenever it is
-    gone, so a Redis that lost its data has it back within a second.
+    The first replica puts its own key into Redis; the others take it from there. The key is put
+    there again whenever it is gone, so that a Redis that lost its data has the key back within a
+    second.
     """
 
     def __init__(self, key: ServerOrderKey) -> None:
-        """Args: the key in use."""
+        """Share a key.
+
+        Args:
+            key: order key in use.
+        """
         self._key, self._refused = key, b""
 
     def first(self, redis: BlockingRedis) -> bool:
-        """The same before there is an event loop."""
+        """Compare keys before there is an event loop.
+
+        A key that was set (``fixed``) is left alone; then the call only tests whether Redis takes
+        writes.
+        """
         if self._key.fixed:
             return bool(redis.set(*_LOOK, ex=_LOOK_SECONDS))
         self._compare(redis.set(_NAME, self._key.value, nx=True, get=True))
         return True
 
     async def look(self, redis: Redis) -> None:
-        """Compare keys; one that was set is left alone, and then this only sees whether Redis takes what it is told."""
+        """Compare this replica's key with the key in Redis, and adopt Redis' key if it is another.
+
+        A key that was set (``fixed``) is left alone; then the call only tests whether Redis takes
+        writes.
+        """
         if self._key.fixed:
             await redis.set(*_LOOK, ex=_LOOK_SECONDS)
         else:

@@ -1,4 +1,4 @@
-"""Labels that reviewers confirmed, as a data set."""
+"""Data set of the labels that reviewers confirmed."""
 
 import io
 
@@ -12,12 +12,15 @@ _PAGE = 200
 
 
 async def labelled(queue: ReviewQueue, *, store: str, sampled: bool) -> list[tuple[Item, int, bytes]]:
-    """Entries of a store whose true label and image are known, with both; oldest first.
+    """Return a store's entries whose true label and image are known, with both; oldest first.
 
     Args:
-        queue: where they are.
-        store: the store's name.
-        sampled: only those that were drawn at random.
+        queue: review queue that holds the entries.
+        store: name of the store.
+        sampled: whether only entries that were drawn at random are returned.
+
+    Returns:
+        The entry, its true label, and its image as a PNG, for each entry.
     """
     found: list[tuple[Item, int, bytes]] = []
     before = None
@@ -34,12 +37,18 @@ async def labelled(queue: ReviewQueue, *, store: str, sampled: bool) -> list[tup
 
 
 def archive(found: list[tuple[Item, int, bytes]], classes: list[str], shape: tuple[int, int, int]) -> bytes:
-    """An .npz of the images that have this shape [H, W, C]: ``x`` uint8 [N, H, W, C], ``y`` int64 [N], ``classes``.
+    """Return an .npz of the images of one shape, with their true labels.
 
-    Labels that were given when the store had other classes are left out.
+    It holds ``x`` uint8 [N, H, W, C], ``y`` int64 [N], and ``classes``. Labels that were given when
+    the store had other classes are left out.
+
+    Args:
+        found: entries with true label and PNG image.
+        classes: class names of the store, by position.
+        shape: shape [H, W, C] of the images.
 
     Raises:
-        ValueError: there is none.
+        ValueError: no image has this shape.
     """
     images, labels = [], []
     for item, label, png in found:

@@ -1,4 +1,4 @@
-"""What the review queue keeps of an input."""
+"""Entries of the review queue as they are kept."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +10,13 @@ from mutant_guard.wire.verdict import Explanation
 
 
 class Found(Finding):
-    """What does not change: what the guard found, and how its test went."""
+    """Unchanging part of an entry: what the guard found, and the path of its test."""
 
     explanation: Explanation
 
 
 class Ruling(BaseModel):
-    """What a reviewer decided."""
+    """Decision of a reviewer."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,14 +29,14 @@ class Ruling(BaseModel):
 
 @dataclass(frozen=True)
 class Item:
-    """An entry of the queue.
+    """Entry of the review queue.
 
     Attributes:
-        id: milliseconds since 1970, and a number among those of the same one.
-        found: what was found.
-        ruling: what was decided, None as long as it is open.
-        seen: how often the same pixels came.
-        has_image: whether their image was kept.
+        id: milliseconds since 1970, and a number among the entries of the same millisecond.
+        found: what the guard found.
+        ruling: the reviewer's decision, None as long as the entry is open.
+        seen: number of times that the same pixels came.
+        has_image: whether the image was kept.
     """
 
     id: str
@@ -47,15 +47,15 @@ class Item:
 
     @property
     def state(self) -> ReviewState:
-        """What has been decided."""
+        """State of the entry: open, confirmed or dismissed."""
         return ReviewState.OPEN if self.ruling is None else self.ruling.state
 
     def entry(self) -> ReviewEntry:
-        """As lists show it."""
+        """Return the entry as lists show it."""
         return ReviewEntry(**self.found.model_dump(exclude={"explanation"}), **self._rest())
 
     def details(self) -> ReviewDetails:
-        """With the path of the test."""
+        """Return the entry with the path of its test."""
         return ReviewDetails(**self.found.model_dump(), **self._rest())
 
     def _rest(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Item:
 
 
 def position(identifier: str) -> tuple[int, int] | None:
-    """Where an entry of this id stands among the others; None where it is no id."""
+    """Return the sort position of an entry's id among the others, None for a text that is no id."""
     milliseconds, _, number = identifier.partition("-")
     if not (
         milliseconds.isdecimal() and number.isdecimal() and len(identifier) <= 40 and identifier.isascii()

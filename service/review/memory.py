@@ -1,4 +1,4 @@
-"""The review queue of one process, gone with it."""
+"""Review queue of one process, which is lost with it."""
 
 import time
 from dataclasses import dataclass
@@ -17,10 +17,14 @@ class _Entry:
 
 
 class MemoryQueue:
-    """Entries in memory, oldest first."""
+    """Review queue in memory, oldest entry first."""
 
     def __init__(self, capacity: Capacity) -> None:
-        """Args: how much to keep."""
+        """Make an empty queue.
+
+        Args:
+            capacity: how much to keep.
+        """
         self._capacity = capacity
         self._entries: dict[str, _Entry] = {}
         self._ids: dict[str, str] = {}
@@ -30,7 +34,7 @@ class MemoryQueue:
         self._last = (0, 0)
 
     async def add(self, key: str, found: Found, image: bytes | None, count: int = 1) -> bool:
-        """See ``ReviewQueue``."""
+        """Queue an input, or count it if its pixels are known; return whether it is new."""
         self._trim()
         if (known := self._ids.get(key)) is not None:
             self._entries[known].seen += count
@@ -47,7 +51,7 @@ class MemoryQueue:
         return True
 
     async def newest(self, wanted: Wanted) -> list[Item]:
-        """See ``ReviewQueue``."""
+        """Return the newest of the wanted entries, the newest first."""
         self._trim()
         before = None if wanted.before is None else position(wanted.before)
         found: list[Item] = []
@@ -61,33 +65,33 @@ class MemoryQueue:
         return found
 
     async def get(self, identifier: str) -> Item | None:
-        """See ``ReviewQueue``."""
+        """Return an entry, None if it is not there."""
         self._trim()
         entry = self._entries.get(identifier)
         return None if entry is None else _item(identifier, entry)
 
     async def image(self, identifier: str) -> bytes | None:
-        """See ``ReviewQueue``."""
+        """Return the image of an entry as a PNG, None where none was kept."""
         self._trim()
         entry = self._entries.get(identifier)
         return None if entry is None else entry.image
 
     async def rule(self, identifier: str, ruling: Ruling) -> Item | None:
-        """See ``ReviewQueue``."""
+        """Record a decision about an entry; return the entry, None if it is not there."""
         self._trim()
         entry = self._entries.get(identifier)
         if entry is None:
             return None
         entry.ruling = ruling
         self._open.pop(identifier, None)
-        self._ruled.pop(identifier, None)  # those that were decided first go first
+        self._ruled.pop(identifier, None)  # moved to the end: entries decided first are dropped first
         self._ruled[identifier] = None
         item = _item(identifier, entry)
         self._trim()
         return item
 
     async def remove(self, identifier: str) -> bool:
-        """See ``ReviewQueue``."""
+        """Remove an entry and its image; return whether it was there."""
         self._trim()
         if identifier not in self._entries:
             return False
@@ -95,7 +99,7 @@ class MemoryQueue:
         return True
 
     async def waiting(self) -> int:
-        """See ``ReviewQueue``."""
+        """Return the number of open entries."""
         self._trim()
         return len(self._open)
 

@@ -1,4 +1,4 @@
-"""Where inputs wait for a person to look at them."""
+"""Interface of the review queue, where inputs wait for a person to look at them."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,12 +9,15 @@ from service.review.item import Found, Item, Ruling
 
 @dataclass(frozen=True)
 class Capacity:
-    """How much is kept; the oldest goes first. What was decided has room of its own: no flood of alarms drives it out.
+    """Limits of the review queue; the oldest entries go first.
+
+    Decided entries have room of their own, so that no flood of alarms drives them out.
 
     Attributes:
-        entries: most open entries, and most that were decided.
-        seconds: how long one is kept.
-        image_bytes: most bytes of images; open entries go first. A single one of more is not kept.
+        entries: most open entries, and also most decided ones.
+        seconds: how long an entry is kept, in seconds.
+        image_bytes: most bytes of images; open entries go first. A single image of more bytes is
+            not kept.
     """
 
     entries: int
@@ -22,19 +25,19 @@ class Capacity:
     image_bytes: int
 
     def kept(self, image: bytes | None) -> bytes | None:
-        """An image if there is room for it at all."""
+        """Return an image if there is room for it at all, else None."""
         return image if image is not None and len(image) <= self.image_bytes else None
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which entries to list.
+    """Choice of entries to list.
 
     Attributes:
-        state: only these; None: all.
-        store: only those of this store; None: of all.
-        before: only those older than the one of this id.
-        limit: so many at most.
+        state: state of the entries; None: any.
+        store: name of their store; None: any.
+        before: id that the entries are older than; None: any age.
+        limit: most entries to list.
     """
 
     state: ReviewState | None = None
@@ -43,33 +46,47 @@ class Wanted:
     limit: int = 50
 
     def has(self, item: Item) -> bool:
-        """Whether an entry is one of them, wherever it stands."""
+        """Check whether an entry has the wanted state and store, at whatever position."""
         return self.state in (None, item.state) and self.store in (None, item.found.store.name)
 
 
 class ReviewQueue(Protocol):
-    """Entries by id. One implementation may raise ``RedisDownError`` anywhere."""
+    """Entries by id.
+
+    An implementation may raise ``RedisDownError`` from any method.
+    """
 
     async def add(self, key: str, found: Found, image: bytes | None, count: int = 1) -> bool:
-        """Queue an input that came so often. Returns whether it is new.
+        """Queue an input, or count it if an entry with the same pixels is there.
 
-        ``key`` is that of its pixels: the same again is counted, not queued.
+        Args:
+            key: key of the input's pixels.
+            found: what the guard found.
+            image: the image as a PNG, None where it is not to be kept.
+            count: number of times that the input came.
+
+        Returns:
+            Whether the input is new.
         """
 
     async def newest(self, wanted: Wanted) -> list[Item]:
-        """The newest of these, the newest first."""
+        """Return the newest of the wanted entries, the newest first."""
 
     async def get(self, identifier: str) -> Item | None:
-        """One entry; None if it is not there (any more)."""
+        """Return an entry, None if it is not there (any more)."""
 
     async def image(self, identifier: str) -> bytes | None:
-        """The image of an entry, a PNG; None where none was kept."""
+        """Return the image of an entry as a PNG, None where none was kept."""
 
     async def rule(self, identifier: str, ruling: Ruling) -> Item | None:
-        """Decide about an entry, in place of what was decided; None if it is not there (any more)."""
+        """Record a decision about an entry, in place of an earlier one.
+
+        Returns:
+            The decided entry, None if it is not there (any more).
+        """
 
     async def remove(self, identifier: str) -> bool:
-        """Let go of an entry and its image, for good. Returns whether it was there."""
+        """Remove an entry and its image for good; return whether it was there."""
 
     async def waiting(self) -> int:
-        """How many entries are open."""
+        """Return the number of open entries."""

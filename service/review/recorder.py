@@ -1,4 +1,4 @@
-"""Notes what a person should look at, while its request is answered already."""
+"""Recorder of what a person should look at; it works after the request is answered."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,8 @@ from service.review.queue import ReviewQueue
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
 
-# What is noted shares the event loop with requests: under a flood of alarms the queue is full long before.
+# Recording shares the event loop with requests, hence the pause. Under a flood of alarms the queue
+# is full long before the pause matters.
 _PAUSE_SECONDS = 0.005
 _AGAIN_SECONDS = 1.0
 _MOST_WAITING = 1000
@@ -30,23 +31,34 @@ _MOST_WAITING_BYTES = 32 * 2**20
 
 @dataclass
 class _Note:
-    """Holds neither the model, which may have been replaced since, nor pixels that nobody wants."""
+    """Input that waits to be queued.
+
+    It holds neither the model, which may have been replaced since, nor pixels that are not needed.
+    """
 
     found: Found
     pixels: NDArray[np.uint8] | None
-    size: int  # of these, in bytes
+    size: int  # of the pixels, in bytes
     count: int = 1
 
 
 class Recorder:
-    """Puts alarms, what is undecided, and a sample of everything into the review queue, one after the other.
+    """Recorder that queues alarms, undecided inputs and a sample of all inputs, one by one.
 
-    While the queue is not to be had they wait here, up to a bound; what goes beyond it is counted as lost. The same
-    pixels wait once, however often they came: who repeats one alarm does not take the room of the others.
+    While the queue cannot be reached they wait here, up to a bound; what goes beyond it is counted
+    as lost. The same pixels wait once, however often they came: a caller who repeats one alarm does
+    not take the room of the others.
     """
 
     def __init__(self, queue: ReviewQueue, key: ServerOrderKey, settings: Settings, metrics: Metrics) -> None:
-        """Args: where to, what draws the sample, what to note, and what counts it."""
+        """Record into a queue.
+
+        Args:
+            queue: review queue.
+            key: order key, which draws the sample.
+            settings: settings that say what to record.
+            metrics: metrics to count in.
+        """
         self.queue = queue
         self._key, self._settings, self._metrics = key, settings, metrics
         self._waiting: OrderedDict[str, _Note] = OrderedDict()
@@ -55,11 +67,15 @@ class Recorder:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin, in the running event loop."""
+        """Start to work in the running event loop."""
         self._task = asyncio.create_task(self._work(), name="review")
 
     async def close(self, seconds: float) -> None:
-        """Finish what waits, for so long at most."""
+        """Record what still waits, and count the rest as lost.
+
+        Args:
+            seconds: longest time this may take.
+        """
         if self._task is None:
             return
         self._task.cancel()
@@ -71,7 +87,10 @@ class Recorder:
         self._lost(len(self._waiting))
 
     def note(self, answer: Answer, request_id: str) -> None:
-        """Note an answer that a verdict was asked for, if it is one to look at. Some 50 µs where it is new."""
+        """Note an answer with a verdict, if a person should look at it.
+
+        A new input takes some 50 µs.
+        """
         key, share = answer.pixels_key, self._settings.review_sample
         sampled = share > 0 and self._key.draws(share, key)
         if answer.judgement.verdict == Verdict.NORMAL and not sampled:
@@ -107,8 +126,8 @@ class Recorder:
             image = None if note.pixels is None else await asyncio.to_thread(png, note.pixels)
             new = await self.queue.add(key, note.found, image, count)
         except RedisDownError:
-            raise  # it stays the first
-        except Exception:  # one that cannot be noted does not keep the others from it
+            raise  # the input stays the first
+        except Exception:  # one faulty input must not hold up the others
             structlog.get_logger().exception("input not queued for review", request_id=note.found.request_id)
             self._lost(1)
             count = note.count
@@ -116,7 +135,7 @@ class Recorder:
             if new:
                 self._metrics.review_queued.labels(_reason(note.found)).inc()
         note.count -= count
-        if note.count:  # it came again meanwhile
+        if note.count:  # the input came again meanwhile
             self._waiting.move_to_end(key)
             return
         del self._waiting[key]
@@ -127,7 +146,7 @@ class Recorder:
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
-    """A PNG of pixels uint8 [H, W, C], one or three channels, lossless."""
+    """Encode pixels uint8 [H, W, C], of one or three channels, as a lossless PNG."""
     file = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""The review queue in Redis, one for all replicas: a capped stream, and what was decided beside it."""
+"""Review queue in Redis, one for all replicas: a capped stream, and the decisions beside it."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,47 +12,55 @@ from service.review.item import Found, Item, Ruling, position
 from service.review.queue import Capacity, Wanted
 from service.review.scripts import ADD, KEYS, REMOVE, RULE, TRIM
 
-# No request for a verdict waits for any of this.
+# Timeout in seconds. No request for a verdict waits for any of these calls.
 _SECONDS = 1.0
 _CHUNK = 50
 
 
 class RedisQueue:
-    """Entries of the stream, in order of their ids; every method raises ``RedisDownError`` where Redis is down."""
+    """Entries of the stream, in order of their ids.
+
+    Every method raises ``RedisDownError`` where Redis is down.
+    """
 
     def __init__(self, link: RedisLink, capacity: Capacity) -> None:
-        """Args: the way to Redis, and how much to keep."""
+        """Use a link to Redis.
+
+        Args:
+            link: link to Redis.
+            capacity: how much to keep.
+        """
         self._link, self._capacity = link, capacity
         self._limits = [capacity.entries, round(capacity.seconds * 1000), capacity.image_bytes]
 
     async def add(self, key: str, found: Found, image: bytes | None, count: int = 1) -> bool:
-        """See ``ReviewQueue``."""
+        """Queue an input, or count it if its pixels are known; return whether it is new."""
         kept = self._capacity.kept(image) or b""
         return bool(await self._run(ADD, key, found.model_dump_json(), kept, str(count)))
 
     async def trim(self) -> None:
-        """Let go of what is too old, where nothing new comes."""
+        """Remove what is too old or too much, also while nothing new comes."""
         await self._run(TRIM)
 
     async def newest(self, wanted: Wanted) -> list[Item]:
-        """See ``ReviewQueue``."""
+        """Return the newest of the wanted entries, the newest first."""
         found: list[Item] = await self._call(lambda redis: self._newest(redis, wanted))
         return found
 
     async def get(self, identifier: str) -> Item | None:
-        """See ``ReviewQueue``."""
+        """Return an entry, None if it is not there."""
         if position(identifier) is None:
             return None
         found: list[Item] = await self._call(lambda redis: self._items(redis, [identifier]))
         return found[0] if found else None
 
     async def image(self, identifier: str) -> bytes | None:
-        """See ``ReviewQueue``."""
+        """Return the image of an entry as a PNG, None or empty where none was kept."""
         kept: bytes | None = await self._call(lambda redis: redis.hget(KEYS.images, identifier))
         return kept
 
     async def rule(self, identifier: str, ruling: Ruling) -> Item | None:
-        """See ``ReviewQueue``."""
+        """Record a decision about an entry; return the entry, None if it is not there."""
         if position(identifier) is None:
             return None
         if not await self._run(RULE, identifier, ruling.model_dump_json()):
@@ -60,11 +68,11 @@ class RedisQueue:
         return await self.get(identifier)
 
     async def remove(self, identifier: str) -> bool:
-        """See ``ReviewQueue``."""
+        """Remove an entry and its image; return whether it was there."""
         return position(identifier) is not None and bool(await self._run(REMOVE, identifier))
 
     async def waiting(self) -> int:
-        """See ``ReviewQueue``."""
+        """Return the number of open entries."""
         return int(await self._call(lambda redis: redis.zcard(KEYS.open)))
 
     async def _newest(self, redis: Redis, wanted: Wanted) -> list[Item]:
@@ -82,7 +90,8 @@ class RedisQueue:
                 skip += len(names)
                 continue
             found += filter(wanted.has, await self._items(redis, older))
-            # From the last one on, not by count: new ones push the others down meanwhile.
+            # The next chunk starts at the last entry, not at a count: new entries push the others
+            # down meanwhile.
             before, skip = position(older[-1]), 0
         return found[: wanted.limit]
 
@@ -111,7 +120,7 @@ class RedisQueue:
 
 
 def _readable(rows: Iterable[tuple[str, Any, Any, Any, Any]]) -> Iterable[Item]:
-    """What a later release wrote, or somebody else, is left out."""
+    """Yield the entries of rows, without those that this release cannot read."""
     for name, entries, ruling, count, size in rows:
         if not entries:
             continue

@@ -1,20 +1,23 @@
-"""What Redis does in one step for the review queue, in its own language (Lua)."""
+"""Lua scripts that Redis runs for the review queue, each in one step."""
 
 from typing import NamedTuple
 
 
 class _Keys(NamedTuple):
-    """Every name the queue has in Redis. The braces keep them together in a Redis Cluster."""
+    """Names of the queue's keys in Redis.
 
-    stream: str = "guard:{review}:stream"  # the records, by id
-    ids: str = "guard:{review}:ids"  # pixels to id
-    pixels: str = "guard:{review}:pixels"  # and back
-    counts: str = "guard:{review}:counts"  # how often they came, by id
+    The braces keep them together in a Redis Cluster.
+    """
+
+    stream: str = "guard:{review}:stream"  # records, by id
+    ids: str = "guard:{review}:ids"  # ids, by key of the pixels
+    pixels: str = "guard:{review}:pixels"  # keys of the pixels, by id
+    counts: str = "guard:{review}:counts"  # how often the pixels came, by id
     images: str = "guard:{review}:images"
-    bytes: str = "guard:{review}:bytes"  # how many these are
+    bytes: str = "guard:{review}:bytes"  # total size of the images
     everything: str = "guard:{review}:all"  # ids, by time in microseconds
     open: str = "guard:{review}:open"
-    ruled: str = "guard:{review}:ruled"  # ids, by when they were decided: those that were first go first
+    ruled: str = "guard:{review}:ruled"  # ids, by time of the decision: the earliest go first
     rulings: str = "guard:{review}:rulings"
 
 
@@ -85,7 +88,9 @@ trim()
 return 1
 """
 )
-"""Pixels, record, image or nothing, how often it came: 1 where it is new and queued; else it is counted, and 0."""
+"""Script that queues an input.
+Takes the key of the pixels, the record, the image or nothing, and how often the input came. Returns
+1 where it is new and queued, else 0 after counting it."""
 
 RULE = (
     _HEAD
@@ -100,7 +105,8 @@ trim()
 return 1
 """
 )
-"""Id, ruling: 0 where the entry is gone."""
+"""Script that records a decision.
+Takes the id and the ruling. Returns 1, or 0 where the entry is gone."""
 
 REMOVE = (
     _HEAD
@@ -111,7 +117,8 @@ drop(ARGV[4])
 return 1
 """
 )
-"""Id: 0 where the entry is gone already."""
+"""Script that removes an entry.
+Takes the id. Returns 1, or 0 where the entry is gone already."""
 
 TRIM = _HEAD + "trim()"
-"""Lets go of what is too old or too much."""
+"""Script that removes entries that are too old or too many."""

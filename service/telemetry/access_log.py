@@ -1,4 +1,7 @@
-"""One line a request: what was said of an image, or why nothing was. Never the image, only its SHA-256."""
+"""Log lines of requests: one for each answer or refusal.
+
+They hold the image's SHA-256 and never the image.
+"""
 
 import structlog
 
@@ -6,7 +9,7 @@ from mutant_guard.runtime.answer import Answer
 from service.telemetry.trace_context import TraceContext
 
 _DETAIL_LENGTH = 500
-"""A detail may quote the caller."""
+"""Most characters of a detail that are logged, since a detail may quote the caller."""
 
 
 def log_answer(
@@ -18,14 +21,14 @@ def log_answer(
     elapsed: float,
     status: int = 200,
 ) -> None:
-    """Log ``classified``. Of a request of several images, a line for each.
+    """Log ``classified``, one line for each image of a request.
 
     Args:
-        answer: what was said; without the guard (``guard=off``) the line has no verdict.
-        trace: where the request is in its trace.
-        request_id: what the request is called.
-        key: the name of the caller's API key, None without one.
-        elapsed: seconds from its arrival to the answer.
+        answer: the guard's answer; without the guard (``guard=off``) the line has no verdict.
+        trace: place of the request in its trace.
+        request_id: id of the request.
+        key: name of the caller's API key, None without one.
+        elapsed: seconds from the request's arrival to its answer.
         status: HTTP status of the answer.
     """
     judgement, timings, guarded = answer.judgement, answer.timings, answer.guarded
@@ -64,16 +67,17 @@ def log_refusal(
     body_sha256: str | None,
     status: int,
 ) -> None:
-    """Log ``refused``.
+    """Log ``refused`` for a request that got no answer.
 
     Args:
-        trace: where the request is in its trace.
-        request_id: what the request is called.
-        key: the name of the caller's API key; None without one, and where it is not known yet.
-        reason: the stable code.
-        detail: what the caller was told; its first 500 characters are logged.
-        elapsed: seconds from its arrival to the answer; None where nobody took the time.
-        body_sha256: of the image in hex, where it got so far.
+        trace: place of the request in its trace.
+        request_id: id of the request.
+        key: name of the caller's API key; None without one, and where it is not known yet.
+        reason: stable code of the refusal.
+        detail: text that the caller was told; its first 500 characters are logged.
+        elapsed: seconds from the request's arrival to its answer; None where they were not
+            measured.
+        body_sha256: SHA-256 of the image in hex; None where the image was not read.
         status: HTTP status of the answer.
     """
     structlog.get_logger().info(
@@ -91,15 +95,15 @@ def log_refusal(
 
 
 def log_review(*, action: str, entry: str | None, key: str | None) -> None:
-    """Log ``reviewed``: who looked at what callers sent, took it away or decided about it.
+    """Log ``reviewed``: a reviewer looked at, exported, deleted or decided what callers sent.
 
     Args:
         action: ``image``, ``export``, ``confirm``, ``dismiss`` or ``delete``.
-        entry: the id of the entry; None where it is about all.
-        key: the name of the reviewer's API key, None without one.
+        entry: id of the entry; None where the action is about all entries.
+        key: name of the reviewer's API key, None without one.
     """
     structlog.get_logger().info("reviewed", action=action, entry=entry, key=key)
 
 
 def _milliseconds(seconds: float) -> float:
-    return round(seconds * 1e6) / 1000  # three times as fast as rounding to digits
+    return round(seconds * 1e6) / 1000  # three times as fast as round(…, 3)

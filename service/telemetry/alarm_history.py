@@ -1,4 +1,4 @@
-"""How often each store raised an alarm of late, minute by minute."""
+"""Recent alarms of each store, minute by minute."""
 
 import time
 from collections import Counter
@@ -25,10 +25,17 @@ _Minute = tuple[str, str, int]
 
 
 class AlarmHistory:
-    """Verdicts of the last hour, those from the cache left out; of all replicas where Redis answers."""
+    """Verdicts of the last hour, without those from the cache.
+
+    They are those of all replicas where Redis answers, else those of this process.
+    """
 
     def __init__(self, link: RedisLink | None) -> None:
-        """Args: the way to Redis, if there is one."""
+        """Start with no verdicts.
+
+        Args:
+            link: link to Redis, None without a Redis.
+        """
         self._link = link
         self._tested: Counter[_Minute] = Counter()
         self._alarms: Counter[_Minute] = Counter()
@@ -36,7 +43,12 @@ class AlarmHistory:
         self._unsent_alarms: Counter[_Minute] = Counter()
 
     def count(self, answer: Answer, *, alarm: bool) -> None:
-        """Count a verdict that was made now."""
+        """Count a verdict that was made now.
+
+        Args:
+            answer: the answer that holds the verdict.
+            alarm: whether the verdict is an alarm.
+        """
         minute = (answer.model.name, answer.model.version, _now())
         if minute not in self._tested:
             self._forget()
@@ -48,10 +60,10 @@ class AlarmHistory:
             alarms[minute] += alarm
 
     async def send(self) -> None:
-        """Tell Redis what was counted since the last time.
+        """Send to Redis what was counted since the last call.
 
         Raises:
-            RedisDownError: it is down; what was counted is told the next time.
+            RedisDownError: Redis is down; the counts are sent with the next call.
         """
         if self._link is None or not self._unsent_tested:
             return
@@ -66,7 +78,12 @@ class AlarmHistory:
             raise
 
     async def of(self, model: "Model", *, undecided: bool) -> StoreAlarms:
-        """The last hour of what a model said; ``undecided``: whether such a verdict counts as an alarm."""
+        """Return the alarms of a model in the last hour.
+
+        Args:
+            model: the model.
+            undecided: whether an undecided verdict counts as an alarm.
+        """
         last = _now()
         minutes = [(model.name, model.version, minute) for minute in range(last - MINUTES + 1, last + 1)]
         counted = [(self._tested[minute], self._alarms[minute]) for minute in minutes]
@@ -138,10 +155,10 @@ def _summary(
 
 
 def _z(alarms: int, tested: int, baseline: float, images: int) -> float | None:
-    """(k/n − p) / √(p(1−p)(1/n + 1/m)): the baseline is itself counted on m images.
+    """Return z = (k/n − p) / √(p(1−p)(1/n + 1/m)); 1/m because the baseline is counted on m images.
 
-    None of m images does not mean that there are none, so p(1−p) is never taken as less than that of 1 in m + 1, as in
-    the rules of Prometheus (``deploy/prometheus/rules``).
+    No alarm among m images does not mean that there are none, so p(1−p) is never taken as less than
+    that of 1 in m + 1, as in the rules of Prometheus (``deploy/prometheus/rules``).
     """
     if not tested:
         return None

@@ -1,4 +1,4 @@
-"""Writing lines where nobody may be reading."""
+"""Log writer that does not depend on a reader."""
 
 import os
 import select
@@ -11,23 +11,27 @@ _PATIENCE_MS = 25
 
 
 class LineWriter:
-    """A logger of structlog that writes whole lines to a file, never raises, and hardly ever waits.
+    """Logger of structlog that writes whole lines to a file, never raises, and hardly ever waits.
 
-    Who reads a pipe may stop, or go away, and a write would then wait for ever or fail: with the event loop, which
-    logs. So a line that cannot be written within 25 ms is lost, and the following ones at once, until one can be
-    written again; then a line says how many were lost.
+    The reader of a pipe may stop or go away. A write would then wait for ever or fail, and so would
+    the event loop, which logs. A line that cannot be written within 25 ms is lost, and later lines
+    are lost at once until a line can be written again. Then a further line says how many were lost.
     """
 
     def __init__(self, file: TextIO | None) -> None:
-        """Args: where to; None, as ``sys.stderr`` is in a process without one, is nowhere."""
+        """Write to a file.
+
+        Args:
+            file: the file; None, as ``sys.stderr`` is in a process without one, drops every line.
+        """
         self._file = file
         self._descriptor = _descriptor(file)
-        self._lock = threading.RLock()  # a signal may be handled, and logged, while its own thread writes
+        self._lock = threading.RLock()  # reentrant: a signal handler may log while its own thread writes
         self._stalled = self._torn = False
         self._lost = 0
 
     def msg(self, line: bytes) -> None:
-        """Write a line, UTF-8 without its end."""
+        """Write a line, given in UTF-8 without its newline."""
         with self._lock:
             if not self._write(line + b"\n"):
                 self._lost += 1
@@ -42,7 +46,7 @@ class LineWriter:
             if self._descriptor is None:
                 return self._write_to_file(line)
             return self._write_in_parts(self._descriptor, b"\n" + line if self._torn else line)
-        except (OSError, ValueError):  # nobody reads any more; the disk is full; the file is closed
+        except (OSError, ValueError):  # the reader is gone, the disk is full, or the file is closed
             return False
 
     def _write_to_file(self, line: bytes) -> bool:
@@ -52,7 +56,7 @@ class LineWriter:
         return True
 
     def _write_in_parts(self, descriptor: int, line: bytes) -> bool:
-        """A part is no longer than what a pipe takes without waiting once it is ready to take anything."""
+        """Write a line in parts, each no longer than a pipe that is ready takes without waiting."""
         written = 0
         while written < len(line):
             if not self._ready(descriptor):
@@ -72,5 +76,5 @@ class LineWriter:
 def _descriptor(file: TextIO | None) -> int | None:
     try:
         return None if file is None else file.fileno()
-    except (OSError, ValueError):  # one in memory
+    except (OSError, ValueError):  # a file in memory
         return None

@@ -1,4 +1,4 @@
-"""Log lines: one event each, for people or as JSON."""
+"""Log lines: one event each, as text for people or as JSON."""
 
 import json
 import logging
@@ -13,11 +13,15 @@ from service.telemetry.line_writer import LineWriter
 
 
 def configure_logs(form: Literal["console", "json"], *, quiet: bool = False) -> None:
-    """Send what structlog and the standard library log to standard error, in the given form.
+    """Send log events of structlog and of the standard library to standard error.
 
-    ``quiet`` keeps warnings and worse only, as is always so of the standard library's loggers (uvicorn's, asyncio's):
-    start uvicorn with ``log_config=None``, or it formats its own. A call never waits long for a reader and never fails
-    for want of one (`service.telemetry.line_writer`).
+    Start uvicorn with ``log_config=None``, or it formats its own lines. A log call never waits long
+    for a reader and never fails for want of one (``service.telemetry.line_writer``).
+
+    Args:
+        form: form of the lines.
+        quiet: whether only warnings and worse are logged. This is always so for the standard
+            library's loggers (uvicorn's, asyncio's).
     """
     writer = LineWriter(sys.stderr)
     structlog.configure(
@@ -28,7 +32,8 @@ def configure_logs(form: Literal["console", "json"], *, quiet: bool = False) -> 
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if quiet else logging.INFO),
         logger_factory=lambda *_: writer,
-        # Every call gets its logger anew, half a microsecond: one that is kept would miss a configuration that changes.
+        # Every call makes its logger anew, which takes half a microsecond. A cached logger would
+        # miss a change of the configuration.
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
@@ -37,14 +42,14 @@ def configure_logs(form: Literal["console", "json"], *, quiet: bool = False) -> 
 
 
 class _ToStructlog(logging.Handler):
-    """Passes on what is logged by the standard library's means, so that it comes out in the same form."""
+    """Handler that passes events of the standard library's loggers on to structlog."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            level = min(record.levelno // 10 * 10, logging.CRITICAL)  # those that structlog knows
+            level = min(record.levelno // 10 * 10, logging.CRITICAL)  # a level that structlog knows
             failure = {"exc_info": record.exc_info} if record.exc_info else {}
             structlog.get_logger().log(level, record.getMessage().strip(), logger=record.name, **failure)
         except Exception:
@@ -58,7 +63,7 @@ def _as_json(_: WrappedLogger, __: str, event: EventDict) -> bytes:
     line = {**_BEFORE_OTHERS, **event}
     try:
         return to_json(line, inf_nan_mode="null", fallback=repr)
-    except PydanticSerializationError:  # half of a surrogate pair, bytes that are no text
+    except PydanticSerializationError:  # half of a surrogate pair, or bytes that are no text
         return json.dumps(line, default=repr).encode()
 
 
@@ -66,7 +71,7 @@ _JSON: tuple[Processor, ...] = (structlog.processors.format_exc_info, _as_json)
 
 
 def _console(*, colours: bool) -> tuple[Processor, ...]:
-    # Not the traceback that shows local variables: images and keys are among them.
+    # Plain tracebacks only. Others show local variables, which include images and keys.
     renderer = structlog.dev.ConsoleRenderer(
         colors=colours, exception_formatter=structlog.dev.plain_traceback
     )
@@ -78,7 +83,7 @@ def _console(*, colours: bool) -> tuple[Processor, ...]:
 
 
 def _on_one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """What a caller sends can begin no line and colour none."""
+    """Quote texts with control characters, so that callers cannot start or colour a line."""
     return {
         name: value if not isinstance(value, str) or value.isprintable() else repr(value)
         for name, value in event.items()

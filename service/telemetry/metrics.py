@@ -1,4 +1,4 @@
-"""Prometheus metrics of the guard. Names and labels are an interface: dashboards and alerts read them."""
+"""Prometheus metrics of the guard. Dashboards and alerts depend on their names and labels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,18 +14,19 @@ from mutant_guard.wire.verdict import Verdict
 _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 _MOST_CLASSES = 1000
-"""Classes counted one by one: each is two series, and a scrape of 1,000 classes takes some 20 ms."""
+"""Most classes of a store that are counted one by one.
+Each class is two series, and a scrape of 1,000 classes takes some 20 ms."""
 _ANY_CLASS = "(any)"
 
 
 @dataclass(frozen=True)
 class _Counted:
-    """The counters of one store, looked up once: that costs more than counting.
+    """Counters of one store, kept because looking them up costs more than counting.
 
     Attributes:
         alarming: verdicts that count as alarms.
-        verdicts: by verdict and whether it came from the cache.
-        labels: by name of the class and whether it was an alarm.
+        verdicts: counters by verdict and whether it came from the cache.
+        labels: counters by class name and whether the verdict was an alarm.
     """
 
     alarming: frozenset[Verdict]
@@ -34,10 +35,14 @@ class _Counted:
 
 
 class Metrics:
-    """All metrics, on a registry of their own."""
+    """Metrics of the guard, on a registry of their own."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        """Args: the registry to use; by default a new one."""
+        """Register every metric but ``guard_redis_up``.
+
+        Args:
+            registry: registry to use; by default a new one.
+        """
         self.registry = registry or CollectorRegistry()
         self._described: set[tuple[str, str, str, str]] = set()
         self._counted: dict[str, _Counted] = {}
@@ -146,7 +151,7 @@ class Metrics:
         self._order_key: str | None = None
 
     def redis_up(self) -> Gauge:
-        """The gauge of Redis, which is there only where Redis is used."""
+        """Return the gauge that tells whether Redis answers; it exists only where Redis is used."""
         if self._redis_up is None:
             self._redis_up = Gauge(
                 "guard_redis_up", "Whether Redis answers, within its timeout.", registry=self.registry
@@ -154,23 +159,28 @@ class Metrics:
         return self._redis_up
 
     def order_key(self, identifier: str) -> None:
-        """Say which order key is in use."""
+        """Set the id of the order key in use."""
         if identifier != self._order_key:
             self.order_key_info.clear()
             self.order_key_info.labels(identifier).set(1)
             self._order_key = identifier
 
     def watch(self, in_flight: Callable[[], int], waiting: Callable[[], int]) -> None:
-        """Read the load off the scheduler whenever the metrics are scraped."""
+        """Read the load from the scheduler whenever the metrics are scraped.
+
+        Args:
+            in_flight: returns the number of requests admitted and not answered.
+            waiting: returns the number of requests that no run has held yet.
+        """
         self.requests_in_flight.set_function(in_flight)
         self.queue_depth.set_function(waiting)
 
     def describe(self, store: Store, policy: Policy, *, undecided: bool) -> None:
-        """Say what a store is, in place of what was said of it before, and count its verdicts from zero.
+        """Describe a store in place of its earlier version, and count its verdicts from zero.
 
         Args:
-            store: the version that is served.
-            policy: how it decides.
+            store: version that is served.
+            policy: policy of the verdicts.
             undecided: whether an undecided verdict counts as an alarm.
         """
         manifest = store.manifest
@@ -204,7 +214,8 @@ class Metrics:
         if not answer.cached:
             alarm = judgement.verdict in counted.alarming
             known = counted.labels.get((judgement.class_name, alarm))
-            # Unknown where there are too many classes, or where a version that went still answers.
+            # A class is unknown where a store has too many, or where a version that was replaced
+            # still answers.
             (known or self.labels.labels(store, _ANY_CLASS, _said(alarm))).inc()
 
     def _count_from_zero(self, store: str, classes: list[str], *, undecided: bool) -> None:
@@ -231,14 +242,14 @@ class Metrics:
         )
 
     def observe(self, outcome: Outcome) -> None:
-        """Where the time of a request went, and how many mutants it took."""
+        """Record how long an image waited and ran, and how many mutants it took."""
         self.stage_duration.labels("queue").observe(outcome.queue_seconds)
         self.stage_duration.labels("mutants").observe(outcome.run_seconds)
         self.mutants_evaluated.observe(outcome.mutants)
 
 
 def _set(gauge: Gauge, store: str, value: float | None) -> None:
-    """Set a store's value, or take it away where it is None."""
+    """Set a store's value, or remove it where it is None."""
     if value is None:
         gauge.remove(store)
     else:
@@ -246,5 +257,5 @@ def _set(gauge: Gauge, store: str, value: float | None) -> None:
 
 
 def _said(value: bool) -> str:
-    """A label's value."""
+    """Return the value of a Prometheus label."""
     return "true" if value else "false"

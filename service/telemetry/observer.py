@@ -1,4 +1,4 @@
-"""What the server counts and logs of the guard's work."""
+"""Observer that counts and logs the guard's work."""
 
 import structlog
 
@@ -11,38 +11,43 @@ from service.telemetry.metrics import Metrics
 
 
 class ServerObserver(Observer):
-    """Passes on to the metrics what is counted, and to the log what happens seldom."""
+    """Observer that counts frequent events in the metrics and logs rare ones."""
 
     def __init__(self, metrics: Metrics, *, alarm_on_undecided: bool) -> None:
-        """Args: where to count, and whether an undecided verdict counts as an alarm."""
+        """Count in the given metrics.
+
+        Args:
+            metrics: metrics of the server.
+            alarm_on_undecided: whether an undecided verdict counts as an alarm.
+        """
         self._metrics, self._undecided = metrics, alarm_on_undecided
 
     def loaded(self, store: Store, policy: Policy) -> None:
-        """Describe the version in the metrics."""
+        """Describe the loaded version in the metrics."""
         self._metrics.describe(store, policy, undecided=self._undecided)
 
     def decoded(self, seconds: float) -> None:
-        """Count the time that decoding took."""
+        """Record the seconds that decoding took."""
         self._metrics.stage_duration.labels("decode").observe(seconds)
 
     def looked_up(self, *, hit: bool) -> None:
-        """Count a look into the cache."""
+        """Count a look-up in the verdict cache."""
         self._metrics.cache_requests.labels("hit" if hit else "miss").inc()
 
     def ran(self, run: Run) -> None:
-        """Count a run and the time it took."""
+        """Count a run, its rows and the time it took."""
         self._metrics.inference_seconds.inc(run.seconds)
         if run.rows:
             self._metrics.batch_rows.observe(run.rows)
 
     def decided(self, outcome: Outcome) -> None:
-        """Count the mutants of an image and where its time went."""
+        """Record the mutants of an image and where its time went."""
         self._metrics.observe(outcome)
 
     def note(self, event: str, **facts: object) -> None:
-        """Log it."""
+        """Log a rare event with its facts."""
         structlog.get_logger().info(event, **facts)
 
     def failed(self, error: Exception) -> None:
-        """Log the failure with its traceback."""
+        """Log the failure of an inference loop with its traceback."""
         structlog.get_logger().error("inference loop failed", exc_info=error)

@@ -1,7 +1,8 @@
-"""Spans for a collector of OpenTelemetry, over OTLP/HTTP. Imported only where tracing is asked for.
+"""Spans for an OpenTelemetry collector, over OTLP/HTTP. Imported only where tracing is asked for.
 
-Its standard variables say how: ``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_EXPORTER_OTLP_HEADERS``, ``OTEL_SERVICE_NAME``,
-``OTEL_RESOURCE_ATTRIBUTES``, ``OTEL_TRACES_SAMPLER`` and others.
+OpenTelemetry's standard variables configure it: ``OTEL_EXPORTER_OTLP_ENDPOINT``,
+``OTEL_EXPORTER_OTLP_HEADERS``, ``OTEL_SERVICE_NAME``, ``OTEL_RESOURCE_ATTRIBUTES``,
+``OTEL_TRACES_SAMPLER`` and others.
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
 
@@ -31,14 +32,18 @@ _CLOSE_SECONDS = 3.0
 
 
 class OpenTelemetry:
-    """A server span a request, under the caller's span if there is one, and a span of each stage under it.
+    """Tracing that makes a server span for each request, and under it a span for each stage.
 
-    By default a request is recorded unless its caller says that the trace is not (``OTEL_TRACES_SAMPLER``). Nothing is
+    The server span is a child of the caller's span, if there is one. By default a request is
+    recorded unless its caller says that the trace is not (``OTEL_TRACES_SAMPLER``). Nothing is
     registered globally, so that no library adds spans of its own.
     """
 
     def __init__(self, exporter: SpanExporter | None = None) -> None:
-        """Args: where spans go; by default to a collector.
+        """Set up the export of spans.
+
+        Args:
+            exporter: receiver of the spans; by default a collector.
 
         Raises:
             TracingError: OpenTelemetry's variables ask for a protocol that is not there.
@@ -46,22 +51,22 @@ class OpenTelemetry:
         self._exporter = exporter or _collector()
         self._ids = _GivenIds()
         self._failed = False
-        # At exit the SDK would wait for a collector for half a minute, once more.
+        # The SDK would wait once more at exit, for half a minute, for a collector.
         self._provider = TracerProvider(resource=_resource(), id_generator=self._ids, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer(_NAME, version(_NAME))
 
     def record(self, span: RequestSpan) -> None:
-        """See ``Tracing``."""
+        """Record the spans of a request; the first failure is logged, and no failure is raised."""
         try:
             self._record(span)
         except Exception:
-            if not self._failed:  # once: the next request is likely to fare the same
+            if not self._failed:  # logged once, since the next request is likely to fail as well
                 self._failed = True
                 structlog.get_logger().exception("a span was not recorded, nor may others be")
 
     def close(self) -> None:
-        """See ``Tracing``."""
+        """Send the spans that are left, and wait three seconds at most."""
         closing = threading.Thread(target=self._provider.shutdown, name="otel-close", daemon=True)
         closing.start()
         closing.join(_CLOSE_SECONDS)
@@ -88,13 +93,17 @@ class OpenTelemetry:
 
 
 class _GivenIds(RandomIdGenerator):
-    """The ids of the span that comes next, which the log has named already; of others, random ones."""
+    """Generator of the ids that the log has named for a server span, otherwise of random ids."""
 
     def __init__(self) -> None:
         self._given = threading.local()
 
     def give(self, context: TraceContext) -> None:
-        """Args: where the next span of this thread is."""
+        """Set the ids of this thread's next span.
+
+        Args:
+            context: place of that span in its trace.
+        """
         self._given.trace, self._given.span = context.trace_id, context.span_id
 
     def generate_trace_id(self) -> int:
@@ -106,7 +115,7 @@ class _GivenIds(RandomIdGenerator):
 
 
 def _under_caller(context: TraceContext) -> Context:
-    """The caller's span as what is current; nothing where the trace starts here."""
+    """Return a context in which the caller's span is current; empty where the trace starts here."""
     if context.parent_id is None:
         return Context()
     flags = trace.TraceFlags(trace.TraceFlags.SAMPLED if context.sampled else trace.TraceFlags.DEFAULT)

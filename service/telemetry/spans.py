@@ -1,4 +1,4 @@
-"""Spans of requests, for whoever collects them; nobody by default."""
+"""Spans of requests, and the interface of their receivers; by default nothing is recorded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,16 +18,18 @@ class TracingError(GuardError):
 
 @dataclass(frozen=True, slots=True)
 class RequestSpan:
-    """A request that is over.
+    """Span of a finished request.
 
     Attributes:
-        name: what its kind is called: method and route, never the path itself.
-        context: its ids, and those of the caller's span.
-        started_ns: its arrival, in nanoseconds since 1970.
-        ended_ns: its end, likewise.
-        stages: where its time went.
-        attributes: what else is known of it, by names of OpenTelemetry's semantic conventions where there is one.
-        error: why the server failed on it; None where it did not, as where the caller is to blame.
+        name: method and route of the request, never the path itself.
+        context: ids of the span, and those of the caller's span.
+        started_ns: arrival of the request, in nanoseconds since 1970.
+        ended_ns: end of the request, in nanoseconds since 1970.
+        stages: stages that its time was spent in.
+        attributes: further facts, named by OpenTelemetry's semantic conventions where these have a
+            name.
+        error: reason the server failed on the request; None where it did not, also where the caller
+            is at fault.
     """
 
     name: str
@@ -40,29 +42,31 @@ class RequestSpan:
 
 
 class Tracing(Protocol):
-    """Where spans go. It never fails a request: trouble is logged."""
+    """Receiver of spans. It never fails a request: its errors are logged."""
 
     def record(self, span: RequestSpan) -> None:
         """Take a span; it is sent later, if it is among those that are recorded."""
 
     def close(self) -> None:
-        """Send what has not been sent; blocks for a few seconds at most."""
+        """Send the spans that are left; blocks for a few seconds at most."""
 
 
 class NoTracing:
-    """Keeps nothing."""
+    """Receiver that keeps nothing."""
 
     def record(self, span: RequestSpan) -> None:
-        """See ``Tracing``."""
+        """Drop the span."""
 
     def close(self) -> None:
-        """See ``Tracing``."""
+        """Return at once, as there is nothing to send."""
 
 
 def stages_until(ended_ns: int, timings: Timings) -> tuple[Stage, ...]:
-    """The stages of an answer: one after the other, the last until the end, those that took no time left out.
+    """Return the stages of an answer, one after the other, without those that took no time.
 
-    ``ended_ns`` is when the answer was there, in nanoseconds since 1970.
+    Args:
+        ended_ns: end of the last stage, when the answer was there, in nanoseconds since 1970.
+        timings: seconds that each stage took.
     """
     stages: list[Stage] = []
     for name, seconds in (

@@ -1,4 +1,4 @@
-"""Which trace a request belongs to: the caller's, or one that starts here.
+"""Place of a request in a trace: the caller's trace, or one that starts here.
 
 Source: W3C Trace Context, https://www.w3.org/TR/trace-context/.
 """
@@ -10,37 +10,39 @@ from typing import NamedTuple
 from starlette.datastructures import Headers
 
 _REQUEST_ID_LENGTH = 128
-_TRACESTATE_BYTES = 512  # the least that must be passed on; more is of no use to anybody here
+_TRACESTATE_BYTES = 512  # the least that must be passed on; more is not needed here
 _TRACESTATE_MEMBERS = 32
 
-# All widths are fixed: nothing is tried twice.
+# All widths are fixed, so that matching never backtracks.
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
-# A vendor's key, alone or a tenant's under it; of a member no longer than _TRACESTATE_BYTES.
+# Key of a vendor, or of a tenant under a vendor, in a member no longer than _TRACESTATE_BYTES.
 _KEY = r"[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13}"
 _MEMBER = re.compile(rf"(?:{_KEY})=[ -+\--<>-~]{{0,255}}[!-+\--<>-~]")
 _NO_TRACE, _NO_PARENT = "0" * 32, "0" * 16
 
 
 class TraceContext(NamedTuple):
-    """A request's place in a trace. Ids are lower-case hex and never all zeros."""
+    """Place of a request in a trace. Ids are lower-case hex and never all zeros."""
 
     trace_id: str
-    """32 digits; the caller's, or made here."""
+    """Trace id, 32 digits; the caller's, or made here."""
     parent_id: str | None
-    """16 digits, the caller's span; None where the trace starts here."""
+    """Id of the caller's span, 16 digits; None where the trace starts here."""
     span_id: str
-    """16 digits, this server's span; always made here."""
+    """Id of this server's span, 16 digits; always made here."""
     sampled: bool
-    """Whether the caller records the trace; True where it starts here, and the sampler has the say."""
+    """Whether the caller records the trace; True where it starts here and the sampler decides."""
     tracestate: str
-    """What vendors pass along, at most 512 bytes; empty without a caller's."""
+    """Vendors' data passed along, at most 512 bytes; empty without a caller's trace."""
 
 
 def trace_context(headers: Headers) -> TraceContext:
-    """The place in a trace that a request's ``traceparent`` and ``tracestate`` give it, or the start of a new one.
+    """Return the place in a trace given by a request's headers, or start a new trace.
 
-    One that breaks the rules, or comes twice, is as none; of a later version the known part is read. Without a caller's
-    trace there is no ``tracestate``; one that breaks the rules, or is over 512 bytes, is dropped alone.
+    The headers are ``traceparent`` and ``tracestate``. A ``traceparent`` that breaks the rules, or
+    comes twice, counts as absent; of one of a later version the known part is read. Without a
+    caller's trace there is no ``tracestate``. A ``tracestate`` that breaks the rules, or is over
+    512 bytes, is dropped and the trace kept.
     """
     given = headers.getlist("traceparent")
     found = _TRACEPARENT.fullmatch(given[0]) if len(given) == 1 else None
@@ -60,8 +62,10 @@ def trace_context(headers: Headers) -> TraceContext:
 
 
 def request_id(headers: Headers, trace: TraceContext) -> str:
-    """What a request is called in its answer and in the log: the printable ASCII among the first 128 characters of its
-    X-Request-Id, or its trace id.
+    """Return the id of a request in its answer and in the log.
+
+    It is the printable ASCII among the first 128 characters of the header X-Request-Id, or the
+    trace id where there is none.
     """
     given = headers.get("x-request-id")
     if given is None:

@@ -1,14 +1,15 @@
-"""Whether spans of requests are recorded, as the settings say."""
+"""Choice of the tracing that the settings ask for."""
 
 from service.settings import Settings
 from service.telemetry.spans import NoTracing, Tracing, TracingError
 
 
 def load_tracing(settings: Settings) -> Tracing:
-    """OpenTelemetry where the settings ask for it, else nothing.
+    """Return OpenTelemetry where the settings ask for tracing, else a receiver that keeps nothing.
 
     Raises:
-        TracingError: OpenTelemetry is not installed, or its own variables ask for what is not there.
+        TracingError: OpenTelemetry is not installed, or its own variables ask for what is not
+            there.
     """
     if not settings.tracing:
         return NoTracing()

@@ -1,4 +1,4 @@
-"""Overload, soak and ends of a real server on digits, in seconds: what counts is that nothing is lost."""
+"""Overload, soak and ends of a real server on digits, in seconds: no request may be lost."""
 
 from collections.abc import Iterator
 

@@ -4,7 +4,7 @@ from benchmarks.interleave import Timing, fastest, interleaved
 
 
 class Machine:
-    """A clock that only moves when something runs or rests, and the log of what did."""
+    """Clock that only moves when something runs or rests, and the log of both."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -12,7 +12,7 @@ from benchmarks.sections import Section, Table
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sizes that were not really measured, and memory likewise."""
+    """Replace the measurements of sizes and of memory by fixed sections."""
     section = Section(
         "Storage", [Table("Sizes", ["", "MB"], [["LeNet", "3"]])], [Figure("size", 0.9, "%", 1)]
     )

@@ -22,7 +22,7 @@ def test_contenders_take_turns_and_the_warm_up_does_not_count() -> None:
 
 
 def test_a_ratio_is_taken_within_each_round() -> None:
-    """The second round was half as fast for both: their ratio does not notice."""
+    """The second round is half as fast for both contenders, which leaves their ratio as it is."""
     found = ratio(Spread((200.0, 100.0, 220.0)), Spread((100.0, 50.0, 110.0)))
     assert found.values == (2.0, 2.0, 2.0)
     with pytest.raises(ValueError, match="zip"):

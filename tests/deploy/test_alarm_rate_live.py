@@ -30,6 +30,7 @@ from mutant_store.datasets import load
 from mutant_store.networks import weights
 from tests.deploy.dashboard import filled, load_dashboard, queries
 from tests.deploy.prometheus_server import PrometheusServer, prometheus
+from tests.support.kept import kept
 from tests.support.process import Server, serve
 from tests.support.service import encode
 
@@ -96,15 +97,17 @@ class Phase:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+def demo(root: Path) -> Path:
     """A folder with the demo classifier and its store, made by the step that make and the images use."""
-    folder = tmp_path_factory.mktemp("demo")
-    places = {name.upper(): str(folder / name) for name in ("models", "stores", "samples")}
-    environment = os.environ | {"BIN": str(Path(sys.executable).parent)} | places
-    subprocess.run(
-        [str(root / "deploy/steps/demo-store.sh")], env=environment, check=True, capture_output=True
-    )
-    return folder
+
+    def make(folder: Path) -> None:
+        places = {name.upper(): str(folder / name) for name in ("models", "stores", "samples")}
+        environment = os.environ | {"BIN": str(Path(sys.executable).parent)} | places
+        subprocess.run(
+            [str(root / "deploy/steps/demo-store.sh")], env=environment, check=True, capture_output=True
+        )
+
+    return kept("demo", make)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Every page of the documentation: its links, make targets, settings and commands are there."""
+"""Tests that links, make targets, settings and commands in the documentation exist."""
 
 import re
 import subprocess
@@ -36,9 +36,10 @@ def _targets() -> list[str]:
     return sorted({target for targets in named for target in targets})
 
 
-@pytest.mark.parametrize("target", _targets())
-def test_make_knows_every_target(target: str) -> None:
-    found = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+def test_make_knows_every_target() -> None:
+    named = _targets()
+    assert "serve" in named
+    found = subprocess.run(["make", "-n", *named], cwd=ROOT, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
 
 

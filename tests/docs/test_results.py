@@ -1,4 +1,4 @@
-"""docs/results.md: its figures are those of the reports."""
+"""Tests that the figures in docs/results.md are those of the reports."""
 
 import json
 import re
@@ -30,7 +30,10 @@ _METHODS = ("softmax confidence", "LCR nai", "calibrated nai", "feature squeezin
 
 
 def _detection_table(name: str) -> list[list[str]]:
-    """Rows of the page's table of a report: its kinds, and detection by method, as the report has it."""
+    """Return the rows of the page's table of a report, after comparing them with the report.
+
+    A row has a kind, and the detection by each method.
+    """
     report = json.loads((ROOT / f"reports/{name}/results.json").read_bytes())
     cells = {(cell["method"], cell["kind"]): cell["detected_5"]["value"] for cell in report["cells"]}
     table = rows(PAGE, name)
@@ -104,7 +107,11 @@ def test_algorithm_1_comes_within_a_point_of_the_paper() -> None:
 
 
 def _orders(name: str, ours: str) -> tuple[float, float]:
-    """Shares of a report's kinds on which a detector of ours is better, and worse, than softmax confidence."""
+    """Compare a detector of ours with softmax confidence over the kinds of a report.
+
+    Returns:
+        Shares of the kinds on which the detector is better, and worse.
+    """
     results = Results.model_validate_json((ROOT / f"reports/{name}/results.json").read_bytes())
     cells = {(cell.method, cell.kind): cell.detected_5 for cell in results.cells}
     pairs = [(cells[ours, kind], cell) for (method, kind), cell in cells.items() if method == _METHODS[0]]

@@ -1,4 +1,4 @@
-"""Corrupted images: the sets, their sizes, and that each does what its name says."""
+"""Corrupted images: the sets, their sizes, and whether each does what its name says."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""Recording label changes: each step once, and what is recorded is what the classifier and its mutants say."""
+"""Recordings of label changes.
+
+Each step runs once, and the recording holds what the classifier and its mutants answer.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``python -m evaluation``: where things go, and errors on one line."""
+"""``python -m evaluation``: where it writes, and errors on one line."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ def _invoke(*arguments: str) -> Result:
 
 
 def _refused(*arguments: str) -> str:
-    """The one line that a refused command says."""
+    """Run a command that must be refused, and return its one line of error."""
     result = _invoke(*arguments)
     assert result.exit_code == 1, result.output
     assert isinstance(result.exception, SystemExit)
@@ -32,14 +32,14 @@ def _refused(*arguments: str) -> str:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A configuration whose model is not there."""
+    """Write a configuration whose model does not exist."""
     path = tmp_path / "mine.toml"
     path.write_text(config_text(tmp_path / "none.onnx"), encoding="utf-8")
     return path
 
 
 class _Recorder:
-    """Stands for the experiment and for the report; remembers what it was told."""
+    """Stand-in for the experiment and for the report that remembers its arguments."""
 
     def __init__(self, results: Results) -> None:
         self.results = results
@@ -140,7 +140,7 @@ def test_a_model_that_is_not_there_is_said(config: Path, tmp_path: Path) -> None
 
 
 def test_a_report_is_made_anew(tmp_path: Path) -> None:
-    empty: dict[str, list[object]] = {  # nothing to draw, which takes long
+    empty: dict[str, list[object]] = {  # no cells, as drawing takes long
         name: []
         for name in ("adaptive", "curves", "scatter", "histograms", "mutants_used", "label_change_rates")
     }

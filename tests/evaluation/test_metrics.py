@@ -1,4 +1,4 @@
-"""Figures against scikit-learn's and against their definitions."""
+"""Figures compared with scikit-learn's and with their definitions."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from evaluation.metrics import Estimate, Scores
 
 
 def _tied(seed: int, count: int, shift: float) -> Scores:
-    """Scores of few values, as label change rates are."""
+    """Draw scores with few distinct values, like label change rates."""
     return np.round(np.random.default_rng(seed).normal(shift, 1, count) * 3) / 3
 
 

@@ -19,7 +19,7 @@ Told = tuple[Judgement, Explanation]
 
 
 def judgement(verdict: Verdict, path: list[float | None]) -> Told:
-    """Of a test with log ratios; null is an infinite one."""
+    """Make the answer of a test with log ratios; null stands for an infinite one."""
     explanation = Explanation(
         log_ratio=path,
         label_changed=[False] * len(path),
@@ -35,7 +35,7 @@ def judgement(verdict: Verdict, path: list[float | None]) -> Told:
 
 
 def counted(verdict: Verdict, changed: list[bool]) -> Told:
-    """Of a test that compares the label changes among four mutants with 2."""
+    """Make the answer of a test that compares the label changes among four mutants with 2."""
     explanation = Explanation(
         log_ratio=None,
         label_changed=changed,
@@ -75,7 +75,7 @@ def drawn(given: list[Told]) -> Axes:
 
 
 def lines(axes: Axes, style: str) -> list[list[float]]:
-    """Heights of the lines of a style that are more than a point."""
+    """Return the heights of the lines of a style that have more than one point."""
     shown = [np.asarray(line.get_ydata()) for line in axes.get_lines() if line.get_linestyle() == style]
     return [heights.tolist() for heights in shown if len(heights) > 1]
 

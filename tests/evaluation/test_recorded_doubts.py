@@ -1,5 +1,6 @@
 """The file of recorded doubts: every kind of an experiment's images, as its pool was asked."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,17 @@ from evaluation.experiment.material.config import read_config
 from evaluation.recorded_doubts import app
 from mutant_guard.store.reader import RECORDINGS, load_store
 from mutant_store.calibrating.recordings import unpack
-from tests.support.retrain_experiment import KINDS, retrain_config_text
+from tests.support.experiment import Ran
+from tests.support.retrain_experiment import KINDS
 
 
 @pytest.fixture(scope="module")
-def work(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def work(retrain_ran: Ran, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the configuration of an experiment and what its run left, one recording of it lost."""
     place = tmp_path_factory.mktemp("doubts")
-    (place / "retrain.toml").write_text(retrain_config_text(tiny_model), encoding="utf-8")
+    shutil.copy(retrain_ran.config, place)
+    shutil.copytree(retrain_ran.work, place / "work")
+    shutil.rmtree(place / "work" / "recordings")
     return place
 
 

@@ -1,4 +1,4 @@
-"""What was made once is read; what is damaged is made anew."""
+"""Workspaces: kept results are read, and damaged ones are made anew."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from evaluation.workspace import Arrays, Workspace
 
 
 class _Maker:
-    """Makes arrays and counts how often."""
+    """Maker of arrays that counts its calls."""
 
     def __init__(self) -> None:
         self.made = 0

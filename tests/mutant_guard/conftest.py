@@ -1,8 +1,9 @@
-"""What tests of the library are run with."""
+"""Fixtures for the tests of the library."""
 
 from tests.support.fixtures import (  # noqa: F401
     _logs_as_before,
     _no_settings_from_outside,
+    _session_redis,
     anyio_backend,
     digits_store,
     held_decoders,
@@ -11,5 +12,6 @@ from tests.support.fixtures import (  # noqa: F401
     published_store,
     quick_looks,
     redis_server,
+    running_redis,
     store,
 )

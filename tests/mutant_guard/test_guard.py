@@ -1,6 +1,10 @@
-"""The guard in process, as people embed it: every kind of image, many at once, and nothing left behind."""
+"""The guard in process, as applications embed it.
+
+It takes every kind of image and many at once, and leaves nothing behind.
+"""
 
 import asyncio
+import contextlib
 import io
 import os
 import subprocess
@@ -42,7 +46,7 @@ def guard(digits_store: Path) -> Iterator[Guard]:
 
 @pytest.fixture(scope="session")
 def resizing_store(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store that resizes what it gets."""
+    """Build a store that resizes its images."""
     from mutant_store.loading.input_spec import InputOptions
 
     path = tmp_path_factory.mktemp("resizing") / "digits"
@@ -153,11 +157,24 @@ def test_images_are_taken_as_they_are_needed(guard: Guard) -> None:
 
 
 def test_one_bad_image_of_many_ends_them_in_its_place(guard: Guard) -> None:
-    given = [encode(IMAGES[0]), encode(IMAGES[1]), b"no image", encode(IMAGES[2])]
+    given = [*(encode(image) for image in IMAGES[:30]), b"no image", encode(IMAGES[31])]
     answers = guard.classify_many(given)
-    assert [next(answers).pixels.tobytes() for _ in range(2)] == [image.tobytes() for image in IMAGES[:2]]
+    for image in IMAGES[:30]:
+        assert next(answers).pixels.tobytes() == image.tobytes()
     with pytest.raises(BadImageError, match="no PNG, JPEG or WebP"):
         next(answers)
+
+
+def test_many_wait_for_room_that_others_take(digits_store: Path) -> None:
+    bodies = [encode(image) for image in IMAGES]
+    with Guard(digits_store, order_key=KEY, max_in_flight=2) as guard, ThreadPoolExecutor(3) as threads:
+        expected = [guard.classify(body).judgement for body in bodies]
+        found: list[list[object]] = []
+        while not found:
+            with contextlib.suppress(QueueFullError):  # where none of its own is in flight to wait for
+                both = threads.map(lambda _: [a.judgement for a in guard.classify_many(bodies)], range(2))
+                found = [list(each) for each in both]
+    assert found == [expected, expected]
 
 
 def test_a_guard_may_be_asked_by_many_threads_and_loops_at_once(guard: Guard) -> None:
@@ -286,7 +303,7 @@ def test_time_and_images_in_flight_are_bounded(
 ) -> None:
     monkeypatch.setattr("mutant_guard.guard._GRACE_SECONDS", 0.05)
     body = encode(IMAGES[0])
-    fixed = {"batch_rows": 64, "max_batch_rows": 512, "inline_ms": 0.0}  # nothing is measured
+    fixed = {"batch_rows": 64, "max_batch_rows": 512, "inline_ms": 0.0}  # so that nothing is measured
     guard = Guard(digits_store, order_key=KEY, max_in_flight=1, deadline_seconds=60, **fixed)  # type: ignore[arg-type]
     with pytest.raises(DeadlineError, match=r"no verdict within 0\.05 s"):
         guard.classify(body, timeout=0.05)
@@ -329,7 +346,7 @@ print([thread.name for thread in threading.enumerate()])
 
 
 def test_it_reads_no_settings_writes_no_file_and_logs_nothing(digits_store: Path, tmp_path: Path) -> None:
-    """GUARD_ variables that would break a server change nothing here."""
+    """GUARD_ variables that would break a server have no effect here."""
     image = tmp_path / "digit.png"
     image.write_bytes(encode(IMAGES[0]))
     home = tmp_path / "home"

@@ -1,4 +1,4 @@
-"""What tests of the offline job are run with."""
+"""Fixtures for the tests of the offline job."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.fixtures import published_store  # noqa: F401
 
 @pytest.fixture
 def closed(monkeypatch: pytest.MonkeyPatch) -> list[BankSession]:
-    """The bank sessions that are closed, in that order; they stay open."""
+    """Return the bank sessions that are closed, in that order, without closing them."""
     sessions: list[BankSession] = []
 
     def close(session: BankSession) -> None:

@@ -1,4 +1,4 @@
-"""Bank row = stand-alone mutant = independent reference, for every operator and every kind of classifier."""
+"""Every operator on every kind of classifier: bank row = stand-alone mutant = reference."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ from tests.support.references import REFERENCES
 from tests.support.transformers import VisionTransformer
 
 TOLERANCE = 1e-3
-"""Largest difference of scores that float32 explains, relative to the largest score of an image."""
+"""Largest difference of scores that float32 explains, relative to an image's largest score."""
 
 Images = NDArray[np.float32]
 Reference = Callable[[Mutant], NDArray[Any]]
@@ -48,7 +48,7 @@ Reference = Callable[[Mutant], NDArray[Any]]
 
 @dataclass(frozen=True)
 class Case:
-    """A torch network, the shape of its images, how it is exported, and the share of neurons to mutate."""
+    """Torch network, shape of its images, options of its export, and share of mutated neurons."""
 
     build: Callable[[], nn.Module]
     shape: tuple[int, ...]
@@ -67,13 +67,19 @@ SMALL = {
     "transformer, batches of one": Case(lambda: VisionTransformer(2, 8, 5), (2, 8, 8), {"dynamic": False}),
 }
 DRAWN = sorted(OPERATORS.keys() - {"retrain"})
-"""Trained mutants are held to the same in ``retraining`` and ``test_session_tail.py``."""
+"""Operators that draw.
+
+Tests of trained mutants are in ``retraining`` and ``test_session_tail.py``.
+"""
 every_operator = pytest.mark.parametrize("operator", DRAWN)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Threads of torch's that wait for each other cost many times the sums where other work goes on."""
+    """Run torch on one thread.
+
+    Beside other work, threads of torch that wait for each other cost many times the sums.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -81,7 +87,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def real_digits(shape: tuple[int, ...]) -> Images:
-    """1,000 of scikit-learn's digits in a shape; further channels are the image moved aside."""
+    """Return 1,000 of scikit-learn's digits in a shape, with shifted copies as further channels."""
     images = (load_digits().images[:1000].astype(np.float32) / 16 - 0.3053) / 0.3761
     if len(shape) == 1:
         return np.asarray(images.reshape(1000, -1)[:, : shape[0]])
@@ -103,7 +109,7 @@ def pool_of(classifier: Classifier, operators: list[str], rate: float, each: int
 def assert_all_agree(
     classifier: Classifier, pool: list[Mutant], inputs: Images, original: NDArray[Any], reference: Reference
 ) -> None:
-    """Compare every mutant's bank rows, the mutant itself, and the reference on the same images."""
+    """Check that bank rows, stand-alone mutants and references agree on all images."""
     layers = find_layers(Graph(classifier.model))
     session = build_bank(classifier, layers, pool, inputs[:4]).session(threads=1)
     names = [layer.name for layer in layers]
@@ -144,7 +150,7 @@ def test_small_networks(name: str, operator: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "images", "each"), [("resnet20", 64, 3), ("googlenet", 4, 1)])
 def test_networks_for_cifar10(name: str, images: int, each: int, data_dir: Path, tmp_path: Path) -> None:
-    """All operators in one pool, as a store may have them; ``make equivalence`` takes 1,000 images."""
+    """A pool holds all operators, as a store's may. ``make equivalence`` takes 1,000 images."""
     images = int(os.environ.get("GUARD_EQUIVALENCE_IMAGES", images))
     data = load(f"imagefolder:{data_dir}/cifar10@test[0:{images}]", shape=CLASSIFIERS[name].shape)
     inputs = normalised(CLASSIFIERS[name], data.images)

@@ -1,4 +1,4 @@
-"""Classifiers from another framework's exporter: scikit-learn's perceptron, written by skl2onnx."""
+"""Classifiers of another framework's exporter: scikit-learn's perceptron, by skl2onnx."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stores of soft evidence: their doubts are those of their mutants, and every command works on them."""
+"""Stores with soft evidence: their doubts are their mutants', and every command works on them."""
 
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def test_recorded_doubts_are_those_of_the_exported_mutants(
 
 
 def test_temperatures_fit_the_choice_images(store: Store) -> None:
-    """At another temperature the true labels of these images are less likely."""
+    """Other temperatures make the true labels of these images less likely."""
     choice = load_images(store, store.manifest.data.choice.spec)
     everyone = np.arange(store.manifest.mutants + 1)
     session = store.session(threads=1)
@@ -173,7 +173,8 @@ def test_it_is_simulated(retrained_store: Path, store: Store, spec: str | None, 
         staged(store.calibration.policies["calibrated"]).threshold / UNIT / 4
     )
     assert sum(report.mutants_used["noise"].probabilities) == pytest.approx(1)
-    # An alarm at once loses nothing; a stage may clear what all mutants together would not.
+    # An immediate alarm loses nothing. A stage may clear images that all mutants together would
+    # not.
     assert (
         report.behaviour.outcomes["noise"].adversarial.count
         <= found.reference.behaviour.outcomes["noise"].adversarial.count
@@ -212,7 +213,7 @@ def test_nobody_but_its_owner_can_read_a_store(retrained_store: Path, tmp_path: 
 def test_a_store_of_another_user_is_refused_with_the_remedy(
     retrained_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Root reads everything: the refusal is the operating system's, made here."""
+    """Root can read every file, so the test makes the operating system's refusal itself."""
 
     def refused(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))

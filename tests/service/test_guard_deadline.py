@@ -1,4 +1,4 @@
-"""Deadlines as the guard keeps them: every stage of a request has an end, and load is never cached."""
+"""Deadlines that the guard keeps: every stage of a request has an end, and load is never cached."""
 
 import asyncio
 import threading
@@ -22,7 +22,7 @@ BODY, OTHER = (encode(image) for image in digits(2))
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock that deadlines are kept by, set by hand; that of asyncio goes on as ever."""
+    """Return the clock of the deadlines, set by hand. asyncio keeps its own."""
     clock = Clock()
     monkeypatch.setattr("mutant_guard.guard.time", clock)
     monkeypatch.setattr("mutant_guard.runtime.scheduling.scheduler.time", clock)
@@ -169,7 +169,7 @@ async def test_without_a_deadline_there_is_none(
 async def test_a_caller_may_want_an_answer_sooner_and_not_later(
     asked: float | None, kept: int, digits_store: Path, held_guard_session: HeldSession, clock: Clock
 ) -> None:
-    """To the second: undecided just after, and not just before."""
+    """The answer is undecided just after this second, and not just before."""
     for late in (-0.5, 0.5):
         held_guard_session.hold()
         settings = settings_for(digits_store, batch_rows=1, max_batch_rows=20, policy="paper")

@@ -1,4 +1,4 @@
-"""The guard without a protocol: bytes to judgement, cache, deadline and alarms."""
+"""The guard without a protocol: from bytes to a judgement, with cache, deadline and alarms."""
 
 import asyncio
 import threading
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_judgement_is_what_bank_order_and_policy_say(digits_store: Path, store: Store) -> None:
-    """Counted here from the labels of all mutants."""
+    """Label changes are counted here from the labels of all mutants."""
     session, order, policy = store.session(threads=1), order_of(digits_store), store.policy("calibrated")
     test, boundaries = policy.statistic, policy.boundaries
     assert test is not None
@@ -87,7 +87,7 @@ async def test_undecided_is_an_alarm_where_the_settings_say_so(
     on_undecided: bool, digits_store: Path, store: Store
 ) -> None:
     alarms = {}
-    for policy in ("calibrated", "paper"):  # of these images paper clears none
+    for policy in ("calibrated", "paper"):  # paper clears none of these images
         settings = settings_for(digits_store, alarm_on_undecided=on_undecided, policy=policy)
         async with running(settings) as guard:
             for image in (*digits(20), *digits(60, noise=0.6)):
@@ -103,7 +103,7 @@ async def test_undecided_is_an_alarm_where_the_settings_say_so(
         baseline = record.alarms_or_undecided if on_undecided else record.alarms
         exposed = guard.metrics.registry.get_sample_value("guard_alarm_baseline_ratio", {"store": "digits"})
         assert exposed == baseline.rate
-    assert record.alarms_or_undecided.rate > record.alarms.rate  # or the parameter would show nothing
+    assert record.alarms_or_undecided.rate > record.alarms.rate  # otherwise the parameter would show nothing
 
 
 async def test_the_second_time_the_judgement_comes_from_the_cache_and_is_the_same(digits_store: Path) -> None:
@@ -131,7 +131,7 @@ async def test_without_a_cache_every_judgement_is_computed_and_is_the_same(digit
         ({"policy": "fixed"}, False),
         ({"order_key": "another key for these tests"}, False),
         ({"max_mutants": 59}, False),
-        ({"max_mutants": 60}, True),  # no limit, as there are no more
+        ({"max_mutants": 60}, True),  # no limit, as there are no more mutants
         ({}, True),
     ],
     ids=str,

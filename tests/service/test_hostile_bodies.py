@@ -1,6 +1,6 @@
-"""The whole application, asked what no client would ask: it answers, with what it documents, within its limits.
+"""The whole application under hostile requests: documented answers, within its limits.
 
-``make fuzz`` does the same for long, guided by what each request reaches.
+``make fuzz`` does the same for longer, guided by the code that each request reaches.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ SEEDS = first()
 def application(
     digits_store: Path, digits_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Application]:
-    """It serves a store that takes images of one size, and one that takes all."""
+    """Yield an application with a store for images of one size and one for any size."""
     other = tmp_path_factory.mktemp("stores") / "bilinear"
     build_digits_store(digits_model, other, input=InputOptions(resize="bilinear"))
     structlog.configure(processors=[], logger_factory=structlog.ReturnLoggerFactory())
@@ -47,7 +47,7 @@ def test_every_kind_of_image_is_taken_in_every_way(route: Route, application: Ap
 
 @given(st.integers(0, 1 << 32), st.integers(1, 4))
 @settings(max_examples=500, deadline=None, derandomize=True)
-@pytest.mark.filterwarnings("ignore")  # Pillow warns of damage it reads past
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damage that it skips
 def test_no_request_is_answered_with_what_is_not_documented(
     application: Application, seed: int, changes: int
 ) -> None:

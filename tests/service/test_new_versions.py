@@ -1,4 +1,4 @@
-"""New versions that take the place of old ones while requests go on."""
+"""New versions that replace old ones while requests go on."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,13 +25,16 @@ BODY, OTHER, THIRD = (encode(image) for image in digits(3))
 
 @pytest.fixture
 def changing_store(digits_store: Path, tmp_path: Path) -> Path:
-    """A store that tests add versions to."""
+    """Return a store that tests add versions to."""
     return copy_of(digits_store, tmp_path)
 
 
 @pytest.fixture
 def sessions(monkeypatch: pytest.MonkeyPatch) -> list[BankSession]:
-    """What the next guards run on, in this order, until it is used up; then on banks of their own."""
+    """Return a list of sessions for the next guards to run on, in this order.
+
+    Guards run on banks of their own once the list is used up.
+    """
     queued: list[BankSession] = []
     monkeypatch.setattr(
         "mutant_guard.runtime.model.load_engine",
@@ -41,14 +44,14 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[BankSession]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another thread brings about."""
+    """Wait until another thread makes a condition true."""
     with anyio.fail_after(10):
         while not condition():
             await asyncio.sleep(0.002)
 
 
 def alone(guard: GuardService, model: Model) -> Callable[[], bool]:
-    """Whether a model is all there is: those it took the place of are closed."""
+    """Return a check that ``model`` is the only one left, with all that it replaced closed."""
     return lambda: guard.models.everything == [model] and not guard.models._closing
 
 
@@ -57,7 +60,7 @@ async def test_a_new_version_answers_once_it_is_loaded(changing_store: Path) -> 
         before = guard.models.default
         first = await guard.judge(BODY)
         added = add_version(changing_store, seed=7)
-        assert (await guard.judge(BODY)).model is before  # nobody has loaded it yet
+        assert (await guard.judge(BODY)).model is before  # the new version is not loaded yet
         with capture_logs() as logs:
             model = await guard.load("digits")
         assert model is guard.models.default is guard.models.get("digits")
@@ -193,7 +196,7 @@ async def test_two_who_load_at_once_load_it_once(
 async def test_a_version_like_the_one_before_is_not_measured_again(
     changing_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With requests under way a measurement errs."""
+    """A measurement errs while requests are under way."""
     settings = settings_for(changing_store, batch_rows=None, max_batch_rows=None)
     async with running(settings) as guard:
         measured = guard.models.default.profile
@@ -278,7 +281,7 @@ async def test_the_metrics_describe_the_version_that_answers(changing_store: Pat
         described = {"name": "digits", "operator": "nai"}
         assert value("guard_store_info", described | {"version": added, "rate": "0.25"}) == 1
         assert value("guard_store_info", described | {"version": before, "rate": "0.05"}) is None
-        assert value("guard_mutants_evaluated_count") == 1  # what was counted stays
+        assert value("guard_mutants_evaluated_count") == 1  # earlier counts stay
 
 
 async def test_closing_finishes_what_old_versions_have(

@@ -1,4 +1,4 @@
-"""The secret that orders the mutants: where it is kept, and how replicas come to have the same."""
+"""The secret that orders the mutants: where it is kept, and how replicas share it."""
 
 import multiprocessing
 import stat
@@ -84,7 +84,7 @@ def test_processes_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
 
 
 def test_starts_that_share_a_process_id_agree_on_one_key(tmp_path: Path) -> None:
-    """As containers on one volume do, each of them process 1 of its own."""
+    """Containers on one volume do this, each of them process 1 of its own."""
     for attempt in range(20):
         path, barrier = tmp_path / str(attempt) / "order.key", threading.Barrier(4)
 

@@ -1,6 +1,6 @@
-"""Probes are answered while the server has more to do than it can, and nothing that takes long keeps its event loop.
+"""Probes under overload: they are answered, and no long work holds the event loop.
 
-How soon they are answered then is measured by ``python -m benchmarks overload``.
+``python -m benchmarks overload`` measures how soon they are answered then.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ def test_probes_and_requests_are_answered_under_load(digits_store: Path) -> None
 
 
 class Threads:
-    """Which threads load images and hash bodies."""
+    """Recorder of the threads that load images and hash bodies."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.loaded: set[int] = set()
@@ -68,14 +68,14 @@ class Threads:
 
 
 def large_png() -> bytes:
-    """16 megapixels in 2 KB."""
+    """Return a PNG of 16 megapixels in 2 KB."""
     rows = zlib.compressobj(9)
     data = b"".join(rows.compress(bytes(1 + SIDE // 8)) for _ in range(SIDE)) + rows.flush()
     return png_of_size(SIDE, SIDE, data)
 
 
 def noisy(kind: str) -> bytes:
-    """An image of more bytes than pixels."""
+    """Return an image file of more bytes than pixels."""
     return encode(np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8), kind, quality=100)
 
 
@@ -102,7 +102,7 @@ async def test_what_is_large_is_loaded_and_hashed_beside_the_event_loop(
 async def test_what_is_tiny_is_loaded_and_hashed_in_the_event_loop(
     digits_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or the test above would see nothing."""
+    """The test above would see nothing otherwise."""
     async with serving_here(GuardService(settings_for(digits_store, inline_ms=5.0))) as client:
         threads = Threads(monkeypatch)
         assert (await client.post("/classify", content=encode(digits(1)[0]))).status_code == 200

@@ -1,4 +1,4 @@
-"""The server as it is started: over real sockets, against the command line."""
+"""The server started from the command line, over real sockets."""
 
 import asyncio
 import json

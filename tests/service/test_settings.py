@@ -1,4 +1,4 @@
-"""Settings: their defaults, their environment variables, and what is refused."""
+"""Settings: their defaults, their environment variables, and refused values."""
 
 from pathlib import Path
 

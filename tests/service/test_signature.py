@@ -1,4 +1,4 @@
-"""A guard that requires a signature: which stores it serves."""
+"""Stores that a guard serves when it requires a signature."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def copy(digits_store: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def public(tmp_path: Path) -> Path:
-    """The public half of the key that ``sign`` uses."""
+    """Write the key pair that ``sign`` uses, and return the public half."""
     for name, content in zip(("ours.key", "ours.pub"), make_key(), strict=True):
         (tmp_path / name).write_bytes(content)
     return tmp_path / "ours.pub"
@@ -61,7 +61,7 @@ def test_a_tampered_manifest_or_signature_is_refused(file: str, copy: Path, publ
 
 
 def test_another_version_with_the_signature_of_a_signed_one_is_refused(copy: Path, public: Path) -> None:
-    """Every hash is right: only the signature tells."""
+    """Hashes are all right, so only the signature shows the change."""
     sign(copy, public)
     forged = add_version(copy, seed=7)
     assert (copy / forged / SIGNATURE).exists()

@@ -1,4 +1,4 @@
-"""Doubts in the server: the answers are those of the rule, whatever else is in flight, and say what decided."""
+"""Doubts in the server: answers follow the rule, whatever else is in flight, and name causes."""
 
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,10 @@ def met(path: Path, soft: Store) -> Inputs:
 
 
 def doubted(store: Store, tensors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Doubts [images, 1 + mutants] of the original's labels, the original's own weighted, by the definition."""
+    """Return doubts [images, 1 + mutants] of the original's labels, computed from their definition.
+
+    The original's own doubt comes first and is weighted.
+    """
     record = store.calibration.doubts
     assert record is not None
     session, count = store.session(threads=1), len(tensors)
@@ -69,7 +72,7 @@ def doubted(store: Store, tensors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def naive(test: StagedRecord, own: float, said: list[float]) -> tuple[Decision, int]:
-    """The rule, one mutant at a time, in mutants of full doubt."""
+    """Apply the rule one mutant at a time, in units of one mutant's full doubt."""
     threshold, total = test.threshold / UNIT, own
     if own >= threshold:
         return Decision.ADVERSARIAL, 0
@@ -168,7 +171,7 @@ async def test_answers_name_what_decided_and_suggest_what_the_mutants_agree_on(
 
 
 async def test_the_suggested_label_is_what_most_consumed_mutants_chose(retrained_store: Path) -> None:
-    """``fixed`` consumes all mutants of whom it does not alarm at before."""
+    """``fixed`` uses all mutants on every image it does not alarm on earlier."""
     async with running(settings_for(retrained_store, policy="fixed")) as guard:
         for image in pictures():
             judgement = (await guard.judge(encode(image[..., 0]))).judgement

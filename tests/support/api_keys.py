@@ -8,14 +8,14 @@ from service.keys.api_keys import ApiKey, make_key
 
 
 def new_key(name: str = "alice", **changes: object) -> tuple[str, ApiKey]:
-    """A key, and how it is kept."""
+    """Make a key, and return its secret and its stored form."""
     secret, digest = make_key()
     kept = {"name": name, "sha256": digest, "created": datetime(2026, 1, 2, tzinfo=UTC)}
     return secret, ApiKey.model_validate(kept | changes)
 
 
 def add_key(path: Path, name: str = "alice", **changes: object) -> str:
-    """A key that a file now holds."""
+    """Add a key to a file, and return its secret."""
     secret, key = new_key(name, **changes)
     key_file.add(path, key)
     return secret

@@ -1,4 +1,4 @@
-"""A small application that asks who calls, for tests of keys, headers and problems."""
+"""Small application that looks up its callers, for tests of keys, headers and problems."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +23,10 @@ from service.settings import Settings
 
 
 def create_app(keys_file: Path | None = None, **settings: object) -> FastAPI:
-    """It answers with the caller's name and detail, under ``/v2`` as well, and fails where asked to."""
+    """Return an application that answers with the caller's name and detail, or fails if asked to.
+
+    It has the same routes under ``/v2``.
+    """
     configured = Settings.model_validate({"api_keys_file": keys_file} | settings)
     app = FastAPI()
     state = SimpleNamespace(limits=OwnLimits())
@@ -75,7 +78,7 @@ def create_app(keys_file: Path | None = None, **settings: object) -> FastAPI:
 
 @asynccontextmanager
 async def calling(keys_file: Path | None = None, **settings: object) -> AsyncIterator[AsyncClient]:
-    """A client of it."""
+    """Yield a client of this application."""
     transport = ASGITransport(create_app(keys_file, **settings), raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://g") as client:
         yield client

@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry that keeps what it gets."""
+"""Collector of OpenTelemetry that keeps all it receives."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 
 class Collector(ThreadingHTTPServer):
-    """Receives OTLP over HTTP on the loopback."""
+    """Server that receives OTLP over HTTP on the loopback."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Receive)
@@ -18,7 +18,7 @@ class Collector(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Base URL of the collector."""
         return f"http://127.0.0.1:{self.server_port}"
 
 
@@ -39,7 +39,7 @@ class _Receive(BaseHTTPRequestHandler):
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """One that runs."""
+    """Yield a running collector."""
     with Collector() as collector:
         thread = threading.Thread(target=collector.serve_forever)
         thread.start()

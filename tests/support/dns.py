@@ -1,4 +1,4 @@
-"""A DNS server that knows the addresses of one name, as Docker's own knows a service's replicas."""
+"""DNS server that knows the addresses of one name, as Docker's own knows a service's replicas."""
 
 import socket
 import struct
@@ -11,10 +11,15 @@ _TTL_SECONDS = 1
 
 
 class Names:
-    """Answers on a UDP port of 127.0.0.1; ``addresses`` may be changed at any time."""
+    """DNS server on a UDP port of 127.0.0.1, whose ``addresses`` may be changed at any time."""
 
     def __init__(self, name: str, addresses: Sequence[str]) -> None:
-        """Args: the one name that is known, and its IPv4 addresses."""
+        """Open the server's port.
+
+        Args:
+            name: the one name that is known.
+            addresses: IPv4 addresses of the name.
+        """
         self.addresses = list(addresses)
         self._wire_name = b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\0"
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -23,16 +28,16 @@ class Names:
 
     @property
     def address(self) -> str:
-        """HOST:PORT, for whoever asks."""
+        """Address of the server, as HOST:PORT."""
         host, port = self._socket.getsockname()
         return f"{host}:{port}"
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start to answer."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; the thread is waited for."""
+        """Stop the server, and wait for its thread."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stopper:
             stopper.sendto(b"", self._socket.getsockname())
         self._thread.join()
@@ -61,7 +66,7 @@ class Names:
 
 @contextmanager
 def resolving(name: str, addresses: Sequence[str]) -> Iterator[Names]:
-    """A server for the length of a block."""
+    """Yield a server that runs during the block."""
     names = Names(name, addresses)
     names.start()
     try:

@@ -1,17 +1,19 @@
-"""A whole experiment of a minute on the digits: its configuration, and what a run of it left."""
+"""A whole experiment of a minute on the digits: its configuration, and the files of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from typer.testing import CliRunner, Result
 
 from evaluation.__main__ import app
-from evaluation.experiment.material.config import Config
+from evaluation.experiment.material.config import Config, read_config
 from evaluation.experiment.records.results import Results
 from evaluation.workspace import Workspace
+from tests.support.kept import kept
 
 _CONFIG = """
 title = "Digits, in brief"
@@ -75,22 +77,25 @@ text = "these are digits"
 KINDS = ["normal", "wrong", "fgsm", "pgd 51/255"]
 SUSPICIOUS = KINDS[1:]
 OPERATORS = ["nai", "ws", "ns"]
-"""NS has nothing to exchange at the lower rate."""
+"""Operators of the experiment. NS has nothing to exchange at the lower rate."""
 
 
 def config_text(model: Path) -> str:
-    """The configuration for an ONNX file."""
+    """Return the configuration for an ONNX file."""
     return _CONFIG.replace("MODEL", str(model))
 
 
 def run_cli(config: Path, folder: Path, work: Path) -> Result:
-    """``python -m evaluation run`` in this process, on one thread; the data are those of scikit-learn."""
+    """Run ``python -m evaluation run`` in this process, on one thread.
+
+    The data are scikit-learn's.
+    """
     options = ["--out", str(folder), "--work", str(work), "--jobs", "1", "--threads", "1"]
     return CliRunner().invoke(app, ["run", "--config", str(config), *options])
 
 
 def timeless(results: Results) -> Results:
-    """The same without what differs from run to run: times."""
+    """Return the results without times, which differ from run to run."""
     return results.model_copy(
         update={
             "environment": results.environment.model_copy(update={"seconds": {}}),
@@ -105,7 +110,7 @@ def timeless(results: Results) -> Results:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a run left, and what it was told."""
+    """Files of a run, and its arguments."""
 
     config: Path
     settings: Config
@@ -115,25 +120,46 @@ class Ran:
 
     @property
     def workspace(self) -> Workspace:
-        """Its workspace."""
+        """Workspace of the run."""
         return Workspace(self.work)
 
     @property
     def results(self) -> Results:
-        """Its ``results.json``."""
+        """Content of the run's ``results.json``."""
         return Results.model_validate_json((self.folder / "results.json").read_bytes())
 
     def kept(self, folder: str, name: str) -> dict[str, NDArray[np.uint8]]:
-        """The arrays of the one file of a name, whatever its digest."""
+        """Return the arrays of the one file with this name, whatever its digest."""
         (path,) = sorted((self.work / folder).glob(f"{name.replace('/', '_')}-{12 * '[0-9a-f]'}.safetensors"))
         return load_file(path)
 
     def changes(self, operator: str, rate: float, seed: int, kind: str) -> NDArray[np.bool_]:
-        """Kept label changes of a kind under a pool, bool [images, mutants]."""
+        """Return the kept label changes of a kind under a pool, bool [images, mutants]."""
         packed = self.kept("recordings", f"{operator}-{rate:g}-{seed}-{kind}")["changes"]
         return np.unpackbits(packed, axis=1)[:, : self.settings.pools.mutants].astype(np.bool_)
 
     def rates(self, operator: str, rate: float, kind: str) -> NDArray[np.float64]:
-        """Label change rates of a kind, float64 [pools, images]."""
+        """Return the label change rates of a kind, float64 [pools, images]."""
         each = [self.changes(operator, rate, seed, kind) for seed in self.settings.pools.seeds]
         return np.stack([changes.mean(axis=1) for changes in each])
+
+
+def run_experiment(name: str, text: str) -> Ran:
+    """Run an experiment once for all tests and processes, and keep what it leaves.
+
+    Args:
+        name: name of the configuration file.
+        text: the configuration.
+    """
+
+    def make(folder: Path) -> None:
+        (folder / f"{name}.toml").write_text(text, encoding="utf-8")
+        threads = torch.get_num_threads()
+        result = run_cli(folder / f"{name}.toml", folder / "report", folder / "work")
+        torch.set_num_threads(threads)
+        assert result.exit_code == 0, result.output
+        (folder / "output").write_text(result.stdout, encoding="utf-8")
+
+    folder = kept(f"experiment-{name}", make)
+    config, output = folder / f"{name}.toml", (folder / "output").read_text(encoding="utf-8")
+    return Ran(config, read_config(config), folder / "report", folder / "work", output)

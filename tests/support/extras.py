@@ -1,4 +1,4 @@
-"""What of the packages that are installed an extra brings, and a process that has these alone."""
+"""Installed packages that an extra brings, and a process that has these alone."""
 
 import re
 import subprocess
@@ -43,7 +43,7 @@ print(json.dumps(found))
 
 
 def brought(*extras: str) -> set[str]:
-    """Names of the distributions that the project needs with these extras, as far as they are installed."""
+    """Return the names of the installed distributions that the project needs with these extras."""
     found: set[str] = set()
     waiting = [(_PROJECT, frozenset(extras))]
     while waiting:
@@ -61,7 +61,11 @@ def brought(*extras: str) -> set[str]:
 
 
 def run_with(extras: tuple[str, ...], commands: list[tuple[str, ...]]) -> list[tuple[int, str, str]]:
-    """Run commands, or Python code, where only these extras are installed; status, output and errors of each."""
+    """Run commands, or Python code, as if only these extras were installed.
+
+    Returns:
+        Status, output and errors of each command.
+    """
     there = brought(*extras)
     blocked = {
         module

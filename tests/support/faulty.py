@@ -1,4 +1,7 @@
-"""A server that does to every request what its path says, sockets and all: for what counts answers and losses."""
+"""Server that treats every request as its path says, sockets included.
+
+It is for tests of code that counts answers and losses.
+"""
 
 import asyncio
 import threading
@@ -10,12 +13,12 @@ SLOW_SECONDS = 0.08
 
 
 class Faulty:
-    """Counts connections and requests, and answers by path; see ``_answer``.
+    """Server that counts connections and requests, and answers by path, as ``_answer`` shows.
 
     Attributes:
-        port: where it listens.
-        connections: how many were accepted.
-        requests: how many came, by path.
+        port: TCP port that the server listens on.
+        connections: number of accepted connections.
+        requests: number of requests by path.
     """
 
     def __init__(self) -> None:
@@ -30,11 +33,11 @@ class Faulty:
         asyncio.run(self._serve())
 
     def wait(self) -> None:
-        """Until it listens."""
+        """Wait until the server listens."""
         assert self._ready.wait(5)
 
     def stop(self) -> None:
-        """End it, with whatever connections are open."""
+        """Stop the server, with whatever connections are open."""
         assert self._loop is not None
         assert self._end is not None
         self._loop.call_soon_threadsafe(self._end.set)
@@ -60,7 +63,7 @@ class Faulty:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Whether the connection goes on."""
+        """Answer one request, and return whether the connection goes on."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = next((line for line in head.split("\r\n") if line.startswith("Content-Length:")), ":0")
         await reader.readexactly(int(length.split(":")[1]))
@@ -88,7 +91,7 @@ class Faulty:
 
 @contextmanager
 def faulty_server() -> Iterator[Faulty]:
-    """Run one in a thread for the length of the block."""
+    """Run a server in a thread during the block."""
     server = Faulty()
     thread = threading.Thread(target=server.run)
     thread.start()

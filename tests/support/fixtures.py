@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import structlog
 from numpy.typing import NDArray
+from redis import Redis
 
 from benchmarks.serving.redis_server import RedisServer
 from mutant_guard.images.decoding import decode
@@ -94,13 +95,33 @@ def held_decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """Not started yet."""
+    """A Redis of the test's own, for faults; not started yet."""
+    server = RedisServer(_redis_binary(), tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def _session_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(_redis_binary(), tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def running_redis(_session_redis: RedisServer) -> RedisServer:
+    """The Redis that tests share, running and empty; not to be stopped."""
+    with Redis.from_url(_session_redis.url) as redis:
+        redis.flushall()
+    return _session_redis
+
+
+def _redis_binary() -> str:
     binary = shutil.which("redis-server")
     if binary is None:
         pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
-    server = RedisServer(binary, tmp_path)
-    yield server
-    server.kill()
+    return binary
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A classifier of another framework with an exporter of its own: scikit-learn's perceptron, by skl2onnx."""
+"""Classifier of another framework with its own exporter: scikit-learn's perceptron, by skl2onnx."""
 
 import warnings
 from collections.abc import Mapping
@@ -20,19 +20,27 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Perceptron:
-    """A perceptron of 64-32-16-10 trained on digits, and 1,000 images it has not seen, float32 [1000, 64]."""
+    """Perceptron of 64-32-16-10 trained on digits, and 1,000 unseen images, float32 [1000, 64]."""
 
     model: MLPClassifier
     images: NDArray[np.float32]
     labels: NDArray[np.int64]
 
     def export(self, path: Path, *, zipmap: bool = False) -> Path:
-        """Write it as ONNX; by default skl2onnx would make a dictionary of the probabilities."""
+        """Write the perceptron as ONNX.
+
+        By default skl2onnx would make a dictionary of the probabilities.
+        """
         onnx.save(to_onnx(self.model, self.images[:1], options={id(self.model): {"zipmap": zipmap}}), path)
         return path
 
     def probabilities(self, weights: list[Floats], biases: list[Floats]) -> Floats:
-        """What a perceptron with these weights, each [outputs, inputs], says of the images: float64 [1000, 10]."""
+        """Return a perceptron's probabilities for the images, float64 [1000, 10].
+
+        Args:
+            weights: weights of each layer, [outputs, inputs].
+            biases: biases of each layer.
+        """
         values = self.images.astype(np.float64)
         for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
             values = np.maximum(values @ weight.T + bias, 0)
@@ -42,7 +50,10 @@ class Perceptron:
         return probabilities
 
     def mutated(self, operator: str, choice: Mapping[str, NDArray[Any]]) -> Floats:
-        """What a mutant says of the images, without a framework: only numpy on the trained coefficients."""
+        """Return a mutant's probabilities for the images.
+
+        They are computed by numpy alone from the trained coefficients, without a framework.
+        """
         weights = [weight.T.copy() for weight in self.model.coefs_]
         biases = [bias.copy() for bias in self.model.intercepts_]
         if operator in ("nai", "ns"):
@@ -68,7 +79,7 @@ class Perceptron:
 
 
 def train_perceptron() -> Perceptron:
-    """A perceptron that has learned something, in a fraction of a second."""
+    """Train a perceptron that has learned something, in a fraction of a second."""
     train, *others = load("digits@train"), load("digits@test"), load("digits@holdout")
     model = MLPClassifier((32, 16), learning_rate_init=0.01, max_iter=20, random_state=0)
     with warnings.catch_warnings():

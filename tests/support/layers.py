@@ -10,7 +10,7 @@ from mutant_store.graph.parameters import Parameters
 
 
 def dense(sizes: list[int], *, inputs: int = 3, groups: int = 1, seed: int = 0) -> Parameters:
-    """Layers of so many neurons with ``inputs`` random weights and a bias each."""
+    """Make layers of these sizes, with ``inputs`` random weights and a bias for each neuron."""
     rng = np.random.default_rng(seed)
     return of_weights(
         [(rng.standard_normal((size, inputs)), rng.standard_normal(size)) for size in sizes],
@@ -21,7 +21,7 @@ def dense(sizes: list[int], *, inputs: int = 3, groups: int = 1, seed: int = 0) 
 def of_weights(
     weights: list[tuple[NDArray[np.float64], NDArray[np.float64]]], *, groups: int = 1
 ) -> Parameters:
-    """Layers of given weights [neurons, inputs] and biases [neurons]."""
+    """Make layers of given weights [neurons, inputs] and biases [neurons]."""
     constants, layers = [], []
     for number, (weight, bias) in enumerate(weights):
         names = f"weight{number}", f"bias{number}"

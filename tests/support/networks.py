@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 class Residual(nn.Module):
-    """Convolutions with batch normalisation around a skip connection, a grouped one among them."""
+    """Network of convolutions, one grouped, with batch normalisation around a skip connection."""
 
     def __init__(self, channels: int, width: int, classes: int, *, softmax: bool) -> None:
         super().__init__()
@@ -32,7 +32,10 @@ class Residual(nn.Module):
 
 
 class Tokens(nn.Module):
-    """Dense layers on three-dimensional activations, as in a transformer: MatMul with a separate Add."""
+    """Network of dense layers on three-dimensional activations, as in a transformer.
+
+    Its layers become MatMul with a separate Add.
+    """
 
     def __init__(self, pixels: int, width: int, classes: int) -> None:
         super().__init__()
@@ -49,7 +52,10 @@ class Tokens(nn.Module):
 
 
 class Separable(nn.Module):
-    """Depthwise and pointwise convolutions in turn, as in MobileNet, one depthwise of two channels an input."""
+    """Network of depthwise and pointwise convolutions in turn, as in MobileNet.
+
+    One depthwise convolution has two channels an input.
+    """
 
     def __init__(self, channels: int, width: int, classes: int) -> None:
         super().__init__()
@@ -73,7 +79,10 @@ class Separable(nn.Module):
 
 
 class Reused(nn.Module):
-    """Channels last, a convolution used twice, and a reshape that reads the number of images from the images."""
+    """Network with channels last, and a convolution used twice.
+
+    A reshape reads the number of images from the images.
+    """
 
     def __init__(self, channels: int, size: int, classes: int) -> None:
         super().__init__()
@@ -88,7 +97,7 @@ class Reused(nn.Module):
 
 
 def flat(pixels: int, width: int, classes: int) -> nn.Module:
-    """Dense layers on images that arrive as rows of numbers, ending in probabilities."""
+    """Return dense layers on images that arrive as rows of numbers, ending in probabilities."""
     return nn.Sequential(
         nn.Linear(pixels, width),
         nn.Tanh(),
@@ -100,7 +109,7 @@ def flat(pixels: int, width: int, classes: int) -> nn.Module:
 
 
 def convolutional(channels: int, size: int, widths: tuple[int, int], classes: int) -> nn.Module:
-    """Two convolutions with pooling and two dense layers, the shape of LeNet."""
+    """Return two convolutions with pooling and two dense layers, the shape of LeNet."""
     first, second = widths
     return nn.Sequential(
         nn.Conv2d(channels, first, 3, padding=1),
@@ -118,7 +127,10 @@ def convolutional(channels: int, size: int, widths: tuple[int, int], classes: in
 
 
 def randomised(module: nn.Module, seed: int) -> nn.Module:
-    """The module in evaluation mode with random weights, biases and batch statistics, none of them trivial."""
+    """Put a module in evaluation mode, with random weights, biases and batch statistics.
+
+    None of the numbers is trivial.
+    """
     generator = torch.Generator().manual_seed(seed)
     for part in module.modules():
         for parameter in part.parameters(recurse=False):
@@ -132,9 +144,10 @@ def randomised(module: nn.Module, seed: int) -> nn.Module:
 
 
 def settled(module: nn.Module, images: NDArray[np.float32], seed: int) -> nn.Module:
-    """A deep network as it was made, with random biases and normalisation, and the statistics of these images.
+    """Put a new deep network in evaluation mode, with the batch statistics of these images.
 
-    Weights that are random without regard to their number would let the activations of twenty layers overflow.
+    Biases and normalisation are random. Weights that are random without regard to their number
+    would let the activations of twenty layers overflow.
     """
     generator = torch.Generator().manual_seed(seed)
     for part in module.modules():
@@ -159,19 +172,22 @@ def export(
     raw: bool = True,
     dynamo: bool = False,
 ) -> Path:
-    """Write a module as ONNX, by the exporter most users' files came from or by torch's newer one.
+    """Write a module as ONNX, by torch's older exporter or its newer one.
+
+    Most users' files came from the older one.
 
     Args:
-        module: in evaluation mode.
-        shape: of one image.
-        path: the file to write.
-        dynamic: whether any number of images will do.
-        batch: the number that it is exported with.
-        raw: leave folding to us: batch normalisation and dropout stay in the graph.
-        dynamo: use the newer exporter, which folds in any case.
+        module: network in evaluation mode.
+        shape: shape of one image.
+        path: file to write.
+        dynamic: whether the file takes any number of images.
+        batch: number of images that it is exported with.
+        raw: whether batch normalisation and dropout stay in the graph, so that folding is left to
+            us.
+        dynamo: whether to use the newer exporter, which always folds.
     """
     images = torch.zeros(batch, *shape)
-    with warnings.catch_warnings():  # the older exporter is deprecated, the newer one uses what is deprecated
+    with warnings.catch_warnings():  # the older exporter is deprecated, the newer one uses deprecated parts
         warnings.simplefilter("ignore")
         if dynamo:
             program = torch.onnx.export(
@@ -197,6 +213,6 @@ def export(
 
 
 def answer(module: nn.Module, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The module's scores."""
+    """Return the module's scores."""
     with torch.no_grad():
         return np.asarray(module(torch.from_numpy(inputs)).numpy())

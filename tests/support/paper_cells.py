@@ -40,12 +40,12 @@ _OTHERS = [
 
 
 def shares(value: float, half: float = 0.02) -> Interval:
-    """A share with an interval, cut off at 0 and 1."""
+    """Return a share with an interval, cut off at 0 and 1."""
     return Interval(value=value, low=max(0.0, value - half), high=min(1.0, value + half))
 
 
 class PaperCells:
-    """Draws of one seed."""
+    """Draws from one seed."""
 
     def __init__(self, seed: int, small: bool) -> None:
         self.random = np.random.default_rng(seed)

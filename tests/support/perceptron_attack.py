@@ -1,4 +1,4 @@
-"""Adversarial images of the tests' perceptron, whose gradient is short enough to write down."""
+"""Adversarial images for the tests' perceptron, whose gradient is short enough to write down."""
 
 from pathlib import Path
 
@@ -11,15 +11,16 @@ _STEPS = 20
 
 
 def attacked(model: Path, images: NDArray[np.uint8], epsilon: float) -> NDArray[np.uint8]:
-    """Projected gradient descent on the label the model gives.
+    """Attack by projected gradient descent on the label that the model gives.
 
     Args:
-        model: ONNX file of ``tests.support.demo.perceptron`` with one hidden layer, of pixels 0 to 1.
+        model: ONNX file of ``tests.support.demo.perceptron`` with one hidden layer, of pixels 0 to
+            1.
         images: uint8 [N, H, W].
-        epsilon: most that a pixel changes, as a share of its range.
+        epsilon: largest change of a pixel, as a share of its range.
 
     Returns:
-        uint8 [N, H, W]; some may not fool the model.
+        Attacked images uint8 [N, H, W], of which some may not fool the model.
     """
     found = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(model).graph.initializer}
     w0, b0, w1, b1 = (found[name] for name in ("w0", "b0", "w1", "b1"))

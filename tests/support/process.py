@@ -1,4 +1,4 @@
-"""A server process of our own: ``mutant-guard serve`` on a loopback port."""
+"""Server process of mutant-guard: ``mutant-guard serve`` on a loopback port."""
 
 import json
 import os
@@ -20,7 +20,7 @@ START_SECONDS = 30
 
 @dataclass(frozen=True)
 class Server:
-    """A running ``mutant-guard serve``."""
+    """Running ``mutant-guard serve``."""
 
     process: "subprocess.Popen[bytes]"
     port: int
@@ -31,7 +31,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def events(self) -> list[dict[str, object]]:
-        """Its log lines so far."""
+        """Log lines of the server so far."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
 
@@ -42,7 +42,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 @contextmanager
 def serve(store: Path, log: Path, **variables: str) -> Iterator[Server]:
-    """A server with these settings as well, by their environment variables."""
+    """Yield a server with these environment variables as further settings."""
     port = free_port()
     given = [] if "GUARD_STORE" in variables else ["--store", str(store)]
     with log.open("wb") as stderr:
@@ -67,5 +67,5 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) 
             if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200:
                 return
         except httpx.TransportError:
-            time.sleep(0.05)  # a process says by nothing else that it listens
+            time.sleep(0.05)  # no other sign tells that a process listens
     raise AssertionError(f"the server is not ready after {START_SECONDS} s: {log.read_text()}")

@@ -1,8 +1,9 @@
 """The four mutation operators on a torch module, independent of how ONNX files are mutated.
 
-Layers are the module's convolutions and dense layers in the order they are registered in, which has to be the order
-they run in. Neurons are counted over them; so are parameters: each layer's weights neuron by neuron, then its bias.
-Batch normalisation registered right behind a convolution belongs to it.
+Layers are the module's convolutions and dense layers in the order they are registered in, which
+must be the order they run in. Neurons are counted over the layers, and so are parameters: each
+layer's weights neuron by neuron, then its bias. Batch normalisation registered right behind a
+convolution belongs to it.
 """
 
 import copy
@@ -20,9 +21,10 @@ Layer = nn.Conv1d | nn.Conv2d | nn.Linear
 
 
 def negated(module: nn.Module, choice: Choice) -> nn.Module:
-    """NAI: ``neurons`` have their weights and bias negated.
+    """Apply NAI: negate the weights and biases of ``neurons``.
 
-    Where batch normalisation belongs to a layer, its scale and shift are negated instead: the output is the same.
+    Where batch normalisation belongs to a layer, its scale and shift are negated instead, which
+    gives the same output.
     """
     mutant = copy.deepcopy(module)
     parts = list(mutant.modules())
@@ -39,7 +41,7 @@ def negated(module: nn.Module, choice: Choice) -> nn.Module:
 
 
 def switched(module: nn.Module, choice: Choice) -> nn.Module:
-    """NS: each of ``neurons`` takes the original weights of the one beside it in ``sources``; biases stay."""
+    """Apply NS: give each of ``neurons`` the original weights of its ``sources``; biases stay."""
     mutant = folded(module)
     pairs = list(zip(choice["neurons"].tolist(), choice["sources"].tolist(), strict=True))
     with torch.no_grad():
@@ -52,7 +54,7 @@ def switched(module: nn.Module, choice: Choice) -> nn.Module:
 
 
 def fuzzed(module: nn.Module, choice: Choice) -> nn.Module:
-    """GF: the parameters at ``positions`` become ``values``."""
+    """Apply GF: set the parameters at ``positions`` to ``values``."""
     mutant = folded(module)
     values = parameters(mutant)
     values[torch.from_numpy(choice["positions"]).long()] = torch.from_numpy(choice["values"])
@@ -60,7 +62,7 @@ def fuzzed(module: nn.Module, choice: Choice) -> nn.Module:
 
 
 def shuffled(module: nn.Module, choice: Choice) -> nn.Module:
-    """WS: the parameters at ``positions`` become the original ones at ``sources``."""
+    """Apply WS: set the parameters at ``positions`` to the original ones at ``sources``."""
     mutant = folded(module)
     values, original = parameters(mutant), parameters(mutant)
     values[torch.from_numpy(choice["positions"]).long()] = original[
@@ -78,7 +80,7 @@ REFERENCES: dict[str, Callable[[nn.Module, Choice], nn.Module]] = {
 
 
 def folded(module: nn.Module) -> nn.Module:
-    """A copy with batch normalisation folded into the convolution it belongs to, by torch's own utility."""
+    """Copy a module and fold batch normalisation into its convolutions, by torch's own utility."""
     copied = copy.deepcopy(module)
     for parent in list(copied.modules()):
         for (name, child), (next_name, following) in itertools.pairwise(list(parent.named_children())):
@@ -89,12 +91,12 @@ def folded(module: nn.Module) -> nn.Module:
 
 
 def weighted(module: nn.Module) -> list[Layer]:
-    """The module's layers."""
+    """Return the module's layers."""
     return [part for part in module.modules() if isinstance(part, Layer)]
 
 
 def parameters(module: nn.Module) -> torch.Tensor:
-    """A copy of all weights and biases of a folded module's layers, float32 [P]."""
+    """Return a copy of all weights and biases of a folded module's layers, float32 [P]."""
     return torch.cat([part.detach().flatten() for layer in weighted(module) for part in _tensors(layer)])
 
 
@@ -109,7 +111,7 @@ def _filled(module: nn.Module, values: torch.Tensor) -> nn.Module:
 
 
 def _numbered(module: nn.Module) -> Iterator[tuple[Layer, int]]:
-    """Every layer with the number of its first neuron."""
+    """Yield every layer with the number of its first neuron."""
     first = 0
     for layer in weighted(module):
         yield layer, first

@@ -1,4 +1,4 @@
-"""Results of an experiment that never ran: plausible, seeded, of the size that real ones have."""
+"""Results of an experiment that never ran: plausible, seeded, and as large as real ones."""
 
 import numpy as np
 
@@ -37,13 +37,18 @@ _FAMILIES = {
 
 
 def synthetic(seed: int = 0, *, small: bool = False) -> Results:
-    """``small`` has fewer kinds, operators and detectors, to be quick to draw."""
+    """Make results from a seed.
+
+    Args:
+        seed: seed of all draws.
+        small: whether to have fewer kinds, operators and detectors, to be quick to draw.
+    """
     return _Factory(seed, small).results()
 
 
 class _Factory(PaperCells):
     def results(self) -> Results:
-        """Every section has cells."""
+        """Return results with cells in every section."""
         methods = self._methods()
         return Results(
             name="synthetic",

@@ -1,4 +1,4 @@
-"""A whole experiment of a minute on the digits, its mutants trained again."""
+"""A whole experiment of a minute on the digits, with mutants that are trained again."""
 
 from pathlib import Path
 
@@ -60,5 +60,5 @@ KINDS = ["normal", "wrong", "fgsm"]
 
 
 def retrain_config_text(model: Path) -> str:
-    """The configuration for an ONNX file."""
+    """Return the configuration for an ONNX file."""
     return _CONFIG.replace("MODEL", str(model))

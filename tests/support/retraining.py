@@ -1,4 +1,4 @@
-"""A small trained network on digits, and stores of mutants that are trained again, in seconds."""
+"""A small trained network on digits, and stores of retrained mutants, made in seconds."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,11 @@ SELECTION = SelectionSettings(rate=0.05, mutants=2, seed=0, accuracy_ratio=0.8)
 
 
 def train_digits_net(folder: Path, *, classes: int = 10) -> Path:
-    """Train the registered network on digits for a second; gives its weights, the ONNX file beside them."""
+    """Train the registered network on digits for a second.
+
+    Returns:
+        Path of the weights, with the ONNX file beside them.
+    """
     spec, data = CLASSIFIERS["digits-net"], load(TRAIN)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -46,7 +50,7 @@ def train_digits_net(folder: Path, *, classes: int = 10) -> Path:
 
 
 def card(data: ImageData) -> ModelCard:
-    """What the training run of the network writes into its ONNX file."""
+    """Return the card that the network's training run writes into its ONNX file."""
     spec = CLASSIFIERS["digits-net"]
     return ModelCard(
         train_data=data.portable_range,
@@ -60,7 +64,7 @@ def card(data: ImageData) -> ModelCard:
 def settings(
     *, operator: str = "retrain", retraining: RetrainSettings = RETRAINING, **selection: object
 ) -> BuildSettings:
-    """A build of two mutants, with any setting of the selection changed."""
+    """Return the settings for a build of two mutants, with any setting of the selection changed."""
     return replace(
         SETTINGS,
         operator=operator,
@@ -72,6 +76,6 @@ def settings(
 def build_retrained(
     model: Path | str, out: Path, chosen: BuildSettings | None = None, report: SilentReport | None = None
 ) -> Store:
-    """Build a store from the digits' holdout."""
+    """Build a store from the holdout split of the digits."""
     source = ModelSource(str(model))
     return build(source, "digits@holdout", out, chosen or settings(), report or SilentReport())

@@ -20,7 +20,7 @@ EXPLANATION = Explanation(
 
 
 def found(request_id: str = "r", **changes: object) -> Found:
-    """An alarm."""
+    """Return an alarm to put into the queue."""
     fixed = {
         "at": datetime(2026, 1, 2, tzinfo=UTC),
         "request_id": request_id,
@@ -44,7 +44,7 @@ def found(request_id: str = "r", **changes: object) -> Found:
 
 
 def ruling(state: ReviewState = ReviewState.CONFIRMED, label: int | None = 5, **changes: object) -> Ruling:
-    """What a reviewer said."""
+    """Return a reviewer's ruling."""
     fixed = {
         "state": state,
         "at": datetime(2026, 1, 3, tzinfo=UTC),

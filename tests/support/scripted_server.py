@@ -1,4 +1,4 @@
-"""An HTTP server on a real socket that answers as it is told, for what a real one does only in distress."""
+"""HTTP server on a real socket with scripted answers, for what a real one does only in distress."""
 
 import socket
 import threading
@@ -9,7 +9,10 @@ from http.client import parse_headers
 from io import BytesIO
 
 Answer = bytes | Iterator[bytes] | None
-"""The bytes of an answer, or its parts as they are to be sent; None to close the connection without a word."""
+"""Bytes of an answer, or its parts in the order they are sent.
+
+None closes the connection without an answer.
+"""
 
 
 def answer(
@@ -18,32 +21,32 @@ def answer(
     media_type: str = "application/json",
     **headers: str,
 ) -> bytes:
-    """An answer; headers with underscores for dashes."""
+    """Return the bytes of an answer; names of headers have underscores for dashes."""
     lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", f"Content-Type: {media_type}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 def problem(status: int, code: str, detail: str = "in words", **headers: str) -> bytes:
-    """An answer as mutant-guard refuses."""
+    """Return a refusal as mutant-guard sends it."""
     body = f'{{"type":"urn:mutant-guard:problem:{code}","title":"X","status":{status},"detail":"{detail}"}}'
     return answer(status, body.encode(), "application/problem+json", **headers)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sent."""
+    """Request that a client sent."""
 
     method: str
     path: str
     headers: dict[str, str]
-    """Names in lower case."""
+    """Values by name in lower case."""
     body: bytes
 
 
 @dataclass
 class ScriptedServer:
-    """Gives one answer after another, the last of them again and again, and remembers what it was asked."""
+    """Server that gives one answer after another, repeats the last, and remembers its requests."""
 
     port: int
     script: Sequence[Answer | Callable[[Request], Answer]]
@@ -58,7 +61,7 @@ class ScriptedServer:
         return f"http://127.0.0.1:{self.port}"
 
     def serve(self, connection: socket.socket) -> None:
-        """Answer what comes over a connection until either side closes it."""
+        """Answer the requests of a connection until either side closes it."""
         with connection, connection.makefile("rb") as lines:
             while line := lines.readline():
                 method, path, _ = line.decode().split()
@@ -97,14 +100,14 @@ class ScriptedServer:
 
 @contextmanager
 def scripted(*script: Answer | Callable[[Request], Answer]) -> Iterator[ScriptedServer]:
-    """A server that answers so, on a loopback port."""
+    """Yield a server with these answers, on a loopback port."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         server = ScriptedServer(int(listener.getsockname()[1]), script)
         open_connections: list[socket.socket] = []
         threads: list[threading.Thread] = []
 
         def run(connection: socket.socket) -> None:
-            with suppress(OSError):  # the client went away, or the test is over
+            with suppress(OSError):  # the client went away, or the test has ended
                 server.serve(connection)
 
         def accept() -> None:
@@ -126,7 +129,7 @@ def scripted(*script: Answer | Callable[[Request], Answer]) -> Iterator[Scripted
             listener.shutdown(socket.SHUT_RDWR)
             accepting.join(10)
             for connection in open_connections:
-                with suppress(OSError):  # it is over already
+                with suppress(OSError):  # the connection is closed already
                     connection.shutdown(socket.SHUT_RDWR)
             for thread in threads:
                 thread.join(10)

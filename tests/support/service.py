@@ -1,4 +1,4 @@
-"""What the tests of the online half share: image files, guards that run, and a bank that can be held."""
+"""Helpers for tests of the online half: image files, running guards, and a held bank."""
 
 import io
 import socket
@@ -29,9 +29,9 @@ from service.telemetry.observer import ServerObserver
 
 KEY = "a key for tests only"
 LOGGING = ServerObserver(Metrics(), alarm_on_undecided=False)
-"""Logs what a guard tells, as the server does."""
+"""Observer that logs a guard's events, as the server does."""
 
-# What an answer holds, in this order.
+# Fields of an answer, in this order.
 FIELDS = [
     "request_id",
     "store",
@@ -57,14 +57,17 @@ FIELDS = [
 
 
 def digits(count: int, *, noise: float = 0.0) -> NDArray[np.uint8]:
-    """The first ``count`` images of the digits' test split, uint8 [count, 8, 8], blended with noise (0 to 1)."""
+    """Return the first ``count`` images of the digits' test split, uint8 [count, 8, 8].
+
+    They are blended with noise, by a share from 0 to 1.
+    """
     images = load("digits@test").images[:count, :, :, 0]
     drawn = np.random.default_rng(5).integers(0, 256, images.shape)
     return np.rint((1 - noise) * images + noise * drawn).astype(np.uint8)
 
 
 def encode(pixels: NDArray[np.uint8] | Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    """An image file of pixels [H, W] or [H, W, 3], or of an image."""
+    """Return an image file of pixels [H, W] or [H, W, 3], or of an image."""
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     file = io.BytesIO()
     image.save(file, kind, **options)
@@ -72,20 +75,20 @@ def encode(pixels: NDArray[np.uint8] | Image.Image, kind: str = "PNG", **options
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
-    """A chunk of a PNG file."""
+    """Return a chunk of a PNG file."""
     checksum = zlib.crc32(kind + content).to_bytes(4, "big")
     return len(content).to_bytes(4, "big") + kind + content + checksum
 
 
 def png_of_size(width: int, height: int, data: bytes = b"") -> bytes:
-    """A PNG of one bit a pixel that says it is this large, whatever its data says."""
+    """Return a PNG of one bit a pixel that claims this size, whatever its data says."""
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     chunks = chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 def webp_of_size(width: int, height: int) -> bytes:
-    """A WebP whose canvas says it is this large, around a frame of 8×8."""
+    """Return a WebP whose canvas claims this size, around a frame of 8×8."""
     frame = encode(np.zeros((8, 8, 3), np.uint8), "WEBP", lossless=True)[12:]
     canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     payload = bytes(6) + (7).to_bytes(3, "little") * 2 + (100).to_bytes(3, "little") + b"\0" + frame
@@ -97,8 +100,10 @@ def webp_of_size(width: int, height: int) -> bytes:
 
 
 def settings_for(*stores: Path, **changes: object) -> Settings:
-    """Settings on one CPU thread with a fixed key, fixed runs in a thread of their own and no cache, or with any of
-    them changed.
+    """Return settings for tests, with any of them changed.
+
+    By default they have one CPU thread, a fixed key, fixed runs in a thread of their own, and no
+    cache.
     """
     fixed = {
         "store": stores,
@@ -114,12 +119,12 @@ def settings_for(*stores: Path, **changes: object) -> Settings:
 
 
 def said(answer: Answer) -> tuple[Judgement, bool]:
-    """The judgement of an answer, and whether it was kept for an earlier request."""
+    """Return the judgement of an answer, and whether it was kept for an earlier request."""
     return answer.judgement, answer.cached
 
 
 class PassedOn(BankSession):
-    """A bank that asks another; what differs is overridden."""
+    """Bank that passes calls on to another bank. Subclasses override what differs."""
 
     def __init__(self, asked: BankSession) -> None:
         self._asked = asked
@@ -134,7 +139,7 @@ class PassedOn(BankSession):
 
 
 class HeldSession(PassedOn):
-    """A bank whose runs wait until they are let go, and fail if they are told to."""
+    """Bank whose runs wait until they are released, and fail if told to."""
 
     def __init__(self, held: BankSession) -> None:
         super().__init__(held)
@@ -144,16 +149,16 @@ class HeldSession(PassedOn):
 
     @classmethod
     def of(cls, store: Path) -> "HeldSession":
-        """The bank of a store's current version."""
+        """Return the held bank of a store's current version."""
         return cls(load_store(store).session(threads=1))
 
     def hold(self) -> None:
-        """Let no further run go, and forget that one has entered."""
+        """Hold further runs, and forget that one has entered."""
         self._gate.clear()
         self.entered.clear()
 
     def release(self) -> None:
-        """Let the run that waits go, and all later ones."""
+        """Release the run that waits, and all later ones."""
         self._gate.set()
 
     def scores(
@@ -173,7 +178,7 @@ class HeldSession(PassedOn):
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[GuardService]:
-    """A guard whose loop runs."""
+    """Yield a guard with a running loop."""
     guard = GuardService(settings)
     guard.start()
     try:
@@ -184,7 +189,7 @@ async def running(settings: Settings) -> AsyncIterator[GuardService]:
 
 @asynccontextmanager
 async def serving(guard: GuardService, *, raise_errors: bool = True) -> AsyncIterator[AsyncClient]:
-    """A client of the application that serves a guard, without sockets."""
+    """Yield a client of the application that serves a guard, without sockets."""
     app = create_app(guard)
     transport = ASGITransport(app, raise_app_exceptions=raise_errors)
     async with (
@@ -195,7 +200,7 @@ async def serving(guard: GuardService, *, raise_errors: bool = True) -> AsyncIte
 
 
 def samples(exposition: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """What ``/metrics`` said: value by sample name and labels."""
+    """Return the samples in a text of ``/metrics``, as value by sample name and labels."""
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(exposition)
@@ -204,13 +209,13 @@ def samples(exposition: str) -> dict[tuple[str, frozenset[tuple[str, str]]], flo
 
 
 def order_of(store: Path, key: str = KEY) -> Order:
-    """The order a guard with this store and key gives."""
+    """Return the order of a guard with this store and key."""
     manifest = load_store(store).manifest
     return Order(key.encode(), pool=manifest.mutants, decks=manifest.decks)
 
 
 class Clock:
-    """Stands in for a module's ``time``, so that only that module's clock is set by hand."""
+    """Stand-in for a module's ``time``, so that only that module's clock is set by hand."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -223,7 +228,7 @@ class Clock:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that nothing listens on."""
+    """Return a TCP port of the loopback that nothing listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -231,7 +236,7 @@ def free_port() -> int:
 
 @contextmanager
 def silent_listener() -> Iterator[int]:
-    """A port that takes connections and never answers."""
+    """Yield a port that takes connections and never answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(16)

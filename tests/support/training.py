@@ -8,7 +8,7 @@ from evaluation.training.trainer import Step, Trainer
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, epoch: int, step: int) -> None:
-    """Make training stop dead in the middle of an epoch."""
+    """Make training stop abruptly in the middle of an epoch."""
     original = Trainer.run_epoch
 
     def run_epoch(self: Trainer, on_step: Callable[[Step], None]) -> Step:

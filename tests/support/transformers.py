@@ -9,7 +9,10 @@ from torch.nn import functional
 
 
 class Attention(nn.Module):
-    """Multi-head attention with query, key and value from one dense layer, written out or as torch's own."""
+    """Multi-head attention with query, key and value from one dense layer.
+
+    It is written out, or torch's own.
+    """
 
     def __init__(self, width: int, heads: int, *, fused: bool) -> None:
         super().__init__()
@@ -31,7 +34,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a perceptron, each behind a layer normalisation and around a skip connection."""
+    """Attention and a perceptron, each after a layer normalisation and around a skip connection."""
 
     def __init__(self, width: int, heads: int, *, fused: bool) -> None:
         super().__init__()
@@ -48,7 +51,10 @@ class Block(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Patches by a strided convolution, a class token, learned positions, two blocks, a head on the class token."""
+    """Vision transformer of two blocks, with learned positions and a head on the class token.
+
+    A strided convolution makes its patches.
+    """
 
     def __init__(
         self, channels: int, size: int, classes: int, *, patch: int = 4, width: int = 8, fused: bool = False

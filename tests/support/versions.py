@@ -1,4 +1,4 @@
-"""More versions of a store than one, without building them, and processes that are killed at any point."""
+"""Further versions of a store without building them, and processes killed at any point."""
 
 import json
 import multiprocessing
@@ -13,12 +13,18 @@ from mutant_store.publishing.publish import STAGING, publish
 
 
 def copy_of(store: Path, folder: Path) -> Path:
-    """A copy of a store, to be changed by a test."""
+    """Copy a store, so that a test can change it."""
     return Path(shutil.copytree(store, folder / store.name))
 
 
 def add_version(store: Path, *, published: float | None = None, **changes: object) -> str:
-    """Publish the current version again with another manifest, as if at a time in seconds; its name."""
+    """Publish the current version again with another manifest, and return its name.
+
+    Args:
+        store: folder of the store.
+        published: time of publishing in seconds, or None for now.
+        changes: fields of the manifest that change.
+    """
     staged = Path(shutil.copytree(load_store(store).path, store / STAGING))
     manifest = json.loads((staged / MANIFEST).read_bytes()) | changes
     (staged / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
@@ -36,10 +42,12 @@ def damage(path: Path) -> None:
 
 
 def killed_at(step: int, work: Callable[[], object]) -> bool:
-    """Do some work in a process that is killed before its ``step``-th change of a directory or flush of a file.
+    """Do some work in a process that is killed before its ``step``-th change or flush.
+
+    Changes of a directory and flushes of a file count.
 
     Returns:
-        Whether it came to be killed; False where the work has fewer steps.
+        Whether the process was killed; False where the work has fewer steps.
     """
 
     def child() -> None:

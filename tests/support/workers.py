@@ -6,7 +6,7 @@ from mutant_guard.bank.workers import Workers
 
 
 class CountedWorkers(Workers):
-    """Remembers among how many threads each piece of work went that was shared out at all."""
+    """Workers that remember among how many threads each shared piece of work went."""
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)

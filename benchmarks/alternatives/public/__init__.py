@@ -1,4 +1,4 @@
-"""The bare classifier behind public model servers, each in an environment of its own: their pins clash with ours.
+"""The bare classifier behind public model servers, each in an environment of its own.
 
-What runs there imports nothing of this project.
+Their pinned packages clash with this project's. What runs there imports nothing of this project.
 """

@@ -1,4 +1,7 @@
-"""A classifier as its owner would put it behind a model server. Imports nothing of this project: it runs without it."""
+"""A classifier as its owner would put it behind a model server.
+
+The module imports nothing of this project: it runs without it.
+"""
 
 import base64
 import json
@@ -12,12 +15,14 @@ import onnxruntime
 from PIL import Image
 
 VARIABLE = "BENCHMARK_CLASSIFIER"
-"""Names the environment variable that holds what ``Bare`` needs, as JSON: ``model``, ``mean``, ``std``,
-``layout`` (nchw or nhwc) and ``threads``."""
+"""Environment variable with what ``Bare`` needs, as JSON.
+
+The entries are ``model``, ``mean``, ``std``, ``layout`` (nchw or nhwc) and ``threads``.
+"""
 
 
 class Bare:
-    """Image files in, labels out."""
+    """Classifier that takes image files and returns labels."""
 
     def __init__(self) -> None:
         """Load the model that the environment variable names."""
@@ -33,12 +38,12 @@ class Bare:
         self._nchw = given["layout"] == "nchw"
 
     def decode(self, text: str) -> Any:
-        """What the classifier reads, float32 [1, …], of an image file in base64."""
+        """Return the classifier's input, float32 [1, …], of an image file in base64."""
         pixels = np.asarray(Image.open(BytesIO(base64.b64decode(text))))
         inputs = (np.atleast_3d(pixels).astype(np.float32) / 255 - self._mean) / self._std
         return inputs.transpose(2, 0, 1)[None] if self._nchw else inputs[None]
 
     def labels(self, inputs: Any) -> list[int]:
-        """Of inputs float32 [N, …]."""
+        """Return the labels of inputs float32 [N, …]."""
         found: list[int] = self._session.run([self._output], {self._input: inputs})[0].argmax(axis=1).tolist()
         return found

@@ -1,38 +1,41 @@
-"""``python litserve_app.py PORT BATCH WORKERS``: the bare classifier behind LitServe, in LitServe's environment."""
+"""``python litserve_app.py PORT BATCH WORKERS``: the bare classifier behind LitServe.
+
+It runs in LitServe's environment.
+"""
 
 import sys
 from typing import Any
 
-import litserve  # type: ignore[import-not-found]
+import litserve
 import numpy as np
 from bare import Bare  # type: ignore[import-not-found]
 
 
 class LitServeClassifier(litserve.LitAPI):  # type: ignore[misc]
-    """JSON in, as LitServe has it by default: the image file in base64."""
+    """LitServe application that takes JSON, its default, with the image file in base64."""
 
     def setup(self, device: str) -> None:
-        """Called in every worker."""
+        """Load the classifier; LitServe calls this in every worker."""
         self.bare = Bare()
 
     def decode_request(self, request: dict[str, str]) -> Any:
-        """To float32 [1, …]."""
+        """Return the classifier's input, float32 [1, …], of a request."""
         return self.bare.decode(request["image"])
 
     def batch(self, inputs: list[Any]) -> Any:
-        """Of several requests."""
+        """Join the inputs of several requests."""
         return np.concatenate(inputs)
 
     def predict(self, inputs: Any) -> Any:
-        """Labels, one of a request alone."""
+        """Return the labels of a batch, or the one label of a request alone."""
         return self.bare.labels(inputs)
 
     def unbatch(self, output: list[int]) -> list[list[int]]:
-        """To each request its own."""
+        """Split the labels of a batch into one list for each request."""
         return [[label] for label in output]
 
     def encode_response(self, output: list[int]) -> dict[str, int]:
-        """The answer."""
+        """Return the answer with the label."""
         return {"label": output[0]}
 
 

@@ -1,4 +1,7 @@
-"""The bare classifier as a runtime of MLServer, in MLServer's environment; ``settings.json`` lies beside the copy."""
+"""The bare classifier as a runtime of MLServer, in MLServer's environment.
+
+``settings.json`` lies beside the copy that runs there.
+"""
 
 from bare import Bare  # type: ignore[import-not-found]
 from mlserver import MLModel  # type: ignore[import-not-found]
@@ -10,15 +13,15 @@ from mlserver.types import (  # type: ignore[import-not-found]
 
 
 class MLServerClassifier(MLModel):  # type: ignore[misc]
-    """Open Inference Protocol: one tensor of the image file in base64."""
+    """Runtime for the Open Inference Protocol with one tensor: the image file in base64."""
 
     async def load(self) -> bool:
-        """Called in every worker."""
+        """Load the classifier; MLServer calls this in every worker."""
         self.bare = Bare()
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """The label."""
+        """Return the label of one image."""
         data = payload.inputs[0].data.root[0]
         labels = self.bare.labels(self.bare.decode(data if isinstance(data, str) else data.decode()))
         output = ResponseOutput(name="label", shape=[1], datatype="INT64", data=labels)

@@ -1,4 +1,4 @@
-"""Changes of image files that keep most of them whole, so that what is wrong is found deep inside."""
+"""Changes of image files that keep most of them whole, so that faults are found deep inside."""
 
 import struct
 import zlib
@@ -19,7 +19,10 @@ _WORDS = (
 
 
 def mutate(body: bytes, random: Random, scrambled: Scramble = scramble) -> bytes:
-    """Another image: parts of it changed with lengths and checksums made right, or any bytes of it."""
+    """Return a changed image.
+
+    Parts of it are changed with lengths and checksums made right, or any bytes of it.
+    """
     parts = read(body)
     if parts is None or not parts.parts or random.random() < 0.15:
         return scrambled(body, random)
@@ -54,7 +57,7 @@ def _change_parts(parts: Parts, random: Random, scrambled: Scramble) -> None:
 
 
 def _change_content(part: Part, random: Random, scrambled: Scramble) -> bytes:
-    """Scrambled, a PNG's rows or texts unpacked where that works."""
+    """Scramble the content of a part, a PNG's rows or texts unpacked where that works."""
     if part.kind in (b"IDAT", b"iCCP", b"zTXt") and random.random() < 0.5:
         start = 0 if part.kind == b"IDAT" else part.content.find(b"\0") + 2
         try:
@@ -66,7 +69,7 @@ def _change_content(part: Part, random: Random, scrambled: Scramble) -> bytes:
 
 
 def _change_size(parts: Parts, random: Random) -> None:
-    """Say another size, or other colours, where the format does."""
+    """Write another size, or other colours, where the format has a place for them."""
     place = {"PNG": (b"IHDR", 0, ">I"), "JPEG": (None, 1, ">H"), "WEBP": (b"VP8X", 4, "<I")}[parts.format]
     for part in parts.parts:
         if part.kind == place[0] or (parts.format == "JPEG" and 0xC0 <= part.kind[0] <= 0xC3):
@@ -131,7 +134,7 @@ def _new_chunk(random: Random, scrambled: Scramble) -> Part:
 
 
 def exif(random: Random) -> bytes:
-    """A directory whose values lie anywhere, over each other, or nowhere."""
+    """Return a directory whose values lie anywhere, over each other, or nowhere."""
     order = random.choice("<>")
     entries = [
         (

@@ -15,7 +15,7 @@ _NAMES = ("data", "parameters", "outputs", "id", "timeout", "binary_data_output"
 
 
 def mutate(text: bytes, random: Random, scrambled: Scramble = scramble) -> bytes:
-    """Other JSON, or JSON no more."""
+    """Return a changed message, mostly still JSON."""
     try:
         node = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,10 +1,10 @@
-"""Changes of bytes, whatever they are."""
+"""Changes of any bytes."""
 
 from collections.abc import Callable
 from random import Random
 
 Scramble = Callable[[bytes, Random], bytes]
-"""Changes bytes without knowing what they are."""
+"""Function that changes bytes without knowing what they are."""
 
 
 def scramble(body: bytes, random: Random) -> bytes:

@@ -1,5 +1,7 @@
-"""Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks.
-ICML 2020.
+"""AutoAttack.
+
+Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse
+parameter-free attacks. ICML 2020.
 """
 
 from typing import Any
@@ -13,11 +15,12 @@ _ITERATIONS, _RESTARTS, _SQUARE_ITERATIONS = 100, 5, 5000
 
 
 def attack(estimator: Any, settings: AutoAttack, images: Images, labels: Labels) -> Images:
-    """Images float32 [N, C, H, W] within ε of these, unrounded; where nothing fools, the image itself.
+    """Return images float32 [N, C, H, W] within ε of these, unrounded.
 
-    The toolbox's ensemble with its default sizes, one after the other on what still stands: Auto-PGD (100
-    iterations, 5 restarts) on cross entropy, the same on the difference of logits ratio, DeepFool where the paper
-    has FAB, and Square (5,000 iterations, 5 restarts).
+    Where nothing fools, it is the image itself. The toolbox's ensemble runs with its default sizes,
+    one attack after the other on the images that still stand: Auto-PGD (100 iterations, 5 restarts)
+    on cross entropy, the same on the difference of logits ratio, DeepFool where the paper has FAB,
+    and Square (5,000 iterations, 5 restarts).
     """
     from art.attacks.evasion import AutoAttack as Method
     from art.attacks.evasion import AutoProjectedGradientDescent, DeepFool, SquareAttack

@@ -1,7 +1,8 @@
-"""Carlini, Wagner: Towards evaluating the robustness of neural networks. S&P 2017, the L2 attack.
+"""Carlini and Wagner's L2 attack.
 
-Foolbox's, which follows the publication (Adam). The toolbox that makes the other attacks replaces Adam by a line search
-that takes several times as long and stops farther from the image.
+Carlini, Wagner: Towards evaluating the robustness of neural networks. S&P 2017. The implementation
+is Foolbox's, which follows the publication (Adam). The toolbox that makes the other attacks
+replaces Adam by a line search that takes several times as long and stops farther from the image.
 """
 
 import numpy as np
@@ -14,7 +15,9 @@ from mutant_guard.errors import DataError
 
 
 def attack(network: nn.Module, settings: CarliniWagner, images: Images, labels: Labels) -> Images:
-    """Images float32 [N, C, H, W] near these in L2, of any wrong label, unrounded; an image that did not fool stays.
+    """Return images float32 [N, C, H, W] near these in L2, of any wrong label, unrounded.
+
+    An image that did not fool stays as it is.
 
     Raises:
         DataError: foolbox is not installed.

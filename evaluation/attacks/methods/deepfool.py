@@ -1,4 +1,8 @@
-"""Moosavi-Dezfooli, Fawzi, Frossard: DeepFool: a simple and accurate method to fool deep neural networks. CVPR 2016."""
+"""DeepFool.
+
+Moosavi-Dezfooli, Fawzi, Frossard: DeepFool: a simple and accurate method to fool deep neural
+networks. CVPR 2016.
+"""
 
 from typing import Any
 
@@ -7,7 +11,10 @@ from evaluation.attacks.target import Images, Labels
 
 
 def attack(estimator: Any, settings: DeepFool, images: Images, labels: Labels) -> Images:
-    """Images float32 [N, C, H, W] just past the nearest boundary, unrounded; ``labels`` are the network's own."""
+    """Return images float32 [N, C, H, W] just past the nearest boundary, unrounded.
+
+    ``labels`` are the network's own.
+    """
     from art.attacks.evasion import DeepFool as Method
 
     method = Method(

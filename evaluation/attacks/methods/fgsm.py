@@ -1,4 +1,7 @@
-"""Goodfellow, Shlens, Szegedy: Explaining and harnessing adversarial examples. ICLR 2015."""
+"""The fast gradient sign method.
+
+Goodfellow, Shlens, Szegedy: Explaining and harnessing adversarial examples. ICLR 2015.
+"""
 
 from typing import Any
 
@@ -7,7 +10,10 @@ from evaluation.attacks.target import Images, Labels
 
 
 def attack(estimator: Any, settings: Fgsm | BlackBox, images: Images, labels: Labels) -> Images:
-    """Images float32 [N, C, H, W] moved by ε along the sign of the loss's gradient, unrounded."""
+    """Return images float32 [N, C, H, W] moved by ε along the sign of the gradient, unrounded.
+
+    The gradient is the loss's.
+    """
     from art.attacks.evasion import FastGradientMethod
 
     method = FastGradientMethod(estimator, eps=settings.epsilon, batch_size=len(images))
@@ -16,7 +22,7 @@ def attack(estimator: Any, settings: Fgsm | BlackBox, images: Images, labels: La
 
 
 def minimal(estimator: Any, settings: MinimalFgsm, images: Images, labels: Labels) -> Images:
-    """Images float32 [N, C, H, W] moved only as far as it takes, up to ε; unrounded."""
+    """Return images float32 [N, C, H, W] moved only as far as it takes, up to ε; unrounded."""
     from art.attacks.evasion import FastGradientMethod
 
     method = FastGradientMethod(

@@ -1,4 +1,7 @@
-"""Chen, Jordan, Wainwright: HopSkipJumpAttack: a query-efficient decision-based attack. S&P 2020."""
+"""HopSkipJump.
+
+Chen, Jordan, Wainwright: HopSkipJumpAttack: a query-efficient decision-based attack. S&P 2020.
+"""
 
 from typing import Any
 
@@ -8,15 +11,15 @@ from evaluation.attacks.settings import HopSkipJump
 from evaluation.attacks.target import Images, Labels
 
 _NOISE = 100
-"""Images of noise among which each image finds one to start at."""
+"""Number of images of noise among which each image finds one to start at."""
 
 
 def attack(estimator: Any, settings: HopSkipJump, images: Images, labels: Labels) -> Images:
-    """Images float32 [N, C, H, W] near these in L2 and of a wrong label, unrounded.
+    """Return images float32 [N, C, H, W] near these in L2 and of a wrong label, unrounded.
 
-    Each starts at an image of uniform noise that has another label or, where all noise has the image's own, at
-    the next of ``images`` that has another; where there is none either, the image comes back as it is. (The
-    toolbox's own search for noise is not seeded.)
+    Each starts at an image of uniform noise that has another label or, where all noise has the
+    image's own, at the next of ``images`` that has another; where there is none either, the image
+    comes back as it is. (The toolbox's own search for noise is not seeded.)
     """
     from art.attacks.evasion import HopSkipJump as Method
 

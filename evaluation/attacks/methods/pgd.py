@@ -1,4 +1,8 @@
-"""Madry, Makelov, Schmidt, Tsipras, Vladu: Towards deep learning models resistant to adversarial attacks. ICLR 2018."""
+"""Projected gradient descent.
+
+Madry, Makelov, Schmidt, Tsipras, Vladu: Towards deep learning models resistant to adversarial
+attacks. ICLR 2018.
+"""
 
 from typing import Any
 
@@ -7,7 +11,10 @@ from evaluation.attacks.target import Images, Labels
 
 
 def attack(estimator: Any, settings: Pgd, images: Images, labels: Labels) -> Images:
-    """Images float32 [N, C, H, W] within ε of these, unrounded; of several restarts one that fooled is kept."""
+    """Return images float32 [N, C, H, W] within ε of these, unrounded.
+
+    Of several restarts one that fooled is kept.
+    """
     from art.attacks.evasion import ProjectedGradientDescent
 
     method = ProjectedGradientDescent(

@@ -1,5 +1,7 @@
-"""Andriushchenko, Croce, Flammarion, Hein: Square attack: a query-efficient black-box adversarial attack via random
-search. ECCV 2020.
+"""The Square attack.
+
+Andriushchenko, Croce, Flammarion, Hein: Square attack: a query-efficient black-box adversarial
+attack via random search. ECCV 2020.
 """
 
 from typing import Any
@@ -9,7 +11,7 @@ from evaluation.attacks.target import Images, Labels
 
 
 def attack(estimator: Any, settings: Square, images: Images, labels: Labels) -> Images:
-    """Images float32 [N, C, H, W] within ε of these, unrounded."""
+    """Return images float32 [N, C, H, W] within ε of these, unrounded."""
     from art.attacks.evasion import SquareAttack
 
     method = SquareAttack(

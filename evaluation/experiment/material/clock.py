@@ -10,10 +10,10 @@ from mutant_guard.store.atomic import write_atomically
 
 
 class Clock:
-    """Seconds by step. A run that goes on where another stopped adds to what that one had finished."""
+    """Seconds by step; a run that goes on where another stopped adds to its finished seconds."""
 
     def __init__(self, path: Path) -> None:
-        """Args: the file that keeps them."""
+        """Read the seconds of earlier runs from the file that keeps them."""
         self._path = path
         self.seconds = _read(path)
 
@@ -29,7 +29,7 @@ class Clock:
 
 
 def _read(path: Path) -> dict[str, float]:
-    """What the file says; nothing if it is not there or damaged: no result depends on it."""
+    """Return what the file holds; nothing if it is missing or damaged: no result depends on it."""
     try:
         found: dict[str, float] = json.loads(path.read_bytes())
     except (OSError, ValueError):

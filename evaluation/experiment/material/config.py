@@ -1,4 +1,4 @@
-"""What an experiment is told: a TOML file."""
+"""Configuration of an experiment: a TOML file."""
 
 import tomllib
 from fnmatch import fnmatchcase
@@ -25,15 +25,15 @@ Count = Annotated[int, Ge(1)]
 
 
 class AdaptiveSettings(Frozen):
-    """Attacks by someone who knows the guard.
+    """Attacks by an attacker that knows the guard.
 
     Attributes:
-        images: how many rightly labelled test images are attacked.
+        images: number of rightly labelled test images that are attacked.
         epsilons: largest changes of a pixel, pixels 0 to 1; every attack is made at each.
-        attacks: settings of ``settings`` but for ``epsilon``.
-        mutants: how many of their own an attacker without the store draws, or trains.
-        knowledge: which attackers there are besides one who knows the classifier alone: with own mutants (``method``),
-            with the very ``store``.
+        attacks: settings of ``evaluation.adaptive.settings`` without ``epsilon``.
+        mutants: number of own mutants that an attacker without the store draws, or trains.
+        knowledge: attackers besides the one that knows the classifier alone: one with own mutants
+            (``method``), one with the store itself (``store``).
     """
 
     images: Count
@@ -49,12 +49,14 @@ class AdaptiveSettings(Frozen):
         return self
 
     def at(self, epsilon: float) -> list[AdaptiveAttack]:
-        """The attacks at one size."""
+        """Return the attacks at one size."""
         return [_ADAPTIVE.validate_python({**attack, "epsilon": epsilon}) for attack in self.attacks]
 
 
 class Explanation(Frozen):
-    """Why cells differ from the paper's. Patterns are those of shells; the first that matches counts.
+    """Reason why cells differ from the paper's.
+
+    Patterns are those of shells; the first that matches counts.
 
     Attributes:
         table: ``label change rate``, ``AUROC`` or ``detection``.
@@ -71,7 +73,7 @@ class Explanation(Frozen):
     text: Annotated[str, Len(1)]
 
     def covers(self, table: str, operator: str, kind: str, direction: str) -> bool:
-        """Whether this is about a cell."""
+        """Check whether the reason is about a cell."""
         pairs = (
             (self.table, table),
             (self.operator, operator),
@@ -82,28 +84,31 @@ class Explanation(Frozen):
 
 
 class Config(Frozen):
-    """One experiment.
+    """Configuration of one experiment.
 
     Attributes:
         title: heading of the report.
-        model: the classifier's ONNX file, its .safetensors beside it; relative to the working folder.
-        data: SPEC of its data without the split, ``{data}`` standing for the folder given to the command.
-        paper: the data set of the paper's tables that this is held against, or none.
-        other: SPEC of images of other things, to see what the guard makes of them.
-        seed: of everything that is drawn.
-        normal: rightly labelled test images.
-        wrong: wrongly labelled ones, at most.
+        model: the classifier's ONNX file, its .safetensors beside it; relative to the working
+            folder.
+        data: SPEC of its data without the split, ``{data}`` standing for the folder given to the
+            command.
+        paper: data set of the paper's tables that the results are compared with, or none.
+        other: SPEC of images of other things, to see the guard's answers to them.
+        seed: seed of everything that is drawn.
+        normal: number of rightly labelled test images.
+        wrong: largest number of wrongly labelled ones.
         rhos: ρ of Algorithm 1, each at the main rate.
         delta_ratio: δ/ςh of Algorithm 1.
-        pools: the mutants.
-        attacks: how suspicious images are made.
-        baselines: other detectors, or none.
-        adaptive: attacks by someone who knows the guard, or none.
-        against: detectors that the summed doubts of trained mutants are held against, image by image.
+        pools: settings of the mutants.
+        attacks: settings of the attacks that make suspicious images.
+        baselines: settings of other detectors, or none.
+        adaptive: settings of attacks by an attacker that knows the guard, or none.
+        against: detectors that the summed doubts of trained mutants are compared with, image by
+            image.
         targets: figures that were asked for.
-        posted: images of each kind that are also sent to the real server.
-        timed: images on which the time of one image is measured.
-        explanations: why cells differ from the paper's.
+        posted: number of images of each kind that are also sent to the real server.
+        timed: number of images on which the time of one image is measured.
+        explanations: reasons why cells differ from the paper's.
     """
 
     title: str
@@ -153,11 +158,11 @@ class Config(Frozen):
         return self
 
     def spec(self, split: str, folder: Path) -> str:
-        """SPEC of a split of the data below a folder."""
+        """Return the SPEC of a split of the data below a folder."""
         return f"{self.data.replace(_FOLDER, str(folder))}@{split}"
 
     def other_spec(self, folder: Path) -> str | None:
-        """SPEC of the images of other things, below a folder."""
+        """Return the SPEC of the images of other things, below a folder."""
         return None if self.other is None else self.other.replace(_FOLDER, str(folder))
 
     @property
@@ -166,7 +171,7 @@ class Config(Frozen):
         return _FOLDER in self.data or _FOLDER in (self.other or "")
 
     def paper_column(self, kind: str) -> str | None:
-        """The column of the paper's tables a kind belongs in."""
+        """Return the column of the paper's tables that a kind belongs in."""
         if kind in {NORMAL, WRONG}:
             return kind
         return next((attack.paper for attack in self.attacks if attack.name == kind), None)
@@ -176,7 +181,8 @@ def read_config(path: Path) -> Config:
     """Read a configuration.
 
     Raises:
-        DataError: it cannot be read, or says something no experiment can be made of; the message says where.
+        DataError: the file cannot be read, or no experiment can be made of it; the message says
+            where.
     """
     try:
         return Config.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -185,7 +191,8 @@ def read_config(path: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is no TOML file: {error}") from error
     except ValidationError as error:
-        # A misspelt field is missing as well: say first what is there and should not be.
+        # A misspelt field is missing as well: the message names first a field that should not be
+        # there.
         first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise DataError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from error

@@ -1,4 +1,4 @@
-"""Which mutants an experiment is made with."""
+"""Mutants that an experiment is made with."""
 
 from dataclasses import fields
 from typing import Annotated, Any, Self
@@ -11,11 +11,14 @@ from mutant_guard.store.manifest import Frozen, Rate
 from mutant_store.retraining.settings import RetrainSettings
 
 RETRAIN = "retrain"
-"""The operator whose mutants are trained; what its rate is a share of are the neurons of every layer."""
+"""Operator whose mutants are trained; its rate is a share of the neurons of every layer."""
 
 
 def _known(told: object) -> object:
-    """Refuses settings that there are not, which a dataclass would pass over, and the data, which are the model's."""
+    """Refuse settings that there are not, and the data, which are the model's.
+
+    A dataclass would pass over unknown settings.
+    """
     if isinstance(told, dict):
         names = {entry.name for entry in fields(RetrainSettings)} - {"train_data"}
         if unknown := sorted(set(told) - names):
@@ -33,14 +36,15 @@ class PoolSettings(Frozen):
         rates: mutation rates.
         main_rate: the one of them that everything but the tables over rates is measured at.
         instead: main rates of operators that have nothing to change at ``main_rate``, by operator.
-        seeds: one pool a seed; the first one's store is the one that is served.
-        mutants: accurate mutants a pool.
-        sizes: the same of operators that have more or fewer, by operator.
-        retraining: how ``retrain`` trains its mutants, from the classifier's own training images; its rate is
-            ``share``, at which alone it is measured.
-        few: the summed doubts of only so many of the mutants are measured as well, beside something that has no more.
-        filter_error: as ``mutant-store build --filter-error`` has it.
-        calibration: what is asked of the policies.
+        seeds: seeds, one pool each; the first one's store is the one that is served.
+        mutants: number of accurate mutants a pool.
+        sizes: number of mutants of operators that have more or fewer, by operator.
+        retraining: settings with which ``retrain`` trains its mutants, from the classifier's own
+            training images; its rate is ``share``, at which alone it is measured.
+        few: number of mutants whose summed doubts are measured as well, beside a detector that has
+            no more networks.
+        filter_error: value of ``mutant-store build --filter-error``.
+        calibration: settings of the policies.
     """
 
     operators: Annotated[tuple[str, ...], Len(1)]
@@ -68,21 +72,24 @@ class PoolSettings(Frozen):
         return self
 
     def main_rate_of(self, operator: str) -> float:
-        """The rate that an operator is measured at wherever there is only one."""
+        """Return the rate that an operator is measured at wherever there is only one."""
         if operator == RETRAIN and self.retraining is not None and self.retraining.share is not None:
             return self.retraining.share
         return self.instead.get(operator, self.main_rate)
 
     def rates_of(self, operator: str) -> list[float]:
-        """All the rates that an operator is measured at, the main one among them."""
+        """Return all the rates that an operator is measured at, the main one among them."""
         main = self.main_rate_of(operator)
         return [main] if operator == RETRAIN else list(dict.fromkeys((*self.rates, main)))
 
     def mutants_of(self, operator: str) -> int:
-        """Mutants of an operator's pools."""
+        """Return the number of mutants of an operator's pools."""
         return self.sizes.get(operator, self.mutants)
 
     def retrained(self, train: str) -> dict[str, Any]:
-        """Settings of ``retrain`` with the SPEC of its training images, as ``RetrainSettings`` takes them."""
+        """Return settings of ``retrain`` with the SPEC of its training images.
+
+        They are as ``RetrainSettings`` takes them.
+        """
         told = self.retraining or RetrainSettings()
         return {entry.name: getattr(told, entry.name) for entry in fields(told)} | {"train_data": train}

@@ -1,4 +1,4 @@
-"""Mutant stores of an experiment, and what their mutants do with its images."""
+"""Mutant stores of an experiment, and their mutants' answers to its images."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -39,7 +39,7 @@ _TOGETHER = 100
 
 @dataclass(frozen=True, order=True)
 class PoolKey:
-    """One pool: the operator's name, the mutation rate, the seed."""
+    """Key of one pool: the operator's name, the mutation rate, the seed."""
 
     operator: str
     rate: float
@@ -52,7 +52,7 @@ class PoolKey:
 
 
 class Pools:
-    """Builds stores when they are first asked for, and keeps what it records with them."""
+    """Stores, built when they are first asked for and kept with the recordings made of them."""
 
     def __init__(
         self,
@@ -69,10 +69,10 @@ class Pools:
         Args:
             model: the classifier's ONNX file.
             spec: clean images that did not train it, for the filter and the calibration.
-            settings: which pools.
-            workspace: the stores and the recordings are kept here.
-            report: told of the steps.
-            threads: CPU threads; 0 takes all cores.
+            settings: settings of the pools.
+            workspace: workspace that keeps the stores and the recordings.
+            report: reporter that is told of the steps.
+            threads: number of CPU threads; 0 takes all cores.
             train: the images that trained it, for mutants that are trained as well.
         """
         self.settings = settings
@@ -84,16 +84,19 @@ class Pools:
 
     @property
     def refused(self) -> dict[tuple[str, float], str]:
-        """Operators and rates at which no pool can be made, with the reason; known once they were asked for."""
+        """Operators and rates at which no pool can be made, with the reason.
+
+        They are known once they were asked for.
+        """
         return dict(self._refused)
 
     def keys(self, operator: str, rate: float | None = None) -> list[PoolKey]:
-        """The pools of an operator at a rate, by default its main one, one a seed."""
+        """Return the pools of an operator at a rate, by default its main one, one a seed."""
         chosen = self.settings.main_rate_of(operator) if rate is None else rate
         return [PoolKey(operator, chosen, seed) for seed in self.settings.seeds]
 
     def path(self, key: PoolKey) -> Path:
-        """Directory of the pool's store, named after all that it is made from."""
+        """Return the directory of the pool's store, named after all that it is made from."""
         chosen = self.build_settings(key)
         inputs = {
             "model": self._model_digest,
@@ -113,7 +116,7 @@ class Pools:
 
     @cached_property
     def _trained_with(self) -> dict[str, object]:
-        """All that mutants which are trained depend on besides."""
+        """All that trained mutants depend on besides."""
         path = self.model.with_suffix(_WEIGHTS)
         model = weights.load(path)
         told = RetrainSettings(**self.settings.retrained(self._train))
@@ -124,17 +127,22 @@ class Pools:
         }
 
     def store(self, key: PoolKey) -> Store | None:
-        """The pool's store, built if it is not there; None where the operator has nothing to change at this rate.
+        """Return the pool's store, built if it is not there.
+
+        Returns:
+            The store, or None where the operator has nothing to change at this rate.
 
         Raises:
             GuardError: the model or the data do not allow it.
         """
-        if key not in self._stores:  # opening one reads and checks every file of it
+        if key not in self._stores:  # opening a store reads and checks every file of it
             self._stores[key] = self._store(key)
         return self._stores[key]
 
     def another(self, key: PoolKey, mutants: int) -> Store:
-        """A store of so many mutants by the same recipe and of the next seed: what somebody without the first makes.
+        """Return a store of this many mutants by the same recipe and of the next seed.
+
+        An attacker without the first store makes such a store.
 
         Raises:
             ModelError: the operator has nothing to change at this rate.
@@ -146,7 +154,7 @@ class Pools:
         return others.required(replace(key, seed=key.seed + 1))
 
     def required(self, key: PoolKey) -> Store:
-        """The store of a pool that there must be.
+        """Return the store of a pool that must exist.
 
         Raises:
             ModelError: the operator has nothing to change at this rate.
@@ -182,24 +190,27 @@ class Pools:
             build(source, self.spec, path, settings, self._report)
 
     def build_seconds(self, key: PoolKey) -> float | None:
-        """Time it took to build a store of mutants that are trained; None of others."""
+        """Return the time it took to build a store of trained mutants; None for others."""
         return Clock(self._seconds(self.path(key))).seconds.get(_BUILD)
 
     def _seconds(self, path: Path) -> Path:
         return path.with_name(f"{path.name}.{_SECONDS}")
 
     def recording(self, key: PoolKey, samples: SampleSet) -> Recording | None:
-        """Label changes of a set under a pool, recorded if they were not; None where there is no such pool.
+        """Return label changes of a set under a pool, recorded if they were not.
 
-        ``correct`` tells where the label of the stored original is the true one. There are doubts where the store's
-        policies add them up.
+        ``correct`` tells where the label of the stored original is the true one. There are doubts
+        where the store's policies add them up.
+
+        Returns:
+            The recording, or None where there is no such pool.
         """
         if self.store(key) is None:
             return None
         return self.recorded(key, samples)
 
     def recorded(self, key: PoolKey, samples: SampleSet) -> Recording:
-        """The same for a pool that there must be.
+        """Return label changes of a set under a pool that must exist, as ``recording`` does.
 
         Raises:
             ModelError: the operator has nothing to change at this rate.
@@ -226,7 +237,10 @@ class Pools:
         return Recording(changes, correct, kept.get("doubts"), kept.get("own_doubts"))
 
     def labels(self, key: PoolKey, samples: SampleSet) -> NDArray[np.int64]:
-        """Labels of a set under the original and every mutant of a pool, int64 [images, 1 + mutants].
+        """Return labels of a set under the original and every mutant of a pool.
+
+        Returns:
+            int64 [images, 1 + mutants].
 
         Raises:
             ModelError: the operator has nothing to change at this rate.
@@ -252,7 +266,9 @@ class Pools:
         return self._workspace.within(folder).arrays(f"{key.name}-{samples.file_name}", inputs, make)
 
     def calibration(self, key: PoolKey) -> Recording:
-        """What mutants say of the clean images the store was calibrated on, choice and certification together.
+        """Return the recordings of the store's clean calibration images.
+
+        Those for the choice and those for the certification are joined.
 
         Raises:
             ModelError: the operator has nothing to change at this rate.
@@ -262,7 +278,8 @@ class Pools:
         return joined([kept["choice"], kept["certification"]])
 
     def _session(self, key: PoolKey, store: Store) -> BankSession:
-        # One at a time: a pool whose mutants have weights of their own holds a copy of all that differs.
+        # One session at a time: a pool whose mutants have weights of their own holds a copy of all
+        # that differs.
         if self._opened is None or self._opened[0] != key:
             if self._opened is not None:
                 self._opened[1].close()
@@ -273,7 +290,7 @@ class Pools:
         return lambda done: self._report.progress(done, total, note)
 
     def build_settings(self, key: PoolKey) -> BuildSettings:
-        """What the pool's store is built with."""
+        """Return the settings that the pool's store is built with."""
         chosen = self.settings
         trained = key.operator == RETRAIN
         return BuildSettings(
@@ -294,7 +311,7 @@ class Pools:
 
 
 def soft_evidence(store: Store) -> Doubts | None:
-    """The doubts that the policies of a store add up; None where they count label changes."""
+    """Return the doubts that a store's policies add up; None where they count label changes."""
     calibration = store.calibration
     if calibration.settings.evidence != "soft" or calibration.doubts is None:
         return None

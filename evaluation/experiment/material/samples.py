@@ -1,4 +1,4 @@
-"""The images of an experiment: clean ones, and what attacks make of them."""
+"""Images of an experiment: clean ones, and those that attacks make of them."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class Samples:
 
 
 def make_samples(subject: ExperimentSubject, workspace: Workspace, report: Reporter, jobs: int) -> Samples:
-    """Clean test images, and adversarial ones made from rightly labelled test images.
+    """Make clean test images, and adversarial ones from rightly labelled test images.
 
     A kind of which no attempt fools the classifier is recorded, but has no images.
 

@@ -1,4 +1,4 @@
-"""The classifier of an experiment and its images: train, calibration and test are disjoint."""
+"""Classifier of an experiment and its images: train, calibration and test are disjoint."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,11 +19,11 @@ from mutant_store.networks.weights import TrainedModel
 
 @dataclass(frozen=True)
 class ExperimentSubject:
-    """What the configuration names, read when it is first needed.
+    """Classifier and images that the configuration names, read when they are first needed.
 
     Attributes:
         config: the configuration.
-        folder: where its data lies.
+        folder: folder of its data.
     """
 
     config: Config
@@ -31,12 +31,12 @@ class ExperimentSubject:
 
     @property
     def weights_file(self) -> Path:
-        """The classifier's weights, beside its ONNX file."""
+        """File of the classifier's weights, beside its ONNX file."""
         return self.config.model.with_suffix(".safetensors")
 
     @cached_property
     def model(self) -> TrainedModel:
-        """The classifier in torch."""
+        """Classifier in torch."""
         return weights.load(self.weights_file)
 
     @property
@@ -46,40 +46,40 @@ class ExperimentSubject:
 
     @cached_property
     def train(self) -> ImageData:
-        """The images that trained it."""
+        """Images that trained the classifier."""
         return self._load("train")
 
     @cached_property
     def filter(self) -> ImageData:
-        """The half of the holdout that filters mutants, as ``mutant-store build`` cuts it."""
+        """Half of the holdout that filters mutants, as ``mutant-store build`` cuts it."""
         holdout = self._load("holdout")
         return holdout.part(0, len(holdout) // 2)
 
     @cached_property
     def calibration(self) -> ImageData:
-        """The other half, which chooses and certifies the thresholds."""
+        """Other half of the holdout, which chooses and certifies the thresholds."""
         holdout = self._load("holdout")
         return holdout.part(len(holdout) // 2, len(holdout))
 
     @cached_property
     def test(self) -> ImageData:
-        """The test split."""
+        """Test split."""
         return self._load("test")
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
-        """The classifier's labels of the test split, int64 [N]."""
+        """Classifier's labels of the test split, int64 [N]."""
         return np.asarray(logits(self.model.network, self.model.classifier, self.test.images).argmax(axis=1))
 
     def clean(self) -> tuple[SampleSet, SampleSet]:
-        """Rightly and wrongly labelled test images, drawn at random."""
+        """Return rightly and wrongly labelled test images, drawn at random."""
         right = self._set(NORMAL, self.right[: self.config.normal])
         wrong = np.flatnonzero(self.predicted != self.test.labels)
         return right, self._set(WRONG, self._shuffled(wrong)[: self.config.wrong])
 
     @cached_property
     def right(self) -> NDArray[np.int64]:
-        """Positions of the rightly labelled test images in a random order: what attacks are tried on, in turn."""
+        """Positions of the rightly labelled test images, in the random order of attempts."""
         return self._shuffled(np.flatnonzero(self.predicted == self.test.labels))
 
     def _shuffled(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:

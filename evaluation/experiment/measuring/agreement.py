@@ -1,4 +1,4 @@
-"""The shipped service on images of every kind: does it answer what the evaluation counts?"""
+"""The shipped service on images of every kind, compared with the evaluation's verdicts."""
 
 import asyncio
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ def agreement(
         policy: name of the policy to serve.
         samples: images by kind.
         expected: verdicts of the evaluation on them, by kind.
-        posted: images of each kind, at most.
+        posted: largest number of images of each kind.
 
     Raises:
         RuntimeError: the server does not start.
-        httpx.HTTPStatusError: an answer other than 200.
+        httpx.HTTPStatusError: the server gives an answer other than 200.
     """
     cells = []
     with served(store, policy=policy, cache_seconds="0", order_key=ORDER_KEY, deadline_seconds="60") as url:

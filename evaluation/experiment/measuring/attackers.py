@@ -1,4 +1,7 @@
-"""Attacks by someone who knows the guard, on the same images at every size; kept once they were made."""
+"""Attacks by an attacker that knows the guard, on the same images at every size.
+
+They are kept once they were made.
+"""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -38,8 +41,10 @@ def attackers(
     workspace: Workspace,
     report: Reporter,
 ) -> list[Attacked]:
-    """Every attack at every size: plain PGD (knowledge ``none``), then each adaptive one with own mutants and with
-    those of a pool's store.
+    """Make every attack at every size.
+
+    They are plain PGD (knowledge ``none``), then each adaptive one with own mutants and with those
+    of a pool's store.
 
     Raises:
         ModelError: the store has mutants by other operators than NAI or retrain.
@@ -89,7 +94,7 @@ def attackers(
 
 
 def _plain(epsilon: float) -> Pgd:
-    """PGD that knows nothing of the guard."""
+    """Return settings of PGD that knows nothing of the guard."""
     return Pgd(
         name="pgd", samples=1, attempts=1, epsilon=epsilon, step=0.1 * epsilon, iterations=40, restarts=0
     )

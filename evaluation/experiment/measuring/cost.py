@@ -1,4 +1,4 @@
-"""What a verdict costs: Table VI, and the time of one image for every detector, measured in turns."""
+"""Cost of a verdict: Table VI, and the time of one image for every detector, measured in turns."""
 
 import tempfile
 import time
@@ -29,14 +29,17 @@ from mutant_store.pool.selection import select
 from mutant_store.reporter import Reporter
 
 Call = Callable[[NDArray[np.uint8]], object]
-"""Anything that is done with an image uint8 [1, H, W, C]."""
+"""Function of an image uint8 [1, H, W, C]."""
 
 _WARM_UP = 3
 _GENERATED = 20
 
 
 def milliseconds(calls: Mapping[str, Call], images: NDArray[np.uint8]) -> dict[str, float]:
-    """Median time of a call with one image uint8 [1, H, W, C], in ms; the calls take turns image by image."""
+    """Return the median time of a call with one image uint8 [1, H, W, C], in ms.
+
+    The calls take turns image by image.
+    """
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for number, image in enumerate(images):
         for name, call in calls.items():
@@ -48,7 +51,10 @@ def milliseconds(calls: Mapping[str, Call], images: NDArray[np.uint8]) -> dict[s
 
 
 def best_milliseconds(calls: Mapping[str, Call], images: NDArray[np.uint8]) -> dict[str, float]:
-    """The same for calls into torch, with one of its threads or all of them, whichever is faster for each."""
+    """Return the median time of a call into torch with one image, in ms.
+
+    Torch has one of its threads or all of them, whichever is faster for each call.
+    """
     threads = torch.get_num_threads()
     measured = []
     try:
@@ -68,16 +74,18 @@ def costs(
     report: Reporter,
     threads: int = 0,
 ) -> list[CostCell]:
-    """Table VI at the main rates, a row an operator; mutants are those of Algorithm 1 at the least ρ on the
-    paper's attacks, or on all where the paper has none of them.
+    """Return Table VI at the main rates, a row an operator.
+
+    Mutants are those of Algorithm 1 at the least ρ on the paper's attacks, or on all where the
+    paper has none of them.
 
     Args:
-        pools: of which the first seed's is measured.
-        paper: what the paper reports.
-        found: for the mutants.
+        pools: pools of which the first seed's is measured.
+        paper: figures that the paper reports.
+        found: tables with the number of mutants.
         images: uint8 [N, H, W, C] to measure on.
-        report: told of the mutants that are made.
-        threads: CPU threads; 0 takes all cores.
+        report: reporter that is told of the mutants that are made.
+        threads: number of CPU threads; 0 takes all cores.
     """
     keys = {operator: pools.keys(operator)[0] for operator in pools.settings.operators}
     stores = {name: store for name, key in keys.items() if (store := pools.store(key)) is not None}
@@ -104,12 +112,14 @@ def costs(
 def policy_milliseconds(
     stores: Mapping[str, tuple[Path, str]], images: NDArray[np.uint8], threads: int = 0
 ) -> dict[str, float]:
-    """Median time of the guard's verdict on one image after the other, decoding included, in ms.
+    """Return the median time of the guard's verdict on one image after the other, in ms.
+
+    Decoding is included.
 
     Args:
-        stores: by name, a store's directory and the policy.
+        stores: a store's directory and the policy, by name.
         images: uint8 [N, H, W, C].
-        threads: CPU threads; 0 takes all cores.
+        threads: number of CPU threads; 0 takes all cores.
     """
     with ExitStack() as stack:
         calls: dict[str, Call] = {}
@@ -122,7 +132,10 @@ def policy_milliseconds(
 def forward_milliseconds(
     stores: Mapping[str, Store], images: NDArray[np.uint8], threads: int = 0
 ) -> dict[str, float]:
-    """Median time of one mutant on one image by store: the whole pool on one image after the other, over its size."""
+    """Return the median time of one mutant on one image, in ms, by store.
+
+    It is the time of the whole pool on one image after the other, over its size.
+    """
     with ExitStack() as stack:
         calls: dict[str, Call] = {}
         for name, store in stores.items():
@@ -133,8 +146,10 @@ def forward_milliseconds(
 
 
 def generate_seconds(pools: Pools, key: PoolKey, report: Reporter) -> float:
-    """Time of an accurate mutant, filtered as the pool's were, in seconds: the mean of 20 that are made for it. Of
-    mutants that are trained it is that of the whole store when it was built.
+    """Return the time of an accurate mutant, filtered as the pool's were, in seconds.
+
+    It is the mean of 20 that are made for it. For trained mutants it is that of the whole store
+    when it was built.
     """
     if (taken := pools.build_seconds(key)) is not None:
         return taken / pools.settings.mutants_of(key.operator)

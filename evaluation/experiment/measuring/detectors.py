@@ -1,4 +1,4 @@
-"""What every detector says of the same images: scores, kept once they were computed."""
+"""Scores of every detector on the same images, kept once they were computed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +20,13 @@ from mutant_store.reporter import Reporter
 Scores = NDArray[np.float64]
 
 Call = Callable[[NDArray[np.uint8]], Scores]
-"""Scores, or features, of images uint8 [N, H, W, C]."""
+"""Function that returns scores, or features, of images uint8 [N, H, W, C]."""
 
 OURS, FREE, CLEAN, ATTACKS = "ours", "free", "clean", "attacks"
-"""Families: label change rates and policies; one forward pass; clean data alone; trained on attacks."""
+"""Families of detectors.
+
+They are label change rates and policies; one forward pass; clean data alone; trained on attacks.
+"""
 
 _TOGETHER = 500
 _TUNED_ON = 500
@@ -31,7 +34,10 @@ _TUNED_ON = 500
 
 @dataclass(frozen=True, eq=False)
 class KindScores:
-    """Scores of normal images, of one kind, and of clean calibration images, float64 [pools, images] each."""
+    """Scores of normal images, of one kind, and of clean calibration images.
+
+    Each is float64 [pools, images].
+    """
 
     normal: Scores
     kind: Scores
@@ -40,15 +46,17 @@ class KindScores:
 
 @dataclass(frozen=True, eq=False)
 class ScoredDetector:
-    """A detector with what it said.
+    """Detector with its scores.
 
     Attributes:
-        name: its name.
+        name: name of the detector.
         family: one of the families above.
-        note: what differs from its publication.
-        forward_passes: an image.
-        kinds: its scores by kind; those of normal images differ by kind where it was trained on the kind.
-        once: scores, or features, of any images uint8 [N, H, W, C]; None where they come from mutants.
+        note: differences from its publication.
+        forward_passes: number of forward passes an image.
+        kinds: its scores by kind; those of normal images differ by kind where it was trained on the
+            kind.
+        once: function that returns scores, or features, of any images uint8 [N, H, W, C]; None
+            where they come from mutants.
         doubts: whether it sums up the doubts of mutants.
     """
 
@@ -64,7 +72,13 @@ class ScoredDetector:
 def label_change_detector(
     operator: str, recordings: Mapping[str, list[Recording]], calibration: list[Recording]
 ) -> ScoredDetector:
-    """The label change rate over all mutants, from recordings by kind and of the calibration images, one a pool."""
+    """Return the label change rate over all mutants as a detector.
+
+    Args:
+        operator: name of the operator.
+        recordings: recordings by kind, one a pool.
+        calibration: recordings of the calibration images, one a pool.
+    """
     rates = {kind: np.stack([recording.rates for recording in found]) for kind, found in recordings.items()}
     clean = np.stack([found.only_correct().rates for found in calibration])
     return ScoredDetector(
@@ -83,10 +97,16 @@ def doubt_detector(
     evidence: Sequence[Doubts],
     few: int | None = None,
 ) -> ScoredDetector:
-    """The summed doubt of mutants and the weighted one of the original, in mutants of full doubt; the rest as for
-    ``label_change_detector``, ``evidence`` being each pool's.
+    """Return the summed doubt of mutants and the weighted one of the original as a detector.
 
-    ``few`` takes the first so many mutants instead of all.
+    The unit is a mutant of full doubt.
+
+    Args:
+        operator: name of the operator.
+        recordings: recordings by kind, one a pool.
+        calibration: recordings of the calibration images, one a pool.
+        evidence: doubts of each pool's policies.
+        few: number of the first mutants that are taken instead of all.
 
     Raises:
         ValueError: no doubts were recorded.
@@ -110,12 +130,17 @@ def doubt_detector(
 
 
 def summed_doubts(recording: Recording, evidence: Doubts, few: int | None = None) -> Scores:
-    """Doubts of mutants and the weighted one of the original, float64 [images], in mutants of full doubt.
+    """Return summed doubts of mutants and the weighted one of the original, float64 [images].
 
-    ``few`` takes the first so many mutants instead of all.
+    The unit is a mutant of full doubt.
+
+    Args:
+        recording: recording with doubts.
+        evidence: doubts of the pool's policies.
+        few: number of the first mutants that are taken instead of all.
 
     Raises:
-        ValueError: none were recorded.
+        ValueError: no doubts were recorded.
     """
     if recording.doubts is None or recording.own_doubts is None:
         raise ValueError("no doubts were recorded")
@@ -124,12 +149,12 @@ def summed_doubts(recording: Recording, evidence: Doubts, few: int | None = None
 
 
 class Baselines:
-    """The other detectors on the images of an experiment."""
+    """Other detectors on the images of an experiment."""
 
     def __init__(
         self, subject: ExperimentSubject, settings: BaselineSettings, workspace: Workspace, report: Reporter
     ) -> None:
-        """Nothing is computed yet; ``workspace`` keeps what will be."""
+        """Prepare the detectors; nothing is computed yet, and ``workspace`` keeps what will be."""
         self._subject, self._settings, self._report = subject, settings, report
         self._ready: set[Detector | FeatureDetector] = set()
         self._kept = workspace.within("scores")
@@ -141,7 +166,7 @@ class Baselines:
         }
 
     def scored(self, samples: Mapping[str, SampleSet], clean: SampleSet) -> list[ScoredDetector]:
-        """All baselines.
+        """Return all baselines with their scores.
 
         Args:
             samples: images by kind, ``normal`` among them.
@@ -181,7 +206,7 @@ class Baselines:
         )
 
     def _values(self, detector: Detector | FeatureDetector, found: SampleSet) -> Scores:
-        """Scores float64 [N], or features [N, F], of a set."""
+        """Return scores float64 [N], or features [N, F], of a set."""
 
         def make() -> dict[str, Any]:
             parts = []

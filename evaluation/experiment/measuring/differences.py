@@ -21,11 +21,11 @@ def differences(
 ) -> list[Difference]:
     """Compare the tables with the paper's.
 
-    A label change rate differs where the two 99 % intervals are apart; an area or an accuracy, for which the paper
-    gives none, where the paper's figure is outside of our interval.
+    A label change rate differs where the two 99 % intervals are apart. An area or an accuracy, for
+    which the paper gives no interval, differs where the paper's figure is outside of our interval.
 
     Args:
-        tables: ours.
+        tables: our tables.
         paper: the paper's averages at ρ = 1.
         columns: the paper's column by kind.
         main_rates: the rate at which detection was measured, by operator.
@@ -72,10 +72,11 @@ def differences(
 def average_detection(
     tables: Tables, paper: PaperDetection, columns: dict[str, str | None]
 ) -> tuple[Interval | None, Interval | None]:
-    """Accuracy at ρ = 1 as the paper averages it: over its kinds of suspicious images, and on normal ones.
+    """Return the accuracy at ρ = 1, averaged like the paper's.
 
-    An exhausted pool raises no alarm: right for a normal image, wrong for another. The interval of the average is that
-    of the mean of its parts.
+    It is averaged over the paper's kinds of suspicious images, and that on normal images comes
+    second. An exhausted pool raises no alarm: right for a normal image, wrong for another. The
+    interval of the average is that of the mean of its parts.
     """
     at_one = [cell for cell in tables.detection if cell.operator == paper.operator and cell.rho == _RHO]
     of_the_paper = [cell.adversarial for cell in at_one if columns[cell.kind] in paper.columns]

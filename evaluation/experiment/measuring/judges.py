@@ -1,4 +1,4 @@
-"""Who judges images nobody foresaw: the policy that is served, all mutants together, the free baseline."""
+"""Judges of unforeseen images: the served policy, all mutants together, a free baseline."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,11 +19,11 @@ _FALSE_ALARMS = 0.05
 
 
 def judges_of(pools: Pools, key: PoolKey, baselines: list[ScoredDetector]) -> dict[str, Judge]:
-    """By name; all but the policy at 5 % false alarms.
+    """Return the judges by name; all but the policy at 5 % false alarms.
 
     Args:
         pools: the pools.
-        key: the one whose store is served.
+        key: key of the pool whose store is served.
         baselines: other detectors, of which softmax confidence judges if it is among them.
     """
     evidence = soft_evidence(pools.required(key))

@@ -1,4 +1,7 @@
-"""Label change rates: their means (Tables II and IV), distances (Figure 3), areas (Table V) and histograms."""
+"""Label change rates.
+
+They are means (Tables II and IV), distances (Figure 3), areas (Table V) and histograms.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,12 +21,12 @@ Rates = NDArray[np.float64]
 
 
 def rates_of(recordings: Sequence[Recording]) -> Rates:
-    """Label change rates float64 [pools, images] of the same images under several pools."""
+    """Return label change rates float64 [pools, images] of the same images under several pools."""
     return np.stack([recording.rates for recording in recordings])
 
 
 class LabelChangeTables:
-    """The tables of one operator at one rate."""
+    """Tables of one operator at one rate."""
 
     def __init__(
         self,
@@ -33,20 +36,20 @@ class LabelChangeTables:
         columns: Mapping[str, str | None],
         paper: Paper,
     ) -> None:
-        """Take what was recorded.
+        """Keep the recorded rates.
 
         Args:
-            operator: its name.
+            operator: name of the operator.
             rate: the mutation rate.
             rates: label change rates by kind, ``normal`` among them.
             columns: the paper's column by kind.
-            paper: what the paper reports.
+            paper: figures that the paper reports.
         """
         self._operator, self._rate, self._rates = operator, rate, rates
         self._columns, self._paper = columns, paper
 
     def means(self) -> list[RateCell]:
-        """Tables II and IV, a cell a kind."""
+        """Return Tables II and IV, a cell a kind."""
         return [
             RateCell(
                 operator=self._operator,
@@ -61,7 +64,7 @@ class LabelChangeTables:
         ]
 
     def distances(self) -> list[DistanceCell]:
-        """Figure 3, a cell a kind but normal images."""
+        """Return Figure 3, a cell a kind but normal images."""
         return [
             DistanceCell(
                 operator=self._operator,
@@ -74,7 +77,7 @@ class LabelChangeTables:
         ]
 
     def aurocs(self) -> list[AurocCell]:
-        """Table V, a cell a kind but normal images."""
+        """Return Table V, a cell a kind but normal images."""
         return [
             AurocCell(
                 operator=self._operator,
@@ -88,7 +91,7 @@ class LabelChangeTables:
         ]
 
     def histograms(self) -> list[Histogram]:
-        """How label change rates are spread, the pools taken together."""
+        """Return the distribution of label change rates, the pools taken together."""
         return [
             Histogram(
                 operator=self._operator,

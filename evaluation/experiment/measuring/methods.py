@@ -1,4 +1,7 @@
-"""How well detectors tell kinds of images apart: areas, detection at thresholds from clean images, ROC curves."""
+"""Separation of kinds by detectors: areas, detection at thresholds, ROC curves.
+
+The thresholds come from clean images.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,19 +18,25 @@ from evaluation.experiment.records.results import NORMAL, Method, MethodCell, Ro
 _AXIS = np.concatenate([[0.0], np.geomspace(1e-3, 1, 61)])
 
 _DIGITS = 4
-"""Of points on a curve: they are for the eye, and there are many."""
+"""Number of digits of points on a curve: they are for the eye, and there are many."""
 
 Bools = NDArray[np.bool_]
 
 
 def alarms(scores: NDArray[np.float64], calibration: NDArray[np.float64], false_alarms: float) -> Bools:
-    """Scores float64 [pools, N] above the thresholds that calibration scores [pools, C] give; bool [pools, N]."""
+    """Return scores above the thresholds that calibration scores give, bool [pools, N].
+
+    Args:
+        scores: float64 [pools, N].
+        calibration: float64 [pools, C].
+        false_alarms: share of false alarms that a threshold is made for.
+    """
     thresholds = [metrics.threshold(clean, false_alarms) for clean in calibration]
     return np.asarray(scores > np.array(thresholds)[:, None])
 
 
 def method(detector: ScoredDetector, milliseconds: float | None) -> Method:
-    """A detector's row: what it costs, and what its thresholds hold on test images (the mean over kinds)."""
+    """Return a detector's row: its cost, and its false alarms on test images (mean over kinds)."""
     return Method(
         name=detector.name,
         family=detector.family,
@@ -40,12 +49,12 @@ def method(detector: ScoredDetector, milliseconds: float | None) -> Method:
 
 
 def cells(detector: ScoredDetector) -> list[MethodCell]:
-    """A detector's cells, one a kind."""
+    """Return a detector's cells, one a kind."""
     return [_cell(detector.name, kind, scores) for kind, scores in detector.kinds.items()]
 
 
 def curves(detector: ScoredDetector) -> list[RocCurve]:
-    """A detector's ROC curves, one a kind; the mean over pools."""
+    """Return a detector's ROC curves, one a kind; the mean over pools."""
     return [
         RocCurve(
             method=detector.name,
@@ -65,7 +74,14 @@ def curves(detector: ScoredDetector) -> list[RocCurve]:
 def policy(
     name: str, note: str, verdicts: Mapping[str, Sequence[Verdicts]], milliseconds: float | None
 ) -> tuple[Method, list[MethodCell]]:
-    """A policy as a detector with one operating point, from its verdicts by kind, one a pool."""
+    """Return a policy as a detector with one operating point.
+
+    Args:
+        name: name of the policy.
+        note: description of the policy.
+        verdicts: its verdicts by kind, one a pool.
+        milliseconds: time of one image.
+    """
     normal = np.stack([found.adversarial for found in verdicts[NORMAL]])
     rate = resampled(metrics.mean(normal.mean(axis=0)))
     mutants = float(np.mean([found.mutants for found in verdicts[NORMAL]]))

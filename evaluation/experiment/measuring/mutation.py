@@ -1,4 +1,7 @@
-"""The mutation method on an experiment's images: tables over operators and rates, verdicts, detectors."""
+"""Mutation method on an experiment's images.
+
+It gives tables over operators and rates, verdicts, and detectors.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,7 +42,7 @@ POLICIES = ("calibrated", "fixed")
 
 @dataclass(eq=False)
 class Tables:
-    """What comes of it, and what further steps need."""
+    """Tables of the mutation method, and what further steps need."""
 
     pools: list[PoolResult] = field(default_factory=list)
     rates: list[RateCell] = field(default_factory=list)
@@ -53,7 +56,7 @@ class Tables:
     suggestions: list[SuggestionCell] = field(default_factory=list)
     early: list[EarlyCell] = field(default_factory=list)
     verdicts: dict[tuple[str, str], dict[str, list[Verdicts]]] = field(default_factory=dict)
-    """By operator and policy, then by kind; one a pool."""
+    """Verdicts by operator and policy, then by kind; one a pool."""
 
 
 def tables(config: Config, pools: Pools, samples: Mapping[str, SampleSet]) -> Tables:
@@ -116,7 +119,10 @@ def _judge(
     recordings: Mapping[str, list[Recording]],
     found: Tables,
 ) -> None:
-    """Every policy on every kind, under every pool of the main rate; Algorithm 1 where label changes are counted."""
+    """Judge every kind by every policy, under every pool of the main rate.
+
+    Algorithm 1 is among them where label changes are counted.
+    """
     stores = [store for key in pools.keys(operator) if (store := pools.store(key)) is not None]
     soft = all(soft_evidence(store) for store in stores)
     at_rho: dict[float, dict[str, list[Verdicts]]] = {rho: {} for rho in (() if soft else config.rhos)}

@@ -1,4 +1,4 @@
-"""Two detectors on the same images: what one sees more of than the other, images resampled for both together."""
+"""Comparison of two detectors on the same images, resampled for both together."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ from evaluation.experiment.records.trained_results import PairedCell
 
 
 def paired_cells(detectors: Iterable[ScoredDetector], against: Iterable[str]) -> list[PairedCell]:
-    """Every detector on doubts against those named, a cell a kind.
+    """Return every detector on doubts against those named, a cell a kind.
 
     Raises:
         ValueError: one of those named is not among the detectors.

@@ -1,4 +1,4 @@
-"""Images nobody foresaw: attacks by someone who knows the guard, corruptions, other things altogether."""
+"""Unforeseen images: attacks by an attacker that knows the guard, corruptions, other things."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,21 +14,24 @@ from evaluation.sample_set import SampleSet
 Bools = NDArray[np.bool_]
 
 Judge = Callable[[SampleSet], Bools]
-"""Tells which images of a set raise an alarm, bool [N]; thresholds are those of clean calibration images."""
+"""Function that tells which images of a set raise an alarm, bool [N].
+
+Thresholds are those of clean calibration images.
+"""
 
 WORST = "worst case"
 
 
 @dataclass(frozen=True, eq=False)
 class Attacked:
-    """Images that one attack made of the same clean ones as every other did.
+    """Images that one attack made; all attacks start from the same clean ones.
 
     Attributes:
-        attack: its name.
+        attack: name of the attack.
         knowledge: ``none``, ``method`` or ``store``.
-        epsilon: its size.
+        epsilon: size of the attack.
         samples: the images, whether they fool the classifier or not.
-        fools: bool [N], where they do.
+        fools: bool [N], whether they do.
     """
 
     attack: str
@@ -39,9 +42,10 @@ class Attacked:
 
 
 def adaptive_cells(attacks: list[Attacked], judges: Mapping[str, Judge]) -> list[AdaptiveCell]:
-    """What each attack achieves against each judge, and all of one knowledge and size together.
+    """Return the success of each attack against each judge, and of all of one knowledge and size.
 
-    The worst case of a knowledge includes the attacks that take less: who has the store knows the method too.
+    The worst case of a knowledge includes the attacks that take less: an attacker that has the
+    store knows the method too.
     """
     cells = []
     for judge_name, judge in judges.items():
@@ -63,7 +67,10 @@ def adaptive_cells(attacks: list[Attacked], judges: Mapping[str, Judge]) -> list
 
 
 def shift_cell(samples: SampleSet, predicted: NDArray[np.int64], judges: Mapping[str, Judge]) -> ShiftCell:
-    """How often labels int64 [N] of shifted images are right, where there is a right one, and judges alarm."""
+    """Return the accuracy on shifted images, where they have a true label, and the judges' alarms.
+
+    ``predicted`` are the classifier's labels, int64 [N].
+    """
     of_a_class = samples.labels >= 0
     right = float((predicted == samples.labels)[of_a_class].mean()) if of_a_class.any() else None
     return ShiftCell(

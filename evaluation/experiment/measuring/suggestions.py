@@ -1,4 +1,7 @@
-"""The label that mutants agree on instead of the original's: how often it is the true one, where there is an alarm."""
+"""Label that mutants agree on instead of the original's, where there is an alarm.
+
+The question is how often it is the true one.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,15 +18,17 @@ from evaluation.experiment.records.trained_results import SuggestionCell
 Labels = NDArray[np.int64]
 
 NONE = -1
-"""Where no mutant was consumed."""
+"""Label where no mutant was consumed."""
 
 
 def suggested(labels: Labels, mutants: Labels) -> tuple[Labels, NDArray[np.float64]]:
-    """What the server suggests: the most frequent label, the first met among equals, and its share.
+    """Return the server's suggestion: the most frequent label and its share.
+
+    Among equals it is the label that was met first.
 
     Args:
         labels: int64 [images, pool], of mutants in the order they are met.
-        mutants: int64 [images], how many of them were consumed.
+        mutants: int64 [images], number of them that were consumed.
 
     Returns:
         Labels int64 [images], -1 where no mutant was consumed, and shares float64 [images].
@@ -40,14 +45,15 @@ def suggested(labels: Labels, mutants: Labels) -> tuple[Labels, NDArray[np.float
 def suggestion_cell(
     operator: str, policy: str, kind: str, truth: Labels, pools: Sequence[tuple[Verdicts, Labels]]
 ) -> SuggestionCell:
-    """How good suggestions are on a kind.
+    """Return how good suggestions are on a kind.
 
     Args:
-        operator: that made the mutants.
-        policy: that raised the alarms.
-        kind: of images.
+        operator: operator that made the mutants.
+        policy: policy that raised the alarms.
+        kind: kind of the images.
         truth: int64 [images], the true labels.
-        pools: of each pool its verdicts and the labels of all its mutants, int64 [images, mutants], as they are met.
+        pools: for each pool, its verdicts and the labels of all its mutants, int64 [images,
+            mutants], as they are met.
     """
     alarms, told, right, everyone, shares = [], [], [], [], []
     for verdicts, labels in pools:
@@ -76,7 +82,7 @@ def suggestion_cell(
 
 
 def _share(hits: NDArray[np.float64], trials: NDArray[np.float64]) -> Interval | None:
-    """Hits per trial; images are resampled with all their pools."""
+    """Return hits per trial; images are resampled with all their pools."""
     tried = trials > 0
     if not tried.any():
         return None

@@ -1,4 +1,7 @@
-"""What pools of trained mutants add to an experiment: how they came about, suggestions, what leaving early costs."""
+"""Additions of pools of trained mutants to an experiment.
+
+They are the pools' training, suggestions, and the cost of leaving early.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,9 +19,14 @@ from mutant_guard.decision.sequential.policies import Policy
 
 
 def trained_pool(pools: Pools, key: PoolKey, clean: SampleSet) -> TrainedPool | None:
-    """How a pool was trained; None of mutants that were not, or whose policies count label changes.
+    """Return the description of a pool's training.
 
-    Accuracies are those on ``clean``, all calibration images: the filter stops counting when it is sure.
+    Accuracies are those on ``clean``, all calibration images: the filter stops counting when it is
+    sure.
+
+    Returns:
+        The description, or None for mutants that were not trained, or whose policies count label
+        changes.
     """
     store = pools.required(key)
     manifest, doubts = store.manifest, soft_evidence(store)
@@ -45,7 +53,10 @@ def suggestions(
     samples: Mapping[str, SampleSet],
     verdicts: Mapping[str, Sequence[Verdicts]],
 ) -> list[SuggestionCell]:
-    """A cell a kind, of the pools of an operator under a policy whose verdicts by kind are one a pool."""
+    """Return a cell a kind, of the pools of an operator under a policy.
+
+    ``verdicts`` are the policy's by kind, one a pool.
+    """
     cells = []
     for kind, each in verdicts.items():
         found = []
@@ -63,7 +74,14 @@ def early_cell(
     kind: str,
     pools: Sequence[tuple[Policy, Recording, Verdicts]],
 ) -> EarlyCell:
-    """What leaving early costs on a kind; of each pool its policy on doubts, what was recorded, and its verdicts."""
+    """Return the cost of leaving early on a kind.
+
+    Args:
+        operator: operator that made the mutants.
+        name: name of the policy.
+        kind: kind of the images.
+        pools: for each pool, its policy on doubts, the recording, and its verdicts.
+    """
     alarm = np.stack([verdicts.adversarial for _, _, verdicts in pools])
     everyone = np.stack([_all_mutants(policy, recording) for policy, recording, _ in pools])
     mutants = np.stack([verdicts.mutants for _, _, verdicts in pools])
@@ -79,6 +97,6 @@ def early_cell(
 
 
 def _all_mutants(policy: Policy, recording: Recording) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Whether all mutants together reach the policy's threshold, bool [images]."""
+    """Check whether all mutants together reach the policy's threshold, bool [images]."""
     said, start = recording.evidence(policy)
     return np.asarray(start + said.sum(axis=1, dtype=np.int64) >= policy.boundaries.adversarial_at_least[-1])

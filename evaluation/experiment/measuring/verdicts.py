@@ -1,4 +1,4 @@
-"""Policies run on what was recorded of mutants, every image meeting them in the order the server would take."""
+"""Policies run on recordings of mutants, in the order in which the server would take them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,9 +29,10 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """What a policy answers on images, an entry each: its decision, the mutants it took, their label changes.
+    """Answers of a policy on images: its decision, the mutants it took, their label changes.
 
-    ``forced`` is an alarm where an exhausted pool counts by whether its label change rate is above the threshold.
+    Each array has an entry an image. ``forced`` is an alarm where an exhausted pool counts by
+    whether its label change rate is above the threshold.
     """
 
     adversarial: Bools
@@ -42,8 +43,9 @@ class Verdicts:
 
 
 def server_order(store: Store, samples: SampleSet) -> NDArray[np.int64]:
-    """Numbers from 0 of the mutants as requests meet them under ``ORDER_KEY``, int64
-    [images, mutants].
+    """Return numbers, from 0, of the mutants as requests meet them under ``ORDER_KEY``.
+
+    The result is int64 [images, mutants].
     """
     manifest = store.manifest
     order = Order(ORDER_KEY.encode(), pool=manifest.mutants, decks=manifest.decks)
@@ -51,14 +53,15 @@ def server_order(store: Store, samples: SampleSet) -> NDArray[np.int64]:
 
 
 def in_server_order(store: Store, samples: SampleSet, recording: Recording) -> Recording:
-    """The recording with every image's mutants as requests meet them."""
+    """Return the recording with every image's mutants as requests meet them."""
     return recording.in_order(server_order(store, samples))
 
 
 def judged(policy: Policy, recording: Recording, threshold: float = 1.0) -> Verdicts:
     """Run a policy over a recording, mutants in the order they stand in.
 
-    ``threshold`` is the label change rate above which an exhausted pool counts as an alarm in ``forced``.
+    ``threshold`` is the label change rate above which an exhausted pool counts as an alarm in
+    ``forced``.
     """
     state = run_recorded(policy, recording)
     adversarial = state.decisions == Decision.ADVERSARIAL
@@ -74,11 +77,13 @@ def judged(policy: Policy, recording: Recording, threshold: float = 1.0) -> Verd
 
 
 def algorithm_1(store: Store, rho: float, delta_ratio: float) -> tuple[Policy, float]:
-    """The paper's test at ρ with thresholds from the store's clean images, and its threshold ςh.
+    """Return the paper's test at ρ, and its threshold ςh.
+
+    Its thresholds come from the store's clean images.
 
     Raises:
-        DataError: ρ is so large that the test's hypotheses leave the range 0 to 1, or no mutant changes the label of a
-            normal image.
+        DataError: ρ is so large that the test's hypotheses leave the range 0 to 1, or no mutant
+            changes the label of a normal image.
     """
     if store.calibration.normal_label_change_rate is None:
         raise DataError(f"store '{store.name}': no mutant changes the label of a normal image")
@@ -92,7 +97,7 @@ def algorithm_1(store: Store, rho: float, delta_ratio: float) -> tuple[Policy, f
 
 
 def detection_cell(operator: str, rho: float, kind: str, verdicts: Sequence[Verdicts]) -> DetectionCell:
-    """One cell of Figure 4 from the verdicts on the same images under several pools."""
+    """Return one cell of Figure 4 from the verdicts on the same images under several pools."""
     forced = _mean([found.forced for found in verdicts])
     return DetectionCell(
         operator=operator,
@@ -107,7 +112,10 @@ def detection_cell(operator: str, rho: float, kind: str, verdicts: Sequence[Verd
 
 
 def policy_cell(operator: str, policy: str, kind: str, verdicts: Sequence[Verdicts]) -> PolicyCell:
-    """What a policy does on a kind, from the verdicts on the same images under several pools."""
+    """Return a policy's cell on a kind.
+
+    It is made of the verdicts on the same images under several pools.
+    """
     return PolicyCell(
         operator=operator,
         policy=policy,
@@ -119,7 +127,7 @@ def policy_cell(operator: str, policy: str, kind: str, verdicts: Sequence[Verdic
 
 
 def mutants_used(policy: str, verdicts: Mapping[str, Sequence[Verdicts]]) -> list[MutantsUsed]:
-    """Quantiles of the mutants of a verdict by kind, the pools taken together."""
+    """Return quantiles of the mutants of a verdict by kind, the pools taken together."""
     return [
         MutantsUsed(
             policy=policy,
@@ -133,5 +141,5 @@ def mutants_used(policy: str, verdicts: Mapping[str, Sequence[Verdicts]]) -> lis
 
 
 def _mean(flags: Sequence[Bools]) -> NDArray[np.float64]:
-    """Share of pools in which each image is flagged, float64 [images]."""
+    """Return the share of pools in which each image is flagged, float64 [images]."""
     return np.asarray(np.mean(np.stack(flags), axis=0, dtype=np.float64))

@@ -7,15 +7,15 @@ from mutant_guard.decision.calibration.intervals import clopper_pearson
 
 
 def resampled(found: Estimate) -> Interval:
-    """That of a figure whose images were resampled."""
+    """Return the interval of a figure whose images were resampled."""
     return Interval(value=found.value, low=found.low, high=found.high)
 
 
 def exact(found: Counted) -> Interval:
-    """That of a counted rate."""
+    """Return the interval of a counted rate."""
     return Interval(value=found.rate, low=found.low, high=found.high)
 
 
 def counted(count: int, trials: int) -> Interval:
-    """The rate of a count, with its exact 95 % interval."""
+    """Return the rate of a count, with its exact 95 % interval."""
     return exact(clopper_pearson(count, trials))

@@ -1,13 +1,17 @@
-"""Figures of the paper: Wang et al., ICSE 2019, Tables II, IV, V and VI and the text on Figure 4."""
+"""Figures of the paper: Wang et al., ICSE 2019.
+
+They are those of Tables II, IV, V and VI and of the text on Figure 4.
+"""
 
 from evaluation.experiment.records.results import NORMAL, WRONG, PaperDetection, PaperValue
 
 KINDS = (NORMAL, WRONG, "fgsm", "jsma", "cw", "black-box", "deepfool")
-"""Columns of Tables II and IV, in their order. ``paper`` in an attack's settings names one of them."""
+"""Columns of Tables II and IV, in their order; ``paper`` in an attack's settings names one."""
 
 MNIST, CIFAR10 = "mnist", "cifar10"
 
-# Table II (NAI) and Table IV: label change rates in percent, with the half widths of their 99 % intervals.
+# Table II (NAI) and Table IV: label change rates in percent, with the half widths of their 99 %
+# intervals.
 _RATES = {
     (MNIST, "nai", 0.01): "1.28±0.24 14.58±2.64 47.56±3.56 50.80±2.46 12.07±1.26 44.94±3.43 37.62±2.83",
     (MNIST, "nai", 0.03): "3.06±0.44 27.16±3.11 52.12±3.04 57.86±2.02 21.88±1.38 51.15±2.91 46.61±2.43",
@@ -35,7 +39,8 @@ _RATES = {
 }
 
 _AUROC_COLUMNS = ("nai", "gf", "ns", "ws")
-# Table V, the columns of the four operators. It does not say at which rates; the text on Figure 4 names 0.05 and 0.005.
+# Table V, the columns of the four operators. It does not say at which rates; the text on Figure 4
+# names 0.05 and 0.005.
 _AUROCS = {
     (MNIST, "fgsm"): (0.9744, 0.9747, 0.9554, 0.9648),
     (MNIST, "jsma"): (0.9965, 0.9975, 0.9975, 0.9969),
@@ -81,14 +86,14 @@ _COSTS = {
 
 
 class Paper:
-    """What the paper reports for one of its two data sets, or for none."""
+    """Figures that the paper reports for one of its two data sets, or for none."""
 
     def __init__(self, data_set: str | None) -> None:
-        """Args: ``mnist``, ``cifar10``, or None for one that the paper does not have."""
+        """Choose a data set: ``mnist``, ``cifar10``, or None for one that the paper lacks."""
         self._data_set = data_set or ""
 
     def rate(self, operator: str, rate: float, column: str | None) -> PaperValue | None:
-        """Mean label change rate, 0 to 1, of a column at a mutation rate."""
+        """Return the mean label change rate, 0 to 1, of a column at a mutation rate."""
         row = _RATES.get((self._data_set, operator, rate))
         if row is None or column is None:
             return None
@@ -96,19 +101,22 @@ class Paper:
         return PaperValue(value=float(value) / 100, half_width=float(half_width) / 100)
 
     def distance(self, operator: str, rate: float, column: str | None) -> float | None:
-        """Label change rate of a column over that of normal images: Figure 3, from the tables' cells."""
+        """Return the label change rate of a column over that of normal images.
+
+        It is Figure 3, from the tables' cells.
+        """
         suspicious, normal = self.rate(operator, rate, column), self.rate(operator, rate, NORMAL)
         return None if suspicious is None or normal is None else suspicious.value / normal.value
 
     def auroc(self, operator: str, rate: float, column: str | None) -> float | None:
-        """Table V."""
+        """Return the area of Table V."""
         row = _AUROCS.get((self._data_set, column or ""))
         if row is None or operator not in _AUROC_COLUMNS or rate != _MAIN_RATES[self._data_set]:
             return None
         return row[_AUROC_COLUMNS.index(operator)]
 
     def detection(self, operator: str) -> PaperDetection | None:
-        """Averages at ρ = 1."""
+        """Return the averages at ρ = 1."""
         row = _DETECTION.get((self._data_set, operator))
         if row is None:
             return None
@@ -119,5 +127,5 @@ class Paper:
         )
 
     def cost(self, operator: str) -> tuple[float, float, float] | None:
-        """Table VI."""
+        """Return the costs of Table VI."""
         return _COSTS.get((self._data_set, operator))

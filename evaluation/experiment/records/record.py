@@ -1,4 +1,4 @@
-"""What every record of figures is, and a figure with its interval."""
+"""Base of every record of figures, and a figure with its interval."""
 
 from pydantic import ConfigDict
 
@@ -6,13 +6,13 @@ from mutant_guard.store.manifest import Frozen
 
 
 class Record(Frozen):
-    """A record of figures; an infinite one survives JSON."""
+    """Record of figures; an infinite one survives JSON."""
 
     model_config = ConfigDict(ser_json_inf_nan="strings")
 
 
 class Interval(Record):
-    """A figure with its interval; 95 % unless the field that holds it says otherwise."""
+    """Figure with its interval; 95 % unless the field that holds it says otherwise."""
 
     value: float
     low: float

@@ -1,4 +1,7 @@
-"""``results.json``: every figure of an experiment, a record a cell. The report is made from it alone."""
+"""``results.json``: every figure of an experiment, a record a cell.
+
+The report is made from it alone.
+"""
 
 from pydantic import Field
 
@@ -12,7 +15,7 @@ from evaluation.experiment.records.trained_results import (
 )
 
 NORMAL, WRONG = "normal", "wrong"
-"""Kinds of clean test images: those the classifier labels rightly, and wrongly."""
+"""Kinds of clean test images: those that the classifier labels rightly, and wrongly."""
 
 
 class KindResult(Record):
@@ -20,16 +23,16 @@ class KindResult(Record):
 
     Attributes:
         kind: ``normal``, ``wrong`` or an attack's name.
-        paper: column of the paper's tables it belongs in, or None.
-        method: the attack's, or None for clean images.
-        settings: of the attack.
-        attempts: images attacked, all labelled rightly before.
+        paper: column of the paper's tables that it belongs in, or None.
+        method: method of the attack, or None for clean images.
+        settings: settings of the attack.
+        attempts: number of images attacked, all labelled rightly before.
         success: share of the attempts that fool the classifier after rounding to 8 bits.
-        images: images kept.
+        images: number of images kept.
         l2: mean L2 distance from the source, pixels 0 to 1.
         linf: mean L∞ distance.
         linf_most: largest L∞ distance.
-        seconds: it took to make them.
+        seconds: time it took to make them.
     """
 
     kind: str
@@ -46,14 +49,14 @@ class KindResult(Record):
 
 
 class PaperValue(Record):
-    """A figure of the paper, with the half width of its 99 % interval where it has one."""
+    """Figure of the paper, with the half width of its 99 % interval where it has one."""
 
     value: float
     half_width: float | None = None
 
 
 class PoolResult(Record):
-    """How many mutants were drawn for the accurate ones of a pool; ``refused`` says why there is none."""
+    """Number of mutants drawn for the accurate ones of a pool; ``refused`` says why it is None."""
 
     operator: str
     rate: float
@@ -63,7 +66,10 @@ class PoolResult(Record):
 
 
 class RateCell(Record):
-    """Tables II and IV: the mean label change rate of a kind, 99 % interval, the mean over pools of each image."""
+    """Tables II and IV: the mean label change rate of a kind, with its 99 % interval.
+
+    An image's rate is the mean over pools.
+    """
 
     operator: str
     rate: float
@@ -75,7 +81,10 @@ class RateCell(Record):
 
 
 class DistanceCell(Record):
-    """Figure 3: mean label change rate over that of normal images; the paper's is the ratio of its table's cells."""
+    """Figure 3: mean label change rate over that of normal images.
+
+    The paper's value is the ratio of its table's cells.
+    """
 
     operator: str
     rate: float
@@ -85,7 +94,10 @@ class DistanceCell(Record):
 
 
 class AurocCell(Record):
-    """Table V: the area under the ROC curve of the label change rate over all mutants, the mean over pools."""
+    """Table V: the area under the ROC curve of the label change rate over all mutants.
+
+    It is the mean over pools.
+    """
 
     operator: str
     rate: float
@@ -96,9 +108,10 @@ class AurocCell(Record):
 
 
 class DetectionCell(Record):
-    """Figure 4: what Algorithm 1 answers at ρ, over all pools; every image in the order the server would take.
+    """Figure 4: the answers of Algorithm 1 at ρ, over all pools.
 
-    ``forced`` counts an exhausted pool by whether the rate is above ςh: the share that is right then.
+    Every image meets the mutants in the order the server would take. ``forced`` counts an exhausted
+    pool by whether the rate is above ςh: the share that is right then.
     """
 
     operator: str
@@ -112,15 +125,16 @@ class DetectionCell(Record):
 
     @property
     def no_alarm(self) -> Interval:
-        """Normal or undecided: what is right on normal images."""
+        """Share of normal or undecided verdicts: the right ones on normal images."""
         alarms = self.adversarial
         return Interval(value=1 - alarms.value, low=1 - alarms.high, high=1 - alarms.low)
 
 
 class PaperDetection(Record):
-    """The paper's averages at ρ = 1: accuracy on suspicious images, mutants for them, accuracy on normal images.
+    """The paper's averages at ρ = 1.
 
-    ``columns`` are those of its tables that are averaged.
+    They are accuracy on suspicious images, mutants for them, accuracy on normal images. ``columns``
+    are those of its tables that are averaged.
     """
 
     operator: str
@@ -131,7 +145,7 @@ class PaperDetection(Record):
 
 
 class PolicyCell(Record):
-    """What a policy of the store that is served answers on a kind, over all pools."""
+    """Answers of a policy of the served store on a kind, over all pools."""
 
     operator: str
     policy: str
@@ -142,9 +156,10 @@ class PolicyCell(Record):
 
 
 class CostCell(Record):
-    """Table VI: milliseconds a mutant and image, seconds an accurate mutant, mutants of Algorithm 1 on the attacks.
+    """Table VI: cost of mutants.
 
-    ``mutants`` is None where Algorithm 1 was not run.
+    The costs are milliseconds a mutant and image, seconds an accurate mutant, and mutants of
+    Algorithm 1. ``mutants`` is the mean on the attacks, None where Algorithm 1 was not run.
     """
 
     operator: str
@@ -155,16 +170,19 @@ class CostCell(Record):
 
 
 class Method(Record):
-    """A detector.
+    """Detector and its cost.
 
     Attributes:
-        name: its name.
-        family: ``ours``, ``free``, ``clean`` (needs clean data or extra passes) or ``attacks`` (trained on attacks).
-        note: what differs from its publication.
-        forward_passes: of the classifier, an image, its own label included; on clean images where it varies.
-        milliseconds: median for one image at a time.
-        false_alarms_1: share of normal test images above the threshold that 1 % of clean calibration images pass.
-        false_alarms_5: the same of 5 %.
+        name: name of the detector.
+        family: ``ours``, ``free``, ``clean`` (needs clean data or extra passes) or ``attacks``
+            (trained on attacks).
+        note: differences from its publication.
+        forward_passes: number of passes of the classifier an image, its own label included; on
+            clean images where it varies.
+        milliseconds: median time for one image at a time.
+        false_alarms_1: share of normal test images above the threshold that 1 % of clean
+            calibration images pass.
+        false_alarms_5: share of normal test images above the threshold that 5 % of them pass.
     """
 
     name: str
@@ -177,10 +195,10 @@ class Method(Record):
 
 
 class MethodCell(Record):
-    """A detector on a kind of images; thresholds are those of clean calibration images.
+    """Detector on a kind of images; thresholds are those of clean calibration images.
 
-    ``auroc`` and ``detected_1`` are None for a policy, which has one operating point; ``matthews`` is at
-    ``detected_5``.
+    ``auroc`` and ``detected_1`` are None for a policy, which has one operating point; ``matthews``
+    is at ``detected_5``.
     """
 
     method: str
@@ -192,7 +210,7 @@ class MethodCell(Record):
 
 
 class RocCurve(Record):
-    """An ROC curve: detection at each share of false alarms."""
+    """ROC curve: detection at each share of false alarms."""
 
     method: str
     kind: str
@@ -201,7 +219,10 @@ class RocCurve(Record):
 
 
 class Histogram(Record):
-    """Shares of images by label change rate, bins of equal width from 0 to 1, one operator at its main rate."""
+    """Shares of images by label change rate, one operator at its main rate.
+
+    Bins have equal width from 0 to 1.
+    """
 
     operator: str
     kind: str
@@ -225,14 +246,16 @@ class Scatter(Record):
 
 
 class AdaptiveCell(Record):
-    """An attack by someone who knows the guard.
+    """Attack by an attacker that knows the guard.
 
     Attributes:
-        attack: its name, or ``worst case``: per image, the best of all attacks of this knowledge and size.
-        knowledge: ``none``, ``method`` (own mutants by the same recipe) or ``store`` (the very mutants).
+        attack: name of the attack, or ``worst case``: per image, the best of all attacks of this
+            knowledge and size.
+        knowledge: ``none``, ``method`` (own mutants by the same recipe) or ``store`` (the store's
+            own mutants).
         epsilon: largest change of a pixel, pixels 0 to 1.
         detector: the policy or detector that judged.
-        images: attacked, all labelled rightly before.
+        images: number of images attacked, all labelled rightly before.
         success: share that fools the classifier without a guard.
         detected: share of those that the detector alarms on; None where none fools.
         evading: share of all that fools it and raises no alarm.
@@ -251,7 +274,7 @@ class AdaptiveCell(Record):
 
 
 class ShiftCell(Record):
-    """Corrupted or foreign images: how often the label stays right, and how often detectors alarm."""
+    """Corrupted or foreign images: the classifier's accuracy and the detectors' alarms."""
 
     shift: str
     images: int
@@ -260,7 +283,7 @@ class ShiftCell(Record):
 
 
 class AgreementCell(Record):
-    """Images of a kind posted to the real server: how many answers are those of the evaluation."""
+    """Images of a kind posted to the real server: number of answers that are the evaluation's."""
 
     kind: str
     policy: str
@@ -269,9 +292,10 @@ class AgreementCell(Record):
 
 
 class Difference(Record):
-    """A cell that differs from the paper's by more than the intervals, and why; ``None`` where it is not known.
+    """Cell that differs from the paper's by more than the intervals, and the reason.
 
-    ``table`` is ``label change rate``, ``AUROC`` or ``detection``; ``interval`` is ours, 99 % for rates.
+    ``explanation`` is None where the reason is not known. ``table`` is ``label change rate``,
+    ``AUROC`` or ``detection``; ``interval`` is ours, 99 % for rates.
     """
 
     table: str
@@ -284,7 +308,7 @@ class Difference(Record):
 
 
 class Environment(Record):
-    """Where the figures come from."""
+    """Environment in which the figures were measured."""
 
     hardware: str
     versions: dict[str, str]
@@ -292,7 +316,7 @@ class Environment(Record):
 
 
 class Results(Record):
-    """One experiment."""
+    """Results of one experiment."""
 
     name: str
     title: str

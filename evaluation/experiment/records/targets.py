@@ -1,4 +1,4 @@
-"""Figures that were asked for, and what came of them."""
+"""Figures that were asked for, and their results."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
@@ -15,18 +15,19 @@ _AT_MOST = {"mutants", "cleared too early", "evading"}
 
 
 class Target(Frozen):
-    """What is asked for.
+    """Figure that is asked for.
 
     Attributes:
-        figure: detection at one of two shares of false alarms, or the area under the ROC curve, of a detector on a
-            kind; the mean number of ``mutants``, or the share ``cleared too early``, of a policy on a kind; the share
-            of images on which an attack that knows the guard fools the classifier and raises no alarm of a detector.
+        figure: detection at one of two shares of false alarms, or the area under the ROC curve, of
+            a detector on a kind; the mean number of ``mutants``, or the share ``cleared too
+            early``, of a policy on a kind; the share of images on which an attack that knows the
+            guard fools the classifier and raises no alarm of a detector.
         method: the detector or policy.
-        kind: of images, or the attack.
-        knowledge: of the attacker.
-        epsilon: the attack's size.
-        prototype: what a first try measured, if it did.
-        reach: what is asked for; None where any figure will do.
+        kind: kind of images, or the attack.
+        knowledge: knowledge of the attacker.
+        epsilon: size of the attack.
+        prototype: value that a first try measured, if it did.
+        reach: value that is asked for; None where any figure will do.
     """
 
     figure: Literal["detected at 5 %", "detected at 1 %", "AUROC", "mutants", "cleared too early", "evading"]
@@ -45,7 +46,7 @@ class Target(Frozen):
 
     @property
     def about(self) -> str:
-        """The kind, or the attack with all that it is told apart by."""
+        """Kind, or the attack with all that it is told apart by."""
         if self.epsilon is None:
             return self.kind
         return f"{self.kind}, {self.knowledge} known, ε {self.epsilon:.3g}"
@@ -58,14 +59,14 @@ def target_cells(
     early: Sequence[EarlyCell],
     adaptive: Sequence[AdaptiveCell],
 ) -> list[TargetCell]:
-    """What came of each target.
+    """Return the result of each target.
 
     Args:
-        targets: what is asked for.
+        targets: figures that are asked for.
         sizes: number of images by kind.
         cells: detectors on kinds.
         early: policies on kinds.
-        adaptive: attacks by someone who knows the guard.
+        adaptive: attacks by an attacker that knows the guard.
     """
     return [_cell(one, sizes, *_found(one, cells, early, adaptive)) for one in targets]
 
@@ -94,7 +95,7 @@ def _found(
     early: Sequence[EarlyCell],
     adaptive: Sequence[AdaptiveCell],
 ) -> tuple[Interval | None, int | None]:
-    """The figure, and the images it is of where these are not those of its kind."""
+    """Return the figure, and the number of its images where it differs from that of its kind."""
     if target.figure == "evading":
         wanted = target.kind, target.knowledge, target.method
         for attack in adaptive:

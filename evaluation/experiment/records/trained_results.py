@@ -1,11 +1,13 @@
-"""Records of figures that only mutants which were trained have."""
+"""Records of figures that only trained mutants have."""
 
 from evaluation.experiment.records.record import Interval, Record
 
 
 class PairedCell(Record):
-    """A detector less another on the same images of a kind, both under their own thresholds; images are resampled for
-    both together. ``low`` above 0: better beyond chance; ``high`` below 0: worse.
+    """Detector less another on the same images of a kind, both under their own thresholds.
+
+    Images are resampled for both together. ``low`` above 0: better beyond chance; ``high`` below 0:
+    worse.
     """
 
     method: str
@@ -18,17 +20,19 @@ class PairedCell(Record):
 
 
 class SuggestionCell(Record):
-    """The label that mutants agree on where a policy raises an alarm, over all pools.
+    """Label that mutants agree on where a policy raises an alarm, over all pools.
 
     Attributes:
-        operator: that made the mutants.
-        policy: that raised the alarms.
-        kind: of images.
-        alarms: how many, of all pools.
-        suggested: share of them with a suggestion; the classifier's own doubt may raise one before any mutant.
-        right: share of those where the label most of the consumed mutants agree on, as the server suggests it, is the
-            true one.
-        right_of_all: share of all alarms where the label that most of all the mutants agree on is.
+        operator: operator that made the mutants.
+        policy: policy that raised the alarms.
+        kind: kind of the images.
+        alarms: number of alarms, of all pools.
+        suggested: share of them with a suggestion; the classifier's own doubt may raise one before
+            any mutant.
+        right: share of those where the label most of the consumed mutants agree on, as the server
+            suggests it, is the true one.
+        right_of_all: share of all alarms where the label that most of all the mutants agree on is
+            the true one.
         agreed: mean share of the consumed mutants that have the suggested label.
     """
 
@@ -43,7 +47,7 @@ class SuggestionCell(Record):
 
 
 class EarlyCell(Record):
-    """What a policy on doubts answers on a kind, beside what it would if it always met the whole pool.
+    """Answers of a policy on doubts on a kind, beside those if it always met the whole pool.
 
     ``lost`` is the share that it clears though all mutants together would have raised the alarm.
     """
@@ -58,18 +62,18 @@ class EarlyCell(Record):
 
 
 class TrainedPool(Record):
-    """A pool whose mutants were trained: how, how accurate they are, and what its policies stand on.
+    """Pool of trained mutants: training, accuracy, and the basis of its policies.
 
     Attributes:
-        operator: its name.
-        seed: of the pool.
-        settings: how they were trained.
-        original_accuracy: of the classifier on all calibration images.
-        accuracies: of the mutants there.
-        temperatures: of the classifier, and of the mutants.
+        operator: name of the operator.
+        seed: seed of the pool.
+        settings: settings of the training.
+        original_accuracy: accuracy of the classifier on all calibration images.
+        accuracies: accuracies of the mutants on these images.
+        temperatures: temperatures of the classifier, and of the mutants.
         threshold: summed doubt from which ``calibrated`` raises an alarm, in mutants of full doubt.
-        seconds: from the trained classifier to the published store, on the machine of the report and beside whatever
-            else it did.
+        seconds: time from the trained classifier to the published store, on the machine of the
+            report and beside whatever else it did.
     """
 
     operator: str
@@ -83,17 +87,18 @@ class TrainedPool(Record):
 
 
 class TargetCell(Record):
-    """A figure that was asked for, and what came of it.
+    """Figure that was asked for, and its result.
 
     Attributes:
-        figure: which figure.
+        figure: name of the figure.
         method: the detector or policy it is of.
-        kind: of images; for an attack by someone who knows the guard, its name, knowledge and size.
-        prototype: what a first try measured.
-        reach: what is asked for.
+        kind: kind of images; for an attack by an attacker that knows the guard, its name, knowledge
+            and size.
+        prototype: value that a first try measured.
+        reach: value that is asked for.
         at_most: whether less is better.
-        images: it was measured on.
-        value: ours; None where it was not measured.
+        images: number of images it was measured on.
+        value: our value; None where it was not measured.
         met: whether the value reaches it.
     """
 

@@ -1,4 +1,4 @@
-"""Findings: how many cells agree with the paper's, its detection accuracy, and the server's answers."""
+"""Findings: number of cells that agree with the paper's, detection accuracy, server's answers."""
 
 from evaluation.experiment.records.results import NORMAL
 from evaluation.report.cells import Cells, mean
@@ -9,7 +9,7 @@ from evaluation.report.tables.setup import AGREEMENT, FOLDING
 
 
 def against_paper(cells: Cells) -> list[str]:
-    """Sentences on the paper's cells and on the server."""
+    """Return sentences on the paper's cells and on the server."""
     return [*_cells(cells), *_algorithm(cells), *_differences(cells), *_server(cells)]
 
 
@@ -34,7 +34,7 @@ def _counts(noun: str, found: list[Order], anchor: str) -> list[str]:
 
 
 def _algorithm(cells: Cells) -> list[str]:
-    """Algorithm 1 at ρ = 1 beside the paper's averages."""
+    """Return Algorithm 1 at ρ = 1 beside the paper's averages."""
     at_one = {(cell.operator, cell.kind): cell for cell in cells.results.detection if cell.rho == 1}
     entries = []
     for paper in cells.results.paper_detection:

@@ -1,4 +1,4 @@
-"""Findings: what attackers who know the guard achieve against the default policy."""
+"""Findings: success of attackers that know the guard against the default policy."""
 
 from evaluation.experiment.records.results import AdaptiveCell
 from evaluation.report.cells import Cells, setting_name, unique
@@ -14,7 +14,7 @@ _KNOWLEDGE = {
 
 
 def bad_case(cells: Cells) -> str:
-    """One sentence on who knows the method; nothing where no such attack was made."""
+    """Return one sentence on the attacker that knows the method; nothing without such an attack."""
     cell = _telling(cells).get(_KNOWN)
     if cell is None:
         return ""
@@ -31,12 +31,15 @@ def bad_case(cells: Cells) -> str:
 
 
 def knowledges(cells: Cells) -> list[str]:
-    """A sentence a knowledge, on the default policy."""
+    """Return a sentence a knowledge, on the default policy."""
     return [_sentence(knowledge, cell) for knowledge, cell in _telling(cells).items()]
 
 
 def _telling(cells: Cells) -> dict[str, AdaptiveCell]:
-    """By knowledge, the worst case at the largest size where the attacks succeed; at the largest if nowhere."""
+    """Return, by knowledge, the worst case at the largest size where the attacks succeed.
+
+    It is that at the largest size if they succeed nowhere.
+    """
     name = None if cells.default is None else setting_name(cells.default)
     worst = [cell for cell in cells.results.adaptive if (cell.attack, cell.detector) == (WORST_CASE, name)]
     return {

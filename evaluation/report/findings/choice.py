@@ -1,4 +1,4 @@
-"""Findings: which operator and policy, which is cheapest, and who does better."""
+"""Findings: which operator and policy to use, which is cheapest, and which detector does better."""
 
 from evaluation.experiment.records.results import NORMAL
 from evaluation.report.cells import Cells, best, mean, ranked, setting_name
@@ -9,7 +9,7 @@ from evaluation.report.tables.paper_tables import AUROCS
 
 
 def choice(cells: Cells) -> list[str]:
-    """At most four sentences."""
+    """Return at most four sentences."""
     return [*_operator(cells), *_policy(cells), *_cheapest(cells), *_better(cells)]
 
 
@@ -41,7 +41,7 @@ def _operator(cells: Cells) -> list[str]:
 
 
 def _policy(cells: Cells) -> list[str]:
-    """Of those that a server offers."""
+    """Return the sentence on the best of the policies that a server offers."""
     names = {setting_name(setting): setting for setting in cells.settings}
     order = ranked([name for name in names if name in cells.methods], cells.gain)
     if not order:
@@ -72,7 +72,10 @@ def _cheapest(cells: Cells) -> list[str]:
 
 
 def _better(cells: Cells) -> list[str]:
-    """The best of the others, said to be better where both its mean and its kinds say so."""
+    """Return the sentence on the best of the others.
+
+    It is called better where both its mean and its kinds say so.
+    """
     ours, other = best(cells.ours, cells.gain), best(cells.others, cells.gain)
     if ours is None or other is None:
         return []
@@ -99,7 +102,7 @@ def _alarms(cells: Cells, name: str) -> str:
 
 
 def _cost(cells: Cells, name: str) -> str:
-    """Forward passes and time of a normal image."""
+    """Return forward passes and time of a normal image."""
     method = cells.methods[name]
     one = method.forward_passes == 1
     parts = ["1 forward pass" if one else f"{plain(method.forward_passes)} forward passes"]

@@ -1,4 +1,4 @@
-"""Findings: the few sentences that somebody reads who reads no more."""
+"""Findings: the few sentences for a reader that reads no more."""
 
 from evaluation.experiment.records.results import NORMAL
 from evaluation.report.cells import SOFTMAX, Cells, setting_name, unique, value_of
@@ -10,7 +10,7 @@ from evaluation.report.tables.baseline_tables import AT_5, METHODS
 
 
 def headline(cells: Cells) -> list[str]:
-    """At most four sentences."""
+    """Return at most four sentences."""
     return [*_against_softmax(cells), *_cost(cells), *_missed(cells), *_attacked(cells)]
 
 

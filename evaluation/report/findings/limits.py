@@ -1,4 +1,4 @@
-"""Findings: what no setting of the guard catches, who gets past it, and what else it alarms on."""
+"""Findings: kinds that no setting of the guard catches, attackers that pass, other alarms."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,12 @@ _HARMLESS = 0.99
 
 
 def limits(cells: Cells) -> list[str]:
-    """Sentences on blind spots, adaptive attacks and shifts."""
+    """Return sentences on blind spots, adaptive attacks and shifts."""
     return [*_uncaught(cells), *_adaptive(cells), *_shifts(cells)]
 
 
 def _uncaught(cells: Cells) -> list[str]:
-    """Kinds that neither a label change rate nor a policy finds half of, and who does."""
+    """Return the kinds that no label change rate or policy finds half of, and detectors that do."""
     most = {kind: name for kind in cells.suspicious if (name := cells.most_detected(cells.ours, kind))}
     shares = {kind: _share(cells, name, kind) for kind, name in most.items()}
     if not shares:
@@ -40,7 +40,10 @@ def _uncaught(cells: Cells) -> list[str]:
 
 
 def _elsewhere(cells: Cells, missed: Sequence[str]) -> str:
-    """Who else finds half of those kinds: others, only those trained on attacks, or nobody."""
+    """Return the detectors that find half of those kinds.
+
+    They are others, only those trained on attacks, or none.
+    """
     found: dict[str, list[str]] = {"Others do": [], "Only detectors trained on attacks do": []}
     nobody = []
     for kind in missed:
@@ -70,7 +73,7 @@ def _adaptive(cells: Cells) -> list[str]:
 
 
 def _shifts(cells: Cells) -> list[str]:
-    """How often the default policy alarms on corrupted images, and on those of no class."""
+    """Return how often the default policy alarms on corrupted images, and on those of no class."""
     if cells.default is None:
         return []
     name = setting_name(cells.default)
@@ -86,7 +89,10 @@ def _shifts(cells: Cells) -> list[str]:
 
 
 def _harmless(shifts: Sequence[ShiftCell], name: str) -> str:
-    """Alarms on images that hardly cost the classifier accuracy, beside those of softmax confidence."""
+    """Return alarms on images that hardly cost the classifier accuracy.
+
+    They stand beside those of softmax confidence.
+    """
     kept = [s for s in shifts if s.accuracy is not None and s.accuracy >= _HARMLESS and SOFTMAX in s.alarms]
     if not kept:
         return ""
@@ -100,7 +106,7 @@ def _harmless(shifts: Sequence[ShiftCell], name: str) -> str:
 
 
 def _range(alarms: dict[str, float]) -> str:
-    """The fewest and the most."""
+    """Return the fewest alarms and the most."""
     fewest, most = min(alarms, key=alarms.__getitem__), max(alarms, key=alarms.__getitem__)
     least = f"{percent(alarms[fewest])} ({fewest})"
     return least if len(alarms) == 1 else f"from {least} to {percent(alarms[most])} ({most})"

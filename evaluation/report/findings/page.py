@@ -1,4 +1,4 @@
-"""The page on top: what the cells say, in sentences that are made of them and link to them."""
+"""Section on top of the page: sentences that are made of the cells and link to them."""
 
 from evaluation.report.cells import Cells
 from evaluation.report.findings.against_paper import against_paper
@@ -13,7 +13,7 @@ FINDINGS = "findings"
 
 
 def findings(cells: Cells) -> str:
-    """The section; where nothing was measured that a sentence is about, it is left out."""
+    """Return the section; a sentence is left out where nothing was measured that it is about."""
     parts = {
         ("Mutants that were trained again", "trained"): bullets(trained(cells)),
         ("Against the free softmax confidence", SOFTMAX_TABLE): softmax_table(cells),

@@ -10,7 +10,7 @@ SOFTMAX_TABLE = "against-softmax"
 
 
 def compared(cells: Cells) -> list[Order]:
-    """The best label change rate of each kind against softmax confidence."""
+    """Return the order of the best label change rate of each kind and softmax confidence."""
     return orders(
         (_detected(cells, cells.most_detected(cells.label_change_rates, kind), kind), _free(cells, kind))
         for kind in cells.suspicious
@@ -18,7 +18,7 @@ def compared(cells: Cells) -> list[Order]:
 
 
 def softmax_table(cells: Cells) -> str:
-    """The table and how to read it; nothing where softmax confidence has no cells."""
+    """Return the table and how to read it; nothing where softmax confidence has no cells."""
     kinds = [kind for kind in cells.suspicious if _free(cells, kind) is not None]
     if not kinds or SOFTMAX not in cells.methods:
         return ""
@@ -65,7 +65,7 @@ def _row(cells: Cells, policy: str | None, kind: str) -> list[str]:
 
 
 def _means(cells: Cells, policy: str | None) -> list[str]:
-    """One detector for all kinds, the best in the mean."""
+    """Return the row of one detector for all kinds, the best in the mean."""
     rate, other = (best(names, cells.mean_detected) for names in (cells.label_change_rates, cells.others))
     return [
         "*mean*",

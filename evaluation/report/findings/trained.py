@@ -10,7 +10,7 @@ _POLICY = "calibrated"
 
 
 def trained(cells: Cells) -> list[str]:
-    """Sentences on what was asked for, on others, on leaving early and on suggested labels."""
+    """Return sentences on targets, other detectors, leaving early and suggested labels."""
     return [*_targets(cells), *_paired(cells), *_early(cells), *_suggestions(cells)]
 
 

@@ -1,4 +1,7 @@
-"""Robust accuracy over the size of the change: a panel a detector, a colour for what the attacker knows."""
+"""Robust accuracy over the size of the change.
+
+A panel stands for a detector, a colour for what the attacker knows.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def adaptive_plot(cells: Cells) -> "Figure | None":
-    """None without adaptive attacks."""
+    """Draw the picture; return None without adaptive attacks."""
     found = cells.results.adaptive
     detectors = unique(cell.detector for cell in found)
     if not detectors:

@@ -1,4 +1,7 @@
-"""What all pictures share: colours, a grid of panels, one legend, and PNG files that are the same each time."""
+"""Parts that all pictures share: colours, a grid of panels, one legend.
+
+Pictures are written as PNG files that are the same each time.
+"""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -38,7 +41,10 @@ _DPI = 150
 def panels(
     count: int, *, height: float, across: int = 4, share_x: bool = True
 ) -> tuple["Figure", list["Axes"]]:
-    """A figure of the page's width with so many panels; outer axes alone are labelled where they are shared."""
+    """Make a figure of the page's width with a number of panels.
+
+    Only outer axes are labelled where they are shared.
+    """
     from matplotlib.figure import Figure
 
     columns = min(count, across)
@@ -54,13 +60,13 @@ def panels(
 
 
 def label_outer(figure: "Figure", x: str, y: str) -> None:
-    """One label for all panels' axes."""
+    """Write one label for all panels' axes."""
     figure.supxlabel(x, fontsize=9)
     figure.supylabel(y, fontsize=9)
 
 
 def styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """A colour and a marker for each name."""
+    """Return a colour and a marker for each name."""
     return dict(zip(names, zip(cycle(COLOURS), cycle(MARKERS), strict=False), strict=False))
 
 
@@ -74,7 +80,7 @@ def plain_numbers(axis: "Axis", subs: tuple[float, ...] = (1.0,)) -> None:
 
 
 def legend(figure: "Figure", axes: Sequence["Axes"], *, markerscale: float = 1.0) -> None:
-    """Every line once, above the panels, where it hides nothing."""
+    """Show every line once in a legend above the panels, where it hides nothing."""
     entries: dict[str, Artist] = {}
     for panel in axes:
         for handle, name in zip(*panel.get_legend_handles_labels(), strict=True):
@@ -96,7 +102,7 @@ def legend(figure: "Figure", axes: Sequence["Axes"], *, markerscale: float = 1.0
 
 
 def png(figure: "Figure") -> bytes:
-    """The picture as a file, without anything in it that depends on when or by what it was made."""
+    """Return the picture as a file that does not depend on when or by what it was made."""
     content = BytesIO()
     figure.savefig(content, format="png", dpi=_DPI, metadata={"Software": None})
     return content.getvalue()

@@ -19,10 +19,10 @@ _FAMILIES = {
     "attacks": (VERMILION, "D", "trained on attacks"),
 }
 _GAP = 0.021
-"""Between labels, as a share of the width of the axes."""
+"""Gap between labels, as a share of the width of the axes."""
 _BESIDE = 1.05
 _FAN = 1.07
-"""Where the labels begin above the axes, whose height is 1."""
+"""Height above the axes at which the labels begin; the axes' height is 1."""
 
 
 class _Point(NamedTuple):
@@ -34,7 +34,10 @@ class _Point(NamedTuple):
 
 
 def cost_plot(cells: Cells) -> "Figure | None":
-    """None without detectors. Mean over the kinds; whiskers from the worst kind to the best."""
+    """Draw the picture; return None without detectors.
+
+    Points are the mean over the kinds; whiskers go from the worst kind to the best.
+    """
     points = _points(cells)
     if not points:
         return None
@@ -66,7 +69,7 @@ def _handles(axes: "Axes") -> list["Artist"]:
 
 
 def _label(axes: "Axes", points: list[_Point]) -> None:
-    """Names above the axes, in the order of the points, so that the lines to them never cross."""
+    """Write names above the axes, in the order of the points, so that their lines never cross."""
     low, high = (log(edge) for edge in axes.get_xlim())
     places = [(log(point.passes) - low) / (high - low) for point in points]
     for point, place, spread in zip(points, places, _spread(places), strict=True):
@@ -107,7 +110,7 @@ def _points(cells: Cells) -> list[_Point]:
 
 
 def _beside(points: list[_Point]) -> list[_Point]:
-    """Points of about the same cost are moved apart, so that their whiskers can be seen."""
+    """Move points of about the same cost apart, so that their whiskers can be seen."""
     placed: list[_Point] = []
     for point in points:
         least = placed[-1].passes * _BESIDE if placed else point.passes
@@ -116,7 +119,7 @@ def _beside(points: list[_Point]) -> list[_Point]:
 
 
 def _spread(places: list[float]) -> list[float]:
-    """Ascending places from 0 to 1 moved as little as gives each label its own room."""
+    """Move ascending places from 0 to 1 as little as gives each label its own room."""
     gap = min(_GAP, 1 / max(1, len(places) - 1))
     spread: list[float] = []
     for place in places:

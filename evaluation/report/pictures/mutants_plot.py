@@ -1,4 +1,4 @@
-"""How many mutants a verdict takes: a panel a policy, a line a kind."""
+"""Number of mutants of a verdict: a panel a policy, a line a kind."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def mutants_plot(cells: Cells) -> "Figure | None":
-    """None where no policy's mutants were counted."""
+    """Draw the picture; return None where no policy's mutants were counted."""
     found = {(used.policy, used.kind): used.quantiles for used in cells.results.mutants_used}
     counted = unique(policy for policy, _ in found)
     policies = [policy for policy in counted if _varies(found, policy)]
@@ -59,7 +59,10 @@ def _varies(found: dict[tuple[str, str], list[float]], policy: str) -> bool:
 
 
 def _five(quantiles: list[float]) -> tuple[float, float, float, float, float]:
-    """The quantiles 5, 25, 50, 75 and 95 %, none below 1, which a logarithmic axis starts at."""
+    """Return the quantiles 5, 25, 50, 75 and 95 %, none below 1.
+
+    A logarithmic axis starts at 1.
+    """
     places = np.linspace(0, 1, len(quantiles))
     low, quarter, middle, three, high = np.maximum(
         np.interp([0.05, 0.25, 0.5, 0.75, 0.95], places, quantiles), 1

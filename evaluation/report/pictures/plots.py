@@ -27,7 +27,10 @@ _HISTOGRAM = "histogram-{}.png"
 
 
 def plots(results: Results) -> dict[str, bytes]:
-    """PNG files by name, those that the results have something for. Needs matplotlib."""
+    """Return PNG files by name, those that the results have something for.
+
+    This needs matplotlib.
+    """
     import matplotlib as mpl
 
     cells = Cells(results)
@@ -38,5 +41,5 @@ def plots(results: Results) -> dict[str, bytes]:
 
 
 def possible(results: Results) -> list[str]:
-    """Names of the pictures that results of these operators can have."""
+    """Return the names of the pictures that results of these operators can have."""
     return [*_PLOTS, *(_HISTOGRAM.format(name) for name in results.operators)]

@@ -17,7 +17,7 @@ _LEAST_DOUBT = 1e-7
 
 
 def histogram_plot(cells: Cells, operator: str) -> "Figure | None":
-    """Normal images against each kind; None where the operator has no histograms."""
+    """Draw normal images against each kind; return None where the operator has no histograms."""
     found = {cell.kind: cell.shares for cell in cells.results.histograms if cell.operator == operator}
     kinds = [kind for kind in cells.suspicious if kind in found]
     if NORMAL not in found or not kinds:
@@ -47,7 +47,11 @@ def _root(
 
 
 def paper_rates_plot(cells: Cells) -> "Figure | None":
-    """A panel an operator and rate, a line a kind; None where no cell has a counterpart in the paper."""
+    """Draw a panel an operator and rate, a line a kind.
+
+    Returns:
+        The picture, or None where no cell has a counterpart in the paper.
+    """
     found = [cell for cell in cells.results.label_change_rates if cell.paper is not None]
     groups: dict[tuple[str, float], dict[str, RateCell]] = {}
     for cell in found:
@@ -99,7 +103,11 @@ def _pair(panel: "Axes", row: int, cell: RateCell) -> None:
 
 
 def confidence_plot(cells: Cells) -> "Figure | None":
-    """How sure the classifier is against how often mutants disagree; None without such images."""
+    """Draw the classifier's confidence against the label change rate.
+
+    Returns:
+        The picture, or None without such images.
+    """
     found = {scatter.kind: scatter for scatter in cells.results.scatter}
     kinds = [kind for kind in cells.suspicious if kind in found]
     if not kinds:

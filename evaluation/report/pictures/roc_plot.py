@@ -34,7 +34,7 @@ _FAMILIES: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
 
 
 def roc_plot(cells: Cells) -> "Figure | None":
-    """None without curves."""
+    """Draw the picture; return None without curves."""
     curves = {(curve.method, curve.kind): curve for curve in cells.results.curves}
     kinds = cells.in_order(cells.results.curves)
     if not kinds:
@@ -68,7 +68,10 @@ def roc_plot(cells: Cells) -> "Figure | None":
 
 
 def _drawn(curve: RocCurve) -> tuple[list[float], list[float]]:
-    """The curve in per cent from the left edge on, where it is what fewer false alarms already detect."""
+    """Return the curve in per cent from the left edge on.
+
+    At the edge, it is what fewer false alarms already detect.
+    """
     points = [(100 * a, 100 * d) for a, d in zip(curve.false_alarms, curve.detected, strict=True)]
     before = max((detected for alarms, detected in points if alarms <= _LEAST), default=0.0)
     shown = [(_LEAST, before), *(point for point in points if point[0] > _LEAST)]

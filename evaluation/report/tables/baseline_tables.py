@@ -1,4 +1,4 @@
-"""Our detectors and others' on the same images."""
+"""Tables of our detectors and others' on the same images."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -33,7 +33,7 @@ _Written = Callable[[MethodCell], str]
 
 
 def baseline_sections(cells: Cells, pictures: Sequence[str]) -> list[str]:
-    """The sections, those that have cells."""
+    """Return the sections, those that have cells."""
     found: list[str] = []
     if cells.results.methods:
         found.append(_methods(cells, pictures))
@@ -103,7 +103,7 @@ def _method(method: Method) -> list[str]:
 
 
 def _notes(cells: Cells) -> list[str]:
-    """Each note once, behind the names of those that it is about."""
+    """Return each note once, behind the names of the methods that it is about."""
     methods = cells.results.methods
     return [
         f"{', '.join(code(method.name) for method in methods if method.note == note)}: {' '.join(note.split())}"
@@ -120,7 +120,10 @@ def _by_kind(
     written: _Written | None,
     rounded: Callable[[float | None], str] = number,
 ) -> str:
-    """Methods down, kinds across, so many at a time; the intervals below, folded away."""
+    """Return a table with methods down and kinds across, a number of kinds at a time.
+
+    The intervals stand below, folded away.
+    """
     kinds = cells.in_order(cells.results.cells)
     known = {cell.method for cell in cells.results.cells if figure(cell) is not None}
     names = [name for name in cells.methods if name in known]
@@ -160,7 +163,7 @@ def _best(cells: Cells, names: Sequence[str], kind: str, figure: _Figure) -> flo
 
 
 def _groups(names: Sequence[str], across: int) -> Iterator[Sequence[str]]:
-    """Groups of about the same size, none above ``across``."""
+    """Yield groups of about the same size, none above ``across``."""
     count = -(-len(names) // across)
     for place in range(count):
         yield names[place * len(names) // count : (place + 1) * len(names) // count]

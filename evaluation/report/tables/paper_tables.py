@@ -30,7 +30,7 @@ _Pair = tuple[str, str]
 
 
 def paper_sections(cells: Cells, pictures: Sequence[str]) -> list[str]:
-    """The sections, those that have cells."""
+    """Return the sections, those that have cells."""
     results = cells.results
     found: list[str] = []
     if results.label_change_rates:
@@ -49,7 +49,7 @@ def paper_sections(cells: Cells, pictures: Sequence[str]) -> list[str]:
 
 
 def _remark() -> str:
-    """On top of the tables, since it bears on every one of them."""
+    """Return the remark on top of the tables, since it bears on every one of them."""
     return section(
         "Beside the paper",
         PAPER,
@@ -128,7 +128,10 @@ def _aurocs(cells: Cells) -> str:
 
 
 def _by_operator(cells: Cells, kinds: Sequence[str], pairs: dict[tuple[str, float, str], _Pair]) -> list[str]:
-    """A table an operator: kinds down, rates across, the paper's column only where it has a figure."""
+    """Return a table an operator: kinds down, rates across.
+
+    The paper's column is there only where it has a figure.
+    """
     parts = []
     for operator in cells.results.operators:
         columns: list[tuple[str, list[str]]] = []
@@ -151,7 +154,7 @@ def _spread(
     shown: Callable[[float], str],
     unit: str,
 ) -> str:
-    """How far pools of other seeds lie apart."""
+    """Return how far pools of other seeds lie apart."""
     rows = []
     for operator in cells.results.operators:
         for rate in cells.rates(operator):

@@ -1,4 +1,7 @@
-"""Attackers who know the guard, and images that are no attacks but look other than the training data."""
+"""Tables of attackers that know the guard, and of images unlike the training data.
+
+These images are no attacks.
+"""
 
 from collections.abc import Sequence
 
@@ -9,7 +12,7 @@ from evaluation.report.markdown import MISSING, code, listed, percent_interval, 
 
 ADAPTIVE, WORST, SHIFTS = "adaptive", "worst-case", "shifts"
 WORST_CASE = "worst case"
-"""The name that the best of all attacks of an image goes by."""
+"""Name of the best of all attacks of an image."""
 _WEAK = 0.5
 _WEAK_MARK = (
     "† fools the classifier without a guard on fewer than half of the images: what fails there proves nothing about "
@@ -18,7 +21,7 @@ _WEAK_MARK = (
 
 
 def robustness_sections(cells: Cells, pictures: Sequence[str]) -> list[str]:
-    """The sections, those that have cells."""
+    """Return the sections, those that have cells."""
     found: list[str] = []
     adaptive = cells.results.adaptive
     if adaptive:
@@ -30,7 +33,7 @@ def robustness_sections(cells: Cells, pictures: Sequence[str]) -> list[str]:
 
 
 def weak(cell: AdaptiveCell) -> bool:
-    """Whether the attack fools so few images without a guard that it shows nothing about one."""
+    """Check whether the attack fools too few images without a guard to show anything about one."""
     return cell.success.value < _WEAK
 
 
@@ -49,7 +52,10 @@ def _worst(cells: Cells, pictures: Sequence[str]) -> str:
 
 
 def _not_attacked(cells: Cells) -> str:
-    """That the attacks are aimed at the guard alone, where others stand beside it."""
+    """Return the remark that the attacks are aimed at the guard alone.
+
+    It is there where other detectors stand beside the guard.
+    """
     judged = unique(cell.detector for cell in cells.results.adaptive)
     others = [code(name) for name in judged if name in cells.methods and name not in cells.ours]
     if not others:

@@ -1,4 +1,4 @@
-"""What was measured: classifier, samples, pools, machine, and that the real server answers the same."""
+"""Setup of the measurement: classifier, samples, pools, machine, agreement of the real server."""
 
 from evaluation.experiment.records.results import KindResult, PoolResult, Results
 from evaluation.report.cells import unique
@@ -19,7 +19,7 @@ SAMPLES, POOLS, AGREEMENT, ENVIRONMENT, FOLDING = "samples", "pools", "agreement
 
 
 def setup_sections(results: Results) -> list[str]:
-    """The sections, those that have something to say."""
+    """Return the sections, those that have something to say."""
     sections = [_samples(results), _pools(results)]
     if results.folded:
         sections.append(_folding())
@@ -81,7 +81,7 @@ def _pools(results: Results) -> str:
 
 
 def _sizes(results: Results) -> str:
-    """The one size of all pools, or each operator's."""
+    """Return the one size of all pools, or each operator's."""
     sizes = {operator: results.sizes.get(operator, results.mutants) for operator in results.operators}
     if len(set(sizes.values())) == 1:
         return plural(next(iter(sizes.values())), "accurate mutant")

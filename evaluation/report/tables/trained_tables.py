@@ -1,4 +1,7 @@
-"""Mutants that were trained again: beside other detectors, image by image, and what was asked of them."""
+"""Tables of mutants that were trained again.
+
+They stand beside other detectors, image by image, and beside their targets.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -28,7 +31,7 @@ _SHARES = {"detected at 5 %", "detected at 1 %", "cleared too early", "evading"}
 
 
 def trained_sections(cells: Cells) -> list[str]:
-    """The sections, those that have cells."""
+    """Return the sections, those that have cells."""
     results = cells.results
     parts = [
         (results.targets, _targets),
@@ -71,7 +74,7 @@ def _target(cell: TargetCell) -> list[str]:
 
 
 def compared_with(cells: Cells) -> list[str]:
-    """Detectors that stand beside the trained mutants, and these."""
+    """Return the detectors that stand beside the trained mutants, and the trained mutants."""
     paired = cells.results.paired
     policies = [setting_name((_POLICY, cell.operator)) for cell in cells.results.early]
     ours = unique([*(cell.method for cell in paired), *policies])
@@ -144,7 +147,7 @@ def _difference(cell: PairedCell) -> list[str]:
 
 
 def mark(difference: Interval) -> str:
-    """Whether chance alone would hardly make a difference of this sign."""
+    """Return a mark where chance alone would hardly make a difference of this sign."""
     return BETTER if difference.low > 0 else WORSE if difference.high < 0 else ""
 
 
@@ -250,7 +253,7 @@ def _training(cells: Cells) -> str:
 
 
 def _shared(trained: Sequence[TrainedPool]) -> dict[str, object]:
-    """Settings that all pools have."""
+    """Return the settings that all pools have."""
     first = trained[0].settings
     return {
         name: value

@@ -1,4 +1,8 @@
-"""Policies from clean images alone: their shape from one part, their false-alarm rate certified on another."""
+"""Calibration of policies on clean images alone.
+
+The shape of a policy comes from one part of the images, and its false-alarm rate is certified on
+another part.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,12 +28,16 @@ from mutant_guard.decision.sequential.finite_pool import FinitePoolSprt
 from mutant_guard.decision.sequential.policies import Decision, ErrorBounds, Hypotheses, Policy
 from mutant_guard.decision.sequential.sprt import Sprt
 
-# How many thresholds are tried at least up to twice the chosen one, and how many above that.
+# Least number of thresholds that are tried up to twice the chosen one, and number above that.
 _THRESHOLDS, _HIGH_THRESHOLDS = 100, 20
 
 
 def normal_rate(recording: Recording, confidence: float = 0.99) -> MeanRate:
-    """Mean label change rate of correctly classified clean images with its interval.
+    """Return the mean label change rate of correctly classified clean images, with its interval.
+
+    Args:
+        recording: label changes of the images.
+        confidence: level of the two-sided interval.
 
     Raises:
         CalibrationError: fewer than two such images, or no label ever changes.
@@ -46,10 +54,12 @@ def normal_rate(recording: Recording, confidence: float = 0.99) -> MeanRate:
 
 
 def paper_test(normal: MeanRate, *, rho: float, alpha: float, beta: float, delta_ratio: float) -> Sprt:
-    """Algorithm 1's test: ςh = ρ × the upper bound of the mean label change rate, p0, p1 = ςh ± δ.
+    """Return Algorithm 1's test.
+
+    It has ςh = ρ × the upper bound of the mean label change rate, and p0, p1 = ςh ± δ.
 
     Args:
-        normal: from ``normal_rate``.
+        normal: the rate from ``normal_rate``.
         rho: the paper's ρ; above 1 means fewer alarms.
         alpha: nominal bound on misses.
         beta: nominal bound on false alarms.
@@ -70,13 +80,14 @@ def paper_test(normal: MeanRate, *, rho: float, alpha: float, beta: float, delta
 
 @dataclass(frozen=True, eq=False)
 class CleanParts:
-    """The two parts of the clean images a certified policy comes from.
+    """Two parts of the clean images from which a certified policy is made.
 
     Attributes:
-        choice: its shape is chosen on these.
-        certification: its threshold is certified on these, which must not overlap with the others.
-        evidence: bool [images, pool], the label changes of ``certification`` in the order each image meets them,
-            drawn uniformly and independently.
+        choice: images on which the shape is chosen.
+        certification: images on which the threshold is certified; they must not overlap with the
+            others.
+        evidence: bool [images, pool], label changes of ``certification`` in the order in which each
+            image meets the mutants, drawn uniformly and independently.
     """
 
     choice: Recording
@@ -85,16 +96,16 @@ class CleanParts:
 
     @property
     def images(self) -> int:
-        """Rightly classified images to certify on."""
+        """Number of rightly classified images to certify on."""
         return int(self.certification.correct.sum())
 
     @cached_property
     def rightly_classified(self) -> NDArray[np.bool_]:
-        """The evidence of these images, bool [images, pool]."""
+        """Evidence of the rightly classified certification images, bool [images, pool]."""
         return self.evidence[self.certification.correct]
 
     def false_alarms(self, boundaries: Boundaries) -> int:
-        """Rightly classified certification images that raise an alarm under a test."""
+        """Count the rightly classified certification images that raise an alarm under a test."""
         candidate = Policy(
             "candidate", boundaries, self.certification.pool, Hypotheses(0, 1), ErrorBounds(1.0, 1.0)
         )
@@ -104,7 +115,10 @@ class CleanParts:
 
 @dataclass(frozen=True, eq=False)
 class CertifiedPolicy:
-    """A policy and what is certified of it; ``threshold`` is the label change count it decides around."""
+    """Policy with its certificate.
+
+    ``threshold`` is the label change count around which the policy decides.
+    """
 
     policy: Policy
     threshold: int
@@ -113,7 +127,7 @@ class CertifiedPolicy:
 
 @dataclass(frozen=True, eq=False)
 class CalibratedPolicy(CertifiedPolicy):
-    """The same of the default policy, with its test."""
+    """Default policy with its certificate and its test."""
 
     test: FinitePoolSprt
 
@@ -126,27 +140,29 @@ def calibrated_policy(
     max_miss: float,
     clean_mutants: float,
 ) -> CalibratedPolicy:
-    """The default: a threshold on the label change rate and the cheapest sequential test around it.
+    """Calibrate the default policy: a certified threshold with the cheapest test around it.
 
-    The full pool's verdict is 'adversarial' where at least ``threshold`` mutants change the label. The shape of the
-    test around it is that of ``choose_shape`` on the choice part. With the shape fixed, the
+    The threshold is on the label change rate, and the test is sequential. The full pool's verdict
+    is 'adversarial' where at least ``threshold`` mutants change the label. The shape of the test
+    around it is the one that ``choose_shape`` finds on the choice part. With the shape fixed, the
     threshold is lowered until the certification part no longer certifies ``max_false_alarm``
-    (``certify``: conditional, Clopper–Pearson, with ``confidence``) for the full pool's
-    verdict **and** for the sequential one that is served. An input with at least the test's ``high`` label changes
-    is called normal with probability at most ``max_miss``.
+    (``certify``: conditional, Clopper–Pearson, with ``confidence``) for the full pool's verdict
+    **and** for the sequential one that is served. An input with at least the test's ``high`` label
+    changes is called normal with probability at most ``max_miss``.
 
     Args:
         parts: clean images.
         max_false_alarm: largest false-alarm rate of the sequential verdict.
-        confidence: one-sided level of that.
+        confidence: one-sided level of the certificate.
         max_miss: α of the test.
-        clean_mutants: expected number of mutants of a clean image the shape may cost.
+        clean_mutants: expected number of mutants of a clean image that the shape may cost.
 
     Raises:
         CalibrationError: too few images, or labels that change too often.
     """
     check_images(parts.images, max_false_alarm, confidence)
-    # What can be certified: aimed at on the choice part, so that the shape fits the threshold that will come out.
+    # Aim on the choice part at the rate that can be certified, so that the shape fits the threshold
+    # that will be found.
     aim = (allowed_alarms(parts.images, max_false_alarm, confidence) + 0.5) / parts.images
     shape = choose_shape(
         CleanCounts(parts.choice.pool, parts.choice.only_correct().counts, parts.choice.counts),
@@ -171,14 +187,16 @@ def calibrated_policy(
 def fixed_policy(
     parts: CleanParts, *, mutants: int, max_false_alarm: float, confidence: float, targets: ErrorBounds
 ) -> CertifiedPolicy:
-    """A set number of mutants for every input, their threshold certified like that of ``calibrated``.
+    """Calibrate a policy with a fixed number of mutants for every input.
+
+    Its threshold is certified like the one of ``calibrated``.
 
     Args:
         parts: clean images.
-        mutants: how many; at most the pool.
+        mutants: number of mutants; at most the pool is used.
         max_false_alarm: largest false-alarm rate.
-        confidence: one-sided level of that.
-        targets: error probabilities for which its indifference region is given.
+        confidence: one-sided level of the certificate.
+        targets: error probabilities for which the policy's indifference region is given.
 
     Raises:
         CalibrationError: too few images, or labels that change too often.
@@ -197,7 +215,7 @@ def fixed_policy(
 
 
 def _thresholds(shape: Shape, pool: int) -> Iterator[int]:
-    """From the whole pool down, most densely where the certified threshold is to be expected."""
+    """Yield thresholds from the whole pool down, densest where the certified one is expected."""
     dense = min(2 * shape.threshold, pool)
     sparse = np.unique(np.geomspace(dense, pool, _HIGH_THRESHOLDS).astype(np.int64))[::-1]
     yield from (int(value) for value in sparse if value > dense)

@@ -1,4 +1,4 @@
-"""A false-alarm rate that holds, with stated confidence, for the verdict that is served."""
+"""Certificates of a false-alarm rate that holds, with stated confidence, for the served verdict."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,28 +9,30 @@ from mutant_guard.decision.calibration.intervals import binomial_cdf
 
 T = TypeVar("T")
 
-# A probability that is met exactly must not be missed by the last bit of a float sum.
+# Tolerance so that a probability that is met exactly is not missed by the last bit of a float sum.
 _ROUNDING = 1e-9
 
 
 class CalibrationError(ValueError):
-    """The clean images do not allow a policy with what was asked for."""
+    """Error for clean images that do not allow a policy with the requested properties."""
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """With ``confidence`` over the draw of the images, the false-alarm rate is at most ``max_false_alarm``.
+    """Certificate of a false-alarm rate of at most ``max_false_alarm``.
 
-    The guarantee is conditional on the calibration that was made (not only on average over calibrations): so many
-    alarms on so many images have an upper Clopper–Pearson bound of at most ``max_false_alarm``. It holds for images
-    that are drawn like these, rightly classified and in random orders of the pool, and for the test as served,
-    sequential or not. Label change counts are discrete, so the rate is at most the requested one, not equal to it.
+    It holds with ``confidence`` over the draw of the images. The guarantee is conditional on the
+    calibration that was made (not only on average over calibrations): this number of alarms on this
+    number of images has an upper Clopper–Pearson bound of at most ``max_false_alarm``. It holds for
+    images that are drawn like these, rightly classified and in random orders of the pool, and for
+    the test as served, sequential or not. Label change counts are discrete, so the rate is at most
+    the requested one, not equal to it.
 
     Attributes:
-        max_false_alarm: what was requested.
+        max_false_alarm: requested rate.
         confidence: one-sided level.
-        images: rightly classified images it was counted on.
-        alarms: alarms among them.
+        images: number of rightly classified images that alarms were counted on.
+        alarms: number of alarms among these images.
         allowed: most alarms that give the guarantee.
     """
 
@@ -42,12 +44,19 @@ class Certificate:
 
 
 def images_needed(max_false_alarm: float, confidence: float) -> int:
-    """Fewest images on which no alarm at all certifies a rate: 59 for 5 % and 299 for 1 % at 95 % confidence."""
+    """Return the least number of images on which no alarm at all certifies a rate.
+
+    It is 59 for 5 % and 299 for 1 % at 95 % confidence.
+    """
     return ceil(log1p(-confidence) / log1p(-max_false_alarm) - _ROUNDING)
 
 
 def allowed_alarms(images: int, max_false_alarm: float, confidence: float) -> int:
-    """Most alarms whose one-sided upper Clopper–Pearson bound is at most ``max_false_alarm``; −1 where none is."""
+    """Return the most alarms that certify a rate.
+
+    Their one-sided upper Clopper–Pearson bound is at most ``max_false_alarm``; −1 where no number
+    of alarms has such a bound.
+    """
     alarms = -1
     while binomial_cdf(alarms + 1, images, max_false_alarm) <= 1 - confidence + _ROUNDING:
         alarms += 1
@@ -58,7 +67,7 @@ def check_images(images: int, max_false_alarm: float, confidence: float) -> None
     """Refuse to certify on too few images.
 
     Raises:
-        CalibrationError: fewer than ``images_needed``.
+        CalibrationError: fewer images than ``images_needed``.
     """
     needed = images_needed(max_false_alarm, confidence)
     if images < needed:
@@ -75,18 +84,22 @@ def certify(
     max_false_alarm: float,
     confidence: float,
 ) -> tuple[T, Certificate]:
-    """The most sensitive candidate that keeps the rate: fixed-sequence testing.
+    """Find the most sensitive candidate that keeps the rate, by fixed-sequence testing.
 
-    Candidates are tested in an order that does not depend on the images, until one fails; the last one before it is
-    certified. No correction for their number is needed, since a candidate is tested only if all before it passed
-    (Maurer, Hothorn and Lehmacher 1995; Angelopoulos et al., Learn then Test, 2021).
+    Candidates are tested in an order that does not depend on the images, until one fails; the last
+    one before it is certified. No correction for their number is needed, since a candidate is
+    tested only if all before it passed (Maurer, Hothorn and Lehmacher 1995; Angelopoulos et al.,
+    Learn then Test, 2021).
 
     Args:
-        candidates: from the least to the most sensitive, fixed before the images were looked at.
-        alarms: how many of the images raise an alarm under a candidate.
+        candidates: tests from the least to the most sensitive, fixed before the images were seen.
+        alarms: function that counts the images that raise an alarm under a candidate.
         images: number of images, drawn independently of each other and of the candidates.
         max_false_alarm: the rate to certify.
         confidence: one-sided level.
+
+    Returns:
+        The candidate and its certificate.
 
     Raises:
         CalibrationError: too few images, or not even the first candidate passes.

@@ -7,7 +7,11 @@ from math import exp, lgamma, log, log1p
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A counted rate with its two-sided interval: ``count`` of ``trials``, ``rate`` in [``low``, ``high``]."""
+    """Counted rate with its two-sided interval.
+
+    ``rate`` is ``count`` / ``trials``, and the interval is [``low``, ``high``] at level
+    ``confidence``.
+    """
 
     count: int
     trials: int
@@ -18,7 +22,9 @@ class Interval:
 
 
 def clopper_pearson(count: int, trials: int, confidence: float = 0.95) -> Interval:
-    """Exact binomial interval (Clopper and Pearson, Biometrika 26, 1934): coverage is at least ``confidence``.
+    """Return the exact binomial interval, whose coverage is at least ``confidence``.
+
+    Source: Clopper and Pearson, Biometrika 26, 1934.
 
     Args:
         count: successes, 0 to ``trials``.
@@ -37,7 +43,10 @@ def clopper_pearson(count: int, trials: int, confidence: float = 0.95) -> Interv
 
 
 def binomial_cdf(count: int, trials: int, p: float) -> float:
-    """P(at most ``count`` successes in ``trials`` of probability ``p``); any count, also one that cannot be."""
+    """Return P(at most ``count`` successes in ``trials`` trials of probability ``p``).
+
+    Any count is allowed, also one below 0 or above ``trials``.
+    """
     if count < 0:
         return 0.0
     if p <= 0.0 or count >= trials:

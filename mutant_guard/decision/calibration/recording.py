@@ -1,4 +1,4 @@
-"""Recorded answers of mutants: what calibration and simulation work on."""
+"""Recorded answers of mutants, the data of calibration and simulation."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +16,14 @@ Places = NDArray[np.int64] | NDArray[np.bool_] | slice
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recording:
-    """Label changes of images over the whole pool, and the doubts of a pool that gives soft evidence.
+    """Label changes of images over the whole pool, and the doubts of a pool with soft evidence.
 
     Attributes:
         changes: bool [images, mutants], True where the mutant's label differs from the original's.
         correct: bool [images], True where the original's label is the true one.
-        doubts: int32 [images, mutants], 1 − p(label of the original) in units of ``decision.evidence.kinds``, or None.
-        own_doubts: int32 [images], the same of the original itself, or None.
+        doubts: int32 [images, mutants], 1 − p(label of the original) in units of
+            ``decision.evidence.kinds``, or None.
+        own_doubts: int32 [images], 1 − p(label of the original) of the original itself, or None.
     """
 
     changes: NDArray[np.bool_]
@@ -46,10 +47,14 @@ class Recording:
         return label_change_rate(self.changes)
 
     def evidence(self, policy: Policy) -> tuple[NDArray[np.bool_] | NDArray[np.int32], Counts]:
-        """What a policy adds up: of the mutants [images, mutants], and int64 [images] before the first of them.
+        """Return the evidence that a policy adds up.
+
+        Returns:
+            Evidence of the mutants [images, mutants], and evidence before the first of them, int64
+            [images].
 
         Raises:
-            ValueError: the policy wants doubts and none were recorded.
+            ValueError: the policy needs doubts and none were recorded.
         """
         if not isinstance(policy.evidence, Doubts):
             return self.changes, np.zeros(len(self.changes), dtype=np.int64)
@@ -58,16 +63,20 @@ class Recording:
         return self.doubts, policy.evidence.weighted(self.own_doubts)
 
     def part(self, places: Places) -> "Recording":
-        """Some of the images."""
+        """Return the recording of the images at these places."""
         soft = (None if kept is None else kept[places] for kept in (self.doubts, self.own_doubts))
         return Recording(self.changes[places], self.correct[places], *soft)
 
     def only_correct(self) -> "Recording":
-        """The images the original gets right."""
+        """Return the recording of the images that the original classifies correctly."""
         return self.part(self.correct)
 
     def in_order(self, mutants: NDArray[np.integer[Any]]) -> "Recording":
-        """Every image's mutants in an order of its own, integers [images, mutants] counted from 0."""
+        """Return a recording with every image's mutants in an order of its own.
+
+        Args:
+            mutants: integers [images, mutants], mutants counted from 0.
+        """
         return Recording(
             np.take_along_axis(self.changes, mutants, axis=1),
             self.correct,
@@ -76,17 +85,17 @@ class Recording:
         )
 
     def reordered(self, seed: int | list[int]) -> "Recording":
-        """Every image's mutants as requests meet them, in a random order of its own."""
+        """Return a recording with each image's mutants in a random order, as requests meet them."""
         numbers = np.tile(np.arange(self.pool, dtype=np.int32), (len(self.changes), 1))
         return self.in_order(np.random.default_rng(seed).permuted(numbers, axis=1))
 
     def shuffled(self, seed: int | list[int]) -> NDArray[np.bool_]:
-        """The label changes in these orders, bool [images, mutants]."""
+        """Return the label changes in random orders, bool [images, mutants]."""
         return self.reordered(seed).changes
 
 
 def joined(parts: list[Recording]) -> Recording:
-    """Images of several recordings of one pool, one after the other; doubts only where all have them."""
+    """Join the images of several recordings of one pool; doubts only where all have them."""
     doubts = [part.doubts for part in parts if part.doubts is not None]
     own = [part.own_doubts for part in parts if part.own_doubts is not None]
     soft = len(doubts) == len(own) == len(parts)

@@ -1,4 +1,4 @@
-"""The shape of the calibrated test: what it must catch, and its bounds, from clean images alone."""
+"""Shape of the calibrated test from clean images alone: its hypotheses and its error bounds."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,9 +11,9 @@ from mutant_guard.decision.sequential.boundaries import Counts
 from mutant_guard.decision.sequential.characteristic import Probabilities, ends
 from mutant_guard.decision.sequential.finite_pool import FinitePoolSprt, Mixture
 
-# The log of β is looked for in such steps, down to so many of them.
+# Step of the search for the log of β, and number of steps down.
 _STEP, _STEPS = 0.05, 280
-# How often α is halved at most.
+# Most times that α is halved.
 _HALVINGS = 10
 
 
@@ -23,8 +23,8 @@ class CleanCounts:
 
     Attributes:
         pool: number of mutants.
-        correct: int64 [images], of those the original gets right.
-        everyone: int64 [images], of all, what production sees.
+        correct: int64 [images], counts of the images that the original classifies correctly.
+        everyone: int64 [images], counts of all images, like production traffic.
     """
 
     pool: int
@@ -32,20 +32,20 @@ class CleanCounts:
     everyone: Counts
 
     def rate_at_least(self, count: int) -> float:
-        """Share of rightly classified images with at least so many label changes."""
+        """Return the share of rightly classified images with at least this many label changes."""
         return float((self.correct >= count).mean())
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """A family of tests, one for each threshold; what they must catch keeps its ratio to it.
+    """Family of tests, one for each threshold; ``high`` keeps its ratio to the threshold.
 
     Attributes:
-        clean: the counts its tests have as their normal hypothesis, those below the threshold.
-        threshold: the label change count the shape was chosen at.
-        high: what must be caught there.
-        alpha: the bound on misses of all of them.
-        beta: the bound on false alarms of those up to that threshold.
+        clean: counts of clean images; those below the threshold are a test's normal hypothesis.
+        threshold: label change count at which the shape was chosen.
+        high: label change count from which inputs must be caught at that threshold.
+        alpha: bound on misses of all tests.
+        beta: bound on false alarms of the tests up to that threshold.
     """
 
     clean: CleanCounts
@@ -55,10 +55,12 @@ class Shape:
     beta: float
 
     def test(self, threshold: int) -> FinitePoolSprt:
-        """The test around another threshold, 1 to the pool: normal counts are below it, ``high`` is not.
+        """Return the test around another threshold, 1 to the pool.
 
-        Above the shape's own threshold β falls, down to the smallest there is at twice that. So a higher threshold
-        raises fewer alarms, also where ``high`` cannot grow any more, and certification may begin at the highest.
+        Normal counts are below the threshold, ``high`` is not. Above the shape's own threshold β
+        falls, down to its least value at twice that threshold. So a higher threshold raises fewer
+        alarms, even where ``high`` cannot grow any more, and certification may begin at the
+        highest.
         """
         pool = self.clean.pool
         high = min(-(-self.high * threshold // self.threshold), pool)
@@ -68,23 +70,25 @@ class Shape:
 
 
 def choose_shape(counts: CleanCounts, *, false_alarm: float, max_miss: float, clean_mutants: float) -> Shape:
-    """The sharpest test that clean images can pay for.
+    """Choose the sharpest test that clean images can pay for.
 
-    The threshold is the least count that at most ``false_alarm`` of the rightly classified images reach. The test
-    around it has the smallest ``high`` (from which inputs are caught with probability 1 − α) for which the expected
-    number of mutants of a clean image is at most ``clean_mutants``, and the largest β that keeps the false alarms of
-    the sequential verdict at those of the threshold. Where even ``high`` = threshold costs less, α is halved
-    as often as that can be paid for. All of it is computed exactly, over all orders of the pool.
+    The threshold is the least count that at most ``false_alarm`` of the rightly classified images
+    reach. The test around it has the smallest ``high`` (from which inputs are caught with
+    probability 1 − α) for which the expected number of mutants of a clean image is at most
+    ``clean_mutants``, and the largest β that keeps the false alarms of the sequential verdict at
+    those of the threshold. Where even ``high`` = threshold costs less, α is halved as often as the
+    budget allows. All of it is computed exactly, over all orders of the pool.
 
     Args:
-        counts: of the images to choose on; certify on others.
+        counts: counts of the images to choose on; certify on others.
         false_alarm: rate to choose the threshold for.
         max_miss: the largest α.
-        clean_mutants: expected number of mutants of a clean image, fewer where even the sharpest test takes fewer.
+        clean_mutants: expected number of mutants of a clean image; fewer where even the sharpest
+            test takes fewer.
 
     Raises:
-        CalibrationError: no image is classified correctly, or more than ``false_alarm`` of those that are change their
-            label under every mutant.
+        CalibrationError: no image is classified correctly, or more than ``false_alarm`` of those
+            that are change their label under every mutant.
     """
     if not counts.correct.size:
         raise CalibrationError("no image to choose the policy on is classified correctly; give more images")
@@ -118,9 +122,10 @@ class _Search:
     false_alarm: float
 
     def cheapest(self, high: int, alpha: float) -> tuple[float, Shape]:
-        """What the test with this ``high``, this α and the largest β costs on clean images, and its shape.
+        """Return the cost on clean images and the shape of the test with the largest fitting β.
 
-        Where no β keeps the false alarms, the smallest is taken: hardly an input below the threshold then raises one.
+        The test has this ``high`` and this α. Where no β keeps the false alarms, the smallest is
+        taken: hardly an input below the threshold then raises one.
         """
         least, most = 0, _STEPS
         best = self._shape(high, alpha, most)
@@ -139,7 +144,7 @@ class _Search:
         return Shape(self.counts, self.threshold, high, alpha, exp(-_STEP * steps))
 
     def _rates(self, shape: Shape) -> tuple[float, float]:
-        """False alarms and expected mutants on the clean images."""
+        """Return the false-alarm rate and the expected number of mutants on the clean images."""
         found = ends(shape.test(self.threshold).boundaries())
         values, of_correct, of_everyone = self._weights
         result = found.characteristic(found.over_pool(values, self.counts.pool))
@@ -147,7 +152,7 @@ class _Search:
 
     @cached_property
     def _weights(self) -> tuple[Counts, Probabilities, Probabilities]:
-        """The counts there are, and the shares of rightly classified and of all images with each."""
+        """Distinct counts, with the shares of rightly classified and of all images for each."""
         values, everyone = np.unique(self.counts.everyone, return_counts=True)
         correct = np.array([(self.counts.correct == value).mean() for value in values])
         return values, correct, everyone / everyone.sum()

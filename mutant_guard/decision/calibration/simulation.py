@@ -1,4 +1,4 @@
-"""Policies run on recorded answers of mutants: what they would have answered, and at what cost."""
+"""Simulation of policies on recorded answers of mutants: their verdicts and their cost."""
 
 from dataclasses import dataclass
 
@@ -18,16 +18,16 @@ _BLOCK = 64
 
 @dataclass(frozen=True)
 class Estimates:
-    """What a policy did on clean images.
+    """Rates and cost of a policy on clean images.
 
     Attributes:
-        false_alarms: 'adversarial' among images the original gets right.
-        alarms: 'adversarial' among all images, what production sees.
+        false_alarms: 'adversarial' among images that the original classifies correctly.
+        alarms: 'adversarial' among all images, like production traffic.
         undecided: pool exhausted, among all images.
-        alarms_or_undecided: either, among all images.
-        mean_mutants: expected number of mutants of an image; where label changes are counted, over all orders of the
-            pool, else in the orders that were run.
-        p99_mutants: 99th percentile of it.
+        alarms_or_undecided: 'adversarial' or undecided, among all images.
+        mean_mutants: expected number of mutants of an image. Where label changes are counted, it is
+            over all orders of the pool, else over the orders that were run.
+        p99_mutants: 99th percentile of the number of mutants of an image.
     """
 
     false_alarms: Interval
@@ -39,18 +39,18 @@ class Estimates:
 
 
 def run(policy: Policy, evidence: Signs, start: Counts | None = None) -> State:
-    """Feed a policy evidence in the order it stands in, from its first mutant on.
+    """Feed evidence to a policy in the given order, from the first mutant on.
 
     Args:
         policy: the policy.
-        evidence: bool or integers [requests, pool], what the mutants say.
-        start: int64 [requests], what counts before the first of them; by default nothing.
+        evidence: bool or integers [requests, pool], evidence of the mutants.
+        start: int64 [requests], evidence before the first mutant; by default none.
     """
     mutants = np.zeros(len(evidence), dtype=np.int64)
     changes = np.zeros(len(evidence), dtype=np.int64) if start is None else start.copy()
     decisions = policy.decide(changes, mutants)
     undecided = np.flatnonzero(decisions == Decision.CONTINUE)
-    # In blocks, since most requests need few of their mutants.
+    # Work in blocks, since most requests need few of their mutants.
     for first in range(0, policy.mutants, _BLOCK):
         block = evidence[undecided, first : min(first + _BLOCK, policy.mutants)]
         lengths = np.full(len(undecided), block.shape[1])
@@ -63,7 +63,7 @@ def run(policy: Policy, evidence: Signs, start: Counts | None = None) -> State:
 
 
 def run_recorded(policy: Policy, recording: Recording) -> State:
-    """Run a policy over a recording, its images meeting the mutants in the order they stand in.
+    """Run a policy over a recording; images meet the mutants in the recorded order.
 
     Raises:
         ValueError: the policy adds up doubts and none were recorded.
@@ -72,17 +72,19 @@ def run_recorded(policy: Policy, recording: Recording) -> State:
 
 
 def replay(policy: Policy, recording: Recording, seed: int) -> State:
-    """Run a policy over a recording, each image meeting the mutants in a random order of its own."""
+    """Run a policy over a recording; each image meets the mutants in a random order of its own."""
     return run_recorded(policy, recording.reordered(seed))
 
 
 def estimate(policy: Policy, recording: Recording, state: State, confidence: float = 0.95) -> Estimates:
-    """Rates of a policy on clean images, counted on one order each, with exact intervals.
+    """Estimate the rates of a policy on clean images, with exact intervals.
+
+    They are counted on one order for each image.
 
     Args:
         policy: the policy.
         recording: label changes of the images, at least one of them classified correctly.
-        state: from ``replay``, or ``run_recorded`` on ``recording.reordered``.
+        state: result of ``replay``, or of ``run_recorded`` on ``recording.reordered``.
         confidence: two-sided level of the intervals.
     """
     adversarial = state.decisions == Decision.ADVERSARIAL
@@ -103,9 +105,13 @@ def estimate(policy: Policy, recording: Recording, state: State, confidence: flo
 
 
 def mutants_distribution(policy: Policy, recording: Recording, state: State) -> Probabilities:
-    """Probability of each number of mutants, float64 [most mutants + 1], for an image drawn from a recording.
+    """Return the probability of each number of mutants for an image drawn from a recording.
 
-    Exact over all orders where the policy counts label changes; else of the orders that gave ``state``.
+    It is exact over all orders where the policy counts label changes; else it is for the orders
+    that gave ``state``.
+
+    Returns:
+        float64 [most mutants + 1].
     """
     if policy.about is not None:
         return mutants_used(policy, recording.counts)
@@ -114,14 +120,15 @@ def mutants_distribution(policy: Policy, recording: Recording, state: State) -> 
 
 
 def mutants_used(policy: Policy, counts: Counts) -> Probabilities:
-    """Distribution of the mutants a request uses, over all orders of the pool.
+    """Return the distribution of the mutants that a request uses, over all orders of the pool.
 
     Args:
         policy: the policy.
         counts: int64 [images], label changes of each image over the whole pool.
 
     Returns:
-        float64 [most mutants + 1], the probability of each number of mutants for an image drawn from these.
+        float64 [most mutants + 1], probability of each number of mutants for an image drawn from
+        these.
     """
     found = ends(policy.boundaries)
     values, images = np.unique(counts, return_counts=True)

@@ -1,4 +1,4 @@
-"""The sequential test on summed doubts, calibrated on clean images alone."""
+"""Calibration of the sequential test on summed doubts, on clean images alone."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ from mutant_guard.decision.sequential.policies import Decision, Policy
 from mutant_guard.decision.sequential.staged import Stage, staged
 
 _LEAST = 1e-4
-"""The lowest threshold tried, in mutants of full doubt."""
+"""Lowest threshold that is tried, in mutants of full doubt."""
 _CANDIDATES = 1500
 _HALVINGS = 40
 
 
 @dataclass(frozen=True, eq=False)
 class StagedPolicy(CertifiedPolicy):
-    """A certified policy on doubts, ``threshold`` in units, with the stages that clear images."""
+    """Certified policy on doubts, with ``threshold`` in units and the stages that clear images."""
 
     stages: tuple[Stage, ...]
 
@@ -37,24 +37,26 @@ def staged_policy(
     clean_mutants: float,
     name: str = "calibrated",
 ) -> StagedPolicy:
-    """The default on doubts: cheap on clean traffic, with a certified rate of false alarms.
+    """Calibrate the default policy on doubts: cheap on clean traffic, with a certified alarm rate.
 
-    After 1, 2, 4, … mutants a clean image is cleared where its summed doubt is at most a quantile of what clean
-    images have there: all but a share x/n of them after n mutants, so that every stage costs the same. x is the
-    largest at which the images of ``choice`` take ``clean_mutants`` on average. What no stage clears meets the whole
-    pool. With these stages fixed the threshold of the alarm is lowered from the top in steps that do not depend on the
-    images until ``certification`` no longer certifies the rate of the very test that is served
-    (``certify``: conditional, Clopper–Pearson). It is a rule of thresholds on exchangeable
-    scores, so nothing is assumed of doubts but that they come from images drawn like these (Vovk, Gammerman, Shafer:
-    Algorithmic learning in a random world, 2005; Angelopoulos et al., Learn then Test, 2021).
+    After 1, 2, 4, … mutants a clean image is cleared where its summed doubt is at most a quantile
+    of the clean images' sums there: all but a share x/n of them after n mutants, so that every
+    stage costs the same. x is the largest value at which the images of ``choice`` take
+    ``clean_mutants`` on average. An image that no stage clears meets the whole pool. With these
+    stages fixed, the threshold of the alarm is lowered from the top, in steps that do not depend on
+    the images, until ``certification`` no longer certifies the rate of the very test that is served
+    (``certify``: conditional, Clopper–Pearson). It is a rule of thresholds on exchangeable scores,
+    so nothing is assumed of doubts but that they come from images drawn like these (Vovk,
+    Gammerman, Shafer: Algorithmic learning in a random world, 2005; Angelopoulos et al., Learn then
+    Test, 2021).
 
     Args:
-        choice: clean images that choose the stages, in the orders they meet the mutants.
+        choice: clean images that choose the stages, in the orders in which they meet the mutants.
         certification: other clean images, in such orders.
-        evidence: the doubts.
+        evidence: parameters of the doubts.
         max_false_alarm: largest rate of alarms on rightly classified clean images.
-        confidence: one-sided level of that.
-        clean_mutants: mutants a clean image may take on average.
+        confidence: one-sided level of the certificate.
+        clean_mutants: number of mutants that a clean image may take on average.
         name: the policy's name.
 
     Raises:
@@ -74,10 +76,20 @@ def all_mutants_policy(
     confidence: float,
     name: str = "fixed",
 ) -> StagedPolicy:
-    """Always so many mutants (unless their doubts decide before), then a certified threshold.
+    """Calibrate a policy with a fixed number of mutants, then a certified threshold.
+
+    Fewer mutants are used where their doubts decide before.
+
+    Args:
+        certification: clean images, in the orders in which they meet the mutants.
+        evidence: parameters of the doubts.
+        mutants: number of mutants.
+        max_false_alarm: largest rate of alarms on rightly classified clean images.
+        confidence: one-sided level of the certificate.
+        name: the policy's name.
 
     Raises:
-        CalibrationError: as for ``staged_policy``.
+        CalibrationError: too few images, or doubts so great that no threshold keeps the rate.
     """
     check_images(int(certification.correct.sum()), max_false_alarm, confidence)
     return _certified(name, certification, evidence, (), mutants, max_false_alarm, confidence)
@@ -115,7 +127,7 @@ def _certified(
 
 
 def _stages(choice: Recording, evidence: Doubts, clean_mutants: float) -> tuple[Stage, ...]:
-    """Bisects the share of clean images that goes on after the first mutant."""
+    """Bisect the share of clean images that go on after the first mutant."""
     probe = staged("choice", evidence, 1, (), choice.pool)
     mutants, start = choice.evidence(probe)
     sums = start[:, None] + np.cumsum(mutants, axis=1, dtype=np.int64)
@@ -130,14 +142,14 @@ def _stages(choice: Recording, evidence: Doubts, clean_mutants: float) -> tuple[
 
 
 def _at(sums: Counts, going_on: float) -> tuple[Stage, ...]:
-    """Stages after which a share ``going_on``/n of the images, at most, is left."""
+    """Return stages after which at most a share ``going_on``/n of the images is left."""
     places = [2**power for power in range(sums.shape[1].bit_length()) if 2**power < sums.shape[1]]
     at_most = [int(np.quantile(sums[:, place - 1], 1 - going_on / place, method="lower")) for place in places]
     return tuple(Stage(place, bound) for place, bound in zip(places, at_most, strict=True))
 
 
 def _mean_mutants(sums: NDArray[np.int64], stages: tuple[Stage, ...]) -> float:
-    """Mutants an image takes on average where none raises an alarm."""
+    """Return the mean number of mutants of an image where none raises an alarm."""
     used = np.full(len(sums), sums.shape[1])
     for stage in reversed(stages):
         used[sums[:, stage.mutants - 1] <= stage.at_most] = stage.mutants

@@ -1,4 +1,4 @@
-"""What one mutant says of one image: the evidence that sequential tests add up, as whole numbers."""
+"""Evidence of one mutant on one image, in whole numbers that sequential tests add up."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNIT = 1 << 20
-"""Full doubt. Evidence is counted in whole units, so that sums are exact in any order and on any machine."""
+"""Units of a full doubt.
+
+Evidence is counted in whole units, so that sums are exact in any order and on any machine.
+"""
 
 _LEAST_PROBABILITY = 1e-12
 
@@ -18,31 +21,49 @@ OutputKind = Literal["logits", "probabilities"]
 
 
 class Evidence(Protocol):
-    """How a mutant's answer counts against the original's label."""
+    """Kind of evidence: the weight of a mutant's answer against the original's label."""
 
     @property
     def unit(self) -> int:
-        """The most that one mutant can say."""
+        """Most evidence that one mutant can give."""
 
     def of_mutants(self, scores: Scores, labels: Units) -> Units:
-        """Evidence int64 [rows], 0 to ``unit``, of mutants' scores float32 [rows, classes] against labels [rows]."""
+        """Return evidence of mutants against labels.
+
+        Args:
+            scores: float32 [rows, classes], the mutants' scores.
+            labels: int64 [rows], the original's labels.
+
+        Returns:
+            int64 [rows], 0 to ``unit``.
+        """
 
     def of_original(self, scores: Scores) -> Units:
-        """What the original's own scores float32 [images, classes] count before any mutant, int64 [images]."""
+        """Return evidence of the original's own scores, which counts before any mutant.
+
+        Args:
+            scores: float32 [images, classes].
+
+        Returns:
+            int64 [images].
+        """
 
 
 @dataclass(frozen=True)
 class LabelChanges:
-    """1 where the mutant chooses another label (Wang et al. 2019, section III-B); the original counts nothing."""
+    """Evidence 1 where a mutant chooses another label (Wang et al. 2019, section III-B).
+
+    The original itself counts 0.
+    """
 
     unit: int = 1
 
     def of_mutants(self, scores: Scores, labels: Units) -> Units:
-        """Whether each row's label differs."""
+        """Return 1 for each row whose label differs from the given one, else 0; int64 [rows]."""
         return np.asarray(scores.argmax(axis=1) != labels, dtype=np.int64)
 
     def of_original(self, scores: Scores) -> Units:
-        """Nothing."""
+        """Return zero for every image, int64 [images]."""
         return np.zeros(len(scores), dtype=np.int64)
 
 
@@ -51,17 +72,21 @@ LABEL_CHANGES = LabelChanges()
 
 @dataclass(frozen=True)
 class Doubts:
-    """1 − p(the original's label), p a softmax at a temperature fitted on clean images (Guo et al., ICML 2017).
+    """Evidence 1 − p(the original's label).
 
-    The original's own doubt counts ``own_weight`` times. It is there before any mutant and free, so it may bring an
-    alarm and never clears an image: a confident attack has none of it.
+    p is a softmax at a temperature fitted on clean images (Guo et al., ICML 2017). The original's
+    own doubt counts ``own_weight`` times. It is there before any mutant and free, so it may bring
+    an alarm and never clears an image: a confident attack has none of it.
 
     Attributes:
-        temperature: by which the mutants' logits are divided.
-        own_temperature: by which the original's are.
-        own_weight: how many mutants the original counts as.
-        output_kind: what the scores are.
-        unit: full doubt.
+        temperature: divisor of the mutants' logits.
+        own_temperature: divisor of the original's logits.
+        own_weight: number of mutants that the original counts as.
+        output_kind: kind of the scores.
+        unit: units of a full doubt.
+
+    Raises:
+        ValueError: a temperature is not above 0, or the weight is below 0.
     """
 
     temperature: float
@@ -78,27 +103,27 @@ class Doubts:
             )
 
     def of_mutants(self, scores: Scores, labels: Units) -> Units:
-        """Doubts of mutants."""
+        """Return the doubts of mutants in units, int64 [rows]."""
         return doubts(scores, labels, self.temperature, self.output_kind)
 
     def of_original(self, scores: Scores) -> Units:
-        """The original's doubt of its own label, times its weight."""
+        """Return the original's doubt of its own label, times its weight, int64 [images]."""
         own = doubts(scores, scores.argmax(axis=1), self.own_temperature, self.output_kind)
         return self.weighted(own)
 
     def weighted(self, own: NDArray[np.integer[Any]]) -> Units:
-        """What the original's doubts, integers [images] in units, count before any mutant."""
+        """Return the original's doubts, integers [images] in units, times ``own_weight``."""
         return np.asarray(np.rint(own * self.own_weight), dtype=np.int64)
 
 
 def doubts(scores: Scores, labels: Units, temperature: float, output_kind: OutputKind) -> Units:
-    """1 − p(label) in units, int64 [rows], of scores float32 [rows, classes] and labels int64 [rows].
+    """Return 1 − p(label) in units, int64 [rows].
 
     Args:
-        scores: logits or probabilities.
-        labels: whose probability is asked for.
-        temperature: by which logits are divided; probabilities are taken to logits first.
-        output_kind: which of the two.
+        scores: float32 [rows, classes], logits or probabilities.
+        labels: int64 [rows], labels whose probability is used.
+        temperature: divisor of the logits; probabilities are converted to logits first.
+        output_kind: kind of the scores.
     """
     logits = log_scores(scores, output_kind) / temperature
     logits -= logits.max(axis=1, keepdims=True)
@@ -109,21 +134,23 @@ def doubts(scores: Scores, labels: Units, temperature: float, output_kind: Outpu
 
 
 def log_scores(scores: Scores, output_kind: OutputKind) -> NDArray[np.float64]:
-    """Logits float64 [rows, classes] of logits or probabilities."""
+    """Return logits float64 [rows, classes] from scores, which are logits or probabilities."""
     exact = scores.astype(np.float64)
     return np.log(np.maximum(exact, _LEAST_PROBABILITY)) if output_kind == "probabilities" else exact
 
 
 def fitted_temperature(scores: Scores, labels: Units, output_kind: OutputKind) -> float:
-    """The temperature at which scores give the true labels the greatest likelihood (Guo et al. 2017).
+    """Fit the temperature at which scores give the true labels the greatest likelihood.
+
+    Source: Guo et al. 2017.
 
     Args:
         scores: float32 [rows, classes], of clean images.
         labels: int64 [rows], the true labels.
-        output_kind: what the scores are.
+        output_kind: kind of the scores.
 
     Returns:
-        Between 0.05 and 20, within a thousandth.
+        A temperature between 0.05 and 20, within a thousandth.
     """
     logits = log_scores(scores, output_kind)
     logits -= logits.max(axis=1, keepdims=True)

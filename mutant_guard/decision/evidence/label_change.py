@@ -1,4 +1,4 @@
-"""The label change rate, the quantity every verdict is about."""
+"""Label change rate, the quantity that every verdict is about."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class MeanRate:
-    """Mean label change rate over images, with the two-sided normal interval the paper prints as '±'.
+    """Mean label change rate over images, with the two-sided normal interval (the paper's '±').
 
     Attributes:
         images: number of images averaged over.
         mean: mean label change rate, 0 to 1.
         half_width: half the width of the confidence interval of the mean.
-        confidence: its level, for example 0.99.
+        confidence: level of the interval, for example 0.99.
     """
 
     images: int
@@ -31,11 +31,13 @@ class MeanRate:
 
 
 def label_change_rate(changes: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Share of mutants whose label differs from the original's (Wang et al. 2019, section III-B).
+    """Return the share of mutants whose label differs from the original's.
+
+    Source: Wang et al. 2019, section III-B.
 
     Args:
-        changes: bool [images, mutants], True where a mutant's label differs from the original's own label
-            (not from the true one).
+        changes: bool [images, mutants], True where a mutant's label differs from the original's own
+            label (not from the true one).
 
     Returns:
         float64 [images].
@@ -49,7 +51,9 @@ def label_change_rate(changes: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def mean_rate(rates: NDArray[np.float64], confidence: float = 0.99) -> MeanRate:
-    """Mean of per-image rates with its normal-approximation interval (Wang et al. 2019, Table II).
+    """Return the mean of per-image rates with its normal-approximation interval.
+
+    Source: Wang et al. 2019, Table II.
 
     Args:
         rates: float64 [images].

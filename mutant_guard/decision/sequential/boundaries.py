@@ -1,4 +1,4 @@
-"""A sequential test as two rows of numbers: after n mutants, how many label changes, or how much doubt, decide."""
+"""Boundaries of a sequential test: the evidence that decides after n mutants, as two arrays."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,21 +11,24 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Boundaries:
-    """Where a test decides. Every test on summed evidence is one of these, so one fast code runs them all.
+    """Boundaries at which a test decides.
 
-    After n mutants an input is normal where its label changes are at most ``normal_at_most[n]``, adversarial
-    where they are at least ``adversarial_at_least[n]``; between the two the test goes on, up to ``mutants``. Where
-    evidence is finer than a label change, both are in parts of it, ``unit`` of which a mutant can say at most.
+    Every test on summed evidence is one of these, so one fast code runs them all. After n mutants
+    an input is normal where its label changes are at most ``normal_at_most[n]``, adversarial where
+    they are at least ``adversarial_at_least[n]``; between the two the test goes on, up to
+    ``mutants``. Where evidence is finer than a label change, both are in parts of it, and a mutant
+    can give ``unit`` parts at most.
 
     Attributes:
-        normal_at_most: int64 [mutants + 1], never decreasing; −1 where none is normal yet.
-        adversarial_at_least: int64 [mutants + 1]; more than n mutants can say where none is adversarial yet. One
-            more label change never makes an input less adversarial: n·unit − adversarial_at_least[n] never decreases.
+        normal_at_most: int64 [mutants + 1], never decreasing; −1 where no input is normal yet.
+        adversarial_at_least: int64 [mutants + 1]; more than the evidence of n mutants where no
+            input is adversarial yet. One more label change never makes an input less adversarial:
+            n·unit − adversarial_at_least[n] never decreases.
         unit: the most evidence of one mutant, 1 where label changes are counted.
 
     Raises:
-        ValueError: the arrays do not fit each other, find an input normal before the first mutant, or are not
-            monotone.
+        ValueError: the arrays do not fit each other, find an input normal before the first mutant,
+            or are not monotone.
     """
 
     normal_at_most: Counts
@@ -50,7 +53,7 @@ class Boundaries:
 
     @property
     def mutants(self) -> int:
-        """Most mutants the test uses."""
+        """Most mutants that the test uses."""
         return self.normal_at_most.size - 1
 
     @cached_property
@@ -60,34 +63,45 @@ class Boundaries:
         return np.asarray(most - self.adversarial_at_least)
 
     def is_normal(self, changes: Counts, mutants: Counts) -> NDArray[np.bool_]:
-        """Where so many label ``changes`` among so many ``mutants`` are normal; int64 arrays of one shape."""
+        """Check where ``changes`` label changes among ``mutants`` mutants are normal.
+
+        Args:
+            changes: int64 array, evidence so far.
+            mutants: int64 array of the same shape, number of mutants.
+        """
         return np.asarray(changes <= self.normal_at_most[mutants])
 
     def is_adversarial(self, changes: Counts, mutants: Counts) -> NDArray[np.bool_]:
-        """Where they are adversarial."""
+        """Check where ``changes`` label changes among ``mutants`` mutants are adversarial.
+
+        Args:
+            changes: int64 array, evidence so far.
+            mutants: int64 array of the same shape, number of mutants.
+        """
         return np.asarray(changes >= self.adversarial_at_least[mutants])
 
     def look_ahead(self, changes: Counts, mutants: Counts) -> Counts:
-        """Least number of further mutants after which an undecided input can be decided, at least 1.
+        """Return the least number of further mutants that can decide an undecided input.
 
-        The nearest decision is the one all further labels agree on: none changes, or all do. Where neither can
-        come about any more it is what is left of the test.
+        It is at least 1. The nearest decision is the one that all further labels agree on: none
+        changes, or all do. Where neither is possible any more, it is the rest of the test.
         """
         to_adversarial = np.searchsorted(self._unchanged, self.unit * mutants - changes) - mutants
         return np.asarray(np.minimum(self.clearing(changes, mutants), np.maximum(to_adversarial, 1)))
 
     def clearing(self, changes: Counts, mutants: Counts) -> Counts:
-        """Least number of further mutants after which an undecided input can be normal, at least 1; where it cannot be
-        any more, what is left of the test.
+        """Return the least number of further mutants after which an undecided input can be normal.
+
+        It is at least 1. Where the input cannot be normal any more, it is the rest of the test.
         """
         to_normal = np.searchsorted(self.normal_at_most, changes)
         return np.maximum(np.minimum(to_normal, self.mutants) - mutants, 1)
 
     def until(self, mutants: int) -> "Boundaries":
-        """The same test, ended after so many mutants.
+        """Return the same test, ended after this many mutants.
 
         Raises:
-            ValueError: fewer than one.
+            ValueError: fewer than one mutant.
         """
         if mutants < 1:
             raise ValueError(f"a test needs at least one mutant, got {mutants}")

@@ -1,4 +1,4 @@
-"""The tests there are, as policies."""
+"""Builders of policies, one for each test on label changes."""
 
 from math import ceil, floor
 
@@ -12,9 +12,10 @@ from mutant_guard.decision.sequential.sprt import Sprt
 
 
 def sequential(name: str, test: Sprt, pool: int) -> Policy:
-    """Algorithm 1 over a pool, its bounds checked after every mutant; undecided where the pool ends before it.
+    """Build Algorithm 1 over a pool, with its bounds checked after every mutant.
 
-    Its hypotheses are those of the test in whole label changes: at most p1 and at least p0 of the pool.
+    It is undecided where the pool ends before a decision. Its hypotheses are those of the test in
+    whole label changes: at most p1 and at least p0 of the pool.
     """
     hypotheses = Hypotheses(floor(test.p1 * pool + ROUNDING), ceil(test.p0 * pool - ROUNDING))
     targets = ErrorBounds(test.alpha, test.beta)
@@ -22,12 +23,13 @@ def sequential(name: str, test: Sprt, pool: int) -> Policy:
 
 
 def without_replacement(name: str, test: FinitePoolSprt, false_alarm: float) -> Policy:
-    """The sequential test on a finite pool; it never ends undecided.
+    """Build the sequential test on a finite pool; it never ends undecided.
 
     Args:
         name: the policy's name.
         test: the test.
-        false_alarm: the lower hypothesis is the largest label change count up to which alarms are at most so probable.
+        false_alarm: probability that sets the lower hypothesis: the largest label change count up
+            to which alarms are at most this probable.
     """
     boundaries = test.boundaries()
     low = _low(over_pool(boundaries, np.arange(test.high), test.pool), false_alarm)
@@ -36,14 +38,17 @@ def without_replacement(name: str, test: FinitePoolSprt, false_alarm: float) -> 
 
 
 def fixed(name: str, mutants: int, threshold: int, pool: int, targets: ErrorBounds) -> Policy:
-    """A set number of mutants, then a threshold: the fixed-size sampling test (Wang et al. 2019, IV-B).
+    """Build the fixed-size sampling test: a fixed number of mutants, then a threshold.
+
+    Source: Wang et al. 2019, IV-B.
 
     Args:
         name: the policy's name.
-        mutants: how many a request uses, always.
-        threshold: adversarial where at least so many of them change the label, 1 to ``mutants``.
+        mutants: number of mutants that every request uses.
+        threshold: least label changes among them of an adversarial input, 1 to ``mutants``.
         pool: number of mutants there are.
-        targets: its hypotheses are the label change counts at which these error probabilities hold, exactly.
+        targets: error probabilities; they hold exactly at the label change counts that become the
+            policy's hypotheses.
     """
     normal, adversarial = np.full(mutants + 1, -1), np.arange(mutants + 1) + 1
     normal[-1], adversarial[-1] = threshold - 1, threshold
@@ -55,6 +60,9 @@ def fixed(name: str, mutants: int, threshold: int, pool: int, targets: ErrorBoun
 
 
 def _low(found: Characteristic, false_alarm: float) -> int:
-    """The count before the first, from 0 on, at which an alarm is more probable; it is never so without any change."""
+    """Return the largest count up to which an alarm is at most this probable.
+
+    Without any label change an alarm is never more probable.
+    """
     likely = np.flatnonzero(found.adversarial > false_alarm + ROUNDING)
     return int(likely[0]) - 1 if likely.size else found.adversarial.size - 1

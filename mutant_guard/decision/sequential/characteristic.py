@@ -1,4 +1,4 @@
-"""What a test does, computed exactly by counting the paths that lead to each of its ends."""
+"""Exact behaviour of a test, by counting the paths that lead to each of its ends."""
 
 from dataclasses import dataclass
 from math import inf
@@ -14,7 +14,7 @@ Probabilities = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Characteristic:
-    """What a test does with inputs of given label change counts (or rates), float64 [inputs].
+    """Behaviour of a test on inputs of given label change counts (or rates), float64 [inputs].
 
     Attributes:
         normal, adversarial, undecided: probabilities of the three ends; they sum to 1.
@@ -29,16 +29,16 @@ class Characteristic:
 
 @dataclass(frozen=True, eq=False)
 class Ends:
-    """Every way a test can end, one entry for each pair of mutants and label changes.
+    """Ends of a test, one entry for each pair of mutants and label changes.
 
-    Whatever the label change rate, the paths to an end are the same and equally likely among themselves: their
-    number is counted once, and each input weighs it.
+    Whatever the label change rate, the paths to an end are the same and equally likely among
+    themselves: their number is counted once, and each input weighs it.
 
     Attributes:
         mutants, changes: int64 [ends].
-        log_paths: float64 [ends], log of the number of orders of changed and unchanged labels that end there and
-            nowhere before.
-        normal, adversarial: bool [ends]; where neither is, the test ended undecided.
+        log_paths: float64 [ends], log of the number of orders of changed and unchanged labels that
+            end there and nowhere before.
+        normal, adversarial: bool [ends]; where neither is True, the test ended undecided.
     """
 
     mutants: Counts
@@ -48,7 +48,7 @@ class Ends:
     adversarial: NDArray[np.bool_]
 
     def over_pool(self, counts: Counts, pool: int) -> Probabilities:
-        """P(end | label change count over the whole pool), sampling without replacement.
+        """Return P(end | label change count over the whole pool), sampling without replacement.
 
         Args:
             counts: int64 [inputs], mutants of the pool that change the input's label.
@@ -61,7 +61,8 @@ class Ends:
         changing, others = np.asarray(counts)[:, None], pool - np.asarray(counts)[:, None]
         unchanged = self.mutants - self.changes
         possible = (self.changes <= changing) & (unchanged <= others)
-        # C(N − n, K − z) / C(N, K): the share of a pool's arrangements that begin with one such path.
+        # C(N − n, K − z) / C(N, K): the share of a pool's arrangements that begin with one such
+        # path.
         weights = (
             self.log_paths
             + logs[pool - self.mutants]
@@ -72,7 +73,9 @@ class Ends:
         return np.exp(np.where(possible, weights, -inf))
 
     def over_stream(self, rates: Probabilities) -> Probabilities:
-        """P(end | label change rate), each mutant's label changing independently: sampling with replacement.
+        """Return P(end | label change rate), sampling with replacement.
+
+        Each mutant's label changes independently.
 
         Args:
             rates: float64 [inputs], above 0 and below 1.
@@ -86,7 +89,7 @@ class Ends:
         )
 
     def characteristic(self, probabilities: Probabilities) -> Characteristic:
-        """Sum up what ``over_pool`` or ``over_stream`` give, float64 [inputs, ends]."""
+        """Sum up probabilities from ``over_pool`` or ``over_stream``, float64 [inputs, ends]."""
         return Characteristic(
             normal=probabilities[:, self.normal].sum(axis=1),
             adversarial=probabilities[:, self.adversarial].sum(axis=1),
@@ -96,11 +99,11 @@ class Ends:
 
 
 def ends(boundaries: Boundaries) -> Ends:
-    """Count the paths to every end of a test, those after its last mutant included.
+    """Count the paths to every end of a test, with the ends after its last mutant.
 
-    Each step moves the paths of every undecided (n, z) to (n + 1, z) and (n + 1, z + 1) and takes out what has
-    reached a boundary (Aroian, Technometrics 10, 1968). Time and space grow with the mutants times the distance
-    between the boundaries.
+    Each step moves the paths of every undecided (n, z) to (n + 1, z) and (n + 1, z + 1), and takes
+    out those that have reached a boundary (Aroian, Technometrics 10, 1968). Time and space grow
+    with the mutants times the distance between the boundaries.
     """
     found: list[tuple[Counts, Counts, Probabilities]] = []
     # Logs, since the numbers of paths of one step may differ by more than a float holds.
@@ -130,12 +133,23 @@ def ends(boundaries: Boundaries) -> Ends:
 
 
 def over_pool(boundaries: Boundaries, counts: Counts, pool: int) -> Characteristic:
-    """What a test does with inputs of these label change counts, int64 [inputs], over a pool it samples from."""
+    """Return the behaviour of a test on inputs of given label change counts over a pool.
+
+    Args:
+        boundaries: the test.
+        counts: int64 [inputs], label changes over the whole pool.
+        pool: number of mutants that the test samples from.
+    """
     found = ends(boundaries)
     return found.characteristic(found.over_pool(counts, pool))
 
 
 def over_stream(boundaries: Boundaries, rates: Probabilities) -> Characteristic:
-    """What a test does with independent label changes of these rates, float64 [inputs]."""
+    """Return the behaviour of a test on independent label changes of these rates.
+
+    Args:
+        boundaries: the test.
+        rates: float64 [inputs], label change rates.
+    """
     found = ends(boundaries)
     return found.characteristic(found.over_stream(rates))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @lru_cache(maxsize=16)
 def log_factorials(largest: int) -> NDArray[np.float64]:
-    """Log of n! for n from 0 to ``largest``, float64 [largest + 1]; read-only."""
+    """Return the log of n! for n from 0 to ``largest``, float64 [largest + 1]; read-only."""
     logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, largest + 1)))])
     logs.setflags(write=False)
     return logs

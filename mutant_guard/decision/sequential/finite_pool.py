@@ -1,4 +1,4 @@
-"""The sequential probability ratio test on a finite pool, each mutant met at most once."""
+"""Sequential probability ratio test on a finite pool, each mutant met at most once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from mutant_guard.decision.sequential.boundaries import Boundaries, Counts
 from mutant_guard.decision.sequential.combinatorics import log_factorials
 
-# Ratios that meet a bound exactly must not be lost to the last bit of a float sum.
+# Tolerance so that a ratio that meets a bound exactly is not lost to the last bit of a float sum.
 _TOLERANCE = 1e-9
-# Label change counts a mixture has at most.
+# Most label change counts of a mixture.
 _PLACES = 64
 
 Logs = NDArray[np.float64]
@@ -24,8 +24,8 @@ class Mixture:
     """Label change counts over the whole pool that a normal input may have, with their weights.
 
     Attributes:
-        counts: increasing.
-        weights: of the counts, positive, their sum 1.
+        counts: label change counts, increasing.
+        weights: weights of the counts, positive, their sum 1.
     """
 
     counts: tuple[int, ...]
@@ -33,13 +33,14 @@ class Mixture:
 
     @classmethod
     def of_images(cls, counts: Counts, threshold: int) -> "Mixture":
-        """The counts of clean images below a threshold, and one image more spread over all counts below it.
+        """Return the counts of clean images below a threshold, and one image more.
 
-        The additional image keeps every such count possible. Above 64 counts, 64 evenly spaced ones stand for all.
+        The additional image is spread over all counts below the threshold, and keeps every such
+        count possible. Above 64 counts, 64 evenly spaced ones stand for all.
 
         Args:
             counts: int64 [images].
-            threshold: at least 1.
+            threshold: label change count, at least 1.
         """
         places = np.unique(np.rint(np.linspace(0, threshold - 1, min(threshold, _PLACES))).astype(np.int64))
         below = counts[counts < threshold]
@@ -49,30 +50,33 @@ class Mixture:
 
     @property
     def largest(self) -> int:
-        """The largest count."""
+        """Largest count."""
         return self.counts[-1]
 
     @property
     def mean(self) -> float:
-        """The mean count."""
+        """Mean count."""
         return float(np.dot(self.counts, self.weights))
 
 
 @dataclass(frozen=True)
 class FinitePoolSprt:
-    """The test of 'at least ``high`` of the pool's mutants change the label' against 'as many as of clean images'.
+    """Test of 'at least ``high`` mutants change the label' against 'as many as on clean images'.
 
-    Mutants are drawn without replacement, so z label changes among n mutants are hypergeometric. The ratio is that of
-    Wald's test (Sequential Analysis, 1947), P(z, n | normal) / P(z, n | high), with the mixture of what clean images
-    have as its normal hypothesis: cheap for these, where a single count would be cheap for inputs at that count. Normal
-    at or above 1/α, adversarial at or below β. By Ville's inequality an input with ``high`` changes is called normal
-    with probability at most α, whatever the size of the pool, and one with more no more likely, as the likelihood ratio
-    is monotone in z; a clean input, drawn from the mixture, is called adversarial with probability at most β.
+    It is about all mutants of the pool. Mutants are drawn without replacement, so z label changes
+    among n mutants are hypergeometric. The ratio is that of Wald's test (Sequential Analysis,
+    1947), P(z, n | normal) / P(z, n | high), with the mixture of clean images' counts as its normal
+    hypothesis: this is cheap for clean images, where a single count would be cheap for inputs at
+    that count. An input is normal at or above 1/α, and adversarial at or below β. By Ville's
+    inequality an input with ``high`` changes is called normal with probability at most α, whatever
+    the size of the pool. An input with more changes is no more likely to be called normal, as the
+    likelihood ratio is monotone in z. A clean input, drawn from the mixture, is called adversarial
+    with probability at most β.
 
-    Where what was seen rules out one of the hypotheses the ratio is 0 or infinite and decides, since the mutants left
-    cannot bring that count about: an input is adversarial once it has more changes than any normal one. So the test
-    never ends undecided, and from ``high`` changes on, or up to the largest normal count, whoever uses the whole pool
-    gets the whole pool's verdict.
+    Where the evidence rules out one of the hypotheses, the ratio is 0 or infinite and decides,
+    since the mutants left cannot bring that count about: an input is adversarial once it has more
+    changes than any normal one. So the test never ends undecided. From ``high`` changes on, or up
+    to the largest normal count, an input that uses the whole pool gets the whole pool's verdict.
 
     Attributes:
         pool: number of mutants.
@@ -103,7 +107,10 @@ class FinitePoolSprt:
 
     @classmethod
     def between(cls, pool: int, low: int, high: int, alpha: float, beta: float) -> "FinitePoolSprt":
-        """The test of two single counts: inputs with at most ``low`` changes raise a false alarm with at most β."""
+        """Return the test of two single counts.
+
+        Inputs with at most ``low`` changes raise a false alarm with probability at most β.
+        """
         return cls(pool, Mixture((low,), (1.0,)), high, alpha, beta)
 
     @cached_property
@@ -117,10 +124,10 @@ class FinitePoolSprt:
         return -log(self.alpha)
 
     def log_ratio(self, changes: Counts, mutants: Counts) -> Logs:
-        """Log likelihood ratio for z ``changes`` among n ``mutants``; any shape, elementwise.
+        """Return the log likelihood ratio for z ``changes`` among n ``mutants``, elementwise.
 
-        −∞ where there are more changes than any normal input has, else ∞ where too many labels are unchanged for
-        ``high``.
+        The arrays may have any shape. The ratio is −∞ where there are more changes than any normal
+        input has, else ∞ where too many labels are unchanged for ``high``.
         """
         unchanged = mutants - changes
         too_many = changes > self.normal.largest
@@ -134,7 +141,10 @@ class FinitePoolSprt:
         return np.where(finite, ratio, np.where(too_many, -inf, inf))
 
     def boundaries(self) -> Boundaries:
-        """The test as counts of label changes, found by bisection: the ratio falls with every label change."""
+        """Return the test as counts of label changes.
+
+        They are found by bisection: the ratio falls with every label change.
+        """
         n = np.arange(self.pool + 1)
         return Boundaries(
             last_that(n, lambda z: self.log_ratio(z, n) >= self.upper - _TOLERANCE),
@@ -142,7 +152,10 @@ class FinitePoolSprt:
         )
 
     def _log_likelihood(self, count: Counts, changes: Counts, unchanged: Counts) -> Logs:
-        """Log probability of a path, up to a term that does not depend on ``count``; −∞ where it cannot be."""
+        """Return the log probability of a path, up to a term that does not depend on ``count``.
+
+        It is −∞ where the path is impossible.
+        """
         logs = log_factorials(self.pool)
         left, others_left = count - changes, self.pool - count - unchanged
         possible = (left >= 0) & (others_left >= 0)
@@ -151,11 +164,14 @@ class FinitePoolSprt:
 
 
 def last_that(mutants: Counts, holds: Callable[[Counts], NDArray[np.bool_]]) -> Counts:
-    """The most label changes for which a condition holds that holds for all fewer as well.
+    """Return the most label changes for which a condition holds.
+
+    The condition has to hold for all fewer label changes as well.
 
     Args:
         mutants: int64 [N], the most label changes there can be.
-        holds: whether label changes int64 [N], each at most its ``mutants``, meet the condition.
+        holds: function that checks whether label changes int64 [N], each at most its ``mutants``,
+            meet the condition.
 
     Returns:
         int64 [N]; −1 where none meets it.

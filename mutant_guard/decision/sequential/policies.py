@@ -1,4 +1,7 @@
-"""Policies: from summed evidence to a decision. Scheduler, calibration and simulation call the same code."""
+"""Policies, which turn summed evidence into a decision.
+
+Scheduler, calibration and simulation call the same code.
+"""
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -13,14 +16,17 @@ from mutant_guard.decision.sequential.boundaries import Boundaries, Counts
 from mutant_guard.decision.sequential.characteristic import over_pool
 
 Signs = NDArray[np.bool_] | NDArray[np.integer[Any]]
-"""What mutants say of images: label changes, or doubts in units."""
+"""Evidence of mutants on images: label changes, or doubts in units."""
 
 ROUNDING = 1e-9
-"""What is added to a bound that a computed probability must not miss by the last bit of a float sum."""
+"""Tolerance of a bound, so that the last bit of a float sum does not decide."""
 
 
 class Decision(IntEnum):
-    """State of a request's test. EXHAUSTED and CAPPED are undecided ends: no mutant left, or no more allowed."""
+    """State of a request's test.
+
+    EXHAUSTED and CAPPED are undecided ends: no mutant is left, or no more are allowed.
+    """
 
     CONTINUE = 0
     NORMAL = 1
@@ -37,10 +43,10 @@ class ErrorBounds(NamedTuple):
 
 
 class Hypotheses(NamedTuple):
-    """What error bounds are about: label change counts over the whole pool.
+    """Hypotheses of error bounds, as label change counts over the whole pool.
 
-    An input with at least ``high`` changes is adversarial, one with at most ``low`` is normal. Between them lies the
-    indifference region, where either verdict may come about.
+    An input with at least ``high`` changes is adversarial, one with at most ``low`` is normal.
+    Between them lies the indifference region, where either verdict may result.
     """
 
     low: int
@@ -48,7 +54,7 @@ class Hypotheses(NamedTuple):
 
 
 class Statistic(Protocol):
-    """What a sequential test decides on."""
+    """Likelihood ratio on which a sequential test decides."""
 
     @property
     def lower(self) -> float:
@@ -59,25 +65,28 @@ class Statistic(Protocol):
         """Log bound at or above which the input is normal."""
 
     def log_ratio(self, changes: Counts, mutants: Counts) -> NDArray[np.float64]:
-        """Log likelihood ratio, elementwise; may be infinite."""
+        """Return the log likelihood ratio, elementwise; it may be infinite."""
 
 
 @dataclass(frozen=True, eq=False)
 class Policy:
-    """How a request's verdict is reached. All methods are elementwise over arrays of requests.
+    """Rule by which a request's verdict is reached.
+
+    All methods are elementwise over arrays of requests.
 
     Attributes:
-        name: the name callers choose it by.
-        boundaries: where it decides, up to the most mutants a request may use.
+        name: name by which callers choose the policy.
+        boundaries: boundaries at which the policy decides, up to the most mutants a request may
+            use.
         pool: number of mutants there are.
-        about: what ``targets`` are about; None for a test on other evidence than label changes, of which nothing is
-            known but what clean images do.
-        bounds: the bounds the test was made for, None without hypotheses.
-        statistic: the likelihood ratio behind the boundaries, None for a test that only adds up.
+        about: hypotheses that ``targets`` are about. None for a test on other evidence than label
+            changes, of which only the rates on clean images are known.
+        bounds: error bounds that the test was made for; None without hypotheses.
+        statistic: likelihood ratio behind the boundaries; None for a test that only adds up.
         capped: whether the test was ended early by ``up_to``.
-        evidence: what is added up.
-        stops: numbers of mutants after which most decisions come, ascending; between them evidence is worth computing
-            together. Empty where any number may be one.
+        evidence: kind of evidence that is added up.
+        stops: numbers of mutants after which most decisions come, ascending. Between stops it pays
+            to compute evidence together. Empty where a decision may come after any number.
     """
 
     name: str
@@ -92,7 +101,7 @@ class Policy:
 
     @property
     def hypotheses(self) -> Hypotheses:
-        """The hypotheses of a test on label changes.
+        """Hypotheses of a test on label changes.
 
         Raises:
             ValueError: the test is on other evidence and has none.
@@ -103,7 +112,7 @@ class Policy:
 
     @property
     def targets(self) -> ErrorBounds:
-        """The bounds that a test on label changes was made for.
+        """Error bounds that a test on label changes was made for.
 
         Raises:
             ValueError: the test is on other evidence and has none.
@@ -114,15 +123,15 @@ class Policy:
 
     @property
     def mutants(self) -> int:
-        """Most mutants a request may use."""
+        """Most mutants that a request may use."""
         return self.boundaries.mutants
 
     @cached_property
     def error_bounds(self) -> ErrorBounds | None:
-        """The targets where this test keeps both at its hypotheses, else None.
+        """Targets of the test if it keeps both at its hypotheses, else None.
 
-        Computed exactly for mutants drawn from the pool without replacement. An undecided end counts as an error, so
-        a policy whose pool is too small for its hypotheses has none.
+        Computed exactly for mutants drawn from the pool without replacement. An undecided end
+        counts as an error, so a policy whose pool is too small for its hypotheses has none.
         """
         if self.about is None:
             return None
@@ -134,9 +143,13 @@ class Policy:
         return None
 
     def decide(self, changes: Counts, mutants: Counts) -> NDArray[np.int8]:
-        """Decision codes after evidence ``changes`` of ``mutants``, int64 arrays of one shape.
+        """Return decision codes after evidence ``changes`` of ``mutants`` mutants, int8.
 
-        What lies behind the last mutant is decided like the last mutant.
+        Evidence behind the last mutant is decided like that of the last mutant.
+
+        Args:
+            changes: int64 array, evidence so far.
+            mutants: int64 array of the same shape, number of mutants.
         """
         met = np.minimum(mutants, self.mutants)
         last = Decision.CAPPED if self.capped else Decision.EXHAUSTED
@@ -146,20 +159,26 @@ class Policy:
         return decisions
 
     def keeps_baseline(self, *, undecided: bool) -> bool:
-        """Whether clean images raise alarms as often as in calibration; ``undecided``: such a verdict is an alarm too.
+        """Check whether clean images raise alarms as often as in calibration.
 
-        A test that ends early is undecided more often than calibration saw; how often, nobody counted.
+        A test that ends early is undecided more often than in calibration, and the difference is
+        not known.
+
+        Args:
+            undecided: whether an undecided verdict counts as an alarm.
         """
         return not (self.capped and undecided)
 
     def look_ahead(self, changes: Counts, mutants: Counts) -> Counts:
-        """Least number of further mutants after which a decision is possible, at least 1."""
+        """Return the least number of further mutants that allow a decision, at least 1."""
         return self.boundaries.look_ahead(changes, mutants)
 
     def next_stop(self, changes: Counts, mutants: Counts) -> Counts:
-        """Further mutants to compute at once, int64 like ``mutants``: up to the next stop, else to the next place where
-        the input can be found normal. Traffic is clean, so nearly always all of them are consumed; for an input that is
-        not, never more at a time than a clean one's first, or its look-ahead.
+        """Return the number of further mutants to compute at once, int64 like ``mutants``.
+
+        It reaches up to the next stop, else to the next place where the input can be found normal.
+        Traffic is clean, so nearly always all of them are consumed. For an input that is not clean
+        it is never more at a time than a clean one's first number, or the input's look-ahead.
         """
         if not self.stops:
             most = np.maximum(self.look_ahead(changes, mutants), self._first)
@@ -170,15 +189,17 @@ class Policy:
 
     @cached_property
     def _first(self) -> int:
-        """Mutants after which an input whose label none of them changes is normal."""
+        """Number of mutants after which an input is normal whose label none of them changes."""
         none = np.zeros(1, dtype=np.int64)
         return int(self.boundaries.clearing(none, none)[0])
 
     def up_to(self, mutants: int) -> "Policy":
-        """The same policy with at most so many mutants a request; what is undecided then stays so.
+        """Return the same policy with at most this many mutants for a request.
+
+        A request that is undecided by then stays so.
 
         Raises:
-            ValueError: fewer than one.
+            ValueError: fewer than one mutant.
         """
         if mutants < 1:
             raise ValueError(f"a policy needs at least one mutant, got {mutants}")
@@ -188,8 +209,12 @@ class Policy:
 
 
 class State(NamedTuple):
-    """Where a set of requests stands: int64 ``changes``, the evidence so far (label changes, where these are the
-    evidence), int64 ``mutants`` and int8 ``decisions``, each [requests].
+    """State of the tests of a set of requests.
+
+    Attributes:
+        changes: int64 [requests], evidence so far (label changes, where these are the evidence).
+        mutants: int64 [requests], mutants consumed so far.
+        decisions: int8 [requests], decision codes.
     """
 
     changes: Counts
@@ -200,15 +225,16 @@ class State(NamedTuple):
 def advance(policy: Policy, changes: Counts, mutants: Counts, evidence: Signs, lengths: Counts) -> State:
     """Feed evidence one mutant at a time and stop each request at its first decision.
 
-    What lies behind a request's decision is discarded, so the outcome does not depend on how much evidence
-    was computed at once.
+    Evidence behind a request's decision is discarded, so the outcome does not depend on how much
+    evidence was computed at once.
 
     Args:
         policy: the policy.
         changes: int64 [requests], evidence so far.
         mutants: int64 [requests], mutants consumed so far.
-        evidence: bool or int64 [requests, K], what the next mutants say in each request's own order.
-        lengths: int64 [requests], how many of the K are that request's, at least 1.
+        evidence: bool or int64 [requests, K], evidence of the next mutants in each request's own
+            order.
+        lengths: int64 [requests], number of the K entries that belong to the request, at least 1.
     """
     steps = np.arange(1, evidence.shape[1] + 1)
     seen_changes = changes[:, None] + np.cumsum(evidence, axis=1)

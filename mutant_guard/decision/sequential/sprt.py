@@ -9,17 +9,18 @@ from numpy.typing import NDArray
 
 from mutant_guard.decision.sequential.boundaries import Boundaries, Counts
 
-# Ratios that meet a bound exactly must not be lost to the last bit of a float sum.
+# Tolerance so that a ratio that meets a bound exactly is not lost to the last bit of a float sum.
 _TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
 class Sprt:
-    """The test of H0 'label change rate ≥ p0' (adversarial) against H1 'label change rate ≤ p1' (normal).
+    """Test of H0 'rate ≥ p0' (adversarial) against H1 'rate ≤ p1' (normal).
 
-    The ratio is p1^z (1−p1)^(n−z) / (p0^z (1−p0)^(n−z)) after n mutants with z label changes. Adversarial
-    when it is at most β/(1−α), normal when it is at least (1−β)/α: α bounds misses (adversarial inputs let
-    through) and β false alarms, nominally (Wald 1945: α′ ≤ α/(1−β), β′ ≤ β/(1−α), α′+β′ ≤ α+β).
+    The rate is the label change rate. The ratio is p1^z (1−p1)^(n−z) / (p0^z (1−p0)^(n−z)) after n
+    mutants with z label changes. An input is adversarial when the ratio is at most β/(1−α), and
+    normal when it is at least (1−β)/α: α bounds misses (adversarial inputs let through) and β false
+    alarms, nominally (Wald 1945: α′ ≤ α/(1−β), β′ ≤ β/(1−α), α′+β′ ≤ α+β).
 
     Attributes:
         p0: label change rate of an adversarial input, p1 < p0 < 1.
@@ -44,12 +45,12 @@ class Sprt:
 
     @cached_property
     def change_step(self) -> float:
-        """What one label change adds to the log ratio; negative."""
+        """Step that one label change adds to the log ratio; negative."""
         return log(self.p1) - log(self.p0)
 
     @cached_property
     def same_step(self) -> float:
-        """What one unchanged label adds to the log ratio; positive."""
+        """Step that one unchanged label adds to the log ratio; positive."""
         return log1p(-self.p1) - log1p(-self.p0)
 
     @cached_property
@@ -63,24 +64,27 @@ class Sprt:
         return log1p(-self.beta) - log(self.alpha)
 
     def log_ratio(self, changes: Counts, mutants: Counts) -> NDArray[np.float64]:
-        """Log likelihood ratio for z ``changes`` among n ``mutants``; any shape, elementwise."""
+        """Return the log likelihood ratio for z ``changes`` among n ``mutants``, elementwise.
+
+        The arrays may have any shape.
+        """
         return changes * self.change_step + (mutants - changes) * self.same_step
 
     def is_adversarial(self, changes: Counts, mutants: Counts) -> NDArray[np.bool_]:
-        """Where the ratio has reached its lower bound."""
+        """Check where the ratio has reached its lower bound."""
         return self.log_ratio(changes, mutants) <= self.lower + _TOLERANCE
 
     def is_normal(self, changes: Counts, mutants: Counts) -> NDArray[np.bool_]:
-        """Where the ratio has reached its upper bound."""
+        """Check where the ratio has reached its upper bound."""
         return self.log_ratio(changes, mutants) >= self.upper - _TOLERANCE
 
     def boundaries(self, mutants: int) -> Boundaries:
-        """The test over at most so many mutants, as counts of label changes."""
+        """Return the test over at most this many mutants, as counts of label changes."""
         n = np.arange(mutants + 1)
         per_change = self.same_step - self.change_step
         normal = np.floor((n * self.same_step - self.upper) / per_change).astype(np.int64)
         adversarial = np.ceil((n * self.same_step - self.lower) / per_change).astype(np.int64)
-        # The division may round to the other side of a whole number: the ratio itself has the last word.
+        # The division may round to the other side of a whole number, so the ratio itself decides.
         normal = np.where(self.is_normal(normal + 1, n), normal + 1, normal)
         normal = np.where(self.is_normal(normal, n), normal, normal - 1)
         adversarial = np.where(self.is_adversarial(adversarial - 1, n), adversarial - 1, adversarial)

@@ -1,4 +1,4 @@
-"""The sequential test on summed doubts: cleared in stages, alarmed at a threshold."""
+"""Sequential test on summed doubts: it clears in stages, and raises an alarm at a threshold."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,11 @@ from mutant_guard.decision.sequential.policies import Policy
 
 @dataclass(frozen=True)
 class Stage:
-    """After so many ``mutants`` an image is normal where its summed doubt is at most ``at_most`` units."""
+    """Stage of a test: a number of mutants, and a bound.
+
+    After ``mutants`` mutants an image is normal where its summed doubt is at most ``at_most``
+    units.
+    """
 
     mutants: int
     at_most: int
@@ -25,20 +29,22 @@ def staged(
     pool: int,
     mutants: int | None = None,
 ) -> Policy:
-    """The sequential test on doubts.
+    """Return the sequential test on doubts.
 
-    The doubts of the mutants are added up to the weighted one of the original. An image is adversarial as soon as the
-    sum reaches ``threshold``: doubts are never negative, so it would still be there after the last mutant, and to
-    alarm at once loses nothing. It is normal where a stage says so, where what is left cannot reach the threshold,
-    or after the last mutant. The test is never undecided.
+    The doubts of the mutants are added to the weighted doubt of the original. An image is
+    adversarial as soon as the sum reaches ``threshold``: doubts are never negative, so the sum
+    would still be there after the last mutant, and an alarm at once loses nothing. The image is
+    normal where a stage clears it, where the remaining mutants cannot bring the sum to the
+    threshold, or after the last mutant. The test is never undecided.
 
     Args:
         name: the policy's name.
-        evidence: the doubts.
-        threshold: units, at least 1.
-        stages: after which an image may be cleared; a bound above the threshold is lowered to below it.
+        evidence: parameters of the doubts.
+        threshold: summed doubt of an alarm in units, at least 1.
+        stages: stages after which an image may be cleared; a bound above the threshold is lowered
+            to below it.
         pool: number of mutants there are.
-        mutants: most a request uses, by default all.
+        mutants: most mutants that a request uses, by default all.
 
     Raises:
         ValueError: the threshold is below 1, or no mutant is used.

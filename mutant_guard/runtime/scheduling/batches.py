@@ -1,4 +1,4 @@
-"""One run of the bank for all requests in flight: who takes part, with how many rows, and what came of it."""
+"""Runs of the bank for all requests in flight: selection of requests, rows, and results."""
 
 import time
 from collections.abc import Callable
@@ -14,14 +14,20 @@ from mutant_guard.runtime.scheduling.outcome import Request
 from mutant_guard.runtime.scheduling.row_budget import RowBudget
 
 _MOST_REQUESTS = 64
-"""Most requests of one run: each costs the same from here on, and the first would wait for the last."""
+"""Most requests of one run.
+
+Beyond this number each request costs the same, and the first would wait for the last.
+"""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the bank: how many rows it held, of how many requests, and the seconds it took with its prefix.
+    """Run of the bank.
 
-    No rows where the originals alone were enough.
+    Attributes:
+        rows: rows of the run; 0 where the scores of the originals were enough.
+        requests: requests that the rows belong to.
+        seconds: time of the run, with that of its prefix.
     """
 
     rows: int
@@ -32,9 +38,10 @@ class Run:
 class Batches:
     """Runs of a bank under a policy.
 
-    Each gathers the rows that the requests in flight need next: at least as many as could clear each of them, and more
-    while the machine is idle. Evidence is consumed one mutant at a time in the request's order and what lies behind its
-    decision is discarded, so what comes of a request does not depend on what else was in flight.
+    Each run gathers the rows that the requests in flight need next: at least as many as could clear
+    each of them, and more while the machine is idle. Evidence is consumed one mutant at a time in
+    the request's order, and evidence behind the decision is discarded. So the outcome of a request
+    does not depend on the other requests in flight.
     """
 
     def __init__(
@@ -44,11 +51,22 @@ class Batches:
         budget: RowBudget,
         on_run: Callable[[Run], None] = lambda run: None,
     ) -> None:
-        """Args: the bank, the policy, how to fill runs, and who wants to see every run."""
+        """Set up runs of a bank.
+
+        Args:
+            session: the bank.
+            policy: the policy that decides.
+            budget: number of rows that runs are filled with.
+            on_run: function that is called with every run.
+        """
         self._session, self._policy, self._budget, self._on_run = session, policy, budget, on_run
 
     def run(self, active: list[Request]) -> None:
-        """One run: features of who is new, then rows of all who take part."""
+        """Do one run: features of new requests first, then rows of all requests that take part.
+
+        Args:
+            active: requests in flight, the longest waiting first.
+        """
         taken, lengths = self._plan(active)
         before = self._session.seconds
         self._begin([request for request in taken if request.label < 0])
@@ -65,7 +83,7 @@ class Batches:
         scores = self._session.scores(_features(taken), image_index, np.concatenate(met))
         self._on_run(Run(len(image_index), len(taken), self._session.seconds - before))
         known = np.array([request.label for request in taken])
-        # a rectangle of requests and mutants, each request's rows from the left
+        # a rectangle of requests and mutants, with each request's rows from the left
         column = np.arange(len(image_index)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         labels = np.zeros((len(taken), int(lengths.max())), dtype=np.int64)
         evidence = np.zeros_like(labels)
@@ -77,22 +95,24 @@ class Batches:
         _consume(taken, labels, evidence, state)
 
     def _plan(self, active: list[Request]) -> tuple[list[Request], Counts]:
-        """Which requests take part, longest waiting first, and how many mutants each evaluates."""
+        """Select the requests that take part, and the number of mutants that each evaluates."""
         changes = np.array([request.changes for request in active], dtype=np.int64)
         mutants = np.array([request.mutants for request in active], dtype=np.int64)
         lengths = self._policy.next_stop(changes, mutants)
         lengths = np.maximum(lengths, self._budget.share(len(active)))
         lengths = np.minimum(lengths, self._policy.mutants - mutants)
-        # Memory comes first: only what one request needs at once and is more than a run holds is met in several runs.
+        # Memory comes first: a request that needs more rows at once than a run holds takes several
+        # runs.
         lengths[0] = min(lengths[0], self._budget.most)
         count = max(1, int(np.searchsorted(np.cumsum(lengths), self._budget.most, side="right")))
         count = min(count, _MOST_REQUESTS)
         return active[:count], lengths[:count]
 
     def _begin(self, fresh: list[Request]) -> None:
-        """Compute once an image what all its mutants share, and keep it while the request lives.
+        """Compute the features of new requests, which all mutants share, and keep them.
 
-        The original's scores come with it. Who is decided by these alone leaves without meeting a mutant.
+        The original's scores come with the features. A request that these scores decide ends
+        without meeting a mutant.
         """
         if not fresh:
             return
@@ -116,7 +136,7 @@ class Batches:
 def _consume(
     taken: list[Request], labels: NDArray[np.int64], evidence: NDArray[np.int64], state: State
 ) -> None:
-    """Take over what was met up to each request's decision, and end who has one."""
+    """Add to each request its evidence up to the decision, and end the decided requests."""
     now = time.perf_counter()
     stands = zip(*(part.tolist() for part in state), strict=True)
     for position, (request, (changes, mutants, decision)) in enumerate(zip(taken, stands, strict=True)):
@@ -129,5 +149,5 @@ def _consume(
 
 
 def _features(requests: list[Request]) -> list[NDArray[np.float32]]:
-    """What the mutants of several requests share, arrays [requests, …]."""
+    """Return the features of several requests, arrays [requests, …]."""
     return [np.concatenate(parts) for parts in zip(*(request.features for request in requests), strict=True)]

@@ -1,4 +1,4 @@
-"""From threads back to the event loop."""
+"""Bridge from threads back to the event loop."""
 
 import asyncio
 import contextlib
@@ -12,19 +12,25 @@ _T = TypeVar("_T")
 
 
 class Bridge:
-    """Lets coroutines wait for futures of threads. All that are done by then reach the loop in one waking.
+    """Bridge that lets coroutines wait for futures of threads.
 
-    ``asyncio.wrap_future`` wakes the loop once a future: at thousands a second that is a good part of the work.
+    All futures that are done by the time the loop wakes reach it in one wake-up.
+    ``asyncio.wrap_future`` wakes the loop once for each future; at thousands of futures per second
+    this is a good part of the work.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Args: the loop of those who wait, which runs in this thread."""
+        """Connect to an event loop that runs in this thread.
+
+        Args:
+            loop: the event loop of the coroutines that wait.
+        """
         self._loop, self._thread = loop, threading.get_ident()
         self._done: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
         self._woken = False
 
     def follow(self, future: "Future[_T]") -> "asyncio.Future[_T]":
-        """A future of the loop with the same result; cancelling it cancels the other."""
+        """Return a future of the loop with the same result; cancelling it cancels the other."""
         waiting: asyncio.Future[_T] = self._loop.create_future()
         waiting.add_done_callback(partial(_cancel, future))
         future.add_done_callback(partial(self._settle, waiting))
@@ -36,11 +42,11 @@ class Bridge:
             self._drain()
         elif not self._woken:
             self._woken = True
-            with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and nothing waits any more
                 self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
-        self._woken = False  # first, so that what comes from now on wakes the loop again
+        self._woken = False  # reset before draining, so that later arrivals wake the loop again
         while self._done:
             waiting, future = self._done.popleft()
             if waiting.done():

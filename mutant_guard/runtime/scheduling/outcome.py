@@ -1,4 +1,4 @@
-"""A request in the inference loop, and what its test came to."""
+"""Request in the inference loop, and the outcome of its test."""
 
 import contextlib
 from concurrent.futures import Future, InvalidStateError
@@ -13,19 +13,20 @@ from mutant_guard.errors import DeadlineError
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the test of one request came to.
+    """Outcome of the test of one request.
 
     Attributes:
         label: the original's label.
         scores: float32 [classes], the original's scores.
-        decision: NORMAL, ADVERSARIAL, EXHAUSTED, CAPPED, or CONTINUE where the deadline ended the test or none was
-            asked for.
-        mutants: mutants consumed, the original not among them.
-        labels: int64 [mutants], the labels they chose, in the order they were met.
-        evidence: int64 [mutants], what they said, in the policy's units.
-        own_evidence: what the original counted before any of them, in these units.
-        queue_seconds: from submission to the first run.
-        run_seconds: from the first run to the end of the test.
+        decision: NORMAL, ADVERSARIAL, EXHAUSTED or CAPPED; CONTINUE where the deadline ended the
+            test, or no test was requested.
+        mutants: number of consumed mutants, the original not among them.
+        labels: int64 [mutants], labels that the mutants chose, in the order in which the request
+            met them.
+        evidence: int64 [mutants], evidence of each mutant, in the policy's units.
+        own_evidence: evidence of the original before any mutant, in the policy's units.
+        queue_seconds: seconds from submission to the first run.
+        run_seconds: seconds from the first run to the end of the test.
     """
 
     label: int
@@ -40,36 +41,38 @@ class Outcome:
 
     @property
     def path(self) -> NDArray[np.bool_]:
-        """Label changes in the order they were met, bool [mutants]."""
+        """Label changes in the order in which the request met the mutants, bool [mutants]."""
         return np.asarray(self.labels != self.label)
 
     @property
     def label_changes(self) -> int:
-        """How many of the mutants consumed changed the label."""
+        """Number of consumed mutants that changed the label."""
         return int(self.path.sum())
 
 
 @dataclass(eq=False)
 class Request:
-    """Where the test of one request stands. Only the inference loop changes it.
+    """State of the test of one request; only the inference loop changes it.
+
+    All times are values of ``time.perf_counter()``.
 
     Attributes:
         inputs: float32 [1, …], the classifier's input.
-        order: int64 [pool], mutant numbers in the order this request meets them.
-        deadline: when it ends undecided; this and the other times are values of ``time.perf_counter()``.
-        submitted: when it was admitted.
+        order: int64 [pool], mutant numbers in the order in which this request meets them.
+        deadline: time at which the request ends undecided.
+        submitted: time at which the request was admitted.
         guarded: whether mutants are asked; else the original's label is the answer.
-        future: what the caller waits on.
-        started: when its first run began.
-        features: what its mutants share, arrays [1, …]; empty before the first run.
-        label: the original's label, −1 before the first run.
-        scores: float32 [classes], the original's scores.
-        own_evidence: what the original counts before any mutant.
+        future: future that the caller waits on.
+        started: time at which the first run began.
+        features: features that the mutants share, arrays [1, …]; empty before the first run.
+        label: the original's label; −1 before the first run.
+        scores: float32 [classes], the original's scores; None before the first run.
+        own_evidence: evidence of the original before any mutant.
         changes: evidence so far, the original's included.
-        mutants: mutants consumed so far.
-        labels: int64 arrays, the labels of every run's mutants.
-        evidence: int64 arrays, what they said.
-        ended: whether it has been answered.
+        mutants: number of mutants consumed so far.
+        labels: int64 arrays, one per run, with the labels of its mutants.
+        evidence: int64 arrays, one per run, with the evidence of its mutants.
+        ended: whether the request has been answered.
     """
 
     inputs: NDArray[np.float32]
@@ -90,16 +93,17 @@ class Request:
     ended: bool = False
 
     def meet(self, scores: NDArray[np.float32]) -> None:
-        """Take over the original's scores float32 [classes]."""
+        """Store the original's scores, float32 [classes], and its label."""
         self.scores, self.label = scores.copy(), int(scores.argmax())
 
     def end(self, decision: Decision, now: float) -> None:
         """Answer the request, unless it was cancelled.
 
         Args:
-            decision: what its test came to; CONTINUE where the deadline ended it, or where it is not guarded. Without
-                a label there is nothing to answer with and the request fails with a ``DeadlineError``.
-            now: the time.
+            decision: end of the test; CONTINUE where the deadline ended it, or where the request is
+                not guarded. A request without a label cannot be answered, and fails with a
+                ``DeadlineError``.
+            now: the present time, a value of ``time.perf_counter()``.
         """
         self.ended = True
         with contextlib.suppress(InvalidStateError):

@@ -1,4 +1,4 @@
-"""A short measurement when a store is loaded: how runs are best filled, and how long they take."""
+"""Short measurement when a store is loaded: best size of runs, and time that they take."""
 
 import time
 from dataclasses import dataclass
@@ -25,11 +25,12 @@ _REPETITIONS = 3
 
 @dataclass(frozen=True)
 class RunProfile:
-    """What was found.
+    """Result of the measurement.
 
     Attributes:
-        budget: how runs are filled: what the options say, and for the rest what was found best.
-        seconds: a run for many new requests takes; infinite where nobody asked.
+        budget: number of rows that runs are filled with, from the options where these give it, else
+            measured.
+        seconds: seconds of a run for many new requests; infinite where they are not measured.
     """
 
     budget: RowBudget
@@ -44,17 +45,19 @@ def measure_runs(
     observer: Observer = SILENT,
     before: RunProfile | None = None,
 ) -> RunProfile:
-    """Run a bank on noise in the sizes that requests will; warms each of them. Not where the options say it all.
+    """Measure runs of a bank on noise, in the sizes that requests will use; warms each size.
 
-    What is found changes how fast answers come, and never an answer.
+    Nothing is measured where the options fix everything. The result changes how fast answers come,
+    and never an answer.
 
     Args:
         session: the loaded bank.
-        store: whose it is.
-        policy: how it decides.
-        options: what is fixed already.
-        observer: told what was found.
-        before: what was found of a version like this one. It is kept: with requests under way a measurement errs.
+        store: the store of the bank.
+        policy: the policy that decides.
+        options: options, which may fix a part of the result.
+        observer: object that is told of the result.
+        before: result for a similar version of the store. It is kept, because a measurement errs
+            while requests are in flight.
     """
     most, fill = options.max_batch_rows, options.batch_rows
     if policy.stops:  # between stops surplus evidence hardly ever decides
@@ -81,14 +84,14 @@ def measure_runs(
 
 
 def _orders(mutants: int, decks: int) -> NDArray[np.int64]:
-    """Orders of the mutants, int64 [images, mutants], as many different ones as there are decks."""
+    """Draw orders of the mutants, int64 [images, mutants]; at most ``decks`` of them differ."""
     rng = np.random.default_rng(0)
     drawn = rng.permuted(np.tile(np.arange(1, mutants + 1), (min(decks, _IMAGES), 1)), axis=1)
     return np.asarray(drawn[np.arange(_IMAGES) % len(drawn)])
 
 
 def _run(batches: Batches, images: NDArray[np.float32], orders: NDArray[np.int64]) -> float:
-    """Seconds of one run for requests that are new."""
+    """Measure the seconds of one run for new requests."""
     new = [Request(images[n : n + 1], orders[n], deadline=inf, submitted=0.0) for n in range(len(images))]
     started = time.perf_counter()
     batches.run(new)

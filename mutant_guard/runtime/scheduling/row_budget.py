@@ -1,4 +1,4 @@
-"""How many rows a run of the bank holds, from a short measurement when a store is loaded."""
+"""Number of rows in a run of the bank, from a short measurement when a store is loaded."""
 
 from dataclasses import dataclass
 
@@ -12,47 +12,54 @@ MOST_ROWS = 512
 
 _REPETITIONS = 5
 _ENOUGH = 0.9
-"""The share of the best throughput with which a run is large enough: a larger one only holds up whoever waits."""
+"""Share of the best throughput at which a run is large enough.
+
+A larger run only holds up the requests that wait.
+"""
 _LEAST = 128
-"""Most rows of a run are no fewer: several requests share it, and the measurement errs."""
+"""Lower limit of the most rows of a run: several requests share it, and the measurement errs."""
 _LONGEST = 0.1
 """Seconds a run may take; a larger one is not tried."""
 _LITTLE_LONGER = 1.5
-"""By how much the run of a lone request may be drawn out by rows that it may not need."""
+"""Upper limit of a lone request's run with surplus rows, as a multiple of its time without them."""
 _TIMES = 4
-"""Times the mutants that a new request evaluates in any case, at most, whatever the measurement says."""
+"""Upper limit of the fill, as a multiple of the mutants that a new request evaluates anyway."""
 
 
 @dataclass(frozen=True)
 class RowBudget:
-    """What the scheduler fills runs with.
+    """Limits to which the scheduler fills runs.
 
     Attributes:
         most: most rows of one run.
-        fill: rows that a run of few requests is filled up to, shared out among them: the machine is idle, and another
-            run would cost more than they do.
+        fill: rows that a run of few requests is filled up to. The requests share them out. The
+            machine is idle, and another run would cost more than these rows.
     """
 
     most: int
     fill: int = 1
 
     def share(self, requests: int) -> int:
-        """Mutants that each of so many requests evaluates at least."""
+        """Return the least number of mutants that each of this many requests evaluates."""
         return max(1, min(self.fill, self.most) // requests)
 
 
 def ladder(
     session: BankSession, inputs: NDArray[np.float32], orders: NDArray[np.int64], first: int
 ) -> dict[int, float]:
-    """Seconds of runs of 1, 2, 4 … rows; warms each size.
+    """Measure the seconds of runs of 1, 2, 4 … rows; warms each size.
 
-    The rows are those of new requests, as where mutants do not share weights it counts how many images meet the same.
+    The rows are those of new requests. This matters where mutants do not share weights: there the
+    time depends on how many images meet the same mutant.
 
     Args:
         session: the bank.
         inputs: float32 [N, …], images to run.
-        orders: int64 [N, mutants], in which they meet the mutants.
-        first: mutants that each evaluates at once.
+        orders: int64 [N, mutants], order in which each image meets the mutants.
+        first: number of mutants that each image evaluates at once.
+
+    Returns:
+        Seconds by number of rows.
     """
     features = session.features(inputs)
     seconds: dict[int, float] = {}
@@ -64,7 +71,7 @@ def ladder(
         for _ in range(_REPETITIONS):
             before = session.seconds
             session.scores(features, images, chosen)
-            # what else runs on the machine only adds to it
+            # other work on the machine only adds to the time
             seconds[rows] = min(session.seconds - before, seconds.get(rows, np.inf))
             if seconds[rows] > _LONGEST:
                 return seconds
@@ -73,10 +80,10 @@ def ladder(
 
 
 def most_rows(busy: dict[int, float]) -> int:
-    """The rows from which on throughput hardly grows.
+    """Return the number of rows above which throughput hardly grows.
 
     Args:
-        busy: seconds of runs for many images by their rows, as ``ladder`` gives them.
+        busy: seconds of runs for many images by number of rows, from ``ladder``.
     """
     best = max(rows / taken for rows, taken in busy.items())
     most = min(rows for rows, taken in busy.items() if rows / taken >= _ENOUGH * best)
@@ -84,11 +91,11 @@ def most_rows(busy: dict[int, float]) -> int:
 
 
 def idle_rows(alone: dict[int, float], first: int, most: int) -> int:
-    """The rows that cost a lone request little more than those it needs.
+    """Return the number of rows that cost a lone request little more than those it needs.
 
     Args:
-        alone: seconds of runs for one image by their rows, as ``ladder`` gives them.
-        first: mutants a new request evaluates in any case.
+        alone: seconds of runs for one image by number of rows, from ``ladder``.
+        first: number of mutants that a new request evaluates anyway.
         most: most rows of a run.
     """
     needed = float(np.interp(first, list(alone), list(alone.values())))
@@ -105,15 +112,15 @@ def measured_budget(
     most: int | None = None,
     fill: int | None = None,
 ) -> RowBudget:
-    """The budget of a bank; measures what is not given.
+    """Return the row budget of a bank; measure the values that are not given.
 
     Args:
         session: the bank.
         inputs: float32 [N, …], images to run.
-        orders: int64 [N, mutants], in which they meet the mutants.
-        first: mutants that each evaluates at once.
-        most: most rows of a run.
-        fill: rows that a run of few requests is filled up to.
+        orders: int64 [N, mutants], order in which each image meets the mutants.
+        first: number of mutants that each image evaluates at once.
+        most: most rows of a run; None to measure it.
+        fill: rows that a run of few requests is filled up to; None to measure it.
     """
     if most is None:
         most = most_rows(ladder(session, inputs, orders, first))

@@ -1,4 +1,4 @@
-"""The one loop that owns the mutant bank: every run holds rows of all requests in flight."""
+"""Loop that owns the mutant bank: every run holds rows of all requests in flight."""
 
 import asyncio
 import contextlib
@@ -20,21 +20,27 @@ from mutant_guard.runtime.scheduling.outcome import Outcome, Request
 _HANGS_AFTER = 60.0
 """Seconds a run may take before the loop counts as hanging."""
 _LONGEST_TURN = 0.02
-"""Seconds after which the event loop goes on with other things, whatever is left to run."""
+"""Seconds after which the event loop goes on with other work, whatever is left to run."""
 
 
 class Scheduler:
     """Continuous batching: at every run new requests join and decided ones leave.
 
-    The loop has a thread of its own. Where runs are so short that handing requests to a thread and back takes longer,
-    it may take turns with the event loop instead (``start``).
+    The loop has a thread of its own. Where runs are shorter than the handover of a request to a
+    thread and back, the loop may take turns with the event loop instead (``start``).
 
-    Outcomes do not depend on load. The exception is a deadline: after every run the requests that are past theirs
-    and undecided end as they stand, and an outcome says so.
+    Outcomes do not depend on load. The exception is a deadline: after every run, undecided requests
+    past their deadline end with the evidence they have, and their outcome says so.
     """
 
     def __init__(self, batches: Batches, *, max_in_flight: int, observer: Observer = SILENT) -> None:
-        """Args: what runs, how many requests are admitted, and who is told of a failure."""
+        """Make a loop, which ``start`` starts.
+
+        Args:
+            batches: the runs of the bank.
+            max_in_flight: most requests that are admitted at the same time.
+            observer: object that is told of a failure.
+        """
         self._batches, self._max_in_flight = batches, max_in_flight
         self._observer = observer
         self._arrivals: SimpleQueue[Request | None] = SimpleQueue()
@@ -51,7 +57,11 @@ class Scheduler:
         self._stopped = threading.Event()
 
     def start(self, event_loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Start the loop, in a thread or in turns with an event loop."""
+        """Start the loop, in a thread of its own or in turns with an event loop.
+
+        Args:
+            event_loop: the event loop to take turns with; None for a thread.
+        """
         self._running, self._event_loop = True, event_loop
         if event_loop is None:
             self._thread = threading.Thread(target=self._loop, name="inference", daemon=True)
@@ -64,28 +74,28 @@ class Scheduler:
 
     @property
     def failed(self) -> bool:
-        """Whether the loop ended by a failure, or hangs in a run: the process needs a restart."""
+        """Whether the loop has failed or hangs in a run; the process then needs a restart."""
         since = self._stepping_since
         return self._failure is not None or (since is not None and time.perf_counter() - since > _HANGS_AFTER)
 
     @property
     def event_loop(self) -> asyncio.AbstractEventLoop | None:
-        """The event loop that runs take turns with; None where they have a thread."""
+        """Event loop that runs take turns with; None where runs have a thread."""
         return self._event_loop
 
     @property
     def in_flight(self) -> int:
-        """Requests admitted and not answered yet."""
+        """Number of requests that are admitted and not answered yet."""
         return self._in_flight
 
     @property
     def full(self) -> bool:
-        """Whether as many requests are in flight as are admitted."""
+        """Whether the highest number of requests is in flight."""
         return self._in_flight >= self._max_in_flight
 
     @property
     def waiting(self) -> int:
-        """Requests admitted that no run has held yet."""
+        """Number of admitted requests that have not been in a run yet."""
         return self._arrivals.qsize()
 
     def submit(
@@ -100,17 +110,18 @@ class Scheduler:
 
         Args:
             inputs: float32 [1, …], the classifier's input.
-            order: int64 [pool], mutant numbers in the order this request meets them.
-            deadline: when it ends undecided, a value of ``time.perf_counter()``; the run under way then still
-                counts. By default never.
-            guarded: whether to ask mutants; else the outcome is the original's label, undecided by no mutant.
+            order: int64 [pool], mutant numbers in the order in which this request meets them.
+            deadline: time at which the request ends undecided, a value of ``time.perf_counter()``.
+                A run that goes on at that time still counts. By default there is no deadline.
+            guarded: whether to ask mutants. Else the outcome is the original's label, undecided
+                without any mutant.
 
         Returns:
-            Its outcome, or a DeadlineError where the deadline passed before its first run; cancel it to take the
-            request's rows out of the next run.
+            Future of the outcome. It fails with a DeadlineError where the deadline passes before
+            the first run. Cancel it to take the request's rows out of the next run.
 
         Raises:
-            QueueFullError: as many requests are in flight as are admitted.
+            QueueFullError: the highest number of requests is in flight.
             NotReadyError: the loop is not running.
         """
         request = Request(inputs, order, deadline, submitted=time.perf_counter(), guarded=guarded)
@@ -126,10 +137,12 @@ class Scheduler:
         return request.future
 
     def close(self, seconds: float | None = None) -> None:
-        """Admit no more, finish what is in flight, and stop the loop. Not in the event loop it takes turns with.
+        """Stop admitting requests, finish those in flight, and stop the loop.
+
+        Do not call it in the event loop that runs take turns with.
 
         Args:
-            seconds: how long to wait for that: a run may hang. By default as long as it takes.
+            seconds: time to wait for the end: a run may hang. By default there is no limit.
         """
         with self._lock:
             self._closed = True
@@ -145,7 +158,7 @@ class Scheduler:
             self._in_flight -= 1
 
     def _loop(self) -> None:
-        """The thread's: waits for requests where there are none."""
+        """Run the loop in its thread; wait for requests where there are none."""
         try:
             closing = False
             while not (closing and not self._active):
@@ -155,16 +168,21 @@ class Scheduler:
             self._fail(error)
 
     def _ask_for_a_turn(self) -> None:
-        """The event loop's: at its next round, with all that has come by then."""
+        """Schedule a turn for the event loop's next round, with all arrivals until then."""
         loop = self._event_loop
         if loop is None or self._turn_is_due:
             return
         self._turn_is_due = True
-        # from the loop's own thread as well: what is called at once would wait for nobody to join the run
+        # Schedule it in the loop's own thread as well: a turn at once would let no other request
+        # join the run.
         loop.call_soon_threadsafe(self._turn)
 
     def _turn(self) -> None:
-        """As many runs as there is time for: half of it, but no longer than others can wait."""
+        """Do as many runs as there is time for.
+
+        A turn may take as long as the pause since the last turn, but no longer than
+        ``_LONGEST_TURN``.
+        """
         self._turn_is_due = False
         now = time.perf_counter()
         until = now + min(now - self._turn_ended, _LONGEST_TURN)
@@ -209,7 +227,10 @@ class Scheduler:
         self._observer.failed(error)  # last, as it may fail too
 
     def _admit(self, closing: bool, *, wait: bool) -> bool:
-        """Take what has arrived, and say whether the loop is to end; wait only when there is nothing else to do."""
+        """Take the requests that have arrived, and return whether the loop is to end.
+
+        Wait for a request only if ``wait`` is set.
+        """
         while True:
             try:
                 arrival = self._arrivals.get(block=wait)
@@ -223,7 +244,10 @@ class Scheduler:
 
 
 def _in_time(active: list[Request]) -> list[Request]:
-    """End what is past its deadline: undecided where a run has held it, else without an answer."""
+    """End the requests past their deadline, and return the others.
+
+    A request that has been in a run ends undecided, another one without an answer.
+    """
     now = time.perf_counter()
     for request in active:
         if request.deadline <= now:

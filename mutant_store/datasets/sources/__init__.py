@@ -1,4 +1,7 @@
-"""One reader a kind of data. Each takes a SPEC without its slice and returns that split in the fixed order."""
+"""Readers of data, one a kind.
+
+Each takes a SPEC without its slice and returns that split in the fixed order.
+"""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Images decoded one by one into the source they make up."""
+"""Group of images that are decoded one by one into the source that they make up."""
 
 import struct
 from dataclasses import dataclass, field
@@ -14,13 +14,20 @@ from mutant_store.datasets.conversion import Shape, fit_image, natural_pixels
 from mutant_store.datasets.source import Source, digest
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-# What Pillow's decoders raise on damaged files.
+# Errors that Pillow's decoders raise on damaged files.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass
 class ImageGroup:
-    """The images of one split folder, or of a tree without any, each fitted as it is decoded."""
+    """Images of one split folder, or of a tree without split folders.
+
+    Each image is fitted as it is decoded.
+
+    Attributes:
+        shape: (height, width, channels) of the model; None keeps the natural size.
+        resize: ``exact`` refuses images of another size, ``bilinear`` resamples them.
+    """
 
     shape: Shape | None
     resize: Resize
@@ -29,10 +36,15 @@ class ImageGroup:
     _classes: list[str] = field(default_factory=list)
 
     def add(self, content: bytes, class_name: str, name: str) -> None:
-        """Decode one PNG, JPEG, WEBP or BMP file.
+        """Decode one PNG, JPEG, WEBP or BMP file and add it to the group.
+
+        Args:
+            content: bytes of the file.
+            class_name: name of the image's class.
+            name: name of the file for messages.
 
         Raises:
-            DataError: it is damaged, of another format, or does not fit the model; ``name`` is in the message.
+            DataError: the file is damaged, of another format, or does not fit the model.
         """
         try:
             with Image.open(BytesIO(content), formats=_FORMATS) as image:

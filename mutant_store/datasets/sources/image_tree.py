@@ -1,4 +1,7 @@
-"""The image files of a folder or of a tar archive, one after another, without unpacking anything to disk."""
+"""Image files of a folder or of a tar archive, one after another.
+
+Nothing is unpacked to disk.
+"""
 
 import os
 import tarfile
@@ -15,11 +18,17 @@ _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 _DAMAGED = (tarfile.TarError, OSError, EOFError, LZMAError, zlib.error)
 
 ImageFile = tuple[tuple[str, ...], Callable[[], bytes]]
-"""The parts of a file's path inside the tree, and what reads its content while it is the current one."""
+"""Parts of a file's path inside the tree, and a function that reads its content.
+
+The content can be read while the file is the current one.
+"""
 
 
 class _StrictMember(tarfile.TarInfo):
-    """A member whose header must be whole: tarfile takes a damaged one for the end of the archive."""
+    """Member of an archive whose header must be whole.
+
+    tarfile takes a damaged header for the end of the archive.
+    """
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
@@ -32,7 +41,7 @@ class _StrictMember(tarfile.TarInfo):
 
 
 def walk(path: Path) -> Iterator[ImageFile]:
-    """Go over the image files under a folder, or in a tar archive in one pass.
+    """Yield the image files under a folder, or in a tar archive in one pass.
 
     Files that are hidden or have no image suffix (PNG, JPEG, WEBP, BMP) are passed over.
 
@@ -55,7 +64,8 @@ def _walk_folder(folder: Path) -> Iterator[ImageFile]:
 def _walk_archive(path: Path) -> Iterator[ImageFile]:
     last = "its start"
     try:
-        # 'r|*' reads forward only: nothing is extracted, so a member's path is only ever a name.
+        # Mode 'r|*' reads forward only: nothing is extracted, so a member's path is only ever a
+        # name.
         with tarfile.open(path, "r|*", tarinfo=_StrictMember) as archive:
             for member in archive:
                 last = member.name
@@ -75,7 +85,7 @@ def _walk_archive(path: Path) -> Iterator[ImageFile]:
 
 
 def _read(stream: IO[bytes], path: Path, name: str) -> bytes:
-    # Called by whom the member is yielded to, and so outside the loop's own try.
+    # Reading happens in the code that a member is yielded to, and so outside the try of the loop.
     try:
         return stream.read()
     except _DAMAGED as error:

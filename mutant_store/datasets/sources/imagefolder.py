@@ -1,4 +1,7 @@
-"""Image files in one folder a class, under split folders or not, in a directory or in tar archives."""
+"""Image files in one folder a class, in a directory or in tar archives.
+
+The class folders may lie in split folders.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,15 +20,23 @@ _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 
 
 def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
-    """Load the split of ``CLASS/IMAGE`` or ``SPLIT/CLASS/IMAGE`` files, decoded and fitted one by one.
+    """Load the split of image files that a SPEC names, decoded and fitted one by one.
 
-    The path is such a folder, a tar archive of one, or a folder with ``train.tar.xz``, ``test.tar.xz`` and the
-    like. A tree without split folders is one source: all of it, or its first tenth as holdout and the rest as
-    train. Without a ``holdout`` (or ``val``) folder, the holdout is a tenth of train in the same way. Class
-    names are the sorted names of the folders that hold images, in whatever folder or archive is read.
+    The path is a folder of ``CLASS/IMAGE`` or ``SPLIT/CLASS/IMAGE`` files, a tar archive of one, or
+    a folder with archives by split, such as ``train.tar.xz`` and ``test.tar.xz``. A tree without
+    split folders is one source: all of it, or its first tenth as holdout and the rest as train.
+    Without a ``holdout`` (or ``val``) folder, the holdout is a tenth of train in the same way.
+    Class names are the sorted names of the folders that hold images, in whatever folder or archive
+    is read.
+
+    Args:
+        spec: SPEC without its slice.
+        shape: (height, width, channels) of the model; None keeps the natural size.
+        resize: ``exact`` refuses images of another size, ``bilinear`` resamples them.
 
     Raises:
-        DataError: the split is missing, the files lie otherwise, or one of them cannot be decoded or fitted.
+        DataError: the split is missing, the files lie otherwise, or one of them cannot be decoded
+            or fitted.
     """
     path = locate(spec, "cifar10")
     archives = _archives(path)
@@ -43,7 +54,8 @@ def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
             raise DataError(
                 f"{spec} needs a split, as its images lie in split folders: @train, @holdout or @test"
             )
-        # A train folder is decoded for a holdout cut from it, unless a holdout of its own has turned up.
+        # A train folder is decoded for a holdout cut from it, unless a holdout folder has turned
+        # up.
         fallback = spec.split == "holdout" and split == "train" and "holdout" not in splits
         if split in (None, spec.split) or fallback:
             groups.setdefault(split, ImageGroup(shape, resize)).add(content(), class_name, name)
@@ -59,7 +71,10 @@ def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
 
 
 def _folder(spec: DataSpec, splits: set[str | None]) -> str:
-    """The split folder or archive to read for the SPEC: its own, or train for a holdout that has none."""
+    """Return the split folder or archive to read for a SPEC.
+
+    It is the split's own, or train for a holdout that has none.
+    """
     folder = "train" if spec.split == "holdout" and "holdout" not in splits else spec.split
     if folder is None or folder not in splits:
         there = ", ".join(sorted(f"@{split}" for split in splits))
@@ -70,7 +85,7 @@ def _folder(spec: DataSpec, splits: set[str | None]) -> str:
 
 
 def _archives(path: Path) -> dict[str, Path]:
-    """Tar archives in the folder ``path`` that are named after a split."""
+    """Return, by split, the tar archives in the folder ``path`` that are named after a split."""
     names = {f"{folder}{ending}": split for folder, split in _SPLIT_FOLDERS.items() for ending in _ARCHIVES}
     if not path.is_dir():
         return {}
@@ -78,9 +93,9 @@ def _archives(path: Path) -> dict[str, Path]:
 
 
 def _labelled(path: Path, unnamed: str | None) -> Iterator[tuple[str | None, str, Callable[[], bytes], str]]:
-    """The tree's image files as (split, class name, content, name for messages), checked to lie alike.
+    """Yield the tree's image files as (split, class name, content, name for messages).
 
-    ``unnamed`` is the split of files that lie in no split folder.
+    All files must lie alike. ``unnamed`` is the split of files that lie in no split folder.
     """
     layout = None
     for parts, content in walk(path):

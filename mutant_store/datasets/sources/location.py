@@ -1,4 +1,4 @@
-"""Where a SPEC's files are: its own path, or the folder that GUARD_DATA_DIR names."""
+"""Location of a SPEC's files: its own path, or the folder that GUARD_DATA_DIR names."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ _DEFAULT = Path("../shared/data")
 
 
 def locate(spec: DataSpec, default: str) -> Path:
-    """The SPEC's path, or the folder ``default`` of $GUARD_DATA_DIR where the SPEC has none.
+    """Return the SPEC's path, or the folder ``default`` of $GUARD_DATA_DIR where the SPEC has none.
 
     Raises:
         DataError: there is no such path, or no place to look for it.
@@ -29,7 +29,7 @@ def locate(spec: DataSpec, default: str) -> Path:
 
 
 def existing(path: Path, spec: DataSpec) -> Path:
-    """``path`` itself.
+    """Return ``path`` itself, or refuse the SPEC where nothing is there.
 
     Raises:
         DataError: nothing is there.

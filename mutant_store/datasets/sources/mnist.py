@@ -22,9 +22,11 @@ _CLASSES = 10
 
 
 def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
-    """Load the split, [N, 28, 28, 1] for MNIST itself. The holdout is cut from the training files.
+    """Load the split that a SPEC names, [N, 28, 28, 1] for MNIST itself.
 
-    It is the first 5,000 of them, or a tenth where a replacement has fewer than 50,000. Fitting is the caller's.
+    The holdout is cut from the training files. It is the first 5,000 of them, or a tenth where a
+    replacement has fewer than 50,000. ``shape`` and ``resize`` are not used: the caller fits the
+    images.
 
     Raises:
         DataError: no split is given, or a file is missing, damaged or of another format.
@@ -45,7 +47,7 @@ def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
 
 
 def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
-    """Read an IDX file of unsigned bytes with as many axes as given; ``.gz`` is unpacked on the way.
+    """Read an IDX file of unsigned bytes with ``axes`` axes; a ``.gz`` file is unpacked on the way.
 
     Raises:
         DataError: the file is not such an IDX file, or is shorter or longer than its header says.

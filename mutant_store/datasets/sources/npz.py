@@ -1,4 +1,7 @@
-"""A NumPy archive: ``x`` uint8 [N, H, W] or [N, H, W, C], ``y`` integers [N], and ``classes`` names if given."""
+"""NumPy archive of images.
+
+It holds ``x`` uint8 [N, H, W] or [N, H, W, C], ``y`` integers [N], and ``classes`` names if given.
+"""
 
 import zipfile
 import zlib
@@ -19,11 +22,11 @@ from mutant_store.datasets.spec import DataSpec
 def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
     """Load all images, or the first tenth of the fixed order as holdout and the rest as train.
 
-    Fitting is the caller's.
+    ``shape`` and ``resize`` are not used: the caller fits the images.
 
     Raises:
-        DataError: the file is missing or damaged, an array is missing or has another shape or type, or the
-            split is ``test``.
+        DataError: the file is missing or damaged, an array is missing or has another shape or type,
+            or the split is ``test``.
     """
     if spec.path is None:
         raise DataError("npz needs a file: npz:FILE")
@@ -45,7 +48,8 @@ def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
 
 def _load(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
-        # Pickled arrays could run code, so they are refused. NumPy leaves a damaged file that it opened itself open.
+        # Pickled arrays could run code, so they are refused. NumPy leaves a damaged file open that
+        # it opened itself, so it is opened here.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in ("x", "y", "classes") if name in archive}
     except (

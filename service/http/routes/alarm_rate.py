@@ -1,4 +1,4 @@
-"""How often there was an alarm of late, beside how often there is one on clean images."""
+"""Route of the recent alarm rate, beside the rate on clean images."""
 
 from fastapi import APIRouter, Request
 
@@ -12,7 +12,10 @@ router = APIRouter()
 
 @router.get("/alarm-rate", summary="Alarms of the last hour", responses=documented(401, 429))
 async def alarm_rate(request: Request) -> AlarmRates:
-    """Of every store, minute by minute; over all replicas that share a Redis. Answers from the cache are left out."""
+    """Return the alarms of every store in the last hour, minute by minute.
+
+    They are counted over all replicas that share a Redis. Answers from the cache are left out.
+    """
     await may_look(request)
     guard = service_of(request)
     undecided = guard.settings.alarm_on_undecided

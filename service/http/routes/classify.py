@@ -1,4 +1,4 @@
-"""``POST /classify``: an image in, its label and verdict out."""
+"""Route ``POST /classify``: takes an image and answers with its label and verdict."""
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
@@ -80,7 +80,7 @@ EXAMPLES = {
     summary="Classify an image and say whether to trust the label",
 )
 async def classify(request: Request) -> Response:
-    """Answers with the original model's label, a verdict, and the number of mutants it took."""
+    """Answer with the original model's label, a verdict, and the number of mutants it took."""
     served, exchange = service_of(request), Exchange(request, "POST /classify")
     try:
         served.at_the_door()
@@ -108,7 +108,11 @@ async def classify(request: Request) -> Response:
 
 
 def _json(said: BaseModel, exchange: Exchange) -> Response:
-    """Serialised here: FastAPI would validate what was validated just now, and turn it into dictionaries first."""
+    """Return a JSON response.
+
+    The model is serialised here, as FastAPI would first validate it again and turn it into
+    dictionaries.
+    """
     return Response(
         said.model_dump_json(exclude_unset=True),
         media_type="application/json",

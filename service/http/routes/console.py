@@ -1,4 +1,4 @@
-"""The console: one page, at ``/``, with the scripts and styles it is made of below ``/console``."""
+"""Routes of the console: one page, at ``/``, and its scripts and styles below ``/console``."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,7 +23,8 @@ POLICY = "; ".join(
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
-        # No text becomes markup in this page, whatever a class or a file is called: browsers see to it.
+        # Browsers keep text from becoming markup in this page, whatever a class or a file is
+        # called.
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
     )
@@ -45,16 +46,16 @@ class _File:
 
 
 class Classes(BaseModel):
-    """What an image may show."""
+    """Classes of a store."""
 
     store: str
-    """The store that is asked about."""
+    """Name of the store."""
     classes: list[str]
-    """Names of its classes, by position."""
+    """Class names of the store, by position."""
 
 
 def _packaged() -> dict[str, _File]:
-    """The files of the page, by name; no other can be asked for."""
+    """Read the files of the page, by name; no other file can be asked for."""
     found = {}
     for path in files("service").joinpath("console").iterdir():
         media_type = _MEDIA_TYPES.get(PurePath(path.name).suffix)
@@ -65,7 +66,10 @@ def _packaged() -> dict[str, _File]:
 
 
 def console_router() -> APIRouter:
-    """Routes of the page; its files are read now. They take no key: the page holds nothing, and asks for one itself."""
+    """Return the routes of the page, whose files are read now.
+
+    They take no key: the page holds nothing secret, and asks for a key itself.
+    """
     router = APIRouter(include_in_schema=False)
     packaged = _packaged()
 
@@ -77,7 +81,7 @@ def console_router() -> APIRouter:
     async def classes(
         request: Request, store: Annotated[str | None, Query(max_length=256)] = None
     ) -> Classes:
-        """Class names of a store, the first where none is named; takes any key."""
+        """Return the class names of a store, by default the first; takes any key."""
         await may_look(request)
         model = service_of(request).models.get(store)
         return Classes(store=model.name, classes=list(model.store.manifest.classes))
@@ -92,7 +96,10 @@ def console_router() -> APIRouter:
 
 
 def _answer(file: _File, request: Request) -> Response:
-    """A file, or that the browser's copy is the same: it asks every time, so that page and server fit each other."""
+    """Return a file, or 304 where the browser's copy is the same.
+
+    The browser asks every time, so that page and server fit each other.
+    """
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "ETag": file.tag}
     if file.tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)

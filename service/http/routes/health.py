@@ -1,4 +1,4 @@
-"""Whether the server lives and takes requests, and what it counts."""
+"""Routes of liveness, readiness and metrics."""
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -11,7 +11,7 @@ router = APIRouter()
 
 @router.get("/livez", summary="Whether the process is alive", responses=documented(503))
 async def livez(request: Request) -> Response:
-    """503 once an inference loop has failed or hangs: only a restart helps then."""
+    """Answer 503 once an inference loop has failed or hangs: only a restart helps then."""
     if service_of(request).failed:
         return response(503, "not-ready", "an inference loop has failed; the process needs a restart")
     return Response('{"status":"alive"}', media_type="application/json")
@@ -19,7 +19,7 @@ async def livez(request: Request) -> Response:
 
 @router.get("/readyz", summary="Whether requests are taken", responses=documented(503))
 async def readyz(request: Request) -> Response:
-    """503 while the stores load, while draining, and after an inference loop failed."""
+    """Answer 503 while the stores load, while draining, and after an inference loop failed."""
     guard = service_of(request)
     if not guard.ready:
         why = "the server is about to stop" if guard.draining else "the inference loop is not running"
@@ -29,5 +29,5 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
-    """Text exposition format."""
+    """Return the metrics in the Prometheus text exposition format."""
     return Response(generate_latest(service_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)

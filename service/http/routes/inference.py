@@ -1,6 +1,6 @@
-"""The Open Inference Protocol over HTTP: inference; health, metadata and repository are included.
+"""Routes of the Open Inference Protocol: inference, with health, metadata and repository included.
 
-https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
+Source: https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
 """
 
 import asyncio
@@ -36,7 +36,7 @@ router = APIRouter(tags=["Open Inference Protocol"])
 _JSON, _BINARY = "application/json", "application/octet-stream"
 _LENGTH = "Inference-Header-Content-Length"
 _ASIDE_BYTES = 1 << 16
-"""Bodies above are read in a thread, so that the event loop goes on."""
+"""Largest body in bytes that is read in the event loop; larger ones are read in a thread."""
 
 LengthHeader = Annotated[
     int | None,
@@ -74,7 +74,7 @@ _INFER: dict[str, Any] = {
 async def infer(
     request: Request, name: str, length: LengthHeader = None, timeout_ms: TimeoutHeader = None
 ) -> Response:
-    """Every image is judged as by ``POST /classify``; all are answered or none."""
+    """Judge every image as ``POST /classify`` does; all images are answered or none."""
     return await _infer(request, name, None, length, timeout_ms)
 
 
@@ -90,7 +90,7 @@ async def infer_with_version(
     length: LengthHeader = None,
     timeout_ms: TimeoutHeader = None,
 ) -> Response:
-    """404 where another version is loaded."""
+    """Judge every image with the named version; answers 404 where another version is loaded."""
     return await _infer(request, name, version, length, timeout_ms)
 
 
@@ -140,7 +140,7 @@ async def _body(request: Request, guard: GuardService) -> bytes:
 async def _read(
     body: bytes, length: int | None, model: Model, guard: GuardService, *, secrets: bool
 ) -> tuple[InferenceRequest, Sequence[Image]]:
-    """What is asked, and the images."""
+    """Return the parsed request and its images."""
 
     def read() -> tuple[InferenceRequest, Sequence[Image]]:
         asked = parse(body, length)
@@ -151,7 +151,7 @@ async def _read(
 
 
 def _seconds(parameter: float | None, timeout_ms: float | None) -> float | None:
-    """The sooner of the two deadlines that a request may have."""
+    """Return the sooner of the two deadlines that a request may have, None without one."""
     given = [parameter] if parameter is not None else []
     return min([*given, timeout_ms / 1000] if timeout_ms is not None else given, default=None)
 
@@ -159,10 +159,12 @@ def _seconds(parameter: float | None, timeout_ms: float | None) -> float | None:
 async def _judge_all(
     guard: GuardService, name: str, found: Sequence[Image], seconds: float | None
 ) -> list[Answer]:
-    """The answers to all images, of one version of the model: they begin with no reload in between.
+    """Return the answers to all images, made by one version of the model.
+
+    One version judges them all because they begin with no reload in between.
 
     Raises:
-        RequestError: the first that any of them is refused with; the others are given up.
+        RequestError: the first error for any of the images; the other images are given up.
     """
     tasks = [
         asyncio.create_task(_judge(guard, name, image, seconds, number, len(found)))
@@ -173,7 +175,7 @@ async def _judge_all(
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)  # who is told to try again finds their places free
+        await asyncio.wait(tasks)  # frees their places before the caller is told to try again
 
 
 async def _judge(

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's model repository: which models there are, and loading a new version of one."""
+"""Routes of the Open Inference Protocol's model repository: list models, load a new version."""
 
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v2/repository", tags=["Open Inference Protocol"])
 
 
 def _taken(message: type[LoadRequest | RepositoryQuery]) -> dict[str, Any]:
-    """The OpenAPI entry of a body that may be left out, and is read whatever its content type says."""
+    """Return the OpenAPI entry of an optional body, which is read whatever its content type."""
     content = {"application/json": {"schema": schema_of(message)}}
     return {"requestBody": {"required": False, "content": content}}
 
@@ -32,7 +32,7 @@ def _taken(message: type[LoadRequest | RepositoryQuery]) -> dict[str, Any]:
     openapi_extra=_taken(RepositoryQuery),
 )
 async def index(request: Request) -> list[ModelState]:
-    """Name, version and state of each, the default first."""
+    """Return name, version and state of each model, the default first."""
     await may_look(request)
     query = await _read(request, RepositoryQuery)
     return [found for found in states(service_of(request)) if found.state == "READY" or not query.ready]
@@ -45,8 +45,11 @@ async def index(request: Request) -> list[ModelState]:
     openapi_extra=_taken(LoadRequest),
 )
 async def load(request: Request, name: str) -> ModelState:
-    """Takes an admin key. Answers once the version that ``CURRENT`` names is served: no request fails for it, and
-    those that have begun end with the version they began with. 409 where it does not load; the one before goes on.
+    """Serve the version that ``CURRENT`` names. Takes an admin key.
+
+    The answer comes once that version is served. No request fails for it, and requests that have
+    begun end with the version they began with. 409 where the version does not load; the previous
+    version stays in service.
     """
     await require_admin(request)
     wanted = await _read(request, LoadRequest)

@@ -1,4 +1,4 @@
-"""The review queue: what waits for a person, and what they decided."""
+"""Routes of the review queue: what waits for a person, and what reviewers decided."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -49,7 +49,7 @@ async def entries(
     limit: Annotated[int, Query(ge=1, le=200, description="Most entries of the page.")] = 50,
     before: Annotated[str | None, Query(max_length=64, description="`next` of the page before.")] = None,
 ) -> ReviewPage:
-    """The newest first."""
+    """List entries, the newest first."""
     queue, _ = await _open(request)
     if before is not None and position(before) is None:
         raise ProblemError(
@@ -76,8 +76,10 @@ async def export(
     store: StoreQuery = None,
     sampled: Annotated[bool, Query(description="Only entries that were drawn at random.")] = False,
 ) -> Response:
-    """An .npz of every image whose true label is known, for `mutant-store calibrate --data npz:FILE`. Alarms alone are
-    no fair sample of the traffic: calibrate on what was drawn at random (GUARD_REVIEW_SAMPLE), or add other images.
+    """Return an .npz of every image whose true label is known.
+
+    It is for `mutant-store calibrate --data npz:FILE`. Alarms alone are no fair sample of the
+    traffic: calibrate on what was drawn at random (GUARD_REVIEW_SAMPLE), or add other images.
     """
     queue, reviewer = await _open(request)
     guard = service_of(request)
@@ -101,7 +103,7 @@ async def export(
 
 @router.get("/{identifier}", summary="An entry and the path of its test", responses=_PROBLEMS)
 async def entry(request: Request, identifier: str) -> ReviewDetails:
-    """404 once it is older than entries are kept, or newer ones have taken its place."""
+    """Return an entry; 404 once it is older than entries are kept, or newer ones took its place."""
     queue, _ = await _open(request)
     return _found(await _there(queue.get(identifier)), identifier).details()
 
@@ -113,7 +115,7 @@ async def entry(request: Request, identifier: str) -> ReviewDetails:
     responses=_PROBLEMS | {200: {"content": {"image/png": {}}}},
 )
 async def image(request: Request, identifier: str) -> Response:
-    """The pixels the classifier saw, as a PNG."""
+    """Return the pixels that the classifier saw, as a PNG."""
     queue, reviewer = await _open(request)
     content = await _there(queue.image(identifier))
     if not content:
@@ -134,7 +136,7 @@ async def image(request: Request, identifier: str) -> Response:
     openapi_extra=_DECISION,
 )
 async def decide(request: Request, identifier: str) -> ReviewEntry:
-    """Deciding again replaces what was decided."""
+    """Decide about an entry; deciding again replaces the earlier decision."""
     queue, reviewer = await _open(request)
     decision = await _read(request)
     item = _found(await _there(queue.get(identifier)), identifier)
@@ -146,8 +148,9 @@ async def decide(request: Request, identifier: str) -> ReviewEntry:
 
 @router.delete("/{identifier}", summary="Delete", status_code=204, responses=_PROBLEMS)
 async def delete(request: Request, identifier: str) -> Response:
-    """For good, with its image and what was decided, where callers ask for that. The same pixels are queued again
-    if they come again.
+    """Delete an entry for good, with its image and its decision, where callers ask for that.
+
+    The same pixels are queued again if they come again.
     """
     queue, reviewer = await _open(request)
     if not await _there(queue.remove(identifier)):
@@ -157,7 +160,10 @@ async def delete(request: Request, identifier: str) -> Response:
 
 
 async def _open(request: Request) -> tuple[ReviewQueue, str | None]:
-    """The queue, and who asks."""
+    """Return the queue and the name of the reviewer's key.
+
+    Refuses callers who may not review.
+    """
     reviewer = await may_review(request)
     reviews = service_of(request).state.reviews
     if reviews is None:
@@ -189,7 +195,8 @@ def _found(item: Item | None, identifier: str) -> Item:
 
 
 async def _read(request: Request) -> Decision:
-    # A page of another origin can send a form or plain text without asking first, but not this.
+    # A page of another origin can send a form or plain text without a preflight request, but not
+    # JSON.
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ProblemError(415, "unsupported-type", "send the decision with Content-Type: application/json")
     body = await read_bounded(request, _MOST_BYTES)

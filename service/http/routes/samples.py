@@ -1,4 +1,4 @@
-"""Images that the console offers to classify: those of one folder, which the operator names."""
+"""Routes of the images that the console offers to classify, from one folder."""
 
 from pathlib import Path
 
@@ -10,33 +10,36 @@ from service.http.current import service_of
 from service.http.problems import ProblemError
 from service.http.routes.served_models import may_look
 
-# Not in the OpenAPI document: they are the console's own, and are there with it.
+# Not in the OpenAPI document, since these routes are for the console and exist only with it.
 router = APIRouter(include_in_schema=False)
 
 MOST = 60
-"""Samples offered, the first by name."""
+"""Most samples offered; the first by name are."""
 _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 
-_UNREADABLE = (OSError, RuntimeError)  # what pathlib makes of a loop of links, up to Python 3.12
+_UNREADABLE = (OSError, RuntimeError)  # pathlib raises RuntimeError for a loop of links, up to Python 3.12
 
 
 class Sample(BaseModel):
-    """An image to classify."""
+    """Image to classify."""
 
     name: str = Field(examples=["digits-test-0-label-2.png"])
-    """Its file's name."""
+    """Name of the image's file."""
 
 
 class Samples(BaseModel):
-    """What may be picked."""
+    """Images that the console offers."""
 
     samples: list[Sample]
-    """By name."""
+    """Samples, by name."""
 
 
 @router.get("/samples", summary="Images to try")
 async def samples(request: Request) -> Samples:
-    """None where ``GUARD_SAMPLES_DIR`` is not set, or there is no such folder. Takes any key."""
+    """List the samples. Takes any key.
+
+    The list is empty where ``GUARD_SAMPLES_DIR`` is not set, or there is no such folder.
+    """
     await may_look(request)
     found = await to_thread.run_sync(_files, request)
     return Samples(samples=[Sample(name=name) for name in found])
@@ -44,7 +47,7 @@ async def samples(request: Request) -> Samples:
 
 @router.get("/samples/{name}", summary="An image to try", response_class=Response)
 async def sample(request: Request, name: str) -> Response:
-    """The file as it is; 404 where ``/samples`` does not list it."""
+    """Return the file as it is; 404 where ``/samples`` does not list it."""
     await may_look(request)
     content = await to_thread.run_sync(_read, request, name)
     return Response(content, media_type=_MEDIA_TYPES[Path(name).suffix.lower()])
@@ -56,14 +59,15 @@ def _read(request: Request, name: str) -> bytes:
         if path is not None:
             return path.read_bytes()
     except OSError:
-        pass  # it went, or was never to be read
+        pass  # the file is gone, or cannot be read
     raise ProblemError(404, "unknown-sample", f"there is no sample '{name[:64]}'; /samples lists them")
 
 
 def _files(request: Request) -> dict[str, Path]:
-    """Files of images by name: those of the folder itself, at most as large as a request may be.
+    """Return the image files of the folder by name, at most as large as a request may be.
 
-    A link counts where it leads to a file in the folder or below, as Kubernetes mounts a ConfigMap; none leads out.
+    Only files of the folder itself count. A link counts where it leads to a file in the folder or
+    below, as Kubernetes mounts a ConfigMap; no link may lead out.
     """
     settings = service_of(request).settings
     if settings.samples_dir is None:
@@ -84,7 +88,7 @@ def _files(request: Request) -> dict[str, Path]:
 
 
 def _is_text(name: str) -> bool:
-    """Whether a file's name is UTF-8: one that is not can be neither listed in JSON nor asked for."""
+    """Check that a file's name is UTF-8; others can be neither listed in JSON nor asked for."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -93,7 +97,7 @@ def _is_text(name: str) -> bool:
 
 
 def _within(folder: Path, name: str, most_bytes: int) -> Path | None:
-    """The file of a name, if it is one that may be sent."""
+    """Return the path of a file that may be sent, None for any other name."""
     if name.startswith(".") or Path(name).suffix.lower() not in _MEDIA_TYPES:
         return None
     if not _is_text(name):

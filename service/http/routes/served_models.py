@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's health and metadata: what is served, and whether it answers."""
+"""Routes of the Open Inference Protocol's health and metadata."""
 
 from importlib.metadata import version as version_of
 
@@ -31,11 +31,16 @@ _MODEL_HEALTH = documented(404, 503, kind=InferenceProblem)
 
 
 def find_model(guard: GuardService, name: str, version: str | None) -> Model:
-    """The model of a name, if it is loaded in this version.
+    """Return the model of a name, if it is loaded in this version.
+
+    Args:
+        guard: guard that serves the models.
+        name: name of the model.
+        version: version of the model, None for any.
 
     Raises:
         UnknownStoreError: there is no store of that name.
-        ProblemError: 404, another version of it is loaded.
+        ProblemError: 404, another version of the model is loaded.
     """
     model = guard.models.get(name)
     if version is not None:
@@ -44,10 +49,10 @@ def find_model(guard: GuardService, name: str, version: str | None) -> Model:
 
 
 def check_version(model: Model, version: str) -> None:
-    """Refuse another version than the one that is loaded.
+    """Refuse a version other than the one that is loaded.
 
     Raises:
-        ProblemError: 404, it is another.
+        ProblemError: 404, another version is loaded.
     """
     if version != model.version:
         raise ProblemError(
@@ -59,13 +64,15 @@ def check_version(model: Model, version: str) -> None:
 
 
 def outputs_of(model: Model) -> Outputs:
-    """The outputs of a model."""
+    """Return the outputs of a model."""
     manifest = model.store.manifest
     return Outputs(manifest.output_name, manifest.output_kind, len(manifest.classes))
 
 
 async def may_look(request: Request) -> Detail:
-    """How much a caller is told of what is served: an admin, who may not classify, all.
+    """Return the detail that a caller may see of what is served.
+
+    An admin, who may not classify, may see all.
 
     Raises:
         ProblemError: 401 without a key or with an unknown one, 429 over the key's rate.
@@ -79,7 +86,7 @@ async def may_look(request: Request) -> Detail:
 
 
 def states(guard: GuardService) -> list[ModelState]:
-    """Every model and whether it answers."""
+    """Return the state of every model: whether it answers, and why not."""
     return [
         ModelState(
             name=model.name,
@@ -92,7 +99,7 @@ def states(guard: GuardService) -> list[ModelState]:
 
 
 def _unready(guard: GuardService, *models: Model) -> str:
-    """Why not all of these models take requests; empty if they do."""
+    """Return the reason not all of these models take requests, empty if they do."""
     if guard.draining:
         return "the server is about to stop"
     failed = [model.name for model in models if not model.ready]
@@ -106,14 +113,14 @@ def _refuse(reason: str) -> None:
 
 @router.get("", summary="The server and its extensions", responses=_LOOK)
 async def server_metadata(request: Request) -> ServerMetadata:
-    """Name, version, and the extensions of the protocol that are known here."""
+    """Return name, version, and the extensions of the protocol that are known here."""
     await may_look(request)
     return ServerMetadata(name="mutant-guard", version=version_of("mutant-guard"), extensions=_EXTENSIONS)
 
 
 @router.get("/health/live", summary="Whether the process is alive", responses=_HEALTH)
 async def live(request: Request) -> Live:
-    """503 once an inference loop has failed or hangs: only a restart helps then."""
+    """Answer 503 once an inference loop has failed or hangs: only a restart helps then."""
     if service_of(request).failed:
         _refuse("an inference loop has failed; the process needs a restart")
     return Live(live=True)
@@ -121,7 +128,7 @@ async def live(request: Request) -> Live:
 
 @router.get("/health/ready", summary="Whether every model takes requests", responses=_HEALTH)
 async def ready(request: Request) -> Ready:
-    """503 while draining, and after an inference loop failed."""
+    """Answer 503 while draining, and after an inference loop failed."""
     guard = service_of(request)
     _refuse(_unready(guard, *guard.models))
     return Ready(ready=True)
@@ -129,14 +136,17 @@ async def ready(request: Request) -> Ready:
 
 @router.get("/models", summary="The models that are served", responses=_LOOK)
 async def models(request: Request) -> list[ModelState]:
-    """Name, version and state of each, the default first."""
+    """Return name, version and state of each model, the default first."""
     await may_look(request)
     return states(service_of(request))
 
 
 @router.get("/models/{name}", summary="A model, its inputs and outputs", responses=_LOOK_AT_MODEL)
 async def model_metadata(request: Request, name: str) -> ModelMetadata:
-    """One of the inputs is sent; the outputs are those that the caller may see."""
+    """Return a model's inputs and outputs.
+
+    A request sends one of the inputs. The outputs are those that the caller may see.
+    """
     return await _metadata(request, name, None)
 
 
@@ -146,13 +156,13 @@ async def model_metadata(request: Request, name: str) -> ModelMetadata:
     responses=_LOOK_AT_MODEL,
 )
 async def version_metadata(request: Request, name: str, version: str) -> ModelMetadata:
-    """404 where another version is loaded."""
+    """Return the metadata of this version; 404 where another version is loaded."""
     return await _metadata(request, name, version)
 
 
 @router.get("/models/{name}/ready", summary="Whether a model takes requests", responses=_MODEL_HEALTH)
 async def model_ready(request: Request, name: str) -> ModelReady:
-    """503 while draining, and after its inference loop failed."""
+    """Answer 503 while draining, and after the model's inference loop failed."""
     return _readiness(request, name, None)
 
 
@@ -162,7 +172,7 @@ async def model_ready(request: Request, name: str) -> ModelReady:
     responses=_MODEL_HEALTH,
 )
 async def version_ready(request: Request, name: str, version: str) -> ModelReady:
-    """404 where another version is loaded."""
+    """Answer 503 as for the model alone; 404 where another version is loaded."""
     return _readiness(request, name, version)
 
 

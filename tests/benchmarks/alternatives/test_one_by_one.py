@@ -1,4 +1,4 @@
-"""The test written plainly decides as the server does."""
+"""Verdicts of the plainly written test, compared with the server's."""
 
 import asyncio
 from pathlib import Path
@@ -24,7 +24,7 @@ COUNT = 150
 
 
 def judged(path: Path, subject: ServedStore, policy: str = "calibrated") -> list[tuple[int, str, int]]:
-    """What the server's own code says of the first images."""
+    """Return what the server's own code answers for the first images."""
 
     async def judge() -> list[tuple[int, str, int]]:
         guard = GuardService(settings_for(path, order_key=ORDER_KEY, policy=policy))
@@ -76,7 +76,7 @@ def test_eager_modules_are_the_mutants_of_the_store(tmp_path: Path) -> None:
 
 
 async def posted(subject: ServedStore, judge: OneByOne) -> tuple[int, dict[str, object]]:
-    """Status of the probe, and the answer to the first image."""
+    """Return the status of the probe, and the answer to the first image."""
     transport = ASGITransport(create_app(judge, 1))
     async with AsyncClient(transport=transport, base_url="http://a") as client:
         answer = await client.post("/classify", content=subject.bodies[0])

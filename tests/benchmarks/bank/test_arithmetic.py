@@ -3,7 +3,7 @@ from benchmarks.bank.networks import Network, load_network
 from benchmarks.bank.pools import Pool, draw_pool
 
 STEM = 16 * 3 * 9 * 32 * 32
-"""ResNet-20's first convolution: 16 channels of 32×32, each of 3×3 weights over 3 channels."""
+"""Products in ResNet-20's first convolution: 16 channels of 32×32, 3×3 weights over 3 channels."""
 
 
 def test_lenets_layers_are_counted_by_hand() -> None:
@@ -25,7 +25,7 @@ def test_a_bank_performs_the_original_once_and_its_rows_from_their_entries_on(po
 
 
 def test_shared_weights_save_the_product_of_the_entry(untrained: Network) -> None:
-    """Every NS mutant at this rate changes the stages behind the first, and shares what lies before them."""
+    """NS mutants at this rate change the stages after the first and share the layers before."""
     pool = draw_pool(untrained, "ns", 4)
     (tail,) = pool.bank.tails
     assert tail.shared

@@ -1,4 +1,4 @@
-"""The torch mutants that are timed are the mutants the product makes."""
+"""Tests that the torch mutants that are timed are the mutants the product makes."""
 
 import numpy as np
 import pytest

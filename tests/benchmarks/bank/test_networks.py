@@ -14,7 +14,7 @@ def test_a_network_without_weights_is_untrained_and_says_so(untrained: Network) 
 
 
 def test_its_layers_keep_their_own_biases(untrained: Network) -> None:
-    """Or parameters would be counted once for several layers, and no longer as torch has them."""
+    """A parameter shared by several layers would be counted once, and not as torch counts it."""
     tensors = untrained.builder.parameters.tensors
     assert len(tensors) == 2 * len(untrained.builder.parameters.layers)
 

@@ -1,4 +1,4 @@
-"""Sizes and memory: of what a build would write and a server would load."""
+"""Sizes of the files a build would write, and memory a server would load."""
 
 import subprocess
 import sys

@@ -1,4 +1,7 @@
-"""The benchmark of tests on doubts, on made-up recordings: its served test does what the product's does."""
+"""The benchmark of tests on doubts, on made-up recordings.
+
+The test that it serves decides as the product's does.
+"""
 
 import json
 from pathlib import Path

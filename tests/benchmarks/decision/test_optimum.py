@@ -12,7 +12,7 @@ CLEAN = np.random.default_rng(0).binomial(POOL, np.random.default_rng(1).beta(0.
 
 
 def limit(test: FinitePoolSprt) -> tuple[float, float]:
-    """Mutants of a test on the clean images, and the bound for its error rates."""
+    """Return the mean mutants of a test on the clean images, and the bound for its error rates."""
     found = over_pool(test.boundaries(), np.arange(POOL + 1), POOL)
     miss, false_alarm = float(found.normal[test.high]), float(found.adversarial[CLEAN].mean())
     bound = fewest_mutants(CLEAN, CLEAN, test.high, POOL, false_alarm=false_alarm, miss=miss)
@@ -39,7 +39,10 @@ def test_fewer_errors_cost_more() -> None:
 
 
 def test_without_changes_and_one_to_be_caught_the_bound_is_known() -> None:
-    """Clean images never change, so only a lone change tells: a miss of 1 − n/N takes n mutants, and none fewer do."""
+    """Clean images never change, so only a lone change gives an image away.
+
+    A miss of 1 − n/N takes n mutants, and no fewer reach it.
+    """
     still = np.zeros(100, dtype=np.int64)
     bound = fewest_mutants(still, still, 1, POOL, false_alarm=0.0, miss=0.25)
     assert bound == pytest.approx(0.75 * POOL, rel=0.02)

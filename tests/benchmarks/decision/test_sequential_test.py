@@ -1,4 +1,4 @@
-"""The decision's benchmark on made-up recordings: the arithmetic, against counting by hand."""
+"""The decision's benchmark on made-up recordings: its arithmetic against counting by hand."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What should not come of a request is seen."""
+"""Faults that the application under fuzzing must report."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Requests are read from any bytes, and change into others like them."""
+"""Requests read from any bytes, and changed into others like them."""
 
 import io
 import json

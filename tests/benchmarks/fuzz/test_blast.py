@@ -1,4 +1,4 @@
-"""Images made to take long are sent, and what they do is held to targets."""
+"""Images made to take long: the benchmark sends them and holds the server to its targets."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Images made to take long are what their names say."""
+"""Tests that images made to take long are what their names say."""
 
 import io
 
@@ -33,6 +33,6 @@ def test_large_pictures_are_as_large_as_one_may_be(name: str) -> None:
 @pytest.mark.filterwarnings("ignore:Image appears to be a malformed MPO file")
 @pytest.mark.parametrize("name", SMALL_ONES)
 def test_pillow_reads_the_small_ones(name: str) -> None:
-    """So that it is not a refusal that is measured."""
+    """Pillow must read these images, or the benchmark would measure a refusal."""
     with Image.open(io.BytesIO(BOMBS[name]())) as image:
         assert image.format in ("PNG", "JPEG", "MPO", "WEBP")

@@ -1,4 +1,4 @@
-"""What is answered against the document is found."""
+"""Answers that break the OpenAPI document: each kind is found."""
 
 import logging
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ class Answer(BaseModel):
 
 
 def application() -> FastAPI:
-    """Every operation but the first answers against its document."""
+    """Return an application in which every operation but the first breaks its document."""
     app = FastAPI()
 
     @app.get("/right/{name}")

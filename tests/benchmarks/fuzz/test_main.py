@@ -1,4 +1,4 @@
-"""Fuzzing as ``make fuzz`` starts it, for a moment."""
+"""A short run of fuzzing, started as ``make fuzz`` starts it."""
 
 import json
 import subprocess

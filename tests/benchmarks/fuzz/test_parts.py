@@ -1,4 +1,4 @@
-"""Files come apart and together again."""
+"""Files taken apart and put together again."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""What processes came to, each and together."""
+"""Counts that fuzzing processes report, each and together."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Whatever a server does to a request, it is counted as what it is."""
+"""Tests that the load client counts every request as what the server did to it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def server() -> Iterator[Faulty]:
 
 
 def load(server: Faulty, path: str, **changes: object) -> Report:
-    """A short closed loop of two connections, with any part of the plan changed."""
+    """Run a short closed loop of two connections, with any part of the plan changed."""
     settings: dict[str, object] = {"connections": 2, "seconds": 0.2, "grace": 1.0} | changes
     plan = Plan(server.port, path, [b"one", b"another"], **settings)  # type: ignore[arg-type]
     return asyncio.run(run(plan))
@@ -98,7 +98,8 @@ def test_fresh_connections_are_opened_for_every_request(server: Faulty) -> None:
 
 def test_a_connection_the_server_closes_is_replaced_and_nothing_is_lost(server: Faulty) -> None:
     report = load(server, "/closing", connections=1, seconds=0.5)
-    # The answer does not say that it is the last: what is sent before the end is seen may be lost, never more.
+    # The answer does not say that it is the last. A request sent before the client sees the end may
+    # be lost, never more.
     assert report.ok + report.lost == pytest.approx(server.connections, abs=report.lost + 1)
     assert report.ok >= 2
 
@@ -125,12 +126,15 @@ class TestAtARate:
         assert server.connections <= 8
 
     def test_a_stall_is_charged_to_all_that_were_due_meanwhile(self, server: Faulty) -> None:
-        """One connection at 0.08 s a request is offered three times that: waiting for it is latency."""
+        """The rate is three times what one connection at 0.08 s a request takes.
+
+        Waiting is latency.
+        """
         report = load(server, "/slow", rate=40.0, seconds=0.4, connections=1, grace=5.0)
         assert report.ok == 16
         assert report.latencies[200].max > 10 * SLOW_SECONDS
         assert report.lag.max > 9 * SLOW_SECONDS
-        assert report.waits.max < 3 * SLOW_SECONDS  # what the server alone took
+        assert report.waits.max < 3 * SLOW_SECONDS  # time that the server alone took
         assert not report.kept_up
 
     def test_what_was_due_long_before_the_end_is_not_sent_after_it(self, server: Faulty) -> None:

@@ -30,7 +30,7 @@ def test_a_client_that_is_ended_measures_nothing() -> None:
 
 
 def test_a_client_that_complains_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Callbacks of an event loop fail on standard error, and the client goes on."""
+    """Callbacks that fail in an event loop write to standard error, and the client goes on."""
     script = "import sys; sys.stdin.read(); sys.stderr.write('a callback failed'); print('{}')"
     start = subprocess.Popen
 

@@ -19,7 +19,7 @@ ROUNDS = {
 
 
 def subject(name: str) -> ServedStore:
-    """Only its name is looked at."""
+    """Return a store of which only the name is read."""
     store = SimpleNamespace(name=name)
     return ServedStore(Path(name), store, None)  # type: ignore[arg-type]
 

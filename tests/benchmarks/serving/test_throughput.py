@@ -1,4 +1,4 @@
-"""The whole comparison on digits, with a round that is over at once."""
+"""The whole comparison on digits, with a round that ends at once."""
 
 from pathlib import Path
 

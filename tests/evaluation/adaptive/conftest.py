@@ -1,4 +1,4 @@
-"""The tiny classifier with a store of NAI mutants, and images it labels rightly."""
+"""The tiny classifier with a store of NAI mutants, and images that it labels rightly."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +44,7 @@ def mutants(store: Store, model: TrainedModel) -> Mutants:
 
 @pytest.fixture(scope="session")
 def right(model: TrainedModel) -> ImageData:
-    """Forty test images that the classifier labels rightly."""
+    """Return forty test images that the classifier labels rightly."""
     data = load("digits@test").part(0, 100)
     places = np.flatnonzero(
         logits(model.network, model.classifier, data.images).argmax(axis=1) == data.labels
@@ -55,7 +55,7 @@ def right(model: TrainedModel) -> ImageData:
 
 @pytest.fixture
 def victims(mutants: Mutants, right: ImageData) -> Victims:
-    """The first twelve of them under attack, all forty as guides."""
+    """Return the first twelve of these images under attack, with all forty as guides."""
     clean = torch.from_numpy(right.images.transpose(0, 3, 1, 2).copy()).float() / 255
     labels = torch.from_numpy(right.labels)
     with torch.no_grad():

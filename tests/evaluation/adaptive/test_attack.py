@@ -1,4 +1,4 @@
-"""What attacks are given."""
+"""Targets that attacks are given."""
 
 import torch
 

@@ -27,7 +27,7 @@ def test_a_small_step_serves_the_aim_of_its_stage(victims: Victims) -> None:
 
     for stage, targets in enumerate(
         (victims.targets(0), victims.labels)
-    ):  # not fooled; where the label is given
+    ):  # not at the target yet; already there
         step = attack.direction(victims.clean, targets)
         step = 0.01 * step / step.flatten(1).norm(dim=1)[:, None, None, None]
         before, after = (losses(images, targets) for images in (victims.clean, victims.clean + step))

@@ -1,4 +1,7 @@
-"""Whole attacks on real images: in bounds, reproducible, and worse for the guard than an attack that ignores it."""
+"""Whole attacks on real images.
+
+They stay in bounds, are reproducible, and are harder for the guard than an attack that ignores it.
+"""
 
 import numpy as np
 import pytest
@@ -29,13 +32,13 @@ ALL: list[AttackSettings] = [
 
 
 def measured(store: Store, images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Labels, and label change rates over the store's whole pool."""
+    """Return the labels, and the label change rates over the store's whole pool."""
     labels = store.session(threads=1).labels(store.manifest.input.tensor(images), np.arange(41))
     return labels[:, 0], (labels[:, 1:] != labels[:, :1]).mean(axis=1)
 
 
 def one_step(mutants: Mutants, data: ImageData, epsilon: float) -> NDArray[np.uint8]:
-    """FGSM on the original."""
+    """Attack the original by FGSM."""
     images = torch.from_numpy(data.images.transpose(0, 3, 1, 2).copy()).float() / 255
     images.requires_grad_()
     loss = cross_entropy(mutants.original(images), torch.from_numpy(data.labels))

@@ -8,7 +8,7 @@ from evaluation.adaptive.settings import Joint
 
 
 class Brighter(Attack):
-    """Moves every pixel up, whatever the target."""
+    """Attack that moves every pixel up, whatever the target."""
 
     def __init__(self) -> None:
         self.aims: list[torch.Tensor] = []

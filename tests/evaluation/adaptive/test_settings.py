@@ -1,4 +1,4 @@
-"""Settings are read by their method and refuse what they do not know."""
+"""Settings of adaptive attacks: read by their method, and refused where a key is unknown."""
 
 import pytest
 from pydantic import TypeAdapter, ValidationError

@@ -11,7 +11,7 @@ from tests.support.networks import randomised
 
 
 class Backwards(nn.Module):
-    """Registers its layers the other way round than it runs them, and runs one twice."""
+    """Network that registers its layers in reverse of their running order, and runs one twice."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Whose mutants an attacker with the store gets, and what is refused."""
+"""Mutants that an attacker with the store gets, and stores that are refused."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_other_operators_are_refused(tiny_model: Path, model: TrainedModel, tmp_
 
 @pytest.fixture(scope="module")
 def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Three mutants that were trained again."""
+    """Build a store of three mutants that were trained again."""
     path = tmp_path_factory.mktemp("trained") / "tiny"
     source = ModelSource(str(tiny_model.with_suffix(".safetensors")))
     return build(source, "digits@holdout", path, settings(mutants=3), SilentReport())

@@ -1,4 +1,4 @@
-"""Mutants in torch are the store's, number by number."""
+"""Tests that mutants in torch are the store's, number by number."""
 
 from pathlib import Path
 

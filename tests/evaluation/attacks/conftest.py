@@ -1,4 +1,4 @@
-"""The tiny classifier, and clean images it labels rightly."""
+"""The tiny classifier, and clean images that it labels rightly."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def tiny(tiny_weights: Path) -> TrainedModel:
 
 @pytest.fixture(scope="session")
 def clean(tiny: TrainedModel) -> ImageData:
-    """Test images of the digits, only those that the tiny classifier labels rightly."""
+    """Return the test images of the digits that the tiny classifier labels rightly."""
     data = load("digits@test")
     right = logits(tiny.network, tiny.classifier, data.images).argmax(axis=1) == data.labels
     assert right.sum() > 150
@@ -32,5 +32,5 @@ def clean(tiny: TrainedModel) -> ImageData:
 
 @pytest.fixture(scope="session")
 def seeds() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Clean images that are none of those."""
+    """Return clean images, none of them in ``clean``."""
     return load("digits@holdout[0:100]").images

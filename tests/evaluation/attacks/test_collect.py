@@ -1,4 +1,4 @@
-"""Collected images fool, are as many as asked for, and are the same however the work is cut."""
+"""Collected images: they fool, are as many as asked for, and the work's division changes none."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ PGD = Pgd(name="pgd 0.2", epsilon=0.2, step=0.05, iterations=5, restarts=1, samp
 
 
 class Log:
-    """A reporter that remembers."""
+    """Reporter that remembers its calls."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []

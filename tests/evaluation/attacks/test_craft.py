@@ -1,4 +1,4 @@
-"""Every attack fools the tiny classifier, within its bounds, and gives the same images again."""
+"""Attacks on the tiny classifier: each fools it within its bounds and is reproducible."""
 
 from typing import Any
 
@@ -53,7 +53,12 @@ UNBOUNDED = [
 def run(
     model: TrainedModel, attack: AttackSettings, clean: ImageData, seed: int = 5
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.float64]]:
-    """The attacked images, which fool, and the largest change of each in shares of the pixel range."""
+    """Attack the first images.
+
+    Returns:
+        The attacked images, whether each fools, and the largest change of each as a share of the
+            pixel range.
+    """
     images, labels = clean.images[:COUNT], clean.labels[:COUNT]
     made = attacked(model, attack, images, labels, seed)
     assert made.dtype == np.uint8
@@ -137,7 +142,7 @@ def test_the_least_size_that_fools_is_no_larger_than_it_takes(tiny: TrainedModel
     _, plain, _ = run(tiny, Fgsm(epsilon=0.3, **SHARED), clean)
     assert fools.sum() >= plain.sum()
     sizes = np.rint(moved[fools] / 0.05)
-    assert np.abs(moved[fools] - 0.05 * sizes).max() < 0.003  # multiples of the step, but for the rounding
+    assert np.abs(moved[fools] - 0.05 * sizes).max() < 0.003  # multiples of the step, except for the rounding
     assert 1 < len(np.unique(sizes))
     for size in np.unique(sizes):
         if size > 1:  # one step less does not fool

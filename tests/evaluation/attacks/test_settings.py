@@ -1,4 +1,4 @@
-"""Settings are told apart by method, and say what is wrong with them."""
+"""Settings of attacks: told apart by method, with errors that name what is wrong."""
 
 import pytest
 from pydantic import TypeAdapter, ValidationError

@@ -1,4 +1,7 @@
-"""The network on pixels answers as the one on normalised input, and images survive the way there and back."""
+"""The network on pixels: it answers as the one on normalised input.
+
+Images survive the way there and back.
+"""
 
 import numpy as np
 import torch

@@ -22,7 +22,7 @@ def train() -> ImageData:
 
 @pytest.fixture(scope="session")
 def asked() -> ImageData:
-    """Images to score."""
+    """Return images to score."""
     return load("digits@test[0:60]")
 
 
@@ -33,5 +33,5 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture(scope="session")
 def shared_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Keeps what is trained for all tests that do not look at the training itself."""
+    """Return a workspace that keeps trained networks for tests of anything but the training."""
     return Workspace(tmp_path_factory.mktemp("baselines"))

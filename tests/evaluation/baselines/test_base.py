@@ -1,4 +1,4 @@
-"""What holds for every baseline."""
+"""Properties that hold for every baseline."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Scores of the softmax."""
+"""Scores from the softmax."""
 
 from decimal import Decimal, localcontext
 

@@ -35,17 +35,19 @@ def test_features_of_very_different_scale_count_alike() -> None:
 
 
 def test_no_image_is_scored_by_what_saw_its_source() -> None:
-    """Each source has a feature of its own: whoever has learned it knows the answer, nobody else does."""
+    """Each source has a feature of its own, so only a regression that saw the source can tell."""
     count = 40
     own = np.eye(count)
-    kind = np.vstack([own, own])  # two attacked images a source
+    kind = np.vstack([own, own])  # two attacked images for each source
     normal, attacked, _ = cross_fitted(
         own, np.arange(count), kind, np.tile(np.arange(count), 2), np.zeros((2, count)), 0
     )
-    # An image and its attacked copies have the same features, so they get the same score only if in one half.
+    # An image and its attacked copies have the same features, so they get the same score only when
+    # they are in one half.
     np.testing.assert_allclose(attacked[:count], attacked[count:])
     np.testing.assert_allclose(attacked[:count], normal)
-    # Fitted on the other half, no feature of this half was ever seen to vary: all scores in a half are equal.
+    # The other half never shows a feature of this half varying, so all scores within a half are
+    # equal.
     assert len(np.unique(np.round(normal, 6))) <= 2
 
 
@@ -75,7 +77,7 @@ def test_positions() -> None:
 
 
 def test_scores_are_those_of_scikit_learn_s_regression() -> None:
-    """With every source in it twice, both halves are alike enough to name the regression that scored them."""
+    """Every source is in the data twice, so both halves resemble the whole that is fitted here."""
     scores = cross_fitted(NORMAL, SOURCES, KIND, SOURCES[:150], CALIBRATION, 1)
     whole = LogisticRegression(class_weight="balanced").fit(
         np.vstack([NORMAL, KIND]), np.repeat([0, 1], [400, 150])

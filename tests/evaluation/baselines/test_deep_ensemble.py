@@ -1,4 +1,4 @@
-"""Doubt of networks from other seeds."""
+"""Doubts of networks trained from other seeds."""
 
 import numpy as np
 from scipy.special import softmax

@@ -1,4 +1,4 @@
-"""The network with dropout."""
+"""The classifier's network with dropout."""
 
 import copy
 

@@ -25,7 +25,8 @@ def test_the_median_filter_takes_the_upper_middle_of_each_window_in_its_own_imag
     expected = np.empty_like(images)
     for row in range(5):
         for column in range(6):
-            # scipy centres an even window on its second pixel; at the border it mirrors, repeating the edge.
+            # scipy centres an even window on its second pixel and mirrors at the border, repeating
+            # the edge.
             rows, columns = [max(row - 1, 0), row], [max(column - 1, 0), column]
             window = images[:, rows][:, :, columns].reshape(2, 4, 3)
             expected[:, row, column] = np.sort(window, axis=1)[:, 2]

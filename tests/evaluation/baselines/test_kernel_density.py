@@ -1,4 +1,4 @@
-"""Density of the last hidden layer, and uncertainty."""
+"""Density of the last hidden layer, and uncertainty of the label."""
 
 import numpy as np
 import pytest
@@ -23,10 +23,11 @@ def test_the_density_is_scikit_learn_s() -> None:
 
 
 def test_the_bandwidth_is_near_the_best_for_normal_data() -> None:
-    generator = np.random.default_rng(1)  # not the one that chooses what is held out
+    generator = np.random.default_rng(1)  # another generator than the one that chooses the held-out images
     labels = np.repeat([0, 1], 1_000)
     values = 5 * generator.normal(size=(2_000, 2)) + 100 * labels[:, None]
-    # Silverman's rule for a normal distribution: (4 / (n (d + 2)))^(1 / (d + 4)) standard deviations.
+    # Silverman's rule for a normal distribution, in standard deviations:
+    # (4 / (n (d + 2)))^(1 / (d + 4)).
     rule = 5 * (4 / (950 * 4)) ** (1 / 6)
     others = 5 * generator.normal(size=(2_000, 2))
     chosen, best = (

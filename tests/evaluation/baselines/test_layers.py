@@ -1,4 +1,4 @@
-"""What layers read, of every network."""
+"""Activations that hooks read from the layers of every network."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Distances to the nearest class."""
+"""Mahalanobis distances to the nearest class."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_distances_are_those_of_scikit_learn_s_means_and_covariance(
     known = [np.concatenate(parts) for parts in zip(*averaged(model, train.images), strict=True)]
     (values,) = averaged(model, asked.images)
     assert features.shape == (len(asked), len(known))
-    for layer in (0, len(known) - 1):  # those of full rank
+    for layer in (0, len(known) - 1):  # the layers of full rank
         analysis = LinearDiscriminantAnalysis(solver="lsqr", store_covariance=True)
         analysis.fit(known[layer], train.labels)
         inverse = np.linalg.inv(analysis.covariance_)

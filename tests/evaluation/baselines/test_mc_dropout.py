@@ -1,4 +1,4 @@
-"""Doubt of the network with dropout."""
+"""Doubts of the network with dropout."""
 
 import numpy as np
 from scipy.special import softmax

@@ -1,4 +1,4 @@
-"""Doubt in the log domain."""
+"""Doubts in the log domain."""
 
 import numpy as np
 from scipy.special import softmax

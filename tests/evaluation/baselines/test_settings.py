@@ -1,4 +1,4 @@
-"""Settings as a configuration file gives them."""
+"""Settings of baselines as a configuration file gives them."""
 
 import tomllib
 

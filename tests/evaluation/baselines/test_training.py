@@ -1,4 +1,4 @@
-"""Networks that a killed run finds again."""
+"""Trained networks that a run finds again after it was killed."""
 
 import numpy as np
 import pytest

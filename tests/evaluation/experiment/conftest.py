@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from evaluation.attacks.threads import one_thread
 from evaluation.experiment.material.config import Config, read_config
@@ -13,7 +12,7 @@ from evaluation.experiment.material.samples import Samples, make_samples
 from evaluation.experiment.material.subject import ExperimentSubject
 from evaluation.experiment.records.results import Results
 from tests.support.demo import SilentReport
-from tests.support.experiment import Ran, config_text, run_cli
+from tests.support.experiment import Ran, config_text, run_experiment
 
 
 @pytest.fixture(autouse=True)
@@ -23,21 +22,14 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def config_file(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("config") / "digits.toml"
-    path.write_text(config_text(tiny_model), encoding="utf-8")
-    return path
+def ran(tiny_model: Path) -> Ran:
+    """The run. What it left is not to be changed by tests."""
+    return run_experiment("digits", config_text(tiny_model))
 
 
 @pytest.fixture(scope="session")
-def ran(config_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """The run. What it left is not to be changed by tests."""
-    place = tmp_path_factory.mktemp("experiment")
-    threads = torch.get_num_threads()
-    result = run_cli(config_file, place / "report", place / "work")
-    torch.set_num_threads(threads)
-    assert result.exit_code == 0, result.output
-    return Ran(config_file, read_config(config_file), place / "report", place / "work", result.stdout)
+def config_file(ran: Ran) -> Path:
+    return ran.config
 
 
 @pytest.fixture(scope="session")

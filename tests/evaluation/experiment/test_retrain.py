@@ -4,9 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from evaluation.experiment.material.config import read_config
 from evaluation.experiment.material.pools import Pools, soft_evidence
 from evaluation.experiment.material.samples import Samples, make_samples
 from evaluation.experiment.material.subject import ExperimentSubject
@@ -16,20 +14,13 @@ from mutant_guard.decision.evidence.kinds import UNIT
 from mutant_guard.store.reader import RECORDINGS
 from mutant_store.calibrating.recordings import unpack
 from tests.support.demo import SilentReport
-from tests.support.experiment import Ran, run_cli
-from tests.support.retrain_experiment import KINDS, retrain_config_text
+from tests.support.experiment import Ran
+from tests.support.retrain_experiment import KINDS
 
 
 @pytest.fixture(scope="module")
-def ran(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    place = tmp_path_factory.mktemp("retrain")
-    config = place / "retrain.toml"
-    config.write_text(retrain_config_text(tiny_model), encoding="utf-8")
-    threads = torch.get_num_threads()
-    result = run_cli(config, place / "report", place / "work")
-    torch.set_num_threads(threads)
-    assert result.exit_code == 0, result.output
-    return Ran(config, read_config(config), place / "report", place / "work", result.stdout)
+def ran(retrain_ran: Ran) -> Ran:
+    return retrain_ran
 
 
 @pytest.fixture(scope="module")

@@ -304,18 +304,18 @@ def _contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_second_run_reads_everything(ran: Ran, tmp_path: Path) -> None:
-    before, seconds = _contents(ran.work), ran.results.environment.seconds
-    result = run_cli(ran.config, tmp_path, ran.work)
+def test_a_second_run_reads_everything(ran: Ran, copy: Path, tmp_path: Path) -> None:
+    before, seconds = _contents(copy), ran.results.environment.seconds
+    result = run_cli(ran.config, tmp_path / "report", copy)
     assert result.exit_code == 0, result.output
-    again = Results.model_validate_json((tmp_path / "results.json").read_bytes())
+    again = Results.model_validate_json((tmp_path / "report" / "results.json").read_bytes())
     assert timeless(again) == timeless(ran.results)
-    assert _contents(ran.work) == before
+    assert _contents(copy) == before
     spent = again.environment.seconds
     assert list(spent) == _STEPS
     assert all(spent[step] >= seconds[step] for step in _STEPS)
     assert sum(spent.values()) > sum(seconds.values())
-    assert json.loads((ran.work / "seconds.json").read_bytes()) == spent
+    assert json.loads((copy / "seconds.json").read_bytes()) == spent
 
 
 class _Quick:

@@ -1,4 +1,4 @@
-"""Synthetic results, and the report made of the small ones once."""
+"""Synthetic results, and the report on the small ones, made once."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from tests.support.results import synthetic
 
 @pytest.fixture(scope="session")
 def results() -> Results:
-    """Every section has cells; few kinds and detectors."""
+    """Return results with cells in every section, and few kinds and detectors."""
     return synthetic(small=True)
 
 
 @pytest.fixture(scope="session")
 def folder(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of ``results``. Not to be changed by tests."""
+    """Write the report on ``results`` to a folder. Tests must not change the folder."""
     folder = tmp_path_factory.mktemp("report")
     write(results, folder)
     return folder
@@ -25,5 +25,5 @@ def folder(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def page(folder: Path) -> str:
-    """Its page."""
+    """Return the text of the report's page."""
     return (folder / "report.md").read_text()

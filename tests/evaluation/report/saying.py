@@ -1,4 +1,4 @@
-"""The findings of changed results."""
+"""Helpers that write the findings of changed results."""
 
 from collections.abc import Callable
 
@@ -9,12 +9,12 @@ from tests.support.paper_cells import shares
 
 
 def say(results: Results, **changes: object) -> str:
-    """The findings of results with other fields."""
+    """Return the findings of results with some fields replaced."""
     return findings(Cells(results.model_copy(update=changes)))
 
 
 def detecting(results: Results, share: Callable[[str, str], float | None]) -> list[MethodCell]:
-    """The cells with other detection, where ``share`` has one for a method on a kind."""
+    """Return the cells, with the detection that ``share`` gives for a method and a kind, if any."""
     found = []
     for cell in results.cells:
         value = share(cell.method, cell.kind)
@@ -23,5 +23,5 @@ def detecting(results: Results, share: Callable[[str, str], float | None]) -> li
 
 
 def sentence(text: str, start: str) -> str:
-    """The sentence that starts so."""
+    """Return the sentence that starts with ``start``."""
     return next(line for line in text.splitlines() if line.startswith(f"* {start}"))

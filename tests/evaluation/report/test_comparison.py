@@ -1,4 +1,4 @@
-"""Above, below or level."""
+"""Comparisons that end above, below or level."""
 
 import pytest
 

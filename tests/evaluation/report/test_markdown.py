@@ -1,4 +1,4 @@
-"""Figures and tables as they are written."""
+"""Figures and tables in Markdown."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every cell of the results is on the page, in its row."""
+"""Tests that every cell of the results is on the page, in its row."""
 
 from evaluation.experiment.records.results import Results
 from evaluation.report import markdown

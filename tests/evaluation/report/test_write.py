@@ -1,4 +1,4 @@
-"""The folder of a report."""
+"""The folder that a report is written to."""
 
 import re
 from pathlib import Path

@@ -36,7 +36,7 @@ def records(store: Store) -> list[TailRecord]:
 
 @pytest.fixture
 def any_work_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads take a part of every run whose pace is known."""
+    """Let threads take a part of every run whose pace is known."""
     monkeypatch.setattr("mutant_guard.bank.workers.WORTH_A_THREAD", 1e-12)
 
 
@@ -87,14 +87,14 @@ def test_own_weights_without_parameters_are_refused(fuzzed: Store) -> None:
 
 
 def test_a_failed_run_leaves_the_original_behind(fuzzed: Store) -> None:
-    """The parameters one thread writes mutants into are put right even when a run fails."""
+    """The parameters that one thread writes mutants into are restored even when a run fails."""
     session = fuzzed.session(threads=1)
     inputs = np.random.default_rng(3).random((3, 1, 8, 8)).astype(np.float32)
     expected = session.labels(inputs, np.arange(21))
     features = session.features(inputs)
     broken = [*(feature[:, :1] for feature in features[:-1]), features[-1]]
     with pytest.raises(Exception, match="invalid dimensions"):
-        session.scores(broken, np.zeros(10, np.int64), np.arange(2, 21, 2))  # the fuzzed ones
+        session.scores(broken, np.zeros(10, np.int64), np.arange(2, 21, 2))  # the fuzzed mutants
     assert (session.labels(inputs, np.arange(21)) == expected).all()
 
 
@@ -178,7 +178,7 @@ def test_a_part_that_fails_in_another_thread_fails_the_run(
 
     monkeypatch.setattr(OwnTail, "scores", fail)
     with pytest.raises(MemoryError, match="in a thread"):
-        session.scores(features, np.zeros(10, np.int64), np.arange(2, 21, 2))  # the fuzzed ones
+        session.scores(features, np.zeros(10, np.int64), np.arange(2, 21, 2))  # the fuzzed mutants
     assert len(failed) == 1
     monkeypatch.undo()
     assert (session.labels(inputs, np.arange(21)) == expected).all()
@@ -210,5 +210,5 @@ def test_runs_are_counted_with_the_seconds_they_took(fuzzed: Store, monkeypatch:
     features = session.features(np.zeros((1, 1, 8, 8), np.float32))
     assert (session.runs, session.seconds) == (0, 0)
     for run in (1, 2):
-        session.scores(features, np.zeros(2, np.int64), np.array([1, 2]))  # one of them has own weights
+        session.scores(features, np.zeros(2, np.int64), np.array([1, 2]))  # one of them has its own weights
         assert (session.runs, session.seconds) == (run, 2 * run)

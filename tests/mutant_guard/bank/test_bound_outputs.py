@@ -1,4 +1,4 @@
-"""Bound inputs and outputs give what a plain run gives."""
+"""Bound inputs and outputs: they give what a plain run gives."""
 
 from pathlib import Path
 
@@ -18,4 +18,4 @@ def test_bound_outputs_are_those_of_a_plain_run(demo_store: Path) -> None:
         np.testing.assert_array_equal(one, other)
     first = bound[0].copy()
     bound_outputs(session, {IMAGES: images + 1}, "cpu")
-    np.testing.assert_array_equal(bound[0], first)  # a later run does not write over it
+    np.testing.assert_array_equal(bound[0], first)  # a later run does not overwrite it

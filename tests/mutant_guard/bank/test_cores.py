@@ -1,4 +1,4 @@
-"""Cores under quotas, in trees of files like those of a kernel."""
+"""Cores under quotas, read from trees of files like a kernel's."""
 
 import os
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ AFFINITY = 8
 
 @dataclass(frozen=True)
 class Machine:
-    """A ``/proc/self`` and the cgroups it speaks of, under one folder."""
+    """A ``/proc/self`` and the cgroups that it names, under one folder."""
 
     folder: Path
 
@@ -22,7 +22,11 @@ class Machine:
         self._write("proc/cgroup", "\n".join(lines) + "\n")
 
     def mounts(self, *mounts: tuple[str, str, str, str]) -> None:
-        """Write ``/proc/self/mountinfo``: root, mount point, type and options of each."""
+        """Write ``/proc/self/mountinfo``.
+
+        Args:
+            mounts: root, mount point, type and options of each mount.
+        """
         lines = ["23 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw"]
         lines += [
             f"{30 + number} 23 0:{number} {root} {self.folder / point} rw,nosuid shared:9 - {kind} none {options}"
@@ -35,7 +39,7 @@ class Machine:
         self._write(f"{cgroup}/cpu.max", cpu_max + "\n")
 
     def limits_v1(self, cgroup: str, quota: int, period: int = 100_000) -> None:
-        """Set the quota of a cgroup of version 1, both in µs."""
+        """Set the quota and the period of a cgroup of version 1, both in µs."""
         self._write(f"{cgroup}/cpu.cfs_quota_us", f"{quota}\n")
         self._write(f"{cgroup}/cpu.cfs_period_us", f"{period}\n")
 
@@ -74,7 +78,7 @@ V1 = ("/", "cpu", "cgroup", "rw,cpu,cpuacct")
 def test_the_cores_are_those_of_the_affinity_capped_by_the_quota(
     quota: str | None, cores: int, machine: Machine
 ) -> None:
-    """As a container sees it: its own cgroup is the root of what is mounted."""
+    """A container sees its own cgroup as the root of the mounted hierarchy."""
     machine.belongs_to("0::/")
     machine.mounts(V2)
     if quota is not None:
@@ -108,7 +112,7 @@ def test_nothing_above_the_mount_is_read(machine: Machine) -> None:
 
 
 def test_a_mount_of_a_part_of_the_hierarchy_begins_there(machine: Machine) -> None:
-    """A container on the host's cgroup namespace, with its own part mounted and one further down its own."""
+    """A container in the host's cgroup namespace mounts its own part. Its cgroup lies below."""
     machine.belongs_to("0::/docker/1234/inner")
     machine.mounts(("/docker/1234", "cgroup", "cgroup2", "ro"))
     machine.limits("cgroup", "600000 100000")

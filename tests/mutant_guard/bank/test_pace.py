@@ -1,4 +1,4 @@
-"""How long a run takes, from those there were."""
+"""Pace of runs: how long the next one takes, estimated from earlier ones."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def test_a_run_of_the_same_size_takes_as_long_again() -> None:
     pace = Pace()
     pace.took(40, 0.2)
     assert pace.seconds(40) == pytest.approx(0.2)
-    assert pace.seconds(60) == pytest.approx(0.3)  # the same power of two, by the row
+    assert pace.seconds(60) == pytest.approx(0.3)  # both have the same power of two, so time goes by the row
 
 
 @pytest.mark.parametrize(("rows", "seconds"), [(1, 0.01), (3, 0.03), (15, 0.15), (16, 0.016), (1000, 1.0)])

@@ -1,4 +1,4 @@
-"""Mutants that bring all parameters: bank row = stand-alone ONNX mutant = reference on the torch module."""
+"""Mutants that bring all parameters: bank row = ONNX mutant = reference on the torch module."""
 
 from math import inf
 from pathlib import Path
@@ -34,7 +34,7 @@ from tests.support.workers import CountedWorkers
 
 
 def redrawn(parameters: Parameters, number: int) -> Choice:
-    """All parameters, none of them the original's."""
+    """Redraw all parameters, so that none is the original's."""
     rng = np.random.default_rng([7, number])
     noise = rng.standard_normal(len(parameters.values)) * parameters.values.std()
     return {"values": (parameters.values + 0.3 * noise).astype(np.float32)}
@@ -45,7 +45,7 @@ def whole_pool(own: Prepared, mutants: int) -> list[Mutant]:
 
 
 def everything(session: BankSession, inputs: FloatArray, mutants: int) -> FloatArray:
-    """Class scores float32 [M + 1, N, classes] of every image under every mutant."""
+    """Return the class scores of every image under every mutant, float32 [M + 1, N, classes]."""
     rows, numbers = (
         np.tile(np.arange(len(inputs)), mutants + 1),
         np.repeat(np.arange(mutants + 1), len(inputs)),
@@ -55,7 +55,7 @@ def everything(session: BankSession, inputs: FloatArray, mutants: int) -> FloatA
 
 
 def written(bank: Bank, folder: Path, own: Prepared) -> BankSession:
-    """The bank from its files, as a server opens it."""
+    """Write the bank to files and open it from them, as a server does."""
     files, tails = bank_files(bank)
     for name, content in files.items():
         (folder / name).write_bytes(content)
@@ -125,14 +125,14 @@ def test_rows_in_any_order_on_any_number_of_threads(
     session = own.bank(pool).session(1)
     session._workers = workers = CountedWorkers(threads)
     features = session.features(own.inputs)
-    session.warm(own.inputs[:1])  # from then on it is known how long a row takes
+    session.warm(own.inputs[:1])  # the pace of a row is known from then on
     workers.shared.clear()
     mutants, rng = own.mutants(pool), np.random.default_rng(2)
     models = [mutants.model(number, original_names=False).SerializeToString() for number in range(5)]
     alone = [open_session(model, threads=1) for model in models]
     for rows in (1, 2, 5, 40):
         image, mutant = rng.integers(0, 6, rows), rng.integers(0, 5, rows)
-        mutant[0] = 1  # somebody else's than the original's, which the prefix has computed
+        mutant[0] = 1  # another mutant's parameters for the original, which the prefix has computed
         together = session.scores(features, image, mutant)
         for row in range(rows):
             inputs = own.inputs[image[row] : image[row] + 1]

@@ -1,4 +1,4 @@
-"""onnxruntime tells nobody of the models it runs."""
+"""Tests that onnxruntime reports nothing about the models it runs."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# What would keep it quiet in any case.
+# Variables that would keep onnxruntime quiet anyway.
 QUIET = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "ORT_RUNNING_UNIT_TESTS", "ORT_DISABLE_TELEMETRY")
 SESSION = "import {module}, onnxruntime, sys; onnxruntime.InferenceSession(sys.argv[1])"
 

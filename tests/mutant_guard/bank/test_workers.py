@@ -1,4 +1,4 @@
-"""Threads that work is shared out among: how many, in which of them, and what becomes of failures."""
+"""Threads that share work: how many take part, which ones, and where failures surface."""
 
 import threading
 import time
@@ -34,7 +34,7 @@ def test_parts_run_at_the_same_time_and_the_first_in_the_thread_that_asks() -> N
     together = threading.Barrier(3, timeout=10)
 
     def part(number: int) -> None:
-        together.wait()  # none of them gets past it alone
+        together.wait()  # no thread gets past it alone
         names[number] = threading.current_thread().name
 
     workers.run([lambda: part(0), lambda: part(1), lambda: part(2)])
@@ -62,7 +62,7 @@ def test_a_failure_is_raised_once_every_part_has_ended(failing: int) -> None:
             failed.set()
             raise ValueError(f"part {number}")
         assert failed.wait(10)
-        threading.Event().wait(0.02)  # what goes on behind the failure
+        threading.Event().wait(0.02)  # work that goes on after the failure
         ended.append(number)
 
     with pytest.raises(ValueError, match=f"part {failing}"):
@@ -81,7 +81,7 @@ def test_more_parts_than_threads_all_run() -> None:
 
 
 def test_idle_threads_take_no_time_of_a_core() -> None:
-    """Unlike those of onnxruntime, which would spin."""
+    """Threads of onnxruntime, in contrast, would spin."""
     workers = Workers(3)
     workers.run([lambda: None] * 3)
     before = time.process_time()

@@ -1,4 +1,4 @@
-"""Both clients under one interface with a clock set by hand, and a server process to ask."""
+"""Clients behind one interface with a clock set by hand, and a server process to call."""
 
 import time
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ from tests.support.service import digits, encode
 
 @dataclass(frozen=True)
 class Guarded:
-    """A server with a review queue and one key of each kind."""
+    """Server with a review queue, and one key of each kind."""
 
     server: Server
     client: str
     reviewer: str
     partner: str
-    """Is told the verdict alone."""
+    """Key whose caller gets the verdict alone."""
     hurried: str
-    """May send one request a second."""
+    """Key that may send one request a second."""
 
     @property
     def url(self) -> str:
@@ -34,7 +34,7 @@ class Guarded:
 
 @pytest.fixture(scope="session")
 def guarded(digits_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """A server process, for all tests of clients."""
+    """Yield a server process, shared by all tests of clients."""
     folder = tmp_path_factory.mktemp("guarded")
     keys = folder / "keys.json"
     made = {
@@ -65,13 +65,13 @@ def clock() -> HandClock:
 
 @pytest.fixture(params=["blocking", "asyncio"])
 def either(request: pytest.FixtureRequest, clock: HandClock) -> Either:
-    """Asks with the one client, then with the other."""
+    """Return the blocking client first, then the one on asyncio."""
     return Either(request.param == "asyncio", clock)
 
 
 @pytest.fixture
 def entries(guarded: Guarded) -> Iterator[list[ReviewEntry]]:
-    """What waits for review at a server that was sent suspicious images."""
+    """Yield the entries that wait for review at a server that was sent suspicious images."""
     with GuardClient(guarded.url, key=guarded.reviewer) as client:
         alarms = sum(
             one.adversarial
@@ -81,5 +81,5 @@ def entries(guarded: Guarded) -> Iterator[list[ReviewEntry]]:
         give_up = time.monotonic() + 10
         while len(found := list(client.reviews("all"))) < 3:
             assert time.monotonic() < give_up
-            time.sleep(0.01)  # what is queued is written beside requests
+            time.sleep(0.01)  # entries are written beside requests
         yield found

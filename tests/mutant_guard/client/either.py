@@ -1,4 +1,4 @@
-"""The two clients under one interface, so that every test holds both to the same."""
+"""Interface to both clients, so that every test holds both to the same."""
 
 import asyncio
 import ssl
@@ -8,12 +8,12 @@ from typing import Any
 from mutant_guard.client import AsyncGuardClient, GuardClient, Retries
 
 TRUST = ssl.create_default_context()
-"""Read once: that takes longer than a call."""
+"""Trusted certificates, read once, as reading them takes longer than a call."""
 
 
 @dataclass
 class HandClock:
-    """Goes on by what is slept, and by nothing else."""
+    """Clock that advances only by the time that is slept."""
 
     now: float = 1000.0
     pauses: list[float] = field(default_factory=list)
@@ -31,7 +31,7 @@ class HandClock:
 
 @dataclass(frozen=True)
 class Either:
-    """One of the clients, made for each call."""
+    """Client of either kind, made anew for each call."""
 
     is_async: bool
     clock: HandClock
@@ -39,8 +39,12 @@ class Either:
     def __call__(
         self, url: str | None, method: str, *args: Any, client: dict[str, Any] | None = None, **options: Any
     ) -> Any:
-        """The result of a method of a client of this URL; of one that gives many, a list of them. Jitter is as long as
-        it can be, and pauses pass at once.
+        """Call a method of a client of this URL.
+
+        Jitter is as long as it can be, and pauses pass at once.
+
+        Returns:
+            The method's result, or a list of the results where it yields several.
         """
         fixed: dict[str, Any] = {"retries": Retries(draw=lambda: 1.0), "clock": self.clock, "verify": TRUST}
         given = fixed | (client or {})

@@ -1,4 +1,4 @@
-"""What clients make of answers, of those that are not mutant-guard's too."""
+"""Answers as clients read them, those of other servers than mutant-guard among them."""
 
 import json
 

@@ -1,4 +1,7 @@
-"""What is tried again and what is not, against a server that answers as it is told. No pause takes time."""
+"""Attempts: what a client tries again and what not, against a scripted server.
+
+No pause takes time.
+"""
 
 import asyncio
 import time
@@ -30,7 +33,7 @@ from tests.support.scripted_server import answer, problem, scripted
 from tests.support.service import free_port, silent_listener
 
 _NOT_FOR_EVER = 30
-"""Seconds: far more than a busy machine takes, and less than a call without a deadline."""
+"""Limit in seconds: far more than a busy machine takes, less than a call without a deadline."""
 
 MODELS = answer(200, b"[]")
 VERDICT = answer(
@@ -80,12 +83,13 @@ def test_how_often_is_the_callers_choice(either: Either, clock: HandClock) -> No
 
 
 def test_nobody_sleeps_past_the_deadline(either: Either, clock: HandClock) -> None:
-    """A wait that would end after it is not begun; the error says how long it would have been."""
+    """A wait that would end after the deadline is not begun, and the error tells how long it is."""
     with (
         scripted(problem(429, "rate-limited", Retry_After="10")) as server,
         pytest.raises(BusyError) as refused,
     ):
-        # What is left of it by the clock of the test is real time for an attempt: long, for machines that are busy.
+        # The time left by the test's clock is the real time of an attempt, so it is long enough for
+        # busy machines.
         either(server.url, "classify", b"image", timeout=25)
     assert clock.pauses == [10.1, 10.1]
     assert len(server.requests) == 3
@@ -206,7 +210,7 @@ def test_a_silent_server_is_waited_for_until_the_deadline(either: Either) -> Non
 
 
 def test_a_dribbling_server_is_not_waited_for_much_longer(either: Either) -> None:
-    """Every byte of the body comes in time, the answer never would."""
+    """Bytes of the body keep coming in time, and the answer never ends."""
     with scripted(lambda _: _dribble()) as server:
         began = time.monotonic()
         with pytest.raises(TimedOutError):
@@ -215,7 +219,7 @@ def test_a_dribbling_server_is_not_waited_for_much_longer(either: Either) -> Non
 
 
 def test_nor_are_dribbling_headers_by_asyncio(clock: HandClock) -> None:
-    """The other client has no hold on those, as docs/client.md says."""
+    """The blocking client cannot bound slow headers, as docs/client.md says."""
     with scripted(lambda _: _dribble(b"HTTP/1.1 200 X\r\nX-Long: ")) as server:
         began = time.monotonic()
         with pytest.raises(TimedOutError):

@@ -1,4 +1,4 @@
-"""The code in README and docs/client.md runs as it is written, but for the port and the deadline."""
+"""Code in README and docs/client.md, run as it is written except for the port and the deadline."""
 
 import re
 from pathlib import Path

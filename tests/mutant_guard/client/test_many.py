@@ -1,4 +1,7 @@
-"""Many images: in order, so many at a time, and no more than are needed. And what may be given as an image."""
+"""Many images: answered in order, a limited number at a time, and read no sooner than needed.
+
+The forms in which an image may be given are tested here too.
+"""
 
 import asyncio
 import io
@@ -18,7 +21,7 @@ from tests.support.scripted_server import Answer, Request, answer, problem, scri
 
 
 def numbered(request: Request) -> Answer:
-    """The label is the number that was sent, later ones sooner."""
+    """Answer with the number that was sent as the label, later numbers sooner."""
     number = int(request.body)
     time.sleep(0.01 * (number % 3 == 0))
     if number == 13:
@@ -47,8 +50,8 @@ def test_as_many_are_asked_at_a_time_as_may_be(either: Either) -> None:
     meeting = threading.Barrier(3)
 
     def met(request: Request) -> Answer:
-        meeting.wait(10)  # would break were there fewer at a time
-        time.sleep(0.01)  # for a fourth to come, were there one
+        meeting.wait(10)  # breaks if fewer are sent at a time
+        time.sleep(0.01)  # time for a fourth to come, if there were one
         return numbered(request)
 
     with scripted(met) as server:

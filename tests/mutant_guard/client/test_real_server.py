@@ -1,4 +1,4 @@
-"""Clients against a server process of this project."""
+"""Clients against a server process of mutant-guard."""
 
 import io
 import pickle
@@ -123,7 +123,7 @@ def test_who_is_over_their_rate_waits_as_long_as_they_are_told(guarded: Guarded)
         time.sleep(seconds)
 
     with GuardClient(guarded.url, key=guarded.hurried, sleep=sleep) as client:
-        for _ in range(20):  # the second is over it, unless the first took a second
+        for _ in range(20):  # the second exceeds the rate, unless the first took a second
             client.classify(NOISY[0])
             if pauses:
                 break

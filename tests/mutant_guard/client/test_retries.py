@@ -1,4 +1,4 @@
-"""When a call is tried again: what Retry-After says, and the pauses without it."""
+"""Retries: the pauses that Retry-After asks for, and the pauses without it."""
 
 import math
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Which server is asked with which key, and that the key is seen by nobody else."""
+"""Choice of the server and the key, and secrecy of the key."""
 
 import logging
 import traceback
@@ -97,7 +97,7 @@ def test_a_file_holds_the_key(tmp_path: Path) -> None:
 
 
 def test_the_key_is_in_no_text(either: Either, caplog: pytest.LogCaptureFixture) -> None:
-    """Not in what is logged at any level, not in an error with all its causes, not in what is shown of a client."""
+    """Logs at any level, errors with all their causes and the client's repr leave the key out."""
     with caplog.at_level(logging.DEBUG):
         for name in ("httpx", "httpcore"):
             caplog.set_level(logging.DEBUG, name)

@@ -1,4 +1,4 @@
-"""Naive references: every order of a pool walked one mutant at a time, in exact fractions."""
+"""Naive references: every order of a pool, walked one mutant at a time, in exact fractions."""
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mutant_guard.decision.sequential.boundaries import Boundaries
 
 End = Literal["normal", "adversarial", "undecided"]
-# What a test says after so many label changes among so many mutants.
+# Decision of a test, by the number of label changes and of mutants.
 Rule = Callable[[int, int], End]
 
 
@@ -36,19 +36,19 @@ def walk(rule: Rule, labels: Iterable[bool]) -> tuple[End, int]:
 
 
 def orders(pool: int, count: int) -> Iterator[tuple[bool, ...]]:
-    """All arrangements of ``count`` label changes among the mutants of a pool."""
+    """Yield all arrangements of ``count`` label changes among the mutants of a pool."""
     for places in combinations(range(pool), count):
         yield tuple(place in places for place in range(pool))
 
 
 def over_orders(rule: Rule, pool: int, count: int, mutants: int | None = None) -> Shares:
-    """What a test of at most so many mutants (of all by default) does over all orders of a pool."""
+    """Evaluate a test of at most ``mutants`` mutants (default: all) over all orders of a pool."""
     ways = [walk(rule, labels[:mutants]) for labels in orders(pool, count)]
     return _weighed((end, used, Fraction(1, len(ways))) for end, used in ways)
 
 
 def over_sequences(rule: Rule, mutants: int, rate: Fraction) -> Shares:
-    """What it does with independent label changes."""
+    """Evaluate a test on independent label changes, each with probability ``rate``."""
 
     def probability(labels: tuple[bool, ...]) -> Fraction:
         return rate ** sum(labels) * (1 - rate) ** (mutants - sum(labels))
@@ -70,7 +70,7 @@ def rule_of(boundaries: Boundaries) -> Rule:
 
 
 def reached(rule: Rule, mutants: int) -> dict[tuple[int, int], End]:
-    """What a test says of every (changes, mutants) some order leads to before it ends."""
+    """Return the test's decision at every (changes, mutants) that some order reaches."""
     said: dict[tuple[int, int], End] = {}
     going = {0}
     for n in range(1, mutants + 1):
@@ -82,7 +82,10 @@ def reached(rule: Rule, mutants: int) -> dict[tuple[int, int], End]:
 
 @st.composite
 def all_boundaries(draw: st.DrawFn, most: int = 8) -> Boundaries:
-    """Any test there can be of at most so many mutants, gradual ones, ones that jump and ones that never end."""
+    """Draw any test of at most ``most`` mutants.
+
+    Some tests are gradual, some jump, and some never end.
+    """
     mutants = draw(st.integers(1, most))
     normal, unchanged = [-1], [-1]
     steps = st.one_of(st.just(0), st.integers(0, 1), st.integers(0, most))

@@ -1,4 +1,4 @@
-"""The picture is taken out of its file, and the rest never reaches a decoder."""
+"""Image containers: the picture is taken out, and no other part reaches a decoder."""
 
 import io
 import struct
@@ -20,7 +20,7 @@ PROFILE = b"\nexif\n      32\n" + exif_of(6).hex("\n", -36).encode() + b"\n"
 
 
 def png(*chunks: bytes, after: bytes = b"") -> bytes:
-    """A PNG with chunks before and after its picture."""
+    """Make a PNG with chunks before and after its picture."""
     whole = encode(GREY)
     return whole[:33] + b"".join(chunks) + whole[33:-12] + after + whole[-12:]
 
@@ -30,7 +30,7 @@ def segment(code: int, content: bytes) -> bytes:
 
 
 def jpeg(*segments: bytes, **options: object) -> bytes:
-    """A JPEG with segments before its first."""
+    """Make a JPEG with segments before its first."""
     whole = encode(COLOUR, "JPEG", **options)
     return whole[:2] + b"".join(segments) + whole[2:]
 
@@ -206,7 +206,10 @@ def test_a_canvas_says_its_size_and_other_files_none() -> None:
 
 
 def progressive(scans: int) -> bytes:
-    """A progressive JPEG of 8 by 8 grey pixels, of a scan for the means and others that bring nothing."""
+    """Make a progressive JPEG of 8×8 grey pixels.
+
+    One scan holds the means, and the others add nothing.
+    """
 
     def scan(first: int, last: int) -> bytes:
         return segment(0xDA, bytes([1, 1, 0, first, last, 0])) + b"\0"

@@ -1,4 +1,4 @@
-"""Files to pixels: what is taken, what is refused, and that refusing is cheap."""
+"""Decoding of files to pixels: what is accepted and refused, and the low cost of refusing."""
 
 import re
 import resource
@@ -89,7 +89,7 @@ def test_a_decompression_bomb_is_refused_before_anything_is_decoded(
         raise AssertionError("decoded")
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", load)
-    monkeypatch.setattr("PIL._webp.WebPAnimDecoder", load)  # it makes room for the picture
+    monkeypatch.setattr("PIL._webp.WebPAnimDecoder", load)  # the constructor allocates memory for the picture
     monkeypatch.setattr("PIL.WebPImagePlugin.WebPImageFile.load", load)
     assert len(body) < 10_000
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
@@ -190,7 +190,7 @@ def test_every_format_is_turned_by_either_metadata(kind: str, written: str) -> N
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_metadata_is_not_read_through(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pillow would hold every value of it as an object of Python, of a file of 10 MB for half a minute."""
+    """Pillow would keep every metadata value as a Python object, half a minute for a 10 MB file."""
     read: list[int] = []
     load = TiffImagePlugin.ImageFileDirectory_v2.load
 
@@ -265,7 +265,7 @@ def _damaged(seed: int) -> bytes:
 
 @given(st.binary(max_size=300) | st.integers(0, 1 << 32).map(_damaged), st.sampled_from([1, 3]))
 @settings(max_examples=600, deadline=None, derandomize=True)
-@pytest.mark.filterwarnings("ignore")  # Pillow warns of damage it reads past
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damage that it skips
 def test_no_bytes_raise_anything_but_bad_image(body: bytes, channels: Literal[1, 3]) -> None:
     for resize in ("exact", "bilinear"):
         try:

@@ -1,4 +1,4 @@
-"""The orientation is what Pillow reads, and nothing but it is read."""
+"""Orientation: what Pillow reads, and no other entry is read."""
 
 import io
 import struct
@@ -14,7 +14,12 @@ _TAG = ExifTags.Base.Orientation
 
 
 def directory(*entries: tuple[int, int, int, int], order: str = "<") -> bytes:
-    """A TIFF file of one directory: tag, type, number of values, value or offset of each entry."""
+    """Make a TIFF file of one directory.
+
+    Args:
+        entries: tag, type, number of values, and value or offset of each entry.
+        order: byte order, "<" or ">".
+    """
     head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}IH", 8, len(entries))
     return head + b"".join(struct.pack(f"{order}HHII", *entry) for entry in entries) + bytes(4)
 
@@ -113,7 +118,7 @@ def test_any_bytes_give_one_of_eight_or_are_damaged(exif: bytes, xmp: bytes) -> 
 
 
 def test_a_directory_is_not_read_through() -> None:
-    """As many entries as there may be, each of which says that its value is as long as the file."""
+    """A directory has as many entries as it may, each claiming a value as long as the file."""
     entries = [(1, 5, 60_000, 8)] * 65_534 + [(_TAG, 3, 1, 6)]
     assert orientation(directory(*entries), b"") == 6
     assert io.BytesIO(exif_of(6)).getbuffer().nbytes == 32

@@ -1,4 +1,4 @@
-"""What the guard gives back for one image, besides the judgement."""
+"""Parts of the guard's answer for one image besides the judgement."""
 
 import hashlib
 from pathlib import Path
@@ -85,7 +85,7 @@ async def test_the_bare_label_is_the_originals_and_asks_no_mutant(
 async def test_with_the_bare_label_nothing_of_the_bank_runs_but_the_original(
     digits_store: Path, held_guard_session: HeldSession
 ) -> None:
-    """The bank is held, and nobody waits for it."""
+    """The bank is held, and nothing waits for it."""
     async with running(settings_for(digits_store, allow_guard_off=True)) as guard:
         answer = await guard.judge(BODY, guarded=False)
         assert answer.judgement.mutants == 0
@@ -122,4 +122,4 @@ async def test_a_bare_label_past_no_deadline_is_no_error_where_deadlines_are(dig
     settings = settings_for(digits_store, allow_guard_off=True, on_deadline="error")
     async with running(settings) as guard:
         bare = await guard.judge(BODY, guarded=False)
-        assert bare.judgement.undecided_because == UndecidedBecause.DEADLINE  # which callers are not shown
+        assert bare.judgement.undecided_because == UndecidedBecause.DEADLINE  # not shown to callers

@@ -1,4 +1,4 @@
-"""The engine: which device is taken, on which threads, and that the bank has run once."""
+"""The engine: the device it takes, its threads, and one run of the bank before it serves."""
 
 import onnxruntime
 import pytest
@@ -44,7 +44,7 @@ def test_cuda_that_is_asked_for_and_not_built_in_is_refused_with_the_remedy(
 def test_cuda_that_is_asked_for_and_does_not_start_is_refused_with_the_remedy(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As onnxruntime does with a driver that does not fit: it goes on with the CPU."""
+    """onnxruntime goes on with the CPU when the driver does not fit."""
     on_cpu = store.session(threads=1)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
     monkeypatch.setattr(Store, "session", lambda *_, **__: on_cpu)
@@ -67,6 +67,6 @@ def test_the_bank_runs_on_the_threads_that_are_given(store: Store) -> None:
     workers = Workers(2)
     session = load_engine(store, device="cpu", workers=workers)
     session.close()
-    workers.run([lambda: None, lambda: None])  # they are still there for others
+    workers.run([lambda: None, lambda: None])  # the threads are still there for others
     assert session._workers is workers
     workers.close()

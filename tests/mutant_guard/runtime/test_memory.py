@@ -1,4 +1,4 @@
-"""What is given back is garbage alone."""
+"""Tests that only garbage is given back."""
 
 import gc
 import weakref
@@ -7,7 +7,7 @@ from mutant_guard.runtime.memory import give_back
 
 
 class Knot:
-    """Knows itself, so that only the collector frees it."""
+    """Object that refers to itself, so that only the collector frees it."""
 
     def __init__(self) -> None:
         self.me = self

@@ -49,7 +49,7 @@ print(json.dumps([order.mutants(image).tolist() for image in images]))
 
 
 def test_replicas_that_share_a_key_agree_and_others_do_not() -> None:
-    """Each in a process of its own, with its own hash seed."""
+    """Each replica is a process of its own, with its own hash seed."""
     here = [Order(b"key", pool=POOL, decks=1024).mutants(image).tolist() for image in random_images(50)]
     for key, hash_seed in (("key", "1"), ("key", "2"), ("another", "1")):
         done = subprocess.run(
@@ -114,7 +114,7 @@ def test_encoding_the_same_pixels_anew_changes_nothing() -> None:
 
 
 def encodings(pixels: NDArray[np.uint8]) -> dict[str, bytes]:
-    """Files that show the same grey pixels."""
+    """Return files of several formats that show the same grey pixels."""
     grey = Image.fromarray(pixels)
     sideways = Image.Exif()
     sideways[0x0112] = 6  # to be turned a quarter clockwise
@@ -132,21 +132,22 @@ def encodings(pixels: NDArray[np.uint8]) -> dict[str, bytes]:
     }
 
 
-# Quantiles of χ² that a fair draw exceeds once in a thousand times, by degrees of freedom; the draws here are seeded.
+# Quantiles of χ² that a fair draw exceeds once in a thousand times, by degrees of freedom. The
+# draws here are seeded.
 CHI_SQUARE = {9: 27.88, 15: 37.70, 89: 135.98}
-# Where ten statistics are compared at once: once in ten thousand times each.
+# Quantiles exceeded once in ten thousand times, for comparing ten statistics at once.
 CHI_SQUARE_OF_TEN = {9: 33.72}
 
 
 def chi_square(drawn: Counter[Any], kinds: int) -> float:
-    """Distance of counts from all kinds being equally frequent, on kinds − 1 degrees of freedom."""
+    """Return the χ² distance of counts from equal frequencies, on kinds − 1 degrees of freedom."""
     expected = drawn.total() / kinds
     missing = (kinds - len(drawn)) * expected
     return sum((count - expected) ** 2 / expected for count in drawn.values()) + missing
 
 
 def test_decks_are_drawn_uniformly() -> None:
-    """By random images, and by images that differ in hardly a pixel."""
+    """Random images draw uniformly, and so do images that differ in hardly a pixel."""
     dealt = order()
     alike = np.zeros((4000, 8, 8, 1), np.uint8)
     alike[:, 0, 0, 0], alike[:, 7, 7, 0] = np.divmod(np.arange(4000), 256)
@@ -160,13 +161,13 @@ def test_every_mutant_is_in_every_place_equally_often_over_many_decks() -> None:
     images = random_images(8000)
     dealt = Order(b"key", pool=10, decks=2**32)
     orders = np.array([dealt.mutants(image) for image in images])
-    assert len(np.unique(orders, axis=0)) > 7900  # of 10! orders: hardly any deck comes twice
+    assert len(np.unique(orders, axis=0)) > 7900  # of 10! orders, hardly any deck comes twice
     for place in range(10):
         assert chi_square(Counter(orders[:, place].tolist()), 10) < CHI_SQUARE_OF_TEN[9], place
 
 
 def test_what_follows_a_mutant_is_any_other_equally_often() -> None:
-    """Decks that were all turned out of one would have every mutant in every place as well."""
+    """Rotations of a single deck would also have every mutant in every place equally often."""
     dealt = Order(b"key", pool=10, decks=2**32)
     pairs = Counter(tuple(dealt.mutants(image)[:2].tolist()) for image in random_images(9000))
     assert chi_square(pairs, 90) < CHI_SQUARE[89]

@@ -1,4 +1,4 @@
-"""From a request's bytes to what the inference loop takes."""
+"""Preparation of a request: from its bytes to the inference loop's input."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Several stores, by name."""
+"""The registry of several stores, by name."""
 
 from pathlib import Path
 
@@ -17,13 +17,13 @@ BODY = encode(digits(1)[0])
 
 @pytest.fixture
 def changing_store(digits_store: Path, tmp_path: Path) -> Path:
-    """A store that tests add versions to."""
+    """Return a store that tests add versions to."""
     return copy_of(digits_store, tmp_path)
 
 
 @pytest.fixture
 def soft_store(retrained_store: Path, tmp_path: Path) -> Path:
-    """Another, by another name."""
+    """Return another store, under another name."""
     copy = copy_of(retrained_store, tmp_path / "soft")
     add_version(copy, name="soft")
     return copy

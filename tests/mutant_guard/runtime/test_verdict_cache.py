@@ -1,4 +1,4 @@
-"""The cache in memory: time to live, and which entry goes first."""
+"""The verdict cache in memory: time to live, and the entry that is dropped first."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Files that are either the old ones or whole."""
+"""Atomic writes: a file is either the old one or a whole new one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``calibration.json``: what it takes, and the policies it makes."""
+"""``calibration.json``: the records it accepts, and the policies they give."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Signatures: who made a version, told from its manifest; and the files keys come in."""
+"""Signatures that tell from a manifest which key signed a version, and the key files."""
 
 import base64
 import shutil
@@ -29,7 +29,7 @@ PEM = Encoding.PEM
 
 
 def write_key(folder: Path, name: str) -> tuple[Path, Path]:
-    """A new key's two files."""
+    """Write a new key's two files."""
     paths = folder / f"{name}.key", folder / f"{name}.pub"
     for path, content in zip(paths, make_key(), strict=True):
         path.write_bytes(content)
@@ -48,7 +48,7 @@ def copy(published_store: tuple[Path, Store], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def signed(copy: Path, keys: tuple[Path, Path]) -> Path:
-    """A store whose version is signed by ``keys``."""
+    """Return a store whose version is signed by ``keys``."""
     sign_version(copy, load_private_key(keys[0]))
     return copy
 
@@ -81,7 +81,7 @@ def test_another_keys_signature_is_refused(signed: Path, keys: tuple[Path, Path]
     refused = f"{SIGNATURE} is not the signature of this manifest by the key .*theirs.pub.*mutant-store sign"
     with pytest.raises(StoreError, match=refused):
         load_store(signed, signed_by=load_public_key(theirs[1]))
-    sign_version(signed, load_private_key(theirs[0]))  # takes the place of ours
+    sign_version(signed, load_private_key(theirs[0]))  # replaces our signature
     load_store(signed, signed_by=load_public_key(theirs[1]))
     with pytest.raises(StoreError, match=r"another key signed it"):
         load_store(signed, signed_by=load_public_key(keys[1]))
@@ -90,8 +90,8 @@ def test_another_keys_signature_is_refused(signed: Path, keys: tuple[Path, Path]
 def test_a_manifest_rewritten_under_a_name_that_fits_is_refused(
     signed: Path, keys: tuple[Path, Path]
 ) -> None:
-    """Whoever can write to the store can make every hash right, but not the signature."""
-    forged = add_version(signed, seed=7)  # with a copy of the signature
+    """An attacker who can write to the store can make every hash right, but not the signature."""
+    forged = add_version(signed, seed=7)  # has a copy of the signature
     assert load_store(signed).version == forged
     with pytest.raises(StoreError, match="one of the two was changed"):
         load_store(signed, signed_by=load_public_key(keys[1]))
@@ -121,7 +121,7 @@ def test_a_file_that_holds_no_signature_is_refused(
 
 
 def test_a_signature_without_the_domain_is_refused(copy: Path, keys: tuple[Path, Path]) -> None:
-    """What the key signed for another purpose does not pass as a manifest."""
+    """A signature that the key made for another purpose is not valid for a manifest."""
     key = load_private_key(keys[0]).key
     version = load_store(copy).path
     signature = key.sign((version / MANIFEST).read_bytes())
@@ -156,11 +156,11 @@ def test_killed_signing_leaves_a_store_that_opens_and_nothing_that_is_not_collec
 def test_a_version_is_signed_before_it_becomes_current(
     signed: Path, keys: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """A server that requires signatures opens the store wherever publishing is killed."""
+    """A server that requires signatures opens the store, wherever publishing is killed."""
     key, public = load_private_key(keys[0]), load_public_key(keys[1])
     staged = signed / STAGING
     shutil.copytree(load_store(signed).path, staged)
-    manifest = (staged / MANIFEST).read_bytes() + b"\n"  # the same in other bytes: another version
+    manifest = (staged / MANIFEST).read_bytes() + b"\n"  # the same in other bytes, so another version
     (staged / MANIFEST).write_bytes(manifest)
     (staged / SIGNATURE).unlink()
     versions = set()
@@ -257,7 +257,7 @@ def test_a_key_that_is_not_there_is_said(load: Callable[[Path], object], tmp_pat
 
 
 def test_keys_are_read_by_openssls_names(keys: tuple[Path, Path]) -> None:
-    """PKCS #8 and SubjectPublicKeyInfo, what openssl genpkey and pkey -pubout write."""
+    """OpenSSL writes PKCS #8 by genpkey, and SubjectPublicKeyInfo by pkey -pubout."""
     assert keys[0].read_text().startswith("-----BEGIN PRIVATE KEY-----\n")
     assert keys[1].read_text().startswith("-----BEGIN PUBLIC KEY-----\n")
     assert isinstance(load_public_key(keys[1]), PublicKey)

@@ -1,4 +1,4 @@
-"""The messages as they are documented."""
+"""Messages of the Open Inference Protocol as they are documented."""
 
 import pytest
 from pydantic import BaseModel, ValidationError

@@ -1,4 +1,4 @@
-"""Bank row = stand-alone ONNX mutant = an independent reference on the torch module."""
+"""The built bank: bank row = stand-alone ONNX mutant = reference on the torch module."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ every_operator = pytest.mark.parametrize("operator", sorted(REFERENCES))
 
 @dataclass(frozen=True)
 class Prepared:
-    """A torch module and the classifier that was exported from it, with inputs float32 [N, …]."""
+    """Torch module and the classifier exported from it, with inputs float32 [N, …]."""
 
     module: nn.Module
     classifier: Classifier
@@ -62,7 +62,7 @@ class Prepared:
         )
 
     def check(self, pool: list[Mutant], session: BankSession | None = None) -> None:
-        """Bank row = stand-alone mutant = reference, for every mutant and image."""
+        """Check that bank row, stand-alone mutant and reference agree for all mutants."""
         session = session or self.bank(pool).session(2)
         everyone = list(range(len(pool) + 1))
         assert largest_difference(session, self.mutants(pool), everyone, self.inputs) < 1e-4
@@ -105,7 +105,7 @@ def test_bank_equals_stand_alone_mutants_and_the_torch_reference(
 @every_operator
 @every_network
 def test_mutants_that_change_little_enter_late(name: str, operator: str, tmp_path: Path) -> None:
-    """At a low rate the first mutated layers differ, and with them the entry points."""
+    """At a low rate the first mutated layers differ, and so do the entry points."""
     own = prepared(randomised(NETWORKS[name](), seed=8), tmp_path / "model.onnx", images(5))
     layers = [layer.neurons for layer in own.parameters.layers]
     pool = own.pool(operator, 1.5 / max(layers) if operator == "ns" else 0.001, 25)
@@ -179,7 +179,7 @@ def test_both_signs_of_the_first_mutated_layer_are_computed_once_an_image(tmp_pa
     own = prepared(randomised(NETWORKS["convolutional"](), 1), tmp_path / "m.onnx", images(4))
     bank = own.bank(of("nai", [{"neurons": np.array([n], np.int32)} for n in range(4)]))
     assert [count_of(tail.model, "MaxPool") for tail in bank.tails] == [0]
-    assert count_of(bank.prefix, "MaxPool") == 3  # the original's, and both signs
+    assert count_of(bank.prefix, "MaxPool") == 3  # the original's, and one for each sign
 
 
 @every_operator

@@ -12,7 +12,7 @@ from tests.support.layers import dense
 
 
 def network(outputs: list[int]) -> Parameters:
-    """Layers that give so many numbers an image."""
+    """Make layers that give ``outputs`` numbers for each image."""
     parameters = dense([4] * len(outputs), inputs=100)
     for position, count in enumerate(outputs):
         layer = parameters.layers[position]
@@ -21,7 +21,7 @@ def network(outputs: list[int]) -> Parameters:
 
 
 def cost(parameters: Parameters, chosen: tuple[int, ...], first: NDArray[np.int64], *, shared: bool) -> float:
-    """Multiply-adds of the whole pool, added up mutant by mutant."""
+    """Return the multiply-adds of the whole pool, added up mutant by mutant."""
     total = entries._RUN * len(chosen) * len(first)
     for layer in first.tolist():
         entry = max(point for point in chosen if point <= layer)

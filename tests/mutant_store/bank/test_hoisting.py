@@ -1,4 +1,7 @@
-"""What is computed once an image for both signs; that answers stay the same is for test_bank to say."""
+"""Work that is computed once per image for both signs.
+
+That answers stay the same is tested in test_builder.
+"""
 
 from pathlib import Path
 
@@ -17,7 +20,7 @@ SHAPE = (2, 8, 8)
 
 
 def bank_of(module: nn.Module, neurons: list[int], folder: Path) -> Bank:
-    """A bank whose mutants negate one neuron each."""
+    """Build a bank whose mutants negate one neuron each."""
     inputs = np.random.default_rng(0).standard_normal((4, *SHAPE)).astype(np.float32)
     classifier = load_classifier(export(randomised(module, 3), SHAPE, folder / "m.onnx"))
     pool = of("nai", [{"neurons": np.array([n], np.int32)} for n in neurons])
@@ -35,7 +38,7 @@ def test_activation_and_pooling_behind_the_first_layer_are_shared(tmp_path: Path
 
 
 def test_a_residual_sum_is_shared(tmp_path: Path) -> None:
-    """The inner convolution's product, the skip connection's sum and what follows depend on its signs by channel."""
+    """The inner convolution's product, the sum and later layers depend on its signs by channel."""
     found = kinds(bank_of(Residual(2, 6, 5, softmax=False), [6, 7], tmp_path))
     assert "Relu" not in found
     assert "Conv" not in found
@@ -43,7 +46,10 @@ def test_a_residual_sum_is_shared(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("neurons", [[0, 9], [10, 11]])
 def test_a_sign_between_other_signs_stays(neurons: list[int], tmp_path: Path) -> None:
-    """Only the entry layer's: the second layer's input depends on the mutant where the first one is mutated too."""
+    """Signs of the entry layer alone are hoisted.
+
+    The second layer's input depends on the mutant where the first layer is mutated too.
+    """
     bank = bank_of(convolutional(2, 8, (4, 6), 5), [*neurons, 0], tmp_path)
     signs = [node for node in bank.tails[0].model.graph.node if node.output[0].endswith("_signed")]
     assert len(signs) == 1

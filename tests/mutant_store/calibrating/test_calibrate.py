@@ -1,4 +1,4 @@
-"""Calibration: three policies from two recordings, with what is certified of them."""
+"""Calibration: three policies from two recordings, and their certificates."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ POOL = 50
 
 
 def recording(images: int, seed: int, wrong: float = 0.1) -> Recording:
-    """Images with low label change rates, and wrongly classified ones with high ones."""
+    """Draw images with low label change rates, and wrongly classified ones with high rates."""
     rng = np.random.default_rng(seed)
     correct = rng.random(images) >= wrong
     rates = np.where(correct, rng.beta(0.6, 9, images), rng.beta(3, 4, images))
@@ -75,7 +75,7 @@ def test_certificates_hold_for_the_orders_they_were_made_on(record: CalibrationR
     assert (certificate.max_false_alarm, certificate.confidence, certificate.images) == (0.05, 0.95, correct)
     assert certificate.allowed == allowed_alarms(correct, 0.05, 0.95)
     assert alarms <= certificate.alarms <= certificate.allowed
-    # One-sided 95 % is the upper end of two-sided 90 %.
+    # The one-sided 95 % bound is the upper end of the two-sided 90 % interval.
     assert clopper_pearson(certificate.alarms, correct, 0.9).high <= 0.05
     assert (policy.false_alarms.count, policy.false_alarms.trials) == (alarms, correct)
 

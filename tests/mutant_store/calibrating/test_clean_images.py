@@ -1,4 +1,4 @@
-"""Which images a store takes as clean ones, and how it reads them."""
+"""Clean images of a store: which it takes, and how it reads them."""
 
 from dataclasses import replace
 from pathlib import Path

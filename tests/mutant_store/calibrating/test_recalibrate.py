@@ -1,4 +1,4 @@
-"""Another calibration of the same mutants: a version of its own, and the old one as it was."""
+"""Recalibration of the same mutants: a version of its own, with the old one left as it was."""
 
 import hashlib
 import os
@@ -35,7 +35,10 @@ def copy(published_store: tuple[Path, Store], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def quick(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calibrate in no time: the record of before with the settings asked for, which makes another version."""
+    """Replace calibration by the previous record with the settings asked for.
+
+    That takes no time and still makes another version.
+    """
     record = load_store(copy).calibration
 
     def calibrate(
@@ -205,7 +208,7 @@ def test_it_is_signed_before_it_is_current(copy: Path, tmp_path: Path) -> None:
         load_private_key(tmp_path / "a.key").sign((new.path / MANIFEST).read_bytes())
         == (new.path / SIGNATURE).read_bytes()
     )
-    # A signature belongs to its manifest: the next version does not inherit it.
+    # A signature belongs to its manifest, so the next version does not inherit it.
     other = recalibrate(copy, SilentReport(), max_false_alarm=0.2)
     assert not (other.path / SIGNATURE).exists()
 

@@ -1,4 +1,4 @@
-"""Label changes: as the bank gives them, and as a file keeps them."""
+"""Recordings of label changes: as the bank gives them, and as a file stores them."""
 
 from pathlib import Path
 
@@ -101,5 +101,5 @@ def test_a_flipped_bit_of_a_store_is_noticed_when_it_is_opened(tmp_path: Path) -
     path = tmp_path / "file"
     path.write_bytes(pack({"choice": recording(40, 61)}))
     before = unpack(path)["choice"]
-    damage(path)  # a bit of the arrays themselves: only the manifest's sha256 can tell
+    damage(path)  # changes a bit of the arrays, which only the manifest's sha256 detects
     assert not equal(unpack(path)["choice"], before)

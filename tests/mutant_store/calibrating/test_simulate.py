@@ -1,4 +1,4 @@
-"""Policies replayed: the figures against those counted by hand, the grid against calibrate."""
+"""Replayed policies: figures compared with a count by hand, and the grid with calibrate."""
 
 import hashlib
 from contextlib import nullcontext
@@ -39,7 +39,7 @@ def recorded(store: Store, spec: str) -> Recording:
 
 @pytest.fixture(scope="module")
 def noise(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Pictures of noise, as a SPEC."""
+    """Write pictures of noise, and return them as a SPEC."""
     path = tmp_path_factory.mktemp("noise") / "noise.npz"
     pixels = np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8)
     np.savez(path, x=pixels, y=np.arange(50) % 10)
@@ -48,7 +48,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def new(published_store: tuple[Path, Store], noise: str) -> Simulation:
-    """Every policy on images the store never saw, and on noise."""
+    """Simulate every policy on images the store never saw, and on noise."""
     return simulate(
         published_store[0], SilentReport(), spec=TEST, suspicious=[f"noise={noise}"], grid=False, threads=1
     )
@@ -56,7 +56,7 @@ def new(published_store: tuple[Path, Store], noise: str) -> Simulation:
 
 @pytest.fixture(scope="module")
 def kept(published_store: tuple[Path, Store]) -> Simulation:
-    """The certification part, with a small grid that the store's own setting is not on."""
+    """Simulate on the certification part, on a small grid without the store's own setting."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "GRID_FALSE_ALARMS", (0.01, 0.1))
         patched.setattr(module, "GRID_CLEAN_MUTANTS", (6.0, 10.0))
@@ -252,7 +252,7 @@ def test_the_store_is_not_changed(published_store: tuple[Path, Store], tmp_path:
 
 
 def some(store: Store, tmp_path: Path, *, shift: int) -> str:
-    """Images that the classifier gets right, their labels shifted, as a SPEC."""
+    """Write rightly classified images with shifted labels, and return them as a SPEC."""
     data = load(TEST)
     right = recorded(store, TEST).correct
     labels = (data.labels[right] + shift) % 10

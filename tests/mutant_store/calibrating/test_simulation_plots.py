@@ -1,4 +1,4 @@
-"""The pictures of a simulation: drawn for any number of policies and kinds, refused where they cannot be."""
+"""Pictures of a simulation: any number of policies and kinds, and refusals."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture(scope="module")
 def kept(published_store: tuple[Path, Store]) -> Simulation:
-    """The certification part, with a small grid that the store's own setting is not on."""
+    """Simulate on the certification part, on a small grid without the store's own setting."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "GRID_FALSE_ALARMS", (0.01, 0.1))
         patched.setattr(module, "GRID_CLEAN_MUTANTS", (6.0, 10.0))

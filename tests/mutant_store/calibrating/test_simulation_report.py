@@ -1,4 +1,4 @@
-"""The records of a simulation: which sets should raise an alarm, and ``report.json`` there and back."""
+"""Records of a simulation: sets that should raise an alarm, and ``report.json`` there and back."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.support.demo import SilentReport
 
 @pytest.fixture(scope="module")
 def found(published_store: tuple[Path, Store]) -> Simulation:
-    """Every policy, with a grid of which some settings are left out."""
+    """Simulate every policy, with a grid that leaves out some settings."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "GRID_FALSE_ALARMS", (0.01,))
         patched.setattr(module, "GRID_CLEAN_MUTANTS", (10.0,))

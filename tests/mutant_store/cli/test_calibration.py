@@ -1,4 +1,4 @@
-"""``mutant-store calibrate`` and ``simulate``: what they print and write, and how they refuse."""
+"""``mutant-store calibrate`` and ``simulate``: their output, their files, and their refusals."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def copy(published_store: tuple[Path, Store], tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def noise(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Pictures of noise, as a SPEC."""
+    """Write pictures of noise, and return them as a SPEC."""
     path = tmp_path_factory.mktemp("noise") / "noise.npz"
     pixels = np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8)
     np.savez(path, x=pixels, y=np.arange(50) % 10)

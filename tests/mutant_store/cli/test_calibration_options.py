@@ -1,4 +1,4 @@
-"""The options of calibration: what they change, and that commands offer all of them and say the truth."""
+"""Options of calibration: their effect, and their help in every command that offers them."""
 
 import re
 

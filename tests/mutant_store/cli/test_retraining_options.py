@@ -1,4 +1,4 @@
-"""From the command line to settings."""
+"""Options of retraining: from the command line to settings."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ class StoppedError(Exception):
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ModelSource, BuildSettings]]:
-    """What the command asks to be built."""
+    """Return what the command asks to be built, in a list that grows with each call."""
     asked: list[tuple[ModelSource, BuildSettings]] = []
 
     def build(source: ModelSource, data: str, out: Path, settings: BuildSettings, report: object) -> None:

@@ -1,4 +1,4 @@
-"""The commands on published versions: what they print, and what they refuse in one line."""
+"""Commands on published versions: their output, and refusals in one line."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ def run(*arguments: object) -> Result:
 
 
 def error_of(result: Result) -> str:
-    """The one line that a refused command prints."""
+    """Return the one line of error that a refused command prints."""
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: ")
@@ -26,7 +26,7 @@ def error_of(result: Result) -> str:
 
 @pytest.fixture
 def two(published_store: tuple[Path, Store], tmp_path: Path) -> tuple[Path, str, str]:
-    """A store, its older version, and its current one."""
+    """Return a store, its older version, and its current one."""
     copy = copy_of(published_store[0], tmp_path)
     first = load_store(copy).version
     os.utime(copy / first / MANIFEST, (0, 0))
@@ -58,7 +58,7 @@ def test_versions_says_which_cannot_be_used_and_why(two: tuple[Path, str, str]) 
     assert rows[first + ":"]
     assert rows[first].split()[-1] == "unusable"
     assert rows[second].split()[-1] == "current"
-    assert rows["unusable"]  # below
+    assert rows["unusable"]  # on the line below its "current"
 
 
 def test_versions_of_a_store_without_any(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small data sets on disk, in every form a SPEC can name."""
+"""Small data sets on disk, in every form that a SPEC can name."""
 
 import gzip
 import struct
@@ -16,14 +16,14 @@ Pixels = NDArray[np.uint8]
 
 @pytest.fixture(autouse=True)
 def _no_default_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A SPEC without a path finds nothing, unless a test says where."""
+    """Make a SPEC without a path find nothing, unless a test says where to look."""
     monkeypatch.delenv("GUARD_DATA_DIR", raising=False)
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
 def random_images() -> Callable[..., Pixels]:
-    """Noise of any shape, the same for the same seed."""
+    """Return a function that draws noise of any shape, the same for the same seed."""
 
     def make(*shape: int, seed: int = 0) -> Pixels:
         return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
@@ -33,7 +33,7 @@ def random_images() -> Callable[..., Pixels]:
 
 @pytest.fixture
 def write_idx() -> Callable[..., Path]:
-    """Writes an array of bytes as an IDX file, gzip-compressed if its name ends in .gz."""
+    """Return a function that writes an array of bytes as an IDX file, in gzip for a name in .gz."""
 
     def write(path: Path, array: Pixels) -> Path:
         header = bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape)
@@ -46,7 +46,10 @@ def write_idx() -> Callable[..., Path]:
 
 @pytest.fixture
 def image_folder(random_images: Callable[..., Pixels]) -> Callable[..., Path]:
-    """Writes noise as PNG files CLASS/NNN.png, under the folders given, ``count`` to each class."""
+    """Return a function that writes noise as PNG files CLASS/NNN.png under the given folders.
+
+    It writes ``count`` files for each class.
+    """
 
     def write(
         root: Path, *folders: str, classes: tuple[str, ...] = ("cat", "dog"), count: int = 20, seed: int = 0
@@ -65,7 +68,7 @@ def image_folder(random_images: Callable[..., Pixels]) -> Callable[..., Path]:
 
 @pytest.fixture
 def archive() -> Callable[..., Path]:
-    """Packs a folder's content as a tar archive, compressed as the name says."""
+    """Return a function that packs a folder's content as a tar archive, compressed by its name."""
 
     def pack(folder: Path, path: Path, prefix: str = "") -> Path:
         compression = "" if path.suffix == ".tar" else path.suffix.removeprefix(".")

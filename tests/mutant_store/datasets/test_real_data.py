@@ -1,4 +1,4 @@
-"""MNIST and CIFAR-10 as everyone knows them."""
+"""MNIST and CIFAR-10 with their well-known contents."""
 
 from collections import Counter
 from pathlib import Path
@@ -33,7 +33,8 @@ def test_cifar_has_its_test_images(data_dir: Path) -> None:
 
 
 def test_cifar_has_its_training_images(data_dir: Path) -> None:
-    # Counted by name only: decoding them takes long. Of 50,000, a tenth is held out, as of any other source.
+    # Count by name only, as decoding takes long. A tenth of the 50,000 is held out, as of any
+    # source.
     classes = Counter(parts[-2] for parts, _ in walk(data_dir / "cifar10/train.tar.xz"))
     assert set(classes.values()) == {5_000}
     assert len(classes) == 10

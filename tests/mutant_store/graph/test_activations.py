@@ -16,7 +16,7 @@ from tests.support.networks import convolutional, export, randomised
 
 
 class Windows(nn.Module):
-    """Windows of an image folded into the batch, as in a Swin transformer."""
+    """Network that folds windows of an image into the batch, as a Swin transformer does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Windows(nn.Module):
 
 
 class Summed(nn.Module):
-    """Adds to every image something of the whole batch."""
+    """Network that adds something of the whole batch to every image."""
 
     def __init__(self) -> None:
         super().__init__()

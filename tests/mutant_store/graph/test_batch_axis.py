@@ -40,7 +40,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 
 
 def saved(path: Path, body: str, *, images: str = "float[2,3,4]", logits: str = "float[2,5]") -> Path:
-    """A graph with a weight of 12×5 and whatever the body does before and after."""
+    """Save a graph with a weight of 12×5 and the nodes of ``body``."""
     text = f'<ir_version: 8, opset_import: ["": 17]> g ({images} images) => ({logits} logits) {{ {body} }}'
     model = parser.parse_model(text)
     weight = np.random.default_rng(0).standard_normal((12, 5)).astype(np.float32)
@@ -79,20 +79,20 @@ def test_networks_exported_for_a_fixed_number_of_images_take_any(
         "s = Constant <value_ints = [2, -1]> () x = Reshape (images, s) logits = MatMul (x, w)",
         "s = Constant <value_ints = [0, -1]> () x = Reshape (images, s) logits = MatMul (x, w)",
         "s = Constant <value_ints = [-1, 12]> () x = Reshape (images, s) logits = MatMul (x, w)",
-        # The images folded into another axis and unfolded again.
+        # Images folded into another axis and unfolded again.
         "s = Constant <value_ints = [6, 4]> () t = Constant <value_ints = [2, 12]> ()"
         "a = Reshape (images, s) b = Relu (a) x = Reshape (b, t) logits = MatMul (x, w)",
-        # The batch on the second axis for a while.
+        # Batch on the second axis for a while.
         "s = Constant <value_ints = [3, 2, 2, 2]> () t = Constant <value_ints = [2, 12]> ()"
         "a = Transpose <perm = [1, 0, 2]> (images) b = Reshape (a, s) c = Transpose <perm = [1, 0, 2, 3]> (b)"
         "x = Reshape (c, t) logits = MatMul (x, w)",
-        # An expansion, and rows of a constant beside every image.
+        # Expansion, and rows of a constant beside every image.
         "s = Constant <value_ints = [2, 3, 4]> () t = Constant <value_ints = [2, 12]> ()"
         "a = ReduceMean <axes = [1]> (images) b = Expand (a, s) x = Reshape (b, t) logits = MatMul (x, w)",
         "z = Constant <value = float[2, 1, 4] {1, 2, 3, 4, 1, 2, 3, 4}> () i = Constant <value_ints = [1, 2, 3]> ()"
         "t = Constant <value_ints = [2, 12]> () a = Concat <axis = -2> (z, images) b = Gather <axis = 1> (a, i)"
         "x = Reshape (b, t) logits = MatMul (x, w)",
-        # A shape computed when the model runs, some of it from the images.
+        # Shape computed when the model runs, some of it from the images.
         "s = Shape (images) i = Constant <value_ints = [0]> () n = Gather (s, i) m = Constant <value_ints = [-1]> ()"
         "t = Concat <axis = 0> (n, m) x = Reshape (images, t) logits = MatMul (x, w)",
     ],
@@ -107,7 +107,7 @@ def test_the_number_is_taken_out_of_shapes(body: str, tmp_path: Path) -> None:
 
 
 def test_reshapes_do_not_read_the_number_from_the_images(tmp_path: Path) -> None:
-    """``x.view(images.shape[0], -1)`` would tie a layer's rows to the images', and rows of a bank are more."""
+    """``x.view(images.shape[0], -1)`` would tie a layer's rows to the images. A bank has more."""
     body = (
         "s = Shape (images) i = Constant <value_ints = [0]> () n = Gather (s, i) m = Constant <value_ints = [-1]> ()"
         "t = Concat <axis = 0> (n, m) a = Relu (images) x = Reshape (a, t) logits = MatMul (x, w)"
@@ -124,7 +124,7 @@ def test_reshapes_do_not_read_the_number_from_the_images(tmp_path: Path) -> None
         ("x = Squeeze (images, i) y = Unsqueeze (x, i) z = Flatten (y) logits = MatMul (z, w)", "Squeeze"),
         ("x = Gather (images, i) z = Flatten (x) logits = MatMul (z, w)", "Gather"),
         ("x = ReduceMean <axes = [0]> (images) z = Flatten (x) logits = MatMul (z, w)", "ReduceMean"),
-        # Whether the batch goes into the axis before it or behind it cannot be told.
+        # Ambiguous whether the batch goes into the axis before it or behind it.
         (
             "s = Constant <value_ints = [3, 4]> () t = Constant <value_ints = [1, 12]> ()"
             "a = Transpose <perm = [1, 0, 2]> (images) b = Reshape (a, s) x = Reshape (b, t)"
@@ -150,7 +150,10 @@ def test_rows_of_a_constant_that_differ_belong_to_images(tmp_path: Path) -> None
 
 
 def test_operators_nothing_is_known_of_are_left_to_the_comparison_of_answers(tmp_path: Path) -> None:
-    """An open height hides the shapes; the images run alone and together tell the same."""
+    """An open height hides the shapes.
+
+    Running the images alone and together shows the same fault.
+    """
     body = "s = Constant <value_ints = [1, 12]> () x = Reshape (images, s) logits = MatMul (x, w)"
     path = saved(tmp_path / "m.onnx", body, images="float[1,h,4]", logits="float[1,5]")
     with pytest.raises(ModelError, match="one image works: export the model with a dynamic batch axis"):

@@ -1,4 +1,4 @@
-"""Which output is taken for the class scores."""
+"""Choice of the output that holds the class scores."""
 
 import pytest
 from onnx import parser

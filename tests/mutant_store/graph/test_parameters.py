@@ -8,7 +8,10 @@ from tests.support.layers import dense
 
 
 def shared_bias_graph() -> Graph:
-    """Two dense layers that read one bias, the first with its weights [inputs, neurons], the second transposed."""
+    """Return a graph of two dense layers that read one bias.
+
+    The first has its weights as [inputs, neurons], the second transposed.
+    """
     rng = np.random.default_rng(0)
     constants = [
         numpy_helper.from_array(rng.random((2, 3), dtype=np.float32), "first"),
@@ -48,7 +51,7 @@ def test_written_values_are_read_by_every_node_and_in_the_files_order() -> None:
     assert graph.array(first.input[1])[0, 1] == 100
     assert first.input[2] == second.input[2] != "bias"
     assert graph.array(first.input[2])[0] == 200
-    assert second.input[1] == "second"  # nothing of it changed
+    assert second.input[1] == "second"  # unchanged
 
 
 def test_neurons_and_positions_are_found() -> None:

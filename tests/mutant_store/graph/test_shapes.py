@@ -1,4 +1,4 @@
-"""Shapes for many images."""
+"""Shapes of activations for many images."""
 
 import pytest
 from onnx import parser

@@ -1,4 +1,4 @@
-"""Networks given by name, by weights or by what makes them."""
+"""Networks given by name, by weights or by a function that makes them."""
 
 from pathlib import Path
 

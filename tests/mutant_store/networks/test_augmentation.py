@@ -11,7 +11,7 @@ def generator() -> torch.Generator:
 
 
 def numbered(count: int) -> Tensor:
-    """The same image of 3 channels and 4×5 pixels, all pixels different and none 0."""
+    """Return the same image ``count`` times: 3 channels of 4×5 pixels, all different and none 0."""
     return torch.arange(1, 61, dtype=torch.uint8).reshape(1, 3, 4, 5).repeat(count, 1, 1, 1)
 
 
@@ -49,7 +49,7 @@ def test_one_square_of_each_image_is_blanked() -> None:
         rows, columns = torch.nonzero(image[0] == 0, as_tuple=True)
         blanks.add((int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())))
         assert len(rows) == (rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1)
-    # a centre in each of 6 × 7 places; squares over the upper and left edges are cut
+    # Centres in each of 6 × 7 places. Squares over the upper and left edges are cut.
     tops = {(0, 0), (0, 1), (1, 2), (2, 3), (3, 4), (4, 5)}
     assert {(top, bottom) for top, bottom, _, _ in blanks} == tops
     assert {(left, right) for _, _, left, right in blanks} == tops | {(5, 6)}

@@ -28,7 +28,7 @@ def test_other_settings_are_named(tmp_path: Path) -> None:
 
 
 class _Harmful:
-    """Makes a folder where it is unpickled."""
+    """Object that makes a folder when it is unpickled."""
 
     def __init__(self, place: Path) -> None:
         self.place = place

@@ -1,4 +1,4 @@
-"""Graphs as torch networks: the same answers, trainable in every layer, and back again."""
+"""Graphs converted to torch networks and back: same answers, trainable in every layer."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def noise(*shape: int) -> NDArray[np.float32]:
 
 
 def round_trip(classifier: Classifier, layout: Layout, images: NDArray[np.float32]) -> None:
-    """Change every parameter, and hold the graph with the vector against the network."""
+    """Change every parameter, and compare the graph with this vector to the network."""
     network, made = converted(classifier, layout, images)
     assert isinstance(network, ConvertedNetwork)
     graph = Graph(classifier.model)

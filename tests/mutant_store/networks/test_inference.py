@@ -1,4 +1,4 @@
-"""Running a torch classifier."""
+"""Inference with a torch classifier."""
 
 import numpy as np
 import torch

@@ -33,7 +33,7 @@ def test_a_classifier_is_exported_whole_and_clean(name: str, capfd: pytest.Captu
     assert {entry.key: entry.value for entry in proto.metadata_props} == {
         model_card.KEY: CARD.model_dump_json(exclude_none=True)
     }
-    # Batch normalisation is folded; what is left can be mutated.
+    # Batch normalisation is folded. The operators that are left can be mutated.
     kinds = {node.op_type for node in proto.graph.node}
     assert kinds <= {
         "Conv",

@@ -44,7 +44,10 @@ def test_values_follow_the_normal_distribution_of_their_own_tensor() -> None:
 
 
 def test_parameters_that_redrawing_leaves_as_they_are_do_not_make_a_mutant() -> None:
-    """Most positions lie in tensors without deviation; a mutant always has one that does not."""
+    """Positions mostly lie in tensors without deviation.
+
+    A mutant always has at least one in another tensor.
+    """
     parameters = of_weights([(np.ones((50, 3)), np.zeros(50)), (np.array([[1.0, 2.0, 3.0]]), np.zeros(1))])
     for seed in range(50):
         choice = GaussianFuzzing().draw(parameters, 0.005, np.random.default_rng(seed))

@@ -1,4 +1,4 @@
-"""The references that mutants are held to, on their own."""
+"""The references that mutants are compared with, tested on their own."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,10 @@ INPUTS = np.random.default_rng(0).standard_normal((4, 2, 8, 8)).astype(np.float3
 
 @pytest.fixture(params=["convolutional", "residual"])
 def network(request: pytest.FixtureRequest) -> nn.Module:
-    """Four layers, or three, batch normalisation behind some of them, with the outputs of 4, 6, … neurons."""
+    """Return a network of four layers or of three, with 4, 6, … neurons.
+
+    Batch normalisation follows some of the layers.
+    """
     convolutions = request.param == "convolutional"
     module = convolutional(2, 8, (4, 6), 5) if convolutions else Residual(2, 4, 5, softmax=False)
     return randomised(module, seed=2)
@@ -38,7 +41,7 @@ def test_negating_twice_is_the_identity(network: nn.Module) -> None:
 
 
 def test_negating_is_negating_the_folded_parameters(network: nn.Module) -> None:
-    """The scale and shift of a batch normalisation stand for its layer's weights and bias."""
+    """Scale and shift of a batch normalisation stand for its layer's weights and bias."""
     choice = {"neurons": ints(1, 4, 6)}
     one, other = folded(negated(network, choice)), negated(folded(network), choice)
     torch.testing.assert_close(parameters(one), parameters(other), rtol=1e-5, atol=1e-6)

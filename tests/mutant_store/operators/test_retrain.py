@@ -1,4 +1,4 @@
-"""An operator whose mutants are trained and not drawn."""
+"""The operator whose mutants are trained instead of drawn."""
 
 import numpy as np
 import pytest

@@ -10,7 +10,7 @@ from mutant_store.pool.accuracy_filter import Accepted, AccuracyFilter, Hopeless
 
 
 class FakeSession(BankSession):
-    """A bank whose mutants are right on a given share of the images; counts the rows it is asked for."""
+    """Bank whose mutants are right on given shares of the images, and that counts its rows."""
 
     def __init__(self, labels: NDArray[np.int64], accuracies: NDArray[np.float64], seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
@@ -62,7 +62,7 @@ def test_judging_early_changes_no_outcome_and_saves_rows(error: float, share: fl
 
 
 def test_a_large_error_is_made_use_of() -> None:
-    """What is accepted early is not what all images would say: the stated error is one."""
+    """Decisions on few images differ from those on all images, within the stated error."""
     bar = filtering(400, error=0.3)
     session = FakeSession(bar.labels, np.full(600, bar.needed / 400))
     kept, _ = bar.judge(session, 600)

@@ -32,7 +32,7 @@ class End(NamedTuple):
 
 
 def ends(rule: StoppingRule) -> list[End]:
-    """Every way a walk can end, with the number of hit and miss sequences that end there; exact integers."""
+    """Return every end of a walk, with the exact number of hit and miss sequences up to it."""
     found, seen, walks = [], 0, {0: 1}
     bounds = zip(
         rule.looks.tolist(), rule.reject_at_most.tolist(), rule.accept_at_least.tolist(), strict=True
@@ -51,14 +51,14 @@ def ends(rule: StoppingRule) -> list[End]:
 
 
 def share(end: End, correct: int, total: int) -> Fraction:
-    """Of all orders of a mutant right on ``correct`` images, those that end there."""
+    """Return the share of orders that end at ``end``, for a mutant right on ``correct`` images."""
     if end.hits > correct:
         return Fraction(0)
     return Fraction(end.sequences * comb(total - end.images, correct - end.hits), comb(total, correct))
 
 
 def error(plan: Plan, rule: StoppingRule, correct: int) -> Fraction:
-    """Exact probability of the wrong decision on a mutant right on ``correct`` images."""
+    """Return the exact probability of a wrong decision on a mutant right on ``correct`` images."""
     shares = [(share(end, correct, plan.total), end.accepted) for end in ends(rule)]
     assert sum(part for part, _ in shares) == 1
     return Fraction(sum(part for part, accepted in shares if accepted != (correct >= plan.needed)))
@@ -109,7 +109,7 @@ def test_no_mutant_is_decided_wrongly_more_often_than_stated(plan: Plan, allowed
 
 @pytest.mark.parametrize("allowed", [0.2, 0.01, 1e-6, 1e-8])
 def test_the_stated_error_is_used_on_both_sides_of_the_bar(allowed: float) -> None:
-    """Neither exceeded nor half of it wasted, at tails this small too."""
+    """The error stays within its bound and uses more than half of it, at tails this small too."""
     plan = Plan(400, 350, np.arange(10, 401, 10))
     rule = sequential_rule(*plan, allowed)
     for correct in (plan.needed - 1, plan.needed):
@@ -132,7 +132,7 @@ def test_one_miss_rejects_where_every_image_is_needed() -> None:
 def used_and_accepted(
     rule: StoppingRule, hits: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Images used and decisions of mutants whose hits at the looks are int64 [mutants, K]."""
+    """Return images used and decisions, for mutants with hits int64 [mutants, K] at the looks."""
     first = ((hits <= rule.reject_at_most) | (hits >= rule.accept_at_least)).argmax(axis=1)
     last = hits[np.arange(len(hits)), first]
     return rule.looks[first], last >= rule.accept_at_least[first]

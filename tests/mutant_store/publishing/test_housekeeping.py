@@ -1,4 +1,7 @@
-"""Listing, choosing and removing versions, and what killed commands leave."""
+"""Housekeeping of a store.
+
+It covers listing, choosing and removing versions, and the leftovers of killed commands.
+"""
 
 import os
 import shutil
@@ -29,7 +32,7 @@ def copy(published_store: tuple[Path, Store], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def four(copy: Path) -> tuple[Path, list[str]]:
-    """A store of four versions and their names, oldest first, the last one current."""
+    """Return a store of four versions and their names, oldest first, with the last one current."""
     first = load_store(copy).version
     os.utime(copy / first / MANIFEST, (1000, 1000))
     return copy, [first, *(add_version(copy, seed=seed, published=1000.0 + seed) for seed in (1, 2, 3))]
@@ -194,7 +197,7 @@ def test_a_killed_collection_never_shows_half_a_version_and_is_finished_by_the_n
         assert entries(copy) == {CURRENT, names[2], names[3]}
         if not killed:
             break
-    assert step > 10  # it was killed within both removals
+    assert step > 10  # killed within both removals
 
 
 def test_a_killed_choice_leaves_one_of_the_two_versions(four: tuple[Path, list[str]]) -> None:

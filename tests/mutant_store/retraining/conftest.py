@@ -9,13 +9,14 @@ import pytest
 import safetensors.torch
 import torch
 
-from mutant_guard.store.reader import Store
+from mutant_guard.store.reader import Store, load_store
 from mutant_store.datasets import load
 from mutant_store.networks import weights
 from mutant_store.networks.architecture import Registered
 from mutant_store.retraining.adversarial import make_shard, shards
 from mutant_store.retraining.job import CHOSEN, IMAGES, ORIGINAL_MODEL, ORIGINAL_STATE, TARGETS, Job
 from mutant_store.retraining.settings import Recipe
+from tests.support.kept import kept, void
 from tests.support.retraining import build_retrained, train_digits_net
 
 RECIPE = Recipe(epochs=2, adversarial_images=100, epsilons=(0.1, 0.2), steps=3, batch_size=32)
@@ -31,15 +32,16 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def digits_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def digits_weights() -> Path:
     """Weights of the registered network, the ONNX file beside them; not to be changed by tests."""
-    return train_digits_net(tmp_path_factory.mktemp("network"))
+    return kept("digits-net", lambda folder: void(train_digits_net(folder))) / "digits.safetensors"
 
 
 @pytest.fixture(scope="session")
-def retrained_store(digits_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def retrained_store(digits_weights: Path) -> Store:
     """A store of two retrained mutants, made in this process; not to be changed by tests."""
-    return build_retrained(digits_weights, tmp_path_factory.mktemp("stores") / "digits")
+    folder = kept("two-retrained", lambda folder: void(build_retrained(digits_weights, folder / "digits")))
+    return load_store(folder / "digits")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A server process that commands ask, the same that the clients are tested with."""
+"""The server process that commands call, which is the one that tests of clients use."""
 
 from tests.mutant_guard.client.conftest import (  # noqa: F401
     _no_server_from_outside,

@@ -1,4 +1,4 @@
-"""``mutant-guard classify`` and what ``serve`` refuses, without a server."""
+"""``mutant-guard classify`` without a server, and refusals of ``serve``."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from tests.support.service import FIELDS, KEY, digits, encode
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    """Four digits of growing noise."""
+    """Write four digits of growing noise."""
     paths = []
     for number in range(4):
         path = tmp_path / f"{number}.png"

@@ -28,7 +28,7 @@ from tests.support.service import FIELDS, KEY, digits, encode, free_port
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
-    """A clean digit and noisy ones."""
+    """Write a clean digit and noisy ones."""
     paths = []
     for number, image in enumerate([digits(1)[0], *digits(7, noise=0.6)]):
         paths.append(tmp_path / f"{number}.png")
@@ -38,7 +38,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def reviewer(guarded: Guarded, tmp_path: Path) -> Path:
-    """The file of a reviewer's key."""
+    """Write the file of a reviewer's key."""
     path = tmp_path / "rita.key"
     path.write_text(f"{guarded.reviewer}\n")
     return path
@@ -182,7 +182,10 @@ def test_the_engine_is_not_loaded_to_ask_a_server(files: list[Path]) -> None:
 
 @pytest.mark.parametrize("json", [True, False])
 def test_what_was_answered_before_an_interruption_is_shown(json: bool, files: list[Path]) -> None:
-    """The third image is never answered. As JSON the first two are there before anything ends."""
+    """The third image is never answered.
+
+    As JSON, the first two are shown before the command ends.
+    """
     third, over = threading.Event(), threading.Event()
 
     def answered(_: Request) -> Answer:
@@ -192,7 +195,7 @@ def test_what_was_answered_before_an_interruption_is_shown(json: bool, files: li
         over.wait(120)
         return None
 
-    # Where pytest itself runs in the background, it and its children would leave SIGINT unheard.
+    # A pytest in the background would make itself and its children ignore SIGINT.
     script = (
         "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from service.cli.app import app\napp()"
@@ -289,7 +292,7 @@ def _until_closed(controller: int) -> str:
     while True:
         try:
             part = os.read(controller, 65536)
-        except OSError:  # how Linux says that the other side is closed
+        except OSError:  # Linux reports in this way that the other side is closed
             part = b""
         if not part:
             return b"".join(parts).decode()
@@ -305,7 +308,7 @@ def test_the_queue_is_listed_decided_and_exported(guarded: Guarded, reviewer: Pa
     give_up = time.monotonic() + 10
     while len(waiting := objects(run("review", "list", *given, "--state", "all", "--json"))) < 3:
         assert time.monotonic() < give_up
-        time.sleep(0.01)  # what is queued is written beside requests
+        time.sleep(0.01)  # entries are written beside requests
     assert len(objects(run("review", "list", *given, "--state", "all", "--limit", 2, "--json"))) == 2
     first, second, third = (str(entry["id"]) for entry in waiting[:3])
 

@@ -1,4 +1,4 @@
-"""``mutant-guard keys``: the key on standard output and nothing else there, its digest in the file."""
+"""``mutant-guard keys``: the key alone on standard output, and its digest in the file."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -18,6 +18,7 @@ from mutant_store.build import build
 from mutant_store.datasets import load
 from tests.support.api_keys import add_key
 from tests.support.demo import SETTINGS, SilentReport
+from tests.support.kept import kept
 from tests.support.perceptron_attack import attacked
 from tests.support.process import Server, serve
 from tests.support.service import digits, encode
@@ -110,22 +111,24 @@ def open_page(browser: Browser) -> Iterator[Open]:
 
 
 @pytest.fixture(scope="session")
-def hostile_store(digits_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hostile_store(digits_model: Path) -> Path:
     """A store of 60 mutants that count label changes, whose name and whose classes are markup."""
-    folder = tmp_path_factory.mktemp("hostile")
-    model = onnx.load(digits_model)
-    card = ModelCard.model_validate_json({p.key: p.value for p in model.metadata_props}[model_card.KEY])
-    named = card.model_copy(update={"classes": [f"{HOSTILE}{digit}" for digit in range(10)]})
-    onnx.helper.set_model_props(model, {model_card.KEY: named.model_dump_json()})
-    onnx.save(model, folder / "model.onnx")
-    data = load("digits@holdout")
-    for i, (pixels, label) in enumerate(zip(data.images, data.labels, strict=True)):
-        file = folder / "data" / f"{HOSTILE}{label}" / f"{i}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(encode(pixels[:, :, 0]))
-    store = folder / "<i>nai"
-    build(folder / "model.onnx", f"imagefolder:{folder / 'data'}", store, SETTINGS, SilentReport())
-    return store
+
+    def make(folder: Path) -> None:
+        model = onnx.load(digits_model)
+        card = ModelCard.model_validate_json({p.key: p.value for p in model.metadata_props}[model_card.KEY])
+        named = card.model_copy(update={"classes": [f"{HOSTILE}{digit}" for digit in range(10)]})
+        onnx.helper.set_model_props(model, {model_card.KEY: named.model_dump_json()})
+        onnx.save(model, folder / "model.onnx")
+        data = load("digits@holdout")
+        for i, (pixels, label) in enumerate(zip(data.images, data.labels, strict=True)):
+            file = folder / "data" / f"{HOSTILE}{label}" / f"{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(encode(pixels[:, :, 0]))
+        spec = f"imagefolder:{folder / 'data'}"
+        build(folder / "model.onnx", spec, folder / "<i>nai", SETTINGS, SilentReport())
+
+    return kept("hostile", make) / "<i>nai"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Who may classify, who may use the admin routes, how fast, and what everybody else is told."""
+"""Access: callers who may classify or use the admin routes, their rates, and refusals."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def check(answer: Response, status: int, code: str, detail: str) -> None:
     assert (found["status"], found["type"]) == (status, f"urn:mutant-guard:problem:{code}")
     assert detail in found["detail"]
     assert ("www-authenticate" in answer.headers) is (status == 401)
-    assert code in REASONS  # so that it is counted from zero
+    assert code in REASONS  # counted from zero, as it is a known reason
 
 
 @pytest.mark.parametrize("detail", ["full", "verdict"])
@@ -59,7 +59,7 @@ async def test_a_client_is_known_by_the_key_in_either_header(detail: str, keys_f
         bearer(secret),
         {"Authorization": f"bearer  {secret} "},
         {"X-API-Key": secret},
-        {"Authorization": "Basic YWxpY2U6", "X-API-Key": secret},  # of a proxy in front
+        {"Authorization": "Basic YWxpY2U6", "X-API-Key": secret},  # credentials for a proxy in front
     ]
     async with calling(keys_file, response_detail="full") as client:
         for headers in ways:
@@ -95,7 +95,7 @@ async def test_an_unknown_key_is_no_key(keys_file: Path) -> None:
         odd = await client.get("/who", headers=[(b"x-api-key", b"\xe9\xff\x80")])
         check(odd, 401, "unknown-key", "not known")
         assert secret[:-1] not in (await client.get("/who", headers=bearer(secret[:-1]))).text
-        # Which of two keys counts is never left to chance.
+        # The bearer token always counts where two keys are sent.
         both = bearer("unknown") | {"X-API-Key": secret}
         check(await client.get("/who", headers=both), 401, "unknown-key", "not known")
 

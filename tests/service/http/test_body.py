@@ -1,4 +1,4 @@
-"""Reading the image of a request: content types, forms, and a limit that holds while the body arrives."""
+"""The image in a request: content types, forms, and a limit that holds while the body arrives."""
 
 import asyncio
 import gc
@@ -148,7 +148,7 @@ async def test_a_body_in_small_pieces_is_read_whole(client: AsyncClient) -> None
 
 
 def request(headers: dict[str, str], messages: list[Message]) -> Request:
-    """A request whose body arrives as the messages given, and no other."""
+    """Return a request whose body arrives as ``messages``, and no other."""
 
     async def receive() -> Message:
         return messages.pop(0)

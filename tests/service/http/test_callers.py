@@ -1,4 +1,4 @@
-"""Keys, limits, response detail and headers of the server itself."""
+"""Keys, limits, response detail and headers of the whole application."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,7 +27,7 @@ def keys_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def secrets(keys_file: Path) -> dict[str, str]:
-    """Keys by name."""
+    """Return the keys by name."""
     return {
         "full": add_key(keys_file, "full"),
         "verdict": add_key(keys_file, "verdict", response_detail="verdict"),
@@ -40,7 +40,7 @@ def secrets(keys_file: Path) -> dict[str, str]:
 async def client(
     digits_store: Path, keys_file: Path, secrets: dict[str, str], anyio_backend: str
 ) -> AsyncIterator[AsyncClient]:
-    """A client of a server that asks for keys, keeps verdicts and gives bare labels."""
+    """Yield a client of a server that asks for keys, keeps verdicts and gives bare labels."""
     settings = settings_for(digits_store, api_keys_file=keys_file, cache_seconds=60, allow_guard_off=True)
     async with serving(GuardService(settings)) as client:
         yield client

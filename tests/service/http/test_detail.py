@@ -1,4 +1,4 @@
-"""What a caller is told whose response detail is ``verdict``."""
+"""Answers to a caller whose response detail is ``verdict``."""
 
 import json
 from pathlib import Path
@@ -83,7 +83,7 @@ async def test_an_endpoint_answers_without_them() -> None:
         schema = (await client.get("/openapi.json")).json()["components"]["schemas"]["Classification"]
     assert list(json.loads(text)) == [name for name in FIELDS if name not in WITHHELD]
     assert "0.998" not in text
-    assert set(schema["required"]) == KEPT - {"guard"}  # no client may count on what is not always there
+    assert set(schema["required"]) == KEPT - {"guard"}  # clients may rely only on what is always there
 
 
 @pytest.mark.parametrize(("detail", "status"), [("full", 200), ("verdict", 403)])

@@ -1,4 +1,4 @@
-"""The path of a test, as ``?explain=true`` shows it."""
+"""The path of a test in an answer to ``?explain=true``."""
 
 import json
 from math import log
@@ -78,13 +78,13 @@ async def test_only_a_policy_that_counts_has_no_log_ratios(digits_store: Path) -
 async def test_an_infinite_ratio_is_null_and_never_infinity(
     digits_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A test that takes no label change for normal: one change rules its first hypothesis out."""
+    """One label change rules out the first hypothesis of a test that takes no change for normal."""
     strict = builders.without_replacement("calibrated", FinitePoolSprt.between(60, 0, 30, 0.001, 0.001), 0.05)
     monkeypatch.setattr(Store, "policy", lambda *_: strict)
     files = [encode(image) for image in digits(12, noise=0.5)]
     ends = set()
     async with serving(GuardService(settings_for(digits_store, cache_seconds=60))) as client:
-        for file in [*files, *files]:  # the second time out of the cache
+        for file in [*files, *files]:  # the second answer comes from the cache
             answer = await client.post("/classify?explain=true", content=file)
             found = json.loads(answer.text, parse_constant=pytest.fail)
             path = found["explanation"]["log_ratio"]
@@ -102,7 +102,7 @@ async def test_without_being_asked_nothing_is_explained(client: AsyncClient, que
 
 
 def judged(labels: list[int]) -> Judgement:
-    """A judgement of label 3 whose mutants chose these."""
+    """Return a judgement of label 3 whose mutants chose these labels."""
     changed = [int(label != 3) for label in labels]
     return Judgement(
         label=3,
@@ -123,7 +123,8 @@ def judged(labels: list[int]) -> Judgement:
 def test_where_a_hypothesis_is_ruled_out_there_is_no_ratio() -> None:
     policy = builders.without_replacement("calibrated", FinitePoolSprt.between(4, 0, 2, 0.001, 0.001), 0.05)
     changed = explain(policy, judged([3, 5]))
-    # One unchanged label of four is as likely as 4/4 to 2/4 under the two counts; one change is not under the first.
+    # An unchanged label among four has likelihoods 4/4 and 2/4 under the two counts. One change is
+    # impossible under the first.
     assert changed.log_ratio == [round(log(2), 6), None]
     assert (changed.normal_at_most, changed.adversarial_at_least) == ([-1, -1], [1, 1])
     same = explain(policy, judged([3] * 3))

@@ -1,4 +1,4 @@
-"""What browsers are told with every answer, and which other origins may read one."""
+"""Headers for browsers on every answer, and other origins that may read one."""
 
 import re
 from html.parser import HTMLParser
@@ -69,7 +69,10 @@ async def test_what_is_no_request_passes_untouched() -> None:
 
 
 class _Sources(HTMLParser):
-    """What a page loads, by directive of the policy; a script in the page itself is 'unsafe-inline'."""
+    """Parser that collects what a page loads, by directive of the policy.
+
+    A script in the page itself counts as 'unsafe-inline'.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""The OpenAPI document says what is answered, to requests right and wrong that are made of it.
+"""The OpenAPI document describes the answers to right and wrong requests made from it.
 
-``make fuzz-api`` makes many more, of a real server.
+``make fuzz-api`` sends many more to a real server.
 """
 
 import logging
@@ -20,7 +20,7 @@ from tests.support.api_keys import add_key
 from tests.support.service import settings_for
 
 LOAD = "POST /v2/repository/models/{name}/load"
-# Nothing waits there, so none of these finds what it is asked for.
+# Operations on review entries, which find none, as none wait.
 REVIEW = {
     "DELETE /review/{identifier}",
     "GET /review/export",
@@ -54,7 +54,7 @@ def conformance(
 
 
 def succeeded(found: Conformance) -> set[str]:
-    """Operations that were answered 200 at least once."""
+    """Return the operations that were answered 200 at least once."""
     return {name.removesuffix(" 200") for name in found.statuses if name.endswith(" 200")}
 
 

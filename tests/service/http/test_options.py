@@ -1,4 +1,4 @@
-"""What a request may say besides the image: which store, how long, with or without the guard."""
+"""Options of a request besides the image: the store, the deadline, and the guard on or off."""
 
 import asyncio
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_nothing_said_is_the_default() -> None:
         ("guard=off", Options(guard="off")),
         ("guard=on&store=", Options(store="")),
         ("explain=false&explain=true", Options(explain=True)),
-        ("timeout_ms=5", Options()),  # a header, and nothing else
+        ("timeout_ms=5", Options()),  # set by a header only
     ],
 )
 def test_the_query_is_read(query: str, expected: Options) -> None:
@@ -165,7 +165,7 @@ async def test_without_leave_there_is_no_bare_label(client: AsyncClient) -> None
 async def held_past_the_deadline(
     guard: GuardService, session: HeldSession, headers: dict[str, str], seconds: float
 ) -> tuple[int, dict[str, object]]:
-    """Status and body for a request whose first run takes so long."""
+    """Return status and body for a request whose first run takes ``seconds``."""
     async with serving(guard) as client:
         asked = asyncio.ensure_future(client.post("/classify", content=IMAGE, headers=headers))
         await asyncio.to_thread(session.entered.wait, 10)
@@ -180,7 +180,7 @@ async def held_past_the_deadline(
 async def test_past_the_callers_deadline_the_answer_is_undecided_with_what_is_known(
     timeout: str | None, setting: float, digits_store: Path, held_guard_session: HeldSession
 ) -> None:
-    """The header shortens what the setting allows, and never prolongs it."""
+    """The header shortens the deadline of the setting, and never prolongs it."""
     settings = settings_for(
         digits_store, deadline_seconds=setting, max_batch_rows=20, batch_rows=1, policy="paper"
     )
@@ -210,7 +210,7 @@ async def test_or_it_is_an_error_where_the_settings_say_so(
 async def test_a_deadline_that_passes_while_others_are_served_is_an_error(
     digits_store: Path, held_guard_session: HeldSession
 ) -> None:
-    """Nothing is known yet of an image that no run has held."""
+    """No answer is known yet of an image that no run has held."""
     async with serving(GuardService(settings_for(digits_store))) as client:
         first = asyncio.ensure_future(client.post("/classify", content=IMAGE))
         await asyncio.to_thread(held_guard_session.entered.wait, 10)

@@ -1,4 +1,4 @@
-"""Whether the client is still there: nothing is computed for one that is gone, and no slot is kept."""
+"""Presence of the client: for one that is gone no work is done, and no slot is kept."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,7 +23,7 @@ BODIES = [encode(image) for image in digits(6)]
 
 
 class Connection:
-    """What a server says of a client: more of the body first where there is some, and in the end that it is gone."""
+    """Connection as a server reports it: first the body's messages, then the client's departure."""
 
     def __init__(self, *before: Message) -> None:
         self._before, self.asked = list(before), 0
@@ -64,7 +64,7 @@ async def test_an_answer_that_takes_longer_comes_as_well_and_ends_the_listening(
     await asyncio.sleep(0)
     assert len(asyncio.all_tasks()) == before
     connection.closed.set()
-    await asyncio.sleep(_LOOK_AFTER_SECONDS)  # nobody is cancelled any more
+    await asyncio.sleep(_LOOK_AFTER_SECONDS)  # no late cancellation follows
 
 
 @pytest.mark.parametrize("before", [(), ({"type": "http.request", "body": b"", "more_body": False},) * 2])
@@ -108,7 +108,7 @@ async def test_the_task_goes_on_as_if_it_had_not_been_cancelled() -> None:
 
 @pytest.mark.parametrize("gone", [False, True])
 async def test_what_cancels_the_request_otherwise_stays_a_cancellation(gone: bool) -> None:
-    """A server that cuts off what takes too long."""
+    """A server may cut off requests that take too long."""
     connection = Connection()
     asked = asyncio.ensure_future(watched(connection, forever))
     await asyncio.sleep(2 * _LOOK_AFTER_SECONDS)
@@ -130,7 +130,7 @@ async def test_a_refusal_stays_one() -> None:
 
 @asynccontextmanager
 async def listening(guard: GuardService) -> AsyncIterator[int]:
-    """A real server within this process; its port."""
+    """Serve on a real socket within this process, and yield the port."""
     port = free_port()
     server = Server(guard, host="127.0.0.1", port=port)
     running = asyncio.ensure_future(server.serve())
@@ -168,7 +168,7 @@ async def test_over_sockets_a_client_that_goes_away_frees_its_rows(
         assert await asyncio.to_thread(held_guard_session.entered.wait, 10)
         for _, writer in connections[:-1]:
             writer.close()
-        await in_flight(guard, 1)  # while the bank is held: nobody has been answered
+        await in_flight(guard, 1)  # while the bank is held, so no request has been answered
         rejected = guard.metrics.registry.get_sample_value
         assert rejected("guard_requests_rejected_total", {"reason": "client-gone"}) == len(BODIES) - 1
         assert held_guard_session.runs == 0
@@ -178,7 +178,7 @@ async def test_over_sockets_a_client_that_goes_away_frees_its_rows(
             assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
         writer.close()
         await in_flight(guard, 0)
-        # At most the run that was under way held rows of them, and it has ended.
+        # At most the run under way held rows of closed clients, and it has ended.
         assert held_guard_session.runs <= 2
         value = guard.metrics.registry.get_sample_value
         assert value("guard_mutants_evaluated_count") == 1
@@ -187,7 +187,7 @@ async def test_over_sockets_a_client_that_goes_away_frees_its_rows(
 async def test_over_sockets_a_client_that_closes_its_half_is_gone_as_well(
     digits_store: Path, held_guard_session: HeldSession
 ) -> None:
-    """As uvicorn sees it: it closes the other half at once."""
+    """uvicorn closes the other half at once."""
     guard = GuardService(settings_for(digits_store))
     async with listening(guard) as port:
         _, writer = await post(port, BODIES[0])

@@ -1,4 +1,4 @@
-"""Probes on a port of their own answer while the event loop that classifies does not."""
+"""Probes on their own port: answered while the event loop that classifies is not free."""
 
 import asyncio
 from pathlib import Path
@@ -17,7 +17,7 @@ async def test_probes_and_metrics_are_answered_while_the_event_loop_is_held(digi
     port = free_port()
     async with running(settings_for(digits_store)) as guard:
         with ProbeServer(guard, host="127.0.0.1", port=port), httpx.Client(timeout=10) as client:
-            # this is the loop's thread: nothing else runs in it meanwhile
+            # The call runs in the loop's own thread, so nothing else runs in that meanwhile.
             answers = {
                 path: client.get(f"http://127.0.0.1:{port}{path}")
                 for path in ("/livez", "/readyz", "/metrics")

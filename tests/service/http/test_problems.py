@@ -1,4 +1,4 @@
-"""Every error is a problem+json document that names the thing and, where it helps, when to try again."""
+"""Errors as problem+json: each names its cause and, where it helps, when to try again."""
 
 import asyncio
 from http import HTTPStatus
@@ -92,7 +92,7 @@ async def test_a_full_queue_is_a_problem_and_says_when_to_try_again(
 async def test_a_missed_deadline_is_a_problem(
     digits_store: Path, held_guard_session: HeldSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loop hangs, so that nothing is known of the image."""
+    """The loop hangs, so nothing is known about the image."""
     monkeypatch.setattr("mutant_guard.guard._GRACE_SECONDS", 0.05)
     guard = GuardService(settings_for(digits_store, deadline_seconds=0.05))
     async with serving(guard) as client:
@@ -125,7 +125,7 @@ async def test_a_dead_loop_is_a_problem_for_everyone_and_for_the_readiness_probe
 async def test_when_a_loop_dies_everyone_who_waits_is_told_at_once(
     inline_ms: float, digits_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever they wait for: nobody is left until a deadline, and whoever comes later is refused."""
+    """No waiting request is left until its deadline, and later requests are refused."""
     guard, bodies = (
         GuardService(settings_for(digits_store, inline_ms=inline_ms)),
         [encode(image) for image in digits(20)],

@@ -1,4 +1,7 @@
-"""How the server ends: by a signal in order, with what is in flight answered; and where it cannot begin."""
+"""The end of the server: in order on a signal, with requests in flight answered.
+
+Failed starts are tested here too.
+"""
 
 import json
 import signal
@@ -38,7 +41,7 @@ def test_without_time_to_drain_it_ends_at_once(digits_store: Path, tmp_path: Pat
 def test_after_sigterm_it_is_not_ready_and_still_answers_for_a_while(
     digits_store: Path, tmp_path: Path
 ) -> None:
-    """So that load balancers notice, and kept connections move elsewhere without a request lost."""
+    """Load balancers notice, and kept connections move elsewhere without losing a request."""
     image = encode(digits(1)[0])
     with serve(digits_store, tmp_path / "log", GUARD_DRAIN_SECONDS="2") as server:
         with httpx.Client(base_url=server.url) as kept:
@@ -55,7 +58,7 @@ def test_after_sigterm_it_is_not_ready_and_still_answers_for_a_while(
                 answer = kept.post("/classify", content=image)
                 assert (answer.status_code, answer.headers["connection"]) == (200, "close")
             assert httpx.get(f"{server.url}/livez").status_code == 200
-            assert time.monotonic() - signalled < 2  # or what follows would show nothing
+            assert time.monotonic() - signalled < 2  # otherwise the rest would show nothing
         ended_in_order(server, within=10)
         assert time.monotonic() - signalled >= 2
 
@@ -66,7 +69,7 @@ def _until_draining(server: Server) -> httpx.Response:
         answer = httpx.get(f"{server.url}/readyz")
         if answer.status_code == 503:
             return answer
-        time.sleep(0.01)  # a signal is taken when the process gets to it
+        time.sleep(0.01)  # the process takes a signal when it gets to it
     raise AssertionError("the server goes on being ready")
 
 
@@ -89,7 +92,7 @@ def test_ctrl_c_does_not_drain(digits_store: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_in_flight_at_the_end_is_answered(digits_store: Path, tmp_path: Path) -> None:
-    """A request whose body is still on its way when the server stops listening."""
+    """The body of the request is still on its way when the server stops listening."""
     image = encode(digits(1)[0])
     with serve(digits_store, tmp_path / "log", GUARD_DRAIN_SECONDS="0.2") as server:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
@@ -97,7 +100,7 @@ def test_what_is_in_flight_at_the_end_is_answered(digits_store: Path, tmp_path: 
             connection.sendall(head.encode() + image[:20])
             _until_in_flight(server)
             server.process.send_signal(signal.SIGTERM)
-            time.sleep(1)  # by then it has stopped listening
+            time.sleep(1)  # the server has stopped listening by then
             with pytest.raises(httpx.ConnectError):
                 httpx.get(f"{server.url}/livez")
             assert server.process.poll() is None
@@ -108,7 +111,7 @@ def test_what_is_in_flight_at_the_end_is_answered(digits_store: Path, tmp_path: 
 
 
 def _until_in_flight(server: Server) -> None:
-    """Until the server has taken what a connection before this one sent."""
+    """Wait until the server has accepted the connection opened before this one."""
     assert httpx.get(f"{server.url}/livez").status_code == 200
 
 

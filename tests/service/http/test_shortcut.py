@@ -1,4 +1,4 @@
-"""Requests for a verdict pass the router by, and nothing else does."""
+"""Requests for a verdict, which bypass the router, and all others, which do not."""
 
 import pytest
 from fastapi import FastAPI, Request, Response
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def direct(request: Request) -> Response:
-    """Says which application it belongs to, or fails as it is told to."""
+    """Answer with the application that the route belongs to, or fail as the body says."""
     body = await request.body()
     if body == b"full":
         raise QueueFullError("full")

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol as a client this project did not write speaks it, against a real server process."""
+"""The Open Inference Protocol, spoken by Triton's own client to a real server process."""
 
 import base64
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from tests.support.versions import add_version, copy_of, damage
 
 PIXELS = np.concatenate([digits(6), digits(6, noise=0.4)])
 FILES = [encode(image) for image in PIXELS]
-UNSEEN = encode(digits(1, noise=0.7)[0])  # whose verdict is not kept
+UNSEEN = encode(digits(1, noise=0.7)[0])  # its verdict is not kept yet
 OUTPUTS = [
     "scores",
     "label",
@@ -38,7 +38,7 @@ SECRET = {"scores", "confidence", "doubt"}
 
 @dataclass(frozen=True)
 class Served:
-    """A server, its store, and headers that carry a key each."""
+    """Server, its store, and headers with a key of each kind."""
 
     url: str
     store: Path
@@ -90,7 +90,10 @@ def requested(names: list[str], *, binary: bool) -> list[InferRequestedOutput]:
 
 
 def texts(result: InferResult, name: str) -> list[str]:
-    """A BYTES output: the client gives bytes of binary data and strings of JSON."""
+    """Return the elements of a BYTES output as strings.
+
+    The client gives bytes for binary data and strings for JSON.
+    """
     elements = result.as_numpy(name).tolist()
     return [one.decode() if isinstance(one, bytes) else one for one in elements]
 

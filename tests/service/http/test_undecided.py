@@ -1,4 +1,4 @@
-"""Undecided answers: why, with what, and whether they are alarms."""
+"""Undecided answers: their reason, their content, and whether they count as alarms."""
 
 import asyncio
 from pathlib import Path
@@ -51,7 +51,7 @@ async def test_an_undecided_answer_says_why(
 async def test_the_error_bounds_are_those_under_the_limit_on_mutants(
     digits_store: Path, limit: int | None, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Null where an image may well be undecided by then, kept where hardly any is."""
+    """The bounds are null where many an image may be undecided by then, and kept where few are."""
     quick = builders.sequential("calibrated", Sprt(0.5, 0.05, alpha=0.1, beta=0.08), 60)
     monkeypatch.setattr(Store, "policy", lambda *_: quick)
     async with serving(GuardService(settings_for(digits_store, max_mutants=limit))) as client:

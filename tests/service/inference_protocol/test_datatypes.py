@@ -1,4 +1,4 @@
-"""The datatypes against those of a client this project did not write."""
+"""Datatypes of the protocol, compared with those of Triton's own client."""
 
 import pytest
 from tritonclient.utils import np_to_triton_dtype, triton_to_np_dtype

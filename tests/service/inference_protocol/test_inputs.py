@@ -1,4 +1,4 @@
-"""The two inputs of a model, and why others are refused."""
+"""The two inputs of a model, and the reasons to refuse others."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The outputs of a model: all of one length, chosen by name, and some of them secrets."""
+"""The outputs of a model: all of one length, chosen by name, and some of them withheld."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Reading a request: from a foreign client, and from nobody's friend."""
+"""Requests as they are read: from a foreign client, and from a hostile one."""
 
 import json
 from typing import Any
@@ -189,7 +189,7 @@ def test_bytes_that_belong_to_no_input_are_refused() -> None:
     assert decode(parse(text + b"7", len(text)).inputs["x"]).tolist() == [ord("7")]
     with pytest.raises(ProtocolError, match="2 bytes of the body belong to no input"):
         parse(text + b"7ab", len(text))
-    with pytest.raises(ProtocolError, match="the request is no JSON"):  # without the header
+    with pytest.raises(ProtocolError, match="the request is no JSON"):  # without the header for binary data
         parse(text + b"7", None)
 
 
@@ -202,7 +202,7 @@ def test_bytes_that_belong_to_no_input_are_refused() -> None:
     ],
 )
 def test_a_request_full_of_faults_is_left_at_the_first(message: object, fault: str) -> None:
-    """To describe every one of a large body takes seconds."""
+    """A description of every fault in a large body would take seconds."""
     with pytest.raises(ProtocolError) as caught:
         parse(body_of(message), None)
     assert str(caught.value).startswith(fault)
@@ -249,7 +249,7 @@ JSON = st.recursive(
 
 
 def entry(**values: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
-    """An object that is nearly right: any of its values may be anything, and any may be missing."""
+    """Draw an object that is nearly right: any value may be anything, and any may be missing."""
     return JSON | st.fixed_dictionaries({}, optional={name: one | JSON for name, one in values.items()})
 
 

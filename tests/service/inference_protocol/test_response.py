@@ -1,4 +1,4 @@
-"""Answers as a foreign client reads them."""
+"""Answers of the protocol as a foreign client reads them."""
 
 import json
 

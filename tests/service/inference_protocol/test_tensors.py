@@ -1,4 +1,7 @@
-"""Tensors as JSON and as binary data: what goes out comes back, and what does not fit is refused by name."""
+"""Tensors as JSON and as binary data: they survive the way there and back.
+
+Tensors that do not fit are refused by name.
+"""
 
 import json
 import struct
@@ -62,7 +65,7 @@ def test_numbers_come_back_from_both_forms(datatype: Datatype, data: st.DataObje
         assert (found.dtype, found.shape) == (datatype.dtype, values.shape)
         assert (
             found.tobytes() == values.tobytes() or (found == values).all()
-        )  # −0 is 0 in JSON's whole numbers
+        )  # −0 is 0 among JSON's whole numbers
 
 
 @given(values=arrays.arrays(np.float32, SHAPES))

@@ -1,4 +1,4 @@
-"""API keys: what is kept of them, how they are found, and when the file is read again."""
+"""API keys: their stored form, how they are found, and when the file is read again."""
 
 import hashlib
 import hmac
@@ -36,7 +36,7 @@ def test_keys_are_long_random_and_known_by_their_digest() -> None:
     assert len({key for key, _ in made}) == 100
     for key, digest in made:
         assert key.startswith("mg_")
-        assert len(key) == 3 + 43  # 256 bits, six a character
+        assert len(key) == 3 + 43  # 256 bits, six bits in a character
         assert hashlib.sha256(key.encode()).hexdigest() == digest
 
 
@@ -184,7 +184,7 @@ def test_keys_that_come_and_go_are_known_within_a_second(path: Path, clock: Cloc
 
 
 def test_a_file_put_in_place_of_another_is_seen_whatever_its_time_and_size(path: Path, clock: Clock) -> None:
-    """As where a volume is restored, or a mounted secret's link is turned."""
+    """Restoring a volume replaces a file like this, and so does turning a mounted secret's link."""
     old, new = path.with_name("old"), path.with_name("new")
     secrets = [add_key(old), add_key(new)]
     for version in (old, new):
@@ -215,7 +215,7 @@ def test_the_file_is_not_touched_more_than_once_a_second_nor_read_without_need(
     monkeypatch.setattr(Path, "stat", counted)
     monkeypatch.setattr(Path, "read_bytes", lambda _: looked.append("read"))
     for _ in range(100):
-        clock.now += 0.0625  # 6.25 s in all
+        clock.now += 0.0625  # 6.25 s in total
         assert ring.find(secret)
         assert not ring.has_admin
     assert looked == ["stat"] * 6

@@ -1,4 +1,4 @@
-"""Changing the file of API keys: whole, private, and with nothing lost between commands at the same time."""
+"""Changes of the key file: whole, private, and none lost between commands at the same time."""
 
 import multiprocessing
 import stat

@@ -1,4 +1,7 @@
-"""The token bucket of a key: never faster than allowed, never slower than promised, and forgotten when full."""
+"""The token bucket of a key.
+
+It is never faster than allowed and never slower than promised, and a full bucket is forgotten.
+"""
 
 from itertools import combinations
 from math import ceil
@@ -27,7 +30,7 @@ def limited(rate: float | None, burst: int | None = None, name: str = "alice", *
 
 
 def passed(limits: RateLimit, key: ApiKey, requests: int) -> int:
-    """How many of so many requests at once may pass."""
+    """Return how many of ``requests`` requests at once may pass."""
     return sum(limits.take(key) == 0.0 for _ in range(requests))
 
 
@@ -89,7 +92,7 @@ _BURSTS = st.none() | st.integers(1, 30)
 def test_in_no_window_pass_more_than_the_burst_and_the_rate_allow(
     rate: float, burst: int | None, gaps: list[float]
 ) -> None:
-    """Gaps are in seconds; each is followed by three requests."""
+    """Gaps are in seconds, and three requests follow each."""
     limits, key, now = RateLimit(), limited(rate, burst), Clock()
     allowed = burst or max(1, ceil(rate))
     times: list[float] = []
@@ -106,7 +109,7 @@ def test_in_no_window_pass_more_than_the_burst_and_the_rate_allow(
 def test_whoever_waits_as_long_as_told_passes_and_whoever_does_not_does_not(
     rate: float, burst: int | None, shares: list[float]
 ) -> None:
-    """Shares are of the wait that was told."""
+    """Shares are fractions of the wait that the caller was told."""
     limits, key, now = RateLimit(), limited(rate, burst), Clock()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rate_limit, "time", now)
@@ -128,7 +131,7 @@ def test_keys_that_come_and_go_leave_nothing(clock: Clock) -> None:
         clock.now += 0.1
         assert limits.take(limited(1, 3, sha256=f"{number:064x}")) == 0.0
         most = max(most, len(limits._buckets))
-    assert most <= 65  # at ten keys a second, each full again after one
+    assert most <= 65  # at ten keys a second, each bucket is full again after one second
 
 
 def test_what_is_forgotten_was_full(clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""Verdicts that replicas share, against a real Redis."""
+"""Verdicts that replicas share, with a real Redis."""
 
 import re
 from pathlib import Path
@@ -28,9 +28,8 @@ def lookups(guard: GuardService, result: str) -> float:
     return guard.metrics.registry.get_sample_value("guard_cache_requests_total", {"result": result}) or 0
 
 
-async def test_guards_share_their_judgements(digits_store: Path, redis_server: RedisServer) -> None:
-    redis_server.start()
-    settings = with_redis(digits_store, redis_server)
+async def test_guards_share_their_judgements(digits_store: Path, running_redis: RedisServer) -> None:
+    settings = with_redis(digits_store, running_redis)
     async with running(settings) as one, running(settings) as other:
         first = await one.judge(BODIES[0])
         second = await other.judge(BODIES[0])
@@ -43,12 +42,11 @@ async def test_guards_share_their_judgements(digits_store: Path, redis_server: R
     "change", [{"order_key": "another key for tests"}, {"policy": "fixed"}, {"max_mutants": 5}]
 )
 async def test_guards_that_may_judge_otherwise_do_not(
-    change: dict[str, object], digits_store: Path, redis_server: RedisServer
+    change: dict[str, object], digits_store: Path, running_redis: RedisServer
 ) -> None:
-    redis_server.start()
     async with (
-        running(with_redis(digits_store, redis_server)) as one,
-        running(with_redis(digits_store, redis_server, **change)) as other,
+        running(with_redis(digits_store, running_redis)) as one,
+        running(with_redis(digits_store, running_redis, **change)) as other,
     ):
         await one.judge(BODIES[0])
         assert not (await other.judge(BODIES[0])).cached
@@ -56,10 +54,9 @@ async def test_guards_that_may_judge_otherwise_do_not(
 
 
 async def test_an_entry_is_kept_for_its_time_under_a_prefix_and_without_pixels(
-    digits_store: Path, redis_server: RedisServer
+    digits_store: Path, running_redis: RedisServer
 ) -> None:
-    redis_server.start()
-    async with running(with_redis(digits_store, redis_server)) as guard, connected(redis_server) as redis:
+    async with running(with_redis(digits_store, running_redis)) as guard, connected(running_redis) as redis:
         await guard.judge(BODIES[0])
         (key,) = await redis.keys("guard:verdict:*")
         assert re.fullmatch("guard:verdict:1:[0-9a-f]{64}", str(key))
@@ -67,10 +64,9 @@ async def test_an_entry_is_kept_for_its_time_under_a_prefix_and_without_pixels(
 
 
 async def test_what_others_write_under_our_key_is_a_miss(
-    digits_store: Path, redis_server: RedisServer, quick_looks: None
+    digits_store: Path, running_redis: RedisServer, quick_looks: None
 ) -> None:
-    redis_server.start()
-    async with running(with_redis(digits_store, redis_server)) as guard, connected(redis_server) as redis:
+    async with running(with_redis(digits_store, running_redis)) as guard, connected(running_redis) as redis:
         first = await guard.judge(BODIES[0])
         (key,) = await redis.keys("guard:verdict:*")
         for value in (b"", b"\xff\xfe", b"[]", b'{"label": 3}'):

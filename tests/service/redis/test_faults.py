@@ -1,4 +1,4 @@
-"""Requests while Redis is absent, killed, frozen, slow and back: answered, right, and hardly later."""
+"""Requests while Redis is absent, killed, frozen, slow or back: right, and hardly later."""
 
 import asyncio
 import time
@@ -17,8 +17,9 @@ from tests.support.service import digits, encode, running, settings_for
 
 pytestmark = pytest.mark.anyio
 
-# What a request may wait for Redis in all. Measured on a quiet machine it is two timeouts of 25 ms at most; the bound
-# is what is promised, and the tests look at the median, so that a busy machine is not taken for a slow Redis.
+# Limit on the wait of a request for Redis in total. On a quiet machine the wait is at most two
+# timeouts of 25 ms. The limit is what is promised. The tests compare the median, so that a busy
+# machine is not mistaken for a slow Redis.
 PROMISED_SECONDS = 0.1
 
 BODIES = [encode(image) for image in digits(100)]
@@ -40,7 +41,7 @@ async def until(guard: GuardService, *, up: bool) -> None:
 
 @pytest.fixture
 async def right(digits_store: Path) -> list[Judgement]:
-    """What a guard without Redis says of the images."""
+    """Return the judgements of a guard without Redis on the images."""
     async with running(settings_for(digits_store)) as guard:
         return [(await guard.judge(body)).judgement for body in BODIES]
 
@@ -81,7 +82,10 @@ async def test_a_frozen_redis_costs_the_first_request_a_short_wait_and_the_other
 async def test_one_that_answers_just_in_time_costs_no_more_than_promised(
     digits_store: Path, redis_server: RedisServer, quick_looks: None
 ) -> None:
-    """Slower than that, it is down: the wait is bounded by the timeout, once for the look-up and once for keeping."""
+    """A slower Redis counts as down.
+
+    The timeout bounds the wait for the look-up and for keeping.
+    """
     redis_server.start()
     async with slow_way(redis_server.port) as way, running(with_redis(digits_store, way.url)) as guard:
         await until(guard, up=True)
@@ -95,7 +99,7 @@ async def test_one_that_answers_just_in_time_costs_no_more_than_promised(
 
 @asynccontextmanager
 async def asked_all_the_time(guard: GuardService) -> AsyncIterator[list[tuple[int, Answer]]]:
-    """Eight clients that go through the images again and again; what they were told."""
+    """Run eight clients that go through the images again and again, and yield their answers."""
     told: list[tuple[int, Answer]] = []
     ended = asyncio.Event()
 

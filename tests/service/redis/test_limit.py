@@ -1,4 +1,4 @@
-"""Rates that hold over all replicas, against a real Redis."""
+"""Rates that hold over all replicas, with a real Redis."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The way to Redis: open while it answers, closed at once when it does not, open again by itself."""
+"""The link to Redis: open while Redis answers, closed at once when it does not, and reopened."""
 
 import asyncio
 import time
@@ -42,9 +42,8 @@ async def ask(link: RedisLink) -> bytes | None:
     return kept
 
 
-async def test_it_is_asked_once_before_there_is_an_event_loop(redis_server: RedisServer) -> None:
-    redis_server.start()
-    link = link_to(redis_server.url)
+async def test_it_is_asked_once_before_there_is_an_event_loop(running_redis: RedisServer) -> None:
+    link = link_to(running_redis.url)
     assert link.first(lambda redis: redis.set("a", "1"))
     assert link.up
     assert await ask(link) == b"1"
@@ -108,9 +107,8 @@ async def test_the_first_of_many_that_finds_it_gone_spares_the_rest(redis_server
     await link.close()
 
 
-async def test_many_at_once_take_turns_on_few_connections(redis_server: RedisServer) -> None:
-    redis_server.start()
-    link = link_to(redis_server.url, seconds=5.0)
+async def test_many_at_once_take_turns_on_few_connections(running_redis: RedisServer) -> None:
+    link = link_to(running_redis.url, seconds=5.0)
     link.first(lambda redis: redis.set("a", "1"))
     assert await asyncio.gather(*(ask(link) for _ in range(500))) == [b"1"] * 500
     assert link.up
@@ -122,7 +120,7 @@ async def test_who_only_waited_for_a_turn_says_nothing_of_redis(redis_server: Re
     redis_server.start()
     async with slow_way(redis_server.port) as way, watching(link_to(way.url, 1.0)) as link:
         await until(link, up=True)
-        way.seconds = 0.1  # answers in time, but not hundreds after one another
+        way.seconds = 0.1  # answers in time, but not to hundreds one after another
         found = await asyncio.gather(*(ask(link) for _ in range(500)), return_exceptions=True)
         assert set(map(type, found)) == {type(None), RedisDownError}
         assert link.up
@@ -185,9 +183,8 @@ async def test_one_that_is_slower_than_the_timeout_is_down_until_it_is_not(
         assert await ask(link) is None
 
 
-async def test_a_busy_event_loop_says_nothing_of_redis(redis_server: RedisServer) -> None:
-    redis_server.start()
-    link = link_to(redis_server.url)
+async def test_a_busy_event_loop_says_nothing_of_redis(running_redis: RedisServer) -> None:
+    link = link_to(running_redis.url)
     link.first(lambda redis: redis.ping())
 
     async def blocked() -> bytes | None:
@@ -233,7 +230,7 @@ async def test_jobs_are_done_while_it_answers_and_a_last_time_at_the_end(
 
 @asynccontextmanager
 async def answering(reply: bytes) -> AsyncIterator[str]:
-    """A server that says the same to everything."""
+    """Yield the URL of a server that answers everything with ``reply``."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1000):
@@ -256,9 +253,8 @@ async def test_what_is_no_redis_is_down(reply: bytes, quick_looks: None) -> None
             await ask(link)
 
 
-async def test_answers_are_bytes_whatever_the_url_says(redis_server: RedisServer) -> None:
-    redis_server.start()
-    link = link_to(f"{redis_server.url}?decode_responses=true")
+async def test_answers_are_bytes_whatever_the_url_says(running_redis: RedisServer) -> None:
+    link = link_to(f"{running_redis.url}?decode_responses=true")
     assert link.first(lambda redis: redis.set("a", "1", get=True) or redis.get("a")) == b"1"
     assert await ask(link) == b"1"
     await link.close()

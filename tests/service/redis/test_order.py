@@ -1,4 +1,4 @@
-"""One order key for all replicas."""
+"""The order key that all replicas share."""
 
 import asyncio
 from pathlib import Path
@@ -18,7 +18,7 @@ NAME = "guard:order-key"
 
 
 def replica(store: Path, server: RedisServer, directory: Path, **changes: object) -> Settings:
-    """Each has a disk of its own."""
+    """Return the settings of a replica with a disk of its own."""
     directory.mkdir(exist_ok=True)
     return settings_for(
         store,
@@ -40,7 +40,7 @@ def kept(server: RedisServer) -> bytes | None:
 
 
 def told(guard: GuardService) -> set[str]:
-    """The ids that the metrics tell."""
+    """Return the key ids that the metrics show."""
     return {
         sample.labels["id"]
         for family in guard.metrics.registry.collect()
@@ -56,12 +56,11 @@ async def until_alike(one: GuardService, other: GuardService) -> None:
 
 
 async def test_the_first_replica_gives_and_the_others_take(
-    digits_store: Path, redis_server: RedisServer, tmp_path: Path
+    digits_store: Path, running_redis: RedisServer, tmp_path: Path
 ) -> None:
-    redis_server.start()
-    one, other = (replica(digits_store, redis_server, tmp_path / name) for name in ("one", "other"))
+    one, other = (replica(digits_store, running_redis, tmp_path / name) for name in ("one", "other"))
     async with running(one) as first, running(other) as second:
-        assert kept(redis_server) == first.state.key.value == second.state.key.value
+        assert kept(running_redis) == first.state.key.value == second.state.key.value
         assert told(first) == told(second) == {first.state.key.id}
         body = encode(digits(1)[0])
         answers = [await guard.judge(body) for guard in (first, second)]
@@ -111,40 +110,37 @@ async def test_a_redis_that_lost_its_data_has_the_key_back(
 
 
 async def test_a_key_that_was_set_stays_and_is_not_shared(
-    digits_store: Path, redis_server: RedisServer, tmp_path: Path, quick_looks: None
+    digits_store: Path, running_redis: RedisServer, tmp_path: Path, quick_looks: None
 ) -> None:
-    redis_server.start()
-    settings = replica(digits_store, redis_server, tmp_path / "one", order_key="given by the user")
+    settings = replica(digits_store, running_redis, tmp_path / "one", order_key="given by the user")
     async with running(settings) as guard:
         await asyncio.sleep(0.1)
         assert guard.state.key.value == b"given by the user"
-        assert kept(redis_server) is None
+        assert kept(running_redis) is None
 
 
 async def test_what_is_no_key_is_left_alone_and_said_once(
-    digits_store: Path, redis_server: RedisServer, tmp_path: Path, quick_looks: None
+    digits_store: Path, running_redis: RedisServer, tmp_path: Path, quick_looks: None
 ) -> None:
-    redis_server.start()
-    with Redis.from_url(redis_server.url) as redis:
+    with Redis.from_url(running_redis.url) as redis:
         redis.set(NAME, "abc")
     with capture_logs() as logs:
-        async with running(replica(digits_store, redis_server, tmp_path / "one")) as guard:
+        async with running(replica(digits_store, running_redis, tmp_path / "one")) as guard:
             await asyncio.sleep(0.1)
             assert len(guard.state.key.value) == 32
-    assert kept(redis_server) == b"abc"
+    assert kept(running_redis) == b"abc"
     errors = [entry for entry in logs if entry["log_level"] == "error"]
     assert [entry["remedy"] for entry in errors] == ["delete it: redis-cli DEL guard:order-key"]
 
 
 async def test_a_disk_that_cannot_be_written_keeps_nobody_from_the_others_key(
-    digits_store: Path, redis_server: RedisServer, tmp_path: Path
+    digits_store: Path, running_redis: RedisServer, tmp_path: Path
 ) -> None:
-    redis_server.start()
     (tmp_path / "file").write_text("in the way of a directory")
     broken = replica(
-        digits_store, redis_server, tmp_path / "one", order_key_file=tmp_path / "file" / "order.key"
+        digits_store, running_redis, tmp_path / "one", order_key_file=tmp_path / "file" / "order.key"
     )
-    async with running(replica(digits_store, redis_server, tmp_path / "other")) as first:
+    async with running(replica(digits_store, running_redis, tmp_path / "other")) as first:
         with capture_logs() as logs:
             async with running(broken) as second:
                 assert second.state.key.value == first.state.key.value
@@ -153,23 +149,22 @@ async def test_a_disk_that_cannot_be_written_keeps_nobody_from_the_others_key(
 
 @pytest.mark.parametrize("order_key", [None, "5a" * 32])
 async def test_one_that_answers_but_takes_nothing_is_down(
-    order_key: str | None, digits_store: Path, redis_server: RedisServer, tmp_path: Path, quick_looks: None
+    order_key: str | None, digits_store: Path, running_redis: RedisServer, tmp_path: Path, quick_looks: None
 ) -> None:
-    redis_server.start()
-    settings = replica(digits_store, redis_server, tmp_path / "one", order_key=order_key, cache_seconds=60.0)
+    settings = replica(digits_store, running_redis, tmp_path / "one", order_key=order_key, cache_seconds=60.0)
 
     def up() -> float | None:
         return guard.metrics.registry.get_sample_value("guard_redis_up")
 
     async with running(settings) as guard:
-        with Redis.from_url(redis_server.url) as redis:
+        with Redis.from_url(running_redis.url) as redis:
             redis.delete(NAME)
             redis.config_set("maxmemory", "1")
             redis.config_set("maxmemory-policy", "noeviction")
             async with asyncio.timeout(10):
                 while up():
                     await asyncio.sleep(0.01)
-            for _ in range(100):  # looks are a hundredth of a second apart
+            for _ in range(100):  # a look takes place every hundredth of a second
                 await asyncio.sleep(0.005)
                 assert up() == 0
             redis.config_set("maxmemory", "0")

@@ -1,4 +1,4 @@
-"""What the review queue promises, in memory and in Redis alike."""
+"""Properties of the review queue, in memory and in Redis alike."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -42,7 +42,7 @@ async def make(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
 
 
 async def filled(queue: ReviewQueue, count: int, image: bytes | None = None) -> list[str]:
-    """Ids of so many entries, oldest first."""
+    """Fill the queue with ``count`` entries, and return their ids, oldest first."""
     for number in range(count):
         await queue.add(f"key{number}", found(f"r{number}"), image)
     return [item.id for item in await queue.newest(Wanted(limit=count))][::-1]
@@ -176,9 +176,8 @@ async def test_of_what_was_decided_that_which_was_first_makes_room(make: Make) -
     assert await requests_of(queue, Wanted(ReviewState.CONFIRMED)) == ["r4", "r3", "r0"]
 
 
-async def test_entries_that_come_meanwhile_are_not_listed_and_none_twice(redis_server: RedisServer) -> None:
-    redis_server.start()
-    link = link_to(redis_server)
+async def test_entries_that_come_meanwhile_are_not_listed_and_none_twice(running_redis: RedisServer) -> None:
+    link = link_to(running_redis)
     queue = RedisQueue(link, LARGE)
     entries = await filled(queue, 200)
     number = 200
@@ -237,9 +236,8 @@ async def test_an_entry_is_let_go_of_when_its_time_is_over(make: Make) -> None:
     assert await queue.waiting() == 0
 
 
-async def test_nothing_is_left_in_redis_of_what_was_let_go_of(redis_server: RedisServer) -> None:
-    redis_server.start()
-    link = link_to(redis_server)
+async def test_nothing_is_left_in_redis_of_what_was_let_go_of(running_redis: RedisServer) -> None:
+    link = link_to(running_redis)
     queue = RedisQueue(link, Capacity(100, 0.05, 2**20))
     names = await filled(queue, 3, b"x" * 10)
     await queue.rule(names[0], ruling())
@@ -255,9 +253,8 @@ async def test_nothing_is_left_in_redis_of_what_was_let_go_of(redis_server: Redi
     await link.close()
 
 
-async def test_replicas_share_it_and_it_outlives_them(redis_server: RedisServer) -> None:
-    redis_server.start()
-    links = [link_to(redis_server) for _ in range(2)]
+async def test_replicas_share_it_and_it_outlives_them(running_redis: RedisServer) -> None:
+    links = [link_to(running_redis) for _ in range(2)]
     one, other = (RedisQueue(link, LARGE) for link in links)
     await one.add("key", found(), None)
     await other.add("key", found("again"), None)
@@ -267,9 +264,8 @@ async def test_replicas_share_it_and_it_outlives_them(redis_server: RedisServer)
     await links[1].close()
 
 
-async def test_what_others_wrote_is_left_out(redis_server: RedisServer) -> None:
-    redis_server.start()
-    link = link_to(redis_server)
+async def test_what_others_wrote_is_left_out(running_redis: RedisServer) -> None:
+    link = link_to(running_redis)
     queue = RedisQueue(link, LARGE)
     names = await filled(queue, 3)
     await link.call(lambda redis: redis.hset(KEYS.rulings, names[1], b"\xff"))

@@ -1,4 +1,4 @@
-"""What is put into the review queue, while nobody waits for it."""
+"""Recording into the review queue, which no request waits for."""
 
 import asyncio
 import gc
@@ -32,7 +32,7 @@ NOISY = digits(60, noise=0.6)
 async def answered(
     guard: GuardService, images: Iterable[NDArray[np.uint8]], prefix: str = "r"
 ) -> list[Answer]:
-    """Judge images, and say that they were answered."""
+    """Judge images, and report each as answered."""
     answers = []
     for number, image in enumerate(images):
         answer = await guard.judge(encode(image))
@@ -42,7 +42,7 @@ async def answered(
 
 
 async def queued(guard: GuardService, count: int) -> list[Item]:
-    """So many entries, once they are there."""
+    """Wait until the queue has ``count`` entries, and return them."""
     assert guard.state.reviews is not None
     async with asyncio.timeout(10):
         while len(found := await guard.state.reviews.queue.newest(Wanted(limit=1000))) < count:
@@ -142,7 +142,7 @@ async def test_it_may_be_off(digits_store: Path) -> None:
 
 
 class Down(MemoryQueue):
-    """A queue that is not to be had at first."""
+    """Queue that is unavailable at first."""
 
     down = True
 
@@ -175,7 +175,7 @@ async def test_what_is_too_much_is_counted_as_lost(
         guard.state.reviews.queue = Down(guard.state.reviews.queue._capacity)
         await answered(guard, CLEAN[:10])
         assert counted(guard, "guard_review_lost_total") == 6
-    assert counted(guard, "guard_review_lost_total") == 10  # those that still waited at the end
+    assert counted(guard, "guard_review_lost_total") == 10  # entries that still waited at the end
 
 
 async def test_who_repeats_one_alarm_takes_no_room_of_the_others(
@@ -260,7 +260,7 @@ async def test_what_was_queued_while_redis_was_away_is_there_when_it_is_back(
         assert len(await queued(guard, 10)) == 10
         redis_server.kill()
         await answered(guard, CLEAN[10:20], "during")
-        redis_server.start()  # and it lost what it had
+        redis_server.start()  # Redis lost its data
         async with asyncio.timeout(10):
             while guard.metrics.registry.get_sample_value("guard_redis_up") != 1:
                 await asyncio.sleep(0.01)
@@ -269,7 +269,7 @@ async def test_what_was_queued_while_redis_was_away_is_there_when_it_is_back(
 
 
 class Slow(MemoryQueue):
-    """Every entry takes a while."""
+    """Queue that takes a while for each entry."""
 
     async def add(self, key: str, found: Found, image: bytes | None, count: int = 1) -> bool:
         await asyncio.sleep(0.03)
@@ -290,7 +290,7 @@ async def test_what_is_just_being_queued_at_the_end_is_queued_once(digits_store:
 
 
 class Faulty(MemoryQueue):
-    """Refuses the second entry."""
+    """Queue that refuses the second entry."""
 
     async def add(self, key: str, found: Found, image: bytes | None, count: int = 1) -> bool:
         if found.request_id == "r1":

@@ -1,4 +1,4 @@
-"""The line a request leaves."""
+"""The log line of a request."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Alarms of the last hour: counted by minute and version, over all replicas."""
+"""Alarms of the last hour, counted by minute and version, over all replicas."""
 
 import asyncio
 from dataclasses import replace
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Clock:
-    """Stands in for the module's ``time``."""
+    """Stand-in for the module's ``time``."""
 
     now = 1_764_058_800.0
 
@@ -151,7 +151,7 @@ async def test_what_could_not_be_sent_is_sent_later(
 
 @pytest.mark.parametrize("baseline", [0.0, 1.0])
 def test_a_baseline_without_variance_is_not_taken_at_its_word(baseline: float) -> None:
-    """One alarm among ten is no infinite distance from none among 150."""
+    """One alarm among ten is not infinitely far from none among 150."""
     found = _z(1, 10, baseline, 150)
     assert found is not None
     assert abs(found) == pytest.approx(

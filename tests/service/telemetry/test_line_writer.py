@@ -1,4 +1,4 @@
-"""Lines reach their file whole, and a reader that stops or goes away holds up nobody."""
+"""Log lines reach their file whole, and a reader that stops or goes away delays nothing."""
 
 import fcntl
 import io
@@ -17,11 +17,11 @@ from structlog.testing import capture_logs
 from service.telemetry.line_writer import LineWriter
 
 SPACE = 65_536
-"""What the pipe of these tests holds, in bytes."""
+"""Capacity of the pipe in these tests, in bytes."""
 
 
 class Pipe:
-    """A pipe whose reader takes what it is told to."""
+    """Pipe whose reader reads only when told to."""
 
     def __init__(self) -> None:
         self.reader, writer = os.pipe()
@@ -29,7 +29,7 @@ class Pipe:
         self.file = os.fdopen(writer, "w")
 
     def read(self) -> bytes:
-        """Take what is there."""
+        """Read all bytes that are there."""
         os.set_blocking(self.reader, False)
         found = bytearray()
         try:
@@ -108,7 +108,7 @@ def test_a_reader_that_went_away_is_no_error(pipe: Pipe) -> None:
 
 
 def test_a_reader_that_stops_holds_up_nobody(pipe: Pipe) -> None:
-    """10,000 lines of 513 bytes, 78 times what the pipe takes: writing them would never end."""
+    """10,000 lines of 513 bytes are 78 times what the pipe holds, so writing would never end."""
     writer = LineWriter(pipe.file)
     assert seconds_for(writer, 10_000) < 1
     found = pipe.read().splitlines()
@@ -134,7 +134,7 @@ def test_what_was_lost_is_said_as_soon_as_somebody_reads_again(pipe: Pipe) -> No
 
 
 def test_a_slow_reader_loses_nothing(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that takes what is there within the time that a line waits."""
+    """The reader takes the bytes that are there within the time that a line waits."""
     monkeypatch.setattr("service.telemetry.line_writer._PATIENCE_MS", 5000)
     writer, found = LineWriter(pipe.file), bytearray()
 
@@ -169,7 +169,7 @@ def test_a_line_cut_short_does_not_spoil_the_next(pipe: Pipe) -> None:
 
 
 def test_a_signal_handler_may_log_while_its_thread_writes() -> None:
-    """The file stands in for a signal that arrives within a write."""
+    """The file stands in for a signal that arrives during a write."""
 
     class Interrupted(io.StringIO):
         def write(self, text: str) -> int:

@@ -1,4 +1,4 @@
-"""Log lines in both forms, whoever logs them, and servers whose log nobody reads."""
+"""Log lines in both forms, from any logger, and servers whose log is not read."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ START_SECONDS = 30
 
 
 def lines(capture: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
-    """What was logged as JSON."""
+    """Return the JSON lines that were logged."""
     captured = capture.readouterr()
     assert captured.out == ""
     return [json.loads(line) for line in captured.err.splitlines()]
@@ -101,7 +101,7 @@ def test_for_people_a_line_is_a_line_whatever_a_caller_sent(capfd: pytest.Captur
 
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_a_traceback_shows_no_values(form: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """An image or a key may be among them."""
+    """An image or a key may be among the values."""
     configure_logs("json" if form == "json" else "console")
     try:
         fail_with(SECRET)
@@ -166,7 +166,7 @@ def test_a_process_without_standard_error_logs_nowhere(monkeypatch: pytest.Monke
 
 @contextmanager
 def serving(store: Path, stderr: int) -> Iterator[httpx.Client]:
-    """A client of ``mutant-guard serve`` that logs JSON to a descriptor."""
+    """Yield a client of ``mutant-guard serve`` that logs JSON to a descriptor."""
     port = free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GUARD_")}
     own = {"GUARD_ORDER_KEY": KEY, "GUARD_DEVICE": "cpu", "GUARD_LOG_FORMAT": "json"}
@@ -196,11 +196,11 @@ def _wait_until_ready(client: httpx.Client, process: "subprocess.Popen[bytes]") 
             if client.get("/readyz").status_code == 200:
                 return
         except httpx.TransportError:
-            time.sleep(0.05)  # a process says by nothing else that it listens
+            time.sleep(0.05)  # no other sign tells that a process listens
 
 
 def read_events(reader: int) -> list[dict[str, object]]:
-    """What is in a pipe, and what comes until it was empty for a moment."""
+    """Read the events in a pipe until it stays empty for half a second."""
     found = bytearray()
     while select.select([reader], [], [], 0.5)[0]:
         found += os.read(reader, 1 << 16)
@@ -218,7 +218,8 @@ def test_a_server_answers_whether_its_log_is_read_or_not(digits_store: Path) -> 
         (complaint,) = [event for event in read_events(reader) if event.get("logger") == "uvicorn.error"]
         assert (complaint["level"], complaint["event"]) == ("warning", "Invalid HTTP request received.")
 
-        # Twice and more what a pipe holds: a write that waited for the reader would wait for ever.
+        # The lines take more than twice what a pipe holds, so a write that waited for the reader
+        # would never end.
         assert {client.post("/classify", content=text).status_code for _ in range(600)} == {422}
         assert len(read_events(reader)) < 600
         assert client.post("/classify", content=image).status_code == 200

@@ -1,4 +1,4 @@
-"""The metrics: their names, labels and buckets are an interface."""
+"""Metrics: their names, labels and buckets are an interface."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ COUNTS = ["1.0", "2.0", "4.0", "8.0", "16.0", "32.0", "64.0", "128.0", "256.0", 
 
 BOTH = ("false", "true")
 
-# Name → kind and labels, as the design has them.
+# Kind and labels by name, as documented in the design.
 DESIGNED = {
     "guard_verdicts": ("counter", {"store", "verdict", "cached"}),
     "guard_labels": ("counter", {"store", "class_name", "alarm"}),
@@ -43,7 +43,7 @@ DESIGNED = {
 
 
 def labels_counted(guard: GuardService) -> dict[tuple[str, str], float]:
-    """What the guard counted, by class and by whether it was an alarm."""
+    """Return the labels that the guard counted, by class and by whether there was an alarm."""
     found = samples(generate_latest(guard.metrics.registry).decode())
     counted = [
         (dict(labels), count) for (name, labels), count in found.items() if name == "guard_labels_total"
@@ -199,7 +199,10 @@ async def test_a_baseline_that_is_no_estimate_any_more_goes(digits_store: Path, 
 async def test_a_limit_on_mutants_leaves_the_baseline_a_bound(
     on_undecided: bool, digits_store: Path, store: Store
 ) -> None:
-    """What the metric's help says: it is counted without the limit, which moves verdicts to undecided only."""
+    """The baseline is counted without the limit, which only moves verdicts to undecided.
+
+    The metric's help says so.
+    """
     alarms = []
     for limit in (None, 10):
         settings = settings_for(digits_store, max_mutants=limit, alarm_on_undecided=on_undecided)

@@ -1,4 +1,4 @@
-"""Spans as a collector gets them."""
+"""Spans as a collector receives them."""
 
 import os
 import threading
@@ -29,7 +29,7 @@ NOW = 1_790_000_000_000_000_000
 
 
 def request(context: TraceContext, *, error: str | None = None) -> RequestSpan:
-    """A request of 10 µs with three stages."""
+    """Return a request of 10 µs with three stages."""
     stages = (
         ("decode", NOW + 1000, NOW + 2000),
         ("queue", NOW + 2000, NOW + 3000),
@@ -50,7 +50,7 @@ def _no_variables_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def sent(*spans: RequestSpan) -> list[ReadableSpan]:
-    """What is exported of requests, by name in the order they ended."""
+    """Return the spans that are exported for requests, in the order they ended."""
     exporter = InMemorySpanExporter()
     tracing = OpenTelemetry(exporter)
     for span in spans:
@@ -60,7 +60,7 @@ def sent(*spans: RequestSpan) -> list[ReadableSpan]:
 
 
 def ids(span: ReadableSpan) -> tuple[str, str, str | None]:
-    """Trace, span and parent in hex."""
+    """Return the ids of the trace, the span and its parent, in hex."""
     assert span.context is not None
     parent = span.parent and f"{span.parent.span_id:016x}"
     return f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}", parent

@@ -1,4 +1,4 @@
-"""Taking over the caller's trace, and starting one."""
+"""Trace contexts: taken over from the caller, or started anew."""
 
 import re
 

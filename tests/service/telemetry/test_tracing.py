@@ -1,4 +1,4 @@
-"""Which tracing the settings give, and where the stages of an answer lie."""
+"""Tracing that the settings give, and the stages of an answer on it."""
 
 import sys
 
@@ -15,7 +15,10 @@ MILLISECOND = 1_000_000
 
 
 def without_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where the extra is not installed: FastAPI brings the interface of OpenTelemetry, nobody the rest."""
+    """Hide the SDK of OpenTelemetry, as if the extra were not installed.
+
+    FastAPI brings the interface alone.
+    """
     for name in [
         name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))
     ]:

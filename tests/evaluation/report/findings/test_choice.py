@@ -1,4 +1,4 @@
-"""Which to use follows from the cells."""
+"""Recommendations on the page: they follow from the cells."""
 
 from evaluation.experiment.records.results import Results
 from tests.evaluation.report.saying import detecting, say, sentence

@@ -1,4 +1,4 @@
-"""What the page says follows from the cells, and changes with them."""
+"""Findings on the page: they follow from the cells, and change with them."""
 
 import re
 
@@ -42,7 +42,7 @@ def test_every_sentence_links_to_a_section_of_the_page(results: Results, page: s
 
 
 def test_every_number_is_in_a_table_below(results: Results, page: str) -> None:
-    """Means over the kinds, and what is left of all images, are worked out here from the cells."""
+    """Means over the kinds, and the remainders of all images, are computed here from the cells."""
     text = findings(Cells(results))
     below = page.removeprefix(page.split("## Label change rates", maxsplit=1)[0])
     worked_out = set()

@@ -1,4 +1,7 @@
-"""Mutants that were trained again, on the page: every figure in its row, sentences that follow from the cells."""
+"""Findings on mutants that were trained again.
+
+Every figure is in its row, and the sentences follow from the cells.
+"""
 
 import pytest
 

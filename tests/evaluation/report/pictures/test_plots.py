@@ -1,4 +1,4 @@
-"""Pictures that can be read back and show something."""
+"""Pictures of the report: each can be read back and is not empty."""
 
 from io import BytesIO
 from pathlib import Path

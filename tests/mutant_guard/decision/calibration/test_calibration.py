@@ -50,13 +50,13 @@ def fix(clean: CleanParts, mutants: int, rate: float = 0.05) -> CertifiedPolicy:
 
 
 def cost(found: CertifiedPolicy, part: Recording) -> float:
-    """Expected mutants of an image."""
+    """Return the expected number of mutants for an image."""
     used = mutants_used(found.policy, part.counts)
     return float(used @ np.arange(used.size))
 
 
 def all_at_once(changes: list[int], pool: int = 20) -> CleanParts:
-    """So many label changes in the images of both parts."""
+    """Make both parts of images with these label change counts."""
     part = with_counts(np.array(changes), pool)
     return CleanParts(part, part, part.shuffled(0))
 
@@ -136,7 +136,7 @@ def test_its_error_probabilities_are_exactly_kept_and_it_never_ends_undecided(ra
 
 @pytest.mark.parametrize("clean_mutants", [3, 6, 12, 25])
 def test_clean_images_stay_within_the_budget(clean_mutants: float) -> None:
-    """Both parts are the same images, so that the certified threshold is the one the shape was chosen at."""
+    """Both parts are the same images, so the certified threshold is the shape's own."""
     part = recording(600, 1, pool=60)
     found = calibrate(CleanParts(part, part, part.shuffled(1)), clean_mutants=clean_mutants)
     allowed = found.certificate.allowed
@@ -235,7 +235,7 @@ def test_tiny_pools_give_a_policy(pool: int) -> None:
 
 
 def test_images_worse_than_those_of_the_choice_raise_the_threshold() -> None:
-    """To more than twice the one the shape was chosen at, where thresholds are tried at few places only."""
+    """The threshold rises to more than twice that of the shape, where few thresholds are tried."""
     certification = recording(400, 3, pool=100)
     choice = with_counts(certification.counts // 4, 100)
     clean = CleanParts(choice, certification, certification.shuffled(0))
@@ -248,7 +248,7 @@ def test_images_worse_than_those_of_the_choice_raise_the_threshold() -> None:
 
 @pytest.mark.parametrize(("ties", "least"), [(4, 3), (5, 6)])
 def test_tied_images_are_certified_all_or_none(ties: int, least: int) -> None:
-    """200 images allow 4 alarms: so many tied images may alarm, one more may not."""
+    """Certification on 200 images allows 4 alarms: 4 tied images may alarm, 5 may not."""
     clean = all_at_once([5] * ties + [2] * (200 - ties))
     whole, served = fix(clean, 20), calibrate(clean, clean_mutants=20)
     assert (whole.threshold, whole.certificate.alarms) == (least, 4 if ties == 4 else 0)
@@ -282,14 +282,14 @@ def test_images_that_the_full_pool_would_do_for_are_not_refused(clean_mutants: f
 def test_the_served_rate_exceeds_the_requested_one_in_at_most_5_percent_of_calibrations(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """End to end: images with known label change counts, so the policies' true rates are known exactly."""
+    """Images have known label change counts, so the true rates of policies are known exactly."""
     pool, images, calibrations = 8, 300, 300
     shares = np.array([0.6, 0.2, 0.1, 0.047, 0.02, 0.013, 0.01, 0.006, 0.004])
     rng, shapes = np.random.default_rng(11), list[Shape]()
     choice = with_counts(rng.choice(pool + 1, images, p=shares), pool)
 
     def chosen_once(counts: CleanCounts, **asked: float) -> Shape:
-        """The choice part is the same in all calibrations, and so is the shape."""
+        """Choose the shape once, as the choice part is the same in all calibrations."""
         if not shapes:
             shapes.append(choose_shape(counts, **asked))
         return shapes[0]

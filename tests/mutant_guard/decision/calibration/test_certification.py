@@ -77,7 +77,10 @@ def test_enough_images_are_accepted() -> None:
 
 
 def test_it_stops_at_the_first_failure_and_never_looks_behind_it() -> None:
-    """200 images allow 4 alarms; the candidates behind the failure would pass again."""
+    """Certification on 200 images allows 4 alarms.
+
+    The candidates after the failure would pass again.
+    """
     alarms, asked = [0, 2, 4, 5, 0, 0], []
 
     def ask(candidate: int) -> int:
@@ -107,9 +110,10 @@ def test_a_first_candidate_that_fails_is_said() -> None:
 def test_the_true_rate_exceeds_the_requested_one_in_at_most_5_percent_of_calibrations(
     images: int, rate: float
 ) -> None:
-    """Thresholds so fine that one lies just beyond the rate; there, the share of failures is known exactly.
+    """Thresholds are so fine that one lies just beyond the rate.
 
-    The first one is beyond the pool and never alarms.
+    There, the share of failures is known exactly. The first threshold is beyond the pool and never
+    alarms.
     """
     calibrations, pool = 4000, 300
     probabilities = np.geomspace(1, 1e-4, pool + 1)

@@ -20,7 +20,7 @@ def clean_counts(pool: int, seed: int, images: int = 300) -> CleanCounts:
 
 
 def characteristic(test: FinitePoolSprt) -> Characteristic:
-    """For every label change count from 0 to the pool."""
+    """Return the characteristic for every label change count from 0 to the pool."""
     return over_pool(test.boundaries(), np.arange(test.pool + 1), test.pool)
 
 
@@ -78,7 +78,7 @@ def test_the_shape_keeps_threshold_false_alarms_and_budget(
     assert shape.alpha == 0.05 or (shape.alpha < 0.05 and shape.high == shape.threshold)
     assert shape.clean is counts
     for threshold in range(shape.threshold, pool + 1):
-        # Above the threshold too, so that certification may begin at the highest.
+        # Thresholds above the shape's own count too, as certification may begin at the highest.
         alarms = characteristic(shape.test(threshold)).adversarial[counts.correct].mean()
         assert alarms <= false_alarm + 1e-9
     found = characteristic(shape.test(shape.threshold))
@@ -87,7 +87,10 @@ def test_the_shape_keeps_threshold_false_alarms_and_budget(
 
 
 def cost_with_the_largest_beta(counts: CleanCounts, threshold: int, high: int, alpha: float) -> float:
-    """Of those on the grid that keep the false alarms at 5 %, tried one by one; the smallest where none does."""
+    """Return the mean mutants at the largest β on the grid that keeps the false alarms at 5 %.
+
+    Each β is tried in turn. The smallest is taken where none keeps them.
+    """
     normal, cost = Mixture.of_images(counts.correct, threshold), 0.0
     for steps in range(1, 281):
         found = characteristic(FinitePoolSprt(counts.pool, normal, high, alpha, exp(-0.05 * steps)))

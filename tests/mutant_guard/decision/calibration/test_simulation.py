@@ -73,7 +73,7 @@ def test_expected_mutants_are_those_of_many_replays(policy: Policy) -> None:
     many = Recording(np.tile(part.changes, (replays, 1)), np.tile(part.correct, replays))
     found = estimate(policy, part, replay(policy, part, 0))
     used = replay(policy, many, 1).mutants.reshape(replays, -1)
-    # The images are the same in every replay: only their orders vary.
+    # The images are the same in every replay; only their orders vary.
     error = np.sqrt((used.var(axis=0, ddof=1) / replays).sum()) / used.shape[1]
     assert abs(used.mean() - found.mean_mutants) <= 4 * error + 1e-9
     assert np.mean(used <= found.p99_mutants) > 0.985
@@ -82,7 +82,10 @@ def test_expected_mutants_are_those_of_many_replays(policy: Policy) -> None:
 
 @pytest.mark.parametrize(("slow", "p99"), [(0, 3), (1, 3), (2, 10), (50, 10)])
 def test_p99_is_the_least_number_that_99_of_100_images_stay_within(slow: int, p99: int) -> None:
-    """No label changes: normal after 3 mutants. All change: adversarial after 10."""
+    """An image without label changes is normal after 3 mutants.
+
+    An image whose labels all change is adversarial after 10.
+    """
     n = np.arange(21)
     boundaries = Boundaries(
         np.where(n < 3, -1, 0), np.maximum(n + 1 - np.maximum(n - 9, 0), 10).clip(max=n + 1)
@@ -107,7 +110,7 @@ def test_wrongly_classified_images_count_in_the_baseline_only() -> None:
 
 @pytest.mark.parametrize("policy", [sequential("short", Sprt(0.25, 0.05), 10), FINITE.up_to(2)])
 def test_images_without_a_verdict_are_counted_apart(policy: Policy) -> None:
-    """Both end before an image without label changes is known to be normal."""
+    """Both policies end before an image without label changes is known to be normal."""
     part = with_counts(np.array([0] * 15 + [policy.pool] * 5), policy.pool)
     found = estimate(policy, part, replay(policy, part, 0))
     adversarial = 5 if policy.pool == 10 else 0

@@ -1,4 +1,4 @@
-"""The sequential test on doubts: what it decides, what it costs, and what is certified of it."""
+"""The sequential test on doubts: its decisions, its cost and its certificate."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ POOL = 8
 
 
 def clean(images: int, seed: int, scale: float = 0.03) -> Recording:
-    """Doubts of clean images: mostly tiny, some large, those of one image alike."""
+    """Draw doubts of clean images: mostly tiny, some large, those of one image alike."""
     rng = np.random.default_rng(seed)
     own = np.minimum(rng.exponential(scale, images) * rng.lognormal(0, 1, images), 1)
     each = np.clip(own[:, None] * rng.lognormal(0, 0.5, (images, POOL)), 0, 1)
@@ -30,7 +30,7 @@ def clean(images: int, seed: int, scale: float = 0.03) -> Recording:
 def naive(
     start: int, said: list[int], threshold: int, stages: tuple[Stage, ...], mutants: int
 ) -> tuple[Decision, int]:
-    """The rule as the docstring says it, one mutant at a time."""
+    """Apply the documented rule, one mutant at a time."""
     if start >= threshold:
         return Decision.ADVERSARIAL, 0
     total = start
@@ -126,7 +126,10 @@ def test_a_budget_of_all_mutants_clears_nothing_early() -> None:
 
 @pytest.mark.parametrize("rate", [0.05, 0.1])
 def test_the_certificate_holds_as_often_as_it_says(rate: float) -> None:
-    """In 200 calibrations the true rate of the served test may exceed the certified one in 5 % (10 with chance)."""
+    """The true rate of the served test may exceed the certified one in 5 % of 200 calibrations.
+
+    That is 10, and more by chance.
+    """
     reference = clean(20_000, 12345).only_correct().reordered(7)
     exceeded = 0
     rates = []
@@ -136,7 +139,7 @@ def test_the_certificate_holds_as_often_as_it_says(rate: float) -> None:
         rates.append(float(alarms.mean()))
         exceeded += rates[-1] > rate
     assert exceeded <= 20  # P(Binomial(200, 0.05) > 20) < 0.001
-    assert np.mean(rates) > rate / 4  # and it is no empty promise: alarms are raised
+    assert np.mean(rates) > rate / 4  # the certificate is not empty: alarms are raised
 
 
 def test_the_threshold_is_the_lowest_that_is_certified() -> None:
@@ -171,7 +174,7 @@ def test_all_mutants_take_their_number_unless_decided_before() -> None:
 
 
 def doubtful() -> Recording:
-    """Two images in five that every mutant doubts in full."""
+    """Return images of which two in five are doubted in full by every mutant."""
     own: NDArray[np.int32] = np.where(np.arange(300) % 5 < 2, UNIT, 0).astype(np.int32)
     soft = np.tile(own[:, None], (1, POOL))
     return Recording(soft > 0, np.ones(300, np.bool_), soft, own)

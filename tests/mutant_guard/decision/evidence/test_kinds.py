@@ -1,4 +1,4 @@
-"""Evidence: what mutants' scores count against a label."""
+"""Evidence: how much mutants' scores count against a label."""
 
 from typing import Any
 

@@ -8,7 +8,7 @@ from tests.mutant_guard.decision.exhaustive import all_boundaries, rule_of
 
 
 def grid(mutants: int) -> list[tuple[int, int]]:
-    """Every (changes, mutants) there can be."""
+    """Return every possible (changes, mutants)."""
     return [(z, n) for n in range(mutants + 1) for z in range(n + 1)]
 
 
@@ -31,7 +31,10 @@ def test_more_evidence_of_the_same_kind_loses_no_decision(boundaries: Boundaries
 
 
 def nearest(boundaries: Boundaries, changes: int, mutants: int) -> int:
-    """Least k for which some continuation of k further mutants is decided after them, by trying all of them."""
+    """Return the least k for which some continuation by k further mutants is decided.
+
+    All continuations are tried.
+    """
     rule, left = rule_of(boundaries), boundaries.mutants - mutants
     for k in range(1, left + 1):
         if any(rule(changes + more, mutants + k) != "undecided" for more in range(k + 1)):
@@ -49,7 +52,10 @@ def test_look_ahead_is_the_nearest_decision_of_any_continuation(boundaries: Boun
 
 
 def first_clear(boundaries: Boundaries, changes: int, mutants: int) -> int:
-    """Least k after which the input is normal if none of k further labels changes, by trying."""
+    """Return the least k for which k further unchanged labels make the input normal.
+
+    Every k is tried.
+    """
     rule, left = rule_of(boundaries), boundaries.mutants - mutants
     clear = (k for k in range(1, left + 1) if rule(changes, mutants + k) == "normal")
     return next(clear, max(left, 1))

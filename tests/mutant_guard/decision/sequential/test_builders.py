@@ -14,7 +14,8 @@ from mutant_guard.decision.sequential.policies import ErrorBounds
 from mutant_guard.decision.sequential.sprt import Sprt
 from tests.mutant_guard.decision.exhaustive import over_orders, rule_of
 
-# No share of orders of so small pools is such a number: it is kept or not, whatever floats round to.
+# No share of the orders of pools this small equals these bounds, so rounding of floats decides
+# nothing.
 NO_SHARE = ErrorBounds(0.0512371, 0.1033117)
 
 
@@ -45,7 +46,7 @@ def test_its_hypotheses_are_in_whole_label_changes(
 
 @pytest.mark.parametrize("pool", [49, 100, 500])
 def test_a_rate_of_whole_label_changes_is_that_hypothesis(pool: int) -> None:
-    """7 of 100 mutants are a rate of at least 0.07, though 0.07 × 100 is a little more than 7 in floats."""
+    """7 of 100 mutants are a rate of at least 0.07, though 0.07 × 100 exceeds 7 in floats."""
     for count in range(2, pool):
         policy = sequential("paper", Sprt(count / pool, (count - 1) / pool), pool)
         assert policy.hypotheses == (count - 1, count)
@@ -116,7 +117,7 @@ def test_its_hypotheses_are_the_nearest_that_keep_the_error_probabilities(case: 
 
 @pytest.mark.parametrize(("mutants", "pool"), [(1, 20), (19, 20), (1, 40), (2, 40), (3, 20)])
 def test_an_error_probability_met_exactly_is_kept(mutants: int, pool: int) -> None:
-    """With one mutant of 20, one label change alarms in exactly 5 % of the orders."""
+    """A test of one mutant of 20 alarms on one label change in exactly 5 % of the orders."""
     shares = [1 - Fraction(comb(pool - count, mutants), comb(pool, mutants)) for count in range(pool + 1)]
     low = max(count for count, alarms in enumerate(shares) if alarms <= Fraction(1, 20))
     high = min(count for count, alarms in enumerate(shares) if 1 - alarms <= Fraction(1, 20))

@@ -62,7 +62,7 @@ def test_paths_to_an_end_are_those_that_reach_no_other_before(boundaries: Bounda
         end = "normal" if normal else "adversarial" if adversarial else "undecided"
         key = int(n), int(z), end
         assert key not in counted
-        # A full sequence stands for all those that begin with the same end.
+        # A full sequence stands for all sequences that begin with the same end.
         counted[key] = round(exp(log_paths)) * 2 ** (boundaries.mutants - int(n))
     assert {key: paths for key, paths in counted.items() if paths} == dict(expected)
 
@@ -105,7 +105,7 @@ def test_probabilities_sum_to_one_in_large_pools(boundaries: Boundaries, pool: i
 
 
 def test_a_walk_between_two_walls_is_the_gamblers_ruin() -> None:
-    """With p0 = 3/4, p1 = 1/4 and odds of 9 for the bounds, two labels of one kind in excess decide."""
+    """An excess of two labels decides, at p0 = 3/4, p1 = 1/4 and odds of 9 for the bounds."""
     test = Sprt(0.75, 0.25, 0.1, 0.1)
     found = over_stream(test.boundaries(400), np.array([0.25, 0.5, 0.75]))
     ruin = 1 / (1 + 3**2)

@@ -22,7 +22,7 @@ BOUNDS = [
 
 
 class Case(NamedTuple):
-    """A test and its parameters in fractions, with the weights of the normal counts."""
+    """Test and its parameters in fractions, with the weights of the normal counts."""
 
     test: FinitePoolSprt
     normal: dict[int, Fraction]
@@ -45,7 +45,10 @@ def between_two_counts(pool: int) -> Iterator[Case]:
 
 @st.composite
 def mixtures(draw: st.DrawFn, least: int, most: int) -> Case:
-    """Any test of so large a pool; its numbers are such that no ratio comes close to a bound without meeting it."""
+    """Draw a test of a pool of ``least`` to ``most`` mutants.
+
+    Its numbers are such that no ratio comes close to a bound without meeting it.
+    """
     pool = draw(st.integers(least, most))
     high = draw(st.integers(1, pool))
     counts = draw(st.sets(st.integers(0, high - 1), min_size=1, max_size=4))
@@ -56,11 +59,14 @@ def mixtures(draw: st.DrawFn, least: int, most: int) -> Case:
 
 
 def wald(case: Case) -> Rule:
-    """The test written down in fractions; what rules out both hypotheses must never come up."""
+    """Write the test down in fractions.
+
+    A count that rules out both hypotheses must never come up.
+    """
     pool = case.test.pool
 
     def likelihood(count: int, changes: int, mutants: int) -> int:
-        """Hypergeometric, but for the number of ways to draw at all."""
+        """Return the hypergeometric likelihood, up to the number of ways to draw at all."""
         return comb(count, changes) * comb(pool - count, mutants - changes)
 
     @cache
@@ -179,7 +185,10 @@ def test_in_large_pools_it_never_ends_undecided_and_keeps_its_errors(case: Case)
 def test_it_needs_fewer_mutants_than_the_same_test_with_replacement(
     pool: int, low: int, high: int, alpha: float, beta: float
 ) -> None:
-    """That one is Algorithm 1 with the same bounds on its ratio, β and 1/α; cut short, which spares it mutants."""
+    """The test with replacement is Algorithm 1 with the same bounds on its ratio, β and 1/α.
+
+    It is cut short, which saves it mutants.
+    """
     test = FinitePoolSprt.between(pool, low, high, alpha, beta)
     both = 1 - alpha * beta
     replaced = Sprt(high / pool, low / pool, alpha * (1 - beta) / both, beta * (1 - alpha) / both)

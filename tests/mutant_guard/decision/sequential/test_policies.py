@@ -28,13 +28,17 @@ DECISIONS = {"normal": Decision.NORMAL, "adversarial": Decision.ADVERSARIAL}
 
 
 def feed(policy: Policy, labels: list[bool]) -> State:
-    """One request, all its mutants at once."""
+    """Feed a policy all mutants of one request at once."""
     start = np.zeros(1, dtype=np.int64)
     return advance(policy, start, start, np.array([labels]), np.array([len(labels)]))
 
 
 def one_by_one(policy: Policy, labels: list[bool]) -> tuple[int, int, Decision]:
-    """Label changes, mutants and decision of a request that is asked after every single mutant."""
+    """Feed a policy one mutant at a time.
+
+    Returns:
+        Label changes, mutants and decision.
+    """
     end, mutants = walk(rule_of(policy.boundaries), labels[: policy.mutants])
     last = Decision.CAPPED if policy.capped else Decision.EXHAUSTED
     return sum(labels[:mutants]), mutants, DECISIONS.get(end, last)
@@ -63,7 +67,7 @@ def test_feeding_in_blocks_changes_nothing(policy: Policy, rates: list[float], b
 @settings(deadline=None)
 @given(st.sampled_from([WIDE, FINITE, FIXED, CAPPED]), st.integers(0, 2**32 - 1))
 def test_requests_fed_together_do_not_touch_each_other(policy: Policy, seed: int) -> None:
-    """However far each of them is, and however much of the evidence is its own."""
+    """Requests do not affect each other, whatever their progress and their own evidence."""
     rng = np.random.default_rng(seed)
     before = rng.integers(0, policy.mutants, 12)
     changes = rng.integers(0, before + 1)
@@ -200,7 +204,7 @@ def test_a_clean_input_goes_to_where_it_is_cleared_and_another_no_further_than_i
     none = np.zeros(1, np.int64)
     first = int(policy.boundaries.clearing(none, none)[0])
     assert policy.next_stop(none, none).tolist() == [first]
-    assert int(policy.look_ahead(none, none)[0]) < first  # an alarm could come sooner, and hardly ever does
+    assert int(policy.look_ahead(none, none)[0]) < first  # an alarm could come sooner, but hardly ever does
     met = np.full(20, first)
     changes = np.arange(20)
     stops, ahead = policy.next_stop(changes, met), policy.look_ahead(changes, met)

@@ -15,7 +15,7 @@ rates = st.tuples(st.floats(0.001, 0.98), st.floats(0.001, 0.98)).filter(
 
 
 def algorithm_1(changes: list[bool], p0: float, p1: float, alpha: float, beta: float) -> tuple[End, int]:
-    """The paper's Algorithm 1 written down naively in exact products of logs, bounds checked after every mutant."""
+    """Run the paper's Algorithm 1 naively in exact products of logs, one mutant at a time."""
     z = n = 0
     for changed in changes:
         n += 1
@@ -67,7 +67,7 @@ def test_boundaries_decide_what_the_ratio_does(
 @pytest.mark.parametrize("odds", [2, 3, 9])
 @pytest.mark.parametrize("excess", [1, 2, 3, 4])
 def test_a_bound_met_exactly_decides(odds: int, excess: int) -> None:
-    """With rates and errors of such odds the ratio is a power of the odds, and so are its bounds."""
+    """Rates and errors of such odds make the ratio and its bounds powers of the odds."""
     rate, error = odds / (1 + odds), 1 / (1 + odds**excess)
     test = Sprt(rate, 1 - rate, error, error)
     z, n = np.array([(z, n) for n in range(101) for z in range(n + 1)]).T
@@ -78,7 +78,7 @@ def test_a_bound_met_exactly_decides(odds: int, excess: int) -> None:
 
 @st.composite
 def simple_tests(draw: st.DrawFn) -> tuple[Fraction, Fraction, Fraction, Fraction]:
-    """Rates and errors of so few parts that the ratio often meets a bound exactly."""
+    """Draw rates and errors with so few parts that the ratio often meets a bound exactly."""
     parts = draw(st.integers(3, 12))
     p1 = draw(st.integers(1, parts - 2))
     p0 = draw(st.integers(p1 + 1, parts - 1))
@@ -111,7 +111,7 @@ def test_an_input_whose_label_never_changes_is_accepted() -> None:
 
 
 def test_the_current_mutant_counts() -> None:
-    """With p1 tiny one label change decides, so the very mutant that changes it must end the test."""
+    """A tiny p1 lets one label change decide, so the mutant that changes it must end the test."""
     test = Sprt(0.9, 0.001)
     assert test.is_adversarial(np.array([1]), np.array([1])).tolist() == [True]
     assert test.boundaries(5).adversarial_at_least[1] == 1

@@ -1,4 +1,4 @@
-"""What the tests of the inference loop share: images with all their labels, a running loop, and naive tests."""
+"""Helpers for tests of the inference loop: images with all labels, a running loop, naive tests."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -24,7 +24,7 @@ WAIT = 20.0
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images as the scheduler takes them, and the labels of every mutant in each one's order."""
+    """Images as the scheduler takes them, and the labels of every mutant in each image's order."""
 
     tensors: NDArray[np.float32]
     orders: list[NDArray[np.int64]]
@@ -36,7 +36,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Setting:
-    """A policy of a store, with or without a limit on its mutants."""
+    """Policy of a store, with or without a limit on its mutants."""
 
     name: str
     cap: int | None = None
@@ -49,14 +49,14 @@ class Setting:
         return policy if self.cap is None else policy.up_to(self.cap)
 
     def expected(self, store: Store, inputs: Inputs, number: int) -> tuple[int, Decision, list[bool]]:
-        """Label, decision and path of an image, by the naive test."""
+        """Return label, decision and path of an image, by the naive test."""
         labels = inputs.labels[number].tolist()
         changed = [labels[mutant] != labels[0] for mutant in inputs.orders[number]]
         return labels[0], *_naive(store.calibration.policies[self.name], changed, self.cap)
 
 
 def _naive(record: PolicyRecord, changed: list[bool], cap: int | None) -> tuple[Decision, list[bool]]:
-    """The test as its authors write it down, one mutant at a time, checked after every one."""
+    """Run the test as its authors write it down, checked after every single mutant."""
     for n in range(1, min(len(changed), cap or len(changed)) + 1):
         decision = _decide(record, sum(changed[:n]), n)
         if decision != Decision.CONTINUE:
@@ -96,7 +96,7 @@ def scheduling(
     max_batch_rows: int = 512,
     on_run: Callable[[Run], None] = lambda run: None,
 ) -> Iterator[Scheduler]:
-    """A scheduler that runs."""
+    """Yield a running scheduler."""
     batches = Batches(session, policy, RowBudget(max_batch_rows, fill=batch_rows), on_run)
     scheduler = Scheduler(batches, max_in_flight=in_flight, observer=LOGGING)
     scheduler.start()
@@ -113,7 +113,7 @@ def submit(scheduler: Scheduler, inputs: Inputs, number: int, *, deadline: float
 
 
 def seen(outcome: Outcome) -> tuple[int, Decision, list[bool]]:
-    """What an outcome says, in the form of ``Setting.expected``."""
+    """Return label, decision and path of an outcome, as ``Setting.expected`` does."""
     assert outcome.mutants == len(outcome.path)
     assert outcome.label_changes == outcome.path.sum()
     assert outcome.scores.argmax() == outcome.label
@@ -123,7 +123,7 @@ def seen(outcome: Outcome) -> tuple[int, Decision, list[bool]]:
 
 
 class RecordedSession(HeldSession):
-    """A held bank that remembers which image met which mutants in every run."""
+    """Held bank that remembers which image met which mutants in every run."""
 
     def __init__(self, held: BankSession, inputs: Inputs) -> None:
         super().__init__(held)

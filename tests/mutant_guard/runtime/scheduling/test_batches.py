@@ -1,4 +1,4 @@
-"""One run of the bank: who takes part, what is computed once, and what is told of it."""
+"""Runs of the bank: the requests that take part, the work they share, and the report."""
 
 from math import inf
 from typing import Any
@@ -25,14 +25,14 @@ def request(inputs: Inputs, number: int, *, guarded: bool = True) -> Request:
 
 @pytest.fixture
 def session(store: Store, inputs: Inputs) -> RecordedSession:
-    """A bank that remembers its rows and is not held."""
+    """Return a bank that remembers its rows and is not held."""
     session = RecordedSession(store.session(threads=1), inputs)
     session.release()
     return session
 
 
 def until_all_have_ended(batches: Batches, requests: list[Request]) -> int:
-    """Runs it took."""
+    """Run until all requests have ended, and return the number of runs."""
     for count in range(1000):
         left = [one for one in requests if not one.ended]
         if not left:
@@ -79,7 +79,7 @@ def test_whoever_has_waited_longest_takes_part_first(
     batches = Batches(session, PAPER.policy(store), RowBudget(70))
     requests = [request(inputs, number) for number in (5, 3, 8)]
     batches.run(requests)
-    assert [list(run) for run in session.recorded] == [[5]]  # 60 rows, and another 60 would be too many
+    assert [list(run) for run in session.recorded] == [[5]]  # 60 rows, and another 60 would exceed the limit
 
 
 def test_an_image_passes_the_prefix_once(

@@ -1,4 +1,4 @@
-"""Results of threads as coroutines see them."""
+"""Results that threads hand to coroutines."""
 
 import asyncio
 import gc
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 class CountedLoop:
-    """A loop that counts how often threads wake it."""
+    """Event loop that counts how often threads wake it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -32,7 +32,7 @@ class CountedLoop:
 
 
 def in_a_thread(*steps: Callable[[], object]) -> None:
-    """Do something in another thread and wait for its end, the loop's own thread standing still meanwhile."""
+    """Run steps in another thread and wait for its end, while the loop's thread stands still."""
 
     def work() -> None:
         for step in steps:
@@ -119,7 +119,7 @@ async def test_work_that_was_cancelled_cancels_who_waits() -> None:
 async def test_a_result_that_comes_as_its_waiter_is_cancelled_is_dropped() -> None:
     bridge, future, other = bridge_here(), Future[int](), Future[int]()
     waiting, beside = bridge.follow(future), bridge.follow(other)
-    in_a_thread(lambda: future.set_result(1), lambda: other.set_result(2))  # on their way
+    in_a_thread(lambda: future.set_result(1), lambda: other.set_result(2))  # both results are on their way
     waiting.cancel()
     with anyio.fail_after(5):
         assert await beside == 2

@@ -1,4 +1,7 @@
-"""Every run is recorded: a request never takes part in one that is too short to clear it."""
+"""Look-ahead: no request takes part in a run that is too short to clear it.
+
+Every run is recorded.
+"""
 
 from concurrent.futures import Future
 
@@ -28,9 +31,9 @@ SETTINGS = [
 
 
 def steps(policy: Policy, recorded: list[dict[int, list[int]]], inputs: Inputs) -> list[tuple[int, int]]:
-    """Mutants evaluated, and those it takes from there to the next stop, for every run of every request.
+    """Return the mutants evaluated, and those up to the next stop, for every run of every request.
 
-    The state of each request is followed here, and its rows have to be the next ones of its order.
+    The state of each request is followed here, and its rows must be the next ones of its order.
     """
     found = []
     changes, met = np.zeros(len(inputs), dtype=np.int64), np.zeros(len(inputs), dtype=np.int64)
@@ -55,10 +58,10 @@ def test_no_run_ends_before_the_next_stop(
     store: Store, inputs: Inputs, setting: Setting, together: bool, batch_rows: int
 ) -> None:
     policy, session = setting.policy(store), RecordedSession(store.session(threads=1), inputs)
-    limit = 200  # less than what many in flight ask for, more than any one of them does
+    limit = 200  # less than many in flight ask for, more than any one of them does
     with scheduling(session, policy, batch_rows=batch_rows, max_batch_rows=limit) as scheduler:
         futures: list[Future[Outcome]] = []
-        if together:  # all of them wait for the first run, and then for each other
+        if together:  # all wait for the first run, and then for each other
             futures = [submit(scheduler, inputs, number) for number in range(len(inputs))]
             session.release()
         else:
@@ -73,7 +76,7 @@ def test_no_run_ends_before_the_next_stop(
     found = steps(policy, session.recorded, inputs)
     assert len(found) >= len(inputs)
     assert [step for step in found if step[0] < step[1]] == []
-    if batch_rows == 1:  # no more than that either, where nothing is to be filled up
+    if batch_rows == 1:  # no more than that either when nothing is to be filled up
         assert [step for step in found if step[0] > step[1]] == []
 
 
@@ -91,5 +94,5 @@ def test_only_a_stop_beyond_the_limit_on_rows_is_cut_short(
     assert max(sum(map(len, run.values())) for run in session.recorded) <= limit
     found = steps(policy, session.recorded, inputs)
     cut = [step for step in found if step[0] < step[1]]
-    assert cut  # or the limit would be none
+    assert cut  # otherwise the limit would have no effect
     assert all(mutants == limit < stop for mutants, stop in cut)

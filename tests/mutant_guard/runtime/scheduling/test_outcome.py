@@ -1,4 +1,4 @@
-"""The end of a request: its outcome, or why there is none."""
+"""The end of a request: its outcome, or the reason why there is none."""
 
 from collections.abc import Callable
 from math import inf
@@ -17,7 +17,7 @@ def untouched(**state: object) -> Request:
 
 
 def half_done() -> Request:
-    """A request after two runs."""
+    """Return a request after two runs."""
     return untouched(
         started=12.0,
         label=2,

@@ -1,4 +1,7 @@
-"""The measurement when a store is loaded: what it finds, what the settings fix, and that no answer depends on it."""
+"""The measurement when a store is loaded.
+
+It covers what the measurement finds, what the settings fix, and that no answer depends on it.
+"""
 
 from pathlib import Path
 

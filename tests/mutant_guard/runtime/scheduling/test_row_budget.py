@@ -1,4 +1,4 @@
-"""How large runs are, from what they cost: checked against bills of which the answer is known."""
+"""Sizes of runs, chosen by their cost: checked against costs with known answers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,12 +18,12 @@ SIZES = [2**power for power in range(10)]
 
 
 def bill(a_run: float, a_row: float) -> dict[int, float]:
-    """Seconds of runs by their rows, where each costs so much and each row so much more."""
+    """Return the seconds of runs by rows: ``a_run`` for a run, and ``a_row`` for each row."""
     return {rows: a_run + a_row * rows for rows in SIZES}
 
 
 def budget_for(seconds: dict[int, float], first: int) -> RowBudget:
-    """Where runs for one image and for many cost the same."""
+    """Return the budget for runs that cost the same for one image and for many."""
     return RowBudget(most := most_rows(seconds), idle_rows(seconds, first, most))
 
 
@@ -51,25 +51,28 @@ def test_unless_told_runs_are_not_filled_up() -> None:
 
 @pytest.mark.parametrize("first", [1, 5, 8, 9, 17, 31])
 def test_hardly_more_heavy_rows_are_computed_than_are_needed(first: int) -> None:
-    """Ten rows take ten times as long as one: nothing is gained by running them together."""
+    """Ten rows take ten times as long as one, so running them together gains nothing."""
     budget = budget_for(bill(a_run=1e-5, a_row=1e-3), first)
-    assert budget.share(1) <= 1.5 * first  # rows: by how much a run may be drawn out
-    assert budget.most == 128  # more of them would only hold up whoever waits
+    assert budget.share(1) <= 1.5 * first  # rows: limit on how far a run may be drawn out
+    assert budget.most == 128  # more rows would only hold up waiting requests
     assert budget_for({1: 0.03, 2: 0.06, 4: 0.12}, first).most == 4
 
 
 def test_where_rows_are_cheap_an_idle_machine_goes_further() -> None:
     budget = budget_for(bill(a_run=1e-3, a_row=1e-6), first=5)
     assert budget.most == MOST_ROWS
-    assert budget.fill == 20  # no more than four times what it needs in any case
+    assert budget.fill == 20  # four times the need is the limit in any case
     assert budget.share(1) == 20
     assert budget.share(20) == 1
 
 
 def test_a_lone_request_is_not_drawn_out_for_rows_it_may_not_need() -> None:
-    """A run of the 8 rows it needs takes 28 µs, one of 16 takes 36 and one of 32 takes 52; 42 are little longer."""
+    """A run of the 8 needed rows takes 28 µs, one of 16 takes 36 µs and one of 32 takes 52 µs.
+
+    Runs of up to 42 µs count as little longer.
+    """
     assert budget_for(bill(a_run=20e-6, a_row=1e-6), first=8).fill == 16
-    assert budget_for(bill(a_run=20e-6, a_row=1e-6), first=15).fill == 32  # 35 µs, and 52
+    assert budget_for(bill(a_run=20e-6, a_row=1e-6), first=15).fill == 32  # 35 µs, and 52 µs
     assert budget_for(bill(a_run=20e-6, a_row=1e-6), first=14).fill == 16
 
 
@@ -83,7 +86,7 @@ def test_runs_grow_until_throughput_hardly_does() -> None:
 
 
 def test_a_size_that_is_slower_than_smaller_ones_is_not_taken() -> None:
-    """As where the rows of a run no longer fit into the processor's cache."""
+    """A run's rows may no longer fit into the processor's cache."""
     seconds = bill(a_run=1e-4, a_row=1e-5)
     for rows in (128, 256, 512):
         seconds[rows] *= 3
@@ -91,13 +94,13 @@ def test_a_size_that_is_slower_than_smaller_ones_is_not_taken() -> None:
 
 
 def test_where_more_is_needed_than_was_tried_runs_are_as_large_as_they_may_be() -> None:
-    seconds = {1: 0.05, 2: 0.11}  # a second size took too long, and no further one was tried
+    seconds = {1: 0.05, 2: 0.11}  # a second size took too long, so no further one was tried
     budget = budget_for(seconds, first=16)
     assert (budget.most, budget.share(1)) == (2, 2)
 
 
 def test_a_lone_request_is_reckoned_by_itself_and_many_together() -> None:
-    """As where mutants do not share weights: only images that meet the same ones make rows cheap."""
+    """Mutants may share no weights. Only images that meet the same mutants make rows cheap then."""
     alone, busy = bill(a_run=1e-6, a_row=1e-4), bill(a_run=1e-3, a_row=1e-6)
     assert (most := most_rows(busy), idle_rows(alone, 8, most)) == (512, 8)
     assert (most := most_rows(alone), idle_rows(busy, 8, most)) == (128, 32)
@@ -121,7 +124,7 @@ def test_whatever_is_measured_the_budget_can_be_kept(
 
 
 class Costly(PassedOn):
-    """A bank whose runs take what the bill says, and that remembers their rows."""
+    """Bank whose runs take the time of a bill, and that remembers their rows."""
 
     def __init__(self, held: BankSession, a_row: float) -> None:
         super().__init__(held)
@@ -196,7 +199,7 @@ def test_a_run_that_was_held_up_once_is_not_taken_for_slow(
 
 
 def test_of_a_real_bank_larger_runs_are_faster_by_the_row(store: Store) -> None:
-    """Or there would be nothing to gain from requests in flight at the same time."""
+    """Requests in flight at the same time would gain nothing otherwise."""
     seconds = ladder(store.session(threads=1), INPUTS, ORDERS, 5)
     assert list(seconds) == SIZES
     assert seconds[64] / 64 < seconds[1]

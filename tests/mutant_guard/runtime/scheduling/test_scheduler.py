@@ -1,4 +1,4 @@
-"""The inference loop: what it answers is the naive test's answer, whatever else is in flight."""
+"""The inference loop: its answers are those of the naive test, whatever else is in flight."""
 
 import threading
 from concurrent.futures import CancelledError, wait
@@ -67,7 +67,7 @@ def test_load_never_changes_an_outcome(
 
 
 def test_the_images_reach_every_decision(store: Store, inputs: Inputs) -> None:
-    """Or the comparisons above would compare little."""
+    """The comparisons above would compare little otherwise."""
     found = {
         setting: {setting.expected(store, inputs, number)[1] for number in range(len(inputs))}
         for setting in SETTINGS
@@ -131,7 +131,7 @@ def test_more_requests_than_are_admitted_are_refused(
         assert scheduler.in_flight == 2
         freed = threading.Semaphore(0)
         for future in futures:
-            future.add_done_callback(lambda _: freed.release())  # runs behind the scheduler's own
+            future.add_done_callback(lambda _: freed.release())  # runs after the scheduler's own callback
         session.release()
         assert freed.acquire(timeout=WAIT)
         assert seen(submit(scheduler, inputs, 2).result(WAIT)) == CALIBRATED.expected(store, inputs, 2)
@@ -229,7 +229,7 @@ def test_closing_finishes_what_is_in_flight_and_takes_no_more(
         assert session.entered.wait(WAIT)
         closing = threading.Thread(target=scheduler.close)
         closing.start()
-        while scheduler.ready:  # until close() has had its say
+        while scheduler.ready:  # until close() has taken effect
             threading.Event().wait(0.001)
         with pytest.raises(NotReadyError):
             submit(scheduler, inputs, 5)

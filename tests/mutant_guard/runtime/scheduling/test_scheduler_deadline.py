@@ -1,4 +1,8 @@
-"""Deadlines in the inference loop: what has a label ends undecided, what has none fails, what decides is decided."""
+"""Deadlines in the inference loop.
+
+A request with a label ends undecided, one without a label fails, and one that decides in time is
+decided.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -19,8 +23,8 @@ from mutant_guard.runtime.scheduling.scheduler import Scheduler
 from tests.mutant_guard.runtime.scheduling.driving import WAIT, Inputs, scheduling, submit
 from tests.support.service import Clock, HeldSession
 
-# Under the first hardly any image is ever decided, and runs are as long as is allowed; the second decides with its
-# twentieth mutant; the third may clear an image after 15 mutants, after 16 and after 17 more.
+# SLOW hardly ever decides an image, and its runs are as long as allowed. FIXED decides with its
+# twentieth mutant. STAIRS may clear an image after 15 mutants, after 16 more and after 17 more.
 SLOW = builders.sequential("slow", Sprt(0.07, 0.057), 60)
 FIXED = builders.fixed("fixed", 20, 10, 60, ErrorBounds(0.1, 0.1))
 STAIRS = Policy(
@@ -34,7 +38,7 @@ STAIRS = Policy(
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The loop's clock, set by hand."""
+    """Return the clock of the loop, set by hand."""
     clock = Clock()
     monkeypatch.setattr("mutant_guard.runtime.scheduling.scheduler.time", clock)
     monkeypatch.setattr("mutant_guard.runtime.scheduling.batches.time", clock)
@@ -47,13 +51,13 @@ def session(digits_store: Path) -> HeldSession:
 
 
 def changed(inputs: Inputs, number: int) -> list[bool]:
-    """Label changes of an image in its own order, over the whole pool."""
+    """Return the label changes of an image in its own order, over the whole pool."""
     labels = inputs.labels[number]
     return (labels[inputs.orders[number]] != labels[0]).tolist()  # type: ignore[no-any-return]
 
 
 def never_cleared(inputs: Inputs) -> list[int]:
-    """Two images that climb all stairs, one more label change before each."""
+    """Return two images that climb all stairs, with one more label change before each."""
     paths = [np.cumsum(changed(inputs, number)) for number in range(len(inputs))]
     return [number for number, path in enumerate(paths) if path[[14, 30, 47]].tolist() == [1, 2, 3]][:2]
 
@@ -62,7 +66,7 @@ def never_cleared(inputs: Inputs) -> list[int]:
 def ticking(
     session: HeldSession, policy: Policy, clock: Clock, **limits: int
 ) -> Iterator[tuple[Scheduler, list[Run]]]:
-    """A scheduler whose every run takes a second of the clock, and its runs."""
+    """Yield a scheduler whose every run takes a second of the clock, and its runs."""
     runs: list[Run] = []
 
     def on_run(run: Run) -> None:
@@ -134,7 +138,10 @@ def test_a_request_that_comes_too_late_is_never_run(
 def test_a_request_ends_after_a_run_that_has_no_room_for_it(
     session: HeldSession, inputs: Inputs, clock: Clock
 ) -> None:
-    """Both are to be cleared after 15, after 16 and then after 17 mutants: 34 rows are too many for one run."""
+    """Two requests may be cleared after 15, then 16, then 17 mutants.
+
+    34 rows are too many for one run.
+    """
     assert STAIRS.next_stop(np.array([0, 1, 2]), np.array([0, 15, 31])).tolist() == [15, 16, 17]
     patient, hasty = never_cleared(inputs)
     with ticking(session, STAIRS, clock, max_batch_rows=32) as (scheduler, runs):
@@ -191,6 +198,6 @@ def test_a_loop_that_hangs_takes_no_more_until_it_goes_on(
             submit(scheduler, inputs, 1)
         session.release()
         assert first.result(WAIT).decision == Decision.NORMAL
-        while scheduler.failed:  # the answer comes a moment before the loop has ended its run
+        while scheduler.failed:  # the answer comes just before the loop has ended its run
             threading.Event().wait(0.001)
         assert submit(scheduler, inputs, 1).result(WAIT).mutants == 20

@@ -1,4 +1,4 @@
-"""The inference loop where it takes turns with the event loop: the same answers, and room for others in between."""
+"""The inference loop in turns with the event loop: the same answers, with room for others."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -32,7 +32,7 @@ async def turning(
     budget: RowBudget | None = None,
     on_run: Callable[[Run], None] = lambda run: None,
 ) -> AsyncIterator[Scheduler]:
-    """A scheduler that takes turns with this event loop."""
+    """Yield a scheduler that takes turns with this event loop."""
     batches = Batches(session, policy, budget or RowBudget(512, fill=1), on_run)
     scheduler = Scheduler(batches, max_in_flight=in_flight, observer=LOGGING)
     scheduler.start(asyncio.get_running_loop())
@@ -85,7 +85,7 @@ async def test_a_turn_lasts_as_long_as_what_went_before_it_and_never_long(
     inputs: Inputs,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A run takes 4 ms here, and a turn may take 20; one run is always made."""
+    """A run takes 4 ms here, and a turn may take 20 ms; at least one run is made in each turn."""
     clock, order = Clock(), list[str]()
     monkeypatch.setattr("mutant_guard.runtime.scheduling.scheduler.time", clock)
 

@@ -1,6 +1,7 @@
-"""Load never changes an answer: a thousand images get the same verdict and mutant count alone and at 64 at once.
+"""Answers under load: a thousand images get the same ones alone and at 64 at once.
 
-With runs as large as they are measured to be, on all cores: what the server does as it is shipped.
+Verdict and mutant count are compared. Runs are as large as measured, on all cores, as the server
+runs by default.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ SHIPPED = {"batch_rows": None, "max_batch_rows": None, "threads": 0}
 
 
 def thousand() -> NDArray[np.uint8]:
-    """Images uint8 [1000, 8, 8, 1]: clean, noisy, and hardly to be read; no two alike."""
+    """Return images uint8 [1000, 8, 8, 1]: clean, noisy, and barely readable; no two alike."""
     levels = [digits(250, noise=noise) for noise in (0.0, 0.2, 0.4, 0.6)]
     return np.concatenate(levels)[..., None]
 
@@ -33,7 +34,7 @@ async def alone(guard: GuardService, images: NDArray[np.uint8]) -> list[Judgemen
 
 
 async def together(guard: GuardService, images: NDArray[np.uint8]) -> list[Judgement]:
-    """Judged by 64 who each send the next one as soon as they have an answer."""
+    """Judge the images for 64 clients, each of which sends its next one right after an answer."""
     left = iter(enumerate(images))
     found: dict[int, Judgement] = {}
 
@@ -68,7 +69,7 @@ async def test_a_thousand_images_get_the_answers_they_get_alone(
     assert [(one.labels, one.undecided_because) for one in found] == [
         (one.labels, one.undecided_because) for one in expected
     ]
-    # Or this would compare little.
+    # The comparison would say little otherwise.
     assert shared < before / 2
     assert len({one.mutants for one in expected}) > 1
     assert {Verdict.NORMAL, Verdict.ADVERSARIAL} <= {one.verdict for one in expected}

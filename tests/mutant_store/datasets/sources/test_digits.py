@@ -1,4 +1,4 @@
-"""scikit-learn's digits."""
+"""Digits from scikit-learn."""
 
 import numpy as np
 import pytest

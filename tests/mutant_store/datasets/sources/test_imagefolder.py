@@ -152,7 +152,8 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, image_folder: Write, archi
     folder = image_folder(tmp_path / "set")
     tar = archive(folder, tmp_path / "set.tar").read_bytes()
     packed = archive(folder, tmp_path / "set.tar.xz").read_bytes()
-    # Cut inside a member, cut between two members, a header overwritten, a stream cut, and no archive at all.
+    # Damage: cut inside a member, cut between two members, a header overwritten, a stream cut, no
+    # archive.
     second = tar.index(b"./cat/001.png") if b"./cat/001.png" in tar else tar.index(b"cat/001.png")
     broken = tar[:second] + b"\xff" * 512 + tar[second + 512 :]
     damaged = {
@@ -185,7 +186,7 @@ def test_images_are_fitted_to_the_model(tmp_path: Path, image_folder: Write) -> 
     natural = load(f"imagefolder:{folder}")
     assert fitted.images.shape == (40, 8, 8, 1)
     assert natural.images.shape == (40, 5, 6, 3)
-    # The order is that of the natural pixels, whatever the model takes.
+    # The order is that of the natural pixels, whatever size and colour the model takes.
     assert fitted.range.source == natural.range.source
     assert np.array_equal(fitted.labels, natural.labels)
     with pytest.raises(DataError, match=r"\.png: the image is 6×5 pixels and this model takes exactly 8×8"):

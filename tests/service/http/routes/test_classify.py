@@ -1,4 +1,4 @@
-"""``/classify`` and its neighbours: what is in an answer, in the metrics and in the OpenAPI document."""
+"""``/classify`` and related routes: answers, metrics and the OpenAPI document."""
 
 import asyncio
 import uuid

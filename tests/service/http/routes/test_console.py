@@ -1,4 +1,4 @@
-"""The console's page and its files, as any client sees them. In a browser: tests/service/console."""
+"""The console's page and files over HTTP. Tests in a browser are in tests/service/console."""
 
 import re
 from html.parser import HTMLParser
@@ -20,7 +20,7 @@ FILES = sorted(path.name for path in files("service").joinpath("console").iterdi
 
 
 class _Page(HTMLParser):
-    """What a page loads, and what a policy without 'unsafe-inline' would not let it do."""
+    """Parser that collects what a page loads, and what a policy without 'unsafe-inline' forbids."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ async def test_the_page_loads_its_own_files_and_nothing_else(client: AsyncClient
     page.feed(answer.text)
     assert page.inline == []
     assert {source.removeprefix("console/") for source in page.loaded} <= set(FILES)
-    assert {"console/main.js", "console/base.css"} <= set(page.loaded)  # relative: it may lie behind a prefix
+    assert {"console/main.js", "console/base.css"} <= set(page.loaded)  # relative, for prefixes
 
 
 async def test_only_its_own_scripts_run_in_it_and_it_may_not_be_framed(client: AsyncClient) -> None:
@@ -74,7 +74,7 @@ async def test_every_file_is_served_as_what_it_is(client: AsyncClient, name: str
     kinds = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
     assert answer.headers["content-type"].split(";")[0] == kinds[Path(name).suffix]
     assert answer.content == files("service").joinpath("console", name).read_bytes()
-    # What it imports is there too.
+    # Imports of the script are served too.
     assert set(re.findall(r'from "\./([^"]+)"', answer.text)) <= set(FILES)
 
 

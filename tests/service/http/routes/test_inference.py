@@ -1,4 +1,4 @@
-"""Inference of the Open Inference Protocol: limits, deadlines, all or nothing, and what is counted."""
+"""Inference of the Open Inference Protocol: limits, deadlines, all or nothing, and counts."""
 
 import asyncio
 import base64
@@ -48,7 +48,7 @@ def outputs(answer: Response) -> dict[str, list[Any]]:
 
 
 def problem(answer: Response) -> tuple[int, str]:
-    """Status and code of a refusal, which tells clients of the protocol what it tells others."""
+    """Return status and code of a refusal, after checking that its error repeats its detail."""
     found = answer.json()
     assert answer.headers["content-type"] == "application/problem+json"
     assert found["error"] == found["detail"]

@@ -1,4 +1,4 @@
-"""The model repository: an index, and new versions that take over while requests go on."""
+"""The model repository: its index, and new versions that take over while requests go on."""
 
 import asyncio
 from collections.abc import AsyncIterator

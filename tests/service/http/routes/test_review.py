@@ -29,7 +29,7 @@ NOISY = digits(60, noise=0.6)
 
 
 async def post_until_queued(client: AsyncClient, count: int, headers: dict[str, str] | None = None) -> Any:
-    """A page of so many entries at least."""
+    """Post images until the review queue has ``count`` entries, and return a page of them."""
     for image in NOISY:
         answer = await client.post("/classify", content=encode(image), headers=PNG | (headers or {}))
         assert answer.status_code == 200
@@ -204,10 +204,9 @@ async def test_who_reviews_and_who_may_not_is_logged_and_counted(digits_store: P
 
 
 async def test_a_label_that_cannot_be_checked_is_refused(
-    digits_store: Path, redis_server: RedisServer
+    digits_store: Path, running_redis: RedisServer
 ) -> None:
-    redis_server.start()
-    guard = GuardService(settings_for(digits_store, redis_url=redis_server.url, redis_timeout_ms=500.0))
+    guard = GuardService(settings_for(digits_store, redis_url=running_redis.url, redis_timeout_ms=500.0))
     async with serving(guard) as client:
         assert guard.state.reviews is not None
         queue = guard.state.reviews.queue
@@ -245,7 +244,7 @@ async def test_confirmed_labels_are_a_data_set(digits_store: Path, tmp_path: Pat
                 others = [entry for entry in entries if not entry["sampled"]]
         await decide(client, others[0]["id"], decision="dismiss")
         await decide(client, others[1]["id"], decision="confirm", label=9)
-        await decide(client, others[2]["id"], decision="confirm")  # an attack, whose label nobody gave
+        await decide(client, others[2]["id"], decision="confirm")  # an attack without a label
         await decide(client, sampled[0]["id"], decision="dismiss")
         labels = [others[0]["label"], 9, sampled[0]["label"]]
         for query, expected in (({}, sorted(labels)), ({"sampled": "true"}, labels[2:])):
@@ -275,7 +274,7 @@ async def test_the_alarm_rate_of_the_last_hour_is_told(digits_store: Path) -> No
         assert [(one["store"], one["tested"], one["rate"], one["z"]) for one in said] == [
             ("digits", 0, None, None)
         ]
-        for _ in range(2):  # the second time from the cache
+        for _ in range(2):  # the second answer comes from the cache
             await post_until_queued(client, 1)
         (one,) = (await client.get("/alarm-rate")).json()["stores"]
         entries = (await client.get("/review", params={"limit": 200})).json()["entries"]

@@ -1,4 +1,4 @@
-"""The images that the console offers: those of one folder, and nothing beside it."""
+"""Images that the console offers: those of one folder, and no other file."""
 
 import os
 from pathlib import Path
@@ -97,7 +97,7 @@ async def test_what_is_no_image_file_of_the_folder_is_neither_listed_nor_sent(
 async def test_a_name_that_is_not_utf_8_is_left_out(digits_store: Path, folder: Path) -> None:
     try:
         (folder / os.fsdecode(b"\xff.png")).write_bytes(PNG)
-    except OSError:  # as on macOS
+    except OSError:  # macOS refuses such a name
         pytest.skip("this file system takes no such name")
     (folder / "a.png").write_bytes(PNG)
     async with serving(GuardService(settings_for(digits_store, samples_dir=folder))) as client:

@@ -1,4 +1,4 @@
-"""Health and metadata of the Open Inference Protocol, and what the OpenAPI document says of it all."""
+"""Health and metadata of the Open Inference Protocol, and their part of the OpenAPI document."""
 
 import json
 from collections.abc import AsyncIterator

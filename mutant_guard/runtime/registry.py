@@ -159,7 +159,7 @@ class ModelRegistry:
             left = list(self._retired)
             self._retired.clear()
             for model in left:
-                self._close(model)
+                self._close(model, free=False)
             closing = list(self._closing)
         for thread in closing:
             thread.join()
@@ -168,20 +168,21 @@ class ModelRegistry:
         """Close the retired models that no request uses any more. The caller holds the lock."""
         for model in [model for model in self._retired if not self._leases[model]]:
             self._retired.discard(model)
-            self._close(model)
+            self._close(model, free=True)
 
-    def _close(self, model: Model) -> None:
-        thread = threading.Thread(target=self._end, args=(model,), name="let-go", daemon=True)
+    def _close(self, model: Model, *, free: bool) -> None:
+        thread = threading.Thread(target=self._end, args=(model, free), name="let-go", daemon=True)
         self._closing.add(thread)
         thread.start()
 
-    def _end(self, model: Model) -> None:
-        """Close a model, and free its memory now.
+    def _end(self, model: Model, free: bool) -> None:
+        """Close a model; free its memory now where others go on.
 
         Its parts refer to each other, and Python seldom collects such cycles.
         """
         model.close(self._grace)
         del model
-        give_back()
+        if free:
+            give_back()
         with self._lock:
             self._closing.discard(threading.current_thread())

@@ -11,6 +11,8 @@ from benchmarks.serving.vitals import PATHS, Probes, resident
 from benchmarks.subjects import ServedStore
 from evaluation.server import Server
 
+pytestmark = pytest.mark.timing
+
 
 def values(section: Section) -> dict[str, float]:
     return {figure.name: figure.value for figure in section.figures}

@@ -34,6 +34,8 @@ from tests.support.kept import kept
 from tests.support.process import Server, serve
 from tests.support.service import encode
 
+pytestmark = pytest.mark.slow
+
 _LOG = logging.getLogger(__name__)
 """What was measured: ``pytest --log-cli-level=info``."""
 

@@ -12,6 +12,8 @@ import yaml
 
 from tests.deploy.kserve_types import KINDS, schema_of
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[2] / "deploy/kubernetes/kserve"
 VERSION = "0.21.0"
 

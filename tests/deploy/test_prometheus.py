@@ -67,6 +67,7 @@ def test_rules_pass_promtool(promtool: Callable[..., str]) -> None:
     assert printed.count("SUCCESS") == len(RULE_FILES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", RULE_TESTS, ids=lambda path: path.stem)
 def test_rules_do_as_they_say(path: Path, promtool: Callable[..., str]) -> None:
     assert "SUCCESS" in promtool("test", "rules", path)

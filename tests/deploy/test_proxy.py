@@ -24,6 +24,8 @@ from tests.support.dns import Names, resolving
 from tests.support.process import COMMAND, environment
 from tests.support.service import digits, encode, free_port
 
+pytestmark = pytest.mark.slow
+
 CONFIGURATION = Path(__file__).parents[2] / "deploy/proxy/haproxy.cfg"
 IMAGE = {"Content-Type": "image/png"}
 # Replicas are told apart by their addresses; all of them listen on the same two ports, as those of a service do.

@@ -11,6 +11,8 @@ from evaluation.server import served
 from mutant_guard.store.reader import load_store
 from mutant_store.datasets import load
 
+pytestmark = pytest.mark.slow
+
 app = Typer()
 app.command()(main)
 

@@ -13,6 +13,8 @@ from mutant_store.calibrating.recordings import unpack
 from tests.support.experiment import Ran
 from tests.support.retrain_experiment import KINDS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def work(retrain_ran: Ran, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -23,6 +23,8 @@ from mutant_store.networks.inference import normalised
 from mutant_store.operators import OPERATORS
 from mutant_store.pool.accuracy_filter import AccuracyFilter
 
+pytestmark = pytest.mark.slow
+
 MODELS = Path(__file__).parents[2] / "models"
 LENET, RESNET = MODELS / "mnist-lenet.onnx", MODELS / "cifar10-resnet20.onnx"
 

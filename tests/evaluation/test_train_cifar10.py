@@ -18,6 +18,8 @@ from mutant_store.graph.neurons import find_layers, neuron_count
 from mutant_store.networks import CLASSIFIERS, weights
 from tests.support.training import interrupt
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -39,6 +39,8 @@ from tests.support.networks import (
 from tests.support.references import REFERENCES
 from tests.support.transformers import VisionTransformer
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-3
 """Largest difference of scores that float32 explains, relative to an image's largest score."""
 

@@ -18,6 +18,8 @@ from mutant_guard import Guard
 from tests.recipes.conftest import PAGE, RECIPES, Start
 from tests.support.service import KEY, digits, encode
 
+pytestmark = pytest.mark.slow
+
 CLEAN, NOISY = digits(12), digits(12, noise=0.5)
 HEADERS = {"Content-Type": "image/png"}
 

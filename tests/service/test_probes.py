@@ -23,6 +23,8 @@ from service.guard_service import GuardService
 from tests.support.service import KEY, digits, encode, png_of_size, settings_for
 from tests.support.service import serving as serving_here
 
+pytestmark = pytest.mark.timing
+
 CONNECTIONS, SECONDS = 32, 2.5
 SIDE = 4096
 

@@ -17,6 +17,8 @@ from tests.support.process import COMMAND, Server, environment, serve
 from tests.support.service import digits, encode, free_port
 from tests.support.versions import add_version, copy_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server(digits_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

@@ -10,6 +10,8 @@ import pytest
 from benchmarks.serving import redis_faults
 from benchmarks.subjects import ServedStore
 
+pytestmark = pytest.mark.timing
+
 
 def test_every_fault_is_survived_and_told(subject: ServedStore) -> None:
     if shutil.which("redis-server") is None:

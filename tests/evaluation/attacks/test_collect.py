@@ -75,6 +75,7 @@ def test_what_is_kept_fools_and_is_measured(
     assert log.done[-1] == (30, 30, f"pgd 0.2, {found.attempts} attempts")
 
 
+@pytest.mark.slow
 def test_jobs_and_interruptions_change_nothing(
     tiny_weights: Path, clean: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from tests.support.demo import SilentReport
 from tests.support.experiment import Ran
 from tests.support.retrain_experiment import KINDS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def ran(retrain_ran: Ran) -> Ran:

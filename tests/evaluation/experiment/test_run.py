@@ -304,6 +304,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_a_second_run_reads_everything(ran: Ran, copy: Path, tmp_path: Path) -> None:
     before, seconds = _contents(copy), ran.results.environment.seconds
     result = run_cli(ran.config, tmp_path / "report", copy)
@@ -341,6 +342,7 @@ def _one(folder: Path, pattern: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_another_was_killed(
     ran: Ran, results: Results, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,6 +387,7 @@ def test_a_run_goes_on_where_another_was_killed(
     assert {name.partition("-")[0] for name in differ} <= {"attacks/fgsm", "attacks/pgd"}
 
 
+@pytest.mark.slow
 def test_an_experiment_may_be_of_less(
     ran: Ran, copy: Path, results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

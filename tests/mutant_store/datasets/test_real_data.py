@@ -4,9 +4,12 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from mutant_store.datasets import load
 from mutant_store.datasets.sources.image_tree import walk
+
+pytestmark = pytest.mark.slow
 
 
 def test_mnist_has_the_usual_images(data_dir: Path) -> None:

@@ -13,6 +13,8 @@ from mutant_guard.store.model_card import ModelCard
 from mutant_store.networks import CLASSIFIERS
 from mutant_store.networks.onnx_export import largest_difference, to_onnx
 
+pytestmark = pytest.mark.slow
+
 CARD = ModelCard(mean=[0.5], std=[0.25], layout="nchw", classes=["a", "b", "c"])
 
 

@@ -9,6 +9,8 @@ from mutant_guard.errors import GuardError, ModelError
 from mutant_store.retraining.job import Job
 from mutant_store.retraining.processes import Tell, TrainingProcesses
 
+pytestmark = pytest.mark.slow
+
 
 def note(job: Job, number: int, tell: Tell) -> None:
     (job.folder / f"{number}").write_text(str(os.getpid()))

@@ -25,6 +25,8 @@ from mutant_store.publishing.check import check_store
 from tests.support.demo import SilentReport
 from tests.support.retraining import RETRAINING, TRAIN, build_retrained, settings
 
+pytestmark = pytest.mark.slow
+
 
 def contents(store: Store) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in store.path.iterdir()}

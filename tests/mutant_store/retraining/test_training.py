@@ -13,6 +13,8 @@ from mutant_guard.errors import ModelError
 from mutant_store.retraining.job import IMAGES, TARGETS, Job
 from mutant_store.retraining.training import VALUES, Epoch, Training, mutant_name, train_mutant
 
+pytestmark = pytest.mark.slow
+
 
 def trained(job: Job, number: int = 0) -> np.ndarray:
     train_mutant(job, number, lambda _: None)

@@ -12,6 +12,8 @@ from tests.service.console.conftest import HOSTILE, SAMPLES, Images, Keyed, Open
 from tests.service.console.gestures import drop, fact, held, hold, let_go, paste, result, send_key
 from tests.support.process import Server
 
+pytestmark = pytest.mark.slow
+
 _LIST_SAMPLES_AGAIN = """
 async () => (await import("./console/api.js")).session.dispatchEvent(new Event("key"))
 """

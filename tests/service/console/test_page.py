@@ -11,6 +11,8 @@ from tests.service.console.conftest import Images, Keyed, Open, verdict
 from tests.service.console.gestures import drop, result, send_key
 from tests.support.process import Server
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_alarm_rate_is_shown_beside_its_baseline(server: Server, images: Images, open_page: Open) -> None:
     for image in (*images.clean, *images.attacked):

@@ -26,6 +26,8 @@ from tests.service.console.gestures import (
 from tests.support.process import Server, serve
 from tests.support.service import digits, encode
 
+pytestmark = pytest.mark.slow
+
 _QUEUED_SECONDS = 60
 
 

@@ -19,6 +19,8 @@ from service.keys.api_keys import Role
 from tests.support.api_keys import add_key
 from tests.support.service import settings_for
 
+pytestmark = pytest.mark.slow
+
 LOAD = "POST /v2/repository/models/{name}/load"
 # Operations on review entries, which find none, as none wait.
 REVIEW = {

@@ -16,6 +16,8 @@ import pytest
 from tests.support.process import COMMAND, Server, environment, serve
 from tests.support.service import digits, encode, silent_listener
 
+pytestmark = pytest.mark.slow
+
 
 def ended_in_order(server: Server, *, within: float) -> None:
     assert server.process.wait(timeout=within) == 0

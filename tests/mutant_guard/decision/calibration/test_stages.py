@@ -124,6 +124,7 @@ def test_a_budget_of_all_mutants_clears_nothing_early() -> None:
     assert (decided == run_recorded(whole, part).decisions).mean() > 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.05, 0.1])
 def test_the_certificate_holds_as_often_as_it_says(rate: float) -> None:
     """The true rate of the served test may exceed the certified one in 5 % of 200 calibrations.

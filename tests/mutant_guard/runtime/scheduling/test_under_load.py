@@ -50,6 +50,7 @@ def runs(guard: GuardService) -> float:
     return guard.metrics.registry.get_sample_value("guard_batch_rows_count") or 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inline_ms", [0.0, 1000.0], ids=["threads", "turns"])
 @pytest.mark.parametrize("name", ["digits_store", "retrained_store", "mixed_store"])
 async def test_a_thousand_images_get_the_answers_they_get_alone(

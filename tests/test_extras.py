@@ -11,6 +11,8 @@ from service.cli.app import app as guard_app
 from tests.support.extras import run_with
 from tests.support.service import digits, encode
 
+pytestmark = pytest.mark.slow
+
 ALONE = [(), ("cpu",), ("server",), ("build",), ("retrain",), ("otel",), ("evaluation",)]
 TOGETHER = [("cpu", "server"), ("cpu", "build"), ("cpu", "build", "retrain")]
 

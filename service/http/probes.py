@@ -33,6 +33,7 @@ class ProbeServer:
         app.state.guard = guard
         config = quiet(app, host=host, port=port, loop="asyncio", lifespan="off")
         self._socket = config.bind_socket()
+        self._socket.listen(config.backlog)  # probes that come before the thread runs wait for it
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), name="probes", daemon=True

@@ -37,6 +37,7 @@ def test_a_slice_keeps_its_positions_and_a_short_one_its_end(tmp_path: Path) -> 
     assert positions == [595, 596, 597, 598, 599]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ["pgd", "deepfool", "fgsm", "cw"])
 def test_adversarial_files_fool_the_classifier(tmp_path: Path, tiny_model: Path, attack: str) -> None:
     attacked = ["--attack", attack, "--model", str(tiny_model), "--epsilon", "0.3"]
@@ -72,6 +73,7 @@ def test_mistakes_are_told_without_a_traceback(tmp_path: Path, arguments: list[s
     assert message in " ".join(result.output.replace("│", " ").split())
 
 
+@pytest.mark.slow
 def test_the_builders_own_attack_does_without_the_toolboxes(tmp_path: Path, tiny_model: Path) -> None:
     told = ["digits", "--out", str(tmp_path), "--count", "8", "--attack", "pgd", "--epsilon", "0.3"]
     program = (

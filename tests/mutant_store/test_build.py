@@ -101,6 +101,7 @@ class KilledBeforePublishing(SilentReport):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "operator"),
     [
@@ -197,6 +198,7 @@ def test_a_mixed_pool_takes_the_operators_in_turn_and_each_ones_first_mutants(
     assert mixed.manifest.candidates[::2] == published_store[1].manifest.candidates[:11]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operator", ["nai", "mixed:ws,ns"])
 def test_the_number_of_jobs_changes_no_byte(operator: str, digits_model: Path, tmp_path: Path) -> None:
     built = [

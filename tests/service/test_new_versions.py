@@ -18,7 +18,7 @@ from service.guard_service import GuardService
 from tests.support.service import HeldSession, digits, encode, running, said, settings_for
 from tests.support.versions import add_version, copy_of, damage
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 BODY, OTHER, THIRD = (encode(image) for image in digits(3))
 

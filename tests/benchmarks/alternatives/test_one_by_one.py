@@ -20,6 +20,8 @@ from tests.support.demo import build_digits_store
 from tests.support.retraining import train_digits_net
 from tests.support.service import settings_for
 
+pytestmark = pytest.mark.slow
+
 COUNT = 150
 
 

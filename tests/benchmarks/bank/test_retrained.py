@@ -7,6 +7,8 @@ from benchmarks.bank.networks import Network, load_network
 from benchmarks.bank.retrained import Rivals, drawn_rows, measure, prepared, race, ratios, whole_pool
 from benchmarks.interleave import Timing
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=["lenet", "resnet20"])
 def rivals(request: pytest.FixtureRequest, untrained: Network) -> Rivals:

@@ -92,6 +92,7 @@ def test_figures_compare_with_paper_and_the_whole_pool(recordings: Path) -> None
     assert "frontier-mnist.png" in section.pictures
 
 
+@pytest.mark.slow
 def test_the_command_prints_every_section(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.decision.streams._QUICK_RUNS", 200)
     result = CliRunner().invoke(app, ["decision", "--quick", "--recordings", str(recordings)])

@@ -14,6 +14,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.slow
 def test_the_same_results_give_the_same_bytes(results: Results, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "results.json").write_bytes((folder / "results.json").read_bytes())
     rerender(tmp_path)

@@ -206,6 +206,7 @@ def test_a_bank_of_many_mutants_shares_the_weights(operator: str, tmp_path: Path
     assert size < (1 + len(bank.tails)) * own.classifier.model.ByteSize() + tables + 32_768
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     channels=st.sampled_from([1, 3]),

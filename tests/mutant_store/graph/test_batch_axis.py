@@ -49,6 +49,7 @@ def saved(path: Path, body: str, *, images: str = "float[2,3,4]", logits: str = 
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "dynamo", "size"),
     [

@@ -14,6 +14,8 @@ from mutant_store.networks import weights
 from mutant_store.networks.digits_net import DigitsNet
 from tests.support.retraining import train_digits_net
 
+pytestmark = pytest.mark.slow
+
 MAKES = "mutant_store.networks.digits_net:DigitsNet"
 
 

@@ -18,6 +18,8 @@ from mutant_store.networks.resnet import Block
 from mutant_store.retraining.job import ORIGINAL_MODEL, Job
 from mutant_store.retraining.vector import parameters_of
 
+pytestmark = pytest.mark.slow
+
 PROBE = torch.rand(4, 1, 8, 8)
 
 

@@ -207,6 +207,7 @@ def read_events(reader: int) -> list[dict[str, object]]:
     return [json.loads(line) for line in found.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_server_answers_whether_its_log_is_read_or_not(digits_store: Path) -> None:
     image, text = encode(digits(1)[0]), b"no image"
     reader, writer = os.pipe()

@@ -54,6 +54,7 @@ async def test_a_load_of_what_is_loaded_changes_nothing(
     assert guard.models.default is before
 
 
+@pytest.mark.slow
 async def test_no_request_fails_while_versions_are_loaded(
     client: AsyncClient, changing_store: Path, admin: dict[str, str], user: dict[str, str]
 ) -> None:

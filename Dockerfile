@@ -1,15 +1,15 @@
 # Three images from one file. Each installs through deploy/steps/install.sh at the versions of
 # constraints.txt.
-#   docker build --target guard      the server on CPU: onnxruntime, neither torch nor onnx (the default)
-#   docker build --target guard-gpu  the same on CUDA
+#   docker build --target guard      server on CPU: onnxruntime without torch and onnx (the default)
+#   docker build --target guard-gpu  server on CUDA
 #   docker build --target offline    builds stores: torch and onnx. For the much smaller CPU build of torch, name the
 #                                    index that has it: --build-arg PIP_EXTRA_INDEX_URL=...
 # The cache mounts (BuildKit) keep downloads between builds and out of the images.
 
 # The interpreter that constraints.txt was tested on.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
-# onnxruntime-gpu is linked against CUDA 13 and cuDNN 9 and finds them through the system's loader. A host needs
-# a driver for CUDA 13 and the NVIDIA container toolkit.
+# CUDA base of the GPU image: onnxruntime-gpu is linked against CUDA 13 and cuDNN 9 and finds them
+# through the system's loader. A host needs a driver for CUDA 13 and the NVIDIA container toolkit.
 ARG CUDA_IMAGE=nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04
 
 FROM scratch AS source

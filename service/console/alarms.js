@@ -1,4 +1,4 @@
-// How often alarms were raised in the last hour, beside how often they are on clean images.
+// Alarm rate of the last hour, beside the alarm rate on clean images.
 
 import { askJson, session, whileSeen } from "./api.js";
 import { byId, h, newId, s } from "./dom.js";
@@ -50,7 +50,7 @@ async function load() {
   }
 }
 
-/** The rate in words: how far it is above the baseline, in standard deviations. */
+/** Put the alarm rate into words: how far it is above the baseline, in standard deviations. */
 export function standing({ tested, z }) {
   if (tested === 0) return { words: "no traffic yet", level: "quiet" };
   if (tested < FEW) return { words: "too few to tell", level: "quiet" };
@@ -82,12 +82,17 @@ function view(found, width) {
   ];
 }
 
-/** Where a limit on mutants ends tests early and undecided counts as an alarm, nobody counted what is to be expected. */
+/**
+ * Say that the baseline is a lower bound where it cannot be compared. A limit on mutants then ends
+ * tests early and undecided counts as an alarm, so calibration did not count the rate to expect.
+ */
 function least({ tested, z }) {
   return tested > 0 && z === null ? " and is the least to be expected: this server ends tests early" : "";
 }
 
-/** Rates over the last ten minutes at every minute; null where nothing was judged in them. */
+/**
+ * Return the alarm rate over the last ten minutes at every minute; null where nothing was judged.
+ */
 export function rolling(series) {
   return series.map((_, i) => {
     const last = series.slice(Math.max(0, i - OVER_MINUTES + 1), i + 1);

@@ -1,8 +1,11 @@
-// The server. Addresses are relative to the page, so that it works behind any prefix.
+// Requests to the server. Addresses are relative to the page, so that it works behind any prefix.
 
 const KEY = "mutant-guard-key";
 
-/** Tells of "key" (it changed) and "unauthorized" (a key is asked for; detail: the problem). */
+/**
+ * Source of the events "key" (the key changed) and "unauthorized" (a key is asked for; detail: the
+ * problem).
+ */
 export const session = new EventTarget();
 
 let memory = "";
@@ -11,13 +14,13 @@ export function key() {
   try { return sessionStorage.getItem(KEY) ?? memory; } catch { return memory; }
 }
 
-/** Keep a key for this tab, or none. */
+/** Keep a key for this tab; an empty text forgets it. */
 export function setKey(value) {
   memory = value.trim();
   try {
     if (memory) sessionStorage.setItem(KEY, memory);
     else sessionStorage.removeItem(KEY);
-  } catch { /* a browser that keeps nothing: for this page alone */ }
+  } catch { /* a browser without storage: the key is kept for this page alone */ }
   session.dispatchEvent(new Event("key"));
 }
 
@@ -36,7 +39,7 @@ const TITLES = {
   504: "It took too long",
 };
 
-/** What went wrong, in words: `message` is a short sentence, `detail` what the server said. */
+/** Failure in words: `message` is a short sentence, `detail` what the server said. */
 export class Problem extends Error {
   constructor(status, code, detail, retryAfter = null) {
     super(TITLES[status] ?? `The server answered ${status}`);
@@ -46,7 +49,7 @@ export class Problem extends Error {
     this.retryAfter = retryAfter;
   }
 
-  /** All of it in one line. */
+  /** Message, detail and waiting time in one line. */
   get text() {
     const wait = this.retryAfter ? ` Try again in ${this.retryAfter} s.` : "";
     return `${this.message}. ${this.detail ? sentence(this.detail) : ""}${wait}`.trim();
@@ -60,13 +63,13 @@ function sentence(text) {
 
 async function problemOf(response) {
   let told = {};
-  try { told = await response.json(); } catch { /* a proxy's own page, say */ }
+  try { told = await response.json(); } catch { /* no JSON, for example a proxy's own page */ }
   const code = String(told.type ?? "").split(":").pop();
   const wait = Number(response.headers.get("Retry-After"));
   return new Problem(response.status, code, String(told.detail ?? ""), wait > 0 ? wait : null);
 }
 
-/** Ask the server, with the key if there is one. Throws a Problem for all that is no success. */
+/** Ask the server, with the key if there is one. Throws a Problem unless it succeeds. */
 export async function ask(path, { method = "GET", body, type, seconds = 40 } = {}) {
   const headers = new Headers();
   const sent = key();
@@ -87,7 +90,7 @@ export async function ask(path, { method = "GET", body, type, seconds = 40 } = {
   throw response.status === 401 ? unauthorized(problem, sent) : problem;
 }
 
-/** Tell that a key is asked for, unless there is another one by now. */
+/** Report that a key is asked for, unless the key has changed since. */
 function unauthorized(problem, sent) {
   if (sent === key()) session.dispatchEvent(new CustomEvent("unauthorized", { detail: problem }));
   return problem;
@@ -95,13 +98,16 @@ function unauthorized(problem, sent) {
 
 export const askJson = async (path, options) => (await ask(path, options)).json();
 
-/** A path with its parameters; those that are null are left out. */
+/** Return a path with its parameters; those that are null are left out. */
 export function withQuery(path, parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined);
   return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 }
 
-/** Call now and every so many seconds while the page is seen, one call at a time; gives a function that calls at once. */
+/**
+ * Call a function now and then every so many seconds while the page is visible, one call at a time.
+ * Returns a function that calls it at once.
+ */
 export function whileSeen(seconds, work) {
   let timer = null;
   let running = null;

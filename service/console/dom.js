@@ -1,4 +1,4 @@
-// Elements, made of text: nothing here or anywhere in this page parses markup.
+// Elements, made of text: no script of this page parses markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -13,12 +13,12 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** An HTML element with attributes, listeners (onclick: …) and children: elements or text. */
+/** Make an HTML element with attributes, listeners (onclick: …) and children: elements or text. */
 export function h(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-/** The same of SVG. */
+/** Make an SVG element with attributes, listeners and children. */
 export function s(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
@@ -27,7 +27,7 @@ export const byId = (id) => document.getElementById(id);
 
 let turn = false;
 
-/** Tell those who do not see the page. The same text twice in a row is told twice. */
+/** Announce a text to users of screen readers. The same text twice in a row is announced twice. */
 export function announce(text) {
   turn = !turn;
   byId("announcer").textContent = turn ? text : `${text}\u00a0`;
@@ -35,5 +35,5 @@ export function announce(text) {
 
 let last = 0;
 
-/** An id that no other element has. */
+/** Return an id that no other element has. */
 export const newId = (prefix) => `${prefix}-${++last}`;

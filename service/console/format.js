@@ -1,6 +1,9 @@
 // Numbers and times as people read them.
 
-/** A share as a percentage: 0.0505 is "5.1 %", 0.9996 is "99.96 %"; never 100 or 0 that is not. */
+/**
+ * Format a share as a percentage: 0.0505 is "5.1 %", 0.9996 is "99.96 %". Only exact shares of 0
+ * and 1 are shown as 0 and 100.
+ */
 export function percent(share) {
   const value = share * 100;
   for (const digits of [1, 2, 3]) {
@@ -13,7 +16,7 @@ export function percent(share) {
 
 const DIGITS = new Intl.NumberFormat("en", { maximumSignificantDigits: 3, useGrouping: false });
 
-/** Three digits that count: "0.0000231", "−4.9". */
+/** Format a number with three significant digits: "0.0000231", "−4.9". */
 export const number = (value) => DIGITS.format(value).replace("-", "−");
 
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
@@ -23,7 +26,7 @@ export const milliseconds = (value) => `${value < 10 ? value.toFixed(1) : Math.r
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
-/** "07:43" today, with the date before. */
+/** Format a time: "07:43" if it is of today, else with the date before. */
 export function when(at) {
   const date = new Date(at);
   return date.toDateString() === new Date().toDateString() ? TIME.format(date) : DATE.format(date);

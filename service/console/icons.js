@@ -1,4 +1,5 @@
-// Verdicts by shape as well as by colour: a circle with a tick, an octagon with a mark, a diamond with a question.
+// Icons that show verdicts by shape as well as by colour: a circle with a tick, an octagon with an
+// exclamation mark, a diamond with a question mark.
 
 import { h, s } from "./dom.js";
 
@@ -10,7 +11,7 @@ const SHAPES = {
 
 export const WORDS = { normal: "Normal", adversarial: "Adversarial", undecided: "Undecided" };
 
-/** The shape of a verdict; what it means is said in text beside it. */
+/** Draw the shape of a verdict; text beside it says what it means. */
 export function shape(verdict, size = 24) {
   return s(
     "svg",
@@ -19,5 +20,5 @@ export function shape(verdict, size = 24) {
   );
 }
 
-/** Shape and word. */
+/** Show a verdict as shape and word. */
 export const badge = (verdict) => h("span", { class: `badge is-${verdict}` }, shape(verdict, 18), WORDS[verdict] ?? verdict);

@@ -1,4 +1,4 @@
-// An image is dropped, pasted, chosen or picked; the guard says what it thinks of it.
+// Panel that takes an image by drop, paste, file choice or sample, and shows the guard's answer.
 
 import { ask, askJson, key, Problem, session, withQuery } from "./api.js";
 import { announce, byId, h } from "./dom.js";
@@ -12,7 +12,7 @@ const NAMED = /-(\d+)(?:-([a-z0-9]+))?-label-(.+)\.[a-z]+$/i;
 
 let current = null; // { blob, name }
 let asked = 0;
-let withheldFrom = null; // the key that may not see the path
+let withheldFrom = null; // key that may not see the path of the test
 let afterwards = () => {};
 
 export function startJudge(done) {
@@ -31,7 +31,7 @@ export function startJudge(done) {
   listSamples();
 }
 
-/** Files may be let go anywhere: missing the zone would leave the page otherwise. */
+/** Accept files dropped anywhere: a drop beside the zone would otherwise leave the page. */
 function startDrop(zone) {
   let inside = 0;
   const mark = (on) => { inside = on ? inside : 0; zone.classList.toggle("over", on); };
@@ -91,7 +91,10 @@ async function judge() {
   }
 }
 
-/** Where it is below what is seen, as on a phone; what can be seen is left where it is. */
+/**
+ * Scroll to the result where it is below the visible part, as on a phone; leave a visible result
+ * where it is.
+ */
 function reveal() {
   if (byId("result").getBoundingClientRect().top > 0.7 * window.innerHeight) byId("result").scrollIntoView();
 }
@@ -126,13 +129,16 @@ async function classify(blob) {
 
 async function listSamples() {
   let names = [];
-  try { names = (await askJson("samples")).samples.map((sample) => sample.name); } catch { /* the other ways are left */ }
+  try { names = (await askJson("samples")).samples.map((sample) => sample.name); } catch { /* no samples; the other ways to choose an image remain */ }
   const list = byId("samples").querySelector("ul");
   list.replaceChildren(...names.slice(0, MOST_SAMPLES).map((name) => h("li", {}, sampleButton(name))));
   byId("samples").hidden = names.length === 0;
 }
 
-/** "digits-test-0-pgd-label-2.png" shows a 2 that was attacked with pgd, as evaluation.samples names its files. */
+/**
+ * Make the button of a sample. "digits-test-0-pgd-label-2.png" shows a 2 that was attacked with
+ * pgd, as evaluation.samples names its files.
+ */
 function sampleButton(name) {
   const [, , attack, label] = NAMED.exec(name) ?? [];
   const path = `samples/${encodeURIComponent(name)}`;
@@ -145,7 +151,7 @@ function sampleButton(name) {
   loaded.catch(() => frame.classList.remove("loading"));
   const words = label === undefined ? name : `${label}${attack ? `, attacked (${attack})` : ""}`;
   const pick = async () => {
-    const mine = (asked += 1); // what is asked for while this one loads comes after it
+    const mine = (asked += 1); // a later request, made while this sample loads, replaces it
     current = null;
     byId("result").setAttribute("aria-busy", "true");
     try {

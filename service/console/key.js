@@ -1,4 +1,4 @@
-// The field of the API key: shown on demand, and when the server asks for one.
+// Field of the API key: shown on demand, and when the server asks for a key.
 
 import { announce, byId } from "./dom.js";
 import { key, session, setKey } from "./api.js";
@@ -19,7 +19,7 @@ function say(text, wrong) {
 
 export function startKey() {
   const field = byId("key-field");
-  let asked = false; // since the key changed: who closed the panel then is left alone by what asks every few seconds
+  let asked = false; // whether this key was asked for already; periodic requests then leave a closed panel closed
   byId("key-button").addEventListener("click", () => {
     toggle(byId("key-panel").hidden);
     if (!byId("key-panel").hidden) field.focus();

@@ -1,4 +1,4 @@
-// Starts the parts of the page.
+// Start of the parts of the page.
 
 import { startAlarms } from "./alarms.js";
 import { startJudge } from "./judge.js";
@@ -6,12 +6,12 @@ import { startKey } from "./key.js";
 import { startReview } from "./review.js";
 import { startStores } from "./stores.js";
 
-const NOTED_AFTER_MS = 400; // what was judged shows in the rate and in the queue a moment later
+const NOTED_AFTER_MS = 400; // delay until a judged image shows in the alarm rate and in the queue
 
 let refresh = () => {};
 
 startKey();
 startJudge(() => setTimeout(() => refresh(), NOTED_AFTER_MS));
-await startStores(); // what follows asks about the store that is chosen
+await startStores(); // first, since the other parts ask about the chosen store
 const parts = [startAlarms(), startReview()];
 refresh = () => parts.forEach((part) => part());

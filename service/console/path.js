@@ -1,7 +1,8 @@
-// The path of a test, mutant by mutant: up is towards the alarm, down towards normal.
+// Drawing of the path of a test, mutant by mutant: up is towards the alarm, down towards normal.
 //
-// Where the test has a log ratio, its path runs between two straight bounds. Where it only counts, and where mutants
-// give doubts, the path is what they said against the label in all, and the bounds are steps.
+// Where the test has a log ratio, its path runs between two straight bounds. Where the test only
+// counts label changes, and where mutants give doubts, the path is the sum of the evidence against
+// the label, and the bounds are steps.
 
 import { h, newId, s } from "./dom.js";
 import { number, plural } from "./format.js";
@@ -11,7 +12,9 @@ const SIZE = { height: 290, left: 52, right: 12, top: 14, bottom: 42 };
 const WIDTH = { least: 280, usual: 660, most: 900 };
 const FLAT = 0.06;
 
-/** A figure of an explanation: a drawing as wide as its place, its summary, and a table of the same. */
+/**
+ * Make the figure of an explanation: a drawing as wide as its place, its summary, and its table.
+ */
 export function pathFigure(explanation, verdict, place) {
   const path = steps(explanation, verdict);
   return h(
@@ -24,7 +27,10 @@ export function pathFigure(explanation, verdict, place) {
   );
 }
 
-/** What is drawn: points (x, y, infinite), bounds by step, and both in words. */
+/**
+ * Return the values to draw: points (y by step, possibly infinite), bounds by step, and both in
+ * words.
+ */
 export function steps(explanation, verdict) {
   return explanation.log_ratio === null ? summed(explanation, verdict) : ratios(explanation, verdict);
 }
@@ -84,7 +90,10 @@ function inWords(total, count, alarm, normal, soft, verdict) {
 
 const worded = (value) => (Number.isFinite(value) ? number(value) : value > 0 ? "infinite (+∞)" : "infinite (−∞)");
 
-/** Pixels across within the padding of a place, so that what is written in a drawing has the size of the text around. */
+/**
+ * Return the width in pixels within the padding of a place, so that text in a drawing is as large
+ * as the text around it.
+ */
 function roomIn(place) {
   const inside = place.clientWidth - 2 * parseFloat(getComputedStyle(place).paddingLeft);
   return inside > 0 ? Math.min(WIDTH.most, Math.max(WIDTH.least, inside)) : WIDTH.usual;
@@ -164,7 +173,10 @@ function apart(y) {
   };
 }
 
-/** Where the test decides: from the bound on to the edge, step by step; nothing where it cannot decide yet. Gives their names. */
+/**
+ * Draw the zones in which the test decides: from the bound to the edge, step by step; none where it
+ * cannot decide yet. Returns the names of the zones.
+ */
 function zones(drawing, path, x, y, { top, bottom, width }) {
   const names = [];
   for (const [name, edge] of [["alarm", top], ["normal", bottom]]) {
@@ -187,7 +199,10 @@ function zones(drawing, path, x, y, { top, bottom, width }) {
   return names;
 }
 
-/** Where the name of a zone is out of the way of the path, which starts at the left, with a sum at the bottom. */
+/**
+ * Place the name of a zone clear of the path, which starts at the left, and at the bottom where it
+ * is a sum.
+ */
 function beside(from, name, path, x, width) {
   if (from > width - 100) return { x: from - 6, "text-anchor": "end" };
   if (name === "normal" && path.kind === "evidence") return { x: Math.max(from + 10, x(path.points.length - 1) / 2 + 20) };

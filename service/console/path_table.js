@@ -1,4 +1,4 @@
-// The path of a test as a table, for those who read rather than look.
+// Table of the path of a test, for users who read rather than look.
 
 import { h } from "./dom.js";
 import { number } from "./format.js";
@@ -6,7 +6,10 @@ import { number } from "./format.js";
 const value = (given) => (given === null || given === undefined ? "–" : Number.isFinite(given) ? number(given) : given > 0 ? "∞" : "−∞");
 const cells = (tag, texts, attributes = {}) => texts.map((text) => h(tag, attributes, text));
 
-/** A table that is made when it is opened: a test of the paper's may have asked hundreds. */
+/**
+ * Make a table that is filled when it is opened: a test of the policy `paper` may have asked
+ * hundreds of mutants.
+ */
 export function table(path, { operators, evidence, label_changed: changed, own_evidence: own }) {
   const ratio = path.kind === "log-ratio";
   const heads = ["Mutant", "Operator", "Label", "Evidence", ratio ? "Log ratio" : "In all", ratio ? "Normal from" : "Normal up to", ratio ? "Adversarial below" : "Adversarial from"];

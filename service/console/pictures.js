@@ -1,4 +1,4 @@
-// Images that are asked for with the key, a few at a time, and shown from memory.
+// Images that are fetched with the key, a few at a time, and shown from memory.
 
 import { ask } from "./api.js";
 import { h, s } from "./dom.js";
@@ -26,7 +26,7 @@ async function patiently(path) {
   }
 }
 
-/** Load an image as a blob; after others that were asked for before. */
+/** Load an image as a blob, after images that were asked for before. */
 export function load(path) {
   return new Promise((done, failed) => {
     waiting.push(() => patiently(path).then(done, failed));
@@ -34,7 +34,7 @@ export function load(path) {
   });
 }
 
-/** Show a blob in an img. Tiny images are drawn as the pixels they are. */
+/** Show a blob in an img; tiny images are drawn with visible pixels. */
 export function show(img, blob) {
   const url = URL.createObjectURL(blob);
   return new Promise((done) => {
@@ -49,7 +49,7 @@ export function show(img, blob) {
   });
 }
 
-/** A frame that holds an image once it is there, and a sign that there is none otherwise. */
+/** Make a frame that shows an image once it is loaded, or a sign that there is none. */
 export function picture(path, alt, kind = "thumb") {
   const frame = h("span", { class: `frame ${kind}` });
   if (path === null) frame.append(nothing(alt));

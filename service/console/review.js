@@ -1,4 +1,4 @@
-// The review queue: what waits for a person, the newest first, and what was decided.
+// Review queue: what waits for a person, the newest first, and what was decided.
 
 import { ask, askJson, session, whileSeen, withQuery } from "./api.js";
 import { announce, byId, h } from "./dom.js";
@@ -10,7 +10,7 @@ import { chosen, store } from "./stores.js";
 
 const EVERY_SECONDS = 8;
 const PAGE = 30;
-const NOT_FOR_YOU = new Set([401, 403, 404]); // of the list: it is off, or for other callers
+const NOT_FOR_YOU = new Set([401, 403, 404]); // status of the list where the queue is off, or for other callers
 const LIST = "the list";
 const GONE = "gone";
 const NOTHING = {
@@ -20,16 +20,16 @@ const NOTHING = {
   all: "The queue is empty.",
 };
 
-let entries = []; // as shown, the newest first
+let entries = []; // entries as shown, the newest first
 const items = new Map(); // id → li
 const decided = new Set(); // decisions under way: the server may still list them as they were
-let selected = null; // id
-let showing = ""; // which entry the details show, and as decided how
-let place = 0; // of the selected entry in the list, so that keys go on from there once it is gone
-let about = null; // what the problem that is shown is about: LIST, the id of an entry, or something passing
-let older = null; // what to ask for further pages with
-let rulings = 0; // a list from before a decision, or from while it was made, may say either
-let generation = 0; // a reply to an earlier filter, store or key is not shown
+let selected = null; // id of the selected entry
+let showing = ""; // entry that the details show, with its decision
+let place = 0; // position of the selected entry, from which keys go on once it is gone
+let about = null; // subject of the shown problem: LIST, the id of an entry, or null for any other
+let older = null; // value of `before` for the next page
+let rulings = 0; // count of starts and ends of decisions; a list fetched across one may be out of date
+let generation = 0; // count of changes of filter, store and key; earlier replies are not shown
 
 const filter = () => document.querySelector("#states input:checked").value;
 const entryOf = (id) => entries.find((entry) => entry.id === id);
@@ -63,15 +63,15 @@ async function update() {
   const [mine, asOf] = [generation, rulings];
   try {
     const found = await page(null);
-    if (mine !== generation) return; // what began another has asked again
+    if (mine !== generation) return; // a newer generation has asked again
     if (asOf !== rulings) { await update(); return; }
     const last = found.next === null ? null : found.entries.at(-1)?.id;
     const known = entries.findIndex((entry) => entry.id === last);
-    const kept = known < 0 ? [] : entries.slice(known + 1); // of pages that were asked for
+    const kept = known < 0 ? [] : entries.slice(known + 1); // entries of further pages, already loaded
     if (kept.length === 0) older = found.next;
     entries = [...found.entries.filter((entry) => !decided.has(entry.id) || entryOf(entry.id)), ...kept];
     count(found.open);
-    if (about === LIST) problem(null); // what went wrong with a decision stays
+    if (about === LIST) problem(null); // a problem with a decision stays shown
     show();
   } catch (failure) {
     if (mine === generation) problem(failure, LIST, NOT_FOR_YOU.has(failure.status));
@@ -101,7 +101,7 @@ async function more() {
 function count(open) {
   byId("open-count").textContent = String(open);
   byId("open-count").hidden = open === 0;
-  // The list is of one store.
+  // The list is of one store, the count of all stores.
   byId("open-count").setAttribute("aria-label", store() === null ? `${open} open` : `${open} open, of all stores`);
   byId("open-count").title = store() === null ? "" : "Open entries of all stores";
 }
@@ -115,12 +115,17 @@ function problem(failure, of = null, gone = false) {
   if (gone) { forget(); count(0); }
 }
 
-/** Something succeeded: a problem is over, unless it is that of another entry, which is still as it was. */
+/**
+ * Clear the shown problem after a success, unless it is about another entry, which is still as it
+ * was.
+ */
 function settled(id = null) {
   if (about === id || !entryOf(about)) problem(null);
 }
 
-/** Bring the list to what the entries are, without touching what stays: the focus may be there. */
+/**
+ * Update the list to the entries without touching unchanged items, one of which may have the focus.
+ */
 function show() {
   const list = byId("entries");
   const ids = new Set(entries.map((entry) => entry.id));
@@ -155,7 +160,10 @@ function show() {
   if (lost) byId("details").focus({ preventScroll: true });
 }
 
-/** Another reviewer took the selected entry from the list. No other one takes its place: a click on its way would decide that. */
+/**
+ * Mark the selected entry as gone after another reviewer took it from the list. No other entry
+ * takes its place: a click on its way would decide that one.
+ */
 function leave() {
   if (showing === GONE) return;
   showing = GONE;
@@ -167,7 +175,7 @@ function leave() {
   announce(text);
 }
 
-/** Another reviewer decided the selected entry, and it is still in the list. */
+/** Show the decision of another reviewer on the selected entry, which is still in the list. */
 function change(entry) {
   const focused = byId("details").contains(document.activeElement);
   select(entry.id);
@@ -196,10 +204,10 @@ function line(entry) {
   );
 }
 
-/** Whether the details are below the list, as base.css has it. */
+/** Check whether the details are below the list, as base.css arranges them. */
 const stacked = () => matchMedia("(max-width: 56rem)").matches;
 
-/** Where what comes next is to be read in the details, and these are below: there, and not back to the list. */
+/** Scroll to the details where they are below the list. */
 const reveal = () => { if (stacked()) byId("details").scrollIntoView(); };
 
 const focusItem = (id, options) => items.get(id)?.querySelector("button").focus(options);
@@ -218,9 +226,9 @@ function mark() {
   for (const [id, item] of items) item.querySelector("button").setAttribute("aria-current", String(id === selected));
 }
 
-/** Taken at its word at once; put back, and said so, where the server refuses. */
+/** Apply a decision at once; undo it, and say so, where the server refuses it. */
 async function decide(id, decision, label, pointed) {
-  const byKey = !pointed && byId("entries").contains(document.activeElement); // who goes through the list by keys
+  const byKey = !pointed && byId("entries").contains(document.activeElement); // the reviewer goes through the list by keys
   const mine = generation;
   const position = entries.findIndex((entry) => entry.id === id);
   if (position < 0) return;
@@ -249,7 +257,7 @@ async function decide(id, decision, label, pointed) {
     if (before.state === "open") step(1);
     if (mine === generation) {
       if (leaves && failure.code !== "unknown-entry") entries.splice(Math.min(position, entries.length), 0, before);
-      const stayed = selected === next; // who went on meanwhile is not called back
+      const stayed = selected === next; // false if the reviewer has gone on to another entry
       if (stayed && entryOf(id)) select(id);
       show();
       const here = document.activeElement === document.body || byId("review").contains(document.activeElement);
@@ -260,7 +268,7 @@ async function decide(id, decision, label, pointed) {
   } finally {
     decided.delete(id);
     rulings += 1;
-    if (mine !== generation) refresh(); // a list that was asked for meanwhile left this entry out
+    if (mine !== generation) refresh(); // a list fetched meanwhile left this entry out
   }
 }
 
@@ -276,7 +284,7 @@ function replace(entry) {
   show();
 }
 
-/** Only within the queue, and not where something is written or chosen. */
+/** Handle shortcuts, only within the queue, and not where text is typed or a value chosen. */
 function shortcut(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, pre, .scroll")) return;
   const moves = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 };
@@ -287,13 +295,15 @@ function shortcut(event) {
     event.preventDefault();
     select(towards.id);
     focusItem(towards.id);
-  } else if ((event.key === "c" || event.key === "d") && !event.repeat) { // held down, it would decide what nobody read
+  } else if ((event.key === "c" || event.key === "d") && !event.repeat) { // a held key would decide entries that nobody has read
     const button = byId("details").querySelector(`button[data-decision="${event.key === "c" ? "confirm" : "dismiss"}"]`);
     if (button) { event.preventDefault(); button.click(); }
   }
 }
 
-/** A file is saved from memory, as a link cannot send a key. */
+/**
+ * Save the confirmed labels as a file. The file is saved from memory, as a link cannot send a key.
+ */
 async function exportLabels() {
   const button = byId("export");
   button.disabled = true;

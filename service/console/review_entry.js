@@ -1,4 +1,4 @@
-// One entry of the review queue: its image, how the test went, and what to decide.
+// Details of one entry of the review queue: its image, how its test went, and the decision.
 
 import { askJson } from "./api.js";
 import { h, newId } from "./dom.js";
@@ -10,7 +10,10 @@ import { commonFacts, facts, headline } from "./verdict.js";
 
 export const emptyDetails = () => h("p", { class: "note" }, "No entry is chosen.");
 
-/** What is shown of an entry; `decide(id, "confirm" | "dismiss", label or null, whether by pointer)` is called on a decision, and `place` is where it goes. */
+/**
+ * Make the details of an entry. `decide(id, "confirm" | "dismiss", label or null, whether by
+ * pointer)` is called on a decision; `place` is the element that will hold the details.
+ */
 export function detailsView(entry, decide, place) {
   const image = entry.has_image ? `review/${encodeURIComponent(entry.id)}/image` : null;
   const path = h("div", { class: "later" }, h("p", { class: "note" }, "Asking for the path of the test…"));

@@ -1,15 +1,15 @@
-// The stores that are served, which of them is chosen, and the names of their classes.
+// Stores that are served, the chosen store, and the names of their classes.
 
 import { askJson, session, withQuery } from "./api.js";
 import { byId, h } from "./dom.js";
 
-/** Tells of "store": another one is chosen. */
+/** Source of the event "store" (another store is chosen, or the list was loaded). */
 export const chosen = new EventTarget();
 
 let several = false;
 const classes = new Map();
 
-/** Name of the store that is asked; null where there is but one. */
+/** Return the name of the chosen store; null where there is only one. */
 export const store = () => (several ? byId("store").value : null);
 
 export async function startStores() {
@@ -30,7 +30,7 @@ async function list() {
   chosen.dispatchEvent(new Event("store"));
 }
 
-/** Class names of a store, by position; none where they cannot be had. */
+/** Return the class names of a store, by position; empty where they cannot be fetched. */
 export async function classesOf(name) {
   if (!classes.has(name)) {
     try { classes.set(name, (await askJson(withQuery("console/classes", { store: name }))).classes); } catch { return []; }

@@ -1,4 +1,5 @@
-// Light, dark, or as the system has it. Runs before the page is drawn, so that it is never drawn in the wrong one.
+// Theme: light, dark, or that of the system. Runs before the page is drawn, so that no wrong theme
+// is ever shown.
 "use strict";
 (() => {
   const NAME = "mutant-guard-theme";
@@ -7,7 +8,7 @@
   try {
     const kept = localStorage.getItem(NAME);
     if (THEMES.includes(kept)) theme = kept;
-  } catch { /* a browser that keeps nothing */ }
+  } catch { /* a browser without storage */ }
 
   function show() {
     if (theme === "auto") delete document.documentElement.dataset.theme;
@@ -21,7 +22,7 @@
     show();
     document.getElementById("theme-button").addEventListener("click", () => {
       theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
-      try { localStorage.setItem(NAME, theme); } catch { /* it then holds for this page alone */ }
+      try { localStorage.setItem(NAME, theme); } catch { /* a browser without storage: the theme holds for this page alone */ }
       show();
     });
   });

@@ -1,4 +1,4 @@
-// What the guard says of an image, in words.
+// Answers of the guard in words.
 
 import { h } from "./dom.js";
 import { milliseconds, percent, plural } from "./format.js";
@@ -11,7 +11,9 @@ const ENDED = {
   pool_exhausted: "all mutants were asked and the test could not decide",
 };
 
-/** One sentence on a verdict; `answer` is a classification or an entry of the review queue. */
+/**
+ * Put a verdict into one sentence; `answer` is a classification or an entry of the review queue.
+ */
 export function sentence(answer) {
   const said = `The classifier says “${answer.class_name}”`;
   if (answer.verdict === "normal") return `${said}, and there is no reason to doubt it.`;
@@ -24,7 +26,7 @@ export function sentence(answer) {
   return `${doubt}. ${most} “${other}”.`;
 }
 
-/** Shape, word and sentence. */
+/** Make the headline of a verdict: shape, word and sentence. */
 export function headline(answer, level = "h3") {
   return h(
     "div",
@@ -34,7 +36,7 @@ export function headline(answer, level = "h3") {
   );
 }
 
-/** Terms and what they are; those without are left out. */
+/** Make a list of terms and their values; terms without a value are left out. */
 export function facts(pairs) {
   return h(
     "dl",
@@ -45,7 +47,7 @@ export function facts(pairs) {
   );
 }
 
-/** The facts that answers and entries of the queue have in common. */
+/** Return the facts that answers and entries of the queue have in common. */
 export function commonFacts(answer) {
   return [
     ["Label", answer.class_name],
@@ -64,7 +66,10 @@ function suggestion({ suggested_class_name: name, suggested_share: share, sugges
   return suggested === label ? `none, ${percent(share)} of mutants keep the label` : `${name} (${percent(share)} of mutants)`;
 }
 
-/** An answer of POST /classify; `note` says what could not be asked for, and `place` is where it goes. */
+/**
+ * Make the view of an answer of POST /classify. `note` says what could not be asked for, and
+ * `place` is the element that will hold the view.
+ */
 export function answerView(answer, note, place) {
   const took = answer.cached ? `${milliseconds(answer.elapsed_ms)}, from the cache` : milliseconds(answer.elapsed_ms);
   const bounds = answer.error_bounds;
@@ -81,5 +86,5 @@ export function answerView(answer, note, place) {
   ].filter(Boolean);
 }
 
-/** For those who do not see it. */
+/** Return the text of an answer for screen readers. */
 export const spoken = (answer) => `${WORDS[answer.verdict] ?? answer.verdict}. ${sentence(answer)} ${plural(answer.mutants, "mutant")} asked.`;

@@ -17,6 +17,8 @@ from mutant_store.calibrating.recordings import unpack
 from mutant_store.networks import weights
 from mutant_store.networks.inference import logits
 
+pytestmark = pytest.mark.slow
+
 ATTACKS = {Attack.fgsm: 40, Attack.deepfool: 30}
 
 

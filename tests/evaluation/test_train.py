@@ -21,6 +21,8 @@ from mutant_store.networks import CLASSIFIERS
 from mutant_store.networks.inference import normalised
 from tests.support.training import interrupt
 
+pytestmark = pytest.mark.slow
+
 RunTrain = Callable[..., Result]
 
 

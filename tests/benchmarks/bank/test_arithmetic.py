@@ -1,6 +1,10 @@
+import pytest
+
 from benchmarks.bank import arithmetic
 from benchmarks.bank.networks import Network, load_network
 from benchmarks.bank.pools import Pool, draw_pool
+
+pytestmark = pytest.mark.slow
 
 STEM = 16 * 3 * 9 * 32 * 32
 """Products in ResNet-20's first convolution: 16 channels of 32×32, 3×3 weights over 3 channels."""

@@ -11,6 +11,8 @@ from benchmarks.bank.networks import Network
 from benchmarks.bank.pools import Pool, draw_pool
 from mutant_guard.bank.session import IMAGES, open_session, run_session
 
+pytestmark = pytest.mark.slow
+
 
 def source(pool: Pool) -> nn.Module:
     return pool.network.module if pool.operator == "nai" else eager.folded(pool.network.module)

@@ -11,6 +11,8 @@ from benchmarks.load.report import Report
 from tests.support.faulty import SLOW_SECONDS, Faulty, faulty_server
 from tests.support.service import free_port
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server() -> Iterator[Faulty]:

@@ -23,6 +23,8 @@ from mutant_guard.store.reader import Store
 from mutant_store.datasets import ImageData, load
 from mutant_store.networks.weights import TrainedModel
 
+pytestmark = pytest.mark.slow
+
 ALL: list[AttackSettings] = [
     Joint(epsilon=0.25, iterations=12, targets=2),
     Confident(epsilon=0.25, iterations=12, targets=2),

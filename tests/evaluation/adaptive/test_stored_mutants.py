@@ -19,6 +19,8 @@ from mutant_store.networks.weights import TrainedModel
 from tests.support.demo import SilentReport, build_digits_store
 from tests.support.retraining import settings
 
+pytestmark = pytest.mark.slow
+
 
 def test_another_models_store_is_refused(store: Store, model: TrainedModel, demo_store: Path) -> None:
     with pytest.raises(ModelError, match="mutates 42 neurons and digits-net has"):

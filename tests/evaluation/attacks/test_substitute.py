@@ -15,6 +15,8 @@ from mutant_store.datasets import ImageData
 from mutant_store.networks.inference import logits
 from mutant_store.networks.weights import TrainedModel
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Substitute(architecture="papernot-a", seeds=60, rounds=4, batch_size=8)
 
 

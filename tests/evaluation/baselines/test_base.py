@@ -12,6 +12,8 @@ from evaluation.workspace import Workspace
 from mutant_store.datasets import ImageData
 from mutant_store.networks.weights import TrainedModel
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = BaselineSettings(
     perturbation_draws=8, dropout_epochs=1, dropout_passes=6, ensemble_members=2, ensemble_epochs=2
 )

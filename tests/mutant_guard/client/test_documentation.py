@@ -11,6 +11,8 @@ from mutant_guard.wire.review import ReviewEntry
 from tests.mutant_guard.client.conftest import Guarded
 from tests.support.service import digits, encode
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/client.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")

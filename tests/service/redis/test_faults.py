@@ -15,7 +15,7 @@ from service.guard_service import GuardService
 from service.settings import Settings
 from tests.support.service import digits, encode, running, settings_for
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 # Limit on the wait of a request for Redis in total. On a quiet machine the wait is at most two
 # timeouts of 25 ms. The limit is what is promised. The tests compare the median, so that a busy

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -162,7 +163,7 @@ class Guard:
         self._workers = Workers(threads)
         paths = tuple(Path(store) for store in stores)
         self.models = ModelRegistry(paths, self._open, grace_seconds, self._observer)
-        self._preparing = 0
+        self._preparing, self._lock = 0, threading.Lock()
         self._decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
         self._bridge: tuple[asyncio.AbstractEventLoop, Bridge] | None = None
 
@@ -443,18 +444,20 @@ class Guard:
 
     async def _prepare(self, image: Image, model: Model) -> Prepared:
         """Prepare an image in a thread; limit the waiting images like the ones in flight."""
-        if self._preparing >= self.options.max_in_flight:
-            raise QueueFullError(
-                f"{self._preparing} images wait to be decoded already; try again in a moment"
-            )
-        self._preparing += 1
+        with self._lock:
+            if self._preparing >= self.options.max_in_flight:
+                raise QueueFullError(
+                    f"{self._preparing} images wait to be decoded already; try again in a moment"
+                )
+            self._preparing += 1
         try:
             prepared = self._prepare_at_once(image, model)
             if prepared is None:
                 future = self._decoders.submit(prepare, image, model, self.options.max_pixels)
                 prepared = await self._across(asyncio.get_running_loop()).follow(future)
         finally:
-            self._preparing -= 1
+            with self._lock:
+                self._preparing -= 1
         self._observer.decoded(prepared.seconds)
         return prepared
 

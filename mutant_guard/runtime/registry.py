@@ -42,7 +42,7 @@ class ModelRegistry:
         """
         self._open, self._grace, self._observer = open_model, grace_seconds, observer
         self._lock = threading.Lock()
-        self._started = False
+        self._started = self._closed = False
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._models: dict[str, Model] = {}
         self._leases: Counter[Model] = Counter()
@@ -117,7 +117,7 @@ class ModelRegistry:
     def start(self, event_loop: asyncio.AbstractEventLoop | None) -> None:
         """Start every inference loop, once; see ``Model.start``."""
         with self._lock:
-            if self._started:
+            if self._started or self._closed:
                 return
             self._started, self._event_loop = True, event_loop
             for model in self:
@@ -140,7 +140,7 @@ class ModelRegistry:
                 raise StoreError(f"{before.path} is now named '{model.name}'; serve it from a new server")
             self._observer.loaded(model.store, model.policy)
             with self._lock:
-                if self._started:
+                if self._started and not self._closed:
                     model.start(self._event_loop)
                 self._models[name] = model
                 self._retired.add(before)
@@ -154,7 +154,7 @@ class ModelRegistry:
         Do not call it in the event loop that runs take turns with.
         """
         with self._lock:
-            self._started = False
+            self._closed = True
             self._retired.update(self._models.values())
             left = list(self._retired)
             self._retired.clear()

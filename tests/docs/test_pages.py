@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+import mutant_guard
 from mutant_store.cli.app import app as store_app
 from service.cli.app import app as guard_app
 from service.settings import Settings
@@ -69,3 +70,12 @@ def test_commands_and_their_options_exist(path: Path) -> None:
                 command = deeper[word]
             known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
             assert {word.split("=")[0] for word in words if word.startswith("--")} <= known, arguments
+
+
+def test_the_reference_has_every_public_name() -> None:
+    text = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"::: mutant_guard\.(\w+)", text)) == set(mutant_guard.__all__)
+    for name in mutant_guard.__all__:
+        assert getattr(mutant_guard, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'Gard'"):
+        _ = mutant_guard.Gard

@@ -18,11 +18,13 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def work(retrain_ran: Ran, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the configuration of an experiment and what its run left, one recording of it lost."""
+    """A folder with the configuration of an experiment and what its run left, without the recordings."""
     place = tmp_path_factory.mktemp("doubts")
     shutil.copy(retrain_ran.config, place)
     shutil.copytree(retrain_ran.work, place / "work")
     shutil.rmtree(place / "work" / "recordings")
+    (other,) = (place / "work" / "stores").glob("retrain-*-1-*[!n]")  # the store of the second seed
+    shutil.rmtree(other)
     return place
 
 

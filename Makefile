@@ -6,7 +6,7 @@ PORT ?= 8000
 BIN := $(VENV)/bin
 # Tests go side by side, but for those that measure time: they have the machine to themselves.
 TEST_PROCESSES ?= 2
-SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadfile
+SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 export PYTHON
 
 .DEFAULT_GOAL := help

@@ -1,5 +1,6 @@
 """Real data for the tests that want it, and the demo classifier with its store, made once."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -12,6 +13,17 @@ from tests.support.kept import kept, void
 # How long an example takes says nothing where tests run side by side.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put slow tests first, so that no process is left with one of them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Take what is imported by now out of garbage collection: every collection would look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -31,13 +31,24 @@ pytestmark = pytest.mark.slow
 _QUEUED_SECONDS = 60
 
 
-@pytest.fixture
-def queued(retrained_store: Path, images: Images, tmp_path: Path) -> Iterator[Server]:
-    """A server whose queue holds alarms, more than three, and nothing was decided about any."""
-    with serve(retrained_store, tmp_path / "server.log", GUARD_REVIEW_IMAGES="true") as server:
-        enqueue(server, images.attacked)
-        assert len(entries(server)) > 3
+@pytest.fixture(scope="module")
+def reviewed(retrained_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with a review queue, for all tests of this file."""
+    log = tmp_path_factory.mktemp("reviewed") / "server.log"
+    with serve(retrained_store, log, GUARD_REVIEW_IMAGES="true") as server:
         yield server
+
+
+@pytest.fixture
+def queued(reviewed: Server, images: Images) -> Server:
+    """The server; its queue holds alarms, more than three, and nothing was decided about any."""
+    with httpx.Client(base_url=reviewed.url) as client:
+        for entry in entries(reviewed, "all"):
+            client.delete(f"/review/{entry['id']}").raise_for_status()
+    enqueue(reviewed, images.attacked)
+    assert len(entries(reviewed)) > 3
+    assert len(entries(reviewed)) == len(entries(reviewed, "all"))
+    return reviewed
 
 
 def enqueue(server: Server, given: list[bytes], **query: str) -> None:
@@ -47,6 +58,7 @@ def enqueue(server: Server, given: list[bytes], **query: str) -> None:
     give_up = time.monotonic() + _QUEUED_SECONDS
     while times_seen(server) < wanted:
         assert time.monotonic() < give_up, f"not in the queue after {_QUEUED_SECONDS} s"
+        time.sleep(0.02)
 
 
 def times_seen(server: Server) -> int:

@@ -4,8 +4,9 @@ VENV ?= .venv
 HOST ?= 127.0.0.1
 PORT ?= 8000
 BIN := $(VENV)/bin
-# Tests go side by side, but for those that measure time: they have the machine to themselves.
-TEST_PROCESSES ?= 2
+# Tests go side by side, three to two cores since many wait for a server or a browser; those that measure time have the
+# machine to themselves.
+TEST_PROCESSES ?= 3
 SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 export PYTHON
 

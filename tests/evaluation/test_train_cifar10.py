@@ -45,7 +45,7 @@ def test_a_killed_run_goes_on_to_the_same_network(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    spec, out = f"imagefolder:{images}@train[0:12]", tmp_path / f"{name}.onnx"
+    spec, out = f"imagefolder:{images}@train[0:8]", tmp_path / f"{name}.onnx"
 
     def train() -> Result:
         options = ["--data", spec, "--model", name, "--epochs", "2", "--batch-size", "4", "--no-bf16"]

@@ -305,7 +305,10 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_a_second_run_reads_everything(ran: Ran, copy: Path, tmp_path: Path) -> None:
+def test_a_second_run_reads_everything(
+    ran: Ran, results: Results, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _Quick(results, monkeypatch)
     before, seconds = _contents(copy), ran.results.environment.seconds
     result = run_cli(ran.config, tmp_path / "report", copy)
     assert result.exit_code == 0, result.output

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from math import inf
 from os import PathLike
 from pathlib import Path
@@ -367,7 +366,7 @@ class Guard:
             async with asyncio.timeout_at(until) as limit:
                 prepared = await self._prepare(image, model)
                 if guarded and (kept := await self._look_up(prepared.key)) is not None:
-                    return self._answer(model, kept, prepared, cached=True)
+                    return self._answer(model, kept, prepared, Timings(prepared.seconds), cached=True)
                 future = model.scheduler.submit(
                     prepared.inputs, prepared.order, deadline=deadline, guarded=guarded
                 )
@@ -399,15 +398,15 @@ class Guard:
         late = guarded and judgement.undecided_because == UndecidedBecause.DEADLINE
         if late and self.options.on_deadline == "error":
             raise _late(seconds)
-        answer = self._answer(model, judgement, prepared, guarded=guarded)
         timings = Timings(prepared.seconds, outcome.queue_seconds, outcome.run_seconds)
-        return replace(answer, timings=timings)
+        return self._answer(model, judgement, prepared, timings, guarded=guarded)
 
     def _answer(
         self,
         model: Model,
         judgement: Judgement,
         prepared: Prepared,
+        timings: Timings,
         *,
         guarded: bool = True,
         cached: bool = False,
@@ -419,7 +418,7 @@ class Guard:
             adversarial=guarded and (judgement.verdict == Verdict.ADVERSARIAL or undecided),
             guarded=guarded,
             cached=cached,
-            timings=Timings(prepared.seconds),
+            timings=timings,
             body_sha256=prepared.body_sha256,
             pixels_key=prepared.key,
             pixels=prepared.pixels,

@@ -116,6 +116,8 @@ class ModelRegistry:
 
     def start(self, event_loop: asyncio.AbstractEventLoop | None) -> None:
         """Start every inference loop, once; see ``Model.start``."""
+        if self._started:  # asked with every request, so without the lock
+            return
         with self._lock:
             if self._started or self._closed:
                 return

@@ -27,9 +27,9 @@ ServerOption = Annotated[
     str, typer.Option(envvar=URL_VARIABLE, help="URL of the server.", metavar="URL", show_default=False)
 ]
 StoreOption = Annotated[str | None, typer.Option(help="Name of a store there.")]
-EntryArgument = Annotated[str, typer.Argument(metavar="ID", help="Of the entry, as the list shows it.")]
+EntryArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the entry, as the list shows it.")]
 EntriesArgument = Annotated[
-    list[str], typer.Argument(metavar="ID…", help="Of the entries, as the list shows them.")
+    list[str], typer.Argument(metavar="ID…", help="Ids of the entries, as the list shows them.")
 ]
 
 
@@ -86,7 +86,10 @@ def export(
     server: ServerOption,
     store: StoreOption = None,
     sampled: Annotated[
-        bool, typer.Option("--sampled", help="Only what was drawn at random, whatever its verdict.")
+        bool,
+        typer.Option(
+            "--sampled", help="Export only entries that were drawn at random, whatever their verdict."
+        ),
     ] = False,
     key_file: KeyFileOption = None,
 ) -> None:

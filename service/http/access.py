@@ -109,7 +109,7 @@ async def require_admin(request: Request) -> str:
     key = _known(request, keys)
     if key.role != Role.ADMIN:
         raise caller_refused(
-            "not-admin", f"the key {key.name} is a client's; this takes a key made with --admin"
+            "not-admin", f"the key {key.name} is a {key.role}'s; this takes a key made with --admin"
         )
     await _keep_to_rate(key, guard.state.limits)
     return key.name

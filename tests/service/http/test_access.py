@@ -117,6 +117,7 @@ async def test_a_revoked_key_is_refused_and_a_new_one_taken_without_a_restart(
 async def test_an_admin_may_not_classify_and_a_client_not_administer(keys_file: Path) -> None:
     client_key = add_key(keys_file, "alice")
     admin_key = add_key(keys_file, "ops", role="admin")
+    reviewer = add_key(keys_file, "rita", role="reviewer")
     async with calling(keys_file) as client:
         check(
             await client.get("/who", headers=bearer(admin_key)), 403, "admin-key", "the key ops is an admin's"
@@ -126,6 +127,9 @@ async def test_an_admin_may_not_classify_and_a_client_not_administer(keys_file: 
             403,
             "not-admin",
             "alice is a client's",
+        )
+        check(
+            await client.post("/v2/admin", headers=bearer(reviewer)), 403, "not-admin", "rita is a reviewer's"
         )
         check(await client.post("/v2/admin"), 401, "no-key", "asks for an API key")
         check(await client.post("/v2/admin", headers=bearer("mg_")), 401, "unknown-key", "not known")

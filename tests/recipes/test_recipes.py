@@ -1,5 +1,6 @@
 """Every recipe of docs/embedding.md, run with the real package, and ended as supervisors end it."""
 
+import json
 import re
 import shutil
 import signal
@@ -136,8 +137,6 @@ def classifier(digits_model: Path) -> Iterator[tuple[str, dict[str, int]]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            import json
-
             (tensor,) = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["inputs"]
             assert (tensor["name"], tensor["datatype"]) == (session.get_inputs()[0].name, "FP32")
             inputs = np.array(tensor["data"], dtype=np.float32).reshape(tensor["shape"])

@@ -1,5 +1,6 @@
 """Installed packages that an extra brings, and a process that has these alone."""
 
+import json
 import re
 import subprocess
 import sys
@@ -78,8 +79,6 @@ def run_with(extras: tuple[str, ...], commands: list[tuple[str, ...]]) -> list[t
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    import json
-
     return [tuple(entry) for entry in json.loads(done.stdout.splitlines()[-1])]
 
 

@@ -110,8 +110,8 @@ def test_no_request_is_sent_once_the_watched_path_fails(server: Faulty) -> None:
     report = load(server, "/fine", seconds=5.0, watch=Watch("/ready-thrice", every=0.02))
     assert server.requests["/ready-thrice"] == 4
     assert report.stopped_after is not None
-    assert report.stopped_after < 2
-    assert report.took <= report.stopped_after + 0.5
+    assert report.stopped_after < 4  # it would go on for 5 seconds
+    assert report.took < 4.5
     assert (report.ok, report.lost) == (server.requests["/fine"], 0)
 
 

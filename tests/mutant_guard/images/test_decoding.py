@@ -92,10 +92,10 @@ def test_a_decompression_bomb_is_refused_before_anything_is_decoded(
     monkeypatch.setattr("PIL._webp.WebPAnimDecoder", load)  # the constructor allocates memory for the picture
     monkeypatch.setattr("PIL.WebPImagePlugin.WebPImageFile.load", load)
     assert len(body) < 10_000
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(BadImageError, match=r"0×\d+, more than 1,000,000 pixels; send a smaller one"):
         pixels(body)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024  # KiB
 
 

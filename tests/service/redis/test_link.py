@@ -89,9 +89,10 @@ async def test_it_is_found_when_it_comes_and_its_going_is_said_once(
     assert said == ["redis is not answering", "redis is answering"] * 2
 
 
+@pytest.mark.timing
 async def test_the_first_of_many_that_finds_it_gone_spares_the_rest(redis_server: RedisServer) -> None:
     redis_server.start()
-    link = link_to(redis_server.url, seconds=0.2)
+    link = link_to(redis_server.url, seconds=0.5)
     link.first(lambda redis: redis.ping())
     await asyncio.gather(*(ask(link) for _ in range(20)))
     redis_server.freeze()
@@ -99,10 +100,11 @@ async def test_the_first_of_many_that_finds_it_gone_spares_the_rest(redis_server
     found = await asyncio.gather(*(ask(link) for _ in range(20)), return_exceptions=True)
     waited = time.perf_counter() - started
     assert {type(one) for one in found} == {RedisDownError}
-    assert 0.15 < waited < 0.6
+    assert 0.4 < waited < 5  # one after another they would wait 10 seconds
+    asked = time.perf_counter()
     with pytest.raises(RedisDownError):
         await ask(link)
-    assert time.perf_counter() - started - waited < 0.1
+    assert time.perf_counter() - asked < 0.25
     redis_server.thaw()
     await link.close()
 
@@ -126,15 +128,16 @@ async def test_who_only_waited_for_a_turn_says_nothing_of_redis(redis_server: Re
         assert link.up
 
 
+@pytest.mark.timing
 async def test_many_that_wait_for_a_frozen_one_are_all_sent_on_together(redis_server: RedisServer) -> None:
     redis_server.start()
-    link = link_to(redis_server.url, seconds=0.3)
+    link = link_to(redis_server.url, seconds=0.5)
     link.first(lambda redis: redis.ping())
     await asyncio.gather(*(ask(link) for _ in range(20)))
     redis_server.freeze()
     started = time.perf_counter()
     found = await asyncio.gather(*(ask(link) for _ in range(500)), return_exceptions=True)
-    assert 0.2 < time.perf_counter() - started < 0.9
+    assert 0.4 < time.perf_counter() - started < 5  # in turns of 16 they would wait 16 seconds
     assert {type(one) for one in found} == {RedisDownError}
     assert not link.up
     redis_server.thaw()

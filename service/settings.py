@@ -17,6 +17,7 @@ Device = Literal["auto", "cpu", "cuda"]
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 # Origin as browsers write it. An origin written in another way would never match.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
+_HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 _DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
 
 
@@ -94,8 +95,22 @@ class Settings(BaseSettings):
     grace_seconds: Annotated[float, Gt(0)] = 20.0
     """Seconds that requests in flight may take to finish after that; then they are cut off."""
 
+    max_connections: Annotated[int, Ge(1)] = 1024
+    """Most connections at a time.
+    For a further one, the connection whose client has been silent longest is closed. The limit of
+    open files is raised to fit, as far as the system allows."""
+
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names that clients may ask for this server by (Host header): guard.example.org,
+    *.example.org, or * for any.
+    A JSON list, or separated by commas. Names of the loopback and IP addresses may always be used.
+    Empty: no other name, or any where API keys are asked for."""
+
     max_body_bytes: Annotated[int, Gt(0)] = 10 * 1024 * 1024
     """Largest request body in bytes; a larger one is answered 413."""
+
+    max_bytes_in_flight: Annotated[int, Gt(0)] = 256 * 1024 * 1024
+    """Most bytes of request bodies held at a time; a request that goes beyond is answered 503."""
 
     max_pixels: Annotated[int, Gt(0)] = 16_777_216
     """Most pixels of an image, checked before it is decoded."""
@@ -179,11 +194,24 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in given.split(",") if part.strip())
         return (given,) if isinstance(given, Path) else given
 
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _known_hosts(cls, given: object) -> object:
+        given = _listed(given)
+        if not isinstance(given, list | tuple):
+            return given
+        hosts = tuple(str(host).strip().lower() for host in given if str(host).strip())
+        for host in hosts:
+            if not _HOST.fullmatch(host):
+                raise ValueError(
+                    f"{host!r} is no name of a server: guard.example.org, *.example.org or *, without scheme and port"
+                )
+        return hosts
+
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _known_origins(cls, given: object) -> object:
-        if isinstance(given, str):
-            given = json.loads(given) if given.lstrip().startswith("[") else given.split(",")
+        given = _listed(given)
         if not isinstance(given, list | tuple):
             return given
         origins = tuple(str(origin).strip() for origin in given)
@@ -206,6 +234,13 @@ class Settings(BaseSettings):
                 "leave out options that redis-py does not know"
             )
         return url
+
+
+def _listed(given: object) -> object:
+    """Return the parts of a text, which is a JSON list or separated by commas; others as they are."""
+    if not isinstance(given, str):
+        return given
+    return json.loads(given) if given.lstrip().startswith("[") else given.split(",")
 
 
 def _is_readable(url: str) -> bool:

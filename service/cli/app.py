@@ -6,7 +6,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
-import structlog
 import typer
 
 from service.cli.classify import classify
@@ -56,7 +55,7 @@ def serve(
 ) -> None:
     """Serve mutant stores over HTTP.
 
-    Paths: POST /classify, /v2 (Open Inference Protocol), /livez, /readyz, /metrics, /docs.
+    Paths: POST /classify, /v2 (Open Inference Protocol), /livez, /readyz, /metrics, /openapi.json.
 
     Every other setting is an environment variable with the prefix GUARD_.
     """
@@ -71,8 +70,6 @@ def serve(
     )
     configure_logs(settings.log_format)
     guard = load(settings)
-    where = f"http://{f'[{host}]' if ':' in host else host}:{port}" if port else "a free port"
-    structlog.get_logger().info("serving", url=where, stores=guard.models.names, policy=settings.policy)
     signal.signal(signal.SIGTERM, _exit)  # in effect until the server handles signals itself
     run(guard, host=host, port=port)
 

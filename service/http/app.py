@@ -12,12 +12,15 @@ from mutant_guard.errors import RequestError
 from service.guard_service import GuardService
 from service.http import problems
 from service.http.access import describe_keys
+from service.http.body import BoundedBodies
 from service.http.headers import add_middlewares
+from service.http.hosts import AllowedHosts
 from service.http.refusals import on_problem
 from service.http.routes import alarm_rate, health, inference, review, samples
 from service.http.routes.classify import EXAMPLES, classify, router
 from service.http.routes.console import console_router
 from service.http.shortcut import Shortcut
+from service.settings import Settings
 
 
 def create_app(guard: GuardService) -> FastAPI:
@@ -34,6 +37,9 @@ def create_app(guard: GuardService) -> FastAPI:
         version=version("mutant-guard"),
         summary="Image classification with a verdict on whether to trust the label.",
         lifespan=lifespan,
+        # Their pages load scripts from elsewhere into the origin where the console keeps a key.
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.guard = guard
     for reason in problems.REASONS:
@@ -52,9 +58,19 @@ def create_app(guard: GuardService) -> FastAPI:
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(Exception, problems.on_failure)
     app.add_middleware(Shortcut, application=app, method="POST", path="/classify", endpoint=classify)
+    app.add_middleware(BoundedBodies, most_bytes=guard.settings.max_bytes_in_flight)
+    app.add_middleware(AllowedHosts, names=_names(guard.settings))
     add_middlewares(app, guard.settings)
     _show_examples(app)
     return app
+
+
+def _names(settings: Settings) -> tuple[str, ...]:
+    """Return the names that clients may ask for the server by.
+
+    A page that has its own name resolve to this server has no API key to send.
+    """
+    return settings.allowed_hosts or (() if settings.api_keys_file is None else ("*",))
 
 
 def _show_examples(app: FastAPI) -> None:

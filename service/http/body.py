@@ -1,4 +1,4 @@
-"""Reader of request bodies; their size is checked before and while they arrive."""
+"""Reader of request bodies; the size of each and of all is checked before and while they arrive."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.problems import ProblemError
 
@@ -17,6 +17,50 @@ _SLICE_BYTES = 1 << 18
 """Bytes of a form that are read in one go."""
 
 
+class BoundedBodies:
+    """Middleware that counts the bytes of all request bodies from their arrival to the answer.
+
+    Requests whose bodies are still arriving are not in flight yet, so nothing else bounds what many
+    of them take together.
+    """
+
+    def __init__(self, app: ASGIApp, *, most_bytes: int) -> None:
+        """Wrap an application.
+
+        Args:
+            app: application that answers.
+            most_bytes: most bytes that bodies take together.
+        """
+        self._app, self._most = app, most_bytes
+        self._held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; reading its body raises ``ProblemError`` (503) beyond the bound."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        taken = 0
+
+        async def counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            size = len(message.get("body", b""))
+            if self._held + size > self._most:
+                raise ProblemError(
+                    503,
+                    "bodies-full",
+                    f"request bodies already take {self._held:,} of {self._most:,} bytes; try again later",
+                )
+            self._held += size
+            taken += size
+            return message
+
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            self._held -= taken
+
+
 async def read_image(request: Request, limit: int) -> bytes:
     """Read the image of a request: its raw body, or the first file of a multipart form.
 
@@ -25,8 +69,8 @@ async def read_image(request: Request, limit: int) -> bytes:
         limit: most bytes of the body.
 
     Raises:
-        ProblemError: 413 over ``limit`` bytes, 415 another content type, 422 a form without a file,
-            400 the client is gone.
+        ProblemError: 413 over ``limit`` bytes, 415 another content type or a compressed body, 422 a
+            form without a file, 400 the client is gone, 503 too many bodies at a time.
     """
     media_type = request.headers.get("content-type", IMAGE_TYPES[-1]).split(";")[0].strip().lower()
     if media_type not in (*IMAGE_TYPES, MULTIPART):
@@ -34,10 +78,26 @@ async def read_image(request: Request, limit: int) -> bytes:
         raise ProblemError(
             415,
             "unsupported-type",
-            f"content type '{media_type}' is not taken; send the image as one of {allowed}",
+            f"content type '{media_type[:64]}' is not taken; send the image as one of {allowed}",
         )
+    refuse_encoded(request)
     body = await read_bounded(request, limit)
     return body if media_type != MULTIPART else await _first_file(request, body)
+
+
+def refuse_encoded(request: Request) -> None:
+    """Refuse a body that is compressed; an unpacked body could have any size.
+
+    Raises:
+        ProblemError: 415, the request names a content encoding.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise ProblemError(
+            415,
+            "unsupported-type",
+            f"content encoding '{encoding[:64]}' is not taken; send the body without compression",
+        )
 
 
 async def read_bounded(request: Request, limit: int) -> bytes:
@@ -48,21 +108,23 @@ async def read_bounded(request: Request, limit: int) -> bytes:
         limit: most bytes of the body.
 
     Raises:
-        ProblemError: 413 over ``limit`` bytes, 400 the client is gone.
+        ProblemError: 413 over ``limit`` bytes, 400 the client is gone, 503 too many bodies at a
+            time.
     """
     too_large = ProblemError(413, "body-too-large", f"the body is larger than {limit:,} bytes; send less")
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > limit:
         raise too_large
-    received = bytearray()
+    received, pieces = 0, []
     try:
-        async for chunk in request.stream():
-            received += chunk
-            if len(received) > limit:
+        async for piece in request.stream():
+            received += len(piece)
+            if received > limit:
                 raise too_large
+            pieces.append(piece)
     except ClientDisconnect as error:
         raise ProblemError(400, "incomplete-body", "the connection was closed within the body") from error
-    return bytes(received)
+    return b"".join(pieces)
 
 
 async def _first_file(request: Request, body: bytes) -> bytes:

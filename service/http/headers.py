@@ -4,6 +4,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.connections.intake import body_is_coming
 from service.settings import Settings
 
 SECURITY_HEADERS = {
@@ -16,22 +17,8 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-# FastAPI's documentation pages hold an inline script, which starts one from a content delivery
-# network that sets styles on elements itself.
-_DOCUMENTATION_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'unsafe-inline' https://cdn.jsdelivr.net",
-        "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com",
-        "font-src https://fonts.gstatic.com",
-        "img-src 'self' data: https://fastapi.tiangolo.com https://cdn.redoc.ly",
-        "connect-src 'self'",
-        "worker-src blob:",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
-)
+_ADDED = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+
 # Methods and headers for pages of other origins, where the settings name any.
 _METHODS = ("GET", "POST")
 _ASKED_WITH = (
@@ -47,33 +34,33 @@ _ANSWERED_WITH = ("Retry-After", "WWW-Authenticate", "X-Request-Id", "Inference-
 
 
 class SecurityHeaders:
-    """Middleware that adds security headers to every answer, except those it has already set."""
+    """Middleware that adds security headers to every answer, except those it has already set.
 
-    def __init__(self, app: ASGIApp, documentation: frozenset[str] = frozenset()) -> None:
+    An answer that comes before the request's body has arrived also ends the connection, since the
+    client may send the rest of the body for as long as it likes.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
         """Wrap an application.
 
         Args:
             app: application that answers.
-            documentation: paths of pages that load the scripts of FastAPI's documentation.
         """
-        self._app, self._documentation = app, documentation
-        self._headers = _encoded(SECURITY_HEADERS)
-        self._documentation_headers = _encoded(
-            SECURITY_HEADERS | {"Content-Security-Policy": _DOCUMENTATION_POLICY}
-        )
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and add the headers to its answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        added = self._documentation_headers if scope["path"] in self._documentation else self._headers
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 given = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in given}
-                message["headers"] = given + [header for header in added if header[0] not in names]
+                message["headers"] = given + [header for header in _ADDED if header[0] not in names]
+                if body_is_coming(scope):
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
@@ -92,9 +79,4 @@ def add_middlewares(app: FastAPI, settings: Settings) -> None:
             allow_headers=_ASKED_WITH,
             expose_headers=_ANSWERED_WITH,
         )
-    pages = frozenset(path for path in (app.docs_url, app.redoc_url) if path)
-    app.add_middleware(SecurityHeaders, documentation=pages)  # the last added is the outermost
-
-
-def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    app.add_middleware(SecurityHeaders)  # the last added is the outermost

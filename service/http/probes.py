@@ -2,13 +2,15 @@
 
 import threading
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
 from service.guard_service import GuardService
-from service.http.quiet import quiet
+from service.http.connections.bounded_server import BoundedServer
 from service.http.routes.health import livez, metrics, readyz
+
+_CONNECTIONS = 16
+"""Most connections of the probe port. Its clients are few, and it never runs out of descriptors."""
 
 
 class ProbeServer:
@@ -31,10 +33,19 @@ class ProbeServer:
         """
         app = Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])
         app.state.guard = guard
-        config = quiet(app, host=host, port=port, loop="asyncio", lifespan="off")
-        self._socket = config.bind_socket()
-        self._socket.listen(config.backlog)  # probes that come before the thread runs wait for it
-        self._server = uvicorn.Server(config)
+        self._server = BoundedServer(
+            app,
+            host=host,
+            port=port,
+            connections=_CONNECTIONS,
+            refused=lambda _: None,
+            loop="asyncio",
+            lifespan="off",
+        )
+        self._socket = self._server.config.bind_socket()
+        self._socket.listen(
+            self._server.config.backlog
+        )  # probes that come before the thread runs wait for it
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), name="probes", daemon=True
         )

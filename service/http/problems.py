@@ -48,8 +48,14 @@ REASONS = (
     "bad-form",
     "incomplete-body",
     "client-gone",
+    "bodies-full",
+    "unknown-host",
     "bad-inference-request",
     "unknown-version",
+    "bad-request",
+    "url-too-long",
+    "headers-too-large",
+    "slow-request",
 )
 
 _RETRY_SECONDS = {429: 1, 503: 2}

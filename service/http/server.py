@@ -1,24 +1,20 @@
 """uvicorn server that stops in order: it is not ready, then takes no more requests, then ends."""
 
-import asyncio
 import gc
 import signal
 import socket
 import sys
 import time
 from contextlib import ExitStack
-from functools import partial
 from types import FrameType
 
 import structlog
-import uvicorn
-from uvicorn.config import STARTUP_FAILURE
 
 from service.guard_service import GuardService
 from service.http.app import create_app
-from service.http.listener import Listener
+from service.http.connections.bounded_server import BoundedServer
+from service.http.connections.clients import connections_possible
 from service.http.probes import ProbeServer
-from service.http.quiet import quiet
 
 _SWITCH_SECONDS = 0.001
 """Longest time a thread keeps Python's lock while another thread wants it, in seconds.
@@ -26,8 +22,8 @@ It is a fifth of Python's own, since probes and the inference loop have little t
 and wait for it often."""
 
 
-class Server(uvicorn.Server):
-    """uvicorn server that drains before it stops.
+class Server(BoundedServer):
+    """Server of a guard that drains before it stops.
 
     After SIGTERM it goes on answering for ``drain_seconds`` while ``/readyz`` says no and
     connections are closed with their next answer. Then it stops listening, finishes what is in
@@ -42,31 +38,17 @@ class Server(uvicorn.Server):
             host: address to listen on.
             port: TCP port to listen on.
         """
-        grace = max(1, round(guard.settings.grace_seconds))
-        super().__init__(quiet(create_app(guard), host=host, port=port, timeout_graceful_shutdown=grace))
+        settings = guard.settings
+        super().__init__(
+            create_app(guard),
+            host=host,
+            port=port,
+            connections=connections_possible(settings.max_connections),
+            refused=lambda code: guard.metrics.requests_rejected.labels(code).inc(),
+            timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+        )
         self._guard = guard
         self._stop_at: float | None = None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application and listen with a ``Listener``; all else is as in uvicorn.
-
-        Raises:
-            SystemExit: the application does not start, or the address cannot be listened on.
-        """
-        await self.lifespan.startup()
-        if self.lifespan.should_exit:
-            sys.exit(STARTUP_FAILURE)
-        config = self.config
-        (listening,) = sockets or [config.bind_socket()]
-        listening.listen(config.backlog)
-        protocol = partial(  # type: ignore[call-arg]
-            config.http_protocol_class,
-            config=config,
-            server_state=self.server_state,
-            app_state=self.lifespan.state,
-        )
-        self.servers = [Listener(listening, protocol, asyncio.get_running_loop())]  # type: ignore[list-item]
-        self.started = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Start to drain at the first SIGTERM; stop at any other signal."""
@@ -109,5 +91,13 @@ def run(guard: GuardService, *, host: str, port: int) -> None:
         gc.collect()
         gc.freeze()
         sys.setswitchinterval(_SWITCH_SECONDS)
+        structlog.get_logger().info(
+            "serving", url=_url(listening), stores=guard.models.names, policy=guard.settings.policy
+        )
         server.run(sockets=[listening])
     structlog.get_logger().info("stopped")
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

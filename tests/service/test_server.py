@@ -79,7 +79,7 @@ def test_a_body_far_over_the_limit_is_answered(server: Server) -> None:
 def test_a_client_that_goes_away_leaves_no_traceback(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(
-            b"POST /classify HTTP/1.1\r\nHost: g\r\nX-Request-Id: gone\r\nContent-Length: 999\r\n\r\nabc"
+            b"POST /classify HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: gone\r\nContent-Length: 999\r\n\r\nabc"
         )
     give_up = time.monotonic() + 10
     while not any(event.get("request_id") == "gone" for event in server.events()):

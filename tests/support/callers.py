@@ -80,5 +80,5 @@ def create_app(keys_file: Path | None = None, **settings: object) -> FastAPI:
 async def calling(keys_file: Path | None = None, **settings: object) -> AsyncIterator[AsyncClient]:
     """Yield a client of this application."""
     transport = ASGITransport(create_app(keys_file, **settings), raise_app_exceptions=False)
-    async with AsyncClient(transport=transport, base_url="http://g") as client:
+    async with AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.service import KEY, free_port
+from tests.support.service import KEY
 
 COMMAND = str(Path(sys.executable).parent / "mutant-guard")
 START_SECONDS = 30
@@ -43,29 +43,36 @@ def environment(**changes: str) -> dict[str, str]:
 @contextmanager
 def serve(store: Path, log: Path, **variables: str) -> Iterator[Server]:
     """Yield a server with these environment variables as further settings."""
-    port = free_port()
     given = [] if "GUARD_STORE" in variables else ["--store", str(store)]
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [COMMAND, "serve", *given, "--port", str(port)],
+            [COMMAND, "serve", *given, "--port", "0"],
             stderr=stderr,
             env=environment(GUARD_LOG_FORMAT="json", **variables),
         )
     try:
-        _wait_until_ready(process, port, log)
-        yield Server(process, port, log)
+        yield Server(process, _port_of(process, log), log)
     finally:
         process.kill()
         process.wait()
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+def _port_of(process: "subprocess.Popen[bytes]", log: Path) -> int:
+    """Return the port that a server chose, once it is ready.
+
+    A port chosen before could be another process's by the time the server listens.
+    """
     give_up = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up:
         assert process.poll() is None, log.read_text()
         try:
-            if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)  # no other sign tells that a process listens
+            said = [
+                json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")
+            ]
+            url = next(str(event["url"]) for event in said if event.get("event") == "serving")
+            if httpx.get(f"{url}/readyz").status_code == 200:
+                return int(url.rpartition(":")[2])
+        except (StopIteration, httpx.TransportError):
+            pass
+        time.sleep(0.05)  # no other sign tells that a process listens
     raise AssertionError(f"the server is not ready after {START_SECONDS} s: {log.read_text()}")

@@ -194,7 +194,7 @@ async def serving(guard: GuardService, *, raise_errors: bool = True) -> AsyncIte
     transport = ASGITransport(app, raise_app_exceptions=raise_errors)
     async with (
         app.router.lifespan_context(app),
-        AsyncClient(transport=transport, base_url="http://g") as client,
+        AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
         yield client
 

@@ -9,6 +9,7 @@ from service.http.problems import documented, response
 router = APIRouter()
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", summary="Whether the process is alive", responses=documented(503))
 async def livez(request: Request) -> Response:
     """Answer 503 once an inference loop has failed or hangs: only a restart helps then."""
@@ -17,6 +18,7 @@ async def livez(request: Request) -> Response:
     return Response('{"status":"alive"}', media_type="application/json")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Whether requests are taken", responses=documented(503))
 async def readyz(request: Request) -> Response:
     """Answer 503 while the stores load, while draining, and after an inference loop failed."""
@@ -27,6 +29,7 @@ async def readyz(request: Request) -> Response:
     return Response('{"status":"ready"}', media_type="application/json")
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
     """Return the metrics in the Prometheus text exposition format."""

@@ -16,7 +16,7 @@ from mutant_guard.runtime.model import Model
 from mutant_guard.wire.inference import InferRequest, InferResponse, schema_of
 from service.guard_service import GuardService
 from service.http.access import identify
-from service.http.body import read_bounded
+from service.http.body import read_bounded, refuse_encoded
 from service.http.current import service_of
 from service.http.exchange import Exchange
 from service.http.options import TimeoutHeader
@@ -127,13 +127,7 @@ async def _body(request: Request, guard: GuardService) -> bytes:
             "unsupported-type",
             f"content type '{kind[:64]}' is not taken; send {_JSON}, or {_BINARY} where binary data follows it",
         )
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding != "identity":
-        raise ProblemError(
-            415,
-            "unsupported-type",
-            f"content encoding '{encoding[:64]}' is not taken; send the body without compression",
-        )
+    refuse_encoded(request)
     return await read_bounded(request, guard.settings.max_body_bytes)
 
 

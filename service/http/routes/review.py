@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
@@ -97,7 +98,9 @@ async def export(
             "then dismiss false alarms and confirm others with the label they should have",
         ) from error
     log_review(action="export", entry=None, key=reviewer)
-    headers = {"Content-Disposition": f'attachment; filename="{model.name}-reviewed.npz"'}
+    # A store may have any name; this form of a file's name is RFC 6266's for those beyond ASCII.
+    name = quote(f"{model.name}-reviewed.npz", safe="")
+    headers = {"Content-Disposition": f"attachment; filename=\"reviewed.npz\"; filename*=UTF-8''{name}"}
     return Response(content, media_type="application/octet-stream", headers=headers)
 
 

@@ -2,16 +2,19 @@
 
 import asyncio
 import gc
+import gzip
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from httpx import AsyncClient
 from starlette.requests import Request
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
-from service.http.body import read_image
+from service.guard_service import GuardService
+from service.http.body import BoundedBodies, read_image
 from service.http.problems import ProblemError
-from tests.support.service import digits, encode
+from tests.support.service import digits, encode, serving, settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -110,6 +113,68 @@ async def test_another_content_type_is_refused_with_those_that_are_taken(
     assert answer.status_code == 415
     assert f"'{kind}'" in answer.json()["detail"]
     assert "image/png, image/jpeg, image/webp" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/classify", "/v2/models/digits/infer"])
+@pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, gzip"])
+async def test_a_compressed_body_is_refused_with_the_reason(
+    client: AsyncClient, path: str, encoding: str
+) -> None:
+    headers = {"Content-Encoding": encoding, "Content-Type": "application/octet-stream"}
+    answer = await client.post(path, content=gzip.compress(IMAGE), headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (415, "urn:mutant-guard:problem:unsupported-type")
+    assert f"content encoding '{encoding}' is not taken" in answer.json()["detail"]
+
+
+class TestBoundedBodies:
+    """Several requests of 4 bytes each, with room for 10."""
+
+    async def test_a_body_beyond_the_bound_is_refused_until_others_are_answered(self) -> None:
+        go_on = asyncio.Event()
+        refused: list[ProblemError] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                while (await receive())["more_body"]:
+                    pass
+            except ProblemError as error:
+                refused.append(error)
+                return
+            await go_on.wait()
+
+        bound = BoundedBodies(app, most_bytes=10)
+
+        def ask() -> asyncio.Task[None]:
+            pieces = iter([b"ab", b"cd"])
+
+            async def receive() -> Message:
+                body = next(pieces)
+                return {"type": "http.request", "body": body, "more_body": body == b"ab"}
+
+            async def send(_: Message) -> None:
+                raise AssertionError
+
+            return asyncio.ensure_future(bound({"type": "http"}, receive, send))
+
+        held = [ask(), ask()]
+        await asyncio.sleep(0.01)
+        await ask()  # its first half fits, not the second
+        assert [(error.status, error.code) for error in refused] == [(503, "bodies-full")]
+        assert "10 of 10 bytes" in str(refused[0])
+        go_on.set()
+        await asyncio.gather(*held)
+        await asyncio.gather(ask(), ask())
+        assert len(refused) == 1
+
+    async def test_over_http_it_is_a_problem_that_says_when_to_try_again(self, digits_store: Path) -> None:
+        settings = settings_for(digits_store, max_bytes_in_flight=len(IMAGE) - 1)
+        async with serving(GuardService(settings)) as client:
+            for path in ("/classify", "/v2/models/digits/infer"):
+                answer = await client.post(
+                    path, content=IMAGE, headers={"Content-Type": "application/octet-stream"}
+                )
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+                assert answer.json()["type"] == "urn:mutant-guard:problem:bodies-full"
 
 
 async def test_a_body_at_the_limit_is_read_and_one_above_is_not(client: AsyncClient) -> None:

@@ -146,7 +146,7 @@ async def listening(guard: GuardService) -> AsyncIterator[int]:
 
 async def post(port: int, body: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    head = f"POST /classify HTTP/1.1\r\nHost: g\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + body)
     await writer.drain()
     return reader, writer

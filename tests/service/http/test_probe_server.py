@@ -1,6 +1,8 @@
 """Probes on their own port: answered while the event loop that classifies is not free."""
 
 import asyncio
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -8,7 +10,7 @@ import pytest
 
 from service.guard_service import GuardService
 from service.http.probes import ProbeServer
-from tests.support.service import free_port, running, settings_for
+from tests.support.service import free_port, running, serving, settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -42,3 +44,24 @@ async def test_a_guard_that_failed_is_not_alive(digits_store: Path, monkeypatch:
         with ProbeServer(guard, host="127.0.0.1", port=port):
             answer = await asyncio.to_thread(httpx.get, f"http://127.0.0.1:{port}/livez")
     assert answer.status_code == 503
+
+
+async def test_silent_connections_do_not_keep_probes_out(digits_store: Path) -> None:
+    port = free_port()
+    async with running(settings_for(digits_store)) as guard:
+        with ProbeServer(guard, host="127.0.0.1", port=port), ExitStack() as silent:
+            for _ in range(100):
+                silent.enter_context(socket.create_connection(("127.0.0.1", port)))
+            answer = await asyncio.to_thread(httpx.get, f"http://127.0.0.1:{port}/livez")
+    assert answer.status_code == 200
+
+
+async def test_a_head_is_answered_as_on_the_main_port(digits_store: Path) -> None:
+    port = free_port()
+    async with serving(GuardService(settings_for(digits_store))) as client:
+        with ProbeServer(GuardService(settings_for(digits_store)), host="127.0.0.1", port=port):
+            for path in ("/livez", "/metrics"):
+                there = await asyncio.to_thread(httpx.head, f"http://127.0.0.1:{port}{path}")
+                here = await client.head(path)
+                assert (there.status_code, here.status_code) == (200, 200)
+                assert there.content == here.content == b""

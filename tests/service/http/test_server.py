@@ -97,7 +97,7 @@ def test_what_is_in_flight_at_the_end_is_answered(digits_store: Path, tmp_path: 
     image = encode(digits(1)[0])
     with serve(digits_store, tmp_path / "log", GUARD_DRAIN_SECONDS="0.2") as server:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
-            head = f"POST /classify HTTP/1.1\r\nHost: g\r\nContent-Length: {len(image)}\r\n\r\n"
+            head = f"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(image)}\r\n\r\n"
             connection.sendall(head.encode() + image[:20])
             _until_in_flight(server)
             server.process.send_signal(signal.SIGTERM)
@@ -119,7 +119,9 @@ def _until_in_flight(server: Server) -> None:
 def test_what_takes_longer_than_the_time_of_grace_is_cut_off(digits_store: Path, tmp_path: Path) -> None:
     with serve(digits_store, tmp_path / "log", GUARD_DRAIN_SECONDS="0", GUARD_GRACE_SECONDS="1") as server:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
-            connection.sendall(b"POST /classify HTTP/1.1\r\nHost: g\r\nContent-Length: 999\r\n\r\nabc")
+            connection.sendall(
+                b"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\nabc"
+            )
             _until_in_flight(server)
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(timeout=10) == 0

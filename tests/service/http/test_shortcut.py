@@ -30,7 +30,7 @@ def client() -> AsyncClient:
         getattr(app, method)("/there")(lambda: "by the router")
     app.get("/there/more")(lambda: "by the router")
     app.add_middleware(Shortcut, application=app, method="POST", path="/there", endpoint=direct)
-    return AsyncClient(transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://g")
+    return AsyncClient(transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://localhost")
 
 
 async def test_the_method_and_path_go_straight_to_the_endpoint(client: AsyncClient) -> None:

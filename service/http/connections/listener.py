@@ -7,9 +7,13 @@ from collections.abc import Callable
 
 import structlog
 
+from service.http.connections.clients import Clients
+
 _AT_ONCE = 256
 """Most connections taken before anything else goes on."""
-_PAUSE_SECONDS = 0.5
+_FULL_SECONDS = 0.02
+"""Seconds to wait where there are as many connections as there may be, and every one has work."""
+_EXHAUSTED_SECONDS = 0.5
 """Seconds to wait where the process has no file descriptor left for a connection."""
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -19,12 +23,16 @@ class Listener:
 
     uvloop's own server takes one connection in each round of the loop: with a busy server and a
     thousand clients that arrived together, a probe waited many seconds behind them.
+
+    Where there are as many connections as there may be, the one that has waited longest for its
+    client makes room; where none waits, new ones queue up until one ends.
     """
 
     def __init__(
         self,
         listening: socket.socket,
         protocol: Callable[[], asyncio.Protocol],
+        clients: Clients,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         """Start to take connections.
@@ -32,10 +40,12 @@ class Listener:
         Args:
             listening: bound socket that listens.
             protocol: function that makes the protocol of a connection.
+            clients: connections of the server.
             loop: running event loop.
         """
         self.sockets = [listening]
         self._listening, self._protocol, self._loop = listening, protocol, loop
+        self._clients = clients
         self._connecting: set[asyncio.Task[object]] = set()
         self._resume: asyncio.TimerHandle | None = None
         listening.setblocking(False)
@@ -57,7 +67,13 @@ class Listener:
             await asyncio.wait(self._connecting)
 
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
+        for taken in range(_AT_ONCE):
+            if len(self._clients) >= self._clients.most:
+                if taken:
+                    return  # whether another one waits is not known; the loop says so
+                if not self._clients.give_one_up():
+                    self._pause(_FULL_SECONDS)
+                    return
             try:
                 connection, _ = self._listening.accept()
             except (BlockingIOError, InterruptedError):
@@ -68,18 +84,22 @@ class Listener:
                 if error.errno not in _EXHAUSTED:
                     raise
                 structlog.get_logger().error("no further connection can be taken", reason=error.strerror)
-                self._loop.remove_reader(self._listening)
-                self._resume = self._loop.call_later(
-                    _PAUSE_SECONDS, self._loop.add_reader, self._listening, self._accept
-                )
+                self._clients.give_one_up()
+                self._pause(_EXHAUSTED_SECONDS)
                 return
             connection.setblocking(False)
+            self._clients.coming += 1
             task = self._loop.create_task(self._connect(connection))
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
+
+    def _pause(self, seconds: float) -> None:
+        self._loop.remove_reader(self._listening)
+        self._resume = self._loop.call_later(seconds, self._loop.add_reader, self._listening, self._accept)
 
     async def _connect(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._protocol, connection)
         except OSError:  # the connection is gone again
+            self._clients.coming -= 1
             connection.close()

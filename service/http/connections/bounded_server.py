@@ -1,0 +1,84 @@
+"""uvicorn server whose connections are bounded in number, and in what their clients may do."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
+
+from service.http.connections.clients import Clients
+from service.http.connections.connection import Connection
+from service.http.connections.listener import Listener
+
+
+class BoundedServer(uvicorn.Server):
+    """uvicorn server that listens with a ``Listener`` and speaks HTTP with ``Connection``."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        connections: int,
+        refused: Callable[[str], None],
+        **further: Any,
+    ) -> None:
+        """Make a server without logs, access log, server header and trust in proxies' headers.
+
+        Args:
+            app: application that answers.
+            host: address to listen on.
+            port: TCP port to listen on.
+            connections: most connections at a time.
+            refused: counts what connections refuse, by its code.
+            further: further settings of uvicorn.
+        """
+        config = uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            http="httptools",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            **further,
+        )
+        super().__init__(config)
+        self._clients, self._refused = Clients(connections), refused
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application and listen; all else is as in uvicorn.
+
+        Raises:
+            SystemExit: the application does not start, or the address cannot be listened on.
+        """
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        config = self.config
+        (listening,) = sockets or [config.bind_socket()]
+        listening.listen(config.backlog)
+        protocol = partial(
+            Connection,
+            config,
+            self.server_state,
+            self.lifespan.state,
+            clients=self._clients,
+            refused=self._refused,
+        )
+        loop = asyncio.get_running_loop()
+        self.servers = [Listener(listening, protocol, self._clients, loop)]  # type: ignore[list-item]
+        self.started = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look ten times a second for clients that take too long, and whether to stop."""
+        self._clients.look()
+        return await super().on_tick(counter)

@@ -11,7 +11,7 @@ SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain bench bench-decision bench-serving soak overload steady drain redis-faults fuzz fuzz-api rehearsal clean
+.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain bench bench-decision bench-serving soak overload steady drain hostile redis-faults fuzz fuzz-api rehearsal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -116,7 +116,7 @@ bench-decision: | $(VENV)/.dev ## the part on the sequential test alone, some fi
 bench-serving: stores/mnist-lenet/CURRENT stores/mnist-lenet-retrained/CURRENT stores/cifar10-resnet20/CURRENT | $(VENV)/.dev ## the server against what people would write instead: benchmarks/SERVING.md (half an hour)
 	$(BIN)/python -m benchmarks serving --data "$(DATA)" --out benchmarks/SERVING.md
 
-soak: overload steady drain redis-faults fuzz fuzz-api ## all of the following (half an hour); make -k goes on where a target is missed
+soak: overload steady drain hostile redis-faults fuzz fuzz-api ## all of the following (half an hour); make -k goes on where a target is missed
 
 overload: stores/mnist-lenet/CURRENT stores/cifar10-resnet20/CURRENT | $(VENV)/.dev ## four times the server's capacity, for a minute
 	$(BIN)/python -m benchmarks overload --data "$(DATA)" --store stores/cifar10-resnet20
@@ -127,6 +127,9 @@ steady: stores/mnist-lenet/CURRENT | $(VENV)/.dev ## half of it for ten minutes,
 
 drain: stores/mnist-lenet/CURRENT | $(VENV)/.dev ## SIGTERM under load, 20 times
 	$(BIN)/python -m benchmarks drain --data "$(DATA)"
+
+hostile: stores/mnist-lenet/CURRENT | $(VENV)/.dev ## clients that send too slowly, too much or too early (a minute)
+	$(BIN)/python -m benchmarks hostile --data "$(DATA)"
 
 redis-faults: stores/mnist-lenet/CURRENT | $(VENV)/.dev ## Redis frozen, slow and killed under a server (some minutes)
 	$(BIN)/python -m benchmarks redis --data "$(DATA)"

@@ -169,6 +169,25 @@ def drain(
     _hold(store, data, out, lambda subject, say: drain.measure(subject, times, say))
 
 
+@app.command()
+def hostile(
+    store: Served = SERVED,
+    data: Data = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(help="Checkout of other sources of this project, whose server is attacked as well."),
+    ] = None,
+    out: Out = None,
+) -> None:
+    """Attack a server with slow, oversized and pipelined requests and watch its other clients.
+
+    Exits 1 where a target is missed.
+    """
+    from benchmarks.serving import hostile_clients
+
+    _hold(store, data, out, lambda subject, say: hostile_clients.measure(subject, beside, say))
+
+
 @app.command(name="redis")
 def redis_faults(
     store: Served = SERVED,

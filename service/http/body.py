@@ -8,6 +8,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.connections.intake import INTAKE
 from service.http.problems import ProblemError
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
@@ -16,12 +17,16 @@ MULTIPART = "multipart/form-data"
 _SLICE_BYTES = 1 << 18
 """Bytes of a form that are read in one go."""
 
+_ROUNDS = 10
+"""Rounds of the event loop within which a request that is given up lets go of its body."""
+
 
 class BoundedBodies:
     """Middleware that counts the bytes of all request bodies from their arrival to the answer.
 
     Requests whose bodies are still arriving are not in flight yet, so nothing else bounds what many
-    of them take together.
+    of them take together. Where there is no room, the body that has been coming longest is given
+    up.
     """
 
     def __init__(self, app: ASGIApp, *, most_bytes: int) -> None:
@@ -45,7 +50,7 @@ class BoundedBodies:
             nonlocal taken
             message = await receive()
             size = len(message.get("body", b""))
-            if self._held + size > self._most:
+            if self._held + size > self._most and not await self._make_room(size, scope):
                 raise ProblemError(
                     503,
                     "bodies-full",
@@ -59,6 +64,16 @@ class BoundedBodies:
             await self._app(scope, counted, send)
         finally:
             self._held -= taken
+
+    async def _make_room(self, size: int, scope: Scope) -> bool:
+        """Have bodies given up that have long been coming, until there is room for some bytes."""
+        intake = scope.get(INTAKE)
+        while intake is not None and intake.give_up_another():
+            for _ in range(_ROUNDS):
+                await asyncio.sleep(0)
+                if self._held + size <= self._most:
+                    return True
+        return False
 
 
 async def read_image(request: Request, limit: int) -> bytes:

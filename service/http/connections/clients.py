@@ -13,6 +13,10 @@ _FEWEST = 8
 """Connections taken in any case, however few descriptors the process may have."""
 
 
+_BODY_SECONDS = 1.0
+"""Seconds that a body may take even where others need its place."""
+
+
 class Wait(IntEnum):
     """What a connection waits for its client to do."""
 
@@ -126,6 +130,18 @@ class Clients:
             return False
         _, _, connection, wait = min(waiting, key=lambda found: found[:2])
         self._give_up(connection, wait)
+        return True
+
+    def give_up_body(self) -> bool:
+        """Give up the request whose body has been coming longest, so that its bytes are let go.
+
+        Returns:
+            Whether there was one; a body that has just begun to come is not given up.
+        """
+        connection, began = next(iter(self._since[Wait.BODY].items()), (None, 0.0))
+        if connection is None or time.monotonic() - began < _BODY_SECONDS:
+            return False
+        self._give_up(connection, Wait.BODY)
         return True
 
     def _give_up(self, connection: Waiting, wait: Wait) -> None:

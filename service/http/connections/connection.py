@@ -116,7 +116,7 @@ class Connection(HttpToolsProtocol):
         self._clients, self._refused = clients, refused
         self._in_head, self._is_new, self._is_deaf = False, True, False
         self._without_body = self._body_left = 0  # bytes: come since the last of a body; to come
-        self._intake = Intake()
+        self._intake = Intake(clients.give_up_body)
         self._held = b""
 
     def connection_made(self, transport: Any) -> None:
@@ -215,7 +215,7 @@ class Connection(HttpToolsProtocol):
                 400, "bad-request", "too many requests before the first answer; wait for answers"
             )
         super().on_message_begin()
-        self._is_new, self._without_body, self._intake = False, 0, Intake()
+        self._is_new, self._without_body, self._intake = False, 0, Intake(self._clients.give_up_body)
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the URL."""

@@ -1,5 +1,7 @@
 """Arrival of a request's body, as its connection tells the application."""
 
+from collections.abc import Callable
+
 from starlette.types import Scope
 
 INTAKE = "guard.intake"
@@ -11,13 +13,15 @@ class Intake:
 
     Attributes:
         complete: whether all of it has arrived.
+        give_up_another: gives up the request whose body has been coming longest, and says whether
+            there was one; that one's application learns it as a client that is gone.
     """
 
-    __slots__ = ("complete",)
+    __slots__ = ("complete", "give_up_another")
 
-    def __init__(self) -> None:
+    def __init__(self, give_up_another: Callable[[], bool]) -> None:
         """Start before the body."""
-        self.complete = False
+        self.complete, self.give_up_another = False, give_up_another
 
 
 def body_is_coming(scope: Scope) -> bool:

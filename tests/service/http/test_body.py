@@ -13,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.guard_service import GuardService
 from service.http.body import BoundedBodies, read_image
+from service.http.connections.intake import INTAKE, Intake
 from service.http.problems import ProblemError
 from tests.support.service import digits, encode, serving, settings_for
 
@@ -165,6 +166,42 @@ class TestBoundedBodies:
         await asyncio.gather(*held)
         await asyncio.gather(ask(), ask())
         assert len(refused) == 1
+
+    async def test_a_body_that_has_long_been_coming_makes_room(self) -> None:
+        gone = asyncio.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            while (message := await receive())["type"] == "http.request" and message["more_body"]:
+                pass
+
+        bound = BoundedBodies(app, most_bytes=10)
+
+        def give_up_another() -> bool:
+            there = not gone.is_set()
+            gone.set()
+            return there
+
+        def ask(size: int, *, slow: bool) -> asyncio.Task[None]:
+            pieces = iter([True, False])
+
+            async def receive() -> Message:
+                if next(pieces):
+                    return {"type": "http.request", "body": bytes(size), "more_body": slow}
+                await gone.wait()
+                return {"type": "http.disconnect"}
+
+            async def send(_: Message) -> None:
+                raise AssertionError
+
+            scope = {"type": "http", INTAKE: Intake(give_up_another)}
+            return asyncio.ensure_future(bound(scope, receive, send))
+
+        slow = ask(8, slow=True)
+        await asyncio.sleep(0.01)
+        await ask(8, slow=False)
+        await slow
+        with pytest.raises(ProblemError, match="0 of 10 bytes"):
+            await ask(11, slow=False)
 
     async def test_over_http_it_is_a_problem_that_says_when_to_try_again(self, digits_store: Path) -> None:
         settings = settings_for(digits_store, max_bytes_in_flight=len(IMAGE) - 1)

@@ -55,7 +55,10 @@ class Server(BoundedServer):
         seconds = self._guard.settings.drain_seconds
         if sig != signal.SIGTERM or self._guard.draining or not self.started or seconds == 0:
             self._guard.draining = True
-            super().handle_exit(sig, frame)
+            if self.should_exit and self.started:
+                self.cut_off()  # uvicorn would leave requests to be cancelled, each with a traceback
+            else:
+                super().handle_exit(sig, frame)
             self._captured_signals.clear()  # uvicorn would raise these signals again after an orderly shutdown
             return
         self._guard.draining = True

@@ -74,9 +74,21 @@ class BoundedServer(uvicorn.Server):
             clients=self._clients,
             refused=self._refused,
         )
-        loop = asyncio.get_running_loop()
-        self.servers = [Listener(listening, protocol, self._clients, loop)]  # type: ignore[list-item]
+        self._loop = asyncio.get_running_loop()
+        self.servers = [Listener(listening, protocol, self._clients, self._loop)]  # type: ignore[list-item]
         self.started = True
+
+    def cut_off(self) -> None:
+        """End every connection now; requests under way end as if their clients were gone.
+
+        May be called from a signal handler, once the server has started.
+        """
+
+        def abort() -> None:
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+
+        self._loop.call_soon_threadsafe(abort)
 
     async def on_tick(self, counter: int) -> bool:
         """Look ten times a second for clients that take too long, and whether to stop."""

@@ -1,6 +1,7 @@
 """What a client may send over a connection, in size and in time."""
 
 import asyncio
+import random
 import tracemalloc
 from collections.abc import Iterator
 
@@ -172,6 +173,29 @@ async def test_an_upgrade_is_not_taken_and_the_request_is_answered(running: Run)
     async with running() as server:
         sent = HEAD + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\nabc"
         assert bodies(await server.say(sent + LAST)) == [b"/a 3", b"/z 0"]
+
+
+async def test_damaged_requests_in_any_pieces_break_nothing(running: Run) -> None:
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    draw = random.Random(0)  # noqa: S311
+    whole = HEAD + b"Content-Length: 7\r\n\r\nabc\r\n\r\n" + GET + HEAD
+    whole += b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: x\r\n\r\n" + LAST
+    async with running() as server:
+        for _ in range(150):
+            damaged = bytearray(whole)
+            for _ in range(draw.randrange(4)):
+                at = draw.randrange(len(damaged))
+                damaged[at : at + draw.randrange(3)] = draw.randbytes(draw.randrange(4))
+            cuts = sorted(draw.randrange(len(damaged)) for _ in range(draw.randrange(4)))
+            _, writer = await server.connect()
+            for start, end in zip([0, *cuts], [*cuts, len(damaged)], strict=True):
+                writer.write(bytes(damaged[start:end]))
+                await asyncio.sleep(0.002)
+            writer.close()
+        assert bodies(await server.say(whole)) == [b"/a 7", b"/a 0", b"/a 3", b"/z 0"]
+        await _until(server, connections=0)
+    assert faults == []
 
 
 class TestEarlyAnswer:

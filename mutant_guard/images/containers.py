@@ -32,6 +32,9 @@ _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _PICTURE_CHUNKS = frozenset(
     (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT")  # the last three: of animations
 )
+_SINGLE_CHUNKS = frozenset((b"IHDR", b"tRNS"))
+_SAMPLES = {0: 1, 2: 3}
+"""Samples of a pixel by colour type, where a tRNS chunk names one colour: grey and RGB."""
 _TEXT_CHUNKS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 _EXIF_KEY, _XMP_KEY = b"Raw profile type exif\0", b"XML:com.adobe.xmp\0"
 _CHUNK = struct.Struct(">I4s")
@@ -48,6 +51,19 @@ _STRETCH = 1 << 18
 
 
 @dataclass(frozen=True)
+class Colour:
+    """Colour as a PNG file states it.
+
+    Attributes:
+        samples: one number for grey, three for RGB; bits above the depth do not count.
+        depth: bits a sample of the file: 1, 2, 4, 8 or 16.
+    """
+
+    samples: tuple[int, ...]
+    depth: int
+
+
+@dataclass(frozen=True)
 class Picture:
     """Image file for the decoder.
 
@@ -55,19 +71,24 @@ class Picture:
         file: the parts of the file that make the picture.
         exif: EXIF data of the file; empty where there is none.
         xmp: XMP data of the file; empty where there is none.
+        transparent: the one colour that a PNG file without palette calls transparent; None where
+            there is none.
     """
 
     file: bytes
     exif: bytes = b""
     xmp: bytes = b""
+    transparent: Colour | None = None
 
 
 def picture(body: bytes) -> Picture:
     """Take the picture out of a PNG or JPEG file; leave other files as they are.
 
+    Metadata that cannot be unpacked counts as none.
+
     Raises:
-        BadImageError: the file has more parts or scans than any encoder writes, or its metadata
-            cannot be unpacked.
+        BadImageError: the file has more parts or scans than any encoder writes, its metadata is
+            too large unpacked, or it is ambiguous what is transparent in it.
     """
     if body.startswith(_PNG):
         return _png(body)
@@ -96,11 +117,16 @@ def webp_size(body: bytes) -> tuple[int, int] | None:
 
 def _png(body: bytes) -> Picture:
     kept, exif, texts = [_PNG], b"", {}
+    once: dict[bytes, bytes] = {}
     at, parts = len(_PNG), 0
     while at + _CHUNK.size <= len(body) and parts < MAX_PARTS:
         length, kind = _CHUNK.unpack_from(body, at)
         data, end = at + _CHUNK.size, at + length + 12
-        if kind in _PICTURE_CHUNKS:
+        if kind in _SINGLE_CHUNKS and once.setdefault(kind, body[at:end]) != body[at:end]:
+            raise BadImageError(f"the image has several {kind.decode()} chunks; save it anew")
+        if kind == b"tRNS" and _colour_type(once) in _SAMPLES:
+            pass  # Pillow takes its samples for 8-bit ones, and so changes or clips others
+        elif kind in _PICTURE_CHUNKS:
             kept.append(body[at:end])
         elif kind == b"eXIf":
             exif = body[data : data + length]
@@ -111,7 +137,21 @@ def _png(body: bytes) -> Picture:
             break
     if parts == MAX_PARTS:
         raise _too_many("chunks", MAX_PARTS)
-    return Picture(b"".join(kept), exif or _raw_profile(texts), _text(texts, _XMP_KEY))
+    return Picture(b"".join(kept), exif or _raw_profile(texts), _text(texts, _XMP_KEY), _transparent(once))
+
+
+def _colour_type(once: dict[bytes, bytes]) -> int:
+    return int.from_bytes(once.get(b"IHDR", b"")[17:18])
+
+
+def _transparent(once: dict[bytes, bytes]) -> Colour | None:
+    """Return the transparent colour of a grey or RGB image."""
+    samples, found = _SAMPLES.get(_colour_type(once), 0), once.get(b"tRNS")
+    if found is None or not samples:
+        return None
+    if len(found) != 12 + 2 * samples or zlib.crc32(found[4:-4]) != int.from_bytes(found[-4:]):
+        raise BadImageError("the image's tRNS chunk is damaged; save it anew")
+    return Colour(struct.unpack_from(f">{samples}H", found, _CHUNK.size), once[b"IHDR"][16])
 
 
 def _text(texts: dict[bytes, tuple[bytes, bytes]], key: bytes) -> bytes:
@@ -133,8 +173,8 @@ def _text(texts: dict[bytes, tuple[bytes, bytes]], key: bytes) -> bytes:
         text = zlib.decompressobj().decompress(
             content[1:], _MAX_TEXT + 1
         )  # behind the compression method: there is only one
-    except zlib.error as error:
-        raise _damaged(error) from error
+    except zlib.error:
+        return b""
     if len(text) > _MAX_TEXT:
         raise BadImageError(f"the image's metadata unpacks to more than {_MAX_TEXT:,} bytes; save it without")
     return text
@@ -148,8 +188,8 @@ def _raw_profile(texts: dict[bytes, tuple[bytes, bytes]]) -> bytes:
     lines = _text(texts, _EXIF_KEY).split(b"\n", 3)
     try:
         return bytes.fromhex(lines[3].decode("ascii")) if len(lines) > 3 else b""
-    except ValueError as error:
-        raise _damaged(error) from error
+    except ValueError:
+        return b""
 
 
 def _jpeg(body: bytes) -> Picture:
@@ -195,10 +235,6 @@ def _segments(body: bytes, at: int) -> Iterator[tuple[int, int, int]]:
             return
         at = start + 2 + max(2, int.from_bytes(body[start + 2 : start + 4], "big"))
         yield code, start, at
-
-
-def _damaged(error: Exception) -> BadImageError:
-    return BadImageError(f"the image's metadata is damaged ({error}); save it without")
 
 
 def _too_many(what: str, most: int) -> BadImageError:

@@ -15,12 +15,13 @@ from PIL import UnidentifiedImageError
 from PIL.Image import Image as PillowImage
 
 from mutant_guard.errors import BadImageError, ImageError, TooManyPixelsError
-from mutant_guard.images.containers import Picture, picture, webp_size
+from mutant_guard.images.containers import Colour, Picture, picture, webp_size
 from mutant_guard.images.orientation import UPRIGHT, exif_of, orientation
 from mutant_guard.store.manifest import InputSpec
-from mutant_guard.store.preprocessing import to_pixels
+from mutant_guard.store.preprocessing import TRANSPARENT, flat, refuse_colour, to_pixels
 
 FORMATS = ("PNG", "JPEG", "WEBP")
+"""Formats that a request may have, by Pillow's names."""
 
 MAX_SIDE = 65_535
 """Longest side in pixels, that of JPEG.
@@ -41,6 +42,10 @@ _DAMAGED = (
     struct.error,
 )
 
+
+_NAMES = {"WEBP": "WebP"}
+_GREY_ALPHA_16 = "LA;16B"
+"""Pillow's name of the samples of a PNG file with 16-bit grey and alpha."""
 
 Image = bytes | Path | PillowImage | NDArray[np.uint8]
 """Image as it is given: an encoded file or its path, a Pillow image, or pixels uint8 [H, W, C]."""
@@ -109,40 +114,104 @@ def decode(body: bytes, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
         BadImageError: the body is empty or in none of these formats, the image has too many pixels,
             is animated or damaged, or the model does not take it.
     """
+    image = decode_whole(body, max_pixels)
+    try:
+        return to_pixels(
+            image, height=spec.height, width=spec.width, channels=spec.channels, resize=spec.resize
+        )
+    except ImageError as error:
+        raise BadImageError(str(error)) from error
+
+
+def decode_whole(body: bytes, max_pixels: int, formats: tuple[str, ...] = FORMATS) -> PillowImage:
+    """Decode one still image at its own size and colour.
+
+    Args:
+        body: a file in one of the formats; its content decides which.
+        max_pixels: most pixels of the image as stored.
+        formats: Pillow's names of the formats that are taken.
+
+    Returns:
+        Upright image without transparency, of 8 bits a sample; ``1`` or ``L`` if it is grey.
+
+    Raises:
+        TooManyPixelsError: the image has more pixels, or a side is too long.
+        BadImageError: the body is empty or in none of these formats, the image has too many pixels,
+            has transparent ones, or is animated or damaged.
+    """
     if not body:
         raise BadImageError("the body is empty; send an image")
     found = picture(body)
     if (size := webp_size(body)) is not None:
         _check_size(*size, max_pixels)
     try:
-        image = PIL.Image.open(io.BytesIO(found.file), formats=FORMATS)
+        image = PIL.Image.open(io.BytesIO(found.file), formats=formats)
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         raise TooManyPixelsError(f"the image is too large: {error}") from error
     except UnidentifiedImageError as error:
-        raise BadImageError("the body is no PNG, JPEG or WebP image") from error
+        *names, last = [_NAMES.get(name, name) for name in formats]
+        raise BadImageError(f"the body is no {', '.join(names)} or {last} image") from error
     except _DAMAGED as error:
         raise BadImageError(f"the image's header is damaged ({error})") from error
     with image:
-        return _decoded(image, found, spec, max_pixels)
+        return _decoded(image, found, max_pixels)
 
 
-def _decoded(image: Any, found: Picture, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
+def _decoded(image: Any, found: Picture, max_pixels: int) -> PillowImage:
     width, height = image.size
     _check_size(width, height, max_pixels)
     _check_still(image)
     try:
-        image.load()
+        image = _loaded(image, found)
     except _DAMAGED as error:
         raise BadImageError(f"the image is damaged or cut short ({error}); send it again") from error
+    except ImageError as error:
+        raise BadImageError(str(error)) from error
     try:
         _tell_orientation(image, found)
-        return to_pixels(
-            image, height=spec.height, width=spec.width, channels=spec.channels, resize=spec.resize
-        )
+        return flat(image)
     except ImageError as error:
         raise BadImageError(str(error)) from error
     except _DAMAGED as error:
         raise BadImageError(f"the image's metadata or colours are damaged ({error})") from error
+
+
+def _loaded(image: Any, found: Picture) -> Any:
+    """Decode the pixels, and refuse those of the colour that a PNG file calls transparent."""
+    if image.tile and image.tile[0].args == _GREY_ALPHA_16:
+        return _grey_of(image)
+    image.load()
+    if (colour := found.transparent) is not None:
+        try:
+            refuse_colour(image, colour.samples, colour.depth)
+        except ImageError:
+            if (colour.depth, image.mode) != (16, "RGB"):
+                raise
+            _refuse_colour_16(image, found.file, colour)
+    return image
+
+
+def _grey_of(image: Any) -> PillowImage:
+    """Decode 16-bit grey with alpha, of which Pillow drops the lower bytes, to 16-bit grey."""
+    _decode_as(image, "RGBA")  # the two bytes of a grey value, and the two of its alpha
+    samples = np.asarray(image)
+    if samples[:, :, 2].min() < 255:
+        raise ImageError(TRANSPARENT)
+    return PIL.Image.fromarray(samples[:, :, :2].copy().view(">u2")[:, :, 0].astype(np.uint16))
+
+
+def _refuse_colour_16(image: Any, file: bytes, colour: Colour) -> None:
+    """Refuse a 16-bit RGB image of which whole pixels, not just their upper bytes, are transparent."""
+    with PIL.Image.open(io.BytesIO(file), formats=("PNG",)) as lower:
+        _decode_as(lower, "RGB;16L")  # the file has the upper byte first
+        samples = np.asarray(image).astype(np.uint16) << 8 | np.asarray(lower)
+    if (samples == colour.samples).all(axis=2).any():
+        raise ImageError(TRANSPARENT)
+
+
+def _decode_as(image: Any, raw: str) -> None:
+    image.tile = [image.tile[0]._replace(args=raw)]
+    image.load()
 
 
 def _check_still(image: Any) -> None:

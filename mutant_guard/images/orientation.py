@@ -20,15 +20,14 @@ _XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 def orientation(exif: bytes, xmp: bytes) -> int:
     """Return the orientation that EXIF declares, else the one of XMP.
 
+    EXIF data that is damaged, or none at all, declares nothing: the picture beside it is whole.
+
     Args:
         exif: EXIF data, with or without its name before it; may be empty.
         xmp: XMP data; may be empty.
 
     Returns:
         1 (upright) to 8.
-
-    Raises:
-        ValueError: the EXIF data does not begin like EXIF.
     """
     said = _said(exif.removeprefix(_NAME).removeprefix(_NAME))
     if said is None and (found := _XMP.search(xmp)) is not None:
@@ -43,11 +42,9 @@ def exif_of(said: int) -> bytes:
 
 def _said(tiff: bytes) -> int | None:
     """Return the orientation in the first directory, or None where it is not there."""
-    if not tiff:
-        return None
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None or tiff[2:4] not in _MAGIC or len(tiff) < 8:
-        raise ValueError(f"EXIF that begins with {tiff[:8]!r}")
+        return None
     (at,) = struct.unpack_from(f"{order}I", tiff, 4)
     count = int.from_bytes(tiff[at : at + 2], "little" if order == "<" else "big")
     entries = tiff[at + 2 : at + 2 + count * _ENTRY_BYTES]

@@ -4,6 +4,8 @@ The input is the classifier's float32 tensor. The server and the offline tools u
 that the server computes the inputs that the store was calibrated on.
 """
 
+import struct
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -11,9 +13,15 @@ from PIL import Image, ImageOps
 from mutant_guard.errors import ImageError
 from mutant_guard.store.choices import Layout, Resize
 
+TRANSPARENT = "the image has transparent pixels; flatten it onto a background first"
+"""Message for an image that has no one appearance."""
+
 _MODE = {1: "L", 3: "RGB"}
 _PLAIN = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB"}
 _ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
+_NO_EXIF = (SyntaxError, ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error)
+_DEPTHS = {"1": (1,), "L": (8, 4, 2), "RGB": (8, 16)}
+"""Bits a sample that a PNG file of a mode may have had before Pillow read it; others have 16."""
 
 
 def to_pixels(
@@ -21,9 +29,7 @@ def to_pixels(
 ) -> NDArray[np.uint8]:
     """Convert an opened image to pixels at model size.
 
-    It applies EXIF orientation, colour conversion and resizing. 16-bit grey is scaled to 8 bits by
-    255/65535; palettes are expanded; an alpha channel is dropped if it is opaque everywhere. A
-    picture with transparent pixels has no one appearance, so it is refused.
+    It flattens the image (see ``flat``), converts its colours and resizes it.
 
     Args:
         image: decoded or lazily opened Pillow image, one frame.
@@ -39,12 +45,7 @@ def to_pixels(
         ImageError: transparent pixels, an unsupported pixel format, or another size under
             ``exact``.
     """
-    image = _without_alpha(ImageOps.exif_transpose(image))
-    if image.mode.startswith("I;16"):
-        grey = np.asarray(image, dtype=np.uint32)
-        image = Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8))
-    elif image.mode not in _PLAIN:
-        raise ImageError(f"pixel format {image.mode} is not supported; save it as 8-bit grey or RGB")
+    image = flat(image)
     if image.size != (width, height) and resize == "exact":
         raise ImageError(
             f"the image is {image.width}×{image.height} pixels and this model takes exactly {width}×{height}; "
@@ -56,14 +57,79 @@ def to_pixels(
     return np.asarray(image, dtype=np.uint8).reshape(height, width, channels)
 
 
-def _without_alpha(image: Image.Image) -> Image.Image:
-    if image.mode not in _ALPHA and "transparency" not in image.info:
+def flat(image: Image.Image) -> Image.Image:
+    """Turn an image upright, and bring it to 8 bits a sample without transparency.
+
+    EXIF data that is damaged turns nothing. 16-bit grey is scaled by 255/65535. An alpha channel,
+    and a colour that counts as transparent, are dropped if every pixel is opaque. A picture with
+    transparent pixels has no one appearance, so it is refused.
+
+    Args:
+        image: decoded or lazily opened Pillow image, one frame.
+
+    Returns:
+        Image of a mode that converts to grey and RGB; ``1`` or ``L`` if the image is grey.
+
+    Raises:
+        ImageError: transparent pixels, or an unsupported pixel format.
+    """
+    image = _opaque(_upright(image))
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image, dtype=np.uint32)
+        return Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8))
+    if image.mode not in _PLAIN:
+        raise ImageError(f"pixel format {image.mode} is not supported; save it as 8-bit grey or RGB")
+    return image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except _NO_EXIF:
         return image
-    rgba = image.convert("RGBA")
-    lowest, _ = rgba.getchannel("A").getextrema()
-    if not isinstance(lowest, int | float) or lowest < 255:
-        raise ImageError("the image has transparent pixels; flatten it onto a background first")
-    return rgba.convert("RGB")
+
+
+def refuse_colour(image: Image.Image, colour: tuple[int, ...], depth: int) -> None:
+    """Refuse an image that has a pixel of the colour that counts as transparent.
+
+    Args:
+        image: decoded image, of a mode that Pillow gives a PNG file without palette or alpha.
+        colour: samples of the colour, as the file states them.
+        depth: bits of these samples, 1 to 16. Bits above them do not count. Of RGB at 16 bits only
+            the upper 8 are compared, as Pillow drops the others.
+
+    Raises:
+        ImageError: there is such a pixel.
+    """
+    most = (1 << depth) - 1
+    levels = [(sample & most) * 255 // most for sample in colour]
+    if depth == 16:
+        levels = [sample if image.mode.startswith("I;16") else sample >> 8 for sample in colour]
+    samples = np.asarray(image.convert("L") if image.mode == "1" else image)
+    channels = samples.reshape(*samples.shape[:2], -1)
+    alike = channels[:, :, 0] == levels[0]
+    for channel, level in enumerate(levels[1:], 1):
+        alike &= channels[:, :, channel] == level
+    if alike.any():
+        raise ImageError(TRANSPARENT)
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if image.mode in _ALPHA or image.mode == "P":
+        if not image.has_transparency_data:
+            return image
+        rgba = image.convert("RGBA")
+        lowest, _ = rgba.getchannel("A").getextrema()
+        if not isinstance(lowest, int | float) or lowest < 255:
+            raise ImageError(TRANSPARENT)
+        return rgba.convert("L" if image.mode in ("LA", "La") else "RGB")
+    colour = image.info.get("transparency")
+    if colour is None:
+        return image
+    # Whoever opened the image read its depth; a pixel that may be transparent counts as such.
+    for depth in _DEPTHS.get(image.mode, (16,)):
+        refuse_colour(image, colour if isinstance(colour, tuple) else (colour,), depth)
+    return image
 
 
 def to_input(

@@ -121,11 +121,13 @@ def build(
         layers_pattern=settings.layers,
         certified=settings.calibration.certification_images,
     )
+    _tell(report, subject.filter.data.notes)
     builder = BankBuilder(subject.classifier, subject.layers, Activations(subject.classifier, subject.probe))
     with building(out):
         staged = out / STAGING
         staged.mkdir(mode=0o700, exist_ok=True)
         retrainer = _retrainer(operators, subject, original, settings, staged)
+        _tell(report, retrainer.notes if retrainer else ())
         selection = select(subject, builder, operators, settings.selection, staged, report, retrainer)
         report.step("building and checking the mutant bank")
         bank = builder.build(selection.pool)
@@ -200,6 +202,11 @@ def _retrainer(
         seed=selection.seed,
         jobs=selection.jobs,
     )
+
+
+def _tell(report: Reporter, notes: tuple[str, ...]) -> None:
+    for note in notes:
+        report.step(note)
 
 
 def _from(done: int, total: int, report: Reporter) -> Callable[[int], None]:

@@ -95,6 +95,8 @@ def _record(
 ) -> tuple[dict[str, Recording], Doubts | None, DataParts]:
     report.step(f"reading {spec}")
     images = load_images(store, spec)
+    for note in images.data.notes:
+        report.step(note)
     total, half = len(images.labels), len(images.labels) // 2
     needed = settings.certification_images
     if total - half < needed:

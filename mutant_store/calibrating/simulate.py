@@ -177,7 +177,7 @@ def _behaviour(policy: Policy, sets: Mapping[str, Recording], states: Mapping[st
 def _recorded(
     store: Store, specs: Mapping[str, str], threads: int, report: Reporter
 ) -> tuple[dict[str, Recording], list[str]]:
-    """Return the recording of every set, and notes on the clean set."""
+    """Return the recording of every set, and notes on the sets."""
     found: dict[str, Recording] = {}
     notes: list[str] = []
     doubts = store.calibration.doubts
@@ -196,6 +196,7 @@ def _recorded(
                 progress,
                 None if doubts is None else doubts.doubts,
             )
+            notes += images.data.notes
             if name == CLEAN:
                 notes += _overlaps(store, spec, images.data.range)
     return found, notes

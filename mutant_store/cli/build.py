@@ -1,5 +1,6 @@
 """Command ``mutant-store build``: from a classifier and its images to a published store."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +54,15 @@ def _numbers(text: str | None, option: str) -> list[float] | None:
         raise typer.BadParameter(
             "give numbers separated by commas, one a channel", param_hint=option
         ) from error
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text)
+    if found is None:
+        raise typer.BadParameter("give HEIGHTxWIDTH in pixels, such as 224x224", param_hint="--size")
+    return int(found[1]), int(found[2] or found[1])
 
 
 @app.command()
@@ -153,6 +163,15 @@ def build(
             rich_help_panel=_INPUT,
         ),
     ] = "exact",
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH",
+            help="Size of the model's images in pixels, where the model leaves it open. Images of mixed sizes need it, "
+            "and --resize bilinear. Default: the model's, else that of the images.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -242,7 +261,7 @@ def build(
                 filter_error,
                 jobs or available_cores(),
             ),
-            input=InputOptions(_numbers(mean, "--mean"), _numbers(std, "--std"), layout, resize),
+            input=InputOptions(_numbers(mean, "--mean"), _numbers(std, "--std"), layout, resize, _size(size)),
             calibration=CalibrationSettings().changed(
                 max_false_alarm=max_false_alarm,
                 confidence=confidence,

@@ -26,8 +26,8 @@ def load(spec: str | DataSpec, *, shape: Shape | None = None, resize: Resize = "
         resize: ``exact`` refuses images of another size, ``bilinear`` resamples them.
 
     Returns:
-        Images uint8 [N, H, W, C], labels int64 [N], class names, and the range of the source that
-            they are.
+        Images uint8 [N, H, W, C], labels int64 [N], class names, the range of the source that they
+            are, and notes on what was left out.
 
     Raises:
         DataError: the SPEC, the data behind it, or its size is not what it has to be; the message
@@ -38,6 +38,4 @@ def load(spec: str | DataSpec, *, shape: Shape | None = None, resize: Resize = "
     if wanted.start is not None or wanted.stop is not None:
         data = data.part(wanted.start, wanted.stop)
     fitted = fit_array(data.images, shape, resize)
-    return ImageData(
-        fitted, data.labels, data.class_names, data.range.model_copy(update={"spec": str(wanted)})
-    )
+    return replace(data, images=fitted, range=data.range.model_copy(update={"spec": str(wanted)}))

@@ -5,16 +5,16 @@ The rule is the one that the server uses.
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from mutant_guard.errors import DataError, ImageError
 from mutant_guard.store.choices import Resize
-from mutant_guard.store.preprocessing import to_pixels
+from mutant_guard.store.preprocessing import flat, to_pixels
 
 Shape = tuple[int, int, int]
 """Height in pixels, width in pixels, channels (1 grey or 3 RGB)."""
 
-_GREY = {"1", "L", "LA", "La"}
+_GREY = {"1", "L"}
 
 
 def natural_pixels(image: Image.Image) -> NDArray[np.uint8]:
@@ -25,8 +25,8 @@ def natural_pixels(image: Image.Image) -> NDArray[np.uint8]:
     Raises:
         ImageError: the image has transparent pixels or an unsupported pixel format.
     """
-    image = ImageOps.exif_transpose(image)
-    channels = 1 if image.mode in _GREY or image.mode.startswith("I;16") else 3
+    image = flat(image)
+    channels = 1 if image.mode in _GREY else 3
     return to_pixels(image, height=image.height, width=image.width, channels=channels, resize="exact")
 
 

@@ -20,12 +20,14 @@ class ImageData:
         class_names: names of the classes, one each.
         range: SPEC that the images were loaded by, and positions [start, stop) that they hold in
             their source.
+        notes: sentences for people on what of the source was left out.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     range: DataRange
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,4 +58,4 @@ class ImageData:
             start=self.range.start + first,
             stop=self.range.start + last,
         )
-        return ImageData(self.images[first:last], self.labels[first:last], self.class_names, cut)
+        return replace(self, images=self.images[first:last], labels=self.labels[first:last], range=cut)

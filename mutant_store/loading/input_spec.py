@@ -24,12 +24,15 @@ class InputOptions:
         std: one value per channel, pixel range 0 to 1.
         layout: order of the input's axes.
         resize: treatment of images of another size.
+        size: height and width in pixels, where the model leaves them open; None takes those of the
+            images.
     """
 
     mean: list[float] | None = None
     std: list[float] | None = None
     layout: Layout | None = None
     resize: Resize = "exact"
+    size: tuple[int, int] | None = None
 
 
 def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> tuple[InputSpec, ImageData]:
@@ -46,6 +49,18 @@ def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> t
     """
     layout = options.layout or classifier.card.layout or _guess_layout(classifier)
     height, width, channels = _image_axes(classifier, layout)
+    if options.size is not None:
+        if (height or options.size[0], width or options.size[1]) != options.size:
+            raise ModelError(
+                f"the classifier takes {width}×{height} images, as its file says; leave out --size"
+            )
+        height, width = options.size
+        channels = channels or _flat_channels(classifier, height * width)
+        if layout == "flat" and channels is None and classifier.input_shape[0] is not None:
+            raise ModelError(
+                f"the classifier takes {classifier.input_shape[0]} values, which are no {width}×{height} image of "
+                "1 or 3 channels; check --size"
+            )
     if height is None or width is None or channels is None:
         natural = load(spec)
         height, width = height or natural.images.shape[1], width or natural.images.shape[2]
@@ -101,13 +116,16 @@ def _channels_of(classifier: Classifier, data: ImageData, layout: Layout) -> int
     _, height, width, channels = data.images.shape
     if layout != "flat" or classifier.input_shape[0] in (None, height * width * channels):
         return int(channels)
-    for other in (1, 3):
-        if classifier.input_shape[0] == height * width * other:
-            return other
+    if other := _flat_channels(classifier, height * width):
+        return other
     raise DataError(
         f"the images are {width}×{height} with {channels} channel(s) and the classifier takes "
         f"{classifier.input_shape[0]} values; give images of the size it was trained on"
     )
+
+
+def _flat_channels(classifier: Classifier, pixels: int) -> int | None:
+    return next((depth for depth in (1, 3) if classifier.input_shape == (pixels * depth,)), None)
 
 
 def _shown(shape: tuple[int | None, ...]) -> str:

@@ -108,7 +108,10 @@ def of_callable(text: str, path: Path, data: str, options: InputOptions) -> Torc
     except (RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{path} does not hold the weights of what {text} makes: {reason}") from error
-    height, width, channels = load(data).images.shape[1:]
+    if options.size is None:
+        height, width, channels = load(data).images.shape[1:]
+    else:
+        height, width, channels = *options.size, len(options.mean or [0.0] * 3)
     spec = Spec(
         build=lambda _: architecture.build(),
         data=data,

@@ -93,6 +93,7 @@ class Retrainer:
 
     Attributes:
         record: the manifest's entry for the retraining.
+        notes: sentences on what of the training images was left out.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class Retrainer:
                 "--layers does not go with the operator retrain, which trains every layer; leave it out"
             )
         training = load_training_data(subject, settings)
+        self.notes = training.data.notes
         spec = original.spec
         recipe = recipe_for(original.architecture.name, subject.input.channels, settings)
         self._recipe, self._jobs = recipe, jobs

@@ -6,6 +6,7 @@ Nothing is unpacked to disk.
 import os
 import tarfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from lzma import LZMAError
@@ -14,7 +15,7 @@ from typing import IO, Self
 
 from mutant_guard.errors import DataError
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+_SUFFIXES = {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp"}
 _DAMAGED = (tarfile.TarError, OSError, EOFError, LZMAError, zlib.error)
 
 ImageFile = tuple[tuple[str, ...], Callable[[], bytes]]
@@ -40,28 +41,40 @@ class _StrictMember(tarfile.TarInfo):
             raise tarfile.ReadError(str(error)) from error
 
 
-def walk(path: Path) -> Iterator[ImageFile]:
+def walk(path: Path, others: Counter[str] | None = None) -> Iterator[ImageFile]:
     """Yield the image files under a folder, or in a tar archive in one pass.
 
-    Files that are hidden or have no image suffix (PNG, JPEG, WEBP, BMP) are passed over.
+    Files that are hidden are passed over, and those without the suffix of a PNG, JPEG, WEBP or BMP
+    file.
+
+    Args:
+        path: the folder or the archive.
+        others: receiver of the number of files passed over that are not hidden, by suffix.
 
     Raises:
         DataError: the archive is damaged, or holds a link where an image should be.
     """
-    return _walk_folder(path) if path.is_dir() else _walk_archive(path)
+    others = Counter() if others is None else others
+    return _walk_folder(path, others) if path.is_dir() else _walk_archive(path, others)
 
 
-def _walk_folder(folder: Path) -> Iterator[ImageFile]:
+def _walk_folder(folder: Path, others: Counter[str]) -> Iterator[ImageFile]:
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders.sort()
         for name in sorted(files):
             file = Path(parent, name)
             parts = file.relative_to(folder).parts
-            if _is_image(parts):
-                yield parts, file.read_bytes
+            if _is_image(parts, others):
+                yield parts, partial(_content, file)
 
 
-def _walk_archive(path: Path) -> Iterator[ImageFile]:
+def _content(file: Path) -> bytes:
+    if file.exists() and not file.is_file():
+        raise OSError("it is no regular file")  # to open a pipe would wait for its other end
+    return file.read_bytes()
+
+
+def _walk_archive(path: Path, others: Counter[str]) -> Iterator[ImageFile]:
     last = "its start"
     try:
         # Mode 'r|*' reads forward only: nothing is extracted, so a member's path is only ever a
@@ -70,7 +83,7 @@ def _walk_archive(path: Path) -> Iterator[ImageFile]:
             for member in archive:
                 last = member.name
                 parts = PurePosixPath(member.name).parts
-                if not _is_image(parts):
+                if member.isdir() or not _is_image(parts, others):
                     continue
                 if member.issym() or member.islnk():
                     raise DataError(
@@ -96,6 +109,10 @@ def _damaged(path: Path, name: str, error: Exception) -> DataError:
     return DataError(f"{path} is damaged or no tar archive, at {name} ({error}); download it again")
 
 
-def _is_image(parts: tuple[str, ...]) -> bool:
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return bool(parts) and not hidden and PurePosixPath(parts[-1]).suffix.lower() in _SUFFIXES
+def _is_image(parts: tuple[str, ...], others: Counter[str]) -> bool:
+    if not parts or any(part.startswith(".") or part == "__MACOSX" for part in parts):
+        return False
+    suffix = PurePosixPath(parts[-1]).suffix.lower()
+    if suffix not in _SUFFIXES:
+        others[suffix] += 1
+    return suffix in _SUFFIXES

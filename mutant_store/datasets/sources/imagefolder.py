@@ -3,19 +3,22 @@
 The class folders may lie in split folders.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from mutant_guard.errors import DataError
 from mutant_guard.store.choices import Resize
 from mutant_store.datasets.conversion import Shape
 from mutant_store.datasets.image_data import ImageData
-from mutant_store.datasets.sources.image_group import ImageGroup
+from mutant_store.datasets.sources.image_group import FORMATS, ImageGroup
 from mutant_store.datasets.sources.image_tree import walk
 from mutant_store.datasets.sources.location import locate
 from mutant_store.datasets.spec import DataSpec
 
 _SPLIT_FOLDERS = {"train": "train", "test": "test", "holdout": "holdout", "val": "holdout"}
+_SUFFIXES_TOLD = 5
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
 
 
@@ -27,7 +30,8 @@ def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
     split folders is one source: all of it, or its first tenth as holdout and the rest as train.
     Without a ``holdout`` (or ``val``) folder, the holdout is a tenth of train in the same way.
     Class names are the sorted names of the folders that hold images, in whatever folder or archive
-    is read.
+    is read. What is left out is told in the notes of the result: files of other suffixes, and up to
+    one in a hundred images that cannot be read.
 
     Args:
         spec: SPEC without its slice.
@@ -35,8 +39,8 @@ def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
         resize: ``exact`` refuses images of another size, ``bilinear`` resamples them.
 
     Raises:
-        DataError: the split is missing, the files lie otherwise, or one of them cannot be decoded
-            or fitted.
+        DataError: the split is missing, the files lie otherwise, or more than one in a hundred
+            cannot be decoded or fitted.
     """
     path = locate(spec, "cifar10")
     archives = _archives(path)
@@ -47,7 +51,8 @@ def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
         path = archives[unnamed]
     groups: dict[str | None, ImageGroup] = {}
     class_names = set()
-    for split, class_name, content, name in _labelled(path, unnamed):
+    others: Counter[str] = Counter()
+    for split, class_name, content, name in _labelled(path, unnamed, others):
         splits.add(split)
         class_names.add(class_name)
         if split is not None and spec.split is None:
@@ -58,16 +63,32 @@ def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
         # up.
         fallback = spec.split == "holdout" and split == "train" and "holdout" not in splits
         if split in (None, spec.split) or fallback:
-            groups.setdefault(split, ImageGroup(shape, resize)).add(content(), class_name, name)
+            groups.setdefault(split, ImageGroup(shape, resize)).add(content, class_name, name)
+    passed_over = _told(path, others)
     if not class_names:
-        raise DataError(f"{path} has no PNG, JPEG, WEBP or BMP images in it; put them in one folder a class")
+        raise DataError(
+            "; ".join((f"{path} has no {FORMATS} images in it; put them in one folder a class", *passed_over))
+        )
     folder = None if None in splits else _folder(spec, splits)
     if folder not in groups:
         raise DataError(f"{path} has no images of {folder} in it; put them in {folder}/CLASS/IMAGE")
     source = groups[folder].source(sorted(class_names))
     if folder is None or (folder == "train" and "holdout" not in splits):
-        return source.cut_split(spec, holdout=len(source) // 10)
-    return source.cut(spec, 0, len(source))
+        data = source.cut_split(spec, holdout=len(source) // 10)
+    else:
+        data = source.cut(spec, 0, len(source))
+    return replace(data, notes=(*groups[folder].notes, *passed_over))
+
+
+def _told(path: Path, others: Counter[str]) -> tuple[str, ...]:
+    """Return a sentence on the files that were passed over; none where there are no such files."""
+    if not others:
+        return ()
+    most = sorted(others.items(), key=lambda item: (-item[1], item[0]))[:_SUFFIXES_TOLD]
+    kinds = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in most]
+    rest = others.total() - sum(count for _, count in most)
+    listed = ", ".join([*kinds, f"{rest:,} others"] if rest else kinds)
+    return (f"{path}: files passed over that are no {FORMATS} by their suffix: {listed}",)
 
 
 def _folder(spec: DataSpec, splits: set[str | None]) -> str:
@@ -92,13 +113,15 @@ def _archives(path: Path) -> dict[str, Path]:
     return {names[file.name]: file for file in sorted(path.iterdir()) if file.name in names}
 
 
-def _labelled(path: Path, unnamed: str | None) -> Iterator[tuple[str | None, str, Callable[[], bytes], str]]:
+def _labelled(
+    path: Path, unnamed: str | None, others: Counter[str]
+) -> Iterator[tuple[str | None, str, Callable[[], bytes], str]]:
     """Yield the tree's image files as (split, class name, content, name for messages).
 
     All files must lie alike. ``unnamed`` is the split of files that lie in no split folder.
     """
     layout = None
-    for parts, content in walk(path):
+    for parts, content in walk(path, others):
         name = f"{path}: {'/'.join(parts)}"
         split_folder = parts[-3] if len(parts) > 2 and parts[-3] in _SPLIT_FOLDERS else None
         prefix = parts[: -2 if split_folder is None else -3]

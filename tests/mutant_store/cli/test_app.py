@@ -1,13 +1,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 from mutant_guard.store.reader import Store, load_store
 from mutant_store.cli.app import app
+from mutant_store.datasets import load
 
 runner = CliRunner()
 
@@ -38,6 +41,36 @@ def test_build_publishes_and_says_where(digits_model: Path, tmp_path: Path) -> N
     )
 
 
+def test_a_build_and_a_calibration_tell_what_of_the_data_they_leave_out(
+    digits_model: Path, tmp_path: Path
+) -> None:
+    digits = load("digits@holdout")
+    for number, (pixels, label) in enumerate(zip(digits.images, digits.labels, strict=True)):
+        folder = tmp_path / f"data/{digits.class_names[label]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        # Half of the images are of another size.
+        image = Image.fromarray(
+            np.kron(pixels[:, :, 0], np.ones((2, 2), np.uint8)) if number % 2 else pixels[:, :, 0]
+        )
+        image.save(folder / f"{number}.png")
+    (tmp_path / "data/3/junk.png").write_bytes(b"text")
+    (tmp_path / "data/3/scan.ppm").write_bytes(b"text")
+    model = onnx.load(digits_model)
+    for axis, name in ((2, "height"), (3, "width")):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    del model.graph.metadata_props[:]
+    onnx.save(model, tmp_path / "open.onnx")
+    source = ["--data", f"imagefolder:{tmp_path}/data"]
+    options = ["--mutants", "20", "--rate", "0.1", "--size", "8", "--resize", "bilinear"]
+    store = str(tmp_path / "store")
+    built = runner.invoke(app, ["build", str(tmp_path / "open.onnx"), *source, *options, "--out", store])
+    assert built.exit_code == 0, built.output
+    calibrated = runner.invoke(app, ["calibrate", store, "--data", f"imagefolder:{tmp_path}/data[300:]"])
+    for said in (built.stderr, calibrated.stderr):
+        assert "1 of 601 image files cannot be read and are left out" in said
+        assert "files passed over that are no PNG, JPEG, WEBP or BMP by their suffix: 1 .ppm" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -65,7 +98,10 @@ def test_errors_are_one_line_without_a_traceback(
 
 @pytest.mark.parametrize(
     "option",
-    [["--rate", "0"], ["--rate", "1.5"], ["--mean", "a,b"], ["--layout", "chw"], ["--classes", "@gone"]],
+    [
+        *(["--rate", "0"], ["--rate", "1.5"], ["--mean", "a,b"], ["--layout", "chw"], ["--classes", "@gone"]),
+        *(["--size", "0x8"], ["--size", "8,8"], ["--size", "8x8x3"]),
+    ],
 )
 def test_bad_options_name_the_option(digits_model: Path, option: list[str]) -> None:
     result = runner.invoke(

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from mutant_guard.errors import DataError, ModelError
 from mutant_guard.store.choices import Layout
@@ -64,6 +65,37 @@ def test_images_of_another_size_need_a_resize_rule(tmp_path: Path) -> None:
     with pytest.raises((DataError, ModelError), match="6×8"):
         resolved(tmp_path, (3, 12, 12), InputOptions())
     assert resolved(tmp_path, (3, 12, 12), InputOptions(resize="bilinear")).resize == "bilinear"
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "channels"),
+    [((3, "h", "w"), "nchw", 3), (("h", "w", 1), "nhwc", 1), ((60,), "flat", 1)],
+)
+def test_images_of_mixed_sizes_are_taken_where_an_option_says_the_size(
+    tmp_path: Path, shape: tuple[int | str, ...], layout: Layout, channels: int
+) -> None:
+    (tmp_path / "set/cat").mkdir(parents=True)
+    for side in (5, 7):
+        Image.new("RGB", (side, side + 1)).save(tmp_path / f"set/cat/{side}.png")
+    folder = f"imagefolder:{tmp_path}/set"
+    with pytest.raises(DataError, match=r"where others have .*; say which size .*--size HEIGHTxWIDTH"):
+        resolved(tmp_path, shape, InputOptions(resize="bilinear"), folder)
+    spec = resolved(tmp_path, shape, InputOptions(resize="bilinear", size=(10, 6)), folder)
+    assert (spec.layout, spec.height, spec.width, spec.channels) == (layout, 10, 6, channels)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((3, 8, 6), "the classifier takes 6×8 images, as its file says; leave out --size"),
+        ((100,), "takes 100 values, which are no 6×10 image of 1 or 3 channels; check --size"),
+    ],
+)
+def test_a_size_that_the_classifier_does_not_take_is_refused(
+    tmp_path: Path, shape: tuple[int, ...], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        resolved(tmp_path, shape, InputOptions(size=(10, 6)))
 
 
 def test_flat_inputs_of_another_size_are_refused(tmp_path: Path) -> None:

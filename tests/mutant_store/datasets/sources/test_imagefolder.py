@@ -1,6 +1,8 @@
 """Image files in class folders and in archives of them."""
 
 import io
+import os
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mutant_guard.errors import DataError
+from mutant_guard.errors import BadImageError, DataError
+from mutant_guard.images.decoding import decode
+from mutant_guard.store.manifest import InputSpec
 from mutant_store.datasets import ImageData, load
+from tests.support.png import every_png
+from tests.support.service import encode
 
 Write = Callable[..., Path]
 
@@ -144,8 +150,103 @@ def test_a_damaged_or_foreign_image_is_named(tmp_path: Path, image_folder: Write
     for content in (whole[:60], b"", b"text", foreign.getvalue()):
         (folder / "cat/003.png").write_bytes(content)
         for path in (folder, archive(folder, tmp_path / "set.tar")):
-            with pytest.raises(DataError, match=r"cat/003\.png is damaged or no PNG"):
+            with pytest.raises(DataError, match=r"1 of 40 image files cannot be read.*cat/003\.png: the "):
                 load(f"imagefolder:{path}")
+
+
+@pytest.fixture
+def many(tmp_path: Path, image_folder: Write) -> Path:
+    """Return a folder with a hundred images of each of two classes."""
+    return image_folder(tmp_path / "many", count=100)
+
+
+def test_one_image_in_a_hundred_that_cannot_be_read_is_left_out_and_told(many: Path) -> None:
+    before = load(f"imagefolder:{many}")
+    assert before.notes == ()
+    frames = [Image.new("L", (6, 5), shade) for shade in (0, 99)]
+    frames[0].save(many / "cat/000.png", save_all=True, append_images=frames[1:])
+    (many / "dog/099.png").write_bytes(b"")
+    after = load(f"imagefolder:{many}")
+    assert len(after) == 198
+    assert set(map(bytes, after.images)) < set(map(bytes, before.images))
+    assert after.notes == load(f"imagefolder:{many}@train").notes == after.part(0, 9).notes
+    assert after.notes == (
+        f"2 of 200 image files cannot be read and are left out, the first {many}: cat/000.png: the image is animated "
+        "(2 frames); send a still image",
+    )
+
+
+def test_more_than_one_in_a_hundred_is_refused(many: Path) -> None:
+    for name in ("cat/000.png", "dog/001.png", "dog/002.png"):
+        (many / name).write_bytes(b"text")
+    with pytest.raises(
+        DataError, match=r"3 of 200 .*, more than one in 100; mend or remove them; .*cat/000\.png: "
+    ):
+        load(f"imagefolder:{many}")
+
+
+def test_images_of_which_most_cannot_be_read_are_not_read_to_the_end(many: Path) -> None:
+    with pytest.raises(DataError, match=r"21 of 21 .* takes exactly 8×8; resize it"):
+        load(f"imagefolder:{many}", shape=(8, 8, 3))
+
+
+def test_files_that_cannot_be_opened_are_left_out_and_told(many: Path) -> None:
+    (many / "cat/broken.png").symlink_to(many / "nowhere.png")
+    os.mkfifo(many / "cat/pipe.png")
+    data = load(f"imagefolder:{many}")
+    assert len(data) == 200
+    assert "2 of 202 image files cannot be read and are left out" in data.notes[0]
+    (many / "cat/broken.png").unlink()
+    assert "cat/pipe.png: it is no regular file" in load(f"imagefolder:{many}").notes[0]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_of_other_suffixes_are_counted_and_told(
+    tmp_path: Path, image_folder: Write, archive: Write, packed: bool
+) -> None:
+    path = image_folder(tmp_path / "set")
+    for name in ("cat/a.ppm", "cat/b.PPM", "cat/c.gif", "README", ".hidden"):
+        (path / name).write_bytes(b"")
+    if packed:
+        path = archive(path, tmp_path / "set.tar")
+    assert load(f"imagefolder:{path}").notes == (
+        f"{path}: files passed over that are no PNG, JPEG, WEBP or BMP by their suffix: 2 .ppm, 1 without suffix, "
+        "1 .gif",
+    )
+
+
+def test_a_folder_of_other_suffixes_alone_is_refused_with_their_number(tmp_path: Path) -> None:
+    (tmp_path / "set/cat").mkdir(parents=True)
+    (tmp_path / "set/cat/a.ppm").write_bytes(b"")
+    with pytest.raises(DataError, match=r"has no PNG.* images in it; .*; .*files passed over .*: 1 \.ppm"):
+        load(f"imagefolder:{tmp_path}/set")
+
+
+def test_files_are_read_as_the_server_reads_them(tmp_path: Path) -> None:
+    """Every kind of PNG, and metadata that turns a picture or is junk."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    colour = Image.new("RGB", (9, 11), (10, 200, 30))
+    colour.putpixel((0, 0), (255, 0, 0))
+    bodies = [file.body for file in every_png()]
+    bodies += [encode(colour, kind, exif=turned) for kind in ("PNG", "JPEG", "WEBP")]
+    bodies += [encode(colour, "JPEG", exif=b"Exif\0\0" + bytes(40)), encode(colour, "JPEG", comment=b"c")]
+    bodies += [encode(colour, "PNG", save_all=True, append_images=[colour.rotate(90)])]
+    for number, body in enumerate(bodies):
+        folder = tmp_path / f"{number}/cat"
+        folder.mkdir(parents=True)
+        (folder / "x.png").write_bytes(body)
+        spec = InputSpec(
+            height=8, width=8, channels=3, mean=[0] * 3, std=[1] * 3, layout="nchw", resize="bilinear"
+        )
+        try:
+            expected = decode(body, spec, 1000)
+        except BadImageError as error:
+            with pytest.raises(DataError, match=re.escape(str(error))):
+                load(f"imagefolder:{folder.parent}", shape=(8, 8, 3), resize="bilinear")
+        else:
+            found = load(f"imagefolder:{folder.parent}", shape=(8, 8, 3), resize="bilinear")
+            assert (found.images == expected).all()
 
 
 def test_a_damaged_archive_is_refused(tmp_path: Path, image_folder: Write, archive: Write) -> None:
@@ -201,7 +302,7 @@ def test_images_of_several_sizes_need_a_model(tmp_path: Path, image_folder: Writ
     assert load(f"imagefolder:{folder}", shape=(4, 4, 3), resize="bilinear").images.shape == (41, 4, 4, 3)
 
 
-@pytest.mark.parametrize("name", ["x.JPG", "x.jpeg", "x.webp", "x.bmp"])
+@pytest.mark.parametrize("name", ["x.JPG", "x.jpeg", "x.jpe", "x.jfif", "x.apng", "x.webp", "x.bmp"])
 def test_every_allowed_format_is_read(tmp_path: Path, name: str) -> None:
     (tmp_path / "set/cat").mkdir(parents=True)
     Image.new("RGB", (6, 5), (10, 200, 30)).save(tmp_path / "set/cat" / name)

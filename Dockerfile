@@ -80,7 +80,7 @@ USER 10001:10001
 WORKDIR /var/lib/mutant-guard
 EXPOSE 8000 9000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9000/readyz', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:9000/readyz', timeout=4)"]
 ENTRYPOINT ["mutant-guard"]
 CMD ["serve", "--host", "0.0.0.0"]
 
@@ -92,6 +92,6 @@ USER 10001:10001
 WORKDIR /var/lib/mutant-guard
 EXPOSE 8000 9000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9000/readyz', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:9000/readyz', timeout=4)"]
 ENTRYPOINT ["mutant-guard"]
 CMD ["serve", "--host", "0.0.0.0"]

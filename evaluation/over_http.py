@@ -60,7 +60,7 @@ async def post_all(url: str, bodies: list[bytes], concurrency: int) -> list[dict
     gate = asyncio.Semaphore(concurrency)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("posting", total=len(bodies))
-        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
 
             async def post(body: bytes) -> dict[str, Any]:
                 async with gate:

@@ -149,7 +149,7 @@ def _wait_until_ready(server: Server, url: str, within: float, command: str) -> 
                 f"the server ended with status {server.process.returncode}; see why: env {command}"
             )
         try:
-            if httpx.get(url, timeout=1).status_code == httpx.codes.OK:
+            if httpx.get(url, timeout=1, trust_env=False).status_code == httpx.codes.OK:
                 return
         except httpx.TransportError:
             pass

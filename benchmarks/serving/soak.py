@@ -130,6 +130,7 @@ def _load_store(server: Server, subject: ServedStore, admin: str, version: str, 
             f"{server.url}/v2/repository/models/{subject.store.name}/load",
             headers={"Authorization": f"Bearer {admin}"},
             timeout=60,
+            trust_env=False,
         )
     except httpx.TransportError as error:
         watched.failures.append(f"load of the store: {error}")

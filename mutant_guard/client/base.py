@@ -1,6 +1,7 @@
 """Base of both clients: the server's address, and the request of a call."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from math import isfinite
 from typing import Any
@@ -9,6 +10,7 @@ import httpx
 
 from mutant_guard.client.attempts import AttemptResult, Pause, Send, attempts
 from mutant_guard.client.calls import TIMEOUT_HEADER, Call
+from mutant_guard.client.errors import ClientSettingsError
 from mutant_guard.client.reply import Reply
 from mutant_guard.client.retries import Retries
 from mutant_guard.client.server import find_key, find_url
@@ -88,6 +90,23 @@ class BaseClient:
             content=call.content,
             timeout=httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS)),
         )
+
+
+@contextmanager
+def environment_read() -> Iterator[None]:
+    """Raise ClientSettingsError where httpx cannot use what the environment names."""
+    try:
+        yield
+    except ImportError as error:
+        raise ClientSettingsError(
+            "the environment names a SOCKS proxy (ALL_PROXY, HTTP_PROXY or HTTPS_PROXY), which takes the package "
+            "socksio; pip install socksio, or leave trust_env off"
+        ) from error
+    except (ValueError, OSError, httpx.InvalidURL) as error:
+        raise ClientSettingsError(
+            f"a proxy or a file of certificates that the environment names cannot be used ({error}); mend HTTP_PROXY, "
+            "HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE or SSL_CERT_DIR, or leave trust_env off"
+        ) from error
 
 
 def seconds_told(left: float) -> float:

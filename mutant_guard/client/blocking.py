@@ -13,7 +13,14 @@ import httpx
 
 from mutant_guard.client import calls
 from mutant_guard.client.attempts import AttemptResult, Pause, Send
-from mutant_guard.client.base import CONCURRENCY, LIMITS, SECONDS, BaseClient, checked_concurrency
+from mutant_guard.client.base import (
+    CONCURRENCY,
+    LIMITS,
+    SECONDS,
+    BaseClient,
+    checked_concurrency,
+    environment_read,
+)
 from mutant_guard.client.calls import Call, State
 from mutant_guard.client.errors import BusyError, ClientError
 from mutant_guard.client.images import Image, content
@@ -48,6 +55,7 @@ class GuardClient(BaseClient):
         timeout: float = SECONDS,
         retries: Retries | None = None,
         verify: bool | ssl.SSLContext = True,
+        trust_env: bool = False,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
@@ -62,17 +70,24 @@ class GuardClient(BaseClient):
             retries: rules by which a call is tried again; by default ``Retries()``.
             verify: whether to check the server's certificate over https, or the TLS settings for
                 it.
+            trust_env: whether proxies and trusted certificates are taken from the environment
+                (``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, ``SSL_CERT_FILE``,
+                ``SSL_CERT_DIR``). A proxy reads what is sent to an http URL, the key included.
             clock: function that returns seconds which only go forward.
             sleep: function that waits for a number of seconds; by default the wait ends early once
                 the answer is not wanted any more.
 
         Raises:
-            ClientSettingsError: the URL or the key is not valid.
+            ClientSettingsError: the URL or the key is not valid, or what the environment names
+                cannot be used.
             ValueError: the timeout is not a positive number of seconds.
         """
         super().__init__(url, key, timeout, retries, clock)
         self._sleep = sleep
-        self._http = httpx.Client(headers=self._headers, limits=LIMITS, verify=verify, timeout=timeout)
+        with environment_read():
+            self._http = httpx.Client(
+                headers=self._headers, limits=LIMITS, verify=verify, timeout=timeout, trust_env=trust_env
+            )
 
     def __enter__(self) -> Self:
         """Return the client; its connections are closed at the end of the block."""

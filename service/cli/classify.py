@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +39,7 @@ from service.cli.command import (
     MaxMutantsOption,
     PolicyOption,
     SignatureOption,
+    TrustEnvOption,
     load,
     refuse,
     settings_with,
@@ -109,6 +111,7 @@ def classify(
     require_signature: SignatureOption = None,
     server: ServerOption = None,
     key_file: KeyFileOption = None,
+    trust_env: TrustEnvOption = False,
     concurrency: Annotated[int, typer.Option(min=1, help="Most requests to the server at a time.")] = 8,
     json: JsonOption = False,
 ) -> None:
@@ -119,8 +122,9 @@ def classify(
     answers = _Answers(json)
     failure: Exception | None = None
     if server is None:
-        if key_file is not None:
-            raise typer.BadParameter("is for --server URL", param_hint="--key-file")
+        for option, given in (("--key-file", key_file is not None), ("--trust-env", trust_env)):
+            if given:
+                raise typer.BadParameter("is for --server URL", param_hint=option)
         settings = settings_with(
             store=None if store is None else Path(store),
             policy=policy,
@@ -142,7 +146,8 @@ def classify(
                     "is the server's to set; leave it out with --server", param_hint=name
                 )
         with _interruptible(answers, len(images)):
-            failure = asyncio.run(_asked(server, key_file, images, store, concurrency, answers))
+            client = partial(_client, server, key_file, trust_env)
+            failure = asyncio.run(_asked(client, images, store, concurrency, answers))
     answers.finish()
     if failure is not None:
         refuse(f"{failure}{answers.of(len(images))}", failure)
@@ -184,9 +189,13 @@ def _judged(guard: "GuardService", path: Path) -> Classification | str:
     return classification(answer, request_id=path.name, elapsed=elapsed)
 
 
+def _client(server: str, key_file: Path | None, trust_env: bool) -> AsyncGuardClient:
+    key = None if key_file is None else read_key(key_file)
+    return AsyncGuardClient(server, key=key, trust_env=trust_env)
+
+
 async def _asked(
-    server: str,
-    key_file: Path | None,
+    make_client: Callable[[], AsyncGuardClient],
     images: list[Path],
     store: str | None,
     concurrency: int,
@@ -197,8 +206,7 @@ async def _asked(
     Returns the error that ended them early, which every further image would meet as well, or None.
     """
     try:
-        key = None if key_file is None else read_key(key_file)
-        async with AsyncGuardClient(server, key=key) as client:
+        async with make_client() as client:
             asked = client.classify_many(images, store=store, concurrency=concurrency, return_errors=True)
             async with aclosing(asked):
                 with _progress(len(images), json=answers.json) as one_more:

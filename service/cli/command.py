@@ -42,6 +42,14 @@ KeyFileOption = Annotated[
     Path | None,
     typer.Option(help="File that holds the API key of the server. Default: MUTANT_GUARD_API_KEY, else none."),
 ]
+TrustEnvOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-env",
+        help="Take proxies and trusted certificates from the environment (HTTPS_PROXY, SSL_CERT_FILE and the like). A "
+        "proxy reads what is sent to an http URL, the API key included.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line instead of a table.")]
 
 

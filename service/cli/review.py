@@ -2,7 +2,7 @@
 
 import json as json_module
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from rich.table import Table
 from mutant_guard.client import ClientError, GuardClient, ReviewEntry
 from mutant_guard.client.calls import State
 from mutant_guard.client.server import URL_VARIABLE, read_key
-from service.cli.command import JsonOption, KeyFileOption, refuse
+from service.cli.command import JsonOption, KeyFileOption, TrustEnvOption, refuse
 
 review_app = typer.Typer(
     help="Look through a server's review queue, and decide about what is in it.", no_args_is_help=True
@@ -40,10 +40,11 @@ def list_entries(
     store: StoreOption = None,
     limit: Annotated[int, typer.Option(min=1, help="Most entries shown.")] = 50,
     key_file: KeyFileOption = None,
+    trust_env: TrustEnvOption = False,
     json: JsonOption = False,
 ) -> None:
     """Show entries, the newest first."""
-    with _client(server, key_file) as client:
+    with _client(server, key_file, trust_env) as client:
         entries = list(islice(client.reviews(state, store), limit))
     if json:
         for entry in entries:
@@ -60,21 +61,32 @@ def confirm(
         int | None, typer.Option(min=0, help="What the image truly shows; leave it out for an attack.")
     ] = None,
     key_file: KeyFileOption = None,
+    trust_env: TrustEnvOption = False,
 ) -> None:
     """Say that an alarm was right."""
-    _decide(server, key_file, [entry], "confirm", label)
+    _decide(_client(server, key_file, trust_env), [entry], "confirm", label)
 
 
 @review_app.command()
-def dismiss(entries: EntriesArgument, server: ServerOption, key_file: KeyFileOption = None) -> None:
+def dismiss(
+    entries: EntriesArgument,
+    server: ServerOption,
+    key_file: KeyFileOption = None,
+    trust_env: TrustEnvOption = False,
+) -> None:
     """Say of entries that they were false alarms: the classifier's label is right."""
-    _decide(server, key_file, entries, "dismiss", None)
+    _decide(_client(server, key_file, trust_env), entries, "dismiss", None)
 
 
 @review_app.command()
-def delete(entries: EntriesArgument, server: ServerOption, key_file: KeyFileOption = None) -> None:
+def delete(
+    entries: EntriesArgument,
+    server: ServerOption,
+    key_file: KeyFileOption = None,
+    trust_env: TrustEnvOption = False,
+) -> None:
     """Delete entries for good, with their images and what was decided."""
-    with _client(server, key_file) as client:
+    with _client(server, key_file, trust_env) as client:
         for identifier in entries:
             client.delete_review(identifier)
             typer.echo(f"{identifier} deleted")
@@ -92,9 +104,10 @@ def export(
         ),
     ] = False,
     key_file: KeyFileOption = None,
+    trust_env: TrustEnvOption = False,
 ) -> None:
     """Write the confirmed labels, with their images, for mutant-store calibrate --data npz:FILE."""
-    with _client(server, key_file) as client:
+    with _client(server, key_file, trust_env) as client:
         try:
             client.export_reviews(file, store, sampled=sampled)
         except OSError as error:
@@ -103,13 +116,12 @@ def export(
 
 
 def _decide(
-    server: str,
-    key_file: Path | None,
+    opened: AbstractContextManager[GuardClient],
     entries: list[str],
     decision: Literal["confirm", "dismiss"],
     label: int | None,
 ) -> None:
-    with _client(server, key_file) as client:
+    with opened as client:
         for identifier in entries:
             found = client.decide(identifier, decision, label)
             shows = "" if found.true_class_name is None else f": it shows {found.true_class_name}"
@@ -117,10 +129,11 @@ def _decide(
 
 
 @contextmanager
-def _client(server: str, key_file: Path | None) -> Iterator[GuardClient]:
+def _client(server: str, key_file: Path | None, trust_env: bool) -> Iterator[GuardClient]:
     """Yield a client whose errors end the command in one line."""
     try:
-        with GuardClient(server, key=None if key_file is None else read_key(key_file)) as client:
+        key = None if key_file is None else read_key(key_file)
+        with GuardClient(server, key=key, trust_env=trust_env) as client:
             yield client
     except (ClientError, ValueError) as error:
         refuse(str(error), error)

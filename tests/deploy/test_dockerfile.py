@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.scripted_server import answer, scripted
+from tests.support.service import free_port
 
 
 @dataclass
@@ -67,6 +71,18 @@ def test_nothing_is_installed_by_other_means(root: Path) -> None:
 def test_images_run_as_a_numeric_user_without_rights(stages: dict[str, Stage], name: str) -> None:
     assert stages[name].all("USER") == ["10001:10001"]
     assert not stages[name].all("RUN")
+
+
+@pytest.mark.parametrize("name", ["guard", "guard-gpu"])
+def test_a_health_check_goes_past_a_proxy_of_the_environment(stages: dict[str, Stage], name: str) -> None:
+    (check,) = stages[name].all("HEALTHCHECK")
+    code = re.search(r'"-c", "(.*)"\]', check)
+    assert code is not None
+    dead = f"http://127.0.0.1:{free_port()}"
+    with scripted(answer(200, b"ready")) as server:
+        asked = re.sub(r"http://127.0.0.1:\d+", server.url, code[1])
+        subprocess.run([sys.executable, "-c", asked], env={**os.environ, "http_proxy": dead}, check=True)
+    assert [request.path for request in server.requests] == ["/readyz"]
 
 
 @pytest.mark.parametrize("name", ["guard", "guard-gpu"])

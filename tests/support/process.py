@@ -70,7 +70,7 @@ def _port_of(process: "subprocess.Popen[bytes]", log: Path) -> int:
                 json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")
             ]
             url = next(str(event["url"]) for event in said if event.get("event") == "serving")
-            if httpx.get(f"{url}/readyz").status_code == 200:
+            if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:
                 return int(url.rpartition(":")[2])
         except (StopIteration, httpx.TransportError):
             pass

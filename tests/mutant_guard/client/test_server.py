@@ -1,6 +1,7 @@
 """Choice of the server and the key, and secrecy of the key."""
 
 import logging
+import sys
 import traceback
 from pathlib import Path
 
@@ -39,6 +40,53 @@ def test_a_path_before_the_routes_is_kept(either: Either) -> None:
     with scripted(MODELS) as server:
         either(f"{server.url}/guards/eu/", "models")
     assert server.requests[0].path == "/guards/eu/v2/models"
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Leave no proxy or certificates in the environment but those that a test sets."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_proxy_of_the_environment_gets_the_key_only_where_it_is_asked_for(
+    either: Either, no_proxy: pytest.MonkeyPatch, variable: str
+) -> None:
+    with scripted(MODELS) as proxy, scripted(MODELS) as server:
+        no_proxy.setenv(variable, proxy.url)
+        either(server.url, "models", client={"key": KEY})
+        assert (len(server.requests), len(proxy.requests)) == (1, 0)
+        either(server.url, "models", client={"key": KEY, "trust_env": True})
+    assert (len(server.requests), len(proxy.requests)) == (1, 1)
+    assert proxy.requests[0].path == f"{server.url}/v2/models"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        (
+            "ALL_PROXY",
+            "socks5://127.0.0.1:1080",
+            "SOCKS proxy .*; pip install socksio, or leave trust_env off",
+        ),
+        ("HTTP_PROXY", "gopher://127.0.0.1", "cannot be used .*; mend HTTP_PROXY"),
+        ("HTTPS_PROXY", "http://h:port", "cannot be used .*; mend HTTP_PROXY"),
+        ("SSL_CERT_FILE", "/none.pem", "cannot be used .*; mend HTTP_PROXY"),
+    ],
+)
+def test_what_cannot_be_used_of_the_environment_is_refused_where_it_is_asked_for(
+    either: Either, no_proxy: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    no_proxy.setitem(sys.modules, "socksio", None)  # as where it is not installed
+    no_proxy.setenv(variable, value)
+    with scripted(MODELS) as server:
+        either(server.url, "models", client={"verify": True})
+        with pytest.raises(ClientSettingsError, match=message):
+            either(server.url, "models", client={"verify": True, "trust_env": True})
+    assert len(server.requests) == 1
 
 
 def test_it_says_who_asks(either: Either) -> None:

@@ -147,6 +147,7 @@ def test_a_server_that_is_not_there_is_one_line(files: list[Path]) -> None:
         (["--server", "http://h", "--require-signature", "a.pub"], "--require-signature"),
         (["--key-file", "a.key"], "--key-file"),
         (["--server", "http://h", "--concurrency", "0"], "--concurrency"),
+        (["--trust-env"], "--trust-env"),
     ],
 )
 def test_options_that_mean_nothing_together_are_refused(given: list[str], named: str) -> None:
@@ -160,13 +161,31 @@ def test_options_that_mean_nothing_together_are_refused(given: list[str], named:
     [
         (["--server", "nowhere"], "'nowhere' is no URL of a server"),
         (["--server", "http://h", "--key-file", "/none.key"], "/none.key, cannot be read: No such file"),
+        (["--server", "http://h", "--trust-env"], "names a SOCKS proxy"),
     ],
 )
-def test_a_server_or_key_that_is_none_is_one_line(given: list[str], message: str) -> None:
-    result = run("classify", "image.png", *given)
+def test_a_server_key_or_proxy_that_is_none_is_one_line(
+    given: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    result = run("classify", "image.png", *given, ALL_PROXY="socks5://127.0.0.1:1080")
     assert result.exit_code == 1
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [["classify", "FILE"], ["review", "delete", "1-0"]])
+def test_a_proxy_of_the_environment_is_used_only_where_it_is_asked_for(
+    files: list[Path], command: list[str]
+) -> None:
+    given = [str(files[0]) if part == "FILE" else part for part in command]
+    proxies = dict.fromkeys(("NO_PROXY", "no_proxy"), "")
+    with scripted(problem(404, "gone")) as proxy, scripted(problem(404, "gone")) as server:
+        proxies["HTTP_PROXY"] = proxies["http_proxy"] = proxy.url
+        run(*given, "--server", server.url, MUTANT_GUARD_API_KEY="mg_abc", **proxies)
+        assert (len(server.requests), len(proxy.requests)) == (1, 0)
+        run(*given, "--server", server.url, "--trust-env", MUTANT_GUARD_API_KEY="mg_abc", **proxies)
+    assert (len(server.requests), len(proxy.requests)) == (1, 1)
 
 
 def test_the_engine_is_not_loaded_to_ask_a_server(files: list[Path]) -> None:

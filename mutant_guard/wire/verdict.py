@@ -132,9 +132,9 @@ class Classification(_Model):
     error_bounds: Bounds | None = None
     """Error bounds that hold for this policy.
     Null where the pool or the server's limit on mutants is too small."""
-    cached: bool
+    cached: bool | None = Field(default=None, examples=[False])
     """Whether the verdict was computed for an earlier request with the same pixels."""
-    elapsed_ms: float = Field(examples=[2.1])
+    elapsed_ms: float | None = Field(default=None, examples=[2.1])
     """Time in the server, in milliseconds."""
     explanation: Explanation | None = None
     """Path of the test, with ``?explain=true``."""
@@ -155,5 +155,5 @@ class BareClassification(_Model):
     """Probability that the model gives that class."""
     guard: Literal["off"] = "off"
     """Mark that no mutant was asked."""
-    elapsed_ms: float = Field(examples=[0.8])
+    elapsed_ms: float | None = Field(default=None, examples=[0.8])
     """Time in the server, in milliseconds."""

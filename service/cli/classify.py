@@ -273,7 +273,11 @@ def _table(answers: list[tuple[Path, Classification | str]]) -> Table:
             continue
         verdict = f"[{_COLOURS[answer.verdict]}]{answer.verdict.value}[/]{_why(answer)}"
         changes = "" if answer.label_changes is None else str(answer.label_changes)
-        numbers = (str(answer.mutants), changes, f"{answer.elapsed_ms:.1f}")
+        numbers = (
+            str(answer.mutants),
+            changes,
+            "" if answer.elapsed_ms is None else f"{answer.elapsed_ms:.1f}",
+        )
         confidence = "" if answer.confidence is None else f"{answer.confidence:.3f}"
         table.add_row(name, escape(answer.class_name), confidence, verdict, *numbers)
     return table

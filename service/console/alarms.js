@@ -46,7 +46,8 @@ async function load() {
     if (focused) (details.querySelector(focused) ?? details.querySelector("summary")).focus({ preventScroll: true });
   } catch (problem) {
     drawn = "";
-    place.replaceChildren(h("p", { class: "problem" }, problem.text ?? String(problem)));
+    const said = problem.status === 403 ? "It tells what all callers send together, so it takes a reviewer's key." : null;
+    place.replaceChildren(h("p", { class: said ? "note" : "problem" }, said ?? problem.text ?? String(problem)));
   }
 }
 

@@ -71,7 +71,8 @@ function suggestion({ suggested_class_name: name, suggested_share: share, sugges
  * `place` is the element that will hold the view.
  */
 export function answerView(answer, note, place) {
-  const took = answer.cached ? `${milliseconds(answer.elapsed_ms)}, from the cache` : milliseconds(answer.elapsed_ms);
+  const time = typeof answer.elapsed_ms === "number" ? milliseconds(answer.elapsed_ms) : null; // withheld from some keys
+  const took = time && answer.cached ? `${time}, from the cache` : time;
   const bounds = answer.error_bounds;
   return [
     answer.adversarial && answer.verdict !== "adversarial" ? h("p", { class: "note" }, "This counts as an alarm on this server.") : null,

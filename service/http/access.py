@@ -54,11 +54,31 @@ async def identify(request: Request) -> Caller:
     return Caller(key.response_detail, key.name)
 
 
-async def may_review(request: Request) -> str | None:
-    """Check that the sender of a request may review.
+async def may_look(request: Request) -> Detail:
+    """Identify the sender of a request that asks what is served.
 
-    Without a file of keys, everybody may review, provided that every answer is given in full
-    anyway.
+    Uses up one of the requests that the key's rate allows.
+
+    Returns:
+        Detail that the sender may see; an admin, who may not classify, may see all.
+
+    Raises:
+        ProblemError: 401 without a key or with an unknown one, 429 over the key's rate.
+    """
+    guard = request.app.state.guard
+    keys: KeyRing = guard.keys
+    if keys.open:
+        detail: Detail = guard.settings.response_detail
+        return detail
+    key = _known(request, keys)
+    await _keep_to_rate(key, guard.state.limits)
+    return Detail.FULL if key.role == Role.ADMIN else key.response_detail
+
+
+async def may_review(request: Request) -> str | None:
+    """Check that the sender of a request may see what all callers sent together, and review.
+
+    Without a file of keys, everybody may, provided that every answer is given in full anyway.
 
     Returns:
         Name of the reviewer's key, None where no keys are asked for.
@@ -73,8 +93,8 @@ async def may_review(request: Request) -> str | None:
         if guard.settings.response_detail == Detail.VERDICT:
             raise caller_refused(
                 "no-reviewer-key",
-                "the review queue tells more than the verdict, so it takes a key and the server has none; make one "
-                "with mutant-guard keys create NAME --reviewer --file FILE, and start the server with "
+                "this tells more than the verdict, so it takes a key and the server has none; make one with "
+                "mutant-guard keys create NAME --reviewer --file FILE, and start the server with "
                 "GUARD_API_KEYS_FILE=FILE",
             )
         return None

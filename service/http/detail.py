@@ -1,7 +1,9 @@
 """Fields withheld from callers whose ``response_detail`` is ``verdict``.
 
 They are the scores and the path of the test. An attacker who makes an adversarial image by asking
-again and again follows the numbers in the answers. These callers get the decision alone.
+again and again follows the numbers in the answers. These callers get the decision alone. Whether an
+answer comes from the cache, and its time, which tells that, are withheld as well: they say whether
+another caller asked with the same image.
 """
 
 from typing import TypeVar
@@ -28,8 +30,6 @@ KEPT = frozenset(
         "suggested_class_name",
         "policy",
         "guard",
-        "cached",
-        "elapsed_ms",
     }
 )
 

@@ -9,9 +9,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
+from service.http.access import may_look
 from service.http.current import service_of
 from service.http.problems import ProblemError
-from service.http.routes.served_models import may_look
 
 POLICY = "; ".join(
     (

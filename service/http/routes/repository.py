@@ -6,11 +6,11 @@ from fastapi import APIRouter, Request
 
 from mutant_guard.errors import GuardError
 from mutant_guard.wire.inference import LoadRequest, ModelState, RepositoryQuery, schema_of
-from service.http.access import require_admin
+from service.http.access import may_look, require_admin
 from service.http.body import read_bounded
 from service.http.current import service_of
 from service.http.problems import InferenceProblem, ProblemError, documented
-from service.http.routes.served_models import may_look, states
+from service.http.routes.served_models import states
 from service.inference_protocol.errors import ProtocolError
 from service.inference_protocol.request import read_json
 

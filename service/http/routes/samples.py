@@ -6,9 +6,9 @@ from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from service.http.access import may_look
 from service.http.current import service_of
 from service.http.problems import ProblemError
-from service.http.routes.served_models import may_look
 
 # Not in the OpenAPI document, since these routes are for the console and exist only with it.
 router = APIRouter(include_in_schema=False)

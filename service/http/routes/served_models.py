@@ -4,6 +4,7 @@ from importlib.metadata import version as version_of
 
 from fastapi import APIRouter, Request
 
+from mutant_guard.errors import UnknownStoreError
 from mutant_guard.runtime.model import Model
 from mutant_guard.wire.inference import (
     Live,
@@ -14,7 +15,7 @@ from mutant_guard.wire.inference import (
     ServerMetadata,
 )
 from service.guard_service import GuardService
-from service.http.access import identify
+from service.http.access import may_look
 from service.http.current import service_of
 from service.http.problems import InferenceProblem, ProblemError, documented
 from service.inference_protocol.inputs import described
@@ -69,22 +70,6 @@ def outputs_of(model: Model) -> Outputs:
     return Outputs(manifest.output_name, manifest.output_kind, len(manifest.classes))
 
 
-async def may_look(request: Request) -> Detail:
-    """Return the detail that a caller may see of what is served.
-
-    An admin, who may not classify, may see all.
-
-    Raises:
-        ProblemError: 401 without a key or with an unknown one, 429 over the key's rate.
-    """
-    try:
-        return (await identify(request)).detail
-    except ProblemError as error:
-        if error.code == "admin-key":
-            return Detail.FULL
-        raise
-
-
 def states(guard: GuardService) -> list[ModelState]:
     """Return the state of every model: whether it answers, and why not."""
     return [
@@ -130,7 +115,8 @@ async def live(request: Request) -> Live:
 async def ready(request: Request) -> Ready:
     """Answer 503 while draining, and after an inference loop failed."""
     guard = service_of(request)
-    _refuse(_unready(guard, *guard.models))
+    reason = _unready(guard, *guard.models)
+    _refuse(reason if guard.keys.open or guard.draining or not reason else "an inference loop is not running")
     return Ready(ready=True)
 
 
@@ -189,7 +175,17 @@ async def _metadata(request: Request, name: str, version: str | None) -> ModelMe
 
 
 def _readiness(request: Request, name: str, version: str | None) -> ModelReady:
+    """Answer a probe, which has no key: where keys are asked for, it names nothing that is served."""
     guard = service_of(request)
-    model = find_model(guard, name, version)
+    try:
+        model = find_model(guard, name, version)
+    except (UnknownStoreError, ProblemError) as error:
+        if guard.keys.open:
+            raise
+        raise ProblemError(
+            404,
+            "unknown-store",
+            "there is no such model, or it is not loaded in this version; GET /v2/models says",
+        ) from error
     _refuse(_unready(guard, model))
     return ModelReady(name=model.name, ready=True)

@@ -153,7 +153,9 @@ def test_what_is_served_is_named(either: Either, guarded: Guarded) -> None:
 
 def test_the_alarm_rate_is_that_of_the_last_hour(either: Either, guarded: Guarded) -> None:
     either(guarded.url, "classify", NOISY[3], client={"key": guarded.client})
-    rates = either(guarded.url, "alarm_rate", client={"key": guarded.client})
+    with pytest.raises(KeyRefusedError, match="takes a key made with --reviewer"):
+        either(guarded.url, "alarm_rate", client={"key": guarded.client})
+    rates = either(guarded.url, "alarm_rate", client={"key": guarded.reviewer})
     assert isinstance(rates, AlarmRates)
     (store,) = rates.stores
     assert (store.store, len(store.series)) == ("digits", 60)

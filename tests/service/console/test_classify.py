@@ -268,4 +268,7 @@ def test_who_may_not_see_the_path_gets_the_verdict_and_is_told(
         place = result(page, "Normal")
         expect(place.locator(".withheld")).to_contain_text("withheld")
         assert place.locator(".path").count() == 0
-        assert place.get_by_text("Confidence", exact=True).count() == 0
+        for withheld in ("Confidence", "Elapsed"):
+            assert place.get_by_text(withheld, exact=True).count() == 0
+    note = page.locator("#alarms-body .note")
+    expect(note).to_have_text("It tells what all callers send together, so it takes a reviewer's key.")

@@ -24,6 +24,8 @@ WITHHELD = {
     "suggested_share",
     "error_bounds",
     "explanation",
+    "cached",
+    "elapsed_ms",
 }
 EXPLANATION = Explanation(
     own_evidence=0,
@@ -68,7 +70,7 @@ def test_a_bare_label_has_no_score_either() -> None:
     )
     told = withheld(bare)
     assert isinstance(told, BareClassification)
-    assert told.model_dump(exclude_unset=True) == bare.model_dump(exclude={"confidence"})
+    assert told.model_dump(exclude_unset=True) == bare.model_dump(exclude={"confidence", "elapsed_ms"})
 
 
 async def test_an_endpoint_answers_without_them() -> None:

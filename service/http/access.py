@@ -9,6 +9,7 @@ from fastapi import Request
 from service.http.problems import caller_refused
 from service.keys.api_keys import ApiKey, Detail, KeyRing, Role
 from service.redis.limit import Limits
+from service.telemetry.access_log import KEY
 
 _ANONYMOUS = "anonymous"
 _HOW = "send a key as 'Authorization: Bearer KEY' or as 'X-API-Key: KEY'"
@@ -160,6 +161,7 @@ def _known(request: Request, keys: KeyRing) -> ApiKey:
             f"the API key is not known, or was revoked; {_HOW} that this server's operator gave you",
             {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'},
         )
+    request.scope[KEY] = key.name  # for the log
     return key
 
 

@@ -9,7 +9,7 @@ from mutant_guard.runtime.answer import Answer
 from service.guard_service import GuardService
 from service.http.access import Caller
 from service.http.problems import REQUEST_ID, ProblemError, status_of
-from service.telemetry.access_log import log_answer, log_refusal
+from service.telemetry.access_log import log_answer, log_refusal, sender_of
 from service.telemetry.spans import RequestSpan, Stage, stages_until
 from service.telemetry.trace_context import request_id, trace_context
 
@@ -37,7 +37,8 @@ class Exchange:
         self.request_id = request_id(request.headers, self._trace)
         self.caller: Caller | None = None
         self._name = name
-        request.scope[REQUEST_ID] = self.request_id  # read by the response to a refusal
+        self._scope = request.scope
+        self._scope[REQUEST_ID] = self.request_id  # read by the response to a refusal
 
     @property
     def elapsed(self) -> float:
@@ -56,9 +57,10 @@ class Exchange:
         """
         elapsed = self.elapsed
         guard.metrics.request_duration.observe(elapsed)
+        sender = sender_of(self._scope)
         for answer in answers:
             guard.answered(answer, self.request_id)
-            log_answer(answer, self._trace, request_id=self.request_id, key=self._key, elapsed=elapsed)
+            log_answer(answer, self._trace, request_id=self.request_id, sender=sender, elapsed=elapsed)
         if guard.settings.tracing:
             self._record(guard, elapsed, 200, _attributes(answers), _stages(answers))
         return elapsed
@@ -71,7 +73,7 @@ class Exchange:
         log_refusal(
             self._trace,
             request_id=self.request_id,
-            key=self._key,
+            sender=sender_of(self._scope),
             reason=error.code,
             detail=str(error),
             elapsed=elapsed,
@@ -80,10 +82,6 @@ class Exchange:
         )
         if guard.settings.tracing:
             self._record(guard, elapsed, status, {"error.type": error.code}, ())
-
-    @property
-    def _key(self) -> str | None:
-        return None if self.caller is None else self.caller.key
 
     def _record(
         self,
@@ -109,6 +107,11 @@ class Exchange:
                 error=str(attributes["error.type"]) if status >= _FAILURES else None,
             )
         )
+
+
+def id_of(request: Request) -> str:
+    """Return the id of a request that is no exchange, for its line in the log."""
+    return request_id(request.headers, trace_context(request.headers))
 
 
 def _attributes(answers: tuple[Answer, ...]) -> dict[str, str | int]:

@@ -5,7 +5,7 @@ from fastapi import Request, Response
 from service.http import problems
 from service.http.current import service_of
 from service.http.problems import REQUEST_ID, ProblemError
-from service.telemetry.access_log import log_refusal
+from service.telemetry.access_log import log_refusal, sender_of
 from service.telemetry.trace_context import request_id, trace_context
 
 
@@ -24,7 +24,7 @@ async def on_problem(request: Request, error: Exception) -> Response:
         log_refusal(
             trace,
             request_id=name,
-            key=None,
+            sender=sender_of(request.scope),
             reason=error.code,
             detail=error.detail,
             elapsed=None,

@@ -1,6 +1,7 @@
 """Observer that counts and logs the guard's work."""
 
 import structlog
+from structlog.contextvars import get_contextvars
 
 from mutant_guard.decision.sequential.policies import Policy
 from mutant_guard.runtime.observer import Observer
@@ -45,8 +46,8 @@ class ServerObserver(Observer):
         self._metrics.observe(outcome)
 
     def note(self, event: str, **facts: object) -> None:
-        """Log a rare event with its facts."""
-        structlog.get_logger().info(event, **facts)
+        """Log a rare event with its facts, and with those of the request that brought it about."""
+        structlog.get_logger().info(event, **facts, **get_contextvars())
 
     def failed(self, error: Exception) -> None:
         """Log the failure of an inference loop with its traceback."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -84,6 +85,7 @@ class Cluster:
     probe_port: int
     names: Names
     processes: dict[str, subprocess.Popen[bytes]]
+    logs: Path
 
     @property
     def url(self) -> str:
@@ -129,6 +131,7 @@ def cluster(demo_store: Path, haproxy: str, tmp_path_factory: pytest.TempPathFac
         "GUARD_MAX_BODY_BYTES": str(MAX_BODY),
         "GUARD_MAX_IN_FLIGHT": str(MAX_IN_FLIGHT),
         "GUARD_CACHE_SECONDS": "0",
+        "GUARD_LOG_FORMAT": "json",
     }
     logs = tmp_path_factory.mktemp("replicas")
     with ExitStack() as stack:
@@ -146,12 +149,13 @@ def cluster(demo_store: Path, haproxy: str, tmp_path_factory: pytest.TempPathFac
             "GUARD_PORT": str(port),
             "GUARD_PROBE_PORT": str(probe_port),
         }
+        output = stack.enter_context((logs / "proxy").open("wb"))
         proxy = subprocess.Popen(
             [haproxy, "-W", "-db", "-f", str(CONFIGURATION)], env={"PATH": os.environ["PATH"], **told},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=output, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            cluster = Cluster(proxy_port, port, probe_port, names, processes)
+            cluster = Cluster(proxy_port, port, probe_port, names, processes, logs)
             until(partial(is_ready, f"{cluster.url}/readyz"), "the proxy has found a replica")
             until(lambda: min(cluster.ask(2)[address] for address in ADDRESSES[:2]) > 0, "and the other one")
             yield cluster
@@ -162,6 +166,50 @@ def cluster(demo_store: Path, haproxy: str, tmp_path_factory: pytest.TempPathFac
 
 def test_requests_are_spread_over_the_replicas_that_dns_names(cluster: Cluster) -> None:
     assert_spread(cluster.ask(20), 20, ADDRESSES[:2])
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (["ID"], True),
+        ([], False),
+        ([""], False),
+        (["a b"], False),
+        (["x" * 129], False),
+        (["one", "ID"], True),
+    ],
+)
+@pytest.mark.parametrize(
+    "written", [{}, {"X-Forwarded-For": "6.6.6.6"}, {"X-Forwarded-For": "6.6.6.6, 7.7.7.7"}]
+)
+def test_both_logs_have_the_id_of_a_request_and_the_guards_the_callers_address(
+    cluster: Cluster, given: list[str], kept: bool, written: dict[str, str]
+) -> None:
+    own = f"order-{os.urandom(4).hex()}"
+    headers = [
+        *IMAGE.items(),
+        *written.items(),
+        *(("X-Request-Id", own if one == "ID" else one) for one in given),
+    ]
+    answer = httpx.post(f"{cluster.url}/classify", content=encode(digits(1)[0]), headers=headers)
+    told = answer.headers["X-Request-Id"]
+    assert re.fullmatch(own if kept else "[0-9a-f-]{36}", told)
+
+    def line() -> dict[str, object] | None:
+        lines = [line for address in ADDRESSES for line in (cluster.logs / address).read_text().splitlines()]
+        return next((one for one in map(json.loads, lines) if one.get("request_id") == told), None)
+
+    until(lambda: line() is not None, "the guard has logged the id")
+    found = line()
+    assert found is not None
+    # Whatever the caller wrote, the proxy's own is the last, and the peer is the proxy.
+    assert (found["event"], found["peer"], found["forwarded_for"]) == ("classified", "127.0.0.1", "127.0.0.1")
+    until(lambda: f"{{{told}}}" in (cluster.logs / "proxy").read_text(), "the proxy has logged the id")
+
+
+def test_an_answer_of_the_proxy_itself_has_an_id_as_well(cluster: Cluster) -> None:
+    answer = httpx.get(f"{cluster.url}/metrics", headers={"X-Request-Id": "mine"})
+    assert (answer.status_code, answer.headers["X-Request-Id"]) == (404, "mine")
 
 
 def test_what_the_guard_says_arrives_as_it_said_it(cluster: Cluster) -> None:
@@ -255,7 +303,7 @@ def test_a_replica_that_hangs_is_left_out_until_it_goes_on(cluster: Cluster) -> 
     try:
         time.sleep(2 * (0.5 + 2) + 1)  # two checks of two seconds each
         others = {address: cluster.processes[address] for address in ADDRESSES[1:]}
-        alive = Cluster(cluster.proxy_port, cluster.port, cluster.probe_port, cluster.names, others)
+        alive = replace(cluster, processes=others)
         assert_spread(alive.ask(10), 10, ADDRESSES[1:])
     finally:
         first.send_signal(signal.SIGCONT)

@@ -3,16 +3,19 @@
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
+from structlog.contextvars import bound_contextvars
 
 from mutant_guard.errors import GuardError
 from mutant_guard.wire.inference import LoadRequest, ModelState, RepositoryQuery, schema_of
 from service.http.access import may_look, require_admin
 from service.http.body import read_bounded
 from service.http.current import service_of
+from service.http.exchange import id_of
 from service.http.problems import InferenceProblem, ProblemError, documented
 from service.http.routes.served_models import states
 from service.inference_protocol.errors import ProtocolError
 from service.inference_protocol.request import read_json
+from service.telemetry.access_log import log_load, sender_of
 
 _M = TypeVar("_M", LoadRequest, RepositoryQuery)
 
@@ -61,14 +64,17 @@ async def load(request: Request, name: str) -> ModelState:
         )
     guard = service_of(request)
     before = guard.models.get(name).version
+    told, sender = id_of(request), sender_of(request.scope)
     try:
-        model = await guard.load(name)
+        with bound_contextvars(request_id=told, **sender._asdict()):
+            model = await guard.load(name)
     except GuardError as error:
         raise ProblemError(
             409,
             "not-loaded",
             f"version {before} of '{name}' goes on, since the current one does not load: {error}",
         ) from error
+    log_load(request_id=told, sender=sender, store=model.name, version=model.version, before=before)
     return ModelState(name=model.name, version=model.version, state="READY", reason="")
 
 

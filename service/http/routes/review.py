@@ -14,13 +14,14 @@ from service.guard_service import GuardService
 from service.http.access import may_review
 from service.http.body import read_bounded
 from service.http.current import service_of
+from service.http.exchange import id_of
 from service.http.problems import ProblemError, documented
 from service.keys.api_keys import first_fault
 from service.redis.link import RedisDownError
 from service.review import export as exported
 from service.review.item import Item, Ruling, position
 from service.review.queue import ReviewQueue, Wanted
-from service.telemetry.access_log import log_review
+from service.telemetry.access_log import log_review, sender_of
 
 _T = TypeVar("_T")
 
@@ -51,7 +52,7 @@ async def entries(
     before: Annotated[str | None, Query(max_length=64, description="`next` of the page before.")] = None,
 ) -> ReviewPage:
     """List entries, the newest first."""
-    queue, _ = await _open(request)
+    queue = await _open(request)
     if before is not None and position(before) is None:
         raise ProblemError(
             422, "bad-parameter", "query before: it is no id of an entry; pass `next` of a page"
@@ -59,11 +60,13 @@ async def entries(
     wanted = Wanted(None if state == "all" else ReviewState(state), store, before, limit + 1)
     found = await _there(queue.newest(wanted))
     shown = found[:limit]
-    return ReviewPage(
+    page = ReviewPage(
         entries=[item.entry() for item in shown],
         next=shown[-1].id if len(found) > limit else None,
         open=await _there(queue.waiting()),
     )
+    _log(request, "list")
+    return page
 
 
 @router.get(
@@ -82,7 +85,7 @@ async def export(
     It is for `mutant-store calibrate --data npz:FILE`. Alarms alone are no fair sample of the
     traffic: calibrate on what was drawn at random (GUARD_REVIEW_SAMPLE), or add other images.
     """
-    queue, reviewer = await _open(request)
+    queue = await _open(request)
     guard = service_of(request)
     model = guard.models.get(store)
     found = await _there(exported.labelled(queue, store=model.name, sampled=sampled))
@@ -97,7 +100,7 @@ async def export(
             f"no entry of '{model.name}' has both its image and a true label; keep images (GUARD_REVIEW_IMAGES=true), "
             "then dismiss false alarms and confirm others with the label they should have",
         ) from error
-    log_review(action="export", entry=None, key=reviewer)
+    _log(request, "export")
     # A store may have any name; this form of a file's name is RFC 6266's for those beyond ASCII.
     name = quote(f"{model.name}-reviewed.npz", safe="")
     headers = {"Content-Disposition": f"attachment; filename=\"reviewed.npz\"; filename*=UTF-8''{name}"}
@@ -107,8 +110,10 @@ async def export(
 @router.get("/{identifier}", summary="An entry and the path of its test", responses=_PROBLEMS)
 async def entry(request: Request, identifier: str) -> ReviewDetails:
     """Return an entry; 404 once it is older than entries are kept, or newer ones took its place."""
-    queue, _ = await _open(request)
-    return _found(await _there(queue.get(identifier)), identifier).details()
+    queue = await _open(request)
+    found = _found(await _there(queue.get(identifier)), identifier).details()
+    _log(request, "look", identifier)
+    return found
 
 
 @router.get(
@@ -119,7 +124,7 @@ async def entry(request: Request, identifier: str) -> ReviewDetails:
 )
 async def image(request: Request, identifier: str) -> Response:
     """Return the pixels that the classifier saw, as a PNG."""
-    queue, reviewer = await _open(request)
+    queue = await _open(request)
     content = await _there(queue.image(identifier))
     if not content:
         _found(await _there(queue.get(identifier)), identifier)
@@ -128,7 +133,7 @@ async def image(request: Request, identifier: str) -> Response:
             "no-image",
             "no image was kept with this entry; GUARD_REVIEW_IMAGES=true keeps those of new ones",
         )
-    log_review(action="image", entry=identifier, key=reviewer)
+    _log(request, "image", identifier)
     return Response(content, media_type="image/png")
 
 
@@ -140,12 +145,12 @@ async def image(request: Request, identifier: str) -> Response:
 )
 async def decide(request: Request, identifier: str) -> ReviewEntry:
     """Decide about an entry; deciding again replaces the earlier decision."""
-    queue, reviewer = await _open(request)
+    queue = await _open(request)
     decision = await _read(request)
     item = _found(await _there(queue.get(identifier)), identifier)
-    ruling = _ruling(service_of(request), item, decision, reviewer)
+    ruling = _ruling(service_of(request), item, decision, sender_of(request.scope).key)
     ruled = _found(await _there(queue.rule(identifier, ruling)), identifier)
-    log_review(action=decision.decision, entry=identifier, key=reviewer)
+    _log(request, decision.decision, identifier)
     return ruled.entry()
 
 
@@ -155,19 +160,16 @@ async def delete(request: Request, identifier: str) -> Response:
 
     The same pixels are queued again if they come again.
     """
-    queue, reviewer = await _open(request)
+    queue = await _open(request)
     if not await _there(queue.remove(identifier)):
         _found(None, identifier)
-    log_review(action="delete", entry=identifier, key=reviewer)
+    _log(request, "delete", identifier)
     return Response(status_code=204)
 
 
-async def _open(request: Request) -> tuple[ReviewQueue, str | None]:
-    """Return the queue and the name of the reviewer's key.
-
-    Refuses callers who may not review.
-    """
-    reviewer = await may_review(request)
+async def _open(request: Request) -> ReviewQueue:
+    """Return the queue; refuse callers who may not review."""
+    await may_review(request)
     reviews = service_of(request).state.reviews
     if reviews is None:
         raise ProblemError(
@@ -175,7 +177,12 @@ async def _open(request: Request) -> tuple[ReviewQueue, str | None]:
             "review-off",
             "this server keeps no review queue; GUARD_REVIEW_ENTRIES above 0 has it keep one",
         )
-    return reviews.queue, reviewer
+    return reviews.queue
+
+
+def _log(request: Request, action: str, entry: str | None = None) -> None:
+    """Log what a reviewer did, once it succeeded."""
+    log_review(request_id=id_of(request), sender=sender_of(request.scope), action=action, entry=entry)
 
 
 async def _there(asked: Awaitable[_T]) -> _T:

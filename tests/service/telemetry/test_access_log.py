@@ -14,13 +14,14 @@ from mutant_guard.runtime.answer import Answer, Timings
 from mutant_guard.wire.verdict import UndecidedBecause, Verdict
 from service.guard_service import GuardService
 from service.settings import Settings
-from service.telemetry.access_log import log_answer, log_refusal
+from service.telemetry.access_log import KEY, Sender, log_answer, log_refusal, sender_of
 from service.telemetry.logs import configure_logs
 from service.telemetry.trace_context import TraceContext
 from tests.support.service import digits, encode, running, settings_for
 
 TRACE = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "53995c3f42cd8ad8", True, "")
 IMAGE = encode(digits(1)[0])
+NOBODY = Sender(None, None, None)
 
 
 @pytest.fixture
@@ -35,8 +36,9 @@ async def guard(settings: Settings, anyio_backend: str) -> AsyncIterator[GuardSe
 
 
 def logged(answer: Answer, *, key: str | None = "shop") -> dict[str, object]:
+    sender = Sender(key, "192.0.2.7", "198.51.100.9")
     with capture_logs() as lines:
-        log_answer(answer, TRACE, request_id="req-1", key=key, elapsed=0.0123456)
+        log_answer(answer, TRACE, request_id="req-1", sender=sender, elapsed=0.0123456)
     (line,) = lines
     return dict(line)
 
@@ -63,6 +65,8 @@ async def test_an_answer_is_one_line_with_ids_verdict_and_timings(guard: GuardSe
         "decided_by": answer.judgement.decided_by,
         "cached": False,
         "key": "shop",
+        "peer": "192.0.2.7",
+        "forwarded_for": "198.51.100.9",
         "decode_ms": 1.234,
         "queue_ms": 500.0,
         "mutants_ms": 2000.0,
@@ -104,7 +108,7 @@ async def test_without_the_guard_there_is_a_label_and_no_verdict(guard: GuardSer
 async def test_the_image_is_not_in_the_line(guard: GuardService, capfd: pytest.CaptureFixture[str]) -> None:
     configure_logs("json")
     capfd.readouterr()
-    log_answer(await guard.judge(IMAGE), TRACE, request_id="req-1", key=None, elapsed=0.1)
+    log_answer(await guard.judge(IMAGE), TRACE, request_id="req-1", sender=NOBODY, elapsed=0.1)
     written = capfd.readouterr().err
     assert json.loads(written)["body_sha256"] == hashlib.sha256(IMAGE).hexdigest()
     assert len(written) < 800
@@ -115,7 +119,7 @@ def test_a_refusal_is_one_line_with_the_reason() -> None:
         log_refusal(
             TRACE,
             request_id="req-2",
-            key=None,
+            sender=NOBODY,
             reason="unsupported-type",
             detail="content type '" + "x" * 10_000,
             elapsed=0.001,
@@ -130,6 +134,8 @@ def test_a_refusal_is_one_line_with_the_reason() -> None:
             "trace_id": TRACE.trace_id,
             "span_id": TRACE.span_id,
             "key": None,
+            "peer": None,
+            "forwarded_for": None,
             "reason": "unsupported-type",
             "detail": ("content type '" + "x" * 10_000)[:500],
             "elapsed_ms": 1.0,
@@ -137,3 +143,33 @@ def test_a_refusal_is_one_line_with_the_reason() -> None:
             "status": 415,
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("headers", "forwarded_for"),
+    [
+        ([], None),
+        ([b"198.51.100.9"], "198.51.100.9"),
+        ([b"6.6.6.6, 198.51.100.9 "], "198.51.100.9"),
+        ([b"6.6.6.6", b"198.51.100.9"], "198.51.100.9"),
+        ([b"198.51.100.9,"], None),
+        ([b""], None),
+        ([b"2001:db8::1%eth0"], "2001:db8::1%eth0"),
+        ([b"a\x1b[31m\nb\xe9 c"], "a[31mb c"),
+        ([b"1" * 10_000], "1" * 64),
+    ],
+)
+def test_of_a_forwarded_address_the_proxys_own_is_kept_bounded_and_printable(
+    headers: list[bytes], forwarded_for: str | None
+) -> None:
+    given = [(b"x-forwarded-for", value) for value in headers]
+    scope = {
+        "headers": [(b"host", b"g"), *given, (b"accept", b"*/*")],
+        "client": ("192.0.2.7", 4711),
+        KEY: "shop",
+    }
+    assert sender_of(scope) == Sender("shop", "192.0.2.7", forwarded_for)
+
+
+def test_without_an_address_or_key_there_is_none() -> None:
+    assert sender_of({"headers": []}) == sender_of({"headers": [], "client": None}) == NOBODY

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from httpx import AsyncClient
+from structlog.testing import capture_logs
 
 from service.guard_service import GuardService
 from tests.support.api_keys import add_key
@@ -52,6 +53,30 @@ async def test_a_load_of_what_is_loaded_changes_nothing(
     assert answer.status_code == 200
     assert answer.json() == {"name": "digits", "version": before.version, "state": "READY", "reason": ""}
     assert guard.models.default is before
+
+
+async def test_who_loads_a_store_is_logged_with_key_and_addresses(
+    client: AsyncClient, changing_store: Path, admin: dict[str, str], user: dict[str, str]
+) -> None:
+    sent = {"X-Request-Id": "rollout-7", "X-Forwarded-For": "198.51.100.9"}
+    with capture_logs() as logs:
+        await client.post(LOAD, headers=user | sent)
+        version = add_version(changing_store, seed=7)
+        for _ in range(2):  # the second changes nothing
+            assert (await client.post(LOAD, headers=admin | sent)).status_code == 200
+        damage(changing_store / add_version(changing_store, seed=8) / "calibration.json")
+        assert (await client.post(LOAD, headers=admin | sent)).status_code == 409
+    who = {"request_id": "rollout-7", "peer": "127.0.0.1", "forwarded_for": "198.51.100.9"}
+    told = [line for line in logs if line["event"] in ("refused", "store loaded", "administered")]
+    assert [(line["event"], line["key"]) for line in told] == [
+        ("refused", "alice"),
+        ("store loaded", "ops"),
+        ("administered", "ops"),
+        ("administered", "ops"),
+        ("refused", "ops"),
+    ]
+    assert all(line.items() >= who.items() for line in told)
+    assert [line.get("version") for line in told[1:4]] == [version] * 3
 
 
 @pytest.mark.slow

@@ -174,6 +174,8 @@ async def test_who_reviews_and_who_may_not_is_logged_and_counted(digits_store: P
             refused = await client.get(f"/review/{entry}", headers=client_key | {"X-Request-Id": "mine"})
             await client.get("/alarm-rate")
             await client.get("/review/1-1", headers=reviewer)
+            assert (await client.get("/review", headers=reviewer)).status_code == 200
+            assert (await client.get(f"/review/{entry}", headers=reviewer)).status_code == 200
             assert (await client.get(f"/review/{entry}/image", headers=reviewer)).status_code == 200
             await client.post(f"/review/{entry}", json={"decision": "dismiss"}, headers=reviewer)
             assert (await client.get("/review/export", headers=reviewer)).status_code == 200
@@ -183,14 +185,19 @@ async def test_who_reviews_and_who_may_not_is_logged_and_counted(digits_store: P
             ]
             assert gone == [403, 204, 404]
     assert refused.headers["x-request-id"] == "mine"
-    assert [(line["reason"], line["status"]) for line in logs if line["event"] == "refused"] == [
-        ("not-reviewer", 403),
-        ("no-key", 401),
-        ("unknown-entry", 404),
-        ("not-reviewer", 403),
-        ("unknown-entry", 404),
+    refusals = [line for line in logs if line["event"] == "refused"]
+    assert [(line["reason"], line["status"], line["key"]) for line in refusals] == [
+        ("not-reviewer", 403, "the-client"),
+        ("no-key", 401, None),
+        ("unknown-entry", 404, "the-reviewer"),
+        ("not-reviewer", 403, "the-client"),
+        ("unknown-entry", 404, "the-reviewer"),
     ]
-    assert [(line["action"], line["entry"], line["key"]) for line in logs if line["event"] == "reviewed"] == [
+    reviewed = [line for line in logs if line["event"] == "reviewed"]
+    assert all(line["request_id"] and line["peer"] == "127.0.0.1" for line in refusals + reviewed)
+    assert [(line["action"], line["entry"], line["key"]) for line in reviewed] == [
+        ("list", None, "the-reviewer"),
+        ("look", entry, "the-reviewer"),
         ("image", entry, "the-reviewer"),
         ("dismiss", entry, "the-reviewer"),
         ("export", None, "the-reviewer"),

@@ -18,7 +18,7 @@ from mutant_guard.errors import BadImageError, ImageError, TooManyPixelsError
 from mutant_guard.images.containers import Colour, Picture, picture, webp_size
 from mutant_guard.images.orientation import UPRIGHT, exif_of, orientation
 from mutant_guard.store.manifest import InputSpec
-from mutant_guard.store.preprocessing import TRANSPARENT, flat, refuse_colour, to_pixels
+from mutant_guard.store.preprocessing import TRANSPARENT, flat, pixels_of_colour, refuse_colour, to_pixels
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 """Formats that a request may have, by Pillow's names."""
@@ -204,8 +204,8 @@ def _refuse_colour_16(image: Any, file: bytes, colour: Colour) -> None:
     """Refuse a 16-bit RGB image of which whole pixels, not just their upper bytes, are transparent."""
     with PIL.Image.open(io.BytesIO(file), formats=("PNG",)) as lower:
         _decode_as(lower, "RGB;16L")  # the file has the upper byte first
-        samples = np.asarray(image).astype(np.uint16) << 8 | np.asarray(lower)
-    if (samples == colour.samples).all(axis=2).any():
+        alike = pixels_of_colour(lower, [sample & 255 for sample in colour.samples])
+    if (alike & pixels_of_colour(image, [sample >> 8 for sample in colour.samples])).any():
         raise ImageError(TRANSPARENT)
 
 

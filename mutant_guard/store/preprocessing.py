@@ -5,6 +5,7 @@ that the server computes the inputs that the store was calibrated on.
 """
 
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,13 +106,18 @@ def refuse_colour(image: Image.Image, colour: tuple[int, ...], depth: int) -> No
     levels = [(sample & most) * 255 // most for sample in colour]
     if depth == 16:
         levels = [sample if image.mode.startswith("I;16") else sample >> 8 for sample in colour]
+    if pixels_of_colour(image, levels).any():
+        raise ImageError(TRANSPARENT)
+
+
+def pixels_of_colour(image: Image.Image, levels: Sequence[int]) -> NDArray[np.bool_]:
+    """Return which pixels of a decoded image have these values, bool [H, W]."""
     samples = np.asarray(image.convert("L") if image.mode == "1" else image)
     channels = samples.reshape(*samples.shape[:2], -1)
-    alike = channels[:, :, 0] == levels[0]
+    alike = np.asarray(channels[:, :, 0] == levels[0])
     for channel, level in enumerate(levels[1:], 1):
         alike &= channels[:, :, channel] == level
-    if alike.any():
-        raise ImageError(TRANSPARENT)
+    return alike
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -129,17 +129,17 @@ def test_what_takes_longer_than_the_time_of_grace_is_cut_off(digits_store: Path,
 
 
 def test_a_second_ctrl_c_cuts_off_what_is_in_flight(digits_store: Path, tmp_path: Path) -> None:
-    with serve(digits_store, tmp_path / "log", GUARD_GRACE_SECONDS="600") as server:
-        with socket.create_connection(("127.0.0.1", server.port)) as connection:
-            connection.sendall(
-                b"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\nabc"
-            )
-            _until_in_flight(server)
-            server.process.send_signal(signal.SIGINT)
-            time.sleep(0.5)  # a signal at the same time as another one would be lost
-            assert server.process.poll() is None
-            server.process.send_signal(signal.SIGINT)
-            ended_in_order(server, within=20)
+    with (
+        serve(digits_store, tmp_path / "log", GUARD_GRACE_SECONDS="600") as server,
+        socket.create_connection(("127.0.0.1", server.port)) as connection,
+    ):
+        connection.sendall(b"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\nabc")
+        _until_in_flight(server)
+        server.process.send_signal(signal.SIGINT)
+        time.sleep(0.5)  # a signal at the same time as another one would be lost
+        assert server.process.poll() is None
+        server.process.send_signal(signal.SIGINT)
+        ended_in_order(server, within=20)
 
 
 def test_a_port_that_is_taken_is_one_line_and_another_status(digits_store: Path) -> None:

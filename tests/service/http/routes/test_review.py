@@ -4,6 +4,7 @@ import asyncio
 import io
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from service.review.queue import Wanted
 from tests.support.api_keys import add_key
 from tests.support.reviews import found, ruling
 from tests.support.service import digits, encode, serving, settings_for
+from tests.support.versions import add_version, copy_of
 
 pytestmark = pytest.mark.anyio
 
@@ -264,6 +266,20 @@ async def test_confirmed_labels_are_a_data_set(digits_store: Path, tmp_path: Pat
             assert data.images.shape == (len(expected), 8, 8, 1)
             assert all(any((image[..., 0] == noisy).all() for noisy in NOISY) for image in data.images)
         assert problem(await client.get("/review/export", params={"store": "x"})) == (404, "unknown-store")
+
+
+async def test_the_file_of_a_store_of_any_name_has_that_name(digits_store: Path, tmp_path: Path) -> None:
+    store = copy_of(digits_store, tmp_path)
+    add_version(store, name='数字 "1"')
+    async with serving(GuardService(settings_for(store, review_images=True))) as client:
+        (entry, *_) = (await post_until_queued(client, 1))["entries"]
+        await decide(client, entry["id"], decision="dismiss")
+        answer = await client.get("/review/export")
+        assert answer.status_code == 200
+        disposition = answer.headers["content-disposition"]
+        kind, plain, coded = disposition.split("; ")
+        assert (kind, plain) == ("attachment", 'filename="reviewed.npz"')
+        assert unquote(coded) == "filename*=UTF-8''数字 \"1\"-reviewed.npz"
 
 
 async def test_while_redis_is_down_it_says_so_and_when_to_come_back(

@@ -121,6 +121,31 @@ def serving(
 
 
 @app.command()
+def beside(
+    sources: Annotated[Path, typer.Argument(help="Checkout of other sources of this project.")],
+    store: Annotated[
+        list[Path] | None, typer.Option(help="Directory of a store; may be given again.")
+    ] = None,
+    data: Data = None,
+    quick: Quick = False,
+    out: Out = None,
+) -> None:
+    """Measure the server in turn with that of other sources, such as the commit before a change."""
+    from benchmarks.serving import beside as other
+    from benchmarks.subjects import ServedStore
+
+    def measured(path: Path, say: Callable[[str], None]) -> "Section":
+        return other.measure(ServedStore.of(path, data or data_folder()), sources, quick, say)
+
+    _report(
+        {str(path): partial(measured, path) for path in store or [SERVED]},
+        quick,
+        out,
+        "Made by `python -m benchmarks beside`. Both servers are up all the time and measured in turn.",
+    )
+
+
+@app.command()
 def overload(
     store: Served = SERVED,
     data: Data = None,

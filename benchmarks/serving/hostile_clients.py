@@ -1,13 +1,11 @@
 """Clients that send too slowly, too much or too early: what they cost a server, and its other clients."""
 
-import os
 import socket
-import sys
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,9 +13,10 @@ import httpx
 
 from benchmarks.figures import Figure
 from benchmarks.sections import Section, Table
+from benchmarks.serving import beside
 from benchmarks.serving.vitals import resident
-from benchmarks.subjects import POLICY, ServedStore
-from evaluation.server import ORDER_KEY, Server, free_port, started
+from benchmarks.subjects import ServedStore
+from evaluation.server import free_port
 
 _SECONDS = 8.0
 """Length of an attack, and of the measurements meanwhile."""
@@ -92,7 +91,7 @@ ATTACKS = (
 
 def measure(
     subject: ServedStore,
-    beside: Path | None,
+    sources: Path | None,
     say: Callable[[str], None],
     *,
     attacks: Sequence[Attack] = ATTACKS,
@@ -101,14 +100,14 @@ def measure(
 
     Args:
         subject: store to serve.
-        beside: root of other sources of this project to measure as well.
+        sources: root of other sources of this project to measure as well.
         say: callback that is told what is going on.
         attacks: attacks to make.
     """
     rows, figures = [], []
-    sources = [("now", None), *([] if beside is None else [("before", beside)])]
+    roots = [("now", None), *([] if sources is None else [("beside", sources)])]
     for attack in attacks:
-        for name, root in sources:
+        for name, root in roots:
             say(f"{attack.name}: {name}")
             harm = _attacked(subject, attack, root)
             rows.append([attack.name, name, *_cells(harm)])
@@ -125,7 +124,10 @@ def measure(
 
 def _attacked(subject: ServedStore, attack: Attack, root: Path | None) -> Harm:
     with ExitStack() as stack:
-        server, probe_port = stack.enter_context(_server(subject, attack.files, root))
+        probe_port = free_port()
+        server = stack.enter_context(
+            beside.of_sources(subject, root, attack.files, probe_port=str(probe_port))
+        )
         harm, ended = Harm(), threading.Event()
         ask = (
             ("POST", f"{server.url}/classify", subject.bodies[0], harm.waits),
@@ -147,29 +149,6 @@ def _attacked(subject: ServedStore, attack: Attack, root: Path | None) -> Harm:
         for thread in threads:
             thread.join()
         return harm
-
-
-@contextmanager
-def _server(subject: ServedStore, files: int | None, root: Path | None) -> Iterator[tuple[Server, int]]:
-    port, probe_port = free_port(), free_port()
-    limit = "" if files is None else f"ulimit -Sn {files}; ulimit -Hn {files}; "
-    program = Path(sys.executable).with_name("mutant-guard")
-    command = (
-        f'{limit}exec "{program}" serve --store "{subject.path.resolve()}" --policy {POLICY} --port {port}'
-    )
-    own = {
-        "GUARD_ORDER_KEY": ORDER_KEY,
-        "GUARD_CACHE_SECONDS": "0",
-        "GUARD_PROBE_PORT": str(probe_port),
-        "GUARD_LOG_FORMAT": "json",
-        "GUARD_DRAIN_SECONDS": "0",
-        "GUARD_GRACE_SECONDS": "1",
-    }
-    paths = {} if root is None else {"PYTHONPATH": str(root.resolve())}
-    with started(
-        ["bash", "-c", command], port, environment=own | paths, cwd=root or Path(os.curdir)
-    ) as server:
-        yield server, probe_port
 
 
 def _ask(

@@ -25,6 +25,6 @@ def test_others_are_answered_and_what_was_done_is_told(
     }
     assert all(0 < value < 5000 for name, value in found.items() if name.endswith("slowest"))
     assert [row[:2] for row in section.tables[0].rows] == [
-        [attack.name, sources] for attack in attacks for sources in ("now", "before")
+        [attack.name, sources] for attack in attacks for sources in ("now", "beside")
     ]
     assert len(said) == 4

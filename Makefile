@@ -55,7 +55,7 @@ lint: $(VENV)/.dev ## ruff and mypy --strict
 	$(BIN)/mypy
 
 equivalence: $(VENV)/.dev ## hold ResNet-20 and GoogLeNet banks to 1,000 real images (about 15 minutes)
-	GUARD_EQUIVALENCE_IMAGES=1000 $(BIN)/python -m pytest tests/mutant_store/test_any_classifier.py -k cifar10
+	EQUIVALENCE_IMAGES=1000 $(BIN)/python -m pytest tests/mutant_store/test_any_classifier.py -k cifar10
 
 samples: $(VENV)/.dev stores/digits/CURRENT ## a few clean and adversarial digits to post
 	$(BIN)/python -m evaluation.samples digits --out samples --count 5 --attack deepfool --model models/digits.onnx

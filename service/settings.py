@@ -1,16 +1,18 @@
 """Settings of the server: every field is an environment variable with the prefix GUARD_."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
 from platformdirs import user_state_path
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.keys.api_keys import Detail
+from service.variables import PREFIX, check_names
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -22,10 +24,14 @@ _DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
 
 
 class Settings(BaseSettings):
-    """Settings of the server, from environment variables or command-line options."""
+    """Settings of the server, from environment variables or command-line options.
+
+    A variable with the prefix that is no setting is refused: a misspelt one would be ignored, and
+    leave open what it was to close.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="GUARD_", env_ignore_empty=True, use_attribute_docstrings=True, extra="ignore"
+        env_prefix=PREFIX, env_ignore_empty=True, use_attribute_docstrings=True, extra="ignore"
     )
 
     store: Annotated[tuple[Path, ...], NoDecode, MinLen(1)] = (Path("stores/digits"),)
@@ -186,6 +192,12 @@ class Settings(BaseSettings):
     tracing: bool = False
     """Whether spans of requests are sent to an OpenTelemetry collector.
     OpenTelemetry's own variables (OTEL_…) say where to. Needs the extra otel."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_names(cls, given: object) -> object:
+        check_names(os.environ, cls.model_fields)
+        return given
 
     @field_validator("store", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from mutant_guard.errors import GuardError
 from service.settings import Device, Settings
+from service.variables import PREFIX
 
 if TYPE_CHECKING:  # not imported at run time: it imports the engine
     from service.guard_service import GuardService
@@ -64,7 +65,8 @@ def settings_with(**given: object) -> Settings:
         )
     except ValidationError as error:
         first = error.errors()[0]
-        refuse(f"GUARD_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}", error)
+        named = f"{PREFIX}{first['loc'][0]}: ".upper() if first["loc"] else ""
+        refuse(f"{named}{first['msg'].removeprefix('Value error, ')}", error)
 
 
 def load(settings: Settings) -> "GuardService":

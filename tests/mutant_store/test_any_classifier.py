@@ -153,7 +153,7 @@ def test_small_networks(name: str, operator: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "images", "each"), [("resnet20", 64, 3), ("googlenet", 4, 1)])
 def test_networks_for_cifar10(name: str, images: int, each: int, data_dir: Path, tmp_path: Path) -> None:
     """A pool holds all operators, as a store's may. ``make equivalence`` takes 1,000 images."""
-    images = int(os.environ.get("GUARD_EQUIVALENCE_IMAGES", images))
+    images = int(os.environ.get("EQUIVALENCE_IMAGES", images))
     data = load(f"imagefolder:{data_dir}/cifar10@test[0:{images}]", shape=CLASSIFIERS[name].shape)
     inputs = normalised(CLASSIFIERS[name], data.images)
     module = settled(CLASSIFIERS[name].build(10), inputs, seed=6)

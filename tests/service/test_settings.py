@@ -1,11 +1,13 @@
 """Settings: their defaults, their environment variables, and refused values."""
 
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from service.settings import Settings
+from service.variables import ELSEWHERE
 
 
 def test_the_defaults_serve_the_demo_store(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,13 +95,85 @@ def test_an_empty_variable_is_one_that_is_not_set(name: str, monkeypatch: pytest
     assert getattr(Settings(), name) == Settings.model_fields[name].default
 
 
-def test_a_variable_without_the_prefix_or_of_no_field_changes_nothing(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("THREADS", "7"),
+        ("GUARDTHREADS", "7"),
+        *((name, "7") for name in ELSEWHERE),
+        ("MUTANT_GUARD_URL", "http://127.0.0.1:8000"),
+        ("MUTANT_GUARD_API_KEY", "mg_key"),
+        # for the services guard and guard-probes of Kubernetes
+        ("GUARD_SERVICE_HOST", "10.0.0.7"),
+        ("GUARD_SERVICE_PORT", "80"),
+        ("GUARD_SERVICE_PORT_HTTP", "80"),
+        ("GUARD_PORT", "tcp://10.0.0.7:80"),
+        ("GUARD_PORT_80_TCP", "tcp://10.0.0.7:80"),
+        ("GUARD_PROBES_PORT_9000_TCP_ADDR", "10.0.0.7"),
+        ("GUARD_PROBES_PORT", "tcp://10.0.0.7:80"),
+    ],
+)
+def test_a_variable_of_another_program_changes_nothing(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = Settings()
-    monkeypatch.setenv("THREADS", "7")
-    monkeypatch.setenv("GUARD_NO_SUCH_FIELD", "7")
+    monkeypatch.setenv(name, text)
     assert Settings() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("GUARD_API_KEY_FILE", "did you mean GUARD_API_KEYS_FILE?"),
+        ("GUARD_REQUIRE_SIGNATURES", "did you mean GUARD_REQUIRE_SIGNATURE?"),
+        ("guard_api_key_file", "did you mean GUARD_API_KEYS_FILE?"),
+        ("Guard_Respons_Detail", "did you mean GUARD_RESPONSE_DETAIL?"),
+        ("GUARD_STORES", "did you mean GUARD_STORE?"),
+        ("GUARD_ALARM_ON_UNDECIDED ", "did you mean GUARD_ALARM_ON_UNDECIDED?"),
+        ("GUARD_", "leave it out"),
+        ("GUARD_XYLOPHONE", "leave it out"),
+        ("GUARD_PROBE_PORTS", "did you mean GUARD_PROBE_PORT?"),
+        ("MUTANT_GUARD_API_KEYS_FILE", "write GUARD_API_KEYS_FILE"),
+        ("mutant_guard_require_signature", "write GUARD_REQUIRE_SIGNATURE"),
+    ],
+)
+@pytest.mark.parametrize("text", ["", "/etc/keys.json"])
+def test_a_misspelt_variable_is_refused_whatever_it_holds(
+    name: str, remedy: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    (error,) = caught.value.errors()
+    assert error["msg"].startswith(f"Value error, {name} is no setting; {remedy}")
+
+
+def test_every_misspelt_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GUARD_THREAD", "GUARD_POLICI"):
+        monkeypatch.setenv(name, "1")
+    with pytest.raises(ValidationError, match=r"GUARD_POLICI is no .*\. GUARD_THREAD is no "):
+        Settings()
+
+
+def test_a_setting_that_is_there_in_two_letter_cases_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUARD_THREADS", "1")
+    monkeypatch.setenv("guard_threads", "2")
+    with pytest.raises(ValidationError, match="GUARD_THREADS and guard_threads are one setting"):
+        Settings()
+
+
+def test_every_variable_that_the_repository_names_is_a_setting_or_another_programs() -> None:
+    """What is started with a name of this repository must start."""
+    root = Path(__file__).parents[2]
+    paths = [root / name for name in ("Makefile", "Dockerfile", "docker-compose.yml", "README.md")]
+    paths += [path for name in ("deploy", "docs") for path in (root / name).rglob("*") if path.is_file()]
+    found = {
+        name
+        for path in paths
+        for name in re.findall(r"(?<!\w)GUARD_[A-Z][A-Z_]*(?![\w*])", path.read_text(errors="replace"))
+    }
+    assert len(found) > 30
+    assert found <= {f"GUARD_{name.upper()}" for name in Settings.model_fields} | ELSEWHERE
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,17 @@ def test_a_file_that_cannot_be_classified_is_named_and_the_others_are_answered(
         (
             "GUARD_REDIS_URL",
             "localhost",
-            "error: GUARD_REDIS_URL: Value error, a Redis URL starts with redis://",
+            "error: GUARD_REDIS_URL: a Redis URL starts with redis://",
+        ),
+        (
+            "GUARD_API_KEY_FILE",
+            "keys.json",
+            "error: GUARD_API_KEY_FILE is no setting; did you mean GUARD_API_KEYS_FILE?",
+        ),
+        (
+            "GUARD_REQUIRE_SIGNATURES",
+            "prod.pub",
+            "error: GUARD_REQUIRE_SIGNATURES is no setting; did you mean GUARD_REQUIRE_SIGNATURE?",
         ),
     ],
 )

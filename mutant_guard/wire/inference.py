@@ -17,6 +17,12 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, protected_namespaces=())
 
 
+class _Asked(_Message):
+    """Part of an inference request; names of other servers' extensions are kept aside."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class ServerMetadata(_Message):
     """Name and version of the server, and the extensions of the protocol that it knows."""
 
@@ -62,12 +68,16 @@ class ModelState(_Message):
 class RepositoryQuery(_Message):
     """Selection of models."""
 
+    model_config = ConfigDict(extra="forbid")
+
     ready: bool | None = None
     """Whether to list only models that take requests."""
 
 
 class LoadRequest(_Message):
     """Load request for a model, which is loaded as its store defines it."""
+
+    model_config = ConfigDict(extra="forbid")
 
     parameters: Parameters | None = None
     """Parameters of Triton, which are not known here: leave them out."""
@@ -92,7 +102,7 @@ class ModelReady(_Message):
     ready: bool = Field(examples=[True])
 
 
-class RequestInput(_Message):
+class RequestInput(_Asked):
     """Input tensor of a request."""
 
     name: str = Field(max_length=256, examples=["image"])
@@ -105,7 +115,7 @@ class RequestInput(_Message):
     Image files, which are bytes, are base64 text here."""
 
 
-class RequestOutput(_Message):
+class RequestOutput(_Asked):
     """Output that the caller asks for."""
 
     name: str = Field(max_length=256, examples=["verdict"])
@@ -113,7 +123,7 @@ class RequestOutput(_Message):
     """``binary_data``: whether the output is wanted as binary data behind the JSON."""
 
 
-class InferRequest(_Message):
+class InferRequest(_Asked):
     """Images to be judged."""
 
     id: str | None = Field(default=None, max_length=128, examples=["42"])

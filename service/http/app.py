@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
@@ -15,6 +15,7 @@ from service.http.access import describe_keys
 from service.http.body import BoundedBodies
 from service.http.headers import add_middlewares
 from service.http.hosts import AllowedHosts
+from service.http.options import known_parameters
 from service.http.refusals import on_problem
 from service.http.routes import alarm_rate, health, inference, review, samples
 from service.http.routes.classify import EXAMPLES, classify, router
@@ -40,6 +41,8 @@ def create_app(guard: GuardService) -> FastAPI:
         # Their pages load scripts from elsewhere into the origin where the console keeps a key.
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(known_parameters)],
+        responses=problems.documented(400),
     )
     app.state.guard = guard
     for reason in problems.REASONS:

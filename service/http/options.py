@@ -1,8 +1,12 @@
-"""Options of a request for a verdict, besides the image."""
+"""Options of a request besides its body: query parameters and the deadline."""
 
+from collections import Counter
+from collections.abc import Collection
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from fastapi import Header, Request
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.http.problems import ProblemError
@@ -46,6 +50,8 @@ class Options(BaseModel):
 
 _NONE = Options()
 _QUERY = ("explain", "store", "guard")
+_LONGEST = 64
+"""Most characters of a name that are compared and shown."""
 
 
 def read_options(request: Request) -> Options:
@@ -54,11 +60,12 @@ def read_options(request: Request) -> Options:
     FastAPI would read them one by one, which takes as long as all else it does.
 
     Raises:
-        ProblemError: 422, an option does not parse.
+        ProblemError: 400, a query parameter is unknown or repeated; 422, an option does not parse.
     """
     timeout = request.headers.get(TIMEOUT_HEADER)
     if timeout is None and not request.scope["query_string"]:
         return _NONE
+    check_query(request, _QUERY)
     query = request.query_params
     given = {name: query[name] for name in _QUERY if name in query}
     if timeout is not None:
@@ -70,6 +77,42 @@ def read_options(request: Request) -> Options:
         name = str(first["loc"][0])
         where = f"header {TIMEOUT_HEADER}" if name == "timeout_ms" else f"query {name}"
         raise ProblemError(422, "bad-parameter", f"{where}: {first['msg']}") from error
+
+
+async def known_parameters(request: Request) -> None:
+    """Check that a request has no query parameter but those of its route, as a dependency.
+
+    Raises:
+        ProblemError: 400, a query parameter is unknown or repeated.
+    """
+    if request.scope["query_string"]:
+        route = request.scope["route"]
+        known = route.dependant.query_params if isinstance(route, APIRoute) else []
+        check_query(request, [field.alias for field in known])
+
+
+def check_query(request: Request, known: Collection[str]) -> None:
+    """Check that a request has no query parameter but the known ones, and each of them once.
+
+    A misspelt parameter would be ignored, and the request answered as if it were not there.
+
+    Args:
+        request: the request.
+        known: names of the parameters that it may have.
+
+    Raises:
+        ProblemError: 400, a query parameter is unknown or repeated.
+    """
+    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in known:
+            near = get_close_matches(name[:_LONGEST].lower(), known, n=1)
+            takes = ", ".join(sorted(known))
+            remedy = f"did you mean '{near[0]}'?" if near else f"this route takes {takes or 'none'}"
+            raise ProblemError(
+                400, "unknown-parameter", f"query {name[:_LONGEST]}: there is no such parameter; {remedy}"
+            )
+        if times > 1:
+            raise ProblemError(400, "bad-parameter", f"query {name}: it is there {times} times; give it once")
 
 
 def parameters() -> list[dict[str, Any]]:

@@ -1,8 +1,10 @@
 """Reader of inference requests: the JSON, and the binary data after it."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -17,8 +19,15 @@ MAX_JSON_VALUES = 1 << 18
 The limit keeps a body from occupying the process, and from growing to many times its size."""
 
 _SHARED_MEMORY = "shared_memory_region"
+_PARAMETERS = ("timeout", "binary_data_output")
+_INPUT_PARAMETERS = ("binary_data_size",)
+_OUTPUT_PARAMETERS = ("binary_data", "classification")
 _MICROSECONDS = 1e-6
 _MOST_MICROSECONDS = 1 << 62
+# A name that differs by more is one of another server's extension, which the protocol allows.
+_ALIKE = 0.75
+_MOST_COMPARED = 16
+_LONGEST_NAME = 64
 _M = TypeVar("_M", bound=BaseModel)
 
 
@@ -69,6 +78,8 @@ def parse(body: bytes, header_length: int | None) -> InferenceRequest:
         )
     message = read_json(body[:length], InferRequest)
     parameters = message.parameters or {}
+    _refuse_misspelt(message.model_extra, InferRequest.model_fields, "the request")
+    _refuse_misspelt(parameters, _PARAMETERS, "parameters")
     binary_output = _flag(parameters, "binary_data_output", "parameters", default=False)
     return InferenceRequest(
         id=message.id,
@@ -122,6 +133,8 @@ def _inputs(declared: list[RequestInput], rest: memoryview) -> dict[str, InputTe
     _refuse_twice("input", (one.name for one in declared))
     inputs, position = {}, 0
     for one in declared:
+        _refuse_misspelt(one.model_extra, RequestInput.model_fields, f"input '{one.name}'")
+        _refuse_misspelt(one.parameters, _INPUT_PARAMETERS, f"input '{one.name}'")
         size = _binary_size(one, len(rest) - position)
         data = one.data if size is None else rest[position : position + size]
         position += size or 0
@@ -163,6 +176,8 @@ def _outputs(declared: list[RequestOutput] | None, default: bool) -> tuple[Reque
     _refuse_twice("output", (one.name for one in declared))
     for one in declared:
         parameters = one.parameters or {}
+        _refuse_misspelt(one.model_extra, RequestOutput.model_fields, f"output '{one.name}'")
+        _refuse_misspelt(parameters, _OUTPUT_PARAMETERS, f"output '{one.name}'")
         if _SHARED_MEMORY in parameters:
             raise ProtocolError(
                 f"output '{one.name}': shared memory is not written here; take it in the answer"
@@ -184,6 +199,15 @@ def _refuse_twice(kind: str, names: Iterable[str]) -> None:
     for name, times in Counter(names).items():
         if times > 1:
             raise ProtocolError(f"{kind} '{name}' is there {times} times; give it once")
+
+
+def _refuse_misspelt(given: Iterable[str] | None, known: Collection[str], where: str) -> None:
+    """Refuse a name that is nearly a known one: it would be passed over."""
+    for name in islice(given or (), _MOST_COMPARED):
+        if name in known or len(name) > _LONGEST_NAME:
+            continue
+        if near := get_close_matches(name.lower(), known, n=1, cutoff=_ALIKE):
+            raise ProtocolError(f"{where}: '{name}' is not known; did you mean '{near[0]}'?")
 
 
 def _flag(parameters: Parameters, name: str, where: str, *, default: bool) -> bool:

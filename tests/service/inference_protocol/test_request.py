@@ -1,6 +1,7 @@
 """Requests as they are read: from a foreign client, and from a hostile one."""
 
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -176,6 +177,71 @@ def test_a_number_too_large_for_a_double_is_refused_by_its_tensor() -> None:
     body = body_of(minimal(datatype="FP32")).replace(b"[1]}", b"[1e999]}")
     with pytest.raises(ProtocolError, match="input 'x': data holds what FP32 does not"):
         decode(parse(body, None).inputs["x"])
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (
+            minimal() | {"output": [{"name": "label"}]},
+            "the request: 'output' is not known; did you mean 'outputs'?",
+        ),
+        (
+            minimal() | {"Parameters": {}},
+            "the request: 'Parameters' is not known; did you mean 'parameters'?",
+        ),
+        (
+            minimal() | {"parameters": {"time_out": 5}},
+            "parameters: 'time_out' is not known; did you mean 'timeout'?",
+        ),
+        (minimal() | {"parameters": {"timeout_ms": 5}}, "did you mean 'timeout'?"),
+        (minimal() | {"parameters": {"binary_data_outputs": True}}, "did you mean 'binary_data_output'?"),
+        (
+            minimal(parameters={"binary_size": 1}),
+            "input 'x': 'binary_size' is not known; did you mean 'binary_data_size'?",
+        ),
+        (minimal(parameter={}), "input 'x': 'parameter' is not known; did you mean 'parameters'?"),
+        (
+            minimal() | {"outputs": [{"name": "label", "parameters": {"binarydata": True}}]},
+            "output 'label': 'binarydata' is not known; did you mean 'binary_data'?",
+        ),
+        (minimal() | {"outputs": [{"name": "label", "params": {}}]}, "did you mean 'parameters'?"),
+    ],
+)
+def test_a_misspelt_name_is_refused_with_the_nearest(message: object, said: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        parse(body_of(message), None)
+    assert said in str(caught.value)
+
+
+def test_names_of_other_servers_are_passed_over() -> None:
+    """Triton, KServe and MLServer have fields and parameters of their own."""
+    message = minimal(parameters={"content_type": "np", "headers": {}}) | {
+        "model_name": "x",
+        "model_version": "1",
+        "raw_input_contents": [],
+        "parameters": {
+            "sequence_id": 1,
+            "sequence_start": True,
+            "sequence_end": True,
+            "priority": 0,
+            "headers": {},
+        },
+        "outputs": [
+            {"name": "label", "parameters": {"content_type": "np"}, "datatype": "INT64", "shape": [1]}
+        ],
+    }
+    assert parse(body_of(message), None).outputs == (RequestedOutput("label", binary=False),)
+
+
+def test_many_unknown_names_cost_little() -> None:
+    names = {f"timeouu{number}": 1 for number in range(20_000)}
+    with pytest.raises(ProtocolError, match="did you mean 'timeout'"):
+        parse(body_of(minimal() | {"parameters": names}), None)
+    far = {f"{'z' * 50}{number}": 1 for number in range(20_000)}
+    started = time.process_time()
+    parse(body_of(minimal() | far | {"parameters": far}), None)
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize("length", [-1, 10_000])

@@ -125,7 +125,17 @@ async def test_only_an_admin_loads_and_only_what_there_is(
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:mutant-guard:problem:unknown-store")
 
 
-@pytest.mark.parametrize("body", [b"[]", b"{", b'{"parameters": 1}', b'{"parameters": {"config": "{}"}}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b"{",
+        b'{"parameters": 1}',
+        b'{"parameters": {"config": "{}"}}',
+        b'{"parameter": {}}',
+        b'{"version": "3f9c"}',
+    ],
+)
 async def test_what_a_load_cannot_do_is_refused(
     client: AsyncClient, admin: dict[str, str], body: bytes
 ) -> None:
@@ -150,5 +160,6 @@ async def test_the_index_gives_all_models_or_those_that_are_ready(
     assert await index(b"{}") == await index(b'{"ready": false}') == ["UNAVAILABLE"]
     assert await index(b'{"ready": true}') == []
     assert (await client.post("/v2/repository/index", content=b"{}")).status_code == 401
-    wrong = await client.post("/v2/repository/index", content=b'{"ready": 1}', headers=user)
-    assert wrong.status_code == 400
+    for wrong in (b'{"ready": 1}', b'{"redy": true}'):
+        answer = await client.post("/v2/repository/index", content=wrong, headers=user)
+        assert answer.status_code == 400

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.connections.intake import INTAKE
+from service.http.options import refuse_options
 from service.http.problems import ProblemError
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "application/octet-stream")
@@ -152,6 +153,7 @@ async def _first_file(request: Request, body: bytes) -> bytes:
 
     try:
         async with Request(request.scope, receive).form(max_files=1, max_fields=8) as form:
+            refuse_options([name for name, value in form.multi_items() if not isinstance(value, UploadFile)])
             for value in form.values():
                 if isinstance(value, UploadFile):
                     return await value.read()

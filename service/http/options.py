@@ -115,6 +115,25 @@ def check_query(request: Request, known: Collection[str]) -> None:
             raise ProblemError(400, "bad-parameter", f"query {name}: it is there {times} times; give it once")
 
 
+def refuse_options(fields: Collection[str]) -> None:
+    """Refuse fields of a form that are meant as options, which are read from the query alone.
+
+    Args:
+        fields: names of the fields that hold text.
+
+    Raises:
+        ProblemError: 422, a field has the name of an option, or nearly so.
+    """
+    for name in fields:
+        if near := get_close_matches(name[:_LONGEST].lower(), _QUERY, n=1):
+            raise ProblemError(
+                422,
+                "bad-form",
+                f"the multipart form has a field '{name[:_LONGEST]}', which is not read; options are query parameters "
+                f"(?{near[0]}=…)",
+            )
+
+
 def parameters() -> list[dict[str, Any]]:
     """Return the options as OpenAPI describes them."""
     found = []

@@ -54,6 +54,14 @@ async def test_the_file_of_a_form_is_taken_whatever_its_name(client: AsyncClient
     assert answer.json()["cached"] is True  # the pixels are the same
 
 
+@pytest.mark.parametrize("field", ["store", "guard", "explain", "stor", "Store"])
+async def test_a_form_whose_field_is_meant_as_an_option_is_refused(client: AsyncClient, field: str) -> None:
+    """The image would be answered by the first store, as if nothing had been asked for."""
+    answer = await client.post("/classify", data={field: "mnist"}, files={"image": IMAGE})
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:mutant-guard:problem:bad-form")
+    assert f"'{field}', which is not read" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("body", "headers"),
     [

@@ -12,7 +12,7 @@ from mutant_guard.runtime.answer import Answer
 from mutant_guard.runtime.model import Model
 from mutant_guard.runtime.options import Options
 from mutant_guard.runtime.registry import ModelRegistry
-from service.keys.api_keys import KeyRing
+from service.keys.key_ring import KeyRing
 from service.settings import Settings
 from service.state import State
 from service.telemetry.metrics import Metrics
@@ -58,7 +58,10 @@ class GuardService:
             TracingError: tracing was asked for and cannot be had.
         """
         self.settings, self.metrics = settings, metrics or Metrics()
-        self.keys, self.state = KeyRing(settings.api_keys_file), State(settings, self.metrics)
+        self.keys = KeyRing(settings.api_keys_file, grace_seconds=settings.api_keys_grace_seconds)
+        if not self.keys.open:
+            self.metrics.api_keys(lambda: self.keys.stale_seconds)
+        self.state = State(settings, self.metrics)
         self.guard = Guard(
             *settings.store,
             **guard_options(settings),
@@ -100,8 +103,8 @@ class GuardService:
 
     @property
     def ready(self) -> bool:
-        """Whether every store takes requests and the server is not about to stop."""
-        return not self.draining and self.guard.ready
+        """Whether every store takes requests, keys can be told, and the server is not to stop."""
+        return not self.draining and not self.keys.stale and self.guard.ready
 
     @property
     def failed(self) -> bool:

@@ -139,6 +139,11 @@ class Settings(BaseSettings):
     """File of API keys, made with ``mutant-guard keys create``.
     Unset: everybody may classify, and nobody may use the admin routes."""
 
+    api_keys_grace_seconds: Annotated[float, Ge(0)] = 300.0
+    """Seconds that API keys stay as they were while their file cannot be read.
+    After that every key is refused (503) until it can be: one that was revoked meanwhile would be
+    let in for good."""
+
     response_detail: Detail = Detail.FULL
     """Detail of answers where no keys are asked for: full or verdict.
     ``verdict`` leaves out scores and the path of the test. Where keys are asked for, each key has a

@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import Request
 
 from service.http.problems import caller_refused
-from service.keys.api_keys import ApiKey, Detail, KeyRing, Role
+from service.keys.api_keys import ApiKey, Detail, Role
+from service.keys.key_ring import KeyRing
 from service.redis.limit import Limits
 from service.telemetry.access_log import KEY
 

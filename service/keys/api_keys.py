@@ -5,16 +5,15 @@ The file is JSON and holds no key, only the SHA-256 of each. ``mutant-guard keys
 """
 
 import hashlib
-import hmac
+import os
 import re
 import secrets
-import time
+import stat
 from enum import StrEnum
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Self
 
-import structlog
 from pydantic import (
     AwareDatetime,
     BaseModel,
@@ -30,7 +29,7 @@ from mutant_guard.errors import GuardError
 
 _PREFIX = "mg_"  # lets scanners for leaked secrets recognise a key
 _RANDOM_BYTES = 32
-_LOOK_AGAIN_SECONDS = 1.0
+_MOST_BYTES = 16 * 2**20
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -127,13 +126,16 @@ class KeyFile(BaseModel):
             KeyFileError: the file cannot be read or is no file of API keys; the message names it
                 and the remedy.
         """
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise KeyFileError(
-                f"{path} cannot be read ({error.strerror}); it holds the API keys: make it with "
-                f"mutant-guard keys create NAME --file {path}, readable to the user the server runs as"
-            ) from error
+        return cls.parse(path, content_of(path))
+
+    @classmethod
+    def parse(cls, path: Path, content: bytes) -> Self:
+        """Return the keys in a file's content.
+
+        Raises:
+            KeyFileError: it is not that of a file of API keys; the message names the file and the
+                remedy.
+        """
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:
@@ -156,89 +158,37 @@ def first_fault(error: ValidationError) -> str:
 def make_key() -> tuple[str, str]:
     """Return a new key and its SHA-256 in hex, which is all that is kept of it."""
     key = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
-    return key, _digest(key).hex()
+    return key, digest_of(key).hex()
 
 
-class KeyRing:
-    """API keys that a server knows.
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a file of API keys, which must be a regular file of bounded size.
 
-    When a request needs them, the file is checked for changes, at most once a second.
+    A pipe in its place does not hold the server.
+
+    Raises:
+        KeyFileError: the file cannot be read; the message names it and the remedy.
     """
-
-    def __init__(self, path: Path | None) -> None:
-        """Read the file of API keys.
-
-        Args:
-            path: the file; without one (None) everybody may classify and nobody is an admin.
-
-        Raises:
-            KeyFileError: the file cannot be read or is no file of API keys.
-        """
-        self._path = path
-        self._keys: list[tuple[bytes, ApiKey]] = []
-        self._looked = time.monotonic()
-        self._seen: tuple[int, ...] | None = None
-        if path is not None:
-            self._seen = _stamp(path)
-            self._take(KeyFile.read(path))
-
-    @property
-    def open(self) -> bool:
-        """Whether no file is configured, so that classifying takes no key."""
-        return self._path is None
-
-    @property
-    def has_admin(self) -> bool:
-        """Whether any key opens the admin routes."""
-        self._look_again()
-        return any(key.role == Role.ADMIN for _, key in self._keys)
-
-    def find(self, secret: str) -> ApiKey | None:
-        """Return the record of a key, None where the key is not known.
-
-        Every record is compared, each in constant time: the time taken says nothing about which
-        record matches, or how nearly.
-        """
-        self._look_again()
-        digest, found = _digest(secret), None
-        for known, key in self._keys:
-            if hmac.compare_digest(digest, known):
-                found = key
-        return found
-
-    def _look_again(self) -> None:
-        """Read the file if it changed.
-
-        Where it became invalid, the keys stay and the log says so once.
-        """
-        now = time.monotonic()
-        if self._path is None or now - self._looked < _LOOK_AGAIN_SECONDS:
-            return
-        self._looked = now
-        stamp = _stamp(self._path)
-        if stamp == self._seen:
-            return
-        self._seen = stamp
-        log = structlog.get_logger().bind(file=str(self._path))
-        try:
-            self._take(KeyFile.read(self._path))
-        except KeyFileError as error:
-            log.error("API keys stay as they were", reason=str(error), keys=len(self._keys))  # noqa: TRY400
-        else:
-            log.info("API keys read", keys=len(self._keys))
-
-    def _take(self, file: KeyFile) -> None:
-        self._keys = [(bytes.fromhex(key.sha256), key) for key in file.keys]
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
-
-
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    """Return what tells one state of a file from another; None where there is no file."""
     try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError("it is no regular file")
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                content = file.read(min(found.st_size, _MOST_BYTES) + 1)
+            if len(content) > _MOST_BYTES:
+                raise OSError("it is larger than 16 MiB")
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise KeyFileError(
+            f"{path} cannot be read ({error.strerror or error}); it holds the API keys: make it with "
+            f"mutant-guard keys create NAME --file {path}, readable to the user the server runs as"
+        ) from error
+    return content
+
+
+def digest_of(secret: str) -> bytes:
+    """Return the SHA-256 of a key, which is all that is kept of it."""
+    return hashlib.sha256(secret.encode()).digest()

@@ -38,7 +38,7 @@ class Metrics:
     """Metrics of the guard, on a registry of their own."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        """Register every metric but ``guard_redis_up``.
+        """Register every metric but ``guard_redis_up`` and ``guard_api_keys_stale_seconds``.
 
         Args:
             registry: registry to use; by default a new one.
@@ -148,6 +148,7 @@ class Metrics:
             registry=where,
         )
         self._redis_up: Gauge | None = None
+        self._api_keys: Gauge | None = None
         self._order_key: str | None = None
 
     def redis_up(self) -> Gauge:
@@ -157,6 +158,19 @@ class Metrics:
                 "guard_redis_up", "Whether Redis answers, within its timeout.", registry=self.registry
             )
         return self._redis_up
+
+    def api_keys(self, stale_seconds: Callable[[], float]) -> None:
+        """Read how stale the API keys are whenever the metrics are scraped.
+
+        Args:
+            stale_seconds: returns the seconds since their file could last be read, 0 where it can.
+        """
+        self._api_keys = Gauge(
+            "guard_api_keys_stale_seconds",
+            "Seconds for which the file of API keys could not be read, 0 while it can; absent where there is none.",
+            registry=self.registry,
+        )
+        self._api_keys.set_function(stale_seconds)
 
     def order_key(self, identifier: str) -> None:
         """Set the id of the order key in use."""

@@ -57,7 +57,9 @@ def exported_names() -> set[str]:
     from service.telemetry.metrics import Metrics
 
     registry = CollectorRegistry()
-    Metrics(registry).redis_up()
+    metrics = Metrics(registry)
+    metrics.redis_up()
+    metrics.api_keys(lambda: 0.0)
     suffixes = {
         "counter": ("_total", "_created"),
         "histogram": ("_bucket", "_count", "_sum", "_created"),

@@ -17,7 +17,7 @@ from service.http import problems
 from service.http.access import Caller, identify, may_review, require_admin
 from service.http.detail import may_explain
 from service.http.headers import add_middlewares
-from service.keys.api_keys import KeyRing
+from service.keys.key_ring import KeyRing
 from service.redis.limit import OwnLimits
 from service.settings import Settings
 

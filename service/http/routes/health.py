@@ -21,10 +21,14 @@ async def livez(request: Request) -> Response:
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Whether requests are taken", responses=documented(503))
 async def readyz(request: Request) -> Response:
-    """Answer 503 while the stores load, while draining, and after an inference loop failed."""
+    """Answer 503 while the stores load, while draining, after an inference loop failed, and without keys."""
     guard = service_of(request)
     if not guard.ready:
-        why = "the server is about to stop" if guard.draining else "the inference loop is not running"
+        why = "the inference loop is not running"
+        if guard.draining:
+            why = "the server is about to stop"
+        elif guard.keys.stale:
+            why = "the file of API keys cannot be read"
         return response(503, "not-ready", why)
     return Response('{"status":"ready"}', media_type="application/json")
 

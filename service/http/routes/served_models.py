@@ -87,6 +87,8 @@ def _unready(guard: GuardService, *models: Model) -> str:
     """Return the reason not all of these models take requests, empty if they do."""
     if guard.draining:
         return "the server is about to stop"
+    if guard.keys.stale:
+        return "the file of API keys cannot be read"
     failed = [model.name for model in models if not model.ready]
     return f"the inference loop of {', '.join(failed)} is not running" if failed else ""
 

@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from service.cli.app import app
-from service.keys.api_keys import KeyFile, KeyRing
+from service.keys.api_keys import KeyFile
+from service.keys.key_ring import KeyRing
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def keys_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("service.keys.api_keys.time", clock)
+    monkeypatch.setattr("service.keys.key_ring.time", clock)
     monkeypatch.setattr("service.keys.rate_limit.time", clock)
     return clock
 

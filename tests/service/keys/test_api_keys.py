@@ -3,27 +3,18 @@
 import hashlib
 import hmac
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from mutant_guard.errors import GuardError
 from service.keys import key_file
-from service.keys.api_keys import Detail, KeyFile, KeyFileError, KeyRing, Role, make_key
+from service.keys.api_keys import Detail, KeyFile, KeyFileError, Role, make_key
+from service.keys.key_ring import KeyRing
 from tests.support.api_keys import add_key, new_key
-from tests.support.service import Clock
 
 ENTRY: dict[str, Any] = {"name": "alice", "sha256": "ab" * 32, "created": "2026-01-02T03:04:05Z"}
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("service.keys.api_keys.time", clock)
-    return clock
 
 
 @pytest.fixture
@@ -82,7 +73,7 @@ def test_every_entry_is_compared_wherever_the_key_is(
         return hmac.compare_digest(one, other)
 
     monkeypatch.setattr(
-        "service.keys.api_keys.hmac", type("Hmac", (), {"compare_digest": staticmethod(compare)})
+        "service.keys.key_ring.hmac", type("Hmac", (), {"compare_digest": staticmethod(compare)})
     )
     found = ring.find("unknown" if place is None else secrets[place])
     assert (found and found.name) == (None if place is None else f"key-{place}")
@@ -163,96 +154,3 @@ def test_a_file_that_is_not_there_or_is_no_file_is_refused(path: Path, tmp_path:
         KeyRing(path)
     with pytest.raises(GuardError, match="cannot be read"):
         KeyRing(tmp_path)
-
-
-def test_keys_that_come_and_go_are_known_within_a_second(path: Path, clock: Clock) -> None:
-    first = add_key(path, "first")
-    ring = KeyRing(path)
-    second = add_key(path, "second", role="admin")
-    clock.now += 0.99
-    assert ring.find(second) is None
-    assert not ring.has_admin
-    clock.now += 0.01
-    assert ring.has_admin
-    assert ring.find(second)
-    key_file.remove(path, "first")
-    clock.now += 0.99
-    assert ring.find(first)
-    clock.now += 0.01
-    assert ring.find(first) is None
-    assert ring.find(second)
-
-
-def test_a_file_put_in_place_of_another_is_seen_whatever_its_time_and_size(path: Path, clock: Clock) -> None:
-    """Restoring a volume replaces a file like this, and so does turning a mounted secret's link."""
-    old, new = path.with_name("old"), path.with_name("new")
-    secrets = [add_key(old), add_key(new)]
-    for version in (old, new):
-        os.utime(version, ns=(10**18, 10**18))
-    assert old.stat().st_size == new.stat().st_size
-    path.symlink_to(old)
-    ring = KeyRing(path)
-    assert ring.find(secrets[0])
-    path.unlink()
-    path.symlink_to(new)
-    clock.now += 1
-    assert ring.find(secrets[0]) is None
-    assert ring.find(secrets[1])
-
-
-def test_the_file_is_not_touched_more_than_once_a_second_nor_read_without_need(
-    path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    secret = add_key(path)
-    ring = KeyRing(path)
-    looked: list[str] = []
-    stat = Path.stat
-
-    def counted(self: Path, **how: Any) -> os.stat_result:
-        looked.append("stat")
-        return stat(self, **how)
-
-    monkeypatch.setattr(Path, "stat", counted)
-    monkeypatch.setattr(Path, "read_bytes", lambda _: looked.append("read"))
-    for _ in range(100):
-        clock.now += 0.0625  # 6.25 s in total
-        assert ring.find(secret)
-        assert not ring.has_admin
-    assert looked == ["stat"] * 6
-
-
-@pytest.mark.parametrize("damage", ["cut", "missing", "foreign"])
-def test_a_file_that_became_invalid_leaves_the_keys_and_one_line_in_the_log(
-    damage: str, path: Path, clock: Clock
-) -> None:
-    secret = add_key(path)
-    whole = path.read_bytes()
-    ring = KeyRing(path)
-    if damage == "missing":
-        path.unlink()
-    else:
-        path.write_bytes(whole[:50] if damage == "cut" else b'{"keys": [{"name": "mallory"}]}')
-    with capture_logs() as logs:
-        for _ in range(5):
-            clock.now += 1
-            assert ring.find(secret)
-    assert [(line["log_level"], line["event"]) for line in logs] == [("error", "API keys stay as they were")]
-    assert logs[0]["file"] == str(path)
-    assert str(path) in logs[0]["reason"]
-    path.write_bytes(whole)
-    other = add_key(path, "other")
-    with capture_logs() as logs:
-        clock.now += 1
-        assert ring.find(other)
-    assert [(line["log_level"], line["event"], line["keys"]) for line in logs] == [
-        ("info", "API keys read", 2)
-    ]
-
-
-def test_where_the_last_key_is_revoked_nobody_is_let_in(path: Path, clock: Clock) -> None:
-    secret = add_key(path)
-    ring = KeyRing(path)
-    key_file.remove(path, "alice")
-    clock.now += 1
-    assert ring.find(secret) is None
-    assert not ring.open

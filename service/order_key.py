@@ -1,6 +1,7 @@
 """Secret that orders the mutants: where it is kept, and how replicas come to share it."""
 
 import hmac
+import time
 from pathlib import Path
 
 import structlog
@@ -9,6 +10,8 @@ from mutant_guard.errors import OrderKeyError
 from mutant_guard.runtime.order import OrderKey, drawn_key, key_in_file, key_text
 from mutant_guard.store.atomic import SECRET, write_atomically
 from service.settings import Settings
+
+_KEEP_AGAIN_SECONDS = 60.0
 
 
 class ServerOrderKey(OrderKey):
@@ -26,6 +29,7 @@ class ServerOrderKey(OrderKey):
         is logged: after a restart the same image may then meet another order.
         """
         self._path = settings.order_key_file
+        self._kept, self._keep_at = True, 0.0
         self.fixed = settings.order_key is not None
         super().__init__(
             _load(self._path)
@@ -42,12 +46,23 @@ class ServerOrderKey(OrderKey):
         structlog.get_logger().warning(
             "order key of the other replicas taken over", before=before, after=self.id
         )
+        self._kept, self._keep_at = False, 0.0
+        self.keep()
+
+    def keep(self) -> None:
+        """Write a key that was adopted to the file, unless it is there; try again once a minute."""
+        now = time.monotonic()
+        if self._kept or now < self._keep_at:
+            return
+        self._keep_at = now + _KEEP_AGAIN_SECONDS
         try:
-            write_atomically(self._path, key_text(value), mode=SECRET)
+            write_atomically(self._path, key_text(self.value), mode=SECRET)
         except OSError as error:
             structlog.get_logger().warning(
                 "order key is not kept on disk", file=str(self._path), reason=str(error)
             )
+        else:
+            self._kept = True
 
     def draws(self, share: float, text: str) -> bool:
         """Check whether a text falls into a random share of all texts.

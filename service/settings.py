@@ -158,6 +158,11 @@ class Settings(BaseSettings):
     It holds verdicts, the order key, the rates of API keys and the review queue. Unset: each
     replica has its own, in memory (and the order key on disk)."""
 
+    redis_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "guard"
+    """First part of every key in Redis: letters, digits, dots, dashes and underscores.
+    Deployments that share a database need one each, or they share order key, verdicts, rates and
+    review queue."""
+
     redis_timeout_ms: Annotated[float, Gt(0)] = 25.0
     """Longest time a request waits for an answer of Redis, in milliseconds.
     A request waits two or three times. After a timeout, Redis is left alone until it is found to

@@ -33,7 +33,7 @@ class State:
         """Set up the state from the settings, and wait half a second for Redis at most."""
         self._settings, self._metrics = settings, metrics
         self.key = ServerOrderKey(settings)
-        self._order = SharedOrder(self.key)
+        self._order = SharedOrder(self.key, settings.redis_prefix)
         self._link: RedisLink | None = None
         self._queue: RedisQueue | None = None
         self.limits: Limits = OwnLimits()
@@ -42,6 +42,8 @@ class State:
                 settings.redis_url.get_secret_value(),
                 seconds=settings.redis_timeout_ms / 1000,
                 up=metrics.redis_up(),
+                refused=metrics.redis_refused(),
+                prefix=settings.redis_prefix,
             )
             link.first(self._order.first)
             self.limits = SharedLimits(link)

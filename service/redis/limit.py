@@ -8,16 +8,15 @@ from service.keys.api_keys import ApiKey
 from service.keys.rate_limit import RateLimit
 from service.redis.link import RedisDownError, RedisLink
 
-_PREFIX = "guard:rate:"
 # Token bucket as in ``service.keys.rate_limit``, by Redis' clock. A bucket that is full again is
-# forgotten.
+# forgotten, and so is one of the future, which a clock that was set back leaves.
 _TAKE = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at')
 local tokens = burst
-if kept[1] then
+if kept[1] and tonumber(kept[2]) <= now + 1 then
     tokens = math.min(burst, tonumber(kept[1]) + math.max(0, now - tonumber(kept[2])) * rate)
 end
 if tokens < 1 - 1e-6 then
@@ -53,7 +52,7 @@ class OwnLimits:
 
 
 class SharedLimits:
-    """Limits of all replicas together; while Redis is down each replica has its own."""
+    """Limits of all replicas together; while Redis does not answer each replica has its own."""
 
     def __init__(self, link: RedisLink) -> None:
         """Use a link to Redis.
@@ -77,5 +76,5 @@ class SharedLimits:
 
     async def _ask(self, redis: Redis, name: str, rate: float, burst: int) -> bytes:
         script = redis.register_script(_TAKE)
-        said: bytes = await script(keys=[_PREFIX + name], args=[repr(rate), burst])
+        said: bytes = await script(keys=[self._link.key("rate", name)], args=[repr(rate), burst])
         return said

@@ -1,16 +1,20 @@
 """Connection pool to Redis, and whether Redis is worth asking."""
 
 import asyncio
+import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import structlog
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ClusterDownError, OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 _T = TypeVar("_T")
@@ -28,6 +32,21 @@ _MOST_AT_ONCE = 16
 _PLAIN: dict[str, Any] = {"protocol": 2, "driver_info": None}
 # redis-py raises ValueError where something other than Redis answers.
 _TROUBLE = (RedisError, OSError, ValueError)
+# Errors that the next call would meet as well, whatever it asks. Lost connections, a Redis that is
+# loading, and a password that is refused are connection errors of redis-py.
+_DOWN = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    OSError,
+    ReadOnlyError,
+    OutOfMemoryError,
+    ClusterDownError,
+)
+# The same of Redis' error codes that redis-py has no class for.
+# In a pipeline redis-py puts the command before them.
+_DOWN_CODES = re.compile(r"(^|caused error: \(?['\"]?)(BUSY|MISCONF|NOREPLICAS)\b")
+_CODE = re.compile(r"(?:^|caused error: \(?['\"]?)([A-Z]+)\b")
+_SAY_AGAIN_SECONDS = 60.0
 
 Ask = Callable[[Redis], Awaitable[Any]]
 """Calls to Redis, whose answers are bytes.
@@ -38,11 +57,21 @@ class RedisDownError(Exception):
     """Redis was not asked, or did not answer in time. Callers go on without it."""
 
 
+class RedisRefusedError(RedisDownError):
+    """Redis answered this call with an error, and goes on answering others.
+
+    A key of another type, a script that fails, or a command that is not allowed: asking again is of
+    no use.
+    """
+
+
 class RedisLink:
     """Link to Redis for requests, which never wait long for it.
 
-    After a call that fails, or takes longer than the timeout, no request asks Redis again until the
-    watch has found that it answers within the timeout. The watch looks once a second, outside any
+    After a call that does not reach Redis, or takes longer than the timeout, no request asks Redis
+    again until the watch has found that it answers within the timeout. So it is after an answer that
+    every call would get: Redis is loading, full, or takes no writes. Any other error that Redis
+    answers with is one of that call alone. The watch looks once a second, outside any
     request. So a Redis that is down or slow costs the requests then under way one timeout a call,
     and later requests nothing.
 
@@ -51,15 +80,21 @@ class RedisLink:
     process has much to ask.
     """
 
-    def __init__(self, url: str, *, seconds: float, up: Gauge) -> None:
+    def __init__(
+        self, url: str, *, seconds: float, up: Gauge, refused: Counter | None = None, prefix: str = "guard"
+    ) -> None:
         """Make a link that does not connect yet.
 
         Args:
             url: URL of the server.
             seconds: longest time a call may take, in seconds.
             up: gauge that tells whether Redis answers.
+            refused: counter of the calls that Redis answers with an error of their own.
+            prefix: first part of every key.
         """
-        self._url, self._seconds, self._gauge = url, seconds, up
+        self._url, self._seconds, self._gauge, self._refused = url, seconds, up, refused
+        self.prefix = prefix
+        self._said: dict[str, float] = {}
         self._redis = Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), socket_timeout=None, **_PLAIN)
         # Values kept in Redis are bytes, whatever the URL says.
         self._redis.connection_pool.connection_kwargs["decode_responses"] = False
@@ -69,6 +104,10 @@ class RedisLink:
         self._look: Ask = Redis.ping
         self._jobs: list[Callable[[], Awaitable[None]]] = []
         up.set(0)
+
+    def key(self, *parts: object) -> str:
+        """Return the name of a key of this deployment, of its parts."""
+        return ":".join((self.prefix, *map(str, parts)))
 
     @property
     def up(self) -> bool:
@@ -106,8 +145,7 @@ class RedisLink:
 
         Args:
             look: call that checks it.
-            jobs: work done each time Redis answers; a job that raises ``RedisDownError`` is done
-                again the next time.
+            jobs: work done each time Redis answers; a job that fails is done again the next time.
         """
         self._look, self._jobs = look, list(jobs)
         self._watch = asyncio.create_task(self._keep_looking(), name="redis-watch")
@@ -124,11 +162,19 @@ class RedisLink:
             The result of the call.
 
         Raises:
-            RedisDownError: Redis is down, answers with an error, or does not answer in time.
+            RedisRefusedError: Redis answers this call with an error.
+            RedisDownError: Redis is down, or does not answer in time.
         """
         if not self._up:
             raise RedisDownError("Redis is not answering")
-        return await self._ask(ask, self._seconds if seconds is None else seconds)
+        try:
+            return await self._ask(ask, self._seconds if seconds is None else seconds)
+        except _TROUBLE as error:
+            if _means_down(error):
+                self._failed(str(error))
+                raise RedisDownError(str(error)) from error
+            self._note_refusal(str(error))
+            raise RedisRefusedError(str(error)) from error
 
     async def close(self) -> None:
         """Do the jobs a last time, and close the connections."""
@@ -151,9 +197,6 @@ class RedisLink:
             if not waited and loop.time() - until < _LATE_SECONDS:
                 self._failed(f"no answer within {seconds * 1000:g} ms")
             raise RedisDownError("Redis did not answer in time") from error
-        except _TROUBLE as error:
-            self._failed(str(error))
-            raise RedisDownError(str(error)) from error
 
     async def _keep_looking(self) -> None:
         while True:
@@ -167,6 +210,9 @@ class RedisLink:
             await self._ask(self._look, self._seconds)
         except RedisDownError:
             return
+        except _TROUBLE as error:  # whatever it is, writing is of no use
+            self._failed(str(error))
+            return
         if not self._up:
             structlog.get_logger().info("redis is answering")
         self._set(True)
@@ -176,14 +222,32 @@ class RedisLink:
         for job in self._jobs:
             try:
                 await job()
+            except RedisRefusedError:
+                continue
             except RedisDownError:
                 return
+            except Exception:  # one job must end neither the others nor the watch
+                structlog.get_logger().exception("work for redis failed")
 
     def _set(self, up: bool) -> None:
         self._up = up
         self._gauge.set(up)
 
+    def _note_refusal(self, why: str) -> None:
+        """Count a call that Redis refused, and log the first of its kind in a minute."""
+        if self._refused is not None:
+            self._refused.inc()
+        found = _CODE.search(why)
+        code, now = found.group(1) if found else "", time.monotonic()
+        if now >= self._said.get(code, now):
+            self._said[code] = now + _SAY_AGAIN_SECONDS
+            structlog.get_logger().warning("redis refuses a call", error=why)
+
     def _failed(self, why: str) -> None:
         if self._up or self._watch is None:  # logged once, not every second
             structlog.get_logger().warning("redis is not answering", error=why)
         self._set(False)
+
+
+def _means_down(error: Exception) -> bool:
+    return isinstance(error, _DOWN) or _DOWN_CODES.search(str(error)) is not None

@@ -3,15 +3,13 @@
 import structlog
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from mutant_guard.runtime.order import KEY_BYTES
 from service.order_key import ServerOrderKey
 
-_NAME = "guard:order-key"
-# The check writes, since a Redis that answers but takes no writes (full, or a replica) is of no
-# use.
-_LOOK = ("guard:look", b"1")
 _LOOK_SECONDS = 5
+_WRONG_TYPE = "WRONGTYPE"
 
 
 class SharedOrder:
@@ -22,13 +20,18 @@ class SharedOrder:
     second.
     """
 
-    def __init__(self, key: ServerOrderKey) -> None:
+    def __init__(self, key: ServerOrderKey, prefix: str = "guard") -> None:
         """Share a key.
 
         Args:
             key: order key in use.
+            prefix: first part of the names of keys in Redis.
         """
         self._key, self._refused = key, b""
+        self._name = f"{prefix}:order-key"
+        # The check writes, since a Redis that answers but takes no writes (full, or a replica) is
+        # of no use.
+        self._look = (f"{prefix}:look", b"1")
 
     def first(self, redis: BlockingRedis) -> bool:
         """Compare keys before there is an event loop.
@@ -37,8 +40,11 @@ class SharedOrder:
         writes.
         """
         if self._key.fixed:
-            return bool(redis.set(*_LOOK, ex=_LOOK_SECONDS))
-        self._compare(redis.set(_NAME, self._key.value, nx=True, get=True))
+            return bool(redis.set(*self._look, ex=_LOOK_SECONDS))
+        try:
+            self._compare(redis.set(self._name, self._key.value, nx=True, get=True))
+        except ResponseError as error:
+            self._refuse_type(error)
         return True
 
     async def look(self, redis: Redis) -> None:
@@ -48,17 +54,37 @@ class SharedOrder:
         writes.
         """
         if self._key.fixed:
-            await redis.set(*_LOOK, ex=_LOOK_SECONDS)
-        else:
-            self._compare(await redis.set(_NAME, self._key.value, nx=True, get=True))
+            await redis.set(*self._look, ex=_LOOK_SECONDS)
+            return
+        try:
+            self._compare(await redis.set(self._name, self._key.value, nx=True, get=True))
+        except ResponseError as error:
+            self._refuse_type(error)
+        self._key.keep()
 
     def _compare(self, theirs: object) -> None:
         if not isinstance(theirs, bytes) or theirs == self._key.value:
             return
         if len(theirs) == KEY_BYTES:
             self._key.adopt(theirs)
-        elif theirs != self._refused:
+        else:
+            self._refuse(theirs)
+
+    def _refuse_type(self, error: ResponseError) -> None:
+        """Log that the key is of another type, which says that Redis answers and takes writes.
+
+        Raises:
+            ResponseError: it is another error.
+        """
+        if not str(error).startswith(_WRONG_TYPE):
+            raise error
+        self._refuse(_WRONG_TYPE.encode())
+
+    def _refuse(self, theirs: bytes) -> None:
+        if theirs != self._refused:
             self._refused = theirs
             structlog.get_logger().error(
-                "what Redis holds is no order key", name=_NAME, remedy=f"delete it: redis-cli DEL {_NAME}"
+                "what Redis holds is no order key",
+                name=self._name,
+                remedy=f"delete it: redis-cli DEL {self._name}",
             )

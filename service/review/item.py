@@ -1,5 +1,6 @@
 """Entries of the review queue as they are kept."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from mutant_guard.wire.review import Finding, ReviewDetails, ReviewEntry, ReviewState
 from mutant_guard.wire.verdict import Explanation
+
+_ID = re.compile(r"(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})")
 
 
 class Found(Finding):
@@ -73,10 +76,12 @@ class Item:
 
 
 def position(identifier: str) -> tuple[int, int] | None:
-    """Return the sort position of an entry's id among the others, None for a text that is no id."""
-    milliseconds, _, number = identifier.partition("-")
-    if not (
-        milliseconds.isdecimal() and number.isdecimal() and len(identifier) <= 40 and identifier.isascii()
-    ):
+    """Return the sort position of an entry's id among the others, None for a text that is no id.
+
+    An id is two numbers of 64 bits, written in one way alone.
+    """
+    parts = _ID.fullmatch(identifier)
+    if parts is None:
         return None
-    return int(milliseconds), int(number)
+    at = int(parts[1]), int(parts[2])
+    return at if max(at) < 1 << 64 else None

@@ -12,6 +12,7 @@ class _Entry:
     key: str
     found: Found
     image: bytes | None
+    since: float  # seconds of the monotonic clock, which nobody sets
     ruling: Ruling | None = None
     seen: int = 1
 
@@ -43,7 +44,7 @@ class MemoryQueue:
         self._last = (now, self._last[1] + 1 if now == self._last[0] else 0)
         identifier = f"{self._last[0]}-{self._last[1]}"
         image = self._capacity.kept(image)
-        self._entries[identifier] = _Entry(key, found, image, seen=count)
+        self._entries[identifier] = _Entry(key, found, image, time.monotonic(), seen=count)
         self._ids[key] = identifier
         self._open[identifier] = None
         self._bytes += len(image or b"")
@@ -104,8 +105,8 @@ class MemoryQueue:
         return len(self._open)
 
     def _trim(self) -> None:
-        oldest = (time.time() - self._capacity.seconds) * 1000
-        while (name := next(iter(self._entries), None)) is not None and _milliseconds(name) < oldest:
+        oldest = time.monotonic() - self._capacity.seconds
+        while (name := next(iter(self._entries), None)) is not None and self._entries[name].since < oldest:
             self._drop(name)
         for names in (self._open, self._ruled):
             while len(names) > self._capacity.entries:
@@ -119,10 +120,6 @@ class MemoryQueue:
         self._ruled.pop(identifier, None)
         self._bytes -= len(entry.image or b"")
         del self._ids[entry.key]
-
-
-def _milliseconds(identifier: str) -> int:
-    return int(identifier.partition("-")[0])
 
 
 def _item(identifier: str, entry: _Entry) -> Item:

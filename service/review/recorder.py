@@ -15,7 +15,7 @@ from PIL import Image
 from mutant_guard.runtime.answer import Answer
 from mutant_guard.wire.verdict import StoreName, Verdict
 from service.order_key import ServerOrderKey
-from service.redis.link import RedisDownError
+from service.redis.link import RedisDownError, RedisRefusedError
 from service.review.item import Found
 from service.review.queue import ReviewQueue
 from service.settings import Settings
@@ -125,6 +125,9 @@ class Recorder:
         try:
             image = None if note.pixels is None else await asyncio.to_thread(png, note.pixels)
             new = await self.queue.add(key, note.found, image, count)
+        except RedisRefusedError:  # logged where Redis was asked; asking again is of no use
+            self._lost(1)
+            count = note.count
         except RedisDownError:
             raise  # the input stays the first
         except Exception:  # one faulty input must not hold up the others

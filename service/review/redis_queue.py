@@ -3,14 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from mutant_guard.wire.review import ReviewState
 from service.redis.link import Ask, RedisLink
 from service.review.item import Found, Item, Ruling, position
 from service.review.queue import Capacity, Wanted
-from service.review.scripts import ADD, KEYS, REMOVE, RULE, TRIM
+from service.review.scripts import ADD, REMOVE, RULE, TRIM, keys_of
 
 # Timeout in seconds. No request for a verdict waits for any of these calls.
 _SECONDS = 1.0
@@ -20,7 +19,8 @@ _CHUNK = 50
 class RedisQueue:
     """Entries of the stream, in order of their ids.
 
-    Every method raises ``RedisDownError`` where Redis is down.
+    Every method raises ``RedisDownError`` where Redis is down, and ``RedisRefusedError`` where it
+    refuses the call.
     """
 
     def __init__(self, link: RedisLink, capacity: Capacity) -> None:
@@ -30,7 +30,7 @@ class RedisQueue:
             link: link to Redis.
             capacity: how much to keep.
         """
-        self._link, self._capacity = link, capacity
+        self._link, self._capacity, self._keys = link, capacity, keys_of(link.prefix)
         self._limits = [capacity.entries, round(capacity.seconds * 1000), capacity.image_bytes]
 
     async def add(self, key: str, found: Found, image: bytes | None, count: int = 1) -> bool:
@@ -56,7 +56,9 @@ class RedisQueue:
 
     async def image(self, identifier: str) -> bytes | None:
         """Return the image of an entry as a PNG, None or empty where none was kept."""
-        kept: bytes | None = await self._call(lambda redis: redis.hget(KEYS.images, identifier))
+        if position(identifier) is None:
+            return None
+        kept: bytes | None = await self._call(lambda redis: redis.hget(self._keys.images, identifier))
         return kept
 
     async def rule(self, identifier: str, ruling: Ruling) -> Item | None:
@@ -73,12 +75,13 @@ class RedisQueue:
 
     async def waiting(self) -> int:
         """Return the number of open entries."""
-        return int(await self._call(lambda redis: redis.zcard(KEYS.open)))
+        return int(await self._call(lambda redis: redis.zcard(self._keys.open)))
 
     async def _newest(self, redis: Redis, wanted: Wanted) -> list[Item]:
         before = None if wanted.before is None else position(wanted.before)
         found: list[Item] = []
-        index = KEYS.open if wanted.state == ReviewState.OPEN else KEYS.everything
+        keys = self._keys
+        index = keys.open if wanted.state == ReviewState.OPEN else keys.everything
         skip = 0
         while len(found) < wanted.limit:
             highest = "+inf" if before is None else _score(before)
@@ -100,11 +103,11 @@ class RedisQueue:
             return []
         async with redis.pipeline(transaction=False) as pipe:
             for name in names:
-                pipe.xrange(KEYS.stream, name, name)
-            pipe.hmget(KEYS.rulings, names)
-            pipe.hmget(KEYS.counts, names)
+                pipe.xrange(self._keys.stream, name, name)
+            pipe.hmget(self._keys.rulings, names)
+            pipe.hmget(self._keys.counts, names)
             for name in names:
-                pipe.hstrlen(KEYS.images, name)
+                pipe.hstrlen(self._keys.images, name)
             said = await pipe.execute()
         count = len(names)
         rows = zip(names, said[:count], said[count], said[count + 1], said[count + 2 :], strict=True)
@@ -112,7 +115,7 @@ class RedisQueue:
 
     async def _run(self, script: str, *args: str | bytes) -> Any:
         return await self._call(
-            lambda redis: redis.register_script(script)(keys=list(KEYS), args=[*self._limits, *args])
+            lambda redis: redis.register_script(script)(keys=list(self._keys), args=[*self._limits, *args])
         )
 
     async def _call(self, ask: Ask) -> Any:
@@ -127,9 +130,10 @@ def _readable(rows: Iterable[tuple[str, Any, Any, Any, Any]]) -> Iterable[Item]:
         try:
             found = Found.model_validate_json(entries[0][1][b"record"])
             ruled = None if ruling is None else Ruling.model_validate_json(ruling)
-        except (ValidationError, KeyError):
+            seen = int(count or 1)
+        except (ValueError, KeyError):
             continue
-        yield Item(name, found, ruled, int(count or 1), size > 0)
+        yield Item(name, found, ruled, seen, size > 0)
 
 
 def _score(at: tuple[int, int]) -> str:

@@ -3,29 +3,48 @@
 from typing import NamedTuple
 
 
-class _Keys(NamedTuple):
-    """Names of the queue's keys in Redis.
+class Keys(NamedTuple):
+    """Names of the queue's keys in Redis."""
+
+    stream: str  # records, by id
+    ids: str  # ids, by key of the pixels
+    pixels: str  # keys of the pixels, by id
+    counts: str  # how often the pixels came, by id
+    images: str
+    bytes: str  # total size of the images
+    everything: str  # ids, by time in microseconds
+    open: str
+    ruled: str  # ids, by time of the decision: the earliest go first
+    rulings: str
+    clock: str  # when the queue was last trimmed, and until when nothing is too old
+    most_entries: str
+    most_milliseconds: str
+    most_bytes: str
+
+
+def keys_of(prefix: str) -> Keys:
+    """Return the names of the keys of one deployment.
 
     The braces keep them together in a Redis Cluster.
     """
+    named = {"everything": "all"}
+    return Keys(
+        *(f"{prefix}:{{review}}:{named.get(field, field.replace('_', '-'))}" for field in Keys._fields)
+    )
 
-    stream: str = "guard:{review}:stream"  # records, by id
-    ids: str = "guard:{review}:ids"  # ids, by key of the pixels
-    pixels: str = "guard:{review}:pixels"  # keys of the pixels, by id
-    counts: str = "guard:{review}:counts"  # how often the pixels came, by id
-    images: str = "guard:{review}:images"
-    bytes: str = "guard:{review}:bytes"  # total size of the images
-    everything: str = "guard:{review}:all"  # ids, by time in microseconds
-    open: str = "guard:{review}:open"
-    ruled: str = "guard:{review}:ruled"  # ids, by time of the decision: the earliest go first
-    rulings: str = "guard:{review}:rulings"
-
-
-KEYS = _Keys()
 
 _HEAD = """
-local stream, ids, pixels, counts, images, bytes, all, open, ruled, rulings = unpack(KEYS)
-local most, milliseconds, most_bytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local stream, ids, pixels, counts, images, bytes, all, open, ruled, rulings, clock = unpack(KEYS, 1, 11)
+
+-- The largest limit that any replica has counts, so that one with less room drops nothing of the
+-- others'. It is forgotten an hour after the last replica that has it.
+local function agreed(number)
+    local own, kept = ARGV[number], redis.call('GET', KEYS[11 + number])
+    if tonumber(own) < tonumber(kept or 0) then return tonumber(kept) end
+    redis.call('SET', KEYS[11 + number], own, 'EX', 3600)
+    return tonumber(own)
+end
+local most, milliseconds, most_bytes = agreed(1), agreed(2), agreed(3)
 
 local function drop(id)
     local of = redis.call('HGET', pixels, id)
@@ -40,14 +59,25 @@ local function oldest(set, count)
     return redis.call('ZRANGE', set, 0, count - 1)
 end
 
-local function microseconds(less)
-    local time = redis.call('TIME')
-    return string.format('%.0f', time[1] * 1e6 + time[2] - less)
+local time = redis.call('TIME')
+local now = time[1] * 1e6 + time[2]
+
+-- A clock that leaps ahead makes everything old at once. Servers trim every second, so after a
+-- leap, or after an hour without a server, nothing is too old for an hour: time to set it right.
+local function may_age()
+    local seen, hold = unpack(redis.call('HMGET', clock, 'seen', 'hold'))
+    seen, hold = tonumber(seen or now), tonumber(hold or 0)
+    if now - seen > 3600e6 then hold = now + 3600e6 end
+    if now < seen then hold = 0 end
+    redis.call('HSET', clock, 'seen', string.format('%.0f', now), 'hold', string.format('%.0f', hold))
+    return now >= hold
 end
 
 local function trim()
-    local limit = microseconds(milliseconds * 1000)
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', all, '-inf', '(' .. limit, 'LIMIT', 0, 1000)) do drop(id) end
+    local limit = string.format('%.0f', now - milliseconds * 1000)
+    if may_age() then
+        for _, id in ipairs(redis.call('ZRANGEBYSCORE', all, '-inf', '(' .. limit, 'LIMIT', 0, 1000)) do drop(id) end
+    end
     for _, set in ipairs({open, ruled}) do
         local over = redis.call('ZCARD', set) - most
         if over > 0 then
@@ -99,7 +129,7 @@ local id, ruling = ARGV[4], ARGV[5]
 trim()
 if not redis.call('ZSCORE', all, id) then return 0 end
 redis.call('ZREM', open, id)
-redis.call('ZADD', ruled, microseconds(0), id)
+redis.call('ZADD', ruled, string.format('%.0f', now), id)
 redis.call('HSET', rulings, id, ruling)
 trim()
 return 1

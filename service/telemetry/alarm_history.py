@@ -10,13 +10,12 @@ from redis.asyncio import Redis
 
 from mutant_guard.runtime.answer import Answer
 from mutant_guard.wire.review import MinuteOfAlarms, StoreAlarms
-from service.redis.link import RedisDownError, RedisLink
+from service.redis.link import RedisDownError, RedisLink, RedisRefusedError
 
 if TYPE_CHECKING:
     from mutant_guard.runtime.model import Model
 
 MINUTES = 60
-_PREFIX = "guard:alarms"
 _KEPT_SECONDS = 2 * 60 * MINUTES
 _SECONDS = 1.0
 
@@ -63,15 +62,20 @@ class AlarmHistory:
         """Send to Redis what was counted since the last call.
 
         Raises:
+            RedisRefusedError: Redis refuses the counts, which it then goes without.
             RedisDownError: Redis is down; the counts are sent with the next call.
         """
-        if self._link is None or not self._unsent_tested:
+        link = self._link
+        if link is None or not self._unsent_tested:
             return
         tested, alarms = self._unsent_tested, self._unsent_alarms
         self._unsent_tested, self._unsent_alarms = Counter(), Counter()
         try:
-            await self._link.call(lambda redis: _add(redis, tested, alarms), seconds=_SECONDS)
-        except RedisDownError:
+            named = [(_name(link, minute), count, alarms[minute]) for minute, count in tested.items()]
+            await link.call(lambda redis: _add(redis, named), seconds=_SECONDS)
+        except RedisRefusedError:  # sent again, what Redis did take of it would count twice
+            raise
+        except BaseException:  # cancellation too: they are sent with the next call
             self._unsent_tested.update(tested)
             self._unsent_alarms.update(alarms)
             self._forget()
@@ -88,8 +92,9 @@ class AlarmHistory:
         minutes = [(model.name, model.version, minute) for minute in range(last - MINUTES + 1, last + 1)]
         counted = [(self._tested[minute], self._alarms[minute]) for minute in minutes]
         if self._link is not None:
+            names = [_name(self._link, minute) for minute in minutes]
             try:
-                shared = await self._link.call(lambda redis: _read(redis, minutes), seconds=_SECONDS)
+                shared = await self._link.call(lambda redis: _read(redis, names), seconds=_SECONDS)
             except RedisDownError:
                 pass
             else:
@@ -100,9 +105,10 @@ class AlarmHistory:
         return _summary(model, minutes, counted, undecided=undecided)
 
     def _forget(self) -> None:
-        oldest = _now() - MINUTES
+        now = _now()
         for counter in (self._tested, self._alarms, self._unsent_tested, self._unsent_alarms):
-            for minute in [minute for minute in counter if minute[2] <= oldest]:
+            # A minute to come is one of a clock that has been set back since.
+            for minute in [minute for minute in counter if abs(now - minute[2]) >= MINUTES]:
                 del counter[minute]
 
 
@@ -110,23 +116,23 @@ def _now() -> int:
     return int(time.time()) // 60
 
 
-def _name(minute: _Minute) -> str:
-    return ":".join((_PREFIX, *map(str, minute)))
+def _name(link: RedisLink, minute: _Minute) -> str:
+    return link.key("alarms", *minute)
 
 
-async def _add(redis: Redis, tested: Counter[_Minute], alarms: Counter[_Minute]) -> None:
+async def _add(redis: Redis, counts: list[tuple[str, int, int]]) -> None:
     async with redis.pipeline(transaction=True) as pipe:
-        for minute, count in tested.items():
-            pipe.hincrby(_name(minute), "tested", count)
-            pipe.hincrby(_name(minute), "alarms", alarms[minute])
-            pipe.expire(_name(minute), _KEPT_SECONDS)
+        for name, tested, alarms in counts:
+            pipe.hincrby(name, "tested", tested)
+            pipe.hincrby(name, "alarms", alarms)
+            pipe.expire(name, _KEPT_SECONDS)
         await pipe.execute()
 
 
-async def _read(redis: Redis, minutes: list[_Minute]) -> list[tuple[int, int]]:
+async def _read(redis: Redis, names: list[str]) -> list[tuple[int, int]]:
     async with redis.pipeline(transaction=False) as pipe:
-        for minute in minutes:
-            pipe.hmget(_name(minute), ["tested", "alarms"])
+        for name in names:
+            pipe.hmget(name, ["tested", "alarms"])
         return [(int(tested or 0), int(alarms or 0)) for tested, alarms in await pipe.execute()]
 
 

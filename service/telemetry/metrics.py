@@ -38,7 +38,7 @@ class Metrics:
     """Metrics of the guard, on a registry of their own."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        """Register every metric but ``guard_redis_up`` and ``guard_api_keys_stale_seconds``.
+        """Register every metric but those of Redis and of a file of API keys.
 
         Args:
             registry: registry to use; by default a new one.
@@ -148,6 +148,7 @@ class Metrics:
             registry=where,
         )
         self._redis_up: Gauge | None = None
+        self._redis_refused: Counter | None = None
         self._api_keys: Gauge | None = None
         self._order_key: str | None = None
 
@@ -158,6 +159,16 @@ class Metrics:
                 "guard_redis_up", "Whether Redis answers, within its timeout.", registry=self.registry
             )
         return self._redis_up
+
+    def redis_refused(self) -> Counter:
+        """Return the counter of refused calls; it exists only where Redis is used."""
+        if self._redis_refused is None:
+            self._redis_refused = Counter(
+                "guard_redis_refused",
+                "Calls that Redis answered with an error of their own, such as a key of another type.",
+                registry=self.registry,
+            )
+        return self._redis_refused
 
     def api_keys(self, stale_seconds: Callable[[], float]) -> None:
         """Read how stale the API keys are whenever the metrics are scraped.

@@ -59,6 +59,7 @@ def exported_names() -> set[str]:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     metrics.redis_up()
+    metrics.redis_refused()
     metrics.api_keys(lambda: 0.0)
     suffixes = {
         "counter": ("_total", "_created"),

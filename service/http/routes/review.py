@@ -17,7 +17,7 @@ from service.http.current import service_of
 from service.http.exchange import id_of
 from service.http.problems import ProblemError, documented
 from service.keys.api_keys import first_fault
-from service.redis.link import RedisDownError
+from service.redis.link import RedisDownError, RedisRefusedError
 from service.review import export as exported
 from service.review.item import Item, Ruling, position
 from service.review.queue import ReviewQueue, Wanted
@@ -188,6 +188,12 @@ def _log(request: Request, action: str, entry: str | None = None) -> None:
 async def _there(asked: Awaitable[_T]) -> _T:
     try:
         return await asked
+    except RedisRefusedError as error:
+        raise ProblemError(
+            503,
+            "redis-refused",
+            "the review queue is in Redis, which refuses this call; the server's log says why",
+        ) from error
     except RedisDownError as error:
         raise ProblemError(
             503, "redis-down", "the review queue is in Redis, which is not answering; try again in a moment"

@@ -89,6 +89,17 @@ async def test_a_changed_limit_holds_at_once(replicas: list[SharedLimits]) -> No
     )
 
 
+async def test_a_bucket_of_the_future_does_not_lock_a_key_out(replicas: list[SharedLimits]) -> None:
+    """A clock of Redis that leapt ahead and was set back leaves one."""
+    key = limited(10, 2)
+    link = replicas[0]._link
+    bucket = ["tokens", "0", "at", str(time.time() + 30 * 86_400)]
+    await link.call(lambda redis: redis.hset(f"guard:rate:{key.sha256}", items=bucket))
+    assert await passed(replicas, key, 5) == 2
+    await asyncio.sleep(0.15)
+    assert await passed(replicas, key, 5) >= 1
+
+
 async def test_while_redis_is_down_every_replica_has_its_own(
     replicas: list[SharedLimits], redis_server: RedisServer
 ) -> None:

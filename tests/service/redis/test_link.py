@@ -1,18 +1,19 @@
 """The link to Redis: open while Redis answers, closed at once when it does not, and reopened."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from benchmarks.serving.redis_server import RedisServer, slow_way
-from service.redis.link import RedisDownError, RedisLink
+from service.redis.link import RedisDownError, RedisLink, RedisRefusedError
 from tests.support.service import free_port, silent_listener
 
 pytestmark = pytest.mark.anyio
@@ -231,13 +232,102 @@ async def test_jobs_are_done_while_it_answers_and_a_last_time_at_the_end(
     assert set(done) == {"work"}
 
 
+async def test_a_job_that_redis_refuses_or_that_fails_ends_neither_the_others_nor_the_watch(
+    redis_server: RedisServer, quick_looks: None
+) -> None:
+    done: list[str] = []
+
+    async def refused() -> None:
+        await link.call(lambda redis: redis.xrange("a", "no id"))
+
+    async def faulty() -> None:
+        raise ZeroDivisionError
+
+    async def later() -> None:
+        done.append("later")
+
+    redis_server.start()
+    link = link_to(redis_server.url)
+    async with watching(link, refused, faulty, later):
+        async with asyncio.timeout(10):
+            while len(done) < 3:
+                await asyncio.sleep(0.01)
+        assert link.up
+
+
+@pytest.mark.parametrize(
+    ("error", "down"),
+    [
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", False),
+        ("ERR Invalid stream ID specified as stream command argument", False),
+        ("ERR user_script:3: attempt to compare number with nil", False),
+        ("NOPERM this user has no permissions to run the 'eval' command", False),
+        ("NOSCRIPT No matching script", False),
+        ("ERR wrong number of arguments, not BUSY", False),
+        ("LOADING Redis is loading the dataset in memory", True),
+        ("READONLY You can't write against a read only replica.", True),
+        ("OOM command not allowed when used memory > 'maxmemory'.", True),
+        ("MISCONF Redis is configured to save RDB snapshots", True),
+        ("MASTERDOWN Link with MASTER is down", True),
+        ("CLUSTERDOWN The cluster is down", True),
+        ("NOREPLICAS Not enough good replicas to write.", True),
+        ("BUSY Redis is busy running a script.", True),
+        ("NOAUTH Authentication required.", True),
+        ("WRONGPASS invalid username-password pair or user is disabled.", True),
+        ("ERR max number of clients reached", True),
+    ],
+)
+@pytest.mark.parametrize("piped", [False, True])
+async def test_only_an_error_that_every_call_would_get_means_down(
+    error: str, down: bool, piped: bool
+) -> None:
+    async def asked(redis: Redis) -> object:
+        if not piped:
+            return await redis.get("a")
+        async with redis.pipeline(transaction=False) as pipe:
+            pipe.get("a")
+            return await pipe.execute()
+
+    refused = Counter("refused", "refused", registry=CollectorRegistry())
+    async with answering(f"-{error}\r\n".encode()) as url:
+        up = Gauge("up", "up", registry=CollectorRegistry())
+        link = RedisLink(url, seconds=5.0, up=up, refused=refused)
+        link._set(True)
+        with capture_logs() as logs:
+            for _ in range(1 if down else 3):
+                with pytest.raises(RedisDownError) as caught:
+                    await link.call(asked)
+        assert isinstance(caught.value, RedisRefusedError) is not down
+        assert link.up is not down
+        assert refused._value.get() == (0 if down else 3)
+        assert [line["event"] for line in logs] == [
+            "redis is not answering" if down else "redis refuses a call"
+        ]
+        await link.close()
+
+
+async def test_an_answer_that_cannot_be_read_is_one_of_that_call_alone(running_redis: RedisServer) -> None:
+    link = link_to(running_redis.url, seconds=5.0)
+    link.first(lambda redis: redis.set("a", "no number"))
+
+    async def number(redis: Redis) -> int:
+        return int(await redis.get("a") or 0)
+
+    with pytest.raises(RedisRefusedError):
+        await link.call(number)
+    assert link.up
+    assert await ask(link) == b"no number"
+    await link.close()
+
+
 @asynccontextmanager
 async def answering(reply: bytes) -> AsyncIterator[str]:
     """Yield the URL of a server that answers everything with ``reply``."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.read(1000):
-            writer.write(reply)
+        with contextlib.suppress(ConnectionResetError):  # a client that reads no further
+            while await reader.read(1000):
+                writer.write(reply)
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)

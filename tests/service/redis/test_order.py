@@ -147,6 +147,26 @@ async def test_a_disk_that_cannot_be_written_keeps_nobody_from_the_others_key(
     assert "order key is not kept on disk" in {entry["event"] for entry in logs}
 
 
+async def test_a_key_that_could_not_be_kept_on_disk_is_kept_as_soon_as_it_can_be(
+    digits_store: Path,
+    running_redis: RedisServer,
+    tmp_path: Path,
+    quick_looks: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.order_key._KEEP_AGAIN_SECONDS", 0.02)
+    async with running(replica(digits_store, running_redis, tmp_path / "other")) as first:
+        settings = replica(digits_store, running_redis, tmp_path / "one")
+        settings.order_key_file.mkdir()  # in the way of the file
+        async with running(settings) as second:
+            assert second.state.key.value == first.state.key.value
+            settings.order_key_file.rmdir()
+            async with asyncio.timeout(10):
+                while not settings.order_key_file.is_file():
+                    await asyncio.sleep(0.01)
+            assert settings.order_key_file.read_text().strip() == first.state.key.value.hex()
+
+
 @pytest.mark.parametrize("order_key", [None, "5a" * 32])
 async def test_one_that_answers_but_takes_nothing_is_down(
     order_key: str | None, digits_store: Path, running_redis: RedisServer, tmp_path: Path, quick_looks: None

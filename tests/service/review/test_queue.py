@@ -1,6 +1,7 @@
 """Properties of the review queue, in memory and in Redis alike."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -14,17 +15,19 @@ from service.review.item import Item
 from service.review.memory import MemoryQueue
 from service.review.queue import Capacity, ReviewQueue, Wanted
 from service.review.redis_queue import RedisQueue
-from service.review.scripts import KEYS
+from service.review.scripts import keys_of
 from tests.support.reviews import found, ruling
 
 pytestmark = pytest.mark.anyio
 
 Make = Callable[[Capacity], ReviewQueue]
 LARGE = Capacity(1000, 3600.0, 2**20)
+KEYS = keys_of("guard")
 
 
-def link_to(server: RedisServer) -> RedisLink:
-    link = RedisLink(server.url, seconds=1.0, up=Gauge("up", "up", registry=CollectorRegistry()))
+def link_to(server: RedisServer, prefix: str = "guard") -> RedisLink:
+    up = Gauge("up", "up", registry=CollectorRegistry())
+    link = RedisLink(server.url, seconds=1.0, up=up, prefix=prefix)
     link.first(lambda redis: redis.ping())
     return link
 
@@ -73,14 +76,28 @@ async def test_without_an_image_there_is_none(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "x", "1-2", "9999999999999-0", "1-2-3", "-", "٣-٣", "1" * 100 + "-0", "a\0b"]
+    "name",
+    [
+        *("", "x", "1-2", "9999999999999-0", "1-2-3", "-", "٣-٣", "1" * 100 + "-0", "a\0b"),
+        *("99999999999999999999-0", f"{2**64}-0", f"{2**64 - 1}-{2**64 - 1}", "0-0", "1-00", "1-0\n"),
+    ],
 )
-async def test_what_is_not_there_is_none(name: str, make: Make) -> None:
+async def test_what_is_not_there_is_none_and_the_queue_goes_on(name: str, make: Make) -> None:
     queue = make(LARGE)
     await filled(queue, 1)
     assert await queue.get(name) is None
     assert await queue.image(name) is None
     assert await queue.rule(name, ruling()) is None
+    assert not await queue.remove(name)
+    assert await queue.waiting() == 1
+
+
+@pytest.mark.parametrize("zeros", [1, 4])
+async def test_an_entry_has_one_id(zeros: int, make: Make) -> None:
+    queue = make(LARGE)
+    (name,) = await filled(queue, 1)
+    assert await queue.get("0" * zeros + name) is None
+    assert await queue.get(name)
 
 
 async def test_the_same_pixels_are_counted_and_not_queued_again(make: Make) -> None:
@@ -247,7 +264,9 @@ async def test_nothing_is_left_in_redis_of_what_was_let_go_of(running_redis: Red
     async def left(redis: Redis) -> dict[object, object]:
         return {name: await redis.type(name) for name in await redis.keys("*")}
 
-    assert await link.call(left) == {KEYS.stream.encode(): b"stream", KEYS.bytes.encode(): b"string"}
+    limits = (KEYS.most_entries, KEYS.most_milliseconds, KEYS.most_bytes)
+    expected = {KEYS.stream: b"stream", KEYS.clock: b"hash"} | dict.fromkeys((KEYS.bytes, *limits), b"string")
+    assert await link.call(left) == {name.encode(): kind for name, kind in expected.items()}
     assert await link.call(lambda redis: redis.get(KEYS.bytes)) == b"0"
     assert await link.call(lambda redis: redis.xlen(KEYS.stream)) == 0
     await link.close()
@@ -287,3 +306,72 @@ async def test_while_redis_is_down_it_says_so(redis_server: RedisServer) -> None
     with pytest.raises(RedisDownError):
         await queue.add("key", found(), None)
     await link.close()
+
+
+@pytest.mark.parametrize("days", [30, -30])
+async def test_a_clock_that_is_set_wipes_nothing(
+    days: int, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = make(LARGE)
+    names = await filled(queue, 2)
+    real = time.time
+    if isinstance(queue, RedisQueue):  # its clock is another's: what the queue remembers of it is set back
+        seen = str(round((real() - days * 86_400) * 1e6))
+        await queue._call(lambda redis: redis.hset(KEYS.clock, "seen", seen))
+        await queue.trim()
+    monkeypatch.setattr(time, "time", lambda: real() + days * 86_400)
+    assert [item.id for item in await queue.newest(Wanted())] == names[::-1]
+    await queue.add("after", found("after"), None)
+    assert await requests_of(queue, Wanted()) == ["after", "r1", "r0"]
+
+
+async def test_after_a_leap_of_redis_clock_nothing_is_too_old_for_an_hour(running_redis: RedisServer) -> None:
+    link = link_to(running_redis)
+    queue = RedisQueue(link, Capacity(100, 0.05, 2**20))
+    await link.call(lambda redis: redis.hset(KEYS.clock, "seen", "1"))
+    await filled(queue, 2)
+    await asyncio.sleep(0.1)
+    await queue.trim()
+    hold = float(await link.call(lambda redis: redis.hget(KEYS.clock, "hold")))
+    assert hold - time.time() * 1e6 == pytest.approx(3600e6, abs=60e6)
+    assert await queue.waiting() == 2
+    await link.call(lambda redis: redis.hset(KEYS.clock, "hold", "1"))
+    await queue.trim()
+    assert await queue.waiting() == 0
+    await link.close()
+
+
+async def test_the_replica_with_the_most_room_says_how_much_is_kept(running_redis: RedisServer) -> None:
+    link = link_to(running_redis)
+    large = RedisQueue(link, LARGE)
+    small = RedisQueue(link, Capacity(2, 0.05, 10))
+    names = await filled(large, 5, b"x" * 20)
+    await asyncio.sleep(0.1)
+    await small.trim()
+    await small.add("small", found("small"), b"y" * 20)
+    assert await requests_of(small, Wanted()) == ["small", "r4", "r3", "r2", "r1", "r0"]
+    assert await large.image(names[0]) == b"x" * 20
+    limits = (KEYS.most_entries, KEYS.most_milliseconds, KEYS.most_bytes)
+
+    async def times_to_live(redis: Redis) -> list[int]:
+        return [await redis.ttl(name) for name in limits]
+
+    assert all(3000 < seconds <= 3600 for seconds in await link.call(times_to_live))
+    await link.call(lambda redis: redis.delete(*limits))  # an hour after the last large one
+    await asyncio.sleep(0.1)
+    await small.trim()
+    assert await small.waiting() == 0
+    await link.close()
+
+
+async def test_deployments_of_two_prefixes_share_nothing(running_redis: RedisServer) -> None:
+    links = [link_to(running_redis, prefix) for prefix in ("one", "two")]
+    queues = [RedisQueue(link, LARGE) for link in links]
+    for number, queue in enumerate(queues):
+        await queue.add("key", found(f"r{number}"), None)
+    for number, queue in enumerate(queues):
+        assert await requests_of(queue, Wanted()) == [f"r{number}"]
+    names = await links[0].call(lambda redis: redis.keys("*"))
+    assert {name.partition(b":{review}:")[0] for name in names} == {b"one", b"two"}
+    for link in links:
+        await link.close()

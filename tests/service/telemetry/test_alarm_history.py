@@ -157,3 +157,39 @@ def test_a_baseline_without_variance_is_not_taken_at_its_word(baseline: float) -
     assert abs(found) == pytest.approx(
         abs(0.1 - baseline) / (150 / 151**2 * (1 / 10 + 1 / 150)) ** 0.5, abs=1e-3
     )
+
+
+async def test_what_was_being_sent_when_the_server_stops_is_not_lost(
+    digits_store: Path, running_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_for(digits_store, redis_url=running_redis.url)
+    async with running(settings) as guard:
+        alarms, link = guard.state.alarms, guard.state._link
+        assert link is not None
+        asking, asked = asyncio.Event(), link.call
+
+        async def hangs(*_: object, **__: object) -> None:
+            asking.set()
+            await asyncio.Event().wait()
+
+        count(guard, await one_answer(guard), 7, 2)
+        monkeypatch.setattr(link, "call", hangs)
+        sending = asyncio.create_task(alarms.send())
+        await asking.wait()
+        sending.cancel()
+        await asyncio.wait([sending])
+        monkeypatch.setattr(link, "call", asked)
+        await alarms.send()
+        async with running(settings) as other:
+            assert (await told(other)).tested == 7
+
+
+async def test_a_clock_that_is_set_back_leaves_nothing_behind(digits_store: Path, clock: Clock) -> None:
+    async with running(settings_for(digits_store)) as guard:
+        answer = await one_answer(guard)
+        clock.now += 30 * 86_400
+        count(guard, answer, 3, 1)
+        clock.now -= 30 * 86_400
+        count(guard, answer, 4, 1)
+        assert (await told(guard)).tested == 4
+        assert len(guard.state.alarms._tested) == 1

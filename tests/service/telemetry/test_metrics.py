@@ -39,6 +39,7 @@ DESIGNED = {
     "guard_review_queued": ("counter", {"reason"}),
     "guard_review_lost": ("counter", set()),
     "guard_redis_up": ("gauge", set()),
+    "guard_redis_refused": ("counter", set()),
     "guard_api_keys_stale_seconds": ("gauge", set()),
 }
 
@@ -56,6 +57,7 @@ def labels_counted(guard: GuardService) -> dict[tuple[str, str], float]:
 def test_there_are_the_designed_metrics_and_no_others() -> None:
     metrics = Metrics()
     metrics.redis_up()
+    metrics.redis_refused()
     metrics.api_keys(lambda: 0.0)
     found = {family.name: family.type for family in metrics.registry.collect()}
     assert found == {name: kind for name, (kind, _) in DESIGNED.items()}

@@ -250,7 +250,9 @@ class Settings(BaseSettings):
     def _readable_url(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not url.get_secret_value().startswith(_REDIS_SCHEMES):
             raise ValueError(f"a Redis URL starts with {', '.join(_REDIS_SCHEMES)}")
-        if url is not None and not _is_readable(url.get_secret_value()):
+        if url is not None and not (
+            _is_unambiguous(url.get_secret_value()) and _is_readable(url.get_secret_value())
+        ):
             raise ValueError(
                 "the Redis URL cannot be read; write /, #, ? and @ within a password as %2F, %23, %3F and %40, and "
                 "leave out options that redis-py does not know"
@@ -263,6 +265,15 @@ def _listed(given: object) -> object:
     if not isinstance(given, str):
         return given
     return json.loads(given) if given.lstrip().startswith("[") else given.split(",")
+
+
+def _is_unambiguous(url: str) -> bool:
+    """Check that no sign of a password is taken for one of the URL, which would name another server.
+
+    A password with a bare # or / ends there, and what is before it may be read as host and port.
+    """
+    place, *rest = re.split("[/?#]", url.partition("://")[2], maxsplit=1)
+    return "#" not in url and place.count("@") <= 1 and "@" not in "".join(rest)
 
 
 def _is_readable(url: str) -> bool:

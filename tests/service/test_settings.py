@@ -232,6 +232,53 @@ def test_a_bad_value_is_refused_by_the_name_of_its_field(
     assert [error["loc"] for error in caught.value.errors()] == [(name,)]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hush@shy@localhost:6379/0",
+        "redis://rita:hush@shy@localhost",
+        "redis://localhost:6379#hush@redis:6379/0",
+        "redis://:6379#hush@redis/0",
+        "redis://localhost:12/hush@redis/0",
+        "redis://localhost:12?hush@redis/0",
+        "rediss://:hush@redis:6379/0#",
+        "unix://:hush@shy@/run/redis.sock",
+        "unix://:hu/sh@/run/redis.sock",
+    ],
+)
+def test_a_redis_url_whose_password_names_another_server_is_refused(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GUARD_REDIS_URL", url)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    (error,) = caught.value.errors()
+    assert "write /, #, ? and @ within a password as %2F, %23, %3F and %40" in error["msg"]
+    assert "hush" not in error["msg"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:h%40%23%2F%3Fush@redis:6379/0",
+        "redis://rita:hush@redis",
+        "redis://redis:6379/0?socket_connect_timeout=1",
+        "unix://rita:hush@/run/redis.sock?db=1",
+    ],
+)
+def test_a_redis_url_with_an_encoded_password_is_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUARD_REDIS_URL", url)
+    taken = Settings().redis_url
+    assert taken is not None
+    assert taken.get_secret_value() == url
+
+
+@pytest.mark.parametrize("prefix", ["", "a:b", "{x}", "-a", "a b", "a*", "x" * 65, "ä"])
+def test_a_redis_prefix_is_plain(prefix: str) -> None:
+    with pytest.raises(ValidationError, match="redis_prefix"):
+        Settings.model_validate({"redis_prefix": prefix})
+
+
 @pytest.mark.parametrize("url", ["http://:hush@localhost", "redis://:hush/shy@localhost:6379/0"])
 def test_a_refused_redis_url_does_not_show_its_password(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GUARD_REDIS_URL", url)

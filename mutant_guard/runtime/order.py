@@ -1,5 +1,7 @@
 """Secret order in which a request meets the mutants."""
 
+import errno
+import fcntl
 import hashlib
 import hmac
 import os
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 from mutant_guard.errors import OrderKeyError
 
 KEY_BYTES = 32
+# Answers of a file system without hard links (FAT, and many that are mounted over a network).
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
 
 
 class Order:
@@ -96,10 +100,12 @@ def key_in_file(path: Path) -> bytes:
         path.parent.mkdir(parents=True, exist_ok=True)
         _create(path)
         key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except (OSError, ValueError) as error:
-        raise OrderKeyError(str(error)) from error
+    except OSError as error:
+        raise OrderKeyError(f"{path} can be neither read nor made ({error.strerror or error})") from error
+    except ValueError:
+        key = b""
     if len(key) != KEY_BYTES:
-        raise OrderKeyError("it does not hold 32 bytes in hex")
+        raise OrderKeyError(f"{path} does not hold 32 bytes in hex; move it away, and a new key is made")
     return key
 
 
@@ -126,5 +132,23 @@ def _create(path: Path) -> None:
         path.hardlink_to(beside)  # unlike a rename, never replaces a key that another process has just made
     except FileExistsError:
         pass
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _rename_once(Path(beside), path)
     finally:
-        Path(beside).unlink()
+        Path(beside).unlink(missing_ok=True)
+
+
+def _rename_once(beside: Path, path: Path) -> None:
+    """Rename a file, unless the name is taken, where the file system has no hard links.
+
+    The directory is locked meanwhile, so that of processes that start at once one makes the key.
+    """
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        if not path.exists():
+            beside.rename(path)
+    finally:
+        os.close(directory)

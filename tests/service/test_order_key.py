@@ -1,5 +1,6 @@
 """The secret that orders the mutants: where it is kept, and how replicas share it."""
 
+import errno
 import multiprocessing
 import stat
 import threading
@@ -85,6 +86,41 @@ def test_processes_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
 
 def test_starts_that_share_a_process_id_agree_on_one_key(tmp_path: Path) -> None:
     """Containers on one volume do this, each of them process 1 of its own."""
+    for attempt in range(20):
+        path, barrier = tmp_path / str(attempt) / "order.key", threading.Barrier(4)
+
+        def load(path: Path = path, barrier: threading.Barrier = barrier) -> bytes:
+            barrier.wait(timeout=10)
+            return key_of(settings(path))
+
+        with ThreadPoolExecutor(4) as pool:
+            keys = {future.result() for future in [pool.submit(load) for _ in range(4)]}
+        assert keys == {bytes.fromhex(path.read_text().strip())}
+        assert [entry.name for entry in path.parent.iterdir()] == ["order.key"]
+
+
+@pytest.fixture(params=[errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def no_hard_links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file system has no hard links, as FAT and some network shares."""
+
+    def refused(self: Path, target: object) -> None:
+        raise OSError(request.param, "no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+
+
+def test_without_hard_links_a_start_finds_the_key_of_the_one_before(
+    tmp_path: Path, no_hard_links: None
+) -> None:
+    path = tmp_path / "state" / "order.key"
+    with capture_logs() as logs:
+        assert key_of(settings(path)) == key_of(settings(path)) == bytes.fromhex(path.read_text().strip())
+    assert logs == []
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [entry.name for entry in path.parent.iterdir()] == ["order.key"]
+
+
+def test_without_hard_links_starts_at_once_agree_on_one_key(tmp_path: Path, no_hard_links: None) -> None:
     for attempt in range(20):
         path, barrier = tmp_path / str(attempt) / "order.key", threading.Barrier(4)
 

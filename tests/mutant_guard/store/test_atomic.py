@@ -1,6 +1,8 @@
 """Atomic writes: a file is either the old one or a whole new one."""
 
+import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +32,19 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("write", [write_atomically, create])
+def test_a_full_disk_is_said_with_the_file(
+    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write(tmp_path / "file", b"new", mode=0o600)
+    assert str(tmp_path / "file") in str(caught.value)
 
 
 def test_what_a_killed_write_leaves_is_told_from_other_files(tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ def exported_names() -> set[str]:
     metrics.redis_refused()
     metrics.api_keys(lambda: 0.0)
     suffixes = {
-        "counter": ("_total", "_created"),
-        "histogram": ("_bucket", "_count", "_sum", "_created"),
+        "counter": ("_total",),
+        "histogram": ("_bucket", "_count", "_sum"),
         "info": ("_info",),
         "gauge": ("",),
     }

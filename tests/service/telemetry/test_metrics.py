@@ -82,6 +82,13 @@ def test_two_guards_in_one_process_do_not_share_metrics() -> None:
     assert other.registry.get_sample_value("guard_redis_up") == 0
 
 
+@pytest.mark.anyio
+async def test_no_series_says_when_another_was_made(digits_store: Path) -> None:
+    async with running(settings_for(digits_store)) as guard:
+        await guard.judge(encode(digits(1)[0]))
+        assert "_created" not in generate_latest(guard.metrics.registry).decode()
+
+
 def test_without_redis_nothing_says_that_it_is_down() -> None:
     assert Metrics().registry.get_sample_value("guard_redis_up") is None
 

@@ -365,7 +365,7 @@ class Guard:
         try:
             async with asyncio.timeout_at(until) as limit:
                 prepared = await self._prepare(image, model)
-                if guarded and (kept := await self._look_up(prepared.key)) is not None:
+                if guarded and (kept := await self._look_up(prepared.key, model)) is not None:
                     return self._answer(model, kept, prepared, Timings(prepared.seconds), cached=True)
                 future = model.scheduler.submit(
                     prepared.inputs, prepared.order, deadline=deadline, guarded=guarded
@@ -474,14 +474,18 @@ class Guard:
         except TooManyPixelsError:
             return None
 
-    async def _look_up(self, key: str) -> Judgement | None:
+    async def _look_up(self, key: str, model: Model) -> Judgement | None:
+        """Return the judgement that is kept under a key, None where there is none of this model."""
         if self.cache is None:
             return None
         found = None
         kept = await self.cache.get(key)
         if kept is not None:
-            with contextlib.suppress(ValidationError):
-                found = Judgement.model_validate_json(kept)
+            with contextlib.suppress(ValidationError, OverflowError):
+                judged = Judgement.model_validate_json(kept)
+                found = judged if model.could_have_given(judged) else None
+            if found is None:
+                self._observer.note("kept verdict contradicts itself", store=model.name, key=key)
         self._observer.looked_up(hit=found is not None)
         return found
 

@@ -168,6 +168,28 @@ class Model:
             operators=[self.operators[number - 1] for number in order[: outcome.mutants].tolist()],
         )
 
+    def could_have_given(self, judgement: Judgement) -> bool:
+        """Check that a judgement that was kept somewhere agrees with itself and with this model.
+
+        Args:
+            judgement: a judgement of unknown origin.
+        """
+        classes, met = self.store.manifest.classes, judgement.mutants
+        if not 0 <= judgement.label < len(classes) or not 0 <= met <= self.policy.mutants:
+            return False
+        total = np.array([judgement.own_evidence + sum(judgement.evidence)])
+        decided = Decision(int(self.policy.decide(total, np.array([met]))[0]))
+        return (
+            judgement.class_name == classes[judgement.label]
+            and 0 <= judgement.confidence <= 1
+            and len(judgement.raw_scores) == 4 * len(classes)
+            and len(judgement.labels) == len(judgement.evidence) == len(judgement.operators) == met
+            and 0 <= min(judgement.labels, default=0)
+            and max(judgement.labels, default=0) < len(classes)
+            and judgement.label_changes == met - judgement.labels.count(judgement.label)
+            and (judgement.verdict, judgement.undecided_because) == _VERDICTS[decided]
+        )
+
     def doubt(self, judgement: Judgement) -> float | None:
         """Return the mean doubt among the mutants of a judgement.
 

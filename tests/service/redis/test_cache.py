@@ -1,15 +1,17 @@
 """Verdicts that replicas share, with a real Redis."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from benchmarks.serving.redis_server import RedisServer
 from service.guard_service import GuardService
 from service.settings import Settings
-from tests.support.service import digits, encode, running, said, settings_for
+from tests.support.service import digits, encode, running, said, serving, settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -17,7 +19,8 @@ BODIES = [encode(image) for image in digits(4)]
 
 
 def with_redis(store: Path, server: RedisServer, **changes: object) -> Settings:
-    return settings_for(store, cache_seconds=60.0, redis_url=server.url, **changes)
+    patient = {"redis_timeout_ms": 1000.0} | changes
+    return settings_for(store, cache_seconds=60.0, redis_url=server.url, **patient)
 
 
 def connected(server: RedisServer) -> Redis:
@@ -76,3 +79,61 @@ async def test_what_others_write_under_our_key_is_a_miss(
         await redis.delete(key)
         await redis.lpush(key, "a list")
         assert said(await guard.judge(BODIES[0])) == (first.judgement, False)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label": 10},
+        {"label": -1},
+        {"label": 2**70},
+        {"class_name": "cat"},
+        {"confidence": 1.5},
+        {"confidence": -0.1},
+        {"raw_scores": "AAAA"},
+        {"raw_scores": "AA=="},
+        {"verdict": "undecided"},
+        {"verdict": "undecided", "undecided_because": "pool_exhausted"},
+        {"verdict": "adversarial"},
+        {"undecided_because": "deadline"},
+        {"mutants": 0},
+        {"mutants": 10**6},
+        {"mutants": -1},
+        {"label_changes": 7},
+        {"labels": []},
+        {"labels": [99]},
+        {"evidence": []},
+        {"evidence": [10**9]},
+        {"operators": []},
+        {"own_evidence": 2**70},
+    ],
+    ids=str,
+)
+async def test_a_kept_verdict_that_contradicts_itself_is_a_miss(
+    soft: bool,
+    change: dict[str, object],
+    digits_store: Path,
+    retrained_store: Path,
+    running_redis: RedisServer,
+) -> None:
+    settings = with_redis(retrained_store if soft else digits_store, running_redis)
+    guard = GuardService(settings)
+    async with serving(guard) as client, connected(running_redis) as redis:
+        path = "/classify?explain=true"
+        first = (await client.post(path, content=BODIES[0])).json()
+        assert first["verdict"] == "normal"
+        assert (await client.post(path, content=BODIES[0])).json()["cached"] is True
+        (key,) = await redis.keys("guard:verdict:*")
+        kept = json.loads(str(await redis.get(key)))
+        await redis.set(key, json.dumps(kept | change))
+        with capture_logs() as logs:
+            again = await client.post(path, content=BODIES[0])
+        assert again.status_code == 200
+        changing = {"request_id", "elapsed_ms"}
+        assert {k: v for k, v in again.json().items() if k not in changing} == {
+            k: v for k, v in first.items() if k not in changing
+        }
+        assert "kept verdict contradicts itself" in {line["event"] for line in logs}
+        assert (lookups(guard, "hit"), lookups(guard, "miss")) == (1, 2)
+        assert (await client.post(path, content=BODIES[0])).json()["cached"] is True

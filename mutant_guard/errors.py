@@ -3,7 +3,15 @@
 Each message names the faulty thing and the remedy.
 """
 
+import re
 from typing import Self
+
+_OBJECT = re.compile(r"\s*<[^<>]* object at 0x[0-9a-fA-F]+>")
+
+
+def reason(error: Exception) -> str:
+    """Return what an error of a library says, without objects and their addresses."""
+    return _OBJECT.sub("", str(error)).strip() or type(error).__name__
 
 
 class GuardError(Exception):

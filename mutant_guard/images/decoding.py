@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import UnidentifiedImageError
 from PIL.Image import Image as PillowImage
 
-from mutant_guard.errors import BadImageError, ImageError, TooManyPixelsError
+from mutant_guard.errors import BadImageError, ImageError, TooManyPixelsError, reason
 from mutant_guard.images.containers import Colour, Picture, picture, webp_size
 from mutant_guard.images.orientation import UPRIGHT, exif_of, orientation
 from mutant_guard.store.manifest import InputSpec
@@ -95,7 +95,7 @@ def convert(image: PillowImage, spec: InputSpec, max_pixels: int) -> NDArray[np.
     except ImageError as error:
         raise BadImageError(str(error)) from error
     except _DAMAGED as error:
-        raise BadImageError(f"the image is damaged or cut short ({error}); send it again") from error
+        raise BadImageError(f"the image is damaged or cut short ({reason(error)}); send it again") from error
 
 
 def decode(body: bytes, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
@@ -147,12 +147,12 @@ def decode_whole(body: bytes, max_pixels: int, formats: tuple[str, ...] = FORMAT
     try:
         image = PIL.Image.open(io.BytesIO(found.file), formats=formats)
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
-        raise TooManyPixelsError(f"the image is too large: {error}") from error
+        raise TooManyPixelsError(f"the image is too large: {reason(error)}") from error
     except UnidentifiedImageError as error:
         *names, last = [_NAMES.get(name, name) for name in formats]
         raise BadImageError(f"the body is no {', '.join(names)} or {last} image") from error
     except _DAMAGED as error:
-        raise BadImageError(f"the image's header is damaged ({error})") from error
+        raise BadImageError(f"the image's header is damaged ({reason(error)})") from error
     with image:
         return _decoded(image, found, max_pixels)
 
@@ -164,7 +164,7 @@ def _decoded(image: Any, found: Picture, max_pixels: int) -> PillowImage:
     try:
         image = _loaded(image, found)
     except _DAMAGED as error:
-        raise BadImageError(f"the image is damaged or cut short ({error}); send it again") from error
+        raise BadImageError(f"the image is damaged or cut short ({reason(error)}); send it again") from error
     except ImageError as error:
         raise BadImageError(str(error)) from error
     try:
@@ -173,7 +173,7 @@ def _decoded(image: Any, found: Picture, max_pixels: int) -> PillowImage:
     except ImageError as error:
         raise BadImageError(str(error)) from error
     except _DAMAGED as error:
-        raise BadImageError(f"the image's metadata or colours are damaged ({error})") from error
+        raise BadImageError(f"the image's metadata or colours are damaged ({reason(error)})") from error
 
 
 def _loaded(image: Any, found: Picture) -> Any:

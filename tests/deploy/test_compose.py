@@ -90,8 +90,17 @@ def test_mounts_exist(compose: dict[str, Any], root: Path, name: str) -> None:
 def test_images_are_pinned(compose: dict[str, Any], name: str) -> None:
     service = compose["services"][name]
     assert ("build" in service) != ("image" in service)
-    if "image" in service:
-        assert re.fullmatch(r"[\w/]+:v?\d+\.\d[\w.-]*", service["image"])
+    if "image" in service:  # another, as with a digest, may be named in .env
+        assert re.fullmatch(r"\$\{[A-Z]+_IMAGE:-[\w/]+:v?\d+\.\d[\w.-]*\}", service["image"])
+    else:
+        base = "CUDA_IMAGE" if name == "guard-gpu" else "PYTHON_IMAGE"
+        assert base in service["build"]["args"]
+        assert service["build"]["args"][base] is None  # that of the environment, else the Dockerfile's
+
+
+@every_service
+def test_what_ends_is_restarted(compose: dict[str, Any], name: str) -> None:
+    assert compose["services"][name]["restart"] == ("no" if name in INITS else "unless-stopped")
 
 
 @every_service

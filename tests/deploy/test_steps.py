@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -162,3 +164,41 @@ def test_ci_says_what_is_missing_where_it_cannot_install(tmp_path: Path) -> None
     )
     assert done.returncode != 0
     assert "missing: make git redis-server haproxy prometheus chromium python3 python3-venv" in done.stderr
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> dict[str, str]:
+    """An environment whose docker knows a digest of every image but the one that ``LOST`` names."""
+    program = tmp_path / "docker"
+    program.write_text(
+        '#!/bin/sh\n[ "$4" != "${LOST-}" ] || exit 1\n'
+        '[ "$1 $2 $3 $5 $6" = "buildx imagetools inspect --format {{.Manifest.Digest}}" ] || exit 2\n'
+        'printf "sha256:%s\\n" "$(printf %s "$4" | sha256sum | cut -d " " -f 1)"\n'
+    )
+    program.chmod(0o755)
+    return {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+
+def pins(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    script = ROOT / "deploy/steps/pin-images.sh"
+    return subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_every_image_is_pinned_with_its_digest(docker: dict[str, str]) -> None:
+    done = pins(docker)
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    given = [ROOT / "docker-compose.yml", ROOT / "Dockerfile"]
+    assert found.keys() == {
+        name for path in given for name in re.findall(r"\b[A-Z]+_IMAGE\b(?=:-|=)", path.read_text())
+    }
+    assert len(found) == 6
+    for image in found.values():
+        name, digest = image.split("@")
+        assert digest == f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
+
+
+@pytest.mark.parametrize("lost", ["redis:8.2-alpine", "python:3.11-slim-bookworm"])
+def test_an_image_without_a_digest_leaves_nothing_to_write(lost: str, docker: dict[str, str]) -> None:
+    done = pins(docker | {"LOST": lost})
+    assert (done.returncode != 0, done.stdout) == (True, "")

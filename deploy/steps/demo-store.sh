@@ -24,5 +24,8 @@ fi
 attacked=$(find "$samples" -name '*-pgd-*.png' 2>/dev/null | head -n 1)
 if [ -z "$attacked" ] || [ -n "$(find "$model" -newer "$attacked")" ]; then
     echo "[3/4] Writing a few digits, clean and attacked, to $samples"
-    "$bin/python" -m evaluation.samples digits --count 8 --attack pgd --model "$model" --out "$samples"
+    rm -rf "$samples.new" # of a run that was interrupted
+    "$bin/python" -m evaluation.samples digits --count 8 --attack pgd --model "$model" --out "$samples.new"
+    rm -rf "$samples"
+    mv "$samples.new" "$samples" # all of them or none: the folder is there once it is done
 fi

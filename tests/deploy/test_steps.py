@@ -39,7 +39,7 @@ def demo(tmp_path: Path) -> dict[str, str]:
     binaries.mkdir()
     python, mutant_store = binaries / "python", binaries / "mutant-store"
     record = '#!/bin/sh\necho "$@" >>"$CALLS"\n[ -z "${BREAK-}" ] || [ "$1" != build ] || exit 1\nfor out; do :; done\n'
-    sample = 'mkdir -p "$out" && touch "$out/digits-test-0-pgd-label-2.png"'
+    sample = 'mkdir -p "$out" && touch "$out/digits-test-0-pgd-label-2.png" && [ -z "${HALF-}" ]'
     python.write_text(
         f'{record}case "$2" in *.samples) {sample};; *) mkdir -p "${{out%/*}}" && touch "$out";; esac\n'
     )
@@ -70,8 +70,20 @@ def test_the_demo_store_is_made_once(demo: dict[str, str]) -> None:
     assert calls[1].startswith(f"build {weights} --data digits@holdout --train-data digits@train ")
     assert calls[1].endswith(f"--out {store}")
     assert calls[2].startswith("-m evaluation.samples digits ")
-    assert calls[2].endswith(f"--model {model} --out {demo['STORES']}/samples")
+    assert calls[2].endswith(f"--model {model} --out {demo['STORES']}/samples.new")
     assert run_demo(demo) == (0, [], [])
+
+
+def test_samples_that_were_interrupted_are_written_anew(demo: dict[str, str]) -> None:
+    """Half of them must not be taken for all: make asks whether the folder is there."""
+    status, _, _ = run_demo({**demo, "HALF": "1"})
+    assert status != 0
+    assert not (Path(demo["STORES"]) / "samples").exists()
+    status, printed, _ = run_demo(demo)
+    assert (status, len(printed)) == (0, 1)
+    assert [path.name for path in Path(demo["STORES"]).iterdir() if path.name.startswith("samples")] == [
+        "samples"
+    ]
 
 
 def test_an_interrupted_build_is_continued_with_the_same_classifier(demo: dict[str, str]) -> None:

@@ -162,10 +162,11 @@ def test_a_baseline_without_variance_is_not_taken_at_its_word(baseline: float) -
 async def test_what_was_being_sent_when_the_server_stops_is_not_lost(
     digits_store: Path, running_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = settings_for(digits_store, redis_url=running_redis.url)
+    settings = settings_for(digits_store, redis_url=running_redis.url, redis_timeout_ms=1000.0)
     async with running(settings) as guard:
         alarms, link = guard.state.alarms, guard.state._link
         assert link is not None
+        link._jobs = []  # which would send meanwhile
         asking, asked = asyncio.Event(), link.call
 
         async def hangs(*_: object, **__: object) -> None:

@@ -100,7 +100,7 @@ def test_an_empty_variable_is_one_that_is_not_set(name: str, monkeypatch: pytest
     [
         ("THREADS", "7"),
         ("GUARDTHREADS", "7"),
-        *((name, "7") for name in ELSEWHERE),
+        *((name, "7") for name in sorted(ELSEWHERE)),
         ("MUTANT_GUARD_URL", "http://127.0.0.1:8000"),
         ("MUTANT_GUARD_API_KEY", "mg_key"),
         # for the services guard and guard-probes of Kubernetes

@@ -150,7 +150,9 @@ def test_a_damaged_or_foreign_image_is_named(tmp_path: Path, image_folder: Write
     for content in (whole[:60], b"", b"text", foreign.getvalue()):
         (folder / "cat/003.png").write_bytes(content)
         for path in (folder, archive(folder, tmp_path / "set.tar")):
-            with pytest.raises(DataError, match=r"1 of 40 image files cannot be read.*cat/003\.png: the [^<]*$"):
+            with pytest.raises(
+                DataError, match=r"1 of 40 image files cannot be read.*cat/003\.png: the [^<]*$"
+            ):
                 load(f"imagefolder:{path}")
 
 

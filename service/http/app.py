@@ -42,7 +42,7 @@ def create_app(guard: GuardService) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         dependencies=[Depends(known_parameters)],
-        responses=problems.documented(400),
+        responses=problems.documented(400, 421),
     )
     app.state.guard = guard
     for reason in problems.REASONS:

@@ -116,16 +116,17 @@ class Clients:
     def give_one_up(self) -> bool:
         """Give up the connection that has waited longest, so that another one may be taken.
 
-        A connection within a request's body goes last.
+        One that began to wait since the last look is spared, since what it sent may not have been
+        read yet. A connection within a request's body goes last.
 
         Returns:
-            Whether any connection waits for its client.
+            Whether there was one.
         """
-        waiting = [
-            (wait is Wait.BODY, *next((began, connection) for connection, began in since.items()), wait)
-            for wait, since in self._since.items()
-            if since
-        ]
+        waiting = []
+        for wait, since in self._since.items():
+            connection, began = next(iter(since.items()), (None, 0.0))
+            if connection is not None and began < self._looked:
+                waiting.append((wait is Wait.BODY, began, connection, wait))
         if not waiting:
             return False
         _, _, connection, wait = min(waiting, key=lambda found: found[:2])

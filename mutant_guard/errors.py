@@ -88,6 +88,18 @@ class DeadlineError(RequestError):
     code = "deadline"
 
 
+class NotFiniteError(RequestError):
+    """Error for a bare label that would come from scores which are NaN or infinite."""
+
+    code = "not-finite"
+
+
+class RunFailedError(RequestError):
+    """Error for a run of the mutants that failed; the inference loop goes on without its images."""
+
+    code = "run-failed"
+
+
 class NotReadyError(RequestError):
     """Error for an inference loop that is not running."""
 

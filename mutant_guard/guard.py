@@ -18,7 +18,14 @@ from PIL.Image import Image as PillowImage
 from pydantic import ValidationError
 
 from mutant_guard.bank.workers import Workers
-from mutant_guard.errors import DeadlineError, GuardError, QueueFullError, TooManyPixelsError
+from mutant_guard.decision.sequential.policies import Decision
+from mutant_guard.errors import (
+    DeadlineError,
+    GuardError,
+    NotFiniteError,
+    QueueFullError,
+    TooManyPixelsError,
+)
 from mutant_guard.images.decoding import Image
 from mutant_guard.runtime.answer import Answer, Timings
 from mutant_guard.runtime.judgement import Judgement
@@ -261,8 +268,10 @@ class Guard:
             DeadlineError: the time ended before the first run (or at any time with
                 ``on_deadline="error"``).
             NotReadyError: the guard is closed, or its inference loop has failed.
+            NotFiniteError: ``guarded`` is False and the classifier's scores are not finite.
             UnknownStoreError: no store has that name.
             OSError: the file cannot be read.
+            ValueError: ``timeout`` is NaN.
             RuntimeError: this is the thread of the event loop that the guard was started with.
         """
         self.start()
@@ -391,10 +400,18 @@ class Guard:
         """Return the answer for an outcome.
 
         Raises:
-            DeadlineError: the deadline ended the test, and the options ask for an error then.
+            DeadlineError: the deadline ended the test, and an error is asked for then.
+            NotFiniteError: the bare label is asked for, and the scores are not finite.
         """
         judgement = model.judgement(outcome, prepared.order)
         self._observer.decided(outcome)
+        if outcome.decision == Decision.NOT_FINITE:
+            self._observer.not_finite(model.store, original=not np.isfinite(outcome.scores).all())
+            if not guarded:
+                raise NotFiniteError(
+                    "the classifier's scores for this image are not finite (NaN or infinite), so it has no label; "
+                    "with the guard on, such an image is an alarm"
+                )
         late = guarded and judgement.undecided_because == UndecidedBecause.DEADLINE
         if late and self.options.on_deadline == "error":
             raise _late(seconds)
@@ -411,11 +428,16 @@ class Guard:
         guarded: bool = True,
         cached: bool = False,
     ) -> Answer:
-        undecided = judgement.verdict == Verdict.UNDECIDED and self.options.alarm_on_undecided
+        alarm = judgement.verdict == Verdict.ADVERSARIAL or (
+            judgement.verdict == Verdict.UNDECIDED
+            and (
+                self.options.alarm_on_undecided or judgement.undecided_because == UndecidedBecause.NOT_FINITE
+            )
+        )
         return Answer(
             model=model,
             judgement=judgement,
-            adversarial=guarded and (judgement.verdict == Verdict.ADVERSARIAL or undecided),
+            adversarial=guarded and alarm,
             guarded=guarded,
             cached=cached,
             timings=timings,

@@ -31,7 +31,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, use_attribute_docstrings=True, extra="ignore"
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        use_attribute_docstrings=True,
+        extra="ignore",
+        allow_inf_nan=False,
     )
 
     store: Annotated[tuple[Path, ...], NoDecode, MinLen(1)] = (Path("stores/digits"),)

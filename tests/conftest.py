@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support.demo import build_digits_store, build_retrained_store, train_digits_model
+from tests.support.demo import (
+    build_digits_store,
+    build_retrained_store,
+    train_digits_model,
+    train_standardising_model,
+)
 from tests.support.kept import kept, void
 
 # How long an example takes says nothing where tests run side by side.
@@ -57,6 +62,16 @@ def retrained_store(digits_model: Path) -> Path:
     """Directory of a store of 4 retrained mutants, whose evidence is soft; not to be changed by tests."""
     folder = kept("retrained", lambda folder: void(build_retrained_store(digits_model, folder / "digits")))
     return folder / "digits"
+
+
+@pytest.fixture(scope="session")
+def standardising_store() -> Path:
+    """Directory of a store whose classifier is 0/0 on an image of one colour; not to be changed by tests."""
+
+    def make(folder: Path) -> None:
+        build_digits_store(train_standardising_model(folder / "own.onnx"), folder / "digits")
+
+    return kept("standardising", make) / "digits"
 
 
 @pytest.fixture(scope="session")

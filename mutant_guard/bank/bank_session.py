@@ -20,6 +20,7 @@ from mutant_guard.bank.session_tail import SessionTail
 from mutant_guard.bank.shared_tail import SharedTail
 from mutant_guard.bank.tail import Tail, TailRecord
 from mutant_guard.bank.workers import Workers
+from mutant_guard.decision.evidence.kinds import labels_of
 from mutant_guard.errors import StoreError
 
 _ORIGINAL = -1
@@ -105,7 +106,9 @@ class BankSession:
             inputs: float32 [R, …].
 
         Returns:
-            Arrays [R, …]; the last one holds the original's scores.
+            Arrays [R, …]; the last one holds the original's scores. The scores of an image are NaN
+                if any of its features is not finite: later layers may hide that, as some kernels
+                turn NaN into 0.
         """
         started = time.perf_counter()
         threads = min(self._threads(self._image_pace.seconds(len(inputs))), len(inputs))
@@ -121,8 +124,13 @@ class BankSession:
         else:
             shares = np.array_split(inputs, threads)
             self._workers.run([partial(run, part, mine) for part, mine in enumerate(shares)])
+        features = found[0] if threads == 1 else [np.concatenate(parts) for parts in zip(*found, strict=True)]
+        for part in features[:-1]:
+            finite = np.isfinite(part)
+            if not finite.all():
+                features[-1][~finite.reshape(len(inputs), -1).all(axis=1)] = np.nan
         self.seconds += time.perf_counter() - started
-        return found[0] if threads == 1 else [np.concatenate(parts) for parts in zip(*found, strict=True)]
+        return features
 
     def scores(
         self, features: Sequence[FloatArray], image_index: NDArray[np.int64], mutant_index: NDArray[np.int64]
@@ -193,7 +201,7 @@ class BankSession:
                 same ``prefix_id``.
 
         Returns:
-            int64 [N, M].
+            int64 [N, M]; ``NO_LABEL`` where scores are not finite.
         """
         labels = np.empty((len(inputs), len(mutants)), dtype=np.int64)
         for start in range(0, len(inputs), _IMAGES_TOGETHER):
@@ -209,17 +217,19 @@ class BankSession:
                 scores = self.scores(
                     features, np.tile(np.arange(count), len(chosen)), np.repeat(chosen, count)
                 )
-                labels[start : start + count, first : first + block] = (
-                    scores.argmax(axis=1).reshape(-1, count).T
-                )
+                labels[start : start + count, first : first + block] = labels_of(scores).reshape(-1, count).T
         return labels
 
-    def warm(self, inputs: FloatArray) -> None:
-        """Run every graph once on float32 inputs [R, …], so that no request pays for first runs."""
+    def warm(self, inputs: FloatArray) -> bool:
+        """Run every graph once on float32 inputs [R, …], so that no request pays for first runs.
+
+        Returns whether all scores are finite.
+        """
         features = self.features(inputs)
         first = [np.flatnonzero(self._tail_of == n)[: tail.graphs] for n, tail in enumerate(self._tails)]
-        mutants = np.concatenate(first)
-        self.scores(features, np.zeros(len(mutants), dtype=np.int64), mutants)
+        mutants = np.concatenate([[0], *first])
+        scores = self.scores(features, np.zeros(len(mutants), dtype=np.int64), mutants)
+        return bool(np.isfinite(scores).all())
 
     def close(self) -> None:
         """Release the threads, unless they are shared."""

@@ -35,7 +35,8 @@ class Answer:
         model: the store version that judged.
         judgement: the label, the verdict, and the evidence behind them.
         adversarial: whether the verdict counts as an alarm: always for ``adversarial``, and for
-            ``undecided`` if the guard was made with ``alarm_on_undecided``.
+            ``undecided`` if scores were not finite or the guard was made with
+            ``alarm_on_undecided``.
         guarded: whether mutants were asked; without them the judgement is the bare label.
         cached: whether the judgement was made for an earlier image with the same pixels.
         timings: seconds that each stage took.
@@ -76,7 +77,10 @@ class Answer:
 
     @property
     def confidence(self) -> float:
-        """Probability that the original classifier gives its label, 0 to 1."""
+        """Probability that the original classifier gives its label, 0 to 1.
+
+        It is 0 where the classifier's scores are not finite; the label means nothing then.
+        """
         return self.judgement.confidence
 
     @property

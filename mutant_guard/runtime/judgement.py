@@ -27,7 +27,7 @@ class Judgement(BaseModel):
     class_name: str
     """Name of that class."""
     confidence: float
-    """Probability that the original model gives that class."""
+    """Probability that the original model gives that class; 0 where its scores are not finite."""
     raw_scores: bytes
     """Scores of the original model, float32 little-endian."""
     verdict: Verdict

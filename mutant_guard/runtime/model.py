@@ -28,6 +28,7 @@ _VERDICTS = {
     Decision.EXHAUSTED: (Verdict.UNDECIDED, UndecidedBecause.POOL_EXHAUSTED),
     Decision.CAPPED: (Verdict.UNDECIDED, UndecidedBecause.MAX_MUTANTS),
     Decision.CONTINUE: (Verdict.UNDECIDED, UndecidedBecause.DEADLINE),
+    Decision.NOT_FINITE: (Verdict.UNDECIDED, UndecidedBecause.NOT_FINITE),
 }
 
 _KIND = attrgetter("input", "operator", "rate", "layers", "neurons", "mutants")
@@ -202,7 +203,10 @@ class Model:
 
 
 def _confidence(outcome: Outcome, output_kind: str) -> float:
+    """Return the probability of the label, 0 where the scores are not finite and give none."""
     scores = outcome.scores.astype(np.float64)
+    if not np.isfinite(scores).all():
+        return 0.0
     if output_kind == "probabilities":
         return float(scores[outcome.label])
     return float(1 / np.exp(scores - scores[outcome.label]).sum())

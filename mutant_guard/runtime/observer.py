@@ -27,6 +27,12 @@ class Observer:
     def decided(self, outcome: Outcome) -> None:
         """Handle that the test of an image has ended."""
 
+    def not_finite(self, store: Store, *, original: bool) -> None:
+        """Handle that an image got scores that are NaN or infinite.
+
+        They are the original's, or those of the mutant that came next.
+        """
+
     def note(self, event: str, **facts: object) -> None:
         """Handle a rare event.
 

@@ -24,11 +24,14 @@ class UndecidedBecause(StrEnum):
     ``deadline``: the request's time was up. ``max_mutants``: the server's limit on mutants was
     reached (``GUARD_MAX_MUTANTS``). ``pool_exhausted``: every mutant of the store was used; this
     happens under ``paper`` only, as the tests of ``calibrated`` and ``fixed`` decide before that.
+    ``not_finite``: the classifier or the next mutant gave scores that are NaN or infinite, which
+    always counts as an alarm.
     """
 
     DEADLINE = "deadline"
     MAX_MUTANTS = "max_mutants"
     POOL_EXHAUSTED = "pool_exhausted"
+    NOT_FINITE = "not_finite"
 
 
 class _Model(BaseModel):
@@ -99,14 +102,17 @@ class Classification(_Model):
     class_name: str = Field(examples=["7"])
     """Name of that class."""
     confidence: float | None = Field(default=None, examples=[0.998])
-    """Probability that the original model gives that class."""
+    """Probability that the original model gives that class.
+    0 where its scores are not finite; label and class name mean nothing then."""
     verdict: Verdict
     """Verdict: normal, adversarial, or undecided where the test ended before it could decide."""
     undecided_because: UndecidedBecause | None
     """Cause that ended the test undecided; null where it is decided.
-    The deadline, the server's limit on mutants, or (under paper) no mutants left."""
+    The deadline, the server's limit on mutants, (under paper) no mutants left, or scores that are
+    not finite."""
     adversarial: bool
-    """Whether the verdict counts as an alarm under the server's settings."""
+    """Whether the verdict counts as an alarm under the server's settings.
+    Scores that are not finite always do."""
     mutants: int = Field(examples=[12])
     """Number of mutants that the test consumed, the original not among them."""
     label_changes: int | None = Field(default=None, examples=[0])

@@ -30,7 +30,7 @@ from mutant_guard.client import (
     UnreachableError,
 )
 from mutant_guard.client.server import read_key
-from mutant_guard.errors import BadImageError
+from mutant_guard.errors import RequestError
 from mutant_guard.wire.verdict import Classification, Verdict
 from service.cli.command import (
     DeviceOption,
@@ -131,8 +131,7 @@ def classify(
             max_mutants=max_mutants,
             device=device,
             require_signature=require_signature,
-            deadline_seconds=inf,  # no deadline: the person who waits can interrupt the command
-        )
+        ).model_copy(update={"deadline_seconds": inf})  # the person who waits can interrupt the command
         configure_logs("console", quiet=True)
         guard = load(settings)
         with _interruptible(answers, len(images)):
@@ -184,7 +183,7 @@ def _judged(guard: "GuardService", path: Path) -> Classification | str:
         elapsed = time.perf_counter() - started
     except OSError as error:
         return _unread(error)
-    except BadImageError as error:
+    except RequestError as error:
         return str(error)
     return classification(answer, request_id=path.name, elapsed=elapsed)
 

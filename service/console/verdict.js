@@ -8,6 +8,7 @@ import { pathFigure } from "./path.js";
 const ENDED = {
   deadline: "time was up before the test could decide",
   max_mutants: "the server's limit on mutants was reached before the test could decide",
+  not_finite: "its scores, or a mutant's, are not numbers, so do not trust that",
   pool_exhausted: "all mutants were asked and the test could not decide",
 };
 

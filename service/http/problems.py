@@ -20,6 +20,7 @@ REQUEST_ID = "guard.request_id"
 
 _STATUS = {
     "bad-image": 422,
+    "not-finite": 422,
     "queue-full": 429,
     "not-ready": 503,
     "deadline": 504,

@@ -30,6 +30,7 @@ class ImageResult:
     class_name: str
     confidence: float
     verdict: str
+    undecided_because: str | None
     adversarial: bool
     mutants: int
     doubt: float | None
@@ -78,6 +79,14 @@ _OF_THE_GUARD = (
         "whether to trust the label: normal, adversarial or undecided",
         False,
         lambda r: r.verdict,
+    ),
+    Output(
+        "undecided_because",
+        Datatype.BYTES,
+        (),
+        "what ended the test undecided: deadline, max_mutants, pool_exhausted or not_finite; else empty",
+        False,
+        lambda r: r.undecided_because or "",
     ),
     Output(
         "adversarial", Datatype.BOOL, (), "whether the verdict is an alarm", False, lambda r: r.adversarial

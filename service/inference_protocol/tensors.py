@@ -6,7 +6,7 @@ https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protoc
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -88,8 +88,11 @@ def decode(tensor: InputTensor) -> NDArray[Any]:
 def to_json(tensor: OutputTensor) -> list[Any]:
     """Return the values of a tensor in row-major order, as a list for JSON.
 
+    JSON has no NaN and no infinity. Null stands for both, and NumPy reads it as NaN: an answer with
+    an alarm must not fail for the scores that it is about.
+
     Raises:
-        ProtocolError: JSON cannot hold a value (NaN, infinity, bytes that are not UTF-8).
+        ProtocolError: JSON cannot hold a value (bytes that are not UTF-8).
     """
     values = tensor.values.ravel()
     if tensor.datatype == Datatype.BYTES:
@@ -98,7 +101,7 @@ def to_json(tensor: OutputTensor) -> list[Any]:
         except UnicodeDecodeError as error:
             raise _not_in_json(tensor, "bytes that are not UTF-8") from error
     if tensor.datatype == Datatype.FP32 and not np.isfinite(values).all():
-        raise _not_in_json(tensor, "NaN or infinity")
+        return [value if isfinite(value) else None for value in values.tolist()]
     return values.tolist()
 
 

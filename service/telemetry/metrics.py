@@ -20,6 +20,7 @@ _MOST_CLASSES = 1000
 """Most classes of a store that are counted one by one.
 Each class is two series, and a scrape of 1,000 classes takes some 20 ms."""
 _ANY_CLASS = "(any)"
+_WHOSE = ("original", "mutant")
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,10 @@ class _Counted:
     """Counters of one store, kept because looking them up costs more than counting.
 
     Attributes:
-        alarming: verdicts that count as alarms.
         verdicts: counters by verdict and whether it came from the cache.
         labels: counters by class name and whether the verdict was an alarm.
     """
 
-    alarming: frozenset[Verdict]
     verdicts: dict[tuple[Verdict, bool], Counter]
     labels: dict[tuple[str, bool], Counter]
 
@@ -64,6 +63,12 @@ class Metrics:
             "guard_unguarded",
             "Answers without a verdict, which the caller asked for.",
             ["store"],
+            registry=where,
+        )
+        self.not_finite = Counter(
+            "guard_not_finite",
+            "Images for which the original or a mutant gave scores that are NaN or infinite, cached verdicts left out.",
+            ["store", "scores_of"],
             registry=where,
         )
         self.request_duration = Histogram(
@@ -226,8 +231,10 @@ class Metrics:
         _set(self.undecided_baseline_ratio, manifest.name, undecided_rate)
         images = baseline.trials if policy.keeps_baseline(undecided=undecided) else None
         _set(self.calibration_images, manifest.name, images)
-        self._count_from_zero(manifest.name, manifest.classes, undecided=undecided)
+        self._count_from_zero(manifest.name, manifest.classes)
         self.unguarded.labels(manifest.name)
+        for whose in _WHOSE:
+            self.not_finite.labels(manifest.name, whose)
         for result in ("hit", "miss"):
             self.cache_requests.labels(result)
 
@@ -240,13 +247,13 @@ class Metrics:
         counted = self._counted[store]
         counted.verdicts[judgement.verdict, answer.cached].inc()
         if not answer.cached:
-            alarm = judgement.verdict in counted.alarming
+            alarm = answer.adversarial
             known = counted.labels.get((judgement.class_name, alarm))
             # A class is unknown where a store has too many, or where a version that was replaced
             # still answers.
             (known or self.labels.labels(store, _ANY_CLASS, _said(alarm))).inc()
 
-    def _count_from_zero(self, store: str, classes: list[str], *, undecided: bool) -> None:
+    def _count_from_zero(self, store: str, classes: list[str]) -> None:
         """Make the counters of a store, and drop those of classes it no longer has."""
         names = classes if len(classes) <= _MOST_CLASSES else [_ANY_CLASS]
         before, either = self._counted.get(store), (False, True)
@@ -256,7 +263,6 @@ class Metrics:
             }:
                 self.labels.remove(store, class_name, _said(alarm))
         self._counted[store] = _Counted(
-            alarming=frozenset({Verdict.ADVERSARIAL, *([Verdict.UNDECIDED] if undecided else [])}),
             verdicts={
                 (verdict, cached): self.verdicts.labels(store, verdict.value, _said(cached))
                 for verdict in Verdict

@@ -45,6 +45,10 @@ class ServerObserver(Observer):
         """Record the mutants of an image and where its time went."""
         self._metrics.observe(outcome)
 
+    def not_finite(self, store: Store, *, original: bool) -> None:
+        """Count an image with scores that are not finite."""
+        self._metrics.not_finite.labels(store.name, "original" if original else "mutant").inc()
+
     def note(self, event: str, **facts: object) -> None:
         """Log a rare event with its facts, and with those of the request that brought it about."""
         structlog.get_logger().info(event, **facts, **get_contextvars())

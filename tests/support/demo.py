@@ -59,6 +59,35 @@ def train_digits_model(path: Path, *, spec: str = "digits@train", softmax: bool 
     return path
 
 
+def train_standardising_model(path: Path) -> Path:
+    """Train a perceptron on digits, each standardised by its own mean and deviation, and write it as ONNX.
+
+    The standardisation is part of the graph. It is 0/0 on an image of one colour.
+    """
+    data = load("digits@train")
+    rows = data.images.reshape(len(data), -1).astype(np.float32) / 255
+    rows = (rows - rows.mean(axis=1, keepdims=True)) / rows.std(axis=1, keepdims=True)
+    trained = MLPClassifier((32,), random_state=0, max_iter=60, tol=0.01).fit(rows, data.labels)
+    weights = [
+        (w.astype(np.float32), b.astype(np.float32))
+        for w, b in zip(trained.coefs_, trained.intercepts_, strict=True)
+    ]
+    model = perceptron(weights, (1, 8, 8), card=ModelCard(train_data=data.range))
+    model.graph.node[0].output[0] = "flat"
+    standardised = [
+        helper.make_node("ReduceMean", ["flat"], ["mean"], axes=[1]),
+        helper.make_node("Sub", ["flat", "mean"], ["centred"]),
+        helper.make_node("Mul", ["centred", "centred"], ["squares"]),
+        helper.make_node("ReduceMean", ["squares"], ["variance"], axes=[1]),
+        helper.make_node("Sqrt", ["variance"], ["deviation"]),
+        helper.make_node("Div", ["centred", "deviation"], ["x0"]),
+    ]
+    for place, node in enumerate(standardised, 1):
+        model.graph.node.insert(place, node)
+    onnx.save(model, path)
+    return path
+
+
 def perceptron(
     weights: list[tuple[NDArray[np.float32], NDArray[np.float32]]],
     shape: tuple[int, ...],

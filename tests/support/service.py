@@ -176,6 +176,39 @@ class HeldSession(PassedOn):
         return self._asked.scores(features, image_index, mutant_index)
 
 
+class NotFiniteSession(PassedOn):
+    """Bank of a store in which some scores are not finite."""
+
+    def __init__(self, store: Path, value: float, *, original: bool = False, mutant: int = 0) -> None:
+        """Put a value into one score of a row.
+
+        Args:
+            store: directory of the store.
+            value: the value, NaN or infinite.
+            original: whether it is in the original's scores of every image.
+            mutant: number of the mutant whose scores hold it; 0 for none.
+        """
+        super().__init__(load_store(store).session(threads=1))
+        self._value, self._original, self._mutant = value, original, mutant
+
+    def features(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        found = self._asked.features(inputs)
+        if self._original:
+            found[-1][:, 4] = self._value
+        return found
+
+    def scores(
+        self,
+        features: Sequence[NDArray[np.float32]],
+        image_index: NDArray[np.int64],
+        mutant_index: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        found = self._asked.scores(features, image_index, mutant_index)
+        if self._mutant:
+            found[mutant_index == self._mutant, 4] = self._value
+        return found
+
+
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[GuardService]:
     """Yield a guard with a running loop."""

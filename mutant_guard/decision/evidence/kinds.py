@@ -1,6 +1,7 @@
 """Evidence of one mutant on one image, in whole numbers that sequential tests add up."""
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -12,6 +13,9 @@ UNIT = 1 << 20
 Evidence is counted in whole units, so that sums are exact in any order and on any machine.
 """
 
+NO_LABEL = -1
+"""Label of scores that are not finite, which no class has."""
+
 _LEAST_PROBABILITY = 1e-12
 
 Scores = NDArray[np.float32]
@@ -20,8 +24,27 @@ Units = NDArray[np.int64]
 OutputKind = Literal["logits", "probabilities"]
 
 
+def labels_of(scores: Scores) -> Units:
+    """Return the label of each row of scores, int64 [..., rows].
+
+    It is ``NO_LABEL`` where a score of the row is NaN or infinite: such scores name no class, and a
+    NaN would win every comparison.
+
+    Args:
+        scores: float32 [..., rows, classes].
+    """
+    labels = np.asarray(scores.argmax(axis=-1), dtype=np.int64)
+    finite = np.isfinite(scores)
+    if not finite.all():
+        labels[~finite.all(axis=-1)] = NO_LABEL
+    return labels
+
+
 class Evidence(Protocol):
-    """Kind of evidence: the weight of a mutant's answer against the original's label."""
+    """Kind of evidence: the weight of a mutant's answer against the original's label.
+
+    Scores that are not finite count as full evidence: they never speak for a label.
+    """
 
     @property
     def unit(self) -> int:
@@ -60,7 +83,7 @@ class LabelChanges:
 
     def of_mutants(self, scores: Scores, labels: Units) -> Units:
         """Return 1 for each row whose label differs from the given one, else 0; int64 [rows]."""
-        return np.asarray(scores.argmax(axis=1) != labels, dtype=np.int64)
+        return np.asarray(labels_of(scores) != labels, dtype=np.int64)
 
     def of_original(self, scores: Scores) -> Units:
         """Return zero for every image, int64 [images]."""
@@ -86,7 +109,7 @@ class Doubts:
         unit: units of a full doubt.
 
     Raises:
-        ValueError: a temperature is not above 0, or the weight is below 0.
+        ValueError: a temperature is not above 0, the weight is below 0, or one is not finite.
     """
 
     temperature: float
@@ -96,9 +119,11 @@ class Doubts:
     unit: int = UNIT
 
     def __post_init__(self) -> None:
-        if not (self.temperature > 0 and self.own_temperature > 0 and self.own_weight >= 0):
+        numbers = (self.temperature, self.own_temperature, self.own_weight)
+        in_range = self.temperature > 0 and self.own_temperature > 0 and self.own_weight >= 0
+        if not (in_range and all(map(isfinite, numbers))):
             raise ValueError(
-                f"temperatures must be above 0 and the weight at least 0, got {self.temperature}, "
+                f"temperatures must be above 0 and the weight at least 0, all finite, got {self.temperature}, "
                 f"{self.own_temperature} and {self.own_weight}"
             )
 
@@ -117,7 +142,7 @@ class Doubts:
 
 
 def doubts(scores: Scores, labels: Units, temperature: float, output_kind: OutputKind) -> Units:
-    """Return 1 − p(label) in units, int64 [rows].
+    """Return 1 − p(label) in units, int64 [rows]; a full doubt where the scores are not finite.
 
     Args:
         scores: float32 [rows, classes], logits or probabilities.
@@ -126,11 +151,13 @@ def doubts(scores: Scores, labels: Units, temperature: float, output_kind: Outpu
         output_kind: kind of the scores.
     """
     logits = log_scores(scores, output_kind) / temperature
-    logits -= logits.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # of scores that are not finite
+        logits -= logits.max(axis=1, keepdims=True)
     powers = np.exp(logits)
     mine = powers[np.arange(len(labels)), labels]
     total = powers.sum(axis=1)
-    return np.asarray(np.rint((total - mine) / total * UNIT), dtype=np.int64)
+    doubt = (total - mine) / total
+    return np.asarray(np.rint(np.where(doubt <= 1, doubt, 1.0) * UNIT), dtype=np.int64)
 
 
 def log_scores(scores: Scores, output_kind: OutputKind) -> NDArray[np.float64]:

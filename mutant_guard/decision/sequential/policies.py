@@ -25,7 +25,9 @@ ROUNDING = 1e-9
 class Decision(IntEnum):
     """State of a request's test.
 
-    EXHAUSTED and CAPPED are undecided ends: no mutant is left, or no more are allowed.
+    EXHAUSTED and CAPPED are undecided ends: no mutant is left, or no more are allowed. NOT_FINITE
+    is the end of a test that no policy reaches: the original or the next mutant gave scores that
+    are NaN or infinite.
     """
 
     CONTINUE = 0
@@ -33,6 +35,7 @@ class Decision(IntEnum):
     ADVERSARIAL = 2
     EXHAUSTED = 3
     CAPPED = 4
+    NOT_FINITE = 5
 
 
 class ErrorBounds(NamedTuple):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.decision.evidence.kinds import NO_LABEL, labels_of
 from mutant_guard.decision.sequential.boundaries import Counts
 from mutant_guard.decision.sequential.policies import Decision, Policy, State, advance
 from mutant_guard.runtime.scheduling.outcome import Request
@@ -41,7 +42,8 @@ class Batches:
     Each run gathers the rows that the requests in flight need next: at least as many as could clear
     each of them, and more while the machine is idle. Evidence is consumed one mutant at a time in
     the request's order, and evidence behind the decision is discarded. So the outcome of a request
-    does not depend on the other requests in flight.
+    does not depend on the other requests in flight. Scores that are not finite end a test where it
+    meets them.
     """
 
     def __init__(
@@ -87,11 +89,13 @@ class Batches:
         column = np.arange(len(image_index)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         labels = np.zeros((len(taken), int(lengths.max())), dtype=np.int64)
         evidence = np.zeros_like(labels)
-        labels[image_index, column] = scores.argmax(axis=1)
+        labels[image_index, column] = found = labels_of(scores)
         evidence[image_index, column] = self._policy.evidence.of_mutants(scores, known[image_index])
         changes = np.array([request.changes for request in taken], dtype=np.int64)
         mutants = np.array([request.mutants for request in taken], dtype=np.int64)
         state = advance(self._policy, changes, mutants, evidence, lengths)
+        if (found == NO_LABEL).any():
+            state = _up_to_the_finite(state, mutants, changes, labels, evidence)
         _consume(taken, labels, evidence, state)
 
     def _plan(self, active: list[Request]) -> tuple[list[Request], Counts]:
@@ -120,17 +124,46 @@ class Batches:
         features = self._session.features(np.concatenate([request.inputs for request in fresh]))
         scores = features[-1]
         own = self._policy.evidence.of_original(scores)
-        decisions = self._policy.decide(own, np.zeros_like(own)).tolist()
+        found = self._policy.decide(own, np.zeros_like(own))
+        found[labels_of(scores) == NO_LABEL] = Decision.NOT_FINITE
+        decisions = found.tolist()
         now = time.perf_counter()
         for position, request in enumerate(fresh):
             request.started = started
             request.features = [part[position : position + 1] for part in features]
             request.meet(scores[position])
             request.own_evidence = request.changes = int(own[position])
-            if not request.guarded:
+            if not request.guarded and decisions[position] != Decision.NOT_FINITE:
                 request.end(Decision.CONTINUE, now)
             elif decisions[position] != Decision.CONTINUE:
                 request.end(Decision(decisions[position]), now)
+
+
+def _up_to_the_finite(
+    state: State, before: Counts, changes: Counts, labels: NDArray[np.int64], evidence: NDArray[np.int64]
+) -> State:
+    """Return the state of tests that end where the next mutant's scores are not finite.
+
+    That mutant says nothing and is not consumed. A test that was decided before stays as it is.
+
+    Args:
+        state: state as if all scores were finite.
+        before: int64 [requests], mutants consumed before this run.
+        changes: int64 [requests], evidence before this run.
+        labels: int64 [requests, K], labels of the next mutants; ``NO_LABEL`` where scores are not
+            finite.
+        evidence: int64 [requests, K], evidence of the next mutants.
+    """
+    position = np.arange(labels.shape[1])
+    missing = (labels == NO_LABEL) & (position < (state.mutants - before)[:, None])
+    first = np.where(missing.any(axis=1), missing.argmax(axis=1), labels.shape[1])
+    met = np.where(position < first[:, None], evidence, 0).sum(axis=1)
+    ends = missing.any(axis=1)
+    return State(
+        np.where(ends, changes + met, state.changes),
+        np.where(ends, before + first, state.mutants),
+        np.where(ends, np.int8(Decision.NOT_FINITE), state.decisions),
+    )
 
 
 def _consume(

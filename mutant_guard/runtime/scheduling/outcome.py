@@ -16,10 +16,10 @@ class Outcome:
     """Outcome of the test of one request.
 
     Attributes:
-        label: the original's label.
+        label: the original's label; of no meaning where its scores are not finite.
         scores: float32 [classes], the original's scores.
-        decision: NORMAL, ADVERSARIAL, EXHAUSTED or CAPPED; CONTINUE where the deadline ended the
-            test, or no test was requested.
+        decision: NORMAL, ADVERSARIAL, EXHAUSTED, CAPPED or NOT_FINITE; CONTINUE where the deadline
+            ended the test, or no test was requested.
         mutants: number of consumed mutants, the original not among them.
         labels: int64 [mutants], labels that the mutants chose, in the order in which the request
             met them.

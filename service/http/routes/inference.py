@@ -204,6 +204,7 @@ def _result(answer: Answer) -> ImageResult:
         class_name=judgement.class_name,
         confidence=judgement.confidence,
         verdict=judgement.verdict.value,
+        undecided_because=judgement.undecided_because,
         adversarial=answer.adversarial,
         mutants=judgement.mutants,
         doubt=answer.model.doubt(judgement),

@@ -28,6 +28,7 @@ OUTPUTS = [
     "class_name",
     "confidence",
     "verdict",
+    "undecided_because",
     "adversarial",
     "mutants",
     "doubt",
@@ -110,7 +111,8 @@ def assert_answers_are_those_of_classify(result: InferResult, served: Served, fi
         assert result.as_numpy(name).tolist() == [one[name] for one in expected]
     for name in ("verdict", "class_name"):
         assert texts(result, name) == [one[name] for one in expected]
-    assert texts(result, "decided_by") == [one["decided_by"] or "" for one in expected]
+    for name in ("decided_by", "undecided_because"):
+        assert texts(result, name) == [one[name] or "" for one in expected]
     assert result.as_numpy("doubt").tolist() == [-1.0] * len(files)
     confidence = result.as_numpy("confidence")
     assert confidence.tolist() == pytest.approx([one["confidence"] for one in expected], abs=1e-5)

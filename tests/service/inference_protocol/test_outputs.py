@@ -17,12 +17,20 @@ NORMAL = ImageResult(
     class_name="zwölf",
     confidence=0.8,
     verdict="normal",
+    undecided_because=None,
     adversarial=False,
     mutants=3,
     doubt=0.25,
     decided_by="retrain",
 )
-UNDECIDED = replace(NORMAL, verdict="undecided", adversarial=True, doubt=None, decided_by=None)
+UNDECIDED = replace(
+    NORMAL,
+    verdict="undecided",
+    undecided_because="max_mutants",
+    adversarial=True,
+    doubt=None,
+    decided_by=None,
+)
 OUTPUTS = Outputs("logits", "logits", 3)
 NAMES = [
     "logits",
@@ -30,6 +38,7 @@ NAMES = [
     "class_name",
     "confidence",
     "verdict",
+    "undecided_because",
     "adversarial",
     "mutants",
     "doubt",
@@ -58,6 +67,7 @@ def test_all_outputs_are_given_in_order_and_of_the_length_of_the_images() -> Non
         "label": [1, 1],
         "class_name": ["zwölf".encode()] * 2,
         "verdict": [b"normal", b"undecided"],
+        "undecided_because": [b"", b"max_mutants"],
         "adversarial": [False, True],
         "mutants": [3, 3],
         "decided_by": [b"retrain", b""],

@@ -8,7 +8,6 @@ from tritonclient.http import InferResult
 
 from mutant_guard.wire.inference import InferResponse
 from service.inference_protocol.datatypes import Datatype
-from service.inference_protocol.errors import ProtocolError
 from service.inference_protocol.response import encode
 from service.inference_protocol.tensors import OutputTensor, of_bytes
 
@@ -62,10 +61,11 @@ def test_the_binary_data_are_in_the_order_of_the_outputs_and_nothing_else() -> N
     assert body[length:] == b"\1\0\xff\0"
 
 
-def test_what_json_cannot_hold_is_refused_and_binary_data_holds() -> None:
+def test_what_is_not_finite_is_null_in_json_and_itself_in_binary_data() -> None:
     tensor = OutputTensor("logits", Datatype.FP32, np.array([np.nan, -np.inf], np.float32))
-    with pytest.raises(ProtocolError, match="output 'logits' holds NaN or infinity"):
-        encode("m", "v1", None, [(tensor, False)])
+    body, _ = encode("m", "v1", None, [(tensor, False)])
+    assert json.loads(body)["outputs"][0]["data"] == [None, None]
+    assert np.isnan(InferResult.from_response_body(body).as_numpy("logits")).all()
     body, length = encode("m", "v1", None, [(tensor, True)])
     found = InferResult.from_response_body(body, header_length=length).as_numpy("logits")
     assert found.tobytes() == tensor.values.tobytes()

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from httpx import AsyncClient, Response
 from structlog.testing import capture_logs
@@ -237,28 +236,6 @@ async def test_a_version_that_is_replaced_meanwhile_is_not_answered_for(
         assert problem(await client.post(named, json=asking(FILES[:1]))) == (404, "unknown-version")
         answer = await client.post(INFER, json=asking(FILES[:1]))
         assert answer.json()["model_version"] == added
-
-
-async def test_scores_that_json_cannot_hold_are_to_be_asked_for_as_binary_data(
-    client: AsyncClient, guard: GuardService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    judge = guard.judge
-
-    async def without_numbers(image: bytes, **options: Any) -> Answer:
-        answer = await judge(image, **options)
-        scores = np.full(10, np.nan, np.float32).tobytes()
-        changed = answer.judgement.model_copy(update={"raw_scores": scores})
-        object.__setattr__(answer, "judgement", changed)
-        return answer
-
-    monkeypatch.setattr(guard, "judge", without_numbers)
-    refused = await client.post(INFER, json=asking(FILES[:1]))
-    assert problem(refused) == (400, "bad-inference-request")
-    assert "output 'scores' holds NaN or infinity" in refused.json()["detail"]
-    binary = {"parameters": {"binary_data_output": True}}
-    assert (await client.post(INFER, json=asking(FILES[:1], **binary))).status_code == 200
-    some = {"outputs": [{"name": "verdict"}]}
-    assert set(outputs(await client.post(INFER, json=asking(FILES[:1], **some)))) == {"verdict"}
 
 
 async def test_a_client_that_goes_away_frees_what_is_in_flight(

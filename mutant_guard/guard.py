@@ -267,6 +267,7 @@ class Guard:
             QueueFullError: too many images are in flight.
             DeadlineError: the time ended before the first run (or at any time with
                 ``on_deadline="error"``).
+            RunFailedError: the run that the image was part of failed.
             NotReadyError: the guard is closed, or its inference loop has failed.
             NotFiniteError: ``guarded`` is False and the classifier's scores are not finite.
             UnknownStoreError: no store has that name.

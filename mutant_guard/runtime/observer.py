@@ -40,6 +40,9 @@ class Observer:
         replaced.
         """
 
+    def run_failed(self, error: Exception) -> None:
+        """Handle that a run failed, and the requests in it; the inference loop goes on."""
+
     def failed(self, error: Exception) -> None:
         """Handle that an inference loop has failed; its store takes no more requests."""
 

@@ -22,6 +22,7 @@ _STATUS = {
     "bad-image": 422,
     "not-finite": 422,
     "queue-full": 429,
+    "run-failed": 503,
     "not-ready": 503,
     "deadline": 504,
     "unknown-store": 404,

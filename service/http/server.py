@@ -15,11 +15,14 @@ from service.http.app import create_app
 from service.http.connections.bounded_server import BoundedServer
 from service.http.connections.clients import connections_possible
 from service.http.probes import ProbeServer
+from service.watchdog import EXIT_STATUS, Watchdog
 
 _SWITCH_SECONDS = 0.001
 """Longest time a thread keeps Python's lock while another thread wants it, in seconds.
 It is a fifth of Python's own, since probes and the inference loop have little to do with the lock
 and wait for it often."""
+_SPARE_SECONDS = 10.0
+"""Seconds that a server without its inference loop may take to end, besides draining and closing."""
 
 
 class Server(BoundedServer):
@@ -61,8 +64,14 @@ class Server(BoundedServer):
                 super().handle_exit(sig, frame)
             self._captured_signals.clear()  # uvicorn would raise these signals again after an orderly shutdown
             return
+        self.drain()
+
+    def drain(self) -> None:
+        """Start to drain, and stop ``drain_seconds`` later; may be called from any thread."""
+        if self._guard.draining:
+            return
         self._guard.draining = True
-        self._stop_at = time.monotonic() + seconds
+        self._stop_at = time.monotonic() + self._guard.settings.drain_seconds
         self.config.encoded_headers.append((b"connection", b"close"))
 
     async def on_tick(self, counter: int) -> bool:
@@ -77,7 +86,8 @@ class Server(BoundedServer):
 def run(guard: GuardService, *, host: str, port: int) -> None:
     """Serve until a signal ends it, as ``Server`` describes.
 
-    Where the server cannot listen or start, the process ends with an exit status other than 0.
+    Where the server cannot listen or start, or an inference loop is lost, the process ends with an
+    exit status other than 0.
 
     Args:
         guard: guard to serve.
@@ -97,8 +107,13 @@ def run(guard: GuardService, *, host: str, port: int) -> None:
         structlog.get_logger().info(
             "serving", url=_url(listening), stores=guard.models.names, policy=guard.settings.policy
         )
+        settings = guard.settings
+        patience = settings.drain_seconds + 2 * settings.grace_seconds + _SPARE_SECONDS
+        watchdog = stack.enter_context(Watchdog(lambda: guard.failed, server.drain, patience=patience))
         server.run(sockets=[listening])
     structlog.get_logger().info("stopped")
+    if watchdog.tripped:
+        sys.exit(EXIT_STATUS)
 
 
 def _url(listening: socket.socket) -> str:

@@ -101,6 +101,11 @@ class Metrics:
             "Seconds the inference loops spent in runs of the bank.",
             registry=where,
         )
+        self.run_failures = Counter(
+            "guard_run_failures",
+            "Runs of a bank that failed, and the requests in them; several in a row end the server.",
+            registry=where,
+        )
         self.requests_in_flight = Gauge(
             "guard_requests_in_flight", "Requests admitted and not answered.", registry=where
         )

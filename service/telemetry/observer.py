@@ -53,6 +53,12 @@ class ServerObserver(Observer):
         """Log a rare event with its facts, and with those of the request that brought it about."""
         structlog.get_logger().info(event, **facts, **get_contextvars())
 
+    def run_failed(self, error: Exception) -> None:
+        """Count a run that failed, and log it with its traceback."""
+        self._metrics.run_failures.inc()
+        structlog.get_logger().error("run failed", exc_info=error)
+
     def failed(self, error: Exception) -> None:
-        """Log the failure of an inference loop with its traceback."""
+        """Count and log the failure of an inference loop, with its traceback."""
+        self._metrics.run_failures.inc()
         structlog.get_logger().error("inference loop failed", exc_info=error)

@@ -41,12 +41,21 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 @contextmanager
-def serve(store: Path, log: Path, **variables: str) -> Iterator[Server]:
-    """Yield a server with these environment variables as further settings."""
+def serve(store: Path, log: Path, *, program: str | None = None, **variables: str) -> Iterator[Server]:
+    """Yield a server with these environment variables as further settings.
+
+    A program is Python that runs in place of the command, with the same arguments.
+    """
     given = [] if "GUARD_STORE" in variables else ["--store", str(store)]
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [COMMAND, "serve", *given, "--port", "0"],
+            [
+                *([COMMAND] if program is None else [sys.executable, "-c", program]),
+                "serve",
+                *given,
+                "--port",
+                "0",
+            ],
             stderr=stderr,
             env=environment(GUARD_LOG_FORMAT="json", **variables),
         )

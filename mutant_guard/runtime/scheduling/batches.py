@@ -63,13 +63,13 @@ class Batches:
         """
         self._session, self._policy, self._budget, self._on_run = session, policy, budget, on_run
 
-    def run(self, active: list[Request]) -> None:
+    def run(self, taken: list[Request], lengths: Counts) -> None:
         """Do one run: features of new requests first, then rows of all requests that take part.
 
         Args:
-            active: requests in flight, the longest waiting first.
+            taken: requests that take part, from ``plan``.
+            lengths: int64 [requests], number of mutants that each of them evaluates.
         """
-        taken, lengths = self._plan(active)
         before = self._session.seconds
         self._begin([request for request in taken if request.label < 0])
         going = np.array([not request.ended for request in taken])
@@ -98,8 +98,15 @@ class Batches:
             state = _up_to_the_finite(state, mutants, changes, labels, evidence)
         _consume(taken, labels, evidence, state)
 
-    def _plan(self, active: list[Request]) -> tuple[list[Request], Counts]:
-        """Select the requests that take part, and the number of mutants that each evaluates."""
+    def plan(self, active: list[Request]) -> tuple[list[Request], Counts]:
+        """Select the requests of the next run.
+
+        Args:
+            active: requests in flight, the longest waiting first.
+
+        Returns:
+            The first of them, and the number of mutants that each evaluates, int64 [requests].
+        """
         changes = np.array([request.changes for request in active], dtype=np.int64)
         mutants = np.array([request.mutants for request in active], dtype=np.int64)
         lengths = self._policy.next_stop(changes, mutants)

@@ -96,6 +96,12 @@ class Request:
         """Store the original's scores, float32 [classes], and its label."""
         self.scores, self.label = scores.copy(), int(scores.argmax())
 
+    def fail(self, error: Exception) -> None:
+        """End the request with an error, unless it was cancelled."""
+        self.ended = True
+        with contextlib.suppress(InvalidStateError):
+            self.future.set_exception(error)
+
     def end(self, decision: Decision, now: float) -> None:
         """Answer the request, unless it was cancelled.
 

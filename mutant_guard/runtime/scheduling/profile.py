@@ -94,5 +94,5 @@ def _run(batches: Batches, images: NDArray[np.float32], orders: NDArray[np.int64
     """Measure the seconds of one run for new requests."""
     new = [Request(images[n : n + 1], orders[n], deadline=inf, submitted=0.0) for n in range(len(images))]
     started = time.perf_counter()
-    batches.run(new)
+    batches.run(*batches.plan(new))
     return time.perf_counter() - started

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from math import inf
 from queue import Empty, SimpleQueue
 
@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutant_guard.decision.sequential.policies import Decision
-from mutant_guard.errors import NotReadyError, QueueFullError
+from mutant_guard.errors import NotReadyError, QueueFullError, RunFailedError
 from mutant_guard.runtime.observer import SILENT, Observer
 from mutant_guard.runtime.scheduling.batches import Batches
 from mutant_guard.runtime.scheduling.outcome import Outcome, Request
 
 _HANGS_AFTER = 60.0
 """Seconds a run may take before the loop counts as hanging."""
+_MOST_FAILURES = 5
+"""Runs that may fail one after the other; with the last of them the loop has failed."""
 _LONGEST_TURN = 0.02
 """Seconds after which the event loop goes on with other work, whatever is left to run."""
 
@@ -28,6 +30,9 @@ class Scheduler:
 
     The loop has a thread of its own. Where runs are shorter than the handover of a request to a
     thread and back, the loop may take turns with the event loop instead (``start``).
+
+    A run that fails ends the requests in it, and the loop goes on. Several failures in a row, with
+    no run in between that succeeds, end the loop.
 
     Outcomes do not depend on load. The exception is a deadline: after every run, undecided requests
     past their deadline end with the evidence they have, and their outcome says so.
@@ -49,6 +54,7 @@ class Scheduler:
         self._in_flight = 0
         self._running = self._closed = False
         self._failure: Exception | None = None
+        self._failures = 0
         self._stepping_since: float | None = None
         self._thread: threading.Thread | None = None
         self._event_loop: asyncio.AbstractEventLoop | None = None
@@ -74,7 +80,7 @@ class Scheduler:
 
     @property
     def failed(self) -> bool:
-        """Whether the loop has failed or hangs in a run; the process then needs a restart."""
+        """Whether the loop has failed for good or hangs in a run; the process needs a restart."""
         since = self._stepping_since
         return self._failure is not None or (since is not None and time.perf_counter() - since > _HANGS_AFTER)
 
@@ -118,7 +124,8 @@ class Scheduler:
 
         Returns:
             Future of the outcome. It fails with a DeadlineError where the deadline passes before
-            the first run. Cancel it to take the request's rows out of the next run.
+            the first run, and with a RunFailedError where a run of the request fails. Cancel it to
+            take the request's rows out of the next run.
 
         Raises:
             QueueFullError: the highest number of requests is in flight.
@@ -207,9 +214,27 @@ class Scheduler:
         if not self._active:
             return
         self._stepping_since = time.perf_counter()
-        self._batches.run(self._active)
+        taken = self._active
+        try:
+            taken, lengths = self._batches.plan(self._active)
+            self._batches.run(taken, lengths)
+        except Exception as error:
+            self._failures += 1
+            if self._failures >= _MOST_FAILURES:
+                raise
+            self._give_up(taken, error)
+        else:
+            self._failures = 0
         self._stepping_since = None
         self._active = [request for request in self._active if not request.ended]
+
+    def _give_up(self, taken: list[Request], error: Exception) -> None:
+        """End the requests of a run that failed."""
+        for request in taken:
+            if not request.ended:
+                request.fail(RunFailedError("the run that the image was part of failed; try again"))
+        with contextlib.suppress(Exception):  # an observer that fails must not end the loop
+            self._observer.run_failed(error)
 
     def _fail(self, error: Exception) -> None:
         with self._lock:
@@ -220,10 +245,7 @@ class Scheduler:
                 self._active.extend([arrival] if arrival is not None else [])
         left, self._active = self._active, []
         for request in left:
-            with contextlib.suppress(InvalidStateError):
-                request.future.set_exception(
-                    NotReadyError("the inference loop failed; the server needs a restart")
-                )
+            request.fail(NotReadyError("the inference loop failed; the server needs a restart"))
         self._observer.failed(error)  # last, as it may fail too
 
     def _admit(self, closing: bool, *, wait: bool) -> bool:

@@ -37,7 +37,7 @@ def until_all_have_ended(batches: Batches, requests: list[Request]) -> int:
         left = [one for one in requests if not one.ended]
         if not left:
             return count
-        batches.run(left)
+        batches.run(*batches.plan(left))
     raise AssertionError("some never end")
 
 
@@ -68,7 +68,7 @@ def test_no_more_requests_share_a_run_than_the_first_would_wait_for(
     runs: list[Run] = []
     batches = Batches(session, Setting("calibrated").policy(store), RowBudget(100_000), runs.append)
     requests = [request(inputs, number) for number in range(100)]
-    batches.run(requests)
+    batches.run(*batches.plan(requests))
     assert runs[0].requests == 64
     assert [one.label >= 0 for one in requests] == [True] * 64 + [False] * 36
 
@@ -78,7 +78,7 @@ def test_whoever_has_waited_longest_takes_part_first(
 ) -> None:
     batches = Batches(session, PAPER.policy(store), RowBudget(70))
     requests = [request(inputs, number) for number in (5, 3, 8)]
-    batches.run(requests)
+    batches.run(*batches.plan(requests))
     assert [list(run) for run in session.recorded] == [[5]]  # 60 rows, and another 60 would exceed the limit
 
 
@@ -107,7 +107,7 @@ def test_who_wants_the_bare_label_takes_no_rows(
     runs: list[Run] = []
     batches = Batches(session, PAPER.policy(store), RowBudget(512), runs.append)
     requests = [request(inputs, number, guarded=number % 2 == 0) for number in range(6)]
-    batches.run(requests)
+    batches.run(*batches.plan(requests))
     assert [list(run) for run in session.recorded] == [[0, 2, 4]]
     for number in (1, 3, 5):
         outcome = requests[number].future.result(0)
@@ -115,7 +115,7 @@ def test_who_wants_the_bare_label_takes_no_rows(
         assert outcome.label == inputs.labels[number, 0]
         assert outcome.scores.argmax() == outcome.label
     bare = [request(inputs, number, guarded=False) for number in range(3)]
-    batches.run(bare)
+    batches.run(*batches.plan(bare))
     assert all(one.ended for one in bare)
     assert (runs[-1].rows, runs[-1].requests) == (0, 0)
     assert len(session.recorded) == 1
@@ -129,8 +129,8 @@ def test_a_failing_bank_fails_the_run(store: Store, inputs: Inputs, monkeypatch:
     batches, waiting = Batches(session, PAPER.policy(store), RowBudget(512)), request(inputs, 0)
     monkeypatch.setattr(BankSession, "features", fail)
     with pytest.raises(MemoryError):
-        batches.run([waiting])
+        batches.run(*batches.plan([waiting]))
     assert not waiting.ended
     monkeypatch.undo()
-    batches.run([waiting])
+    batches.run(*batches.plan([waiting]))
     assert seen(waiting.future.result(0)) == PAPER.expected(store, inputs, 0)

@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 from mutant_guard.decision.sequential import builders
 from mutant_guard.decision.sequential.policies import Decision
 from mutant_guard.decision.sequential.sprt import Sprt
-from mutant_guard.errors import NotReadyError, QueueFullError
+from mutant_guard.errors import NotReadyError, QueueFullError, RunFailedError
 from mutant_guard.runtime.scheduling.batches import Batches, Run
 from mutant_guard.runtime.scheduling.row_budget import RowBudget
-from mutant_guard.runtime.scheduling.scheduler import Scheduler
+from mutant_guard.runtime.scheduling.scheduler import _MOST_FAILURES, Scheduler
 from mutant_guard.store.reader import Store
 from tests.mutant_guard.runtime.scheduling.driving import WAIT, Inputs, Setting, scheduling, seen, submit
 from tests.support.service import HeldSession
@@ -75,7 +75,7 @@ def test_the_images_reach_every_decision(store: Store, inputs: Inputs) -> None:
     assert min(map(len, found.values())) >= 2
     for setting, decisions in found.items():
         assert (Decision.CAPPED in decisions) is (setting.cap is not None)
-    assert set().union(*found.values()) == set(Decision) - {Decision.CONTINUE}
+    assert set().union(*found.values()) == set(Decision) - {Decision.CONTINUE, Decision.NOT_FINITE}
 
 
 @pytest.mark.parametrize("setting", [setting for setting in SETTINGS if setting.cap], ids=str)
@@ -157,12 +157,61 @@ def test_a_cancelled_request_leaves_at_once_and_frees_its_slot(
     assert all(run.requests == 1 for run in runs)
 
 
-def test_a_failing_run_answers_everyone_and_takes_no_more(
+def test_a_failing_run_ends_the_requests_in_it_and_the_loop_goes_on(
+    digits_store: Path, store: Store, inputs: Inputs
+) -> None:
+    session = HeldSession.of(digits_store)
+    session.failure = MemoryError("no more")
+    with capture_logs() as logs, scheduling(session, store.policy("calibrated")) as scheduler:
+        failing = submit(scheduler, inputs, 0)
+        assert session.entered.wait(WAIT)
+        others = [submit(scheduler, inputs, number) for number in (1, 2)]
+        failing.add_done_callback(lambda _: setattr(session, "failure", None))  # this run alone fails
+        session.release()
+        with pytest.raises(RunFailedError, match="try again"):
+            failing.result(WAIT)
+        for number, future in enumerate(others, 1):
+            assert seen(future.result(WAIT)) == CALIBRATED.expected(store, inputs, number)
+        assert seen(submit(scheduler, inputs, 0).result(WAIT)) == CALIBRATED.expected(store, inputs, 0)
+        assert (scheduler.ready, scheduler.failed) == (True, False)
+    assert scheduler.in_flight == 0
+    assert [entry["event"] for entry in logs] == ["run failed"]
+
+
+def test_requests_that_took_no_part_in_a_failing_run_go_on(
+    digits_store: Path, store: Store, inputs: Inputs
+) -> None:
+    """The run holds the rows of one request; the others wait for theirs beside it."""
+    session, policy = HeldSession.of(digits_store), store.policy("fixed")
+    with capture_logs(), scheduling(session, policy, batch_rows=1, max_batch_rows=60) as scheduler:
+        futures = [submit(scheduler, inputs, 0)]
+        assert session.entered.wait(WAIT)
+        futures += [submit(scheduler, inputs, number) for number in (1, 2, 3)]
+
+        def fail_the_next(_: object) -> None:
+            session.failure = ValueError("once")
+
+        futures[0].add_done_callback(fail_the_next)
+        futures[1].add_done_callback(lambda _: setattr(session, "failure", None))
+        session.release()
+        assert seen(futures[0].result(WAIT)) == Setting("fixed").expected(store, inputs, 0)
+        with pytest.raises(RunFailedError):
+            futures[1].result(WAIT)
+        for number in (2, 3):
+            assert seen(futures[number].result(WAIT)) == Setting("fixed").expected(store, inputs, number)
+
+
+def test_failures_in_a_row_end_the_loop_and_answer_everyone(
     digits_store: Path, store: Store, inputs: Inputs
 ) -> None:
     session = HeldSession.of(digits_store)
     session.failure = RuntimeError("out of memory")
+    session.release()
     with capture_logs() as logs, scheduling(session, store.policy("calibrated")) as scheduler:
+        for _ in range(_MOST_FAILURES - 1):
+            with pytest.raises(RunFailedError):
+                submit(scheduler, inputs, 0).result(WAIT)
+        session.hold()
         futures = [submit(scheduler, inputs, 0)]
         assert session.entered.wait(WAIT)
         futures += [submit(scheduler, inputs, number) for number in (1, 2)]
@@ -173,10 +222,44 @@ def test_a_failing_run_answers_everyone_and_takes_no_more(
             with pytest.raises(NotReadyError, match="needs a restart"):
                 future.result(WAIT)
         assert not scheduler.ready
+        assert scheduler.failed
         with pytest.raises(NotReadyError, match="not running"):
             submit(scheduler, inputs, 3)
     assert scheduler.in_flight == 0
-    assert [entry["event"] for entry in logs] == ["inference loop failed"]
+    assert [entry["event"] for entry in logs] == [
+        *["run failed"] * (_MOST_FAILURES - 1),
+        "inference loop failed",
+    ]
+
+
+def test_a_run_that_succeeds_forgives_the_failures_before_it(
+    digits_store: Path, store: Store, inputs: Inputs
+) -> None:
+    session = HeldSession.of(digits_store)
+    session.release()
+    with capture_logs(), scheduling(session, store.policy("calibrated")) as scheduler:
+        for _ in range(3):
+            session.failure = RuntimeError("out of memory")
+            for _ in range(_MOST_FAILURES - 1):
+                with pytest.raises(RunFailedError):
+                    submit(scheduler, inputs, 0).result(WAIT)
+            session.failure = None
+            assert seen(submit(scheduler, inputs, 0).result(WAIT)) == CALIBRATED.expected(store, inputs, 0)
+        assert scheduler.ready
+
+
+def test_a_plan_that_fails_leaves_nobody_waiting(
+    store: Store, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("plan")
+
+    with capture_logs(), scheduling(store.session(threads=1), store.policy("paper")) as scheduler:
+        monkeypatch.setattr(Batches, "plan", fail)
+        with pytest.raises(RunFailedError):
+            submit(scheduler, inputs, 0).result(WAIT)
+        monkeypatch.undo()
+        assert submit(scheduler, inputs, 0).result(WAIT).mutants > 0
 
 
 def test_an_observer_that_fails_leaves_nobody_waiting(store: Store, inputs: Inputs) -> None:
@@ -187,8 +270,9 @@ def test_an_observer_that_fails_leaves_nobody_waiting(store: Store, inputs: Inpu
         capture_logs(),
         scheduling(store.session(threads=1), store.policy("paper"), on_run=fail) as scheduler,
     ):
-        with pytest.raises(NotReadyError):
-            submit(scheduler, inputs, 0).result(WAIT)
+        for error in [RunFailedError] * (_MOST_FAILURES - 1) + [NotReadyError]:
+            with pytest.raises(error):
+                submit(scheduler, inputs, 0).result(WAIT)
         assert not scheduler.ready
 
 
@@ -204,11 +288,10 @@ def test_a_log_that_fails_leaves_nobody_waiting(
     def fail(run: Run) -> None:
         raise ValueError("observer")
 
-    with (
-        scheduling(store.session(threads=1), store.policy("paper"), on_run=fail) as scheduler,
-        pytest.raises(NotReadyError),
-    ):
-        submit(scheduler, inputs, 0).result(WAIT)
+    with scheduling(store.session(threads=1), store.policy("paper"), on_run=fail) as scheduler:
+        for error in [RunFailedError] * (_MOST_FAILURES - 1) + [NotReadyError]:
+            with pytest.raises(error):
+                submit(scheduler, inputs, 0).result(WAIT)
 
 
 def test_nothing_is_taken_before_the_start(store: Store, inputs: Inputs) -> None:

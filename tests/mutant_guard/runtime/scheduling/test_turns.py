@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.decision.sequential.policies import Decision, Policy
-from mutant_guard.errors import DeadlineError, NotReadyError, QueueFullError
+from mutant_guard.errors import DeadlineError, NotReadyError, QueueFullError, RunFailedError
 from mutant_guard.runtime.scheduling.batches import Batches, Run
 from mutant_guard.runtime.scheduling.row_budget import RowBudget
-from mutant_guard.runtime.scheduling.scheduler import Scheduler
+from mutant_guard.runtime.scheduling.scheduler import _MOST_FAILURES, Scheduler
 from mutant_guard.store.reader import Store
 from tests.mutant_guard.runtime.scheduling.driving import Inputs, Setting, seen, submit
 from tests.support.service import LOGGING, Clock
@@ -189,7 +189,27 @@ async def test_closing_what_is_idle_or_closed_already_does_not_wait(
         assert not scheduler.ready
 
 
-async def test_a_failing_run_answers_everyone_and_takes_no_more(
+async def test_a_failing_run_ends_the_requests_in_it_and_the_loop_goes_on(
+    store: Store, session: BankSession, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        monkeypatch.undo()
+        raise MemoryError
+
+    monkeypatch.setattr(session, "scores", fail)
+    with capture_logs() as logs:
+        async with turning(session, store.policy("calibrated")) as scheduler:
+            futures = [submit(scheduler, inputs, number) for number in range(3)]
+            for future in futures:
+                with anyio.fail_after(5), pytest.raises(RunFailedError, match="try again"):
+                    await asyncio.wrap_future(future)
+            outcome = await asyncio.wrap_future(submit(scheduler, inputs, 0))
+            assert seen(outcome) == Setting("calibrated").expected(store, inputs, 0)
+            assert (scheduler.ready, scheduler.in_flight) == (True, 0)
+    assert [entry["event"] for entry in logs] == ["run failed"]
+
+
+async def test_failures_in_a_row_end_the_loop_and_answer_everyone(
     store: Store, session: BankSession, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -198,6 +218,9 @@ async def test_a_failing_run_answers_everyone_and_takes_no_more(
     monkeypatch.setattr(session, "scores", fail)
     with capture_logs() as logs:
         async with turning(session, store.policy("calibrated")) as scheduler:
+            for _ in range(_MOST_FAILURES - 1):
+                with anyio.fail_after(5), pytest.raises(RunFailedError):
+                    await asyncio.wrap_future(submit(scheduler, inputs, 0))
             futures = [submit(scheduler, inputs, number) for number in range(3)]
             closing = asyncio.ensure_future(
                 asyncio.to_thread(scheduler.close)
@@ -212,7 +235,10 @@ async def test_a_failing_run_answers_everyone_and_takes_no_more(
             with pytest.raises(NotReadyError):
                 submit(scheduler, inputs, 3)
         assert scheduler.in_flight == 0
-    assert [entry["event"] for entry in logs] == ["inference loop failed"]
+    assert [entry["event"] for entry in logs] == [
+        *["run failed"] * (_MOST_FAILURES - 1),
+        "inference loop failed",
+    ]
 
 
 async def test_a_log_that_fails_leaves_nobody_waiting(
@@ -228,8 +254,9 @@ async def test_a_log_that_fails_leaves_nobody_waiting(
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
     async with turning(session, store.policy("paper"), on_run=fail) as scheduler:
-        with anyio.fail_after(5), pytest.raises(NotReadyError):
-            await asyncio.wrap_future(submit(scheduler, inputs, 0))
+        for error in [RunFailedError] * (_MOST_FAILURES - 1) + [NotReadyError]:
+            with anyio.fail_after(5), pytest.raises(error):
+                await asyncio.wrap_future(submit(scheduler, inputs, 0))
     assert [type(error) for error in reported] == [BrokenPipeError]
 
 

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from math import inf
+from math import inf, isnan
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -285,7 +285,10 @@ class Guard:
             future = model.scheduler.submit(
                 prepared.inputs, prepared.order, deadline=deadline, guarded=guarded
             )
-            return self._answered(model, prepared, _result(future, deadline, seconds), seconds, guarded)
+            outcome = _result(future, deadline, seconds)
+            return self._answered(
+                model, prepared, outcome, seconds, guarded, self.options.on_deadline == "error"
+            )
 
     def classify_many(
         self, images: Iterable[GivenImage], *, store: str | None = None, timeout: float | None = None
@@ -343,7 +346,8 @@ class Guard:
                         return
                     prepared, deadline, future = running.popleft()
                     outcome = _result(future, deadline, seconds)
-                    yield self._answered(model, prepared, outcome, seconds, guarded=True)
+                    late_is_error = self.options.on_deadline == "error"
+                    yield self._answered(model, prepared, outcome, seconds, True, late_is_error)
             finally:
                 for waiting in decoding:
                     waiting.cancel()
@@ -357,18 +361,27 @@ class Guard:
         store: str | None = None,
         timeout: float | None = None,
         guarded: bool = True,
+        on_deadline: OnDeadline | None = None,
     ) -> Answer:
         """Classify an image without blocking the event loop.
 
         Arguments and errors are those of ``classify``. Cancelling the call takes the image out of
         the next run.
+
+        Args:
+            on_deadline: result past the deadline, in place of the guard's own ``on_deadline``. It
+                is ``error`` where ``timeout`` comes from somebody who gains by an alarm that is
+                not raised.
         """
         self.start()
         seconds = self._seconds(timeout)
+        late_is_error = (on_deadline or self.options.on_deadline) == "error"
         with self.models.lease(store) as model:
-            return await self._aclassify(model, _taken(image), seconds, guarded)
+            return await self._aclassify(model, _taken(image), seconds, guarded, late_is_error)
 
-    async def _aclassify(self, model: Model, image: Image, seconds: float, guarded: bool) -> Answer:
+    async def _aclassify(
+        self, model: Model, image: Image, seconds: float, guarded: bool, late_is_error: bool
+    ) -> Answer:
         loop = asyncio.get_running_loop()
         deadline = time.perf_counter() + seconds
         until = None if seconds == inf else loop.time() + seconds
@@ -385,7 +398,7 @@ class Guard:
                 outcome = await self._across(loop).follow(future)
         except (TimeoutError, DeadlineError) as error:
             raise _late(seconds) from error
-        answer = self._answered(model, prepared, outcome, seconds, guarded)
+        answer = self._answered(model, prepared, outcome, seconds, guarded, late_is_error)
         kept_for_good = answer.undecided_because != UndecidedBecause.DEADLINE
         if guarded and self.cache is not None and kept_for_good:
             await self.cache.put(prepared.key, answer.judgement.model_dump_json().encode())
@@ -393,10 +406,18 @@ class Guard:
 
     def _seconds(self, timeout: float | None) -> float:
         limit = self.options.deadline_seconds
+        if timeout is not None and isnan(timeout):
+            raise ValueError("timeout is a number of seconds, not NaN")
         return min(inf if timeout is None else timeout, inf if limit is None else limit)
 
     def _answered(
-        self, model: Model, prepared: Prepared, outcome: Outcome, seconds: float, guarded: bool
+        self,
+        model: Model,
+        prepared: Prepared,
+        outcome: Outcome,
+        seconds: float,
+        guarded: bool,
+        late_is_error: bool,
     ) -> Answer:
         """Return the answer for an outcome.
 
@@ -414,7 +435,7 @@ class Guard:
                     "with the guard on, such an image is an alarm"
                 )
         late = guarded and judgement.undecided_because == UndecidedBecause.DEADLINE
-        if late and self.options.on_deadline == "error":
+        if late and late_is_error:
             raise _late(seconds)
         timings = Timings(prepared.seconds, outcome.queue_seconds, outcome.run_seconds)
         return self._answer(model, judgement, prepared, timings, guarded=guarded)

@@ -6,7 +6,7 @@ from typing import Any
 
 import PIL.Image
 
-from mutant_guard.errors import GuardRequiredError, QueueFullError
+from mutant_guard.errors import DeadlineError, GuardRequiredError, QueueFullError
 from mutant_guard.guard import GivenImage, Guard
 from mutant_guard.runtime.answer import Answer
 from mutant_guard.runtime.model import Model
@@ -150,18 +150,37 @@ class GuardService:
         Args:
             image: an encoded file, or pixels uint8 [H, W, C] at model size.
             store: name of the store; by default the first.
-            seconds: longest the answer may take; the limit of the settings applies as well.
+            seconds: longest the answer may take, as the caller has it; within the limits of the
+                settings.
             guarded: whether mutants are asked; without them the answer is the bare label.
 
         Raises:
             GuardRequiredError: the bare label was asked for and the settings do not allow it.
+            DeadlineError: the deadline passed before there was a verdict, and the caller shortened
+                it: whoever sends an image must not be able to turn the alarm off.
             RequestError: there is no answer.
         """
         if not guarded and not self.settings.allow_guard_off:
             raise GuardRequiredError(
                 "this server gives no label without a verdict; GUARD_ALLOW_GUARD_OFF=true would allow it"
             )
-        return await self.guard.aclassify(image, store=store, timeout=seconds, guarded=guarded)
+        settings = self.settings
+        if seconds is not None:
+            seconds = max(seconds, settings.min_deadline_seconds)
+        if seconds is None or seconds >= settings.deadline_seconds:
+            return await self.guard.aclassify(image, store=store, guarded=guarded)
+        try:
+            return await self.guard.aclassify(
+                image,
+                store=store,
+                timeout=seconds,
+                guarded=guarded,
+                on_deadline=None if settings.alarm_on_undecided else "error",
+            )
+        except DeadlineError as error:
+            raise DeadlineError(
+                f"no verdict within {seconds:g} s, which is what the request allows; allow more"
+            ) from error
 
     def answered(self, answer: Answer, request_id: str) -> None:
         """Count an answer that was given, and remember its verdict."""

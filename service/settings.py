@@ -84,11 +84,17 @@ class Settings(BaseSettings):
     deadline_seconds: Annotated[float, Gt(0)] = 30.0
     """Longest time a request may take, in seconds.
     The run under way at the deadline is waited for, up to two seconds more. After that the request
-    is answered undecided, or 504 where no mutant has been evaluated for it yet."""
+    is answered undecided, or 504 where it has not been in a run yet."""
 
     on_deadline: Literal["undecided", "error"] = "undecided"
     """Answer to a request past its deadline for which some mutants were evaluated.
     Either the verdict undecided, or the error 504."""
+
+    min_deadline_seconds: Annotated[float, Ge(0)] = 0.0
+    """Least time that a caller may give a request, in seconds; a shorter deadline is raised to it.
+    A deadline that the caller shortened (X-Request-Timeout-Ms, the parameter ``timeout`` of the
+    inference protocol) ends in 504, or undecided where that counts as an alarm. At
+    GUARD_DEADLINE_SECONDS or above, no caller can shorten it."""
 
     allow_guard_off: bool = False
     """Whether ``?guard=off`` may skip the verdict and ask for the bare label."""

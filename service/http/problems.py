@@ -62,7 +62,8 @@ REASONS = (
 
 _RETRY_SECONDS = {429: 1, 503: 2}
 _DESCRIPTIONS = {
-    504: "The deadline passed before a mutant was evaluated; past it with some the answer is 200, undecided."
+    504: "The caller's deadline passed, or the server's before the first run; past the server's the answer is else "
+    "200, undecided."
 }
 
 

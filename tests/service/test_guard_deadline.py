@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from dataclasses import replace
-from math import inf
+from math import inf, nan
 from pathlib import Path
 
 import anyio
@@ -11,6 +11,7 @@ import pytest
 
 from mutant_guard.errors import DeadlineError
 from mutant_guard.guard import _GRACE_SECONDS
+from mutant_guard.runtime.options import OnDeadline
 from mutant_guard.wire.verdict import UndecidedBecause, Verdict
 from service.guard_service import GuardService
 from tests.support.service import Clock, HeldSession, digits, encode, running, said, settings_for
@@ -154,10 +155,8 @@ async def test_the_deadline_counts_the_cache_as_well(digits_store: Path) -> None
 async def test_without_a_deadline_there_is_none(
     digits_store: Path, held_guard_session: HeldSession, clock: Clock
 ) -> None:
-    settings = settings_for(
-        digits_store, batch_rows=1, max_batch_rows=20, policy="paper", deadline_seconds=inf
-    )
-    async with running(settings) as guard:
+    settings = settings_for(digits_store, batch_rows=1, max_batch_rows=20, policy="paper")
+    async with running(settings.model_copy(update={"deadline_seconds": inf})) as guard:
         asked = asyncio.ensure_future(asyncio.to_thread(guard.guard.classify, BODY))
         await asyncio.to_thread(held_guard_session.entered.wait, 10)
         clock.now += 1000
@@ -169,7 +168,7 @@ async def test_without_a_deadline_there_is_none(
 async def test_a_caller_may_want_an_answer_sooner_and_not_later(
     asked: float | None, kept: int, digits_store: Path, held_guard_session: HeldSession, clock: Clock
 ) -> None:
-    """The answer is undecided just after this second, and not just before."""
+    """The test ends just after this second, and not just before; sooner is no way round the alarm."""
     for late in (-0.5, 0.5):
         held_guard_session.hold()
         settings = settings_for(digits_store, batch_rows=1, max_batch_rows=20, policy="paper")
@@ -178,9 +177,37 @@ async def test_a_caller_may_want_an_answer_sooner_and_not_later(
             await asyncio.to_thread(held_guard_session.entered.wait, 10)
             clock.now += kept + late
             held_guard_session.release()
+            if late > 0 and kept < 30:
+                with pytest.raises(DeadlineError, match="no verdict within 5 s, which is what the request"):
+                    await waiting
+                continue
             answer = await waiting
         expected = ("deadline", 20) if late > 0 else ("pool_exhausted", 60)
         assert (answer.judgement.undecided_because, answer.judgement.mutants) == expected
+
+
+@pytest.mark.parametrize("on_deadline", [None, "undecided", "error"])
+async def test_a_timeout_of_the_librarys_caller_is_undecided_unless_told_otherwise(
+    on_deadline: OnDeadline | None, digits_store: Path, held_guard_session: HeldSession, clock: Clock
+) -> None:
+    """That caller is the operator's own code."""
+    settings = settings_for(digits_store, batch_rows=1, max_batch_rows=20, policy="paper")
+    async with running(settings) as guard:
+        waiting = asyncio.ensure_future(guard.guard.aclassify(BODY, timeout=5, on_deadline=on_deadline))
+        await asyncio.to_thread(held_guard_session.entered.wait, 10)
+        clock.now += 6
+        held_guard_session.release()
+        if on_deadline == "error":
+            with pytest.raises(DeadlineError, match="no verdict within 5 s"):
+                await waiting
+        else:
+            assert (await waiting).undecided_because == UndecidedBecause.DEADLINE
+
+
+async def test_a_timeout_that_is_no_number_is_refused(digits_store: Path) -> None:
+    async with running(settings_for(digits_store)) as guard:
+        with pytest.raises(ValueError, match="not NaN"):
+            await guard.guard.aclassify(BODY, timeout=nan)
 
 
 async def test_a_callers_deadline_is_the_one_the_error_names(

@@ -172,21 +172,64 @@ async def held_past_the_deadline(
         return answer.status_code, answer.json()
 
 
-@pytest.mark.parametrize("timeout", [None, "60000"])
-@pytest.mark.parametrize("setting", [0.05, 30.0])
-async def test_past_the_callers_deadline_the_answer_is_undecided_with_what_is_known(
-    timeout: str | None, setting: float, digits_store: Path, held_guard_session: HeldSession
+@pytest.mark.parametrize(
+    ("setting", "timeout", "expected"),
+    [
+        (0.05, None, ("deadline", 20)),
+        (0.05, "60000", ("deadline", 20)),  # the header never prolongs the deadline
+        (30.0, "60000", ("pool_exhausted", 60)),
+    ],
+)
+async def test_past_the_servers_deadline_the_answer_is_undecided_with_what_is_known(
+    setting: float,
+    timeout: str | None,
+    expected: tuple[str, int],
+    digits_store: Path,
+    held_guard_session: HeldSession,
 ) -> None:
-    """The header shortens the deadline of the setting, and never prolongs it."""
     settings = settings_for(
         digits_store, deadline_seconds=setting, max_batch_rows=20, batch_rows=1, policy="paper"
     )
-    headers = {"X-Request-Timeout-Ms": timeout or "50"}
+    headers = {} if timeout is None else {"X-Request-Timeout-Ms": timeout}
     status, found = await held_past_the_deadline(GuardService(settings), held_guard_session, headers, 0.1)
-    assert status == 200
-    soon = setting < 1 or timeout is None
-    expected = ("undecided", "deadline", 20) if soon else ("undecided", "pool_exhausted", 60)
-    assert (found["verdict"], found["undecided_because"], found["mutants"]) == expected
+    assert (status, found["verdict"]) == (200, "undecided")
+    assert (found["undecided_because"], found["mutants"]) == expected
+
+
+SHORT = {"X-Request-Timeout-Ms": "50"}
+
+
+async def test_a_caller_who_shortens_the_deadline_turns_no_alarm_off(
+    digits_store: Path, held_guard_session: HeldSession
+) -> None:
+    """Some mutants were evaluated, and still the label is not given away beside ``adversarial: false``."""
+    guard = GuardService(settings_for(digits_store, max_batch_rows=20, batch_rows=1, policy="paper"))
+    status, found = await held_past_the_deadline(guard, held_guard_session, SHORT, 0.1)
+    assert (status, found["type"]) == (504, "urn:mutant-guard:problem:deadline")
+    assert "no verdict within 0.05 s, which is what the request allows; allow more" in str(found["detail"])
+    value = guard.metrics.registry.get_sample_value
+    assert value("guard_requests_rejected_total", {"reason": "deadline"}) == 1
+
+
+async def test_where_undecided_is_an_alarm_a_short_deadline_is_one(
+    digits_store: Path, held_guard_session: HeldSession
+) -> None:
+    settings = settings_for(
+        digits_store, alarm_on_undecided=True, max_batch_rows=20, batch_rows=1, policy="paper"
+    )
+    status, found = await held_past_the_deadline(GuardService(settings), held_guard_session, SHORT, 0.1)
+    assert (status, found["undecided_because"], found["adversarial"]) == (200, "deadline", True)
+
+
+@pytest.mark.parametrize("floor", [20.0, 30.0, 60.0])
+async def test_a_deadline_below_the_servers_floor_is_raised_to_it(
+    floor: float, digits_store: Path, held_guard_session: HeldSession
+) -> None:
+    settings = settings_for(
+        digits_store, min_deadline_seconds=floor, max_batch_rows=20, batch_rows=1, policy="paper"
+    )
+    status, found = await held_past_the_deadline(GuardService(settings), held_guard_session, SHORT, 0.1)
+    assert (status, found["undecided_because"], found["mutants"]) == (200, "pool_exhausted", 60)
 
 
 async def test_or_it_is_an_error_where_the_settings_say_so(

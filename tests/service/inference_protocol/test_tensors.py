@@ -104,9 +104,13 @@ def test_json_is_flat_and_row_major() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_json_cannot_hold_is_refused_with_the_way_out(value: float) -> None:
-    with pytest.raises(ProtocolError, match=r"output 'x' holds NaN or infinity.*as binary data"):
-        to_json(OutputTensor("x", Datatype.FP32, np.array([0, value], np.float32)))
+def test_null_stands_for_what_is_not_finite(value: float) -> None:
+    given = as_json(np.array([0.5, value], np.float32), Datatype.FP32)
+    assert given == [0.5, None]
+    assert np.isnan(np.array(given, np.float32)).tolist() == [False, True]  # as NumPy reads it
+
+
+def test_what_json_cannot_hold_is_refused_with_the_way_out() -> None:
     with pytest.raises(ProtocolError, match=r"output 'x' holds bytes that are not UTF-8.*as binary data"):
         to_json(OutputTensor("x", Datatype.BYTES, of_bytes([b"\xff"])))
 

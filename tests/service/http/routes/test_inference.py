@@ -179,6 +179,30 @@ async def test_the_sooner_deadline_holds_for_every_image(
     assert given == [seconds] * 3
 
 
+@pytest.mark.parametrize("alarm", [False, True])
+async def test_a_deadline_that_the_request_shortened_turns_no_alarm_off(
+    alarm: bool, digits_store: Path, held_guard_session: HeldSession
+) -> None:
+    settings = settings_for(
+        digits_store, alarm_on_undecided=alarm, max_batch_rows=20, batch_rows=1, policy="paper"
+    )
+    async with serving(GuardService(settings)) as client:
+        asked = asyncio.ensure_future(
+            client.post(INFER, json=asking(FILES[:1], parameters={"timeout": 50_000}))
+        )
+        await asyncio.to_thread(held_guard_session.entered.wait, 10)
+        await asyncio.sleep(0.1)  # the deadline passes while the run is under way
+        held_guard_session.release()
+        answer = await asked
+    if alarm:
+        found = outputs(answer)
+        assert (found["verdict"], found["undecided_because"]) == (["undecided"], ["deadline"])
+        assert found["adversarial"] == [True]
+    else:
+        assert problem(answer) == (504, "deadline")
+        assert "no verdict within 0.05 s, which is what the request allows" in answer.json()["error"]
+
+
 async def test_the_first_error_is_the_answer_and_the_other_images_are_given_up(
     client: AsyncClient, guard: GuardService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,11 @@ def build(
         certified=settings.calibration.certification_images,
     )
     _tell(report, subject.filter.data.notes)
+    if shades := subject.shades_without_scores():
+        report.step(
+            f"WARNING: the classifier's scores are not finite (NaN or infinite) on an image that is all "
+            f"{' or all '.join(shades)}, as where it divides an image by its own deviation; such images raise an alarm"
+        )
     builder = BankBuilder(subject.classifier, subject.layers, Activations(subject.classifier, subject.probe))
     with building(out):
         staged = out / STAGING

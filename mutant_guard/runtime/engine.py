@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.bank.session import CPU, CUDA
 from mutant_guard.bank.workers import Workers
-from mutant_guard.errors import DeviceError
+from mutant_guard.errors import DeviceError, StoreError
 from mutant_guard.runtime.observer import SILENT, Observer
 from mutant_guard.runtime.options import Device
 from mutant_guard.store.reader import Store
@@ -20,13 +20,18 @@ def load_engine(
 
     Raises:
         DeviceError: ``cuda`` is requested and onnxruntime has no CUDA provider, or cannot start it.
+        StoreError: a mutant gives scores that are not finite on an image of noise.
     """
     session = store.session(providers=providers(device), workers=workers)
     if device == "cuda" and session.provider != CUDA:
         raise DeviceError(
             "onnxruntime could not start CUDA; check the driver and the CUDA libraries, or use --device cpu"
         )
-    session.warm(noise(store, 1))
+    if not session.warm(noise(store, 1)):
+        raise StoreError(
+            f"the mutants in {store.path} give scores that are not finite (NaN or infinite) on an image of noise; "
+            "build the store again"
+        )
     observer.note("engine loaded", store=store.name, version=store.version, provider=session.provider)
     return session
 

@@ -20,9 +20,9 @@ Rate = Annotated[float, Ge(0), Le(1)]
 
 
 class Frozen(BaseModel):
-    """Record that is never changed, with these fields and no others."""
+    """Record that is never changed, with these fields and no others, whose numbers are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class InputSpec(Frozen):
@@ -43,10 +43,17 @@ class InputSpec(Frozen):
     def _one_value_a_channel(self) -> "InputSpec":
         if not len(self.mean) == len(self.std) == self.channels:
             raise ValueError(f"mean and std need {self.channels} value(s), one a channel")
+        with np.errstate(all="ignore"):
+            ends = self._normalised(np.array([[[[0] * self.channels]], [[[255] * self.channels]]], np.uint8))
+        if not np.isfinite(ends).all():
+            raise ValueError("with this mean and std pixels become numbers that float32 does not hold")
         return self
 
     def tensor(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the classifier's input, float32, for pixels uint8 [N, height, width, channels]."""
+        return self._normalised(pixels)
+
+    def _normalised(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         return to_input(pixels, mean=mean, std=std, layout=self.layout)
 

@@ -15,7 +15,7 @@ class DataRange(BaseModel):
     cut from, so two copies of a data set under different paths compare equal.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     spec: str
     source: str
@@ -32,6 +32,8 @@ class ModelCard(BaseModel):
 
     The normalisation is for the pixel range 0 to 1.
     """
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     train_data: DataRange | None = None
     mean: list[float] | None = None

@@ -5,10 +5,13 @@ Its imports are light: the server loads it.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from safetensors.numpy import load_file
 
@@ -104,14 +107,15 @@ class Store:
 
         Raises:
             ModelError: onnxruntime cannot load a graph.
-            StoreError: the tails do not hold every mutant once, or mutants of a tail are missing
-                from the pool.
+            StoreError: the tails do not hold every mutant once, mutants of a tail are missing from
+                the pool, or a weight of theirs is not finite.
         """
         records = [
             TailRecord(self.path / tail.file, tail.shared, tail.features, tail.mutants)
             for tail in self.manifest.bank
         ]
         arrays = {} if self.shares_weights else load_file(self.path / MUTANTS)
+        _refuse_not_finite(self.path / MUTANTS, arrays)
         return BankSession(
             self.path / PREFIX,
             records,
@@ -178,6 +182,15 @@ def current_version(path: Path) -> str:
             f"{path / CURRENT} names version '{name}', which is not there; build the store again"
         )
     return name
+
+
+def _refuse_not_finite(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse weights that are NaN or infinite."""
+    for name, values in arrays.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise StoreError(
+                f"{path} holds weights that are not finite (NaN or infinite) in '{name}'; build the store again"
+            )
 
 
 def _read(path: Path) -> bytes:

@@ -14,8 +14,8 @@ from safetensors.numpy import load_file, save
 
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.decision.calibration.recording import Recording
-from mutant_guard.decision.evidence.kinds import Doubts, doubts, fitted_temperature
-from mutant_guard.errors import StoreError
+from mutant_guard.decision.evidence.kinds import NO_LABEL, Doubts, doubts, fitted_temperature, labels_of
+from mutant_guard.errors import ModelError, StoreError
 from mutant_guard.store.choices import OutputKind
 
 _IMAGE_BLOCK = 50
@@ -41,6 +41,9 @@ def record(
         labels: int64 [images], the true labels.
         progress: called with the number of images that are done.
         evidence: method of computing doubts; None computes none.
+
+    Raises:
+        ModelError: the original or a mutant gives scores that are not finite.
     """
     everyone = np.arange(mutants + 1)
     changes = np.empty((len(labels), mutants), dtype=np.bool_)
@@ -49,10 +52,10 @@ def record(
     for start in range(0, len(labels), _IMAGE_BLOCK):
         block = slice(start, start + _IMAGE_BLOCK)
         if evidence is None:
-            found = session.labels(inputs[block], everyone)
+            found = _with_labels(session.labels(inputs[block], everyone), everyone)
         else:
             scores = all_scores(session, inputs[block], everyone)
-            found = scores.argmax(axis=2)
+            found = labels_of(scores)
             own, count = found[:, 0], len(found)
             soft[block, 0] = doubts(scores[:, 0], own, evidence.own_temperature, evidence.output_kind)
             rows = scores[:, 1:].reshape(count * mutants, -1)
@@ -76,6 +79,9 @@ def all_scores(
 
     Returns:
         float32 [images, M, classes].
+
+    Raises:
+        ModelError: scores are not finite.
     """
     features, count = session.features(inputs), len(inputs)
     block = max(1, _ROWS // count)
@@ -84,7 +90,25 @@ def all_scores(
         chosen = mutants[first : first + block]
         scores = session.scores(features, np.tile(np.arange(count), len(chosen)), np.repeat(chosen, count))
         parts.append(scores.reshape(len(chosen), count, -1))
-    return np.concatenate(parts).transpose(1, 0, 2)
+    scores = np.concatenate(parts).transpose(1, 0, 2)
+    _with_labels(labels_of(scores), mutants)
+    return scores
+
+
+def _with_labels(labels: NDArray[np.int64], mutants: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return labels int64 [images, M] of mutants int64 [M].
+
+    Raises:
+        ModelError: there is none for an image, as its scores are not finite.
+    """
+    lost = (labels == NO_LABEL).any(axis=0)
+    if lost.any():
+        number = int(mutants[lost.argmax()])
+        raise ModelError(
+            f"{f'mutant {number}' if number else 'the classifier'} gives scores that are not finite (NaN or infinite) "
+            "on clean images; leave these images out, or make other mutants (--seed, --rate, --layers)"
+        )
+    return labels
 
 
 def fitted_doubts(

@@ -1,6 +1,7 @@
 """Command ``mutant-store build``: from a classifier and its images to a published store."""
 
 import re
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from mutant_store.cli.calibration_options import (
     OwnWeight,
     Rho,
 )
-from mutant_store.cli.console import BuildReport, errors_shown
+from mutant_store.cli.console import BuildReport, errors_shown, finite
 from mutant_store.cli.retraining_options import (
     AdversarialImages,
     AdversarialShare,
@@ -49,11 +50,14 @@ def _numbers(text: str | None, option: str) -> list[float] | None:
     if text is None:
         return None
     try:
-        return [float(part) for part in text.split(",")]
+        found = [float(part) for part in text.split(",")]
     except ValueError as error:
         raise typer.BadParameter(
             "give numbers separated by commas, one a channel", param_hint=option
         ) from error
+    if not all(map(isfinite, found)):
+        raise typer.BadParameter(f"'{text}': the numbers must be finite", param_hint=option)
+    return found
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
@@ -94,6 +98,7 @@ def build(
     rate: Annotated[
         float,
         typer.Option(
+            callback=finite,
             min=0,
             max=1,
             help="Mutation rate: share of all neurons (gf: of all parameters) that a mutant changes.",
@@ -116,11 +121,15 @@ def build(
         int, typer.Option(min=0, help="Seed of every draw; the same seed gives the same store.")
     ] = 0,
     accuracy_ratio: Annotated[
-        float, typer.Option(min=0, max=1, help="Least accuracy of a mutant, as a share of the original's.")
+        float,
+        typer.Option(
+            callback=finite, min=0, max=1, help="Least accuracy of a mutant, as a share of the original's."
+        ),
     ] = 0.9,
     filter_error: Annotated[
         float,
         typer.Option(
+            callback=finite,
             min=0,
             max=0.01,
             help="Filter sequentially: probability with which a mutant may be judged otherwise than on all images; "

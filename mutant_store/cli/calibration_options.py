@@ -4,11 +4,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from mutant_store.cli.console import finite
+
 _PANEL = "Calibration"
 
 MaxFalseAlarm = Annotated[
     float | None,
     typer.Option(
+        callback=finite,
         min=0.001,
         max=0.5,
         help="calibrated, fixed: largest share of rightly classified clean images that may raise an alarm. "
@@ -19,12 +22,17 @@ MaxFalseAlarm = Annotated[
 Confidence = Annotated[
     float | None,
     typer.Option(
-        min=0.5, max=0.9999, help="Confidence of that certificate. Default: 0.95.", rich_help_panel=_PANEL
+        callback=finite,
+        min=0.5,
+        max=0.9999,
+        help="Confidence of that certificate. Default: 0.95.",
+        rich_help_panel=_PANEL,
     ),
 ]
 MaxMiss = Annotated[
     float | None,
     typer.Option(
+        callback=finite,
         min=1e-6,
         max=0.49,
         help="calibrated: largest probability of missing an input clearly above the threshold. Default: 0.1.",
@@ -34,6 +42,7 @@ MaxMiss = Annotated[
 CleanMutants = Annotated[
     float | None,
     typer.Option(
+        callback=finite,
         min=1,
         help="calibrated: mutants a clean image may take on average; more move 'clearly above' nearer to the "
         "threshold. Default: 20, and 1.5 where evidence is soft.",
@@ -51,6 +60,7 @@ FixedMutants = Annotated[
 Rho = Annotated[
     float | None,
     typer.Option(
+        callback=finite,
         min=0.01,
         help="paper: the threshold is rho times the upper 99 % bound of the mean label change rate. Default: 1.",
         rich_help_panel=_PANEL,
@@ -59,12 +69,17 @@ Rho = Annotated[
 Alpha = Annotated[
     float | None,
     typer.Option(
-        min=1e-6, max=0.49, help="paper: nominal bound on misses. Default: 0.05.", rich_help_panel=_PANEL
+        callback=finite,
+        min=1e-6,
+        max=0.49,
+        help="paper: nominal bound on misses. Default: 0.05.",
+        rich_help_panel=_PANEL,
     ),
 ]
 Beta = Annotated[
     float | None,
     typer.Option(
+        callback=finite,
         min=1e-6,
         max=0.49,
         help="paper: nominal bound on false alarms. Default: 0.05.",
@@ -74,6 +89,7 @@ Beta = Annotated[
 DeltaRatio = Annotated[
     float | None,
     typer.Option(
+        callback=finite,
         min=0.001,
         max=0.999,
         help="paper: half width of the indifference region as a share of the threshold (δ/ςh). Default: 0.1.",
@@ -91,6 +107,7 @@ Evidence = Annotated[
 OwnWeight = Annotated[
     float | None,
     typer.Option(
+        callback=finite,
         min=0,
         help="soft evidence: how many mutants the original's own doubt of its label counts as; it may bring an alarm "
         "and never clears an image. Default: 0.25.",

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from types import TracebackType
 
 import typer
@@ -11,6 +12,20 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mutant_guard.errors import GuardError
+
+
+def finite(number: float | None) -> float | None:
+    """Return an option's number; the callback of every option that is one.
+
+    A range that is open at one end lets infinity through, and with some releases of typer any range
+    lets NaN through.
+
+    Raises:
+        typer.BadParameter: the number is NaN or infinite.
+    """
+    if number is not None and not isfinite(number):
+        raise typer.BadParameter(f"{number} is not a finite number")
+    return number
 
 
 @contextmanager

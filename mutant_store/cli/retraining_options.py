@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from mutant_guard.errors import ModelError
+from mutant_store.cli.console import finite
 from mutant_store.retraining.settings import ATTACK_WEIGHTS, Labels, RetrainSettings
 
 _PANEL = "Retraining (--operator retrain)"
@@ -20,6 +21,7 @@ TrainData = Annotated[
 Share = Annotated[
     float | None,
     typer.Option(
+        callback=finite,
         min=0,
         max=1,
         help="Share of the neurons of every layer that is redrawn before training. Default: 0.1.",
@@ -38,6 +40,7 @@ Epochs = Annotated[
 AdversarialShare = Annotated[
     float | None,
     typer.Option(
+        callback=finite,
         min=0,
         max=0.9,
         help="Share of every batch that is adversarial images of the original, under their true labels. "
@@ -91,6 +94,7 @@ BatchSize = Annotated[
 LearningRate = Annotated[
     float | None,
     typer.Option(
+        callback=finite,
         min=0,
         help="Peak of the learning rate. Default: 0.05.",
         rich_help_panel=_PANEL,
@@ -99,6 +103,7 @@ LearningRate = Annotated[
 LabelSmoothing = Annotated[
     float | None,
     typer.Option(
+        callback=finite,
         min=0,
         max=0.9,
         help="Share of the target spread over all classes. Default: 0.",
@@ -108,6 +113,7 @@ LabelSmoothing = Annotated[
 Jitter = Annotated[
     float | None,
     typer.Option(
+        callback=finite,
         min=0,
         max=1,
         help="Standard deviation of noise on training images, in the pixel range 0 to 1. Default: 0.",

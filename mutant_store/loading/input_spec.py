@@ -4,7 +4,10 @@ They follow from its input's shape, its metadata, the options and the data.
 """
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
+
+from pydantic import ValidationError
 
 from mutant_guard.errors import DataError, ModelError
 from mutant_guard.store.choices import Layout, Resize
@@ -44,7 +47,8 @@ def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> t
         options: the user's options for the input.
 
     Raises:
-        ModelError: the input's shape is no image's, or mean and std do not fit its channels.
+        ModelError: the input's shape is no image's, mean and std do not fit its channels, or they
+            are no finite numbers.
         DataError: the images cannot be read or have another size.
     """
     layout = options.layout or classifier.card.layout or _guess_layout(classifier)
@@ -74,18 +78,23 @@ def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> t
         raise ModelError(
             f"--mean and --std need {channels} value(s), one a channel; got {len(mean)} and {len(std)}"
         )
+    if not all(map(isfinite, (*mean, *std))):
+        raise ModelError("--mean and --std must be finite numbers")
     if min(std) <= 0:
         raise ModelError("--std must be above 0 in every channel")
     depth: Literal[1, 3] = 1 if channels == 1 else 3
-    found = InputSpec(
-        height=height,
-        width=width,
-        channels=depth,
-        mean=mean,
-        std=std,
-        layout=layout,
-        resize=options.resize,
-    )
+    try:
+        found = InputSpec(
+            height=height,
+            width=width,
+            channels=depth,
+            mean=mean,
+            std=std,
+            layout=layout,
+            resize=options.resize,
+        )
+    except ValidationError as error:
+        raise ModelError(f"--mean, --std: {error.errors()[0]['msg']}") from error
     return found, data
 
 

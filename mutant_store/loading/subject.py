@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mutant_guard.decision.evidence.kinds import NO_LABEL, labels_of
 from mutant_guard.errors import DataError, ModelError
 from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.manifest import InputSpec
@@ -69,6 +70,14 @@ class Subject:
         """Real inputs for checks, float32 [8, …]."""
         return self.filter.inputs[:_PROBE]
 
+    def shades_without_scores(self) -> list[str]:
+        """Return which images of one shade, black or white, get scores that are not finite."""
+        spec = self.input
+        pixels = np.zeros((2, spec.height, spec.width, spec.channels), np.uint8)
+        pixels[1] = 255
+        labels = labels_of(self.classifier.scores(spec.tensor(pixels)))
+        return [shade for shade, label in zip(("black", "white"), labels, strict=True) if label == NO_LABEL]
+
 
 def load_subject(
     model: Path | Classifier,
@@ -97,7 +106,8 @@ def load_subject(
         certified: least number of images that certify.
 
     Raises:
-        ModelError: the model is no classifier, cannot be mutated, or does not know these images.
+        ModelError: the model is no classifier, cannot be mutated, does not know these images, or
+            gives scores for one of them that are not finite.
         DataError: there are too few images, they have other classes than the model, or they trained
             it.
     """
@@ -122,7 +132,12 @@ def load_subject(
     inputs = input_spec.tensor(data.images)
     scores = check_scores(classifier, inputs[:_PROBE])
     names, labels = match_classes(data, classes or classifier.card.classes, scores.shape[1])
-    predicted = classifier.scores(inputs).argmax(axis=1)
+    predicted = labels_of(classifier.scores(inputs))
+    if lost := int((predicted == NO_LABEL).sum()):
+        raise ModelError(
+            f"the classifier's scores are not finite (NaN or infinite) on {lost} of the {len(data)} images of "
+            f"'{spec}'; mend the classifier, or leave such images out: each would raise an alarm"
+        )
     accuracy = float((predicted == labels).mean())
     if accuracy < min(_ABOVE_CHANCE / len(names), 0.9):
         raise ModelError(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.bank.pool import Mutant
+from mutant_guard.decision.evidence.kinds import NO_LABEL
 from mutant_guard.errors import ModelError
 from mutant_store.pool.stopping_rule import StoppingRule, exact_rule, geometric_looks, sequential_rule
 
@@ -89,14 +90,15 @@ class AccuracyFilter:
     def judge(self, session: BankSession, mutants: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         """Judge which of the mutants 1 to ``mutants`` of a bank are accurate.
 
-        A mutant leaves as soon as the rule allows.
+        A mutant leaves as soon as the rule allows, or gives scores that are not finite: in service
+        such scores raise an alarm.
 
         Returns:
             Whether each mutant is accurate, bool [mutants], and its accuracy on the images that it
                 has met, float64 [mutants].
         """
         hits, seen = np.zeros((2, mutants), dtype=np.int64)
-        kept = np.zeros(mutants, dtype=np.bool_)
+        kept, lost = np.zeros((2, mutants), dtype=np.bool_)
         undecided = np.arange(mutants)
         start = 0
         for stop, low, high in zip(
@@ -108,11 +110,12 @@ class AccuracyFilter:
             hits[undecided] += (labels == self.labels[images, None]).sum(axis=0)
             seen[undecided] = stop
             kept[undecided] = hits[undecided] >= high
-            undecided = undecided[(hits[undecided] > low) & (hits[undecided] < high)]
+            lost[undecided[(labels == NO_LABEL).any(axis=0)]] = True
+            undecided = undecided[(hits[undecided] > low) & (hits[undecided] < high) & ~lost[undecided]]
             start = stop
             if not undecided.size:
                 break
-        return kept, hits / seen
+        return kept & ~lost, hits / seen
 
     def _features(self, session: BankSession, start: int) -> dict[int, list[NDArray[np.float32]]] | None:
         """Return what earlier banks computed of the look that begins at ``start``.

@@ -83,7 +83,7 @@ class Recipe:
     labels: Labels = "data"
 
     def __post_init__(self) -> None:
-        if not self.epsilons or min(self.epsilons) <= 0 or max(self.epsilons) > 1:
+        if not self.epsilons or not all(0 < size <= 1 for size in self.epsilons):
             raise ModelError(
                 "--epsilons are sizes in the pixel range 0 to 1, each above 0; 8 of 255 levels is 0.0314"
             )

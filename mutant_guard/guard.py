@@ -138,7 +138,8 @@ class Guard:
             observer: object that is told of every step, for counting and logging.
 
         Raises:
-            ValueError: no store is named, or the order key is given twice or is too short.
+            ValueError: no store is named, a number is NaN, or the order key is given twice or is too
+                short.
             StoreError: a store is missing, unfinished, damaged, not signed as required, or has no
                 such policy; or two stores have the same name.
             DeviceError: the requested device is not there.

@@ -20,7 +20,7 @@ from mutant_guard.bank.session_tail import SessionTail
 from mutant_guard.bank.shared_tail import SharedTail
 from mutant_guard.bank.tail import Tail, TailRecord
 from mutant_guard.bank.workers import Workers
-from mutant_guard.decision.evidence.kinds import labels_of
+from mutant_guard.decision.evidence.kinds import all_finite, labels_of
 from mutant_guard.errors import StoreError
 
 _ORIGINAL = -1
@@ -126,9 +126,8 @@ class BankSession:
             self._workers.run([partial(run, part, mine) for part, mine in enumerate(shares)])
         features = found[0] if threads == 1 else [np.concatenate(parts) for parts in zip(*found, strict=True)]
         for part in features[:-1]:
-            finite = np.isfinite(part)
-            if not finite.all():
-                features[-1][~finite.reshape(len(inputs), -1).all(axis=1)] = np.nan
+            if not all_finite(part):
+                features[-1][~np.isfinite(part).reshape(len(inputs), -1).all(axis=1)] = np.nan
         self.seconds += time.perf_counter() - started
         return features
 

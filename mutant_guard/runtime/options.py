@@ -1,6 +1,7 @@
 """Options by which a guard runs its stores."""
 
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +36,9 @@ class Options:
         grace_seconds: most seconds that images in flight may take to finish when a store is closed.
         max_pixels: most pixels of an image as it is given.
         decode_threads: number of threads that decode images.
+
+    Raises:
+        ValueError: a number is NaN.
     """
 
     policy: str = "calibrated"
@@ -52,3 +56,8 @@ class Options:
     grace_seconds: float = 20.0
     max_pixels: int = MAX_PIXELS
     decode_threads: int = 2
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, float) and isnan(value):
+                raise ValueError(f"{name} is a number, not NaN")

@@ -12,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from service.http.problems import ProblemError
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
-_TIMEOUT = "Milliseconds the answer may take, at most as many as the server allows anyway."
+_TIMEOUT = (
+    "Milliseconds the answer may take, within the server's limits. Past them the answer is 504, or undecided where "
+    "that counts as an alarm."
+)
 
 TimeoutHeader = Annotated[
     float | None, Header(alias=TIMEOUT_HEADER, description=_TIMEOUT, gt=0, allow_inf_nan=False)

@@ -323,6 +323,12 @@ def test_time_and_images_in_flight_are_bounded(
     assert threading.active_count() <= threads
 
 
+@pytest.mark.parametrize("option", ["deadline_seconds", "grace_seconds", "inline_ms"])
+def test_an_option_that_is_nan_is_refused(option: str, digits_store: Path) -> None:
+    with pytest.raises(ValueError, match=f"{option} is a number, not NaN"):
+        Guard(digits_store, **{option: float("nan")})  # type: ignore[arg-type]
+
+
 def test_a_store_that_is_not_there_is_one_error(tmp_path: Path) -> None:
     for wrong in (StoreError, GuardError):
         with pytest.raises(wrong, match="no such store"):

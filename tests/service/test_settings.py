@@ -285,3 +285,15 @@ def test_a_refused_redis_url_does_not_show_its_password(url: str, monkeypatch: p
     with pytest.raises(ValidationError) as caught:
         Settings()
     assert "hush" not in caught.value.errors()[0]["msg"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_every_number_is_finite(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = [name for name, field in Settings.model_fields.items() if field.annotation is float]
+    assert {"deadline_seconds", "min_deadline_seconds", "inline_ms", "review_sample"} <= set(numbers)
+    for name in numbers:
+        monkeypatch.setenv(f"GUARD_{name.upper()}", value)
+        with pytest.raises(ValidationError) as refused:
+            Settings()
+        assert [error["loc"] for error in refused.value.errors()] == [(name,)]
+        monkeypatch.delenv(f"GUARD_{name.upper()}")

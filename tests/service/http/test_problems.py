@@ -10,7 +10,15 @@ from httpx import AsyncClient, Response
 from structlog.testing import capture_logs
 
 from mutant_guard.bank.bank_session import BankSession
-from mutant_guard.errors import BadImageError, DeadlineError, NotReadyError, QueueFullError, RequestError
+from mutant_guard.errors import (
+    BadImageError,
+    DeadlineError,
+    NotFiniteError,
+    NotReadyError,
+    QueueFullError,
+    RequestError,
+    RunFailedError,
+)
 from service.guard_service import GuardService
 from service.http.problems import InferenceProblem, ProblemError, documented, response, status_of
 from tests.support.callers import calling
@@ -103,6 +111,35 @@ async def test_a_missed_deadline_is_a_problem(
         held_guard_session.release()
 
 
+@pytest.fixture
+def unforgiving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run that fails ends the loop."""
+    monkeypatch.setattr("mutant_guard.runtime.scheduling.scheduler._MOST_FAILURES", 1)
+
+
+async def test_a_run_that_fails_is_a_problem_for_its_requests_alone(
+    digits_store: Path, held_guard_session: HeldSession
+) -> None:
+    held_guard_session.failure = RuntimeError("CUDA error 700 at /secret/path")
+    guard = GuardService(settings_for(digits_store))
+    with capture_logs():
+        async with serving(guard) as client:
+            first = asyncio.ensure_future(client.post("/classify", content=IMAGE))
+            await asyncio.to_thread(held_guard_session.entered.wait, 10)
+            held_guard_session.release()
+            check(await first, 503, "run-failed", "try again")
+            assert (await first).headers["retry-after"] == "2"
+            assert "secret" not in (await first).text
+            held_guard_session.failure = None
+            assert (await client.post("/classify", content=IMAGE)).status_code == 200
+            assert (await client.get("/readyz")).status_code == 200
+            assert (await client.get("/livez")).status_code == 200
+    value = guard.metrics.registry.get_sample_value
+    assert value("guard_requests_rejected_total", {"reason": "run-failed"}) == 1
+    assert value("guard_run_failures_total") == 1
+
+
+@pytest.mark.usefixtures("unforgiving")
 async def test_a_dead_loop_is_a_problem_for_everyone_and_for_the_readiness_probe(
     digits_store: Path, held_guard_session: HeldSession
 ) -> None:
@@ -121,6 +158,7 @@ async def test_a_dead_loop_is_a_problem_for_everyone_and_for_the_readiness_probe
             check(await client.get("/livez"), 503, "not-ready", "needs a restart")
 
 
+@pytest.mark.usefixtures("unforgiving")
 @pytest.mark.parametrize("inline_ms", [0.0, 1000.0], ids=["threads", "turns"])
 async def test_when_a_loop_dies_everyone_who_waits_is_told_at_once(
     inline_ms: float, digits_store: Path, monkeypatch: pytest.MonkeyPatch
@@ -185,7 +223,9 @@ async def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(
     [
         (BadImageError, 422),
         (QueueFullError, 429),
+        (NotFiniteError, 422),
         (NotReadyError, 503),
+        (RunFailedError, 503),
         (DeadlineError, 504),
         (RequestError, 500),
     ],

@@ -12,6 +12,7 @@ from mutant_guard.decision.evidence.kinds import (
     Doubts,
     Evidence,
     OutputKind,
+    all_finite,
     labels_of,
 )
 
@@ -26,6 +27,20 @@ def test_scores_that_are_not_finite_have_no_label(value: float, place: int) -> N
     scores[1, place] = value
     assert labels_of(scores).tolist() == [1, NO_LABEL, 0]
     assert labels_of(scores[:, None]).tolist() == [[1], [NO_LABEL], [0]]
+
+
+@pytest.mark.parametrize("size", [1, 10, 8192, 8193, 100_000])
+def test_all_values_are_finite_or_not_all_are(size: int) -> None:
+    rng = np.random.default_rng(size)
+    for scale in (1e-30, 1.0, 1e30, 3e38):  # squares of the large ones overflow
+        values = rng.uniform(-scale, scale, size).astype(np.float32)
+        assert all_finite(values)
+        assert all_finite(values.reshape(1, size, 1))
+        for value in (nan, inf, -inf):
+            spoilt = values.copy()
+            spoilt[rng.integers(size)] = value
+            assert not all_finite(spoilt)
+            assert not all_finite(spoilt[None].T)
 
 
 @pytest.mark.parametrize("place", range(3))

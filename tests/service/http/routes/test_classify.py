@@ -109,6 +109,8 @@ async def test_the_designed_metrics_are_in_the_exposition(client: AsyncClient) -
     plain = {
         "guard_verdicts_total",
         "guard_unguarded_total",
+        "guard_not_finite_total",
+        "guard_run_failures_total",
         "guard_inference_seconds_total",
         "guard_requests_in_flight",
         "guard_queue_depth",
@@ -177,7 +179,7 @@ async def test_the_documentation_shows_an_answer_and_every_refusal(client: Async
         assert (shown["undecided_because"] is None) is (shown["verdict"] != "undecided")
         assert shown["label_change_rate"] == round(shown["label_changes"] / shown["mutants"], 6)
     reasons = document["components"]["schemas"]["UndecidedBecause"]
-    assert reasons["enum"] == ["deadline", "max_mutants", "pool_exhausted"]
+    assert reasons["enum"] == ["deadline", "max_mutants", "pool_exhausted", "not_finite"]
     assert all(reason in reasons["description"] for reason in reasons["enum"])
     assert "undecided_because" in document["components"]["schemas"]["Classification"]["required"]
     assert "200, undecided" in classify["responses"]["504"]["description"]

@@ -190,7 +190,11 @@ def _scope(request: Request) -> dict[str, Any]:
         "raw_path": request.path.encode(),
         "query_string": request.query,
         "root_path": "",
-        "headers": [(b"host", b"localhost"), (b"content-length", str(len(request.body)).encode()), *request.headers],
+        "headers": [
+            (b"host", b"localhost"),
+            (b"content-length", str(len(request.body)).encode()),
+            *request.headers,
+        ],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 2),
     }

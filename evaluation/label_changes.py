@@ -20,9 +20,9 @@ from mutant_guard.bank.cores import available_cores
 from mutant_guard.errors import DataError
 from mutant_guard.store.atomic import write_atomically
 from mutant_guard.store.calibration_record import CalibrationSettings
-from mutant_guard.store.reader import CURRENT, RECORDINGS, Store, load_store
+from mutant_guard.store.reader import CURRENT, Store, load_store
 from mutant_store.build import BuildSettings, build
-from mutant_store.calibrating.recordings import pack, record, unpack
+from mutant_store.calibrating.recordings import kept_recordings, pack, record
 from mutant_store.cli.console import BuildReport, errors_shown
 from mutant_store.datasets import ImageData, load
 from mutant_store.loading.input_spec import InputOptions
@@ -102,7 +102,7 @@ def main(
             if target.exists():
                 continue
             store = _store(subject, f"{source}@holdout", number, work / f"{name}-{number}", threads, report)
-            recordings = unpack(store.path / RECORDINGS)
+            recordings = kept_recordings(store)
             report.step(f"recording label changes under pool {number}")
             session = store.session(threads=threads)
             for kind, (pixels, labels) in samples.items():

@@ -19,8 +19,7 @@ from evaluation.experiment.records.results import NORMAL
 from evaluation.workspace import Workspace
 from mutant_guard.bank.cores import available_cores
 from mutant_guard.store.atomic import write_atomically
-from mutant_guard.store.reader import RECORDINGS
-from mutant_store.calibrating.recordings import pack, unpack
+from mutant_store.calibrating.recordings import kept_recordings, pack
 from mutant_store.cli.console import BuildReport, errors_shown
 
 OPERATOR = "retrain"
@@ -52,7 +51,7 @@ def main(
         key = pools.keys(OPERATOR)[0]
         store = pools.required(key)
         samples = make_samples(subject, place, report, available_cores())
-        kept = unpack(store.path / RECORDINGS)
+        kept = kept_recordings(store)
         found = {"choice": kept["choice"], "certification": kept["certification"]}
         for kind, images in samples.sets.items():
             found["clean" if kind == NORMAL else kind] = pools.recorded(key, images)

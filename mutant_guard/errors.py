@@ -6,12 +6,24 @@ Each message names the faulty thing and the remedy.
 import re
 from typing import Self
 
+_LONGEST = 400
 _OBJECT = re.compile(r"\s*<[^<>]* object at 0x[0-9a-fA-F]+>")
 
 
 def reason(error: Exception) -> str:
     """Return what an error of a library says, without objects and their addresses."""
     return _OBJECT.sub("", str(error)).strip() or type(error).__name__
+
+
+def one_line(error: Exception | str) -> str:
+    """Return the first line of a message for people, without what a terminal would act on.
+
+    Args:
+        error: the message, or an error, whose class stands for an empty message.
+    """
+    lines = (line.strip() for line in str(error).splitlines())
+    line = next(filter(None, lines), type(error).__name__)[:_LONGEST]
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
 
 
 class GuardError(Exception):

@@ -21,10 +21,13 @@ from mutant_guard.bank.workers import Workers
 from mutant_guard.decision.sequential.policies import Decision
 from mutant_guard.errors import (
     DeadlineError,
+    DeviceError,
     GuardError,
     NotFiniteError,
     QueueFullError,
+    StoreError,
     TooManyPixelsError,
+    one_line,
 )
 from mutant_guard.images.decoding import Image
 from mutant_guard.runtime.answer import Answer, Timings
@@ -34,6 +37,7 @@ from mutant_guard.runtime.observer import SILENT, Observer
 from mutant_guard.runtime.options import MAX_PIXELS, Device, OnDeadline, Options
 from mutant_guard.runtime.order import OrderKey, drawn_key, key_in_file
 from mutant_guard.runtime.prepared import Prepared, prepare
+from mutant_guard.runtime.probe import probe
 from mutant_guard.runtime.registry import ModelRegistry
 from mutant_guard.runtime.scheduling.bridge import Bridge
 from mutant_guard.runtime.scheduling.outcome import Outcome
@@ -470,14 +474,29 @@ class Guard:
         )
 
     def _open(self, path: Path, before: Model | None) -> Model:
-        return Model(
-            path,
-            self.options,
-            key=self.order_key,
-            workers=self._workers,
-            observer=self._observer,
-            before=before,
-        )
+        """Load the current version of a store, and see that it answers.
+
+        Raises:
+            StoreError: the version does not load, or does not answer.
+            DeviceError: the requested device is not there.
+        """
+        try:
+            model = Model(
+                path,
+                self.options,
+                key=self.order_key,
+                workers=self._workers,
+                observer=self._observer,
+                before=before,
+            )
+            probe(model)
+        except (StoreError, DeviceError):
+            raise
+        except Exception as error:  # whatever it is, every request would meet it
+            raise StoreError(
+                f"{path}: the current version fails its self-test ({one_line(error)}); build the store again"
+            ) from error
+        return model
 
     def _across(self, loop: asyncio.AbstractEventLoop) -> Bridge:
         """Return the bridge from threads to this event loop."""

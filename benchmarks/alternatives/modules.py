@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file
 
 from benchmarks.agreement import check_agreement
 from benchmarks.bank import eager
@@ -35,7 +34,7 @@ def one_module_each(store: Store, file: Path, threads: int) -> Callable[[int, Fl
     """
     torch.set_num_threads(threads)
     original = weights.load(file).network
-    pool = unpack(load_file(store.path / MUTANTS))
+    pool = unpack(store.arrays(MUTANTS))
     folded = eager.folded(original)
     modules = [original, *(eager.mutated(original if m.operator == "nai" else folded, m) for m in pool)]
     chosen = np.unique(np.linspace(0, len(pool), _CHECKED, dtype=np.int64)).tolist()

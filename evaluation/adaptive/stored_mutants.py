@@ -1,7 +1,5 @@
 """Mutants of a store itself, for an attacker that has a copy of it."""
 
-from safetensors.numpy import load_file
-
 from evaluation.adaptive.mutants import Mutants, check_scores
 from evaluation.adaptive.torch_mutants import TorchMutants
 from evaluation.adaptive.trained_mutants import TrainedMutants
@@ -20,7 +18,7 @@ def from_store(store: Store, model: TrainedModel) -> Mutants:
         ModelError: the store has mutants of other operators than NAI alone or retrain alone, or was
             not built from this model.
     """
-    pool = unpack(load_file(store.path / MUTANTS))
+    pool = unpack(store.arrays(MUTANTS))
     operators = {mutant.operator for mutant in pool}
     if operators == {Retrain.name}:
         mutants: Mutants = TrainedMutants(model, [mutant.choice["values"] for mutant in pool])

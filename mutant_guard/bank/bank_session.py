@@ -5,11 +5,12 @@ Its imports are light: both the server and the offline tools load it.
 
 import hashlib
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from mutant_guard.bank.own_tail import OwnTail
@@ -39,6 +40,8 @@ class BankSession:
         seconds: time spent in runs of features and rows, with gathering and scattering.
         prefix_id: id of the prefix. Banks with the same id compute the same features, unless it is
             empty.
+        image_shape: shape of an image as the prefix takes it; −1 for any length.
+        classes: number of classes.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class BankSession:
         *,
         pool: Sequence[Mutant] = (),
         parameters: FloatArray | None = None,
+        external: Mapping[str, bytes] | None = None,
         providers: Providers = (CPU,),
         threads: int = 0,
         workers: Workers | None = None,
@@ -61,6 +65,7 @@ class BankSession:
             pool: the mutants; needed only where weights are not shared.
             parameters: the original's parameters, float32 [P]; needed only where mutants change
                 some of them.
+            external: contents of the files of external data, see ``open_session``.
             providers: execution providers in order of preference.
             threads: CPU threads; 0 takes all cores of this process.
             workers: threads that are shared with other banks, in place of own ones.
@@ -71,10 +76,12 @@ class BankSession:
                 from the pool.
         """
         self._workers, self._own_workers = workers or Workers(threads), workers is None
-        self._prefix = open_session(prefix, providers=providers, threads=1)
-        self.prefix_id = hashlib.sha256(prefix).hexdigest() if isinstance(prefix, bytes) else ""
+        self._prefix = open_session(prefix, providers=providers, threads=1, external=external)
+        self.prefix_id = ""
+        if isinstance(prefix, bytes) and external is None:
+            self.prefix_id = hashlib.sha256(prefix).hexdigest()
         *self._features, self._scores = [entry.name for entry in self._prefix.get_outputs()]
-        classes = int(self._prefix.get_outputs()[-1].shape[1])
+        self.image_shape, self.classes = _shapes(self._prefix)
         numbers = [number for tail in tails for number in tail.mutants]
         if sorted(numbers) != list(range(1, len(numbers) + 1)):
             raise StoreError("the bank does not hold every mutant once; build the store again")
@@ -88,7 +95,9 @@ class BankSession:
             self._place[members] = np.arange(len(members))
             self._rank[members] = len(numbers) * len(self._tails) + self._place[members]
             self._tails.append(
-                _open(record, pool, parameters, providers, classes, copies=self._workers.threads)
+                _open(
+                    record, pool, parameters, external, providers, self.classes, copies=self._workers.threads
+                )
             )
         self._on_cpu = self.provider == CPU
         self._image_pace, self._row_pace = Pace(), [Pace() for _ in self._tails]
@@ -240,17 +249,25 @@ def _open(
     record: TailRecord,
     pool: Sequence[Mutant],
     parameters: FloatArray | None,
+    external: Mapping[str, bytes] | None,
     providers: Providers,
     classes: int,
     copies: int,
 ) -> Tail:
     if record.shared:
-        return SharedTail(record.model, record.features, providers=providers)
+        return SharedTail(record.model, record.features, providers=providers, external=external)
     choices = [pool[number - 1].choice for number in record.mutants if number <= len(pool)]
     complete = len(choices) == len(record.mutants)
     if complete and all(map(is_whole, choices)):
         values = [choice["values"] for choice in choices]
-        return SessionTail(record.model, record.features, values=values, classes=classes, providers=providers)
+        return SessionTail(
+            record.model,
+            record.features,
+            values=values,
+            classes=classes,
+            providers=providers,
+            external=external,
+        )
     if parameters is None or not complete:
         raise StoreError(
             "the parameters of mutants with weights of their own are missing; build the store again"
@@ -264,4 +281,19 @@ def _open(
         classes=classes,
         providers=providers,
         copies=copies,
+        external=external,
     )
+
+
+def _shapes(prefix: onnxruntime.InferenceSession) -> tuple[tuple[int, ...], int]:
+    """Return the shape of an image, −1 for any length, and the number of classes.
+
+    Raises:
+        StoreError: the graph does not take images alone, or its scores are not [images, classes].
+    """
+    inputs, scores = prefix.get_inputs(), prefix.get_outputs()[-1]
+    if [(entry.name, entry.type) for entry in inputs] != [(IMAGES, "tensor(float)")]:
+        raise StoreError(f"the prefix does not take float32 '{IMAGES}' alone; build the store again")
+    if len(scores.shape) != 2 or not isinstance(scores.shape[1], int) or scores.type != "tensor(float)":
+        raise StoreError("the scores of the prefix are not float32 [images, classes]; build the store again")
+    return tuple(size if isinstance(size, int) else -1 for size in inputs[0].shape[1:]), scores.shape[1]

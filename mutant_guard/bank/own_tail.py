@@ -3,7 +3,7 @@
 Its imports are light: the server loads it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from queue import SimpleQueue
 
@@ -83,6 +83,7 @@ class OwnTail:
         classes: int,
         providers: Providers,
         copies: int,
+        external: Mapping[str, bytes] | None = None,
     ) -> None:
         """Load the graph, and copy the parameters.
 
@@ -94,8 +95,9 @@ class OwnTail:
             classes: number of classes.
             providers: execution providers in order of preference.
             copies: copies of the parameters; this many threads run at a time.
+            external: contents of the files of external data, see ``open_session``.
         """
-        self._session = open_session(model, providers=providers, threads=1)
+        self._session = open_session(model, providers=providers, threads=1, external=external)
         self._features = features
         self._patches = [(positions, values, original[positions]) for positions, values in patches]
         inputs = [

@@ -51,17 +51,20 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Mutant]:
     """Return the pool that ``pack`` turned into arrays; ignore other arrays among them.
 
     Raises:
-        StoreError: the arrays do not hold every mutant once.
+        StoreError: the arrays do not hold every mutant once, or an array is cut short.
     """
     pool: dict[int, Mutant] = {}
     operators = [name.removesuffix(f".{_MUTANTS}") for name in arrays if name.endswith(f".{_MUTANTS}")]
     for operator in operators:
+        numbers = arrays[f"{operator}.{_MUTANTS}"]
         offsets = {
-            name.split(".")[1]: value
+            name.removeprefix(f"{operator}.").removesuffix(f".{_OFFSETS}"): value
             for name, value in arrays.items()
             if name.startswith(f"{operator}.") and name.endswith(f".{_OFFSETS}")
         }
-        for position, number in enumerate(arrays[f"{operator}.{_MUTANTS}"].tolist()):
+        for name, bounds in offsets.items():
+            _check(f"{operator}.{name}", arrays.get(f"{operator}.{name}"), bounds, len(numbers))
+        for position, number in enumerate(numbers.tolist()):
             pool[number] = Mutant(
                 operator,
                 {
@@ -72,6 +75,19 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> list[Mutant]:
     if sorted(pool) != list(range(1, len(pool) + 1)):
         raise StoreError("the store's mutants are not numbered from 1 on; build the store again")
     return [pool[number] for number in sorted(pool)]
+
+
+def _check(name: str, values: NDArray[Any] | None, bounds: NDArray[Any], mutants: int) -> None:
+    """Check the values of one field of all mutants, and the bounds that cut them.
+
+    Raises:
+        StoreError: there are no such values, or they are not cut into one part a mutant.
+    """
+    if values is None or values.ndim != 1 or values.dtype not in (np.float32, np.int32):
+        raise StoreError(f"'{name}' is no vector of float32 or int32; build the store again")
+    whole = bounds.shape == (mutants + 1,) and bounds[0] == 0 and bounds[-1] == len(values)
+    if not whole or (np.diff(bounds) < 0).any():
+        raise StoreError(f"'{name}.{_OFFSETS}' does not cut the values; build the store again")
 
 
 def is_whole(choice: Choice) -> bool:
@@ -99,8 +115,12 @@ def patch(
         Positions int64 [k], or the slice of all positions, and values float32 [k].
 
     Raises:
-        StoreError: the number of values for all positions is not that of the original's parameters.
+        StoreError: the number of values for all positions is not that of the original's parameters,
+            or a position is none of the original's.
     """
+    for name in {"positions", "sources"} & choice.keys():
+        if choice[name].size and not 0 <= choice[name].min() <= choice[name].max() < len(values):
+            raise StoreError(f"the {name} of a mutant are not among the parameters; build the store again")
     written = np.asarray(
         choice["values"] if "values" in choice else values[choice["sources"]], dtype=np.float32
     )

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from mutant_guard.errors import ModelError
+from mutant_guard.errors import ModelError, one_line
 
 Model = bytes | Path
 FloatArray = NDArray[np.float32]
@@ -32,6 +32,7 @@ def open_session(
     providers: Providers = (CPU,),
     threads: int = 0,
     constants: Mapping[str, FloatArray] | None = None,
+    external: Mapping[str, bytes] | None = None,
     arena: bool = True,
 ) -> onnxruntime.InferenceSession:
     """Open an inference session that does not spin when idle.
@@ -42,6 +43,9 @@ def open_session(
         threads: intra-op threads; 0 lets onnxruntime choose.
         constants: values by name of constants that the model declares as external data; no file is
             read for them.
+        external: contents, by name, of the files that hold the model's other external data; no file
+            is read then, and data in a file that is not among them are an error. By default
+            onnxruntime reads the files beside the model.
         arena: whether the memory of a run is kept for the next.
 
     Raises:
@@ -55,11 +59,17 @@ def open_session(
     if constants:
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in constants.values()]
         options.add_external_initializers(list(constants), values)
+    if external is not None:
+        # onnxruntime looks on the disk where the table is empty
+        files = {"": b"\0"} | {name: content for name, content in external.items() if content}
+        options.add_external_initializers_from_files_in_memory(
+            list(files), list(files.values()), list(map(len, files.values()))
+        )
     source = model if isinstance(model, bytes) else str(model)
     try:
         return onnxruntime.InferenceSession(source, options, providers=list(providers))
     except Exception as error:  # onnxruntime raises a class of its own for every failure
-        raise ModelError(f"onnxruntime cannot load the graph: {_first_line(error)}") from error
+        raise ModelError(f"onnxruntime cannot load the graph: {one_line(error)}") from error
 
 
 def run_session(
@@ -74,7 +84,7 @@ def run_session(
         return outputs(session, {input_name: inputs})
     except Exception as error:
         raise ModelError(
-            f"the model fails on inputs of shape {list(inputs.shape)}: {_first_line(error)}"
+            f"the model fails on inputs of shape {list(inputs.shape)}: {one_line(error)}"
         ) from error
 
 
@@ -100,7 +110,3 @@ def bound_outputs(session: onnxruntime.InferenceSession, feed: Feed, device: str
         binding.bind_output(entry.name, "cpu")
     session.run_with_iobinding(binding)
     return [np.asarray(value) for value in binding.copy_outputs_to_cpu()]
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

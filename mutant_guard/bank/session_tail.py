@@ -3,7 +3,7 @@
 Its imports are light: the server loads it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -33,6 +33,7 @@ class SessionTail:
         values: Sequence[FloatArray],
         classes: int,
         providers: Providers,
+        external: Mapping[str, bytes] | None = None,
     ) -> None:
         """Open one session for each mutant.
 
@@ -42,6 +43,7 @@ class SessionTail:
             values: all parameters float32 [P] of every mutant.
             classes: number of classes.
             providers: execution providers in order of preference.
+            external: contents of the files of other external data, see ``open_session``.
 
         Raises:
             ModelError: onnxruntime cannot load the graph with these parameters.
@@ -49,7 +51,9 @@ class SessionTail:
         # Use no arenas: each session's arena would hold the activations of the largest batch, once
         # for each mutant.
         self._sessions = [
-            open_session(model, providers=providers, threads=1, constants={VALUES: own}, arena=False)
+            open_session(
+                model, providers=providers, threads=1, constants={VALUES: own}, external=external, arena=False
+            )
             for own in values
         ]
         self.graphs = len(self._sessions)

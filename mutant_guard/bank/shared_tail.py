@@ -3,7 +3,7 @@
 Its imports are light: the server loads it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,15 @@ class SharedTail:
 
     graphs = 1
 
-    def __init__(self, model: Model, features: Sequence[str], *, providers: Providers) -> None:
-        self._session = open_session(model, providers=providers, threads=1)
+    def __init__(
+        self,
+        model: Model,
+        features: Sequence[str],
+        *,
+        providers: Providers,
+        external: Mapping[str, bytes] | None = None,
+    ) -> None:
+        self._session = open_session(model, providers=providers, threads=1, external=external)
         self._features = features
 
     def scores(

@@ -8,6 +8,7 @@ from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.bank.session import CPU, CUDA
 from mutant_guard.bank.workers import Workers
 from mutant_guard.errors import DeviceError, StoreError
+from mutant_guard.runtime.memory import trim
 from mutant_guard.runtime.observer import SILENT, Observer
 from mutant_guard.runtime.options import Device
 from mutant_guard.store.reader import Store
@@ -23,6 +24,7 @@ def load_engine(
         StoreError: a mutant gives scores that are not finite on an image of noise.
     """
     session = store.session(providers=providers(device), workers=workers)
+    trim()  # onnxruntime copied the weights, from copies that are free now
     if device == "cuda" and session.provider != CUDA:
         raise DeviceError(
             "onnxruntime could not start CUDA; check the driver and the CUDA libraries, or use --device cpu"

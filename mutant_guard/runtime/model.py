@@ -18,7 +18,7 @@ from mutant_guard.runtime.scheduling.batches import Batches
 from mutant_guard.runtime.scheduling.outcome import Outcome
 from mutant_guard.runtime.scheduling.profile import RunProfile, measure_runs
 from mutant_guard.runtime.scheduling.scheduler import Scheduler
-from mutant_guard.store.reader import Store, load_store
+from mutant_guard.store.reader import CALIBRATION, Store, open_store
 from mutant_guard.store.signature import load_public_key
 from mutant_guard.wire.verdict import Bounds, UndecidedBecause, Verdict
 
@@ -47,6 +47,7 @@ class Model:
         policy: the policy that decides.
         operators: operator of every mutant; index is the mutant's number less one.
         error_bounds: error bounds of the policy; None where it has none.
+        session: the loaded bank; only the inference loop runs it once the model is started.
         scheduler: the inference loop.
         provider: onnxruntime's execution provider.
         profile: row budget of the runs, and how long they take.
@@ -80,7 +81,7 @@ class Model:
         """
         signer = load_public_key(options.require_signature) if options.require_signature else None
         self.path = path
-        self.store: Store = load_store(path, signed_by=signer)
+        self.store: Store = open_store(path, signed_by=signer)
         self.policy: Policy = self.store.policy(options.policy)
         if options.max_mutants is not None:
             self.policy = self.policy.up_to(options.max_mutants)
@@ -89,7 +90,10 @@ class Model:
         self.error_bounds = Bounds(**bounds._asdict()) if bounds else None
         manifest = self.store.manifest
         self._key, self._order = key, Order(key.value, pool=manifest.mutants, decks=manifest.decks)
-        session = load_engine(self.store, device=options.device, workers=workers, observer=observer)
+        self.session = session = load_engine(
+            self.store, device=options.device, workers=workers, observer=observer
+        )
+        self.store.check_files(but={CALIBRATION, *self.store.bank_files})  # those were read
         self.provider = session.provider
         known = None
         if before is not None and _KIND(before.store.manifest) == _KIND(manifest):

@@ -4,10 +4,11 @@ Its imports are light: the server reads the file with pydantic alone.
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Annotated, Any, Literal, TypedDict
 
-from annotated_types import Ge, Gt, Lt
-from pydantic import Field
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Field, model_validator
 
 from mutant_guard.decision.calibration.certification import images_needed
 from mutant_guard.decision.sequential import builders
@@ -116,10 +117,10 @@ class SprtRecord(Frozen):
     """Wald's test between two label change rates, in the form of Algorithm 1."""
 
     kind: Literal["sprt"] = "sprt"
-    p0: float
-    p1: float
-    alpha: float
-    beta: float
+    p0: Share
+    p1: Share
+    alpha: Share
+    beta: Share
 
 
 class FinitePoolRecord(Frozen):
@@ -131,11 +132,17 @@ class FinitePoolRecord(Frozen):
 
     kind: Literal["finite-pool-sprt"] = "finite-pool-sprt"
     threshold: int
-    normal: list[tuple[int, float]]
+    normal: list[tuple[Annotated[int, Ge(0)], Annotated[float, Gt(0), Le(1)]]]
     high: int
-    alpha: float
-    beta: float
-    false_alarm: float
+    alpha: Share
+    beta: Share
+    false_alarm: Share
+
+    @model_validator(mode="after")
+    def _counts_increase(self) -> "FinitePoolRecord":
+        if any(first >= second for (first, _), (second, _) in pairwise(self.normal)):
+            raise ValueError("the counts of normal images must increase")
+        return self
 
 
 class FixedRecord(Frozen):
@@ -145,10 +152,16 @@ class FixedRecord(Frozen):
     """
 
     kind: Literal["fixed"] = "fixed"
-    mutants: int
-    threshold: int
-    alpha: float
-    beta: float
+    mutants: Annotated[int, Ge(1)]
+    threshold: Annotated[int, Ge(1)]
+    alpha: Rate
+    beta: Rate
+
+    @model_validator(mode="after")
+    def _threshold_can_be_met(self) -> "FixedRecord":
+        if self.threshold > self.mutants:
+            raise ValueError(f"{self.mutants:,} mutants never change {self.threshold:,} labels")
+        return self
 
 
 class HypothesesRecord(Frozen):
@@ -185,8 +198,8 @@ class CertificateRecord(Frozen):
 class RateEstimate(Frozen):
     """Rate counted on certification images, with its exact (Clopper–Pearson) interval."""
 
-    count: int
-    trials: int
+    count: Annotated[int, Ge(0)]
+    trials: Annotated[int, Ge(0)]
     rate: Rate
     low: Rate
     high: Rate
@@ -205,7 +218,7 @@ class PolicyRecord(Frozen):
     """
 
     test: Annotated[SprtRecord | FinitePoolRecord | FixedRecord | StagedRecord, Field(discriminator="kind")]
-    pool: int
+    pool: Annotated[int, Ge(1)]
     hypotheses: HypothesesRecord | None
     error_bounds: dict[str, float] | None
     certificate: CertificateRecord | None
@@ -215,6 +228,13 @@ class PolicyRecord(Frozen):
     alarms_or_undecided: RateEstimate
     mean_mutants: float
     p99_mutants: int
+
+    @model_validator(mode="after")
+    def _no_more_mutants_than_there_are(self) -> "PolicyRecord":
+        used = self.test.mutants if isinstance(self.test, FixedRecord | StagedRecord) else self.pool
+        if used > self.pool:
+            raise ValueError(f"it uses {used:,} mutants of {self.pool:,}")
+        return self
 
     def baseline(self, *, undecided: bool) -> RateEstimate:
         """Return the rate of alarms on all clean images.

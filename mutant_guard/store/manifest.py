@@ -6,9 +6,9 @@ Its imports are light: the server reads the file with pydantic alone.
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Len
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
 
 from mutant_guard.store.choices import Layout, OutputKind, Resize
 from mutant_guard.store.model_card import DataRange
@@ -17,6 +17,30 @@ from mutant_guard.store.preprocessing import to_input
 SCHEMA_VERSION = 4
 
 Rate = Annotated[float, Ge(0), Le(1)]
+
+_Side = Annotated[int, Ge(1), Le(1 << 14)]
+"""Height or width of a classifier's images, in pixels."""
+
+
+def _plain(name: str) -> str:
+    """Return a file name that leads nowhere else.
+
+    Raises:
+        ValueError: the name is empty or hidden, or holds a separator or what cannot be printed.
+    """
+    if (
+        name.startswith(".")
+        or "/" in name
+        or "\\" in name
+        or not name.isprintable()
+        or not 0 < len(name) < 256
+    ):
+        raise ValueError(f"{name[:64]!a} is no plain name")
+    return name
+
+
+PlainName = Annotated[str, AfterValidator(_plain)]
+"""Name of a file within one folder."""
 
 
 class Frozen(BaseModel):
@@ -31,8 +55,8 @@ class InputSpec(Frozen):
     Pixels are divided by 255, then normalised per channel by mean and std.
     """
 
-    height: int
-    width: int
+    height: _Side
+    width: _Side
     channels: Literal[1, 3]
     mean: list[float]
     std: list[Annotated[float, Gt(0)]]
@@ -61,8 +85,8 @@ class InputSpec(Frozen):
 class FileEntry(Frozen):
     """File of the version: its sha256 in hex and its size in bytes."""
 
-    sha256: str
-    size: int
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    size: Annotated[int, Ge(0)]
 
 
 class TailEntry(Frozen):
@@ -72,10 +96,10 @@ class TailEntry(Frozen):
     prefix, and its mutants' numbers.
     """
 
-    file: str
+    file: PlainName
     shared: bool
-    features: list[str]
-    mutants: list[int]
+    features: Annotated[list[str], Len(1)]
+    mutants: Annotated[list[Annotated[int, Ge(1)]], Len(1)]
 
 
 class DataParts(Frozen):
@@ -131,27 +155,38 @@ class Manifest(Frozen):
     """
 
     schema_version: int
-    name: str
+    name: Annotated[str, StringConstraints(pattern=r"^[^/\x00-\x1f\x7f]{1,255}$")]
     input: InputSpec
     input_name: str
     output_name: str
     output_kind: OutputKind
-    classes: list[str]
+    classes: Annotated[list[str], Len(1)]
     operator: str
     rate: float
     seed: int
     neurons: int
     layers: list[str]
-    mutants: int
-    decks: int
+    mutants: Annotated[int, Ge(1)]
+    decks: Annotated[int, Ge(1), Le(1 << 32)]
     candidates: list[int]
     candidates_drawn: int
     accuracy_ratio: float
     filter_error: float
     original_accuracy: Rate
     accuracies: list[Rate]
-    bank: list[TailEntry]
+    bank: Annotated[list[TailEntry], Len(1)]
     data: DataParts
     retraining: RetrainRecord | None = None
-    files: dict[str, FileEntry]
+    files: dict[PlainName, FileEntry]
     built_with: dict[str, str]
+
+    @model_validator(mode="after")
+    def _every_mutant_once(self) -> "Manifest":
+        numbers = [number for tail in self.bank for number in tail.mutants]
+        if len(numbers) != self.mutants or sorted(numbers) != list(range(1, self.mutants + 1)):
+            raise ValueError(f"the bank does not hold each of {self.mutants:,} mutants once")
+        for name in ("candidates", "accuracies"):
+            found = len(getattr(self, name))
+            if found != self.mutants:
+                raise ValueError(f"{name} has {found:,} values for {self.mutants:,} mutants")
+        return self

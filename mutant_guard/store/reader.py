@@ -5,15 +5,17 @@ Its imports are light: the server loads it.
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
-from safetensors.numpy import load_file
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.bank.pool import unpack
@@ -21,8 +23,10 @@ from mutant_guard.bank.session import CPU, Providers
 from mutant_guard.bank.tail import TailRecord
 from mutant_guard.bank.workers import Workers
 from mutant_guard.decision.sequential.policies import Policy
-from mutant_guard.errors import StoreError
+from mutant_guard.errors import StoreError, one_line
 from mutant_guard.store.calibration_record import CalibrationRecord
+from mutant_guard.store.consistency import check_bank, check_calibration
+from mutant_guard.store.files import SMALL, read_regular
 from mutant_guard.store.manifest import SCHEMA_VERSION, Manifest
 from mutant_guard.store.signature import PublicKey
 
@@ -36,14 +40,16 @@ PARAMETERS = "parameters"
 MUTANTS = "mutants.safetensors"
 RECORDINGS = "label_changes.safetensors"
 
-_VERSION_LENGTH = 16
+_VERSION = re.compile(r"[0-9a-f]{16}")
+_MOST_JSON = 1 << 24
+"""Most bytes of a JSON file; those of a thousand mutants take some 50,000."""
 
 _M = TypeVar("_M", bound=BaseModel)
 
 
 def version_of(manifest: bytes) -> str:
     """Return the name of the version that a manifest describes: the start of its sha256."""
-    return hashlib.sha256(manifest).hexdigest()[:_VERSION_LENGTH]
+    return hashlib.sha256(manifest).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -55,12 +61,14 @@ class Store:
         version: name of the version.
         manifest: content of ``manifest.json``.
         calibration: content of ``calibration.json``.
+        manifest_text: the bytes of ``manifest.json`` that were verified.
     """
 
     path: Path
     version: str
     manifest: Manifest
     calibration: CalibrationRecord
+    manifest_text: bytes = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -79,9 +87,9 @@ class Store:
             raise StoreError(f"store '{self.name}' has no policy '{name}'; it has {known}")
         try:
             return record.policy(name)
-        except ValueError as error:
+        except (ValueError, ArithmeticError, IndexError) as error:
             raise StoreError(
-                f"{self.path / CALIBRATION} is damaged at '{name}' ({error}); build the store again"
+                f"{self.path / CALIBRATION} is damaged at '{name}' ({one_line(error)}); build the store again"
             ) from error
 
     @property
@@ -95,10 +103,50 @@ class Store:
         # Operators of a mixed pool take turns in it.
         return [names[number % len(names)] for number in range(self.manifest.mutants)]
 
+    @property
+    def bank_files(self) -> set[str]:
+        """Names of the files that ``session`` reads."""
+        weights = {WEIGHTS} & self.manifest.files.keys()  # there is none where every constant is small
+        mutants = set() if self.shares_weights else {MUTANTS}
+        return {PREFIX, *(tail.file for tail in self.manifest.bank)} | weights | mutants
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file of this version, checked against the manifest.
+
+        Use these bytes, and do not open the file again: whoever can write to the store may change
+        it at any moment.
+
+        Raises:
+            StoreError: the manifest names no such file, or it is missing or changed.
+        """
+        return _read_file(self.path, self.manifest, name)
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a safetensors file of this version by name; see ``read``.
+
+        Raises:
+            StoreError: the manifest names no such file, or it is missing, changed or damaged.
+        """
+        try:
+            return load(self.read(name))
+        except (SafetensorError, KeyError, ValueError) as error:  # NumPy lacks some types
+            raise StoreError(
+                f"{self.path / name} is damaged ({one_line(error)}); build the store again"
+            ) from error
+
+    def check_files(self, but: Collection[str] = ()) -> None:
+        """Check every file that the manifest names, except those in ``but``.
+
+        Raises:
+            StoreError: a file is missing or changed.
+        """
+        for name in sorted(self.manifest.files.keys() - but):
+            self.read(name)
+
     def session(
         self, *, providers: Providers | None = None, threads: int = 0, workers: Workers | None = None
     ) -> BankSession:
-        """Load the mutant bank.
+        """Load the mutant bank, from bytes that are checked.
 
         Args:
             providers: execution providers in order of preference; None for the CPU.
@@ -106,25 +154,33 @@ class Store:
             workers: threads that are shared with other banks, in place of own ones.
 
         Raises:
-            ModelError: onnxruntime cannot load a graph.
-            StoreError: the tails do not hold every mutant once, mutants of a tail are missing from
-                the pool, or a weight of theirs is not finite.
+            StoreError: a file is missing or changed, onnxruntime cannot load a graph, the files do
+                not fit together, or a weight of a mutant is not finite.
         """
-        records = [
-            TailRecord(self.path / tail.file, tail.shared, tail.features, tail.mutants)
+        arrays = {} if self.shares_weights else self.arrays(MUTANTS)
+        contents = {name: self.read(name) for name in self.bank_files - {MUTANTS}}
+        tails = [
+            TailRecord(contents[tail.file], tail.shared, tail.features, tail.mutants)
             for tail in self.manifest.bank
         ]
-        arrays = {} if self.shares_weights else load_file(self.path / MUTANTS)
         _refuse_not_finite(self.path / MUTANTS, arrays)
-        return BankSession(
-            self.path / PREFIX,
-            records,
-            pool=unpack(arrays),
-            parameters=arrays.get(PARAMETERS),
-            providers=providers or [CPU],
-            threads=threads,
-            workers=workers,
-        )
+        try:
+            session = BankSession(
+                contents[PREFIX],
+                tails,
+                pool=unpack(arrays),
+                parameters=arrays.get(PARAMETERS),
+                external={WEIGHTS: contents.get(WEIGHTS, b"")},
+                providers=providers or [CPU],
+                threads=threads,
+                workers=workers,
+            )
+            check_bank(self.manifest, session)
+        except Exception as error:  # whatever arrays and graphs that do not fit together lead to
+            raise StoreError(
+                f"{self.path}: the mutants do not load ({one_line(error)}); build the store again"
+            ) from error
+        return session
 
 
 def load_store(path: Path, version: str | None = None, *, signed_by: PublicKey | None = None) -> Store:
@@ -137,27 +193,38 @@ def load_store(path: Path, version: str | None = None, *, signed_by: PublicKey |
 
     Raises:
         StoreError: the store is not there, its build is unfinished, its schema is newer, a file is
-            missing or changed, or there is no signature by that key. The message names the file.
+            missing or changed, files contradict each other, or there is no signature by that key.
+            The message names the file.
     """
-    chosen = version or current_version(path)
+    store = open_store(path, version, signed_by=signed_by)
+    store.check_files(but=[CALIBRATION])
+    return store
+
+
+def open_store(path: Path, version: str | None = None, *, signed_by: PublicKey | None = None) -> Store:
+    """Open a version like ``load_store``, but check its manifest and calibration alone.
+
+    Each other file is checked when it is read. Check those that are not read with ``check_files``.
+
+    Raises:
+        StoreError: as for ``load_store``.
+    """
+    chosen = current_version(path) if version is None else version
+    if not _VERSION.fullmatch(chosen):
+        raise StoreError(f"{path} has no version {chosen[:64]!a}; see mutant-store versions {path}")
     directory = path / chosen
-    text = _read(directory / MANIFEST)
+    text = _read(directory / MANIFEST, _MOST_JSON)
     if signed_by is not None:
         signed_by.check(directory, text)
     _check_schema(directory / MANIFEST, text)
     if version_of(text) != chosen:
         raise StoreError(f"{directory / MANIFEST} was changed after it was published; build the store again")
     manifest = _parse(Manifest, directory / MANIFEST, text)
-    for name, entry in manifest.files.items():
-        content = _read(directory / name)
-        if len(content) != entry.size or hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise StoreError(
-                f"{directory / name} is damaged (its sha256 does not match); build the store again"
-            )
-    calibration_text = _read(directory / CALIBRATION)
+    calibration_text = _read_file(directory, manifest, CALIBRATION, _MOST_JSON)
     _check_schema(directory / CALIBRATION, calibration_text)
     calibration = _parse(CalibrationRecord, directory / CALIBRATION, calibration_text)
-    return Store(directory, chosen, manifest, calibration)
+    check_calibration(manifest, calibration, directory / CALIBRATION)
+    return Store(directory, chosen, manifest, calibration, text)
 
 
 def current_version(path: Path) -> str:
@@ -166,20 +233,21 @@ def current_version(path: Path) -> str:
     Raises:
         StoreError: the store is not there, nothing is published yet, or ``CURRENT`` is damaged.
     """
-    if not path.is_dir():
-        raise StoreError(f"{path}: no such store; make one with mutant-store build")
     try:
-        name = (path / CURRENT).read_text(encoding="ascii").strip()
-    except FileNotFoundError as error:
+        content = read_regular(path / CURRENT, SMALL)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not path.is_dir():
+            raise StoreError(f"{path}: no such store; make one with mutant-store build") from error
         raise StoreError(
             f"{path}: no version is published (no {CURRENT} file); a build was not finished: run the same "
             "mutant-store build again and it goes on where it stopped"
         ) from error
-    except (UnicodeDecodeError, OSError) as error:
-        raise StoreError(f"{path / CURRENT} cannot be read; build the store again") from error
-    if not name or "/" in name or name.startswith(".") or not (path / name).is_dir():
+    except OSError as error:
+        raise _unreadable(path / CURRENT, error) from error
+    name = content.decode("ascii", "replace").strip()
+    if not _VERSION.fullmatch(name) or not (path / name).is_dir():
         raise StoreError(
-            f"{path / CURRENT} names version '{name}', which is not there; build the store again"
+            f"{path / CURRENT} names version {name[:64]!a}, which is not there; build the store again"
         )
     return name
 
@@ -193,28 +261,44 @@ def _refuse_not_finite(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
             )
 
 
-def _read(path: Path) -> bytes:
+def _read_file(directory: Path, manifest: Manifest, name: str, most: int | None = None) -> bytes:
+    entry = manifest.files.get(name)
+    if entry is None:
+        raise StoreError(f"{directory / MANIFEST} names no file '{name}'; build the store again")
+    content = _read(directory / name, entry.size if most is None else min(entry.size, most))
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise StoreError(f"{directory / name} is damaged (its sha256 does not match); build the store again")
+    return content
+
+
+def _read(path: Path, most: int) -> bytes:
     try:
-        return path.read_bytes()
-    except PermissionError as error:
-        raise StoreError(
+        return read_regular(path, most)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except MemoryError as error:
+        raise StoreError(f"{path} cannot be read: there is not enough memory for it") from error
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    if isinstance(error, PermissionError):
+        return StoreError(
             f"{path} cannot be read by this user: a store is a secret of whoever built it; run this as that user, or "
             "chown the store"
-        ) from error
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read ({error.strerror}); build the store again") from error
+        )
+    return StoreError(f"{path} cannot be read ({error.strerror}); build the store again")
 
 
 def _check_schema(path: Path, text: bytes) -> None:
     try:
         version = json.loads(text)["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{path} is damaged; build the store again") from error
     if version != SCHEMA_VERSION:
         newer = isinstance(version, int) and version > SCHEMA_VERSION
         remedy = "update mutant-guard" if newer else "build the store again"
         raise StoreError(
-            f"{path} has schema version {version}, this release reads {SCHEMA_VERSION}; {remedy}"
+            f"{path} has schema version {ascii(version)[:64]}, this release reads {SCHEMA_VERSION}; {remedy}"
         )
 
 
@@ -222,6 +306,8 @@ def _parse(kind: type[_M], path: Path, text: bytes) -> _M:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise StoreError(f"{path} is damaged at '{where}' ({first['msg']}); build the store again") from error
+        first = error.errors(include_url=False)[0]
+        where = ".".join(ascii(part)[:64].strip("'") for part in first["loc"])
+        raise StoreError(
+            f"{path} is damaged at '{where}' ({one_line(first['msg'])}); build the store again"
+        ) from error

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from mutant_guard.errors import StoreError
+from mutant_guard.store.files import SMALL, read_regular
 
 SIGNATURE = "manifest.sig"
 DOMAIN = b"mutant-guard manifest v1\n"
@@ -55,7 +56,7 @@ class PublicKey:
         path = directory / SIGNATURE
         remedy = f"mutant-store sign {directory.parent} --key FILE --version {directory.name}"
         try:
-            signature = base64.b64decode(path.read_bytes().removesuffix(b"\n"), validate=True)
+            signature = base64.b64decode(read_regular(path, SMALL).removesuffix(b"\n"), validate=True)
         except FileNotFoundError as error:
             raise StoreError(
                 f"{path} is missing: the store is not signed; sign it with {remedy}, or build with --sign-key"
@@ -124,7 +125,7 @@ def load_public_key(path: Path) -> PublicKey:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, SMALL)
     except OSError as error:
         raise StoreError(
             f"{path} cannot be read ({error.strerror}); make a key with mutant-store keygen NAME"

@@ -4,16 +4,15 @@ The mutant is made from the recorded choice and the original's weights.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
-import onnx
+from google.protobuf.message import DecodeError
 from onnx import ModelProto
-from safetensors.numpy import load_file
 
 from mutant_guard.bank.pool import Mutant, unpack
 from mutant_guard.bank.session import IMAGES
 from mutant_guard.errors import StoreError
-from mutant_guard.store.reader import MUTANTS, PREFIX, Store
+from mutant_guard.store.reader import MUTANTS, PREFIX, WEIGHTS, Store
+from mutant_store.bank.weights_file import filled
 from mutant_store.graph.classifier import LOGITS
 from mutant_store.graph.graph import Graph
 from mutant_store.graph.neurons import find_layers
@@ -69,21 +68,17 @@ def open_mutants(store: Store) -> Mutants:
     """Read the mutants of a verified store version.
 
     Raises:
-        StoreError: this copy of the store lacks a file that an export needs.
+        StoreError: a file that an export needs is missing, changed or damaged.
     """
     manifest = store.manifest
-    pool = unpack(load_file(_file(store.path, MUTANTS)))
-    original = Graph(onnx.load(_file(store.path, PREFIX)))
+    weights = store.read(WEIGHTS) if WEIGHTS in manifest.files else b""
+    pool = unpack(store.arrays(MUTANTS))
+    try:
+        prefix = filled(ModelProto.FromString(store.read(PREFIX)), WEIGHTS, weights)
+    except (DecodeError, ValueError) as error:
+        raise StoreError(f"{store.path / PREFIX} is damaged; build the store again") from error
+    original = Graph(prefix)
     scores = [entry for entry in original.proto.output if entry.name == LOGITS]
     del original.proto.output[:]
     original.proto.output.extend(scores)
     return Mutants(original.to_model(), manifest.layers, pool, manifest.input_name, manifest.output_name)
-
-
-def _file(directory: Path, name: str) -> Path:
-    path = directory / name
-    if not path.exists():
-        raise StoreError(
-            f"{path} is missing: this copy of the store serves, but does not export; take the full one"
-        )
-    return path

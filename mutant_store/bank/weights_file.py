@@ -4,6 +4,8 @@ import hashlib
 
 from onnx import ModelProto, TensorProto, numpy_helper
 
+from mutant_guard.errors import StoreError
+
 _LEAST_BYTES = 1024
 _ALIGNMENT = 64
 
@@ -52,3 +54,31 @@ class WeightsFile:
             self._places[digest] = len(self.content)
             self.content.extend(content)
         return self._places[digest]
+
+
+def filled(model: ModelProto, name: str, content: bytes) -> ModelProto:
+    """Return a model whose constants stand in the file that ``WeightsFile`` made, with their data.
+
+    onnx itself reads such data from a path: the file may change after it was checked, and a file
+    with several links is refused.
+
+    Args:
+        model: the model; changed in place.
+        name: name of the file.
+        content: bytes of the file.
+
+    Raises:
+        StoreError: a constant stands in another file, or beyond the end of this one.
+    """
+    for tensor in model.graph.initializer:
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        start, length = int(place.get("offset", 0)), int(place.get("length", 0))
+        data = content[start : start + length]
+        if place.get("location") != name or len(data) != length or not length:
+            raise StoreError(f"the data of constant '{tensor.name}' are not in {name}; build the store again")
+        tensor.raw_data = data
+        tensor.data_location = TensorProto.DEFAULT
+        del tensor.external_data[:]
+    return model

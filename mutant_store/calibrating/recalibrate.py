@@ -16,7 +16,7 @@ from mutant_guard.store.reader import CALIBRATION, RECORDINGS, Store, load_store
 from mutant_guard.store.signature import load_private_key
 from mutant_store.calibrating.calibrate import calibrate
 from mutant_store.calibrating.clean_images import CleanImages, load_images
-from mutant_store.calibrating.recordings import fitted_doubts, pack, record, unpack
+from mutant_store.calibrating.recordings import fitted_doubts, kept_recordings, pack, record
 from mutant_store.publishing.publish import CALIBRATING, changing, file_entry, publish, write_version
 from mutant_store.reporter import Reporter
 
@@ -56,7 +56,7 @@ def recalibrate(
         data, kept = store.manifest.data, store.calibration.doubts
         doubts = None if kept is None else kept.doubts
         if spec is None:
-            recordings = unpack(store.path / RECORDINGS)
+            recordings = kept_recordings(store)
         else:
             recordings, doubts, data = _record(store, spec, settings, threads, report)
         report.step("choosing the policies and certifying them")

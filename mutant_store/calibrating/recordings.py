@@ -17,6 +17,7 @@ from mutant_guard.decision.calibration.recording import Recording
 from mutant_guard.decision.evidence.kinds import NO_LABEL, Doubts, doubts, fitted_temperature, labels_of
 from mutant_guard.errors import ModelError, StoreError
 from mutant_guard.store.choices import OutputKind
+from mutant_guard.store.reader import RECORDINGS, Store
 
 _IMAGE_BLOCK = 50
 _ROWS = 512
@@ -174,6 +175,28 @@ def unpack(path: Path) -> dict[str, Recording]:
     """
     try:
         arrays = load_file(path)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise StoreError(f"{path} is damaged; build the store again") from error
+    return _recordings(arrays, path)
+
+
+def kept_recordings(store: Store) -> dict[str, Recording]:
+    """Return the recordings in a store: ``choice`` and ``certification``.
+
+    Raises:
+        StoreError: the file is missing, changed or damaged, or is not about the store's mutants.
+    """
+    path = store.path / RECORDINGS
+    found = _recordings(store.arrays(RECORDINGS), path)
+    if not {"choice", "certification"} <= found.keys():
+        raise StoreError(f"{path} lacks a part of the recordings; build the store again")
+    if any(recording.pool != store.manifest.mutants for recording in found.values()):
+        raise StoreError(f"{path} is not about {store.manifest.mutants:,} mutants; build the store again")
+    return found
+
+
+def _recordings(arrays: dict[str, NDArray[Any]], path: Path) -> dict[str, Recording]:
+    try:
         names = [name.removesuffix(f".{_CHANGES}") for name in arrays if name.endswith(f".{_CHANGES}")]
         return {
             name: Recording(
@@ -186,5 +209,5 @@ def unpack(path: Path) -> dict[str, Recording]:
             )
             for name in names
         }
-    except (SafetensorError, OSError, KeyError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, MemoryError) as error:
         raise StoreError(f"{path} is damaged; build the store again") from error

@@ -31,10 +31,10 @@ from mutant_guard.store.calibration_record import (
 )
 from mutant_guard.store.doubts_record import StagedRecord
 from mutant_guard.store.model_card import DataRange
-from mutant_guard.store.reader import CALIBRATION, RECORDINGS, Store, load_store
+from mutant_guard.store.reader import CALIBRATION, Store, load_store
 from mutant_store.calibrating.calibrate import choice_in_order
 from mutant_store.calibrating.clean_images import load_images
-from mutant_store.calibrating.recordings import record, unpack
+from mutant_store.calibrating.recordings import kept_recordings, record
 from mutant_store.calibrating.simulation_report import (
     CLEAN,
     WRONG,
@@ -101,7 +101,7 @@ def simulate(
     store = load_store(path)
     chosen = {name: store.policy(name) for name in policies or store.calibration.policies}
     reference = _reference(store)
-    kept = unpack(store.path / RECORDINGS)
+    kept = kept_recordings(store)
     if spec is not None:
         specs = {CLEAN: spec, **specs}
     found, notes = _recorded(store, specs, threads, report)

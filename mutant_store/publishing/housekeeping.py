@@ -114,7 +114,7 @@ def sign_version(path: Path, key: PrivateKey, text: str | None = None) -> Store:
     """
     with changing(path):
         store = load_store(path, find_version(path, text) if text else None)
-        write_atomically(store.path / SIGNATURE, key.sign((store.path / MANIFEST).read_bytes()), mode=SECRET)
+        write_atomically(store.path / SIGNATURE, key.sign(store.manifest_text), mode=SECRET)
     return store
 
 

@@ -215,10 +215,10 @@ def test_a_store_of_another_user_is_refused_with_the_remedy(
 ) -> None:
     """Root can read every file, so the test makes the operating system's refusal itself."""
 
-    def refused(path: Path) -> bytes:
+    def refused(path: Path, most: int) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr("mutant_guard.store.reader.read_regular", refused)
     with pytest.raises(
         StoreError, match="cannot be read by this user: a store is a secret of whoever built it"
     ):

@@ -36,6 +36,7 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[BankSession]:
     Guards run on banks of their own once the list is used up.
     """
     queued: list[BankSession] = []
+    monkeypatch.setattr("mutant_guard.guard.probe", lambda model: None)  # the test alone lets runs go
     monkeypatch.setattr(
         "mutant_guard.runtime.model.load_engine",
         lambda store, **given: queued.pop(0) if queued else load_engine(store, **given),

@@ -19,9 +19,9 @@ from mutant_guard.decision.calibration.recording import Recording, joined
 from mutant_guard.decision.evidence.kinds import Doubts
 from mutant_guard.errors import ModelError
 from mutant_guard.store.atomic import write_atomically
-from mutant_guard.store.reader import CURRENT, RECORDINGS, Store, load_store
+from mutant_guard.store.reader import CURRENT, Store, load_store
 from mutant_store.build import BuildSettings, build
-from mutant_store.calibrating.recordings import record, unpack
+from mutant_store.calibrating.recordings import kept_recordings, record
 from mutant_store.datasets import parse
 from mutant_store.loading.input_spec import InputOptions
 from mutant_store.loading.model_source import ModelSource
@@ -274,7 +274,7 @@ class Pools:
             ModelError: the operator has nothing to change at this rate.
         """
         store = self.required(key)
-        kept = unpack(store.path / RECORDINGS)
+        kept = kept_recordings(store)
         return joined([kept["choice"], kept["certification"]])
 
     def _session(self, key: PoolKey, store: Store) -> BankSession:

@@ -84,10 +84,8 @@ def test_numbers_that_make_no_test_are_damage(
     files = store.manifest.files | {CALIBRATION: file_entry(content)}
     write_version(staged, {CALIBRATION: content}, store.manifest.model_copy(update={"files": files}))
     publish(copy, staged)
-    changed = load_store(copy)
-    with pytest.raises(StoreError, match=f"{CALIBRATION} is damaged at '{name}' .*; build the store again"):
-        changed.policy(name)
-    assert changed.policy("fixed").name == "fixed"
+    with pytest.raises(StoreError, match=f"{CALIBRATION} is damaged at '.*{name}.*; build the store again"):
+        load_store(copy).policy(name)
 
 
 def test_a_test_of_an_unknown_kind_is_refused(published_store: tuple[Path, Store]) -> None:

@@ -161,8 +161,7 @@ def build(
             CALIBRATION: calibration.model_dump_json(indent=1).encode(),
         }
         manifest = _manifest(out.name, subject, settings, selection, bank, tails, contents, retrainer)
-        write_version(staged, contents, manifest)
-        version = publish(out, staged, key)
+        version = publish(out, staged, write_version(staged, contents, manifest), key)
     return load_store(out, version)
 
 

@@ -32,10 +32,8 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
+                os.fchmod(descriptor, mode)  # mkstemp makes files private; most results are for others too
                 os.fsync(file.fileno())
-            beside.chmod(
-                mode
-            )  # mkstemp makes files private; most results are as readable as any other output
             beside.replace(path)
         except BaseException:
             beside.unlink(missing_ok=True)
@@ -88,6 +86,15 @@ def remove_directory(path: Path) -> None:
         path.rename(hidden)
         sync_directory(path.parent)
     shutil.rmtree(hidden)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a directory; what a link leads to stays.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    remove_directory(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def half_removed(folder: Path) -> list[Path]:

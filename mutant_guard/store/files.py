@@ -12,7 +12,7 @@ SMALL = 1 << 16
 """Most bytes of a file that holds one short thing: a key, a signature, a name."""
 
 
-def read_regular(path: Path, most: int) -> bytes:
+def read_regular(path: Path, most: int, *, follow: bool = True) -> bytes:
     """Return the content of a regular file, or of one that a symbolic link leads to.
 
     It never waits, and takes no more memory than the file may have: pipes, devices and folders are
@@ -21,11 +21,13 @@ def read_regular(path: Path, most: int) -> bytes:
     Args:
         path: the file.
         most: most bytes that it may hold.
+        follow: whether the file may be a symbolic link.
 
     Raises:
         OSError: the file cannot be read, is no regular file, or is too large.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    descriptor = os.open(path, flags if follow else flags | os.O_NOFOLLOW)
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):

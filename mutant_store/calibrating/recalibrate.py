@@ -9,7 +9,7 @@ from typing import Any
 from mutant_guard.decision.calibration.recording import Recording
 from mutant_guard.decision.evidence.kinds import Doubts
 from mutant_guard.errors import DataError
-from mutant_guard.store.atomic import SECRET
+from mutant_guard.store.atomic import SECRET, create
 from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.manifest import DataParts
 from mutant_guard.store.reader import CALIBRATION, RECORDINGS, Store, load_store
@@ -73,9 +73,9 @@ def recalibrate(
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(mode=0o700)
         for name in store.manifest.files.keys() - contents.keys():
-            _link(store.path / name, staged / name)
-        write_version(staged, contents, store.manifest.model_copy(update={"data": data, "files": files}))
-        version = publish(path, staged, key)
+            _link(store, name, staged / name)
+        manifest = store.manifest.model_copy(update={"data": data, "files": files})
+        version = publish(path, staged, write_version(staged, contents, manifest), key)
     return load_store(path, version)
 
 
@@ -135,13 +135,12 @@ def _data(store: Store, images: CleanImages, half: int) -> DataParts:
     )
 
 
-def _link(source: Path, target: Path) -> None:
+def _link(store: Store, name: str, target: Path) -> None:
     """Put the same file under another name where the file system can, else copy it.
 
-    Published files never change, so a link is safe.
+    Published files never change. If one does, the hash in the manifest tells.
     """
     try:
-        target.hardlink_to(source)
+        target.hardlink_to(store.path / name)
     except OSError:
-        shutil.copyfile(source, target)
-        target.chmod(SECRET)
+        create(target, store.read(name), mode=SECRET)

@@ -81,11 +81,17 @@ def keygen(
 
     with errors_shown():
         files = {Path(f"{name}.key"): 0o600, Path(f"{name}.pub"): 0o644}
-        for path in files:
-            if path.exists():
-                raise StoreError(f"{path} is there already; choose another NAME")
-        for (path, mode), content in zip(files.items(), make_key(), strict=True):
-            create(path, content, mode=mode)
+        made: list[Path] = []
+        try:
+            for (path, mode), content in zip(files.items(), make_key(), strict=True):
+                create(path, content, mode=mode)
+                made.append(path)
+        except OSError as error:
+            for other in made:
+                other.unlink()
+            there = isinstance(error, FileExistsError)
+            reason = "is there already" if there else f"cannot be written ({error.strerror})"
+            raise StoreError(f"{path} {reason}; choose another NAME") from error
         typer.echo(f"wrote {' and '.join(map(str, files))}")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mutant_guard.errors import StoreError
-from mutant_guard.store.atomic import SECRET, half_removed, half_written, remove_directory, write_atomically
+from mutant_guard.store.atomic import SECRET, half_removed, half_written, remove, write_atomically
 from mutant_guard.store.manifest import Manifest
 from mutant_guard.store.reader import CURRENT, MANIFEST, Store, current_version, load_store
 from mutant_guard.store.signature import SIGNATURE, PrivateKey
@@ -160,7 +160,7 @@ def collect_garbage(
         garbage = [Garbage(entry, _size(entry)) for entry in found]
         if not dry_run:
             for entry in found:
-                remove_directory(entry) if entry.is_dir() else entry.unlink()
+                remove(entry)
     return garbage
 
 
@@ -183,12 +183,12 @@ def _version(directory: Path, *, current: bool) -> Version:
         manifest = load_store(directory.parent, directory.name).manifest
     except StoreError as error:
         problem = str(error)
-    written = directory / MANIFEST if (directory / MANIFEST).exists() else directory
-    signed = (directory / SIGNATURE).exists()
+    written = directory / MANIFEST if (directory / MANIFEST).is_file() else directory
+    signed = (directory / SIGNATURE).is_file()
     published = written.stat().st_mtime
     return Version(directory.name, published, _size(directory), current, signed, manifest, problem)
 
 
 def _size(path: Path) -> int:
-    files = [entry for entry in path.rglob("*") if entry.is_file()] if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files)
+    linked = path.is_symlink() or not path.is_dir()
+    return sum(file.lstat().st_size for file in ([path] if linked else path.rglob("*")) if not file.is_dir())

@@ -2,13 +2,14 @@
 
 import fcntl
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mutant_guard.errors import StoreError
-from mutant_guard.store.atomic import SECRET, remove_directory, sync_directory, write_atomically
+from mutant_guard.store.atomic import SECRET, remove, remove_directory, sync_directory, write_atomically
 from mutant_guard.store.manifest import FileEntry, Manifest
 from mutant_guard.store.reader import CURRENT, MANIFEST, load_store, version_of
 from mutant_guard.store.signature import SIGNATURE, PrivateKey
@@ -20,6 +21,8 @@ CALIBRATING = ".calibrating"
 """Name of the directory, inside a store, for a version that differs in its calibration alone."""
 
 _LOCK = ".lock"
+_LOCKING = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""Flags that open the lock itself: no file that a link leads to, and no pipe that nobody reads."""
 
 
 def file_entry(content: bytes) -> FileEntry:
@@ -27,7 +30,7 @@ def file_entry(content: bytes) -> FileEntry:
     return FileEntry(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
 
 
-def write_version(staged: Path, contents: dict[str, bytes], manifest: Manifest) -> None:
+def write_version(staged: Path, contents: dict[str, bytes], manifest: Manifest) -> bytes:
     """Write files and then their manifest into a staged version, and remove what else is there.
 
     All files are readable by their owner alone: the mutants are a secret.
@@ -37,28 +40,33 @@ def write_version(staged: Path, contents: dict[str, bytes], manifest: Manifest) 
         contents: content by file name.
         manifest: manifest of the version. Files that it names and ``contents`` does not have must
             be there already.
+
+    Returns:
+        Content of the manifest's file.
     """
     for name, content in contents.items():
         write_atomically(staged / name, content, mode=SECRET)
-    write_atomically(staged / MANIFEST, manifest.model_dump_json(indent=1).encode(), mode=SECRET)
+    text = manifest.model_dump_json(indent=1).encode()
+    write_atomically(staged / MANIFEST, text, mode=SECRET)
     known = {*manifest.files, MANIFEST}
     for entry in staged.iterdir():
         if entry.name not in known:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            remove(entry)
+    return text
 
 
-def publish(store: Path, staged: Path, key: PrivateKey | None = None) -> str:
+def publish(store: Path, staged: Path, manifest: bytes, key: PrivateKey | None = None) -> str:
     """Rename a staged version, complete with its manifest, into place and make it the current one.
 
     Args:
         store: directory of the store.
         staged: directory inside the store's directory in which every file is written.
+        manifest: content of the manifest, as it was written; the file may have changed since.
         key: private key that signs the version before it becomes the current one.
 
     Returns:
         Name of the version.
     """
-    manifest = (staged / MANIFEST).read_bytes()
     version = version_of(manifest)
     target = store / version
     if target.exists() and not _is_whole(store, version):
@@ -125,7 +133,7 @@ def changing(store: Path) -> Iterator[None]:
 def _locked(store: Path, *, unwritable: str, busy: str) -> Iterator[None]:
     try:
         store.mkdir(parents=True, exist_ok=True)
-        file = (store / _LOCK).open("w")
+        file = os.fdopen(os.open(store / _LOCK, _LOCKING, SECRET), "w")
     except OSError as error:
         raise StoreError(f"cannot write to {store} ({error.strerror}); {unwritable}") from error
     with file:

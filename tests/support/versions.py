@@ -28,7 +28,7 @@ def add_version(store: Path, *, published: float | None = None, **changes: objec
     staged = Path(shutil.copytree(load_store(store).path, store / STAGING))
     manifest = json.loads((staged / MANIFEST).read_bytes()) | changes
     (staged / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    version = publish(store, staged)
+    version = publish(store, staged, (staged / MANIFEST).read_bytes())
     if published is not None:
         os.utime(store / version / MANIFEST, (published, published))
     return version

@@ -6,6 +6,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from mutant_guard.store.files import read_regular
 from service.http.access import may_look
 from service.http.current import service_of
 from service.http.problems import ProblemError
@@ -57,9 +58,9 @@ def _read(request: Request, name: str) -> bytes:
     path = _files(request).get(name)
     try:
         if path is not None:
-            return path.read_bytes()
+            return read_regular(path, service_of(request).settings.max_body_bytes, follow=False)
     except OSError:
-        pass  # the file is gone, or cannot be read
+        pass  # the file is gone, cannot be read, or is another one now
     raise ProblemError(404, "unknown-sample", f"there is no sample '{name[:64]}'; /samples lists them")
 
 

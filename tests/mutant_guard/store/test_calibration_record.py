@@ -82,8 +82,8 @@ def test_numbers_that_make_no_test_are_damage(
     content = json.dumps(record).encode()
     staged = copy_of(store.path, tmp_path / "staged")
     files = store.manifest.files | {CALIBRATION: file_entry(content)}
-    write_version(staged, {CALIBRATION: content}, store.manifest.model_copy(update={"files": files}))
-    publish(copy, staged)
+    manifest = store.manifest.model_copy(update={"files": files})
+    publish(copy, staged, write_version(staged, {CALIBRATION: content}, manifest))
     with pytest.raises(StoreError, match=f"{CALIBRATION} is damaged at '.*{name}.*; build the store again"):
         load_store(copy).policy(name)
 

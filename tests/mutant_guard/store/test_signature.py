@@ -166,7 +166,7 @@ def test_a_version_is_signed_before_it_becomes_current(
     versions = set()
     for step in range(20):
         copy = copy_of(signed, tmp_path / f"killed {step}")
-        killed = killed_at(step, lambda copy=copy: publish(copy, copy / STAGING, key))  # type: ignore[misc]
+        killed = killed_at(step, lambda copy=copy: publish(copy, copy / STAGING, manifest, key))  # type: ignore[misc]
         versions.add(load_store(copy, signed_by=public).version)
         if not killed:
             break
@@ -191,7 +191,7 @@ def test_publishing_again_without_a_key_keeps_the_signature(signed: Path, keys: 
     before = load_store(signed)
     shutil.copytree(before.path, signed / STAGING)
     (signed / STAGING / SIGNATURE).unlink()
-    publish(signed, signed / STAGING)
+    publish(signed, signed / STAGING, (signed / STAGING / MANIFEST).read_bytes())
     assert load_store(signed, signed_by=load_public_key(keys[1])) == before
 
 

@@ -244,7 +244,7 @@ def test_building_again_mends_a_damaged_version(copy: Path) -> None:
     store = load_store(copy)
     shutil.copytree(store.path, copy / STAGING)
     damage(store.path / CALIBRATION)
-    assert publish(copy, copy / STAGING) == store.version
+    assert publish(copy, copy / STAGING, store.manifest_text) == store.version
     assert load_store(copy) == store
     assert entries(copy) == {CURRENT, store.version}
 

@@ -127,11 +127,11 @@ async def test_an_image_that_cannot_be_read_is_not_there(
 ) -> None:
     (folder / "a.png").write_bytes(PNG)
 
-    def fails(path: Path) -> bytes:
+    def fails(path: Path, *_: object, **__: object) -> bytes:
         raise PermissionError(path)
 
     async with serving(GuardService(settings_for(digits_store, samples_dir=folder))) as client:
-        monkeypatch.setattr(Path, "read_bytes", fails)
+        monkeypatch.setattr("service.http.routes.samples.read_regular", fails)
         answer = await client.get("/samples/a.png")
     check_unknown(answer.status_code, answer.json())
 

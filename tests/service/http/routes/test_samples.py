@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from httpx import AsyncClient
 
+from mutant_guard.store.files import read_regular
 from service.guard_service import GuardService
 from service.http.routes.samples import MOST
 from tests.support.api_keys import add_key
@@ -132,6 +133,23 @@ async def test_an_image_that_cannot_be_read_is_not_there(
 
     async with serving(GuardService(settings_for(digits_store, samples_dir=folder))) as client:
         monkeypatch.setattr("service.http.routes.samples.read_regular", fails)
+        answer = await client.get("/samples/a.png")
+    check_unknown(answer.status_code, answer.json())
+
+
+async def test_a_file_that_becomes_a_link_meanwhile_is_not_sent(
+    digits_store: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.png").write_bytes(PNG)
+    (tmp_path / "secret").write_bytes(b"secret")
+
+    def swapped(path: Path, *given: int, **named: bool) -> bytes:
+        path.unlink()
+        path.symlink_to(tmp_path / "secret")
+        return read_regular(path, *given, **named)
+
+    async with serving(GuardService(settings_for(digits_store, samples_dir=folder))) as client:
+        monkeypatch.setattr("service.http.routes.samples.read_regular", swapped)
         answer = await client.get("/samples/a.png")
     check_unknown(answer.status_code, answer.json())
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal, TypedDict
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import Field, model_validator
 
 from mutant_guard.decision.calibration.certification import images_needed
@@ -288,4 +288,4 @@ class CalibrationRecord(Frozen):
     settings: CalibrationSettings
     normal_label_change_rate: NormalRate | None
     doubts: DoubtsRecord | None = None
-    policies: dict[str, PolicyRecord]
+    policies: Annotated[dict[str, PolicyRecord], Len(1)]

@@ -6,7 +6,7 @@ Its imports are light: the server reads the file with pydantic alone.
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt, Le, Len
+from annotated_types import Ge, Le, Len
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
 
@@ -58,8 +58,8 @@ class InputSpec(Frozen):
     height: _Side
     width: _Side
     channels: Literal[1, 3]
-    mean: list[float]
-    std: list[Annotated[float, Gt(0)]]
+    mean: list[Annotated[float, Ge(-1e6), Le(1e6)]]
+    std: list[Annotated[float, Ge(1e-9), Le(1e6)]]
     layout: Layout
     resize: Resize
 

@@ -63,3 +63,38 @@ def test_every_parameter_means_as_many_as_there_are() -> None:
     (short,) = of("gf", [{"values": np.zeros(2, np.float32)}])
     with pytest.raises(StoreError, match="2 parameters and the original has 3; build the store again"):
         patch(short.choice, np.zeros(3, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gf.values", np.zeros(1, np.float32)),
+        ("gf.values", np.zeros((2, 1), np.float32)),
+        ("gf.values", np.zeros(2, np.float64)),
+        ("gf.values.offsets", np.array([0, 1], np.int64)),
+        ("gf.values.offsets", np.array([1, 2, 2], np.int64)),
+        ("gf.values.offsets", np.array([0, 3, 2], np.int64)),
+        ("gf.values.offsets", np.array([0, 1, 3], np.int64)),
+        ("gf.values.offsets", np.zeros(0, np.int64)),
+    ],
+)
+def test_arrays_that_are_not_cut_into_mutants_are_refused(name: str, value: NDArray[Any]) -> None:
+    arrays = pack([drawn("gf", 1), drawn("gf", 1)])
+    assert len(unpack(arrays)) == 2
+    with pytest.raises(StoreError, match=r"'gf\.values.*build the store again"):
+        unpack(arrays | {name: value})
+
+
+def test_fields_without_values_are_refused() -> None:
+    arrays = pack([drawn("gf", 1)])
+    del arrays["gf.values"]
+    with pytest.raises(StoreError, match=r"'gf\.values' is no vector"):
+        unpack(arrays)
+
+
+@pytest.mark.parametrize("name", ["positions", "sources"])
+@pytest.mark.parametrize("position", [-1, 3])
+def test_positions_beyond_the_parameters_are_refused(name: str, position: int) -> None:
+    choice = {"positions": np.array([1], np.int32), "sources": np.array([2], np.int32)}
+    with pytest.raises(StoreError, match=f"the {name} of a mutant are not among the parameters"):
+        patch(choice | {name: np.array([position], np.int32)}, np.zeros(3, np.float32))

@@ -1,6 +1,7 @@
 """Signatures that tell from a manifest which key signed a version, and the key files."""
 
 import base64
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -261,3 +262,24 @@ def test_keys_are_read_by_openssls_names(keys: tuple[Path, Path]) -> None:
     assert keys[0].read_text().startswith("-----BEGIN PRIVATE KEY-----\n")
     assert keys[1].read_text().startswith("-----BEGIN PUBLIC KEY-----\n")
     assert isinstance(load_public_key(keys[1]), PublicKey)
+
+
+@pytest.mark.parametrize("load", [load_private_key, load_public_key])
+def test_a_pipe_or_a_large_file_in_the_place_of_a_key_is_refused_at_once(
+    load: Callable[[Path], object], tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StoreError, match=r"pipe cannot be read \(it is no regular file\)"):
+        load(tmp_path / "pipe")
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 1 << 40)
+    with pytest.raises(StoreError, match=r"large cannot be read \(it has 1,099,511,627,776 bytes"):
+        load(tmp_path / "large")
+
+
+def test_a_pipe_in_the_place_of_a_signature_is_refused_at_once(signed: Path, keys: tuple[Path, Path]) -> None:
+    path = load_store(signed).path / SIGNATURE
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match=rf"{SIGNATURE} cannot be read \(it is no regular file\)"):
+        load_store(signed, signed_by=load_public_key(keys[1]))

@@ -2,10 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from mutant_guard.bank.session import open_session
-from mutant_store.bank.weights_file import WeightsFile
+from mutant_guard.errors import ModelError, StoreError
+from mutant_store.bank.weights_file import WeightsFile, filled
 
 
 def dense(weight: np.ndarray, bias: np.ndarray) -> ModelProto:
@@ -48,3 +50,30 @@ def test_small_constants_stay(tmp_path: Path) -> None:
     model = file.moved(dense(np.ones((3, 4), np.float32), np.zeros(4, np.float32)))
     assert not file.content
     assert open_session(model.SerializeToString()).run(None, {"x": np.ones((1, 3), np.float32)})
+
+
+def test_a_model_is_filled_from_the_bytes_of_the_file() -> None:
+    rng = np.random.default_rng(0)
+    model = dense(
+        rng.standard_normal((30, 40)).astype(np.float32), rng.standard_normal(40).astype(np.float32)
+    )
+    inputs = rng.standard_normal((5, 30)).astype(np.float32)
+    expected = open_session(model.SerializeToString()).run(None, {"x": inputs})[0]
+    file = WeightsFile("weights.bin")
+    moved = file.moved(model)
+    content = bytes(file.content)
+    in_memory = open_session(moved.SerializeToString(), external={"weights.bin": content})
+    assert np.array_equal(in_memory.run(None, {"x": inputs})[0], expected)
+    whole = filled(moved, "weights.bin", content).SerializeToString()
+    assert np.array_equal(open_session(whole).run(None, {"x": inputs})[0], expected)
+
+
+@pytest.mark.parametrize(("name", "share"), [("other.bin", 1.0), ("weights.bin", 0.5), ("weights.bin", 0.0)])
+def test_data_that_are_not_in_the_file_are_refused(name: str, share: float) -> None:
+    file = WeightsFile("weights.bin")
+    moved = file.moved(dense(np.ones((30, 40), np.float32), np.ones(40, np.float32)))
+    content = bytes(file.content)[: int(len(file.content) * share)]
+    with pytest.raises(ModelError, match="onnxruntime cannot load the graph"):
+        open_session(moved.SerializeToString(), external={name: content})
+    with pytest.raises(StoreError, match=f"the data of constant 'w' are not in {name}"):
+        filled(moved, name, content)

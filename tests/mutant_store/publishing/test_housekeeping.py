@@ -267,3 +267,29 @@ def _key(folder: Path) -> Path:
     path = folder / "test.key"
     path.write_bytes(make_key()[0])
     return path
+
+
+def test_a_version_that_is_a_link_goes_and_what_it_leads_to_stays(copy: Path, tmp_path: Path) -> None:
+    elsewhere = Path(shutil.copytree(load_store(copy).path, tmp_path / "elsewhere"))
+    (copy / "0123456789abcdef").symlink_to(elsewhere)
+    (copy / ".removing.0123456789abcdee").symlink_to(elsewhere)
+    assert sorted(removed(collect_garbage(copy, keep=0))) == [
+        ".removing.0123456789abcdee",
+        "0123456789abcdef",
+    ]
+    assert not [entry for entry in copy.iterdir() if entry.is_symlink()]
+    assert (elsewhere / MANIFEST).is_file()
+
+
+def test_a_lock_that_leads_elsewhere_is_refused_and_empties_nothing(copy: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"content")
+    (copy / ".lock").unlink(missing_ok=True)
+    (copy / ".lock").symlink_to(precious)
+    with pytest.raises(StoreError, match=f"cannot write to {copy}"):
+        collect_garbage(copy)
+    assert precious.read_bytes() == b"content"
+    (copy / ".lock").unlink()
+    os.mkfifo(copy / ".lock")
+    with pytest.raises(StoreError, match=f"cannot write to {copy}"):
+        collect_garbage(copy)

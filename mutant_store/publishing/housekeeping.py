@@ -84,18 +84,19 @@ def find_version(path: Path, text: str) -> str:
 
 
 def use_version(path: Path, text: str) -> Store:
-    """Check a version completely and make it the current one.
+    """Check a version completely, load its mutants, and make it the current one.
 
     Args:
         path: directory of the store.
         text: name of the version, or the start of it.
 
     Raises:
-        StoreError: there is no such version, it is damaged, or another command is changing the
-            store.
+        StoreError: there is no such version, it is damaged, its mutants do not load, or another
+            command is changing the store.
     """
     with changing(path):
         store = load_store(path, find_version(path, text))
+        store.session(threads=1).close()
         make_current(path, store.version)
     return store
 

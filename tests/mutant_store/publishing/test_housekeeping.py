@@ -22,6 +22,7 @@ from mutant_store.publishing.housekeeping import (
     use_version,
 )
 from mutant_store.publishing.publish import STAGING, building, publish
+from tests.support.damage import republish
 from tests.support.versions import add_version, copy_of, damage, killed_at
 
 
@@ -293,3 +294,12 @@ def test_a_lock_that_leads_elsewhere_is_refused_and_empties_nothing(copy: Path, 
     os.mkfifo(copy / ".lock")
     with pytest.raises(StoreError, match=f"cannot write to {copy}"):
         collect_garbage(copy)
+
+
+def test_a_version_whose_mutants_do_not_load_is_not_chosen(copy: Path) -> None:
+    good = load_store(copy).version
+    damaged = republish(copy, files={"bank-0.onnx": lambda content: content[: len(content) // 2]})
+    assert use_version(copy, good).version == good
+    with pytest.raises(StoreError, match="the mutants do not load"):
+        use_version(copy, damaged)
+    assert load_store(copy).version == good

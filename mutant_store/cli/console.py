@@ -32,14 +32,16 @@ def finite(number: float | None) -> float | None:
 def errors_shown() -> Iterator[None]:
     """Print an error on one line and exit with status 1.
 
-    These are errors that the caller can mend, and file operations that failed.
+    These are errors that the caller can mend, file operations that failed, and a lack of memory.
     """
     try:
         yield
-    except (GuardError, OSError) as error:
-        Console(stderr=True).print(
-            f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False
+    except (GuardError, OSError, MemoryError) as error:
+        text = (
+            "there is not enough memory; give fewer images" if isinstance(error, MemoryError) else str(error)
         )
+        shown = " ".join(text.encode(errors="backslashreplace").decode().split())
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(shown)}", soft_wrap=True, highlight=False)
         raise typer.Exit(1) from error
 
 

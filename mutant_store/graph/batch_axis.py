@@ -16,6 +16,9 @@ from mutant_guard.errors import ModelError
 from mutant_store.graph.graph import Graph, attribute, describe
 from mutant_store.graph.shapes import Dims, ShapeMismatchError, Shapes
 
+_AXES_ARE_INPUTS = 13
+"""Operator set from which Squeeze reads its axes from an input."""
+
 _MANY = 1_000_003
 """Number of images to infer for: a prime above any dimension of a model."""
 
@@ -40,6 +43,8 @@ def open_batch(graph: Graph, input_name: str, size: int | None) -> None:
         before = _opened(graph, shapes, node) if size else []
         if node.op_type == "Reshape":
             _settle_reshape(graph, shapes, node)
+        elif node.op_type == "Squeeze":
+            _settle_squeeze(graph, shapes, node)
         for step in (*before, node):
             graph.nodes.append(step)
             try:
@@ -108,6 +113,22 @@ def _settle_reshape(graph: Graph, shapes: Shapes, node: NodeProto) -> None:
         return
     settled = [-1 if _grows((dim,)) else dim for dim in found]
     node.input[1] = graph.add_constant(f"{node.output[0]}_shape", np.array(settled, np.int64))
+
+
+def _settle_squeeze(graph: Graph, shapes: Shapes, node: NodeProto) -> None:
+    """Name the axes that a squeeze takes away, so that it keeps the batch of a single image."""
+    source = shapes.of(node.input[0])
+    named = any(entry.name == "axes" for entry in node.attribute) or any(node.input[1:])
+    if source is None or named or not _grows(source):
+        return
+    axes = [axis for axis, dim in enumerate(source) if dim == 1]
+    if not axes:
+        node.op_type, node.input[:] = "Identity", node.input[:1]
+    elif graph.opset < _AXES_ARE_INPUTS:
+        node.attribute.append(helper.make_attribute("axes", axes))
+    else:
+        name = graph.add_constant(f"{node.output[0]}_axes", np.array(axes, np.int64))
+        node.input[:] = [node.input[0], name]
 
 
 def _resolve(target: list[int], source: Dims, literal: bool) -> Dims | None:

@@ -1,5 +1,6 @@
 """User's ONNX file, checked to be an image classifier and brought into the shape for mutants."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
@@ -8,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
@@ -17,13 +17,19 @@ from mutant_guard.errors import ModelError
 from mutant_guard.store import model_card
 from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.model_card import ModelCard
+from mutant_store.boundary import boundary
 from mutant_store.graph.batch_axis import open_batch
 from mutant_store.graph.class_scores import kind_of, unzip
 from mutant_store.graph.folding import simplify
 from mutant_store.graph.graph import Graph, describe
+from mutant_store.graph.own_names import names_of_file
+from mutant_store.graph.reading import check_float, read_model
 
 LOGITS = "logits"
 """Name of the class scores in every graph of a store, whatever kind they are."""
+
+_RESERVED = re.compile(r"images|logits|image_index|mutant_index|features_[0-9]+.*|entry_[0-9]+.*")
+"""Names of the tensors that a bank adds to the user's."""
 
 _LEAST_OPSET = 7
 _BLOCK = 512
@@ -41,6 +47,7 @@ class Classifier:
         output_name: the user's name of the class scores.
         output_kind: kind of the class scores, logits or probabilities.
         card: facts that training wrote into the metadata.
+        names: class names in the model's own order that another project wrote into the file.
     """
 
     model: ModelProto
@@ -49,6 +56,7 @@ class Classifier:
     output_name: str
     output_kind: OutputKind
     card: ModelCard
+    names: list[str] | None = None
 
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:
@@ -76,14 +84,23 @@ def load_classifier(
             file.
         output: name of the output that holds the class scores, where the model has several.
         output_kind: kind of the scores; by default probabilities where they come from Softmax or
-            Sigmoid.
+            Sigmoid. ``score_kind.decide`` looks at the scores themselves.
 
     Raises:
         ModelError: the file is missing or no ONNX, has no single float32 image input or no such
-            output, or takes only a fixed number of images.
+            output, has quantised layers, or takes only a fixed number of images.
     """
     path = model if isinstance(model, Path) else Path("the exported model")
-    proto = _read(model) if isinstance(model, Path) else model
+    proto = read_model(model) if isinstance(model, Path) else model
+    with boundary(
+        ModelError, f"{path}: this graph is not understood", "export it again, or simplify it first"
+    ):
+        return _classifier(path, proto, output, output_kind)
+
+
+def _classifier(
+    path: Path, proto: ModelProto, output: str | None, output_kind: OutputKind | None
+) -> Classifier:
     graph = Graph(proto)
     if graph.opset < _LEAST_OPSET:
         raise ModelError(
@@ -107,39 +124,39 @@ def load_classifier(
     unzip(graph)
     chosen = _choose_output(path, graph, output)
     graph.restrict([chosen])
+    check_float(path, graph.nodes)
     simplify(graph)
     _open_batch(graph, names[0], chosen)
     if chosen not in graph.producers():
         raise ModelError(f"{path}: output '{chosen}' does not depend on the input; this is no classifier")
     implied = kind_of(graph, chosen)
-    graph.rename(names[0], IMAGES)
-    graph.rename(chosen, LOGITS)
-    graph.detach_output(LOGITS)
+    _name_ends(graph, names[0], chosen)
     card = model_card.parse(next((p.value for p in proto.metadata_props if p.key == model_card.KEY), None))
-    return Classifier(graph.to_model(), names[0], shape, chosen, output_kind or implied, card)
+    return Classifier(
+        graph.to_model(), names[0], shape, chosen, output_kind or implied, card, names_of_file(proto)
+    )
 
 
-def _read(path: Path) -> ModelProto:
-    try:
-        model = onnx.load(path)
-        onnx.checker.check_model(model)
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such file; export your classifier to ONNX first") from error
-    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{path}: not a readable ONNX file ({reason}); export it again") from error
-    if not model.graph.node:
-        raise ModelError(f"{path}: the ONNX graph is empty; this is no classifier")
-    return model
+def _name_ends(graph: Graph, source: str, scores: str) -> None:
+    """Name input and output as every graph of a store does, and nothing else by names that it gives."""
+    for name in sorted(filter(_RESERVED.fullmatch, graph.names - {source, scores})):
+        graph.rename(name, graph.fresh(f"{name}_inner"))
+    result = graph.fresh(f"{scores}_result")
+    graph.rename(scores, result)
+    graph.rename(source, IMAGES)
+    graph.rename(result, LOGITS)
+    graph.detach_output(LOGITS)
 
 
 def _choose_output(path: Path, graph: Graph, wanted: str | None) -> str:
-    floats: set[str] = {
-        str(entry.name)
+    ranks = {
+        str(entry.name): len(entry.type.tensor_type.shape.dim)
         for entry in graph.proto.output
         if entry.type.tensor_type.elem_type == TensorProto.FLOAT
-        and len(entry.type.tensor_type.shape.dim) in (0, 2)
     }
+    floats = {name for name, rank in ranks.items() if rank in (0, 2)}
+    if not floats:  # one score an image
+        floats = {name for name, rank in ranks.items() if rank == 1 and _is_batch(graph, name)}
     listing = ", ".join(f"'{name}'" for name in graph.output_names)
     if wanted is not None:
         if wanted not in graph.output_names:
@@ -156,6 +173,14 @@ def _choose_output(path: Path, graph: Graph, wanted: str | None) -> str:
         )
         raise ModelError(f"{path}: {what} the class scores (outputs: {listing}); {remedy}")
     return floats.pop()
+
+
+def _is_batch(graph: Graph, output: str) -> bool:
+    """Check whether an output's first axis may be the batch."""
+    ends = (entry for entry in (*graph.proto.input, *graph.proto.output))
+    sizes = {entry.name: entry.type.tensor_type.shape.dim[:1] for entry in ends}
+    first = [size[0].dim_value for size in (sizes[graph.input_names[0]], sizes[output])]
+    return not first[1] or first[0] == first[1]
 
 
 def _open_batch(graph: Graph, input_name: str, output_name: str) -> None:
@@ -177,25 +202,30 @@ def check_scores(classifier: Classifier, inputs: NDArray[np.float32]) -> NDArray
         inputs: a few real inputs, float32 [N, …] with N ≥ 2.
 
     Returns:
-        Class scores float32 [N, classes].
+        Class scores float32 [N, classes], or one score an image, [N] or [N, 1].
 
     Raises:
-        ModelError: the scores have another shape, fewer than two classes or values that are not
-            finite, rows influence each other, or 'probabilities' leave the range 0 to 1.
+        ModelError: the scores have another shape or values that are not finite, rows influence each
+            other, or 'probabilities' leave the range 0 to 1.
     """
     try:
         together = classifier.scores(inputs)
     except ModelError as error:
         classifier.scores(inputs[:1])  # if one image fails as well, report that instead
         raise ModelError(f"{error}; one image works: export the model with a dynamic batch axis") from error
-    if together.ndim != 2 or len(together) != len(inputs) or together.shape[1] < 2:
+    if together.ndim not in (1, 2) or len(together) != len(inputs) or not together.size:
         raise ModelError(
             f"for {len(inputs)} images the model's output '{classifier.output_name}' has shape "
-            f"{list(together.shape)}, not [images, classes] with at least 2 classes; this is no classifier"
+            f"{list(together.shape)}, not [images, classes]; this is no classifier"
         )
     if not np.isfinite(together).all():
         raise ModelError("the model's scores are not finite on real images; check --mean, --std and --layout")
     alone = np.concatenate([classifier.scores(row[None]) for row in inputs])
+    if alone.shape != together.shape:
+        raise ModelError(
+            f"the model's output '{classifier.output_name}' has another shape for a single image, as behind a squeeze "
+            "of all axes; export it with a dynamic batch axis and squeeze or flatten named axes"
+        )
     if not np.allclose(together, alone, rtol=1e-3, atol=1e-3):
         raise ModelError(
             "the model's answer for an image depends on the other images of its batch; export it for inference"

@@ -5,9 +5,9 @@ It concerns constants, no-ops and batch normalisation.
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto, helper
-from onnx.reference import ReferenceEvaluator
+from onnx import NodeProto
 
+from mutant_store.graph.constants import evaluate
 from mutant_store.graph.graph import Graph, attribute
 
 _NO_OPS = {"Identity", "Dropout"}
@@ -16,9 +16,13 @@ _NO_OPS = {"Identity", "Dropout"}
 def simplify(graph: Graph) -> None:
     """Make weights and biases visible as constants and fold batch normalisation into them.
 
-    In this order: nodes without graph inputs become constants, Identity and inference-time Dropout
-    go, and a batch normalisation whose only source is a convolution or dense layer is multiplied
-    into it. One that cannot be folded (before a convolution, after a fan-out) stays as it is.
+    In this order: nodes without graph inputs become constants, an If with a constant condition
+    becomes its branch, Identity and inference-time Dropout go, and a batch normalisation whose only
+    source is a convolution or dense layer is multiplied into it. One that cannot be folded (before
+    a convolution, after a fan-out) stays as it is.
+
+    Raises:
+        ModelError: a constant would be absurdly large.
     """
     _fold_constants(graph)
     _drop_no_ops(graph)
@@ -27,25 +31,19 @@ def simplify(graph: Graph) -> None:
 
 
 def _fold_constants(graph: Graph) -> None:
-    kept = []
-    for node in graph.nodes:
-        random = node.op_type.startswith("Random") or node.op_type in ("Bernoulli", "Multinomial")
-        constant = all(name in graph.constants for name in node.input if name)
-        if random or not constant or node.domain not in ("", "ai.onnx"):
+    waiting, kept = graph.nodes[::-1], []
+    while waiting:
+        node = waiting.pop()
+        if not all(name in graph.constants for name in node.input if name):
             kept.append(node)
-            continue
-        single = helper.make_graph(
-            [node],
-            "constant",
-            [],
-            [helper.make_empty_tensor_value_info(name) for name in node.output if name],
-            [graph.constants[name] for name in node.input if name],
-        )
-        model = helper.make_model(single, opset_imports=[helper.make_opsetid("", graph.opset)])
-        for name, value in zip(
-            [n for n in node.output if n], ReferenceEvaluator(model).run(None, {}), strict=True
-        ):
-            graph.set_constant(name, np.asarray(value))
+        elif node.op_type == "If" and node.domain in ("", "ai.onnx"):
+            waiting += graph.inlined(node)[::-1]
+        else:
+            given = {name: graph.constants[name] for name in node.input if name}
+            values = evaluate(node, given, graph.opset)
+            for name, value in (values or {}).items():
+                graph.set_constant(name, value)
+            kept += [node] if values is None else []
     graph.nodes = kept
 
 

@@ -1,7 +1,7 @@
 """ONNX graph for look-ups and rewriting."""
 
 from collections import defaultdict
-from collections.abc import Iterable, MutableSequence
+from collections.abc import Iterable, Mapping, MutableSequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class Graph:
         self.constants: dict[str, TensorProto] = {
             entry.name: entry for entry in self._model.graph.initializer
         }
-        self._names = {name for node in self.nodes for name in (*node.input, *node.output)} | set(
+        self._names = {name for node in self.nodes for name in (*reads(node), *node.output)} | set(
             self.constants
         )
 
@@ -74,6 +74,13 @@ class Graph:
     def output_names(self) -> list[str]:
         """Names of the graph outputs."""
         return [entry.name for entry in self.proto.output]
+
+    @property
+    def names(self) -> set[str]:
+        """Names of all tensors."""
+        return {name for node in self.nodes for name in (*node.input, *node.output) if name} | {
+            *self.constants
+        }
 
     def consumers(self) -> dict[str, list[NodeProto]]:
         """Return tensor → nodes that read it."""
@@ -120,6 +127,34 @@ class Graph:
             _replace(node.input, tensor, replacement)
         self.nodes[position + 1 : position + 1] = nodes
 
+    def inlined(self, node: NodeProto) -> list[NodeProto]:
+        """Return the nodes of the branch that an If with a constant condition takes.
+
+        The branch's own constants become constants of the graph. Its tensors get fresh names.
+        """
+        taken = "then_branch" if self.array(node.input[0]).reshape(-1)[0] else "else_branch"
+        branch = next(entry.g for entry in node.attribute if entry.name == taken)
+        names = {
+            name: self.fresh(name)
+            for name in (
+                *(entry.name for entry in branch.initializer),
+                *(name for inner in branch.node for name in inner.output if name),
+            )
+        }
+        for entry in branch.initializer:
+            self.constants[names[entry.name]] = TensorProto()
+            self.constants[names[entry.name]].CopyFrom(entry)
+            self.constants[names[entry.name]].name = names[entry.name]
+        nodes = []
+        for inner in branch.node:
+            nodes.append(NodeProto())
+            nodes[-1].CopyFrom(inner)
+            _replace_all(nodes[-1], names)
+        for result, output in zip(branch.output, node.output, strict=True):
+            source = names.get(result.name, result.name)
+            nodes.append(onnx.helper.make_node("Identity", [source], [output], name=output))
+        return nodes
+
     def detach_output(self, name: str) -> None:
         """Give a graph output a node of its own.
 
@@ -156,14 +191,14 @@ class Graph:
         needed, kept = set(outputs), []
         for node in reversed(self.nodes):
             if needed.intersection(node.output):
-                needed.update(node.input)
+                needed.update(reads(node))
                 kept.append(node)
         self.nodes = kept[::-1]
 
     def to_model(self) -> ModelProto:
         """Return the model as it now is, without unused constants, notes and shape annotations."""
         self.restrict(self.output_names)
-        used = {name for node in self.nodes for name in node.input} | set(self.output_names)
+        used = {name for node in self.nodes for name in reads(node)} | set(self.output_names)
         model = ModelProto()
         model.CopyFrom(self._model)
         graph = model.graph
@@ -193,6 +228,33 @@ class Graph:
             part.proto.ClearField(field)
             getattr(part.proto, field).extend(entries)
         return part.to_model()
+
+
+def reads(node: NodeProto) -> list[str]:
+    """Return the tensors that a node reads, those included that its inner graphs capture.
+
+    Names inside these graphs are among them.
+    """
+    inner = (part for entry in node.attribute for part in (entry.g, *entry.graphs))
+    return [
+        *node.input,
+        *(
+            name
+            for graph in inner
+            for name in (*(n for part in graph.node for n in reads(part)), *(e.name for e in graph.output))
+        ),
+    ]
+
+
+def _replace_all(node: NodeProto, names: Mapping[str, str]) -> None:
+    for part in (node.input, node.output):
+        part[:] = [names.get(name, name) for name in part]
+    for entry in node.attribute:
+        for graph in (entry.g, *entry.graphs) if entry.type in (entry.GRAPH, entry.GRAPHS) else ():
+            for inner in graph.node:
+                _replace_all(inner, names)
+            for output in graph.output:
+                output.name = names.get(output.name, output.name)
 
 
 def _replace(names: MutableSequence[str], old: str, new: str) -> None:

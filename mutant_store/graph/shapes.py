@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TypeProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 from onnx.shape_inference import InferenceError, infer_node_outputs
 
+from mutant_store.graph.constants import evaluate
 from mutant_store.graph.graph import Graph, attribute
 
 Dims = tuple[int, ...]
@@ -112,9 +112,14 @@ class Shapes:
         except onnx.defs.SchemaError:
             return {}
         data = {name: numpy_helper.from_array(value, name) for name, value in values.items()}
-        return infer_node_outputs(
-            schema, node, inputs, data, opset_imports=[helper.make_opsetid("", self._graph.opset)]
-        )
+        try:
+            return infer_node_outputs(
+                schema, node, inputs, data, opset_imports=[helper.make_opsetid("", self._graph.opset)]
+            )
+        except InferenceError:
+            raise
+        except Exception:  # such as a node without what its operator needs: nothing is known of it
+            return {}
 
     def _exported(self, kind: TypeProto) -> TypeProto:
         exported = TypeProto()
@@ -136,17 +141,10 @@ class Shapes:
         known = len(values) == len({name for name in node.input if name})
         if not known or len(sizes) < len(node.output) or any(math.prod(size) > _SMALL for size in sizes):
             return
-        graph = helper.make_graph(
-            [node],
-            "shape",
-            [],
-            [helper.make_empty_tensor_value_info(name) for name in node.output],
-            [numpy_helper.from_array(value, name) for name, value in values.items()],
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self._graph.opset)])
-        for name, value in zip(node.output, ReferenceEvaluator(model).run(None, {}), strict=True):
-            if np.asarray(value).dtype.kind == "i":
-                self._values[name] = np.asarray(value)
+        given = {name: numpy_helper.from_array(value, name) for name, value in values.items()}
+        for name, value in (evaluate(node, given, self._graph.opset) or {}).items():
+            if value.dtype.kind == "i":
+                self._values[name] = value
 
 
 def _dims(kind: TypeProto) -> Dims | None:

@@ -13,6 +13,8 @@ from mutant_store.graph.neurons import Layer, Use
 from mutant_store.graph.parameters import Parameters
 from mutant_store.operators.base import MUTANT_INDEX, SharedWeights, chosen_count
 
+_LEAST_OPSET = 12
+
 
 class NeuronSwitch(SharedWeights):
     """Operator that exchanges the weights of ⌈Nγ⌉ of the N neurons within each layer.
@@ -78,7 +80,15 @@ class NeuronSwitch(SharedWeights):
         """Insert a table of channel indices per layer, and one that puts the biases right.
 
         Both are gathered by mutant.
+
+        Raises:
+            ModelError: the model's operator set is too old to gather channels by row.
         """
+        if graph.opset < _LEAST_OPSET:
+            raise ModelError(
+                f"the operator ns needs operator set {_LEAST_OPSET}, and the model has {graph.opset}: export it with "
+                f"{_LEAST_OPSET} or newer, or use another operator"
+            )
         sources = _sources(parameters, choices)
         offset = 0
         for layer in parameters.layers:

@@ -1,6 +1,7 @@
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+import pytest
+from onnx import TensorProto, helper, numpy_helper, parser
 
 from mutant_guard.bank.session import open_session
 from mutant_store.graph.folding import simplify
@@ -94,3 +95,32 @@ def test_computed_weights_become_constants_and_no_ops_go() -> None:
     graph = graph_of(nodes, {"raw": rng.standard_normal((4, 5))}, ["n", 5])
     assert assert_same_after_simplify(graph, (3, 5)) == ["Gemm", "Relu"]
     assert graph.array("w").shape == (5, 4)
+
+
+BRANCHES = """
+    y = If (c) <
+        then_branch = g1 () => (float[n,4] t) { a = Relu (h) b = If (d) <
+            then_branch = g2 () => (float[n,4] u) { u = Neg (a) },
+            else_branch = g3 () => (float[n,4] v) { v = Identity (h) }
+        > t = Add (b, k) },
+        else_branch = g4 () => (float[n,4] h2) { h2 = Identity (h) }
+    >
+"""
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("second", [0, 1])
+def test_an_if_with_a_constant_condition_becomes_its_branch(first: int, second: int) -> None:
+    head = '<ir_version: 8, opset_import: ["": 17]> g (float[n,4] x) => (float[n,4] y)'
+    constants = f"<bool c = {{{first}}}, bool d = {{{second}}}, float[4] k = {{1, 2, 3, 4}}>"
+    model = parser.parse_model(f"{head} {constants} {{ o = Sigmoid (x) h = Sub (o, k) {BRANCHES} }}")
+    graph = Graph(model)
+    graph.restrict(["y"])  # what only a branch reads is kept
+    inputs = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    simplify(graph)
+    before, after = [
+        open_session(m.SerializeToString()).run(None, {"x": inputs})[0] for m in (model, graph.to_model())
+    ]
+    np.testing.assert_array_equal(before, after)
+    assert "If" not in {node.op_type for node in graph.nodes}
+    assert len({name for node in graph.nodes for name in node.output}) == len(graph.nodes)

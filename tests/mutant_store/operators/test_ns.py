@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import helper
 
 from mutant_guard.errors import ModelError
+from mutant_store.graph.graph import Graph
 from mutant_store.operators.base import chosen_count
 from mutant_store.operators.ns import NeuronSwitch
 from tests.support.layers import dense, of_weights
@@ -30,6 +32,17 @@ def test_each_layer_exchanges_its_share_and_no_chosen_neuron_keeps_its_weights(
         assert len(own) == (count if count >= 2 else 0)
         assert {a for a, _ in own} == {b for _, b in own}
         offset += size
+
+
+def test_an_operator_set_without_a_gather_by_row_is_refused_with_the_one_that_has_it() -> None:
+    parameters = dense([4])
+    graph = Graph(
+        helper.make_model(helper.make_graph([], "g", [], []), opset_imports=[helper.make_opsetid("", 9)])
+    )
+    with pytest.raises(
+        ModelError, match="ns needs operator set 12, and the model has 9: export it with 12 or newer"
+    ):
+        NeuronSwitch().weave(graph, parameters, [None])
 
 
 @given(st.integers(2, 8), st.integers(2, 6), st.integers(0, 2**32))

@@ -1,5 +1,6 @@
 """Command ``mutant-store build``: from a classifier and its images to a published store."""
 
+import codecs
 import re
 from math import isfinite
 from pathlib import Path
@@ -44,6 +45,7 @@ from mutant_store.cli.retraining_options import (
 app = typer.Typer()
 
 _INPUT = "Input and output"
+_MOST_NAMES = 1 << 24
 
 
 def _numbers(text: str | None, option: str) -> list[float] | None:
@@ -190,7 +192,8 @@ def build(
     output_kind: Annotated[
         OutputKind | None,
         typer.Option(
-            help="What that output holds. Default: probabilities if it ends in Softmax or Sigmoid, else logits.",
+            help="What that output holds. Default: probabilities if every row of scores of the images is in 0 to 1 and "
+            "sums to 1, else logits; the build says what it found.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
@@ -198,7 +201,8 @@ def build(
         str | None,
         typer.Option(
             help="Class names in the model's order: separated by commas, or @FILE with one a line. "
-            "Default: the model's metadata, else the data's names.",
+            "Default: the model's metadata, else the data's names in natural order; another order that fits the "
+            "images far better is taken, and said.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
@@ -322,13 +326,34 @@ def _pool_size(operator: str) -> int:
 def _names(text: str | None) -> list[str] | None:
     if text is None:
         return None
-    if not text.startswith("@"):
-        return [name.strip() for name in text.split(",")]
     try:
-        return [
-            line.strip() for line in Path(text[1:]).read_text(encoding="utf-8").splitlines() if line.strip()
-        ]
+        if not text.startswith("@"):
+            text.encode()
+            return [name.strip() for name in text.split(",")]
+        return _names_of_file(Path(text[1:]))
     except OSError as error:
         raise typer.BadParameter(
             f"cannot read {text[1:]}: {error.strerror}", param_hint="--classes"
         ) from error
+    except UnicodeError as error:
+        raise typer.BadParameter(
+            "the names are not UTF-8 text (nor UTF-16 with a byte order mark): save them as UTF-8",
+            param_hint="--classes",
+        ) from error
+
+
+def _names_of_file(path: Path) -> list[str]:
+    if path.exists() and not path.is_file():
+        raise typer.BadParameter(f"{path} is no file", param_hint="--classes")
+    with path.open("rb") as file:
+        content = file.read(_MOST_NAMES + 1)
+    if len(content) > _MOST_NAMES:
+        raise typer.BadParameter(f"{path} is no list of class names: it is too long", param_hint="--classes")
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.decode("utf-16" if wide else "utf-8-sig")
+    if "\0" in text:
+        raise UnicodeError
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    if not names:
+        raise typer.BadParameter(f"{path} holds no names: write one a line", param_hint="--classes")
+    return names

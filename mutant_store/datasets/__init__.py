@@ -5,7 +5,9 @@ A SPEC gives the same images in the same order wherever the data lies and howeve
 
 from dataclasses import replace
 
+from mutant_guard.errors import DataError
 from mutant_guard.store.choices import Resize
+from mutant_store.boundary import boundary
 from mutant_store.datasets.conversion import Shape, fit_array
 from mutant_store.datasets.image_data import ImageData
 from mutant_store.datasets.sources import READERS
@@ -34,7 +36,8 @@ def load(spec: str | DataSpec, *, shape: Shape | None = None, resize: Resize = "
             says which.
     """
     wanted = parse(spec) if isinstance(spec, str) else spec
-    data = READERS[wanted.kind](replace(wanted, start=None, stop=None), shape, resize)
+    with boundary(DataError, f"{wanted} cannot be read", "save or download the data again"):
+        data = READERS[wanted.kind](replace(wanted, start=None, stop=None), shape, resize)
     if wanted.start is not None or wanted.stop is not None:
         data = data.part(wanted.start, wanted.stop)
     fitted = fit_array(data.images, shape, resize)

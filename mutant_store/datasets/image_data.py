@@ -21,6 +21,7 @@ class ImageData:
         range: SPEC that the images were loaded by, and positions [start, stop) that they hold in
             their source.
         notes: sentences for people on what of the source was left out.
+        numbered: whether the source has no names of classes, and ``class_names`` are numbers.
     """
 
     images: NDArray[np.uint8]
@@ -28,6 +29,7 @@ class ImageData:
     class_names: tuple[str, ...]
     range: DataRange
     notes: tuple[str, ...] = ()
+    numbered: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -1,6 +1,7 @@
 """Whole source of images, put in one order that depends on the pixels alone."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,17 @@ from mutant_guard.errors import DataError
 from mutant_guard.store.model_card import DataRange
 from mutant_store.datasets.image_data import ImageData
 from mutant_store.datasets.spec import DataSpec
+
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Return a key that sorts names as people do: numbers in them by value, '2' before '10'."""
+    parts = []
+    for part in filter(None, _DIGITS.split(name)):
+        number = part.lstrip("0") if _DIGITS.fullmatch(part) else None
+        parts.append((1, 0, part) if number is None else (0, len(number), number))
+    return parts, name
 
 
 def digest(pixels: NDArray[np.uint8]) -> bytes:
@@ -37,6 +49,7 @@ class Source:
         class_names: names of the classes, one each.
         order: int64 [N], positions in ``images``.
         name: hexadecimal sha256 over the sorted digests of all images.
+        numbered: whether the source has no names of classes, and ``class_names`` are numbers.
     """
 
     images: NDArray[np.uint8]
@@ -44,6 +57,7 @@ class Source:
     class_names: tuple[str, ...]
     order: NDArray[np.int64]
     name: str
+    numbered: bool = False
 
     @classmethod
     def of(
@@ -52,6 +66,8 @@ class Source:
         labels: NDArray[np.int64],
         class_names: Sequence[str],
         digests: Sequence[bytes] | None = None,
+        *,
+        numbered: bool = False,
     ) -> "Source":
         """Put images in their fixed order.
 
@@ -61,13 +77,14 @@ class Source:
             class_names: names of the classes, one each.
             digests: digests of the natural-size pixels, one an image; by default those of
                 ``images``.
+            numbered: whether the class names are made up from the labels.
         """
         if digests is None:
             digests = [digest(image) for image in images]
         keys = sorted(zip(digests, labels.tolist(), range(len(digests)), strict=True))
         order = np.array([position for _, _, position in keys], dtype=np.int64)
         name = hashlib.sha256(b"".join(key for key, _, _ in keys)).hexdigest()
-        return cls(images, labels, tuple(class_names), order, name)
+        return cls(images, labels, tuple(class_names), order, name, numbered)
 
     def __len__(self) -> int:
         return len(self.order)
@@ -87,7 +104,9 @@ class Source:
             raise DataError(f"{spec} is empty: its source has {len(self):,} images, too few to cut it from")
         chosen = self.order[start:stop]
         where = DataRange(spec=str(spec), source=self.name, start=start, stop=stop)
-        return ImageData(self.images[chosen], self.labels[chosen], self.class_names, where)
+        return ImageData(
+            self.images[chosen], self.labels[chosen], self.class_names, where, numbered=self.numbered
+        )
 
     def cut_split(self, spec: DataSpec, holdout: int) -> ImageData:
         """Copy a split of a source that has no holdout of its own.

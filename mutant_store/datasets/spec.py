@@ -71,6 +71,20 @@ class DataSpec:
         return f"{self.kind}{path}{split}[{start}:{stop}]"
 
 
+def check_text(text: str, what: str) -> None:
+    """Refuse a name that cannot be written into the files of a store.
+
+    Python keeps the bytes of file names that are not UTF-8 as lone surrogates.
+
+    Raises:
+        DataError: the name is not UTF-8; the message shows it in escapes.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{what} is not UTF-8: {text!a}; rename it") from error
+
+
 def parse(text: str) -> DataSpec:
     """Read a SPEC such as ``imagefolder:photos.tar@test[0:4000]`` without opening any data.
 
@@ -84,6 +98,7 @@ def parse(text: str) -> DataSpec:
     if name := _SPLIT.search(rest):
         rest = rest[: name.start()]
         split = name[1]
+    check_text(text, "--data")
     kind, colon, path = rest.partition(":")
     if colon and not path:
         raise DataError(f"data {text!r} has a ':' but no path after it; write for example {EXAMPLES}")

@@ -9,6 +9,7 @@ from typing import Protocol
 from torch import nn
 
 from mutant_guard.errors import ModelError
+from mutant_store.boundary import boundary
 from mutant_store.networks import CLASSIFIERS
 
 
@@ -61,18 +62,13 @@ class Made:
         module, _, attribute = self.name.partition(":")
         if (here := str(Path.cwd())) not in sys.path:
             sys.path.append(here)
-        try:
+        with boundary(ModelError, f"'{self.name}' cannot be imported", "give module:callable"):
             make = importlib.import_module(module)
             for part in attribute.split("."):
                 make = getattr(make, part)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ModelError(f"'{self.name}' cannot be imported ({error}); give module:callable") from error
-        try:
+        remedy = "give what makes a network when it is called without arguments"
+        with boundary(ModelError, f"'{self.name}' does not make a network", remedy):
             network = make()  # type: ignore[operator]  # the object is called, whatever it is, or refused
-        except TypeError as error:
-            raise ModelError(
-                f"'{self.name}' is to make a network when it is called without arguments: {error}"
-            ) from error
         if not isinstance(network, nn.Module):
             raise ModelError(f"'{self.name}' makes a {type(network).__name__} and not a torch.nn.Module")
         return network

@@ -1,7 +1,6 @@
 """State of a training run after an epoch, from which a killed run goes on."""
 
 import io
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,18 +8,6 @@ from typing import Any
 import torch
 
 from mutant_guard.store.atomic import write_atomically
-
-# Errors that torch's unpickler raises on bytes that it did not write.
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    LookupError,
-    pickle.UnpicklingError,
-)
 
 
 @dataclass(frozen=True)
@@ -64,7 +51,9 @@ def load(path: Path, settings: dict[str, Any]) -> tuple[Checkpoint | None, str]:
         return None, ""
     try:
         checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
-    except _UNREADABLE:
+    except MemoryError:
+        raise
+    except Exception:  # torch's unpickler raises anything on bytes that it did not write
         return None, f"{path} is damaged"
     if changed := [name for name in settings if checkpoint.settings.get(name) != settings[name]]:
         return None, f"{path} was made with another {', '.join(changed)}"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mutant_guard.errors import ModelError
 from mutant_guard.store.choices import Layout
+from mutant_store.boundary import boundary
 from mutant_store.graph.classifier import Classifier
 from mutant_store.graph.graph import Graph
 from mutant_store.graph.neurons import find_layers
@@ -50,14 +51,12 @@ class ConvertedNetwork(nn.Module):
         for position, tensor in enumerate(self._parameters_there.tensors):
             names.append(f"parameter_{position}")
             graph.rename(tensor.name, names[-1])
-        try:
+        with boundary(ModelError, "the ONNX graph cannot be converted to torch", _REMEDY):
             self.nodes: nn.Module = onnx2fx.convert(graph.to_model())
-        except onnx2fx.Onnx2FxError as error:
-            raise ModelError(f"the ONNX graph cannot be converted to torch ({error}); {_REMEDY}") from error
-        for name in names:
-            value = self.nodes.get_buffer(name)
-            delattr(self.nodes, name)
-            self.nodes.register_parameter(name, nn.Parameter(value.clone()))
+            for name in names:
+                value = self.nodes.get_buffer(name)
+                delattr(self.nodes, name)
+                self.nodes.register_parameter(name, nn.Parameter(value.clone()))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return scores [N, classes] of normalised images float32 [N, C, H, W]."""
@@ -137,13 +136,9 @@ def converted(
     made = Converted(classifier.model.SerializeToString(deterministic=True), layout)
     network = ConvertedNetwork(classifier.model, layout).eval()
     expected = classifier.scores(network.laid_out(torch.from_numpy(images)).numpy())
-    try:
+    with boundary(ModelError, "the ONNX graph, converted to torch, fails on images", _REMEDY):
         scores = network(torch.from_numpy(images))
         (scores * torch.randn(scores.shape, generator=torch.Generator().manual_seed(0))).sum().backward()
-    except Exception as error:  # any error that a converted operator raises
-        raise ModelError(
-            f"the ONNX graph, converted to torch, fails on images ({error}); {_REMEDY}"
-        ) from error
     difference = float(np.abs(scores.detach().numpy() - expected).max() / max(1.0, np.abs(expected).max()))
     if not difference <= _TOLERANCE:
         raise ModelError(

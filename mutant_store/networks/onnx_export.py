@@ -6,7 +6,8 @@ The file says what the classifier was trained on, and nothing about the machine.
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 
 import numpy as np
 import onnx
@@ -19,8 +20,14 @@ from torch import nn
 from mutant_guard.errors import ModelError
 from mutant_guard.store import model_card
 from mutant_guard.store.model_card import ModelCard
+from mutant_store.boundary import first_line
 
 _TOLERANCE = 1e-3
+_TALKATIVE = ("torch.onnx._internal.exporter._registration", "torch.fx.experimental.symbolic_shapes")
+_REMEDY = (
+    "its forward must take one batch of images of any number, return one tensor of scores, and not branch on the "
+    "values of tensors; or export it yourself and give the ONNX file"
+)
 
 
 def to_onnx(model: nn.Module, card: ModelCard, images: NDArray[np.float32]) -> bytes:
@@ -33,18 +40,24 @@ def to_onnx(model: nn.Module, card: ModelCard, images: NDArray[np.float32]) -> b
             is traced.
 
     Raises:
-        ModelError: the exporter made something else than one self-contained graph.
+        ModelError: the exporter fails, or made something else than one self-contained graph.
     """
-    with _quiet():
-        program = torch.onnx.export(
-            model.eval(),
-            (torch.from_numpy(images[:2]),),
-            dynamo=True,
-            verbose=False,
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes=[{0: torch.export.Dim("batch")}],
-        )
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                model.eval(),
+                (torch.from_numpy(images[:2]),),
+                dynamo=True,
+                verbose=False,
+                input_names=["images"],
+                output_names=["logits"],
+                dynamic_shapes=[{0: torch.export.Dim("batch")}],
+            )
+    except MemoryError:
+        raise
+    except Exception as error:  # the exporter's own message is the way it went, its cause says what is wrong
+        reason = first_line(error.__cause__ or error)
+        raise ModelError(f"torch cannot export this network to ONNX ({reason}); {_REMEDY}") from error
     if program is None:
         raise ModelError(
             "torch.onnx.export returned no program; use a tested version of torch (constraints.txt)"
@@ -99,16 +112,19 @@ def _strip(message: Message) -> None:
 def _quiet() -> Iterator[None]:
     """Silence what the exporter says about itself.
 
-    It says that torchvision is not there, and that a function it uses is old.
+    It says that torchvision is not there and that a function it uses is old, and prints the graph
+    of a network that it cannot export.
     """
-    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.filterwarnings(
                 "ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning
             )
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

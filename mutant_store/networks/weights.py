@@ -11,6 +11,7 @@ from torch import nn
 from mutant_guard.errors import ModelError
 from mutant_guard.store import model_card
 from mutant_guard.store.atomic import write_atomically
+from mutant_store.boundary import boundary, check_no_pointer
 from mutant_store.networks import CLASSIFIERS, Network
 
 
@@ -52,24 +53,19 @@ def load(path: Path) -> TrainedModel:
     """
     if not path.is_file():
         raise ModelError(f"there is no {path}; python -m evaluation.train writes it beside the ONNX file")
-    try:
+    with boundary(ModelError, f"{path} is no readable safetensors file", "train the model again"):
+        check_no_pointer(path, ModelError)
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
         state = safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ModelError(
-            f"{path} is no readable safetensors file ({error}); train the model again"
-        ) from error
     name, classes = _network_of(metadata)
     if name not in CLASSIFIERS:
         raise ModelError(
             f"{path} names no registered model ({name!r}); it is one of {', '.join(CLASSIFIERS)}"
         )
-    network = CLASSIFIERS[name].build(classes)
-    try:
+    with boundary(ModelError, f"{path} does not hold the weights of {name}", "train the model again"):
+        network = CLASSIFIERS[name].build(classes)
         network.load_state_dict(state)
-    except RuntimeError as error:
-        raise ModelError(f"{path} does not hold the weights of {name}; train the model again") from error
     return TrainedModel(name, network.eval(), CLASSIFIERS[name])
 
 

@@ -12,10 +12,11 @@ from mutant_guard.errors import DataError
 from mutant_guard.store.choices import Resize
 from mutant_store.datasets.conversion import Shape
 from mutant_store.datasets.image_data import ImageData
+from mutant_store.datasets.source import natural_key
 from mutant_store.datasets.sources.image_group import FORMATS, ImageGroup
 from mutant_store.datasets.sources.image_tree import walk
 from mutant_store.datasets.sources.location import locate
-from mutant_store.datasets.spec import DataSpec
+from mutant_store.datasets.spec import DataSpec, check_text
 
 _SPLIT_FOLDERS = {"train": "train", "test": "test", "holdout": "holdout", "val": "holdout"}
 _SUFFIXES_TOLD = 5
@@ -29,9 +30,9 @@ def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
     a folder with archives by split, such as ``train.tar.xz`` and ``test.tar.xz``. A tree without
     split folders is one source: all of it, or its first tenth as holdout and the rest as train.
     Without a ``holdout`` (or ``val``) folder, the holdout is a tenth of train in the same way.
-    Class names are the sorted names of the folders that hold images, in whatever folder or archive
-    is read. What is left out is told in the notes of the result: files of other suffixes, and up to
-    one in a hundred images that cannot be read.
+    Class names are the names of the folders that hold images, in whatever folder or archive is
+    read, in natural order: '2' before '10'. What is left out is told in the notes of the result:
+    files of other suffixes, and up to one in a hundred images that cannot be read.
 
     Args:
         spec: SPEC without its slice.
@@ -72,7 +73,7 @@ def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
     folder = None if None in splits else _folder(spec, splits)
     if folder not in groups:
         raise DataError(f"{path} has no images of {folder} in it; put them in {folder}/CLASS/IMAGE")
-    source = groups[folder].source(sorted(class_names))
+    source = groups[folder].source(sorted(class_names, key=natural_key))
     if folder is None or (folder == "train" and "holdout" not in splits):
         data = source.cut_split(spec, holdout=len(source) // 10)
     else:
@@ -130,4 +131,5 @@ def _labelled(
             raise DataError(
                 f"{name} lies apart from the others; all must be CLASS/IMAGE or all SPLIT/CLASS/IMAGE"
             )
+        check_text(parts[-2], f"{path}: the name of a folder")
         yield _SPLIT_FOLDERS.get(split_folder or "", unnamed), parts[-2], content, name

@@ -3,7 +3,6 @@
 import gzip
 import math
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +10,17 @@ from numpy.typing import NDArray
 
 from mutant_guard.errors import DataError
 from mutant_guard.store.choices import Resize
+from mutant_store.boundary import boundary
 from mutant_store.datasets.conversion import Shape
 from mutant_store.datasets.image_data import ImageData
 from mutant_store.datasets.source import Source
 from mutant_store.datasets.sources.location import locate
+from mutant_store.datasets.sources.memory import check_memory
 from mutant_store.datasets.spec import DataSpec
 
 _HOLDOUT = 5000
 _CLASSES = 10
+_MORE = 4096  # bytes read behind those of the header, to see whether there are any
 
 
 def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
@@ -52,18 +54,22 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
     Raises:
         DataError: the file is not such an IDX file, or is shorter or longer than its header says.
     """
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read ({error}); download it again") from error
-    header = 4 + 4 * axes
-    if len(content) < header or content[:4] != bytes((0, 0, 8, axes)):
-        raise DataError(f"{path} is no IDX file of unsigned bytes with {axes} axes; download it again")
-    sizes = struct.unpack(f">{axes}I", content[4:header])
-    if math.prod(sizes) != len(content) - header:
-        expected, held = math.prod(sizes), len(content) - header
-        raise DataError(f"{path} holds {held:,} bytes where its header says {expected:,}; download it again")
-    return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(sizes)
+    with (
+        boundary(DataError, f"{path} cannot be read", "download it again"),
+        gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file,
+    ):
+        header = file.read(4 + 4 * axes)
+        if len(header) < 4 + 4 * axes or header[:4] != bytes((0, 0, 8, axes)):
+            raise DataError(f"{path} is no IDX file of unsigned bytes with {axes} axes; download it again")
+        sizes = struct.unpack(f">{axes}I", header[4:])
+        expected = math.prod(sizes)
+        check_memory(expected, f"{path}, by its header,")
+        content = file.read(expected + _MORE)
+    if len(content) != expected:
+        raise DataError(
+            f"{path} holds {len(content):,} bytes where its header says {expected:,}; download it again"
+        )
+    return np.frombuffer(content, dtype=np.uint8).reshape(sizes)
 
 
 def _find(folder: Path, stem: str, ending: str) -> Path:

@@ -3,20 +3,26 @@
 It holds ``x`` uint8 [N, H, W] or [N, H, W, C], ``y`` integers [N], and ``classes`` names if given.
 """
 
+import math
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mutant_guard.errors import DataError
 from mutant_guard.store.choices import Resize
+from mutant_store.boundary import boundary, check_no_pointer
 from mutant_store.datasets.conversion import Shape
 from mutant_store.datasets.image_data import ImageData
 from mutant_store.datasets.source import Source
 from mutant_store.datasets.sources.location import existing
+from mutant_store.datasets.sources.memory import check_memory
 from mutant_store.datasets.spec import DataSpec
+
+_MOST_CLASSES = 100_000
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
@@ -25,8 +31,8 @@ def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
     ``shape`` and ``resize`` are not used: the caller fits the images.
 
     Raises:
-        DataError: the file is missing or damaged, an array is missing or has another shape or type,
-            or the split is ``test``.
+        DataError: the file is missing or damaged, an array is missing, has another shape or type or
+            does not fit into memory, labels or names are none, or the split is ``test``.
     """
     if spec.path is None:
         raise DataError("npz needs a file: npz:FILE")
@@ -39,31 +45,43 @@ def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
     images, labels = _images(arrays["x"], spec.path), _labels(arrays["y"], spec.path)
     if len(images) != len(labels) or not len(images):
         raise DataError(f"{spec.path}: x holds {len(images):,} images and y {len(labels):,} labels")
-    names = [str(name) for name in arrays.get("classes", np.arange(labels.max() + 1)).ravel()]
+    numbered = "classes" not in arrays
+    names = _numbers(labels, spec.path) if numbered else _names(arrays["classes"], spec.path)
     if labels.max() >= len(names):
         raise DataError(f"{spec.path}: y holds label {labels.max()} and classes only {len(names)} names")
-    source = Source.of(images, labels, names)
+    source = Source.of(images, labels, names, numbered=numbered)
     return source.cut_split(spec, holdout=len(source) // 10)
 
 
 def _load(path: Path) -> dict[str, NDArray[np.generic]]:
-    try:
-        # Pickled arrays could run code, so they are refused. NumPy leaves a damaged file open that
-        # it opened itself, so it is opened here.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in ("x", "y", "classes") if name in archive}
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise DataError(
-            f"{path} is no readable .npz of plain arrays ({error}); save it with np.savez"
-        ) from error
+    what, remedy = f"{path} is no readable .npz of plain arrays", "save it with np.savez"
+    # Pickled arrays could run code, so they are refused. NumPy leaves a damaged file open that it
+    # opened itself, so it is opened here.
+    with boundary(DataError, what, remedy):
+        check_no_pointer(path, DataError)
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            there = {name: f"{name}.npy" for name in ("x", "y", "classes")}
+            return {
+                name: _array(archive, entry, path)
+                for name, entry in there.items()
+                if entry in archive.namelist()
+            }
+
+
+def _array(archive: zipfile.ZipFile, entry: str, path: Path) -> NDArray[np.generic]:
+    """Read an array of an archive that has as many bytes as its own header says."""
+    with archive.open(entry) as file:
+        version = npy.read_magic(file)
+        shape, _, kind = _HEADERS[version](file)
+        size, start = math.prod(shape) * kind.itemsize, file.tell()
+    held = archive.getinfo(entry).file_size - start
+    if kind.hasobject or size != held:
+        raise ValueError(
+            "it holds Python objects" if kind.hasobject else f"{entry} says {size:,} bytes, has {held:,}"
+        )
+    check_memory(size, f"{path}: {entry}")
+    with archive.open(entry) as file:
+        return np.asarray(npy.read_array(file, allow_pickle=False))
 
 
 def _images(x: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
@@ -80,7 +98,27 @@ def _images(x: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
 def _labels(y: NDArray[np.generic], path: Path) -> NDArray[np.int64]:
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
         raise DataError(f"{path}: y is {y.dtype} of shape {y.shape} and must be N integers")
+    if y.size and int(y.max()) > np.iinfo(np.int64).max:
+        raise DataError(f"{path}: y holds label {y.max()}; labels count from 0")
     labels = y.astype(np.int64)
     if labels.size and labels.min() < 0:
         raise DataError(f"{path}: y holds label {labels.min()}; labels count from 0")
     return labels
+
+
+def _numbers(labels: NDArray[np.int64], path: Path) -> list[str]:
+    if (largest := int(labels.max())) >= _MOST_CLASSES:
+        raise DataError(
+            f"{path}: y holds label {largest}, more than any classifier has classes; mend it, or leave that image out"
+        )
+    return [str(number) for number in range(largest + 1)]
+
+
+def _names(classes: NDArray[np.generic], path: Path) -> list[str]:
+    if classes.ndim != 1 or classes.dtype.kind not in "USiu" or len(classes) > _MOST_CLASSES:
+        raise DataError(
+            f"{path}: classes is {classes.dtype} of shape {classes.shape} and must be a list of at most "
+            f"{_MOST_CLASSES:,} names"
+        )
+    with boundary(DataError, f"{path}: classes holds names that are not UTF-8", "save them as text"):
+        return [name.decode() if isinstance(name, bytes) else str(name) for name in classes.tolist()]

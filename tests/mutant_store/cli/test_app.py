@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from mutant_guard.store.reader import Store, load_store
 from mutant_store.cli.app import app
+from mutant_store.cli.build import _names
+from mutant_store.cli.console import errors_shown
 from mutant_store.datasets import load
 
 runner = CliRunner()
@@ -109,6 +111,64 @@ def test_bad_options_name_the_option(digits_model: Path, option: list[str]) -> N
     )
     assert result.exit_code == 2
     assert option[0] in result.stderr
+
+
+NAMES = [f"ziffer-é{number}" for number in range(10)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_class_names_are_read_in_any_utf_that_says_so(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_bytes("\r\n".join(NAMES).encode(encoding))
+    assert _names(f"@{tmp_path}/names.txt") == NAMES
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("\n".join(NAMES).encode("latin-1"), "the names are not UTF-8 text"),
+        ("\n".join(NAMES).encode("utf-16-le"), "the names are not UTF-8 text"),
+        (b"a\x00b", "the names are not UTF-8 text"),
+        (b"\xff\xfe0", "the names are not UTF-8 text"),
+        (b" \n\n", "holds no names"),
+        (b"x" * (1 << 24) + b"x", "it is too long"),
+    ],
+    ids=["latin-1", "utf-16 unsaid", "binary", "utf-16 cut", "empty", "long"],
+)
+def test_class_names_that_are_no_text_name_the_option(
+    content: bytes, message: str, digits_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "names.txt").write_bytes(content)
+    options = [
+        "--data",
+        "digits@holdout",
+        "--out",
+        str(tmp_path / "s"),
+        "--classes",
+        f"@{tmp_path}/names.txt",
+    ]
+    result = runner.invoke(app, ["build", str(digits_model), *options], env={"COLUMNS": "300"})
+    assert result.exit_code == 2
+    assert "--classes" in result.stderr
+    assert message in result.stderr
+
+
+def test_a_name_that_is_not_utf_8_is_one_line_that_any_terminal_shows(
+    digits_model: Path, tmp_path: Path
+) -> None:
+    arguments = ["build", str(digits_model), "--data", "npz:caf\udce9.npz", "--out", str(tmp_path / "s")]
+    assert "error: --data is not UTF-8" in runner.invoke(app, arguments).stderr
+    arguments[3], arguments[5] = "digits@holdout", str(tmp_path / "caf\udce9")
+    assert "error: the directory of the store is not UTF-8" in runner.invoke(app, arguments).stderr
+    shown = runner.invoke(
+        app, ["build", "caf\udce9.onnx", *arguments[2:4], "--out", str(tmp_path / "s")]
+    ).stderr
+    assert "error: caf\\udce9.onnx: no such file" in shown
+
+
+def test_a_lack_of_memory_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), errors_shown():
+        raise MemoryError
+    assert capsys.readouterr().err == "error: there is not enough memory; give fewer images\n"
 
 
 def test_inspect_shows_what_the_store_holds(published_store: tuple[Path, Store]) -> None:

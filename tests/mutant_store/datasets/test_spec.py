@@ -86,3 +86,8 @@ def test_text_and_spec_round_trip(
 )
 def test_portable_specs_tell_nothing_of_the_machine(text: str, expected: str) -> None:
     assert str(parse(text).portable()) == expected
+
+
+def test_a_path_that_is_not_utf_8_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(DataError, match=r"--data is not UTF-8: 'npz:caf\\udce9\.npz'; rename it"):
+        parse("npz:caf\udce9.npz")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from mutant_guard.errors import BadImageError, DataError
@@ -19,6 +20,7 @@ from tests.support.png import every_png
 from tests.support.service import encode
 
 Write = Callable[..., Path]
+Noise = Callable[..., NDArray[np.uint8]]
 
 
 def assert_same(one: ImageData, other: ImageData) -> None:
@@ -309,3 +311,25 @@ def test_every_allowed_format_is_read(tmp_path: Path, name: str) -> None:
     (tmp_path / "set/cat").mkdir(parents=True)
     Image.new("RGB", (6, 5), (10, 200, 30)).save(tmp_path / "set/cat" / name)
     assert load(f"imagefolder:{tmp_path}/set").images.shape == (1, 5, 6, 3)
+
+
+def test_numbers_as_names_of_folders_are_in_natural_order(tmp_path: Path, random_images: Noise) -> None:
+    names = ["0", "1", "2", "9", "10", "11", "a", "b2", "b10"]
+    for name, pixels in zip(reversed(names), random_images(len(names), 4, 4), strict=True):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        Image.fromarray(pixels).save(tmp_path / "set" / name / "1.png")
+    assert load(f"imagefolder:{tmp_path}/set").class_names == tuple(names)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_folder_whose_name_is_not_utf_8_is_refused_at_once(tmp_path: Path, packed: bool) -> None:
+    folder = tmp_path / "set"
+    bad = folder / "caf\udce9"
+    bad.mkdir(parents=True)
+    Image.new("L", (4, 4)).save(bad / "1.png")
+    if packed:
+        with tarfile.open(tmp_path / "set.tar", "w") as tar:
+            tar.add(folder, ".")
+        folder = tmp_path / "set.tar"
+    with pytest.raises(DataError, match=r"the name of a folder is not UTF-8: 'caf\\udce9'; rename it"):
+        load(f"imagefolder:{folder}")

@@ -1,6 +1,7 @@
 """IDX files."""
 
 import gzip
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,3 +97,23 @@ def test_a_damaged_file_is_refused(tmp_path: Path, random_images: Noise, write_i
             read_idx(tmp_path / name, axes=3)
     with pytest.raises(DataError, match="with 1 axes"):
         read_idx(tmp_path / "whole", axes=1)
+
+
+def test_a_file_that_unpacks_to_more_than_its_header_says_is_not_unpacked(
+    tmp_path: Path, random_images: Noise, write_idx: WriteIdx
+) -> None:
+    whole = write_idx(tmp_path / "whole", random_images(3, 2, 2)).read_bytes()
+    bomb = tmp_path / "bomb.gz"
+    bomb.write_bytes(gzip.compress(whole + bytes(1 << 26)))
+    tracemalloc.start()
+    with pytest.raises(DataError, match="bytes where its header says 12"):
+        read_idx(bomb, axes=3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 23
+
+
+def test_images_larger_than_the_memory_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "huge").write_bytes(bytes((0, 0, 8, 3)) + b"\xff" * 12)
+    with pytest.raises(DataError, match=r"huge, by its header, takes [0-9,]+ bytes and this machine has"):
+        read_idx(tmp_path / "huge", axes=3)

@@ -176,23 +176,25 @@ def _run_epoch(trainer: Trainer, holdout: ImageData | None) -> Point:
 def _export(trainer: Trainer, data: ImageData, holdout: ImageData | None, out: Path) -> None:
     classifier, name = trainer.classifier, trainer.settings.model
     model = trainer.exportable()
+    test = _other_split(data, "test", classifier)
+    held = {
+        split: (accuracy(model, classifier, images), len(images))
+        for split, images in (("holdout", holdout), ("test", test))
+        if images is not None
+    }
     card = ModelCard(
         train_data=data.portable_range,
         mean=list(classifier.mean),
         std=list(classifier.std),
         layout="nchw",
         classes=list(data.class_names),
+        accuracy=list(held.values())[-1][0] if held else None,
     )
     images = normalised(classifier, data.images[:_CHECKED])
     content = to_onnx(model, card, images)
     difference = largest_difference(content, model, images)
     console.print(f"ONNX Runtime and torch agree to {difference:.1e} on the logits of {len(images)} images")
-    test = _other_split(data, "test", classifier)
-    accuracies = [
-        f"{split} {accuracy(model, classifier, images):.2%} of {len(images):,}"
-        for split, images in (("holdout", holdout), ("test", test))
-        if images is not None
-    ]
+    accuracies = [f"{split} {right:.2%} of {count:,}" for split, (right, count) in held.items()]
     path = out.with_suffix(".safetensors")
     weights.save(path, name, model, len(data.class_names))
     write_atomically(out, content)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.decision.calibration.recording import Recording
 from mutant_guard.decision.evidence.kinds import Doubts
+from mutant_guard.errors import ModelError
 from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.manifest import (
@@ -26,9 +27,10 @@ from mutant_guard.store.signature import load_private_key
 from mutant_store.bank.builder import Bank, BankBuilder
 from mutant_store.bank.export import Mutants
 from mutant_store.bank.files import bank_files
-from mutant_store.bank.verify import largest_difference, spread
+from mutant_store.bank.verify import check_original, largest_difference, spread
 from mutant_store.calibrating.calibrate import calibrate
 from mutant_store.calibrating.recordings import fitted_doubts, pack, record
+from mutant_store.datasets.spec import check_text
 from mutant_store.graph.activations import Activations
 from mutant_store.loading.input_spec import InputOptions
 from mutant_store.loading.model_source import ModelSource, Original, open_original
@@ -104,6 +106,7 @@ def build(
         GuardError: the model, the data or the settings do not allow the build; the message names
             the cause and the remedy.
     """
+    check_text(str(out), "the directory of the store")
     operators = operators_named(settings.operator)
     key = load_private_key(settings.sign_key) if settings.sign_key else None
     source = model if isinstance(model, ModelSource) else ModelSource(str(model))
@@ -120,8 +123,9 @@ def build(
         classes=settings.classes,
         layers_pattern=settings.layers,
         certified=settings.calibration.certification_images,
+        as_given=original.as_given,
     )
-    _tell(report, subject.filter.data.notes)
+    _tell(report, (*subject.filter.data.notes, *subject.notes))
     if shades := subject.shades_without_scores():
         report.step(
             f"WARNING: the classifier's scores are not finite (NaN or infinite) on an image that is all "
@@ -145,6 +149,8 @@ def build(
             subject.classifier.output_name,
         )
         largest_difference(session, mutants, spread(len(selection.pool), _VERIFIED), subject.probe)
+        for part in (subject.choice, subject.certification):
+            check_original(session, part.inputs, part.scores, subject.classifier.output_kind)
         report.step("recording what mutants say of images that filtered none")
         asked = settings.calibration.decided(mutant.operator for mutant in selection.pool)
         doubts = _doubts(session, len(selection.pool), subject, asked) if asked.evidence == "soft" else None
@@ -193,6 +199,11 @@ def _retrainer(
 ) -> "Retrainer | None":
     if not any(isinstance(operator, Retrain) for operator in operators):
         return None
+    if original.as_given(subject.probe[:1]).shape[1] != len(subject.classes):
+        raise ModelError(
+            "a classifier with one score an image cannot be trained again as it is: give one with a score for each of "
+            "its two classes, or use another operator"
+        )
     # Torch takes seconds to import, and other operators do without it.
     from mutant_store.loading.torch_source import of_graph
     from mutant_store.retraining.retrainer import Retrainer

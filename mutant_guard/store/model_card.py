@@ -1,5 +1,8 @@
 """Metadata in the ONNX file from a training run, so that a build knows its input and its data."""
 
+from typing import Annotated
+
+from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mutant_guard.errors import ModelError
@@ -28,9 +31,10 @@ class DataRange(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """Metadata of a classifier: training data, normalisation, layout and class names.
+    """Metadata of a classifier: training data, normalisation, layout, class names and accuracy.
 
-    The normalisation is for the pixel range 0 to 1.
+    The normalisation is for the pixel range 0 to 1. The accuracy is the share of right answers on
+    images that did not train it.
     """
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -40,6 +44,7 @@ class ModelCard(BaseModel):
     std: list[float] | None = None
     layout: Layout | None = None
     classes: list[str] | None = None
+    accuracy: Annotated[float, Ge(0), Le(1)] | None = None
 
 
 def parse(text: str | None) -> ModelCard:

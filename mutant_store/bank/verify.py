@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.bank.session import IMAGES, open_session, run_session
 from mutant_guard.errors import StoreError
+from mutant_guard.store.choices import OutputKind
 from mutant_store.bank.export import Mutants
+from mutant_store.graph.original import check_same
 
 TOLERANCE = 1e-3
 """Largest difference of float32 logits that rounding explains, both absolute and relative."""
+
+_TOGETHER = 64
 
 
 def spread(mutants: int, count: int) -> list[int]:
@@ -50,3 +54,23 @@ def largest_difference(
             )
         worst = max(worst, float(np.abs(rows - expected).max()))
     return worst
+
+
+def check_original(
+    session: BankSession, inputs: NDArray[np.float32], expected: NDArray[np.float32], kind: OutputKind
+) -> None:
+    """Compare mutant 0 of a bank with the classifier as it was given.
+
+    Args:
+        session: the bank.
+        inputs: images as the classifier reads them, float32 [N, …].
+        expected: float32 [N, classes], scores of the classifier as it was given.
+        kind: kind of the scores.
+
+    Raises:
+        ModelError: scores or labels differ by more than rounding.
+    """
+    for start in range(0, len(inputs), _TOGETHER):
+        block = slice(start, start + _TOGETHER)
+        found = session.features(inputs[block])[-1]
+        check_same(expected[block], found, kind, "mutant 0 of the bank")

@@ -52,10 +52,16 @@ def decide(classifier: Classifier, real: Floats, others: Floats, given: OutputKi
         given: kind that the user says; None looks at the scores.
 
     Raises:
-        ModelError: a single score an image, or scores that look like probabilities of another
+        ModelError: scores of a real image are not finite; or a single score an image, or scores that look like probabilities of another
             scale, can be read in several ways; the message says what to give.
     """
     scores = classifier.scores(real)
+    finite = np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
+    if lost := int((~finite).sum()):
+        raise ModelError(
+            f"the classifier's scores are not finite (NaN or infinite) on {lost} of the {len(real)} images; mend the "
+            "classifier, or leave such images out: each would raise an alarm"
+        )
     single = scores.shape in ((len(real),), (len(real), 1))
     rows = np.concatenate([part.reshape(len(part), -1) for part in (scores, classifier.scores(others))])
     rows = rows[np.isfinite(rows).all(axis=1)].astype(np.float64)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mutant_guard.errors import ModelError
 from mutant_guard.store.choices import OutputKind
 from mutant_store.graph.classifier import Classifier, load_classifier
+from mutant_store.graph.original import Scores, file_scores
 from mutant_store.loading.input_spec import InputOptions
 
 if TYPE_CHECKING:
@@ -39,10 +40,12 @@ class Original:
     Attributes:
         classifier: the graph.
         torch: the network; None for an ONNX file.
+        as_given: function that gives the scores of what the user named, before anything is changed.
     """
 
     classifier: Classifier
     torch: "TorchOriginal | None"
+    as_given: Scores
 
 
 def open_original(
@@ -78,7 +81,8 @@ def open_original(
     if path.suffix == ".onnx" or (path.exists() and ":" not in text):
         if source.weights is not None:
             raise ModelError(f"{path} holds its own weights: leave out --weights")
-        return Original(load_classifier(path, output=output, output_kind=output_kind), None)
+        classifier = load_classifier(path, output=output, output_kind=output_kind)
+        return Original(classifier, None, file_scores(path, classifier.output_name))
     from mutant_store.loading.torch_source import (
         committed_weights,
         exported,

@@ -7,18 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutant_guard.decision.evidence.kinds import NO_LABEL, labels_of
-from mutant_guard.errors import DataError, ModelError
+from mutant_guard.errors import DataError
 from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.manifest import InputSpec
 from mutant_store.datasets import ImageData
 from mutant_store.graph.classifier import Classifier, check_scores, load_classifier
 from mutant_store.graph.graph import Graph
 from mutant_store.graph.neurons import Layer, find_layers, select_layers
+from mutant_store.graph.original import Scores, check_same, file_scores
+from mutant_store.graph.score_kind import decide
+from mutant_store.loading.class_names import choose_classes
 from mutant_store.loading.input_spec import InputOptions, resolve_input
 
 _PROBE = 8
 _LEAST_IMAGES = 80
-_ABOVE_CHANCE = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,13 +31,18 @@ class Part:
         data: the images, with their range in the source.
         inputs: images as the classifier reads them, float32 [N, …].
         labels: int64 [N], true labels in the classifier's own order of classes.
-        predicted: int64 [N], the original's labels.
+        scores: float32 [N, classes], scores of the original as it was given.
     """
 
     data: ImageData
     inputs: NDArray[np.float32]
     labels: NDArray[np.int64]
-    predicted: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Labels of the original, int64 [N]."""
+        return np.asarray(self.scores.argmax(axis=1))
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -55,6 +62,7 @@ class Subject:
         filter: images that filter mutants by accuracy.
         choice: images that choose the policies.
         certification: images that certify the policies.
+        notes: lines for the user on what was seen and decided.
     """
 
     classifier: Classifier
@@ -64,6 +72,7 @@ class Subject:
     filter: Part
     choice: Part
     certification: Part
+    notes: tuple[str, ...] = ()
 
     @property
     def probe(self) -> NDArray[np.float32]:
@@ -89,10 +98,12 @@ def load_subject(
     classes: list[str] | None,
     layers_pattern: str,
     certified: int,
+    as_given: Scores | None = None,
 ) -> Subject:
     """Read the model and its data, check that they fit, and cut the data into three parts.
 
-    Half of the images filter mutants, a quarter chooses the policies and a quarter certifies them.
+    On all images the simplified classifier must answer as the one that was given. Half of the
+    images filter mutants, a quarter chooses the policies and a quarter certifies them.
 
     Args:
         model: ONNX file, or a classifier that is read already.
@@ -104,10 +115,13 @@ def load_subject(
             data.
         layers_pattern: regular expression of the names of the layers to mutate.
         certified: least number of images that certify.
+        as_given: function that gives the scores of the classifier as it was given; None runs the
+            file.
 
     Raises:
-        ModelError: the model is no classifier, cannot be mutated, does not know these images, or
-            gives scores for one of them that are not finite.
+        ModelError: the model is no classifier, cannot be mutated, answers otherwise when it is
+            simplified, does not know these images, or gives scores for one of them that are not
+            finite.
         DataError: there are too few images, they have other classes than the model, or they trained
             it.
     """
@@ -130,61 +144,40 @@ def load_subject(
             "--max-false-alarm"
         )
     inputs = input_spec.tensor(data.images)
-    scores = check_scores(classifier, inputs[:_PROBE])
-    names, labels = match_classes(data, classes or classifier.card.classes, scores.shape[1])
-    predicted = labels_of(classifier.scores(inputs))
-    if lost := int((predicted == NO_LABEL).sum()):
-        raise ModelError(
-            f"the classifier's scores are not finite (NaN or infinite) on {lost} of the {len(data)} images of "
-            f"'{spec}'; mend the classifier, or leave such images out: each would raise an alarm"
-        )
-    accuracy = float((predicted == labels).mean())
-    if accuracy < min(_ABOVE_CHANCE / len(names), 0.9):
-        raise ModelError(
-            f"the classifier gets only {accuracy:.1%} of '{spec}' right, no better than chance for {len(names)} "
-            "classes; check --mean, --std, --layout and the order of --classes"
-        )
+    check_scores(classifier, inputs[:_PROBE])
+    decided = decide(classifier, inputs, input_spec.tensor(_others(data.images)), output_kind)
+    classifier, scores = decided.classifier, decided.scores
+    if as_given is None and isinstance(model, Path):
+        as_given = file_scores(model, classifier.output_name)
+    if as_given is not None:
+        expected = decided.widened(as_given(inputs))
+        check_same(expected, scores, classifier.output_kind, "the model, simplified for mutants,")
+        scores = expected
+    naming = choose_classes(data, classes, classifier, scores.argmax(axis=1), scores.shape[1])
+    notes = (f"output '{classifier.output_name}': {classifier.output_kind} ({decided.reason})", *naming.notes)
     half, quarter = len(data) // 2, (len(data) - len(data) // 2) // 2
 
     def part(start: int, stop: int) -> Part:
-        return Part(data.part(start, stop), inputs[start:stop], labels[start:stop], predicted[start:stop])
+        return Part(data.part(start, stop), inputs[start:stop], naming.labels[start:stop], scores[start:stop])
 
     return Subject(
         classifier,
         layers,
         input_spec,
-        names,
+        naming.names,
         part(0, half),
         part(half, half + quarter),
         part(half + quarter, len(data)),
+        notes,
     )
 
 
-def match_classes(
-    data: ImageData, given: list[str] | None, outputs: int
-) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the class names in the model's order, and the data's labels in that order.
-
-    Args:
-        data: the images.
-        given: class names in the model's order; None takes those of the data.
-        outputs: number of classes of the model.
-
-    Raises:
-        DataError: the names are not those of the data, or not as many as the model's ``outputs``.
-    """
-    names = given or list(data.class_names)
-    if len(names) != outputs:
-        source = "--classes or the model's metadata name" if given else "the data has"
-        raise DataError(
-            f"the model has {outputs} classes and {source} {len(names)}; give all {outputs} with --classes"
-        )
-    if names == list(data.class_names):
-        return names, data.labels
-    unknown = sorted(set(data.class_names) - set(names))
-    if unknown:
-        raise DataError(
-            f"the data has classes the model does not name: {', '.join(unknown[:5])}; check --classes"
-        )
-    order = np.array([names.index(name) for name in data.class_names], dtype=np.int64)
-    return names, order[data.labels]
+def _others(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return images that no classifier knows, uint8 [42, H, W, C]: noise, even ones, shuffled pixels."""
+    rng = np.random.default_rng(0)
+    shape = images.shape[1:]
+    noise = rng.integers(0, 256, (16, *shape), dtype=np.uint8)
+    dots = np.where(rng.random((16, *shape)) < 0.1, np.uint8(255), np.uint8(0))
+    even = np.broadcast_to(np.array([0, 255], np.uint8).reshape(2, 1, 1, 1), (2, *shape))
+    shuffled = rng.permuted(images[:8].reshape(8, -1), axis=1).reshape(8, *shape)
+    return np.concatenate([noise, dots, even, shuffled])

@@ -1,13 +1,13 @@
 """Networks that a build is given, exported to ONNX for the bank and kept for training."""
 
-import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import safetensors
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
@@ -16,8 +16,11 @@ from torch import nn
 from mutant_guard.errors import ModelError
 from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.model_card import ModelCard
+from mutant_store.boundary import boundary, check_no_pointer
 from mutant_store.datasets import load
 from mutant_store.graph.classifier import Classifier, load_classifier
+from mutant_store.graph.original import Scores
+from mutant_store.graph.own_names import names_of
 from mutant_store.loading.input_spec import InputOptions
 from mutant_store.loading.subject import Subject
 from mutant_store.networks import CLASSIFIERS, weights
@@ -31,6 +34,7 @@ _COMMITTED = {"lenet": "mnist-lenet", "resnet20": "cifar10-resnet20"}
 _CHECKED = 16
 _CONVERTED_ON = 64
 _SAME = 1e-3
+_BLOCK = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,11 +107,10 @@ def of_callable(text: str, path: Path, data: str, options: InputOptions) -> Torc
     """
     architecture = Made(text)
     network = architecture.build()
-    try:
-        network.load_state_dict(_state(path))
-    except (RuntimeError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{path} does not hold the weights of what {text} makes: {reason}") from error
+    state = _state(path)
+    remedy = "give the weights that belong to it"
+    with boundary(ModelError, f"{path} does not hold the weights of what {text} makes", remedy):
+        network.load_state_dict(state)
     if options.size is None:
         height, width, channels = load(data).images.shape[1:]
     else:
@@ -123,13 +126,10 @@ def of_callable(text: str, path: Path, data: str, options: InputOptions) -> Torc
         learning_rate=0.0,
     )
     network.eval()
-    try:
+    size = f"{width}×{height} with {channels} channel(s), the size of those of --data"
+    what = f"what {text} makes fails on images of {size}"
+    with boundary(ModelError, what, "it must return one tensor of scores"):
         shape = _scores(network, _noise(spec)).shape
-    except Exception as error:  # any error that a foreign network raises on images it does not take
-        raise ModelError(
-            f"what {text} makes fails on images of {width}×{height} with {channels} channel(s), the size of those "
-            f"of --data: {error}"
-        ) from error
     if len(shape) != 2:
         raise ModelError(f"what {text} makes answers with shape {list(shape)}, not [images, classes]")
     return TorchOriginal(network, architecture, spec)
@@ -137,8 +137,8 @@ def of_callable(text: str, path: Path, data: str, options: InputOptions) -> Torc
 
 def exported(
     original: TorchOriginal, path: Path, output_kind: OutputKind | None
-) -> tuple[Classifier, TorchOriginal]:
-    """Return a network as an ONNX classifier, and the network itself.
+) -> tuple[Classifier, TorchOriginal, Scores]:
+    """Return a network as an ONNX classifier, the network itself, and its own scores of images.
 
     An ONNX file beside the weights may describe the same network. Its metadata is then taken over:
     above all which images trained the network.
@@ -157,7 +157,9 @@ def exported(
     )
     content = to_onnx(original.network, card, probe)
     largest_difference(content, original.network, probe)
-    return load_classifier(onnx.load_from_string(content), output_kind=output_kind), original
+    classifier = load_classifier(onnx.load_from_string(content), output_kind=output_kind)
+    own = replace(classifier, names=_names_of(original.network))
+    return own, original, partial(_all_scores, original.network)
 
 
 def of_graph(subject: Subject) -> TorchOriginal:
@@ -183,24 +185,15 @@ def of_graph(subject: Subject) -> TorchOriginal:
 
 
 def _state(path: Path) -> dict[str, Any]:
-    try:
+    if not path.exists():
+        raise ModelError(f"there is no {path}")
+    what = f"{path} is neither safetensors nor a state dict of tensors alone"
+    with boundary(ModelError, what, "save model.state_dict()"):
+        check_no_pointer(path, ModelError)
         if path.suffix == ".safetensors":
             found: dict[str, Any] = safetensors.torch.load_file(path)
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"there is no {path}") from error
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        EOFError,
-        pickle.UnpicklingError,
-        safetensors.SafetensorError,
-    ) as e:
-        raise ModelError(
-            f"{path} is neither safetensors nor a state dict of tensors alone; save model.state_dict()"
-        ) from e
     return found
 
 
@@ -214,6 +207,20 @@ def _noise(spec: Spec) -> NDArray[np.float32]:
 def _scores(network: nn.Module, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     scores: NDArray[np.float32] = network(torch.from_numpy(inputs)).numpy()
     return scores
+
+
+def _all_scores(network: nn.Module, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    parts = np.array_split(inputs, ceil(len(inputs) / _BLOCK))
+    return np.concatenate([_scores(network, part) for part in parts])
+
+
+def _names_of(network: nn.Module) -> list[str] | None:
+    """Return the class names that a network carries as other projects' networks do."""
+    for holder in (network, getattr(network, "config", None)):
+        for attribute in ("id2label", "names", "class_names", "classes"):
+            if found := names_of(getattr(holder, attribute, None)):
+                return found
+    return None
 
 
 def _card_beside(path: Path, original: TorchOriginal, probe: NDArray[np.float32]) -> ModelCard | None:

@@ -22,7 +22,8 @@ from mutant_guard.store.manifest import RetrainRecord
 from mutant_store.datasets import ImageData, load
 from mutant_store.graph.graph import Graph
 from mutant_store.graph.neurons import find_layers
-from mutant_store.loading.subject import Subject, match_classes
+from mutant_store.loading.class_names import match_classes
+from mutant_store.loading.subject import Subject
 from mutant_store.loading.torch_source import TorchOriginal
 from mutant_store.operators.retrain import Retrain
 from mutant_store.reporter import Reporter

@@ -1,6 +1,7 @@
 """Networks given by name, by weights or by a function that makes them."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -81,6 +82,44 @@ def coloured() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(192, 10))
 
 
+class Named(DigitsNet):
+    names: ClassVar = dict(enumerate("abcdefghij"))
+
+
+class DataDependent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.dense(x.flatten(1))
+        return scores * 2 if scores.sum() > 0 else scores
+
+
+def raises() -> nn.Module:
+    raise KeyError("no\nsuch thing")
+
+
+def test_the_networks_own_scores_and_class_names_come_with_it(trained: Path) -> None:
+    original = opened("tests.mutant_store.loading.test_torch_source:Named", trained, mean=[0.3], std=[0.4])
+    assert original.classifier.names == list("abcdefghij")
+    images = np.random.default_rng(0).standard_normal((300, 1, 8, 8)).astype(np.float32)
+    assert np.allclose(original.as_given(images), original.classifier.scores(images), atol=1e-4)
+
+
+def test_a_network_that_branches_on_values_is_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    weights_file = tmp_path / "w.pt"
+    torch.save(DataDependent().state_dict(), weights_file)
+    with pytest.raises(
+        ModelError, match=r"torch cannot export this network to ONNX \(.*data-dependent.*\); its"
+    ) as e:
+        opened("tests.mutant_store.loading.test_torch_source:DataDependent", weights_file)
+    assert "\n" not in str(e.value)
+    assert "".join(capfd.readouterr()) == ""
+
+
 def test_whatever_does_not_fit_is_refused(trained: Path, tmp_path: Path) -> None:
     code = tmp_path / "code.pt"
     torch.save({"a": NotTensors()}, code)
@@ -102,6 +141,7 @@ def test_whatever_does_not_fit_is_refused(trained: Path, tmp_path: Path) -> None
         ("no.such.module:Net", trained, "cannot be imported"),
         (f"{here}:gone", trained, "cannot be imported"),
         (f"{here}:two_arguments", trained, "without arguments"),
+        (f"{here}:raises", trained, r"raises' does not make a network \('no.*such thing'\); give what makes"),
         (f"{here}:no_network", trained, "makes a int and not a torch.nn.Module"),
         (f"{here}:coloured", state, r"fails on images of 8×8 with 1 channel"),
     ]

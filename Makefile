@@ -139,10 +139,15 @@ stores/digits-bilinear/CURRENT: stores/digits/CURRENT | $(VENV)/.dev
 	$(BIN)/mutant-store build models/digits.onnx --data digits@holdout --operator nai --mutants 60 --max-false-alarm 0.1 \
 		--resize bilinear --out stores/digits-bilinear
 
-# What is found goes to runs/fuzz/findings; the corpus there is kept for the next time.
-fuzz: stores/digits/CURRENT stores/digits-bilinear/CURRENT | $(VENV)/.dev ## 100,000 hostile bodies, guided by what they reach (some minutes)
+# Files of each kind that a build is given, and the time after which no more are begun.
+FUZZ_FILES ?= 2000
+FUZZ_SECONDS ?= 1200
+
+# What is found goes to runs/fuzz/findings and runs/fuzz/files/findings; the corpus is kept for the next time.
+fuzz: stores/digits/CURRENT stores/digits-bilinear/CURRENT | $(VENV)/.dev ## 100,000 hostile bodies, guided by what they reach, and 8,000 files for a build (some minutes)
 	$(BIN)/python -m benchmarks.fuzz bodies --store stores/digits --store stores/digits-bilinear
 	$(BIN)/python -m benchmarks.fuzz bombs --store stores/digits-bilinear
+	$(BIN)/python -m benchmarks.fuzz files --executions $(FUZZ_FILES) --seconds $(FUZZ_SECONDS)
 
 fuzz-api: stores/digits/CURRENT | $(VENV)/.dev ## what the OpenAPI document says against what a server answers (some minutes)
 	$(BIN)/python -m benchmarks.fuzz api --store stores/digits

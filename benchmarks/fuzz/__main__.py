@@ -1,6 +1,6 @@
-"""``python -m benchmarks.fuzz``: requests that no client would send.
+"""``python -m benchmarks.fuzz``: requests that no client would send, and files that no exporter writes.
 
-They go to the application and to a real server.
+Requests go to the application and to a real server, files to a build.
 """
 
 import logging
@@ -23,6 +23,7 @@ from benchmarks.fuzz.plan import Plan
 from benchmarks.fuzz.tally import Tally, keep
 
 EXECUTIONS = 100_000
+FILES = 2_000
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -71,6 +72,41 @@ def bombs(
     section = blast.measure(store)
     Console(highlight=False, width=_WIDTH).print(section.tables[0].rich())
     _end(section.figures)
+
+
+@app.command()
+def files(
+    executions: Annotated[int, typer.Option(min=1, help="Files of each kind to be read.")] = FILES,
+    seconds: Annotated[float, typer.Option(min=1, help="Time after which no more are begun.")] = 3600.0,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="onnx, npz, folders or names; may be given several times. Default: all."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share them.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for findings and logs.")] = Path("runs/fuzz/files"),
+) -> None:
+    """Build stores from changed ONNX files, data sets and lists of names, each accepted or refused in one line.
+
+    Exits 1 where a target is missed.
+    """
+    from benchmarks.fuzz.readers import TARGETS, run
+
+    kinds = kind or [*TARGETS]
+    tally = run.run(
+        kinds,
+        executions,
+        seconds=seconds,
+        jobs=jobs,
+        seed=seed,
+        out=out,
+        say=lambda text: typer.echo(text, err=True),
+    )
+    for name, count in sorted(tally.statuses.items()):
+        typer.echo(f"  {name}: {count:,}")
+    for fault, count in tally.faults.items():
+        typer.echo(f"{count} × {fault}: {tally.files[fault]}")
+    _end(run.figures(tally, executions * len(kinds)))
 
 
 @app.command()

@@ -43,9 +43,13 @@ def first_line(error: BaseException) -> str:
     """Return what an exception says first, shortened to one line of at most 300 characters."""
     lines = (" ".join(line.split()) for line in str(error).splitlines())
     line = next(filter(None, lines), "")
-    line = _COLOURS.sub("", line)
-    line = "".join(sign if sign.isprintable() else "�" for sign in line) or type(error).__name__
+    line = printable(_COLOURS.sub("", line)) or type(error).__name__
     return line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]} …"
+
+
+def printable(text: str) -> str:
+    """Return a text with a mark in the place of what is no plain text, such as a line break."""
+    return "".join(sign if sign.isprintable() else "�" for sign in text)
 
 
 def check_no_pointer(path: Path, kind: type[GuardError]) -> None:

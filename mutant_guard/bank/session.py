@@ -21,7 +21,7 @@ Providers = Sequence[str | tuple[str, dict[str, str]]]
 IMAGES = "images"
 """Name of the image input of every graph in a store."""
 
-_ERRORS_ONLY = 3
+_NOTHING = 4  # onnxruntime would print what it raises as well
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 """Names of execution providers."""
 
@@ -52,7 +52,7 @@ def open_session(
         ModelError: onnxruntime cannot load the graph.
     """
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _NOTHING
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_cpu_mem_arena = options.enable_mem_pattern = arena

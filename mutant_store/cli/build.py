@@ -290,7 +290,7 @@ def build(
             ),
             output=output,
             output_kind=output_kind,
-            classes=_names(classes),
+            classes=class_names(classes),
             layers=layers,
             threads=threads,
             sign_key=sign_key,
@@ -323,7 +323,12 @@ def _pool_size(operator: str) -> int:
     return 8 if "retrain" in operator else 500
 
 
-def _names(text: str | None) -> list[str] | None:
+def class_names(text: str | None) -> list[str] | None:
+    """Return the names that the option --classes gives: separated by commas, or one a line of @FILE.
+
+    Raises:
+        BadParameter: the file cannot be read, is no text, or holds no names.
+    """
     if text is None:
         return None
     try:

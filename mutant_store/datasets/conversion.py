@@ -10,6 +10,7 @@ from PIL import Image
 from mutant_guard.errors import DataError, ImageError
 from mutant_guard.store.choices import Resize
 from mutant_guard.store.preprocessing import flat, to_pixels
+from mutant_store.datasets.memory import check_memory
 
 Shape = tuple[int, int, int]
 """Height in pixels, width in pixels, channels (1 grey or 3 RGB)."""
@@ -69,6 +70,7 @@ def fit_array(images: NDArray[np.uint8], shape: Shape | None, resize: Resize) ->
     if images.shape[1:3] == shape[:2] and images.shape[3] == 1:
         return np.repeat(images, shape[2], axis=3)
     height, width, channels = shape
+    check_memory(len(images) * height * width * channels, "the images at the model's size")
     fitted = np.empty((len(images), *shape), dtype=np.uint8)
     for position, pixels in enumerate(images):
         opened = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])

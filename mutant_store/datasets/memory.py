@@ -18,5 +18,5 @@ def check_memory(size: int, what: str) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if size > memory:
         raise DataError(
-            f"{what} takes {size:,} bytes and this machine has {memory:,} of memory; give fewer or smaller images"
+            f"{what} take {size:,} bytes and this machine has {memory:,} of memory; give fewer or smaller images"
         )

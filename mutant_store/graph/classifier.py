@@ -32,6 +32,7 @@ _RESERVED = re.compile(r"images|logits|image_index|mutant_index|features_[0-9]+.
 """Names of the tensors that a bank adds to the user's."""
 
 _LEAST_OPSET = 7
+_LARGEST_BATCH = 4096
 _BLOCK = 512
 
 
@@ -106,6 +107,9 @@ def _classifier(
         raise ModelError(
             f"{path}: operator set {graph.opset} is too old; export with {_LEAST_OPSET} or newer"
         )
+    versions = sorted({entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")})
+    if len(versions) > 1:
+        raise ModelError(f"{path}: names {len(versions)} operator sets, {versions}; export it with one")
     names = graph.input_names
     if len(names) != 1:
         raise ModelError(
@@ -120,6 +124,10 @@ def _classifier(
         raise ModelError(
             f"{path}: input '{names[0]}' has no batch axis followed by the image; export it with both"
         )
+    if not 0 <= tensor.shape.dim[0].dim_value <= _LARGEST_BATCH:
+        raise ModelError(
+            f"{path}: takes batches of {tensor.shape.dim[0].dim_value} images; export it with a dynamic batch axis"
+        )
     shape = tuple(dim.dim_value or None for dim in tensor.shape.dim[1:])
     unzip(graph)
     chosen = _choose_output(path, graph, output)
@@ -129,6 +137,7 @@ def _classifier(
     _open_batch(graph, names[0], chosen)
     if chosen not in graph.producers():
         raise ModelError(f"{path}: output '{chosen}' does not depend on the input; this is no classifier")
+    graph.tell_nodes_apart()
     implied = kind_of(graph, chosen)
     _name_ends(graph, names[0], chosen)
     card = model_card.parse(next((p.value for p in proto.metadata_props if p.key == model_card.KEY), None))

@@ -164,7 +164,15 @@ class Graph:
         for node in self.nodes:
             _replace(node.input, name, inner)
             _replace(node.output, name, inner)
-        self.nodes.append(onnx.helper.make_node("Identity", [inner], [name], name=inner))
+        self.nodes.append(onnx.helper.make_node("Identity", [inner], [name], name=self.fresh(f"{name}_end")))
+
+    def tell_nodes_apart(self) -> None:
+        """Give every node that has the name of an earlier one a name of its own."""
+        seen: set[str] = set()
+        for node in self.nodes:
+            if node.name in seen:
+                node.name = self.fresh(node.output[0] if node.output else node.name)
+            seen.update({node.name} - {""})
 
     def rename(self, old: str, new: str) -> None:
         """Rename a tensor everywhere; a tensor that holds the new name gets a fresh one."""

@@ -52,8 +52,9 @@ def decide(classifier: Classifier, real: Floats, others: Floats, given: OutputKi
         given: kind that the user says; None looks at the scores.
 
     Raises:
-        ModelError: scores of a real image are not finite; or a single score an image, or scores that look like probabilities of another
-            scale, can be read in several ways; the message says what to give.
+        ModelError: scores of a real image are not finite; or a single score an image, or scores
+            that look like probabilities of another scale, can be read in several ways; the message
+            says what to give.
     """
     scores = classifier.scores(real)
     finite = np.isfinite(scores).reshape(len(scores), -1).all(axis=1)

@@ -3,6 +3,7 @@
 Data sets and models number their classes as they like: by name, by number or as they come.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutant_guard.errors import DataError, ModelError
+from mutant_store.boundary import printable
 from mutant_store.datasets import ImageData
 from mutant_store.datasets.source import natural_key
 from mutant_store.graph.classifier import Classifier
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 _FAR_BETTER = 0.1
 """Share of right answers by which another order of the classes must be better to be taken."""
 _ABOVE_CHANCE = 1.5
@@ -66,9 +69,10 @@ def match_classes(
             f"the model has {outputs} classes and {source} {len(names)}; give all {outputs} with --classes"
         )
     for name, count in Counter(names).items():
-        if count > 1 or not name.strip():
-            what = f"'{name}' is there {count} times" if count > 1 else "is empty"
-            raise DataError(f"a class name {what}; every class needs a name of its own")
+        if count > 1 or not name.strip() or _CONTROL.search(name):
+            what = f"is there {count} times" if count > 1 else "has a line break or the like in it"
+            what = f"'{printable(name)}' {what}" if name.strip() else "is empty"
+            raise DataError(f"a class name {what}; every class needs a name of its own, on one line")
     if names == list(data.class_names):
         return names, data.labels
     known = {name: position for position, name in enumerate(names)}

@@ -15,6 +15,8 @@ from mutant_guard.store.manifest import InputSpec
 from mutant_store.datasets import ImageData, load
 from mutant_store.graph.classifier import Classifier
 
+_LONGEST = 1 << 15
+
 
 @dataclass(frozen=True)
 class InputOptions:
@@ -69,6 +71,10 @@ def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> t
         natural = load(spec)
         height, width = height or natural.images.shape[1], width or natural.images.shape[2]
         channels = channels or _channels_of(classifier, natural, layout)
+    if not (0 < height <= _LONGEST and 0 < width <= _LONGEST):
+        raise ModelError(
+            f"the input is {width}×{height} pixels under layout {layout}, which is no image's size"
+        )
     if channels not in (1, 3):
         raise ModelError(f"the input has {channels} channels under layout {layout}; an image has 1 or 3")
     data = load(spec, shape=(height, width, channels), resize=options.resize)

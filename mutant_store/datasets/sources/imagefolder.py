@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mutant_guard.errors import DataError
 from mutant_guard.store.choices import Resize
+from mutant_store.boundary import printable
 from mutant_store.datasets.conversion import Shape
 from mutant_store.datasets.image_data import ImageData
 from mutant_store.datasets.source import natural_key
@@ -123,7 +124,7 @@ def _labelled(
     """
     layout = None
     for parts, content in walk(path, others):
-        name = f"{path}: {'/'.join(parts)}"
+        name = f"{path}: {printable('/'.join(parts))}"
         split_folder = parts[-3] if len(parts) > 2 and parts[-3] in _SPLIT_FOLDERS else None
         prefix = parts[: -2 if split_folder is None else -3]
         layout = layout or (split_folder is None, prefix)

@@ -13,9 +13,9 @@ from mutant_guard.store.choices import Resize
 from mutant_store.boundary import boundary
 from mutant_store.datasets.conversion import Shape
 from mutant_store.datasets.image_data import ImageData
+from mutant_store.datasets.memory import check_memory
 from mutant_store.datasets.source import Source
 from mutant_store.datasets.sources.location import locate
-from mutant_store.datasets.sources.memory import check_memory
 from mutant_store.datasets.spec import DataSpec
 
 _HOLDOUT = 5000
@@ -63,7 +63,7 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
             raise DataError(f"{path} is no IDX file of unsigned bytes with {axes} axes; download it again")
         sizes = struct.unpack(f">{axes}I", header[4:])
         expected = math.prod(sizes)
-        check_memory(expected, f"{path}, by its header,")
+        check_memory(expected, f"the values of {path}, by its header,")
         content = file.read(expected + _MORE)
     if len(content) != expected:
         raise DataError(

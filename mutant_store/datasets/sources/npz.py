@@ -16,9 +16,9 @@ from mutant_guard.store.choices import Resize
 from mutant_store.boundary import boundary, check_no_pointer
 from mutant_store.datasets.conversion import Shape
 from mutant_store.datasets.image_data import ImageData
+from mutant_store.datasets.memory import check_memory
 from mutant_store.datasets.source import Source
 from mutant_store.datasets.sources.location import existing
-from mutant_store.datasets.sources.memory import check_memory
 from mutant_store.datasets.spec import DataSpec
 
 _MOST_CLASSES = 100_000
@@ -79,7 +79,7 @@ def _array(archive: zipfile.ZipFile, entry: str, path: Path) -> NDArray[np.gener
         raise ValueError(
             "it holds Python objects" if kind.hasobject else f"{entry} says {size:,} bytes, has {held:,}"
         )
-    check_memory(size, f"{path}: {entry}")
+    check_memory(size, f"{path}: {entry}: the values")
     with archive.open(entry) as file:
         return np.asarray(npy.read_array(file, allow_pickle=False))
 

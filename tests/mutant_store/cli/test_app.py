@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from mutant_guard.store.reader import Store, load_store
 from mutant_store.cli.app import app
-from mutant_store.cli.build import _names
+from mutant_store.cli.build import class_names
 from mutant_store.cli.console import errors_shown
 from mutant_store.datasets import load
 
@@ -119,7 +119,7 @@ NAMES = [f"ziffer-é{number}" for number in range(10)]
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_class_names_are_read_in_any_utf_that_says_so(encoding: str, tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_bytes("\r\n".join(NAMES).encode(encoding))
-    assert _names(f"@{tmp_path}/names.txt") == NAMES
+    assert class_names(f"@{tmp_path}/names.txt") == NAMES
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Fitting images to a model's size and colour."""
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -55,3 +56,11 @@ def test_natural_pixels_follow_the_exif_orientation() -> None:
     image = Image.new("RGB", (6, 5))
     image.getexif()[0x0112] = 6
     assert natural_pixels(image).shape == (6, 5, 3)
+
+
+def test_images_that_outgrow_the_memory_are_refused_before_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda name: 10)
+    with pytest.raises(
+        DataError, match="the images at the model's size take 12,000 bytes and this machine has 100"
+    ):
+        fit_array(np.zeros((10, 4, 4, 3), np.uint8), (20, 20, 3), "bilinear")

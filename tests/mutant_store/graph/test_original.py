@@ -88,7 +88,7 @@ def test_of_a_dictionary_of_scores_the_scores_are_taken(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, trained.model.predict_proba(trained.images), atol=1e-5)
 
 
-def test_a_file_that_does_not_run_is_one_line(tmp_path: Path) -> None:
+def test_a_file_that_does_not_run_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     onnx.save(
         perceptron([(np.ones((4, 3), np.float32), np.zeros(3, np.float32))], (1, 2, 2)), tmp_path / "m.onnx"
     )
@@ -96,6 +96,7 @@ def test_a_file_that_does_not_run_is_one_line(tmp_path: Path) -> None:
         ModelError, match=r"m\.onnx itself does not run on these images \(.*\); export it again"
     ):
         file_scores(tmp_path / "m.onnx", "scores")(np.ones((3, 1, 5, 5), np.float32))
+    assert "".join(capfd.readouterr()) == ""  # onnxruntime prints nothing besides
 
 
 def test_a_build_refuses_a_graph_that_answers_otherwise_before_it_draws_mutants(

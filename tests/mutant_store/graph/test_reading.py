@@ -119,3 +119,28 @@ def test_a_model_that_asks_for_terabytes_is_refused_before_it_gets_them(tmp_path
     onnx.save(model, tmp_path / "m.onnx")
     with pytest.raises(ModelError, match="ConstantOfShape would make a constant of 1,000,000,000,000 values"):
         load_classifier(tmp_path / "m.onnx")
+
+
+def test_two_operator_sets_an_absurd_batch_and_an_absurd_size_are_refused(tmp_path: Path) -> None:
+    model = perceptron(WEIGHTS, (1, 8, 8))
+    model.opset_import.add(domain="", version=9)
+    onnx.save(model, tmp_path / "sets.onnx")
+    model = perceptron(WEIGHTS, (1, 8, 8))
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1 << 40
+    onnx.save(model, tmp_path / "batch.onnx")
+    for name, message in (
+        ("sets", r"names 2 operator sets, \[9, 17\]; export it with one"),
+        ("batch", r"takes batches of 1099511627776 images; export it with a dynamic batch axis"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            load_classifier(tmp_path / f"{name}.onnx")
+
+
+def test_nodes_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    model = perceptron([*WEIGHTS, (np.ones((40, 3), np.float32), np.zeros(3, np.float32))], (1, 8, 8))
+    for node in model.graph.node:
+        node.name = "same"
+    onnx.save(model, tmp_path / "m.onnx")
+    nodes = load_classifier(tmp_path / "m.onnx").model.graph.node
+    assert len({node.name for node in nodes}) == len(nodes)
+    assert nodes[0].name == "same"

@@ -140,6 +140,7 @@ def test_an_accuracy_far_below_what_training_wrote_down_is_refused() -> None:
     [
         (["a", "b", "a"], "class name 'a' is there 2 times"),
         (["a", "", "c"], "a class name is empty"),
+        (["a", "b\nc", "c"], "a class name 'b�c' has a line break or the like in it"),
     ],
 )
 def test_names_that_are_none_or_there_twice_are_refused(names: list[str], message: str) -> None:

@@ -101,3 +101,14 @@ def test_a_size_that_the_classifier_does_not_take_is_refused(
 def test_flat_inputs_of_another_size_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="takes 100 values"):
         resolved(tmp_path, (100,), InputOptions())
+
+
+@pytest.mark.parametrize("side", [-1, 1 << 40])
+def test_a_size_that_no_image_has_is_refused(tmp_path: Path, side: int) -> None:
+    model = perceptron([(np.ones((12, 10), np.float32), np.zeros(10, np.float32))], (3, 2, 2))
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = side
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(
+        ModelError, match=rf"the input is 2×{side} pixels under layout nchw, which is no image's"
+    ):
+        resolve_input(load_classifier(tmp_path / "m.onnx"), saved(tmp_path), InputOptions())

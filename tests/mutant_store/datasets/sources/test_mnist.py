@@ -115,5 +115,5 @@ def test_a_file_that_unpacks_to_more_than_its_header_says_is_not_unpacked(
 
 def test_images_larger_than_the_memory_are_refused(tmp_path: Path) -> None:
     (tmp_path / "huge").write_bytes(bytes((0, 0, 8, 3)) + b"\xff" * 12)
-    with pytest.raises(DataError, match=r"huge, by its header, takes [0-9,]+ bytes and this machine has"):
+    with pytest.raises(DataError, match=r"huge, by its header, take [0-9,]+ bytes and this machine has"):
         read_idx(tmp_path / "huge", axes=3)

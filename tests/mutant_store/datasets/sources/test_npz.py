@@ -122,7 +122,7 @@ def test_an_array_larger_than_the_memory_is_refused(tmp_path: Path, monkeypatch:
     np.savez(tmp_path / "set.npz", x=X, y=Y)
     monkeypatch.setattr(os, "sysconf", lambda name: 4)
     with pytest.raises(
-        DataError, match=r"set\.npz: y?x?\.npy takes \d+ bytes and this machine has 16 of memory"
+        DataError, match=r"set\.npz: y?x?\.npy: the values take \d+ bytes and this machine has 16 of memory"
     ):
         load(f"npz:{tmp_path}/set.npz")
 

@@ -141,7 +141,7 @@ stores/digits-bilinear/CURRENT: stores/digits/CURRENT | $(VENV)/.dev
 
 # Files of each kind that a build is given, and the time after which no more are begun.
 FUZZ_FILES ?= 2000
-FUZZ_SECONDS ?= 1200
+FUZZ_SECONDS ?= 3600
 
 # What is found goes to runs/fuzz/findings and runs/fuzz/files/findings; the corpus is kept for the next time.
 fuzz: stores/digits/CURRENT stores/digits-bilinear/CURRENT | $(VENV)/.dev ## 100,000 hostile bodies, guided by what they reach, and 8,000 files for a build (some minutes)

@@ -16,6 +16,7 @@ from mutant_store.build import build
 from mutant_store.calibrating.clean_images import load_images
 from mutant_store.cli.app import app
 from mutant_store.datasets import load
+from mutant_store.retraining.settings import RetrainSettings
 from tests.support.demo import SETTINGS, SilentReport
 
 CASES = Path(__file__).parent / "cases"
@@ -58,6 +59,40 @@ def test_they_build_and_mutant_0_is_the_file_itself(case: str, spec: str, kind: 
     expected = scores_of_file(case, store, images.data.range.spec)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     assert (found.argmax(axis=1) == expected.argmax(axis=1)).all()
+
+
+def one_sigmoid(folder: Path) -> Path:
+    """Return scikit-learn's binary perceptron with its sigmoid as the only output."""
+    model = onnx.load(CASES / "sk_mlp_binary_nozip.onnx")
+    del model.graph.output[:]
+    name = "out_activations_result"
+    model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 1]))
+    onnx.save(model, folder / "one.onnx")
+    return folder / "one.onnx"
+
+
+def test_one_sigmoid_builds_the_store_of_two_classes(tmp_path: Path) -> None:
+    report = SilentReport()
+    store = build(one_sigmoid(tmp_path), BINARY, tmp_path / "one", FEW, report)
+    both, _ = built("sk_mlp_binary_nozip.onnx", tmp_path, BINARY)
+    inputs = store.manifest.input.tensor(load(BINARY).images)
+    found, expected = (
+        onnxruntime.InferenceSession(s.path / "prefix.onnx", providers=["CPUExecutionProvider"]).run(
+            ["logits"], {"images": inputs}
+        )[0]
+        for s in (store, both)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert (store.manifest.classes, store.manifest.output_kind) == (["0", "1"], "probabilities")
+    assert any("one score an image, in 0 to 1; that of class 1 of two" in step for step in report.steps)
+
+
+def test_one_sigmoid_is_not_trained_again(tmp_path: Path) -> None:
+    retrain = replace(FEW, operator="retrain", retraining=RetrainSettings(train_data="digits@train"))
+    with pytest.raises(
+        GuardError, match="a classifier with one score an image cannot be trained again as it is"
+    ):
+        build(one_sigmoid(tmp_path), BINARY, tmp_path / "s", retrain, SilentReport())
 
 
 @pytest.mark.parametrize("case", ["q_qdq_21.onnx", "weight_only_dq.onnx"])

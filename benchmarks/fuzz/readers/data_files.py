@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.fuzz.mutations.scramble import scramble
-from benchmarks.fuzz.readers.target import Target
+from benchmarks.fuzz.readers.base import Target
 from mutant_guard.errors import DataError
 from mutant_store.cli.build import class_names
 from mutant_store.datasets import load

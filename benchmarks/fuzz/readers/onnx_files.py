@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, parser
 
 from benchmarks.fuzz.mutations.scramble import scramble
-from benchmarks.fuzz.readers.target import Target
+from benchmarks.fuzz.readers.base import Target
 from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_store.build import BuildSettings, build
 from mutant_store.loading.input_spec import InputOptions

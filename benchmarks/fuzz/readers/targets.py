@@ -1,8 +1,8 @@
 """All kinds of files that are fuzzed, by name."""
 
+from benchmarks.fuzz.readers.base import Target
 from benchmarks.fuzz.readers.data_files import Folders, NameLists, NpzFiles
 from benchmarks.fuzz.readers.onnx_files import OnnxFiles
-from benchmarks.fuzz.readers.target import Target
 
 TARGETS: dict[str, Target] = {
     target.name: target for target in (OnnxFiles(), NpzFiles(), Folders(), NameLists())

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.fuzz.asks import drawing
 from benchmarks.fuzz.readers import TARGETS, run, worker
-from benchmarks.fuzz.readers.target import Target
+from benchmarks.fuzz.readers.base import Target
 from benchmarks.fuzz.tally import Tally
 from mutant_guard.errors import DataError, GuardError
 

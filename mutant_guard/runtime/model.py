@@ -184,6 +184,7 @@ class Model:
             return False
         total = np.array([judgement.own_evidence + sum(judgement.evidence)])
         decided = Decision(int(self.policy.decide(total, np.array([met]))[0]))
+        said = judgement.verdict, judgement.undecided_because
         return (
             judgement.class_name == classes[judgement.label]
             and 0 <= judgement.confidence <= 1
@@ -192,8 +193,15 @@ class Model:
             and 0 <= min(judgement.labels, default=0)
             and max(judgement.labels, default=0) < len(classes)
             and judgement.label_changes == met - judgement.labels.count(judgement.label)
-            and (judgement.verdict, judgement.undecided_because) == _VERDICTS[decided]
+            and (said == _VERDICTS[decided] or self._could_be_not_finite(judgement, decided))
         )
+
+    @staticmethod
+    def _could_be_not_finite(judgement: Judgement, decided: Decision) -> bool:
+        """Check whether scores that are not finite may have ended a test that decided nothing else."""
+        undecided = decided is Decision.CONTINUE or not np.isfinite(judgement.scores).all()
+        said = judgement.verdict, judgement.undecided_because
+        return undecided and said == _VERDICTS[Decision.NOT_FINITE]
 
     def doubt(self, judgement: Judgement) -> float | None:
         """Return the mean doubt among the mutants of a judgement.

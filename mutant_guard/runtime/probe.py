@@ -57,7 +57,7 @@ def _outcomes(batches: Batches, images: list[Prepared], pool: int) -> list[Outco
         going = [request for request in requests if not request.ended]
         if not going:
             return [request.future.result() for request in requests]
-        batches.run(going)
+        batches.run(*batches.plan(going))
     raise StoreError("the test never ends")
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
@@ -11,7 +12,7 @@ from structlog.testing import capture_logs
 from benchmarks.serving.redis_server import RedisServer
 from service.guard_service import GuardService
 from service.settings import Settings
-from tests.support.service import digits, encode, running, said, serving, settings_for
+from tests.support.service import NotFiniteSession, digits, encode, running, said, serving, settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -137,3 +138,26 @@ async def test_a_kept_verdict_that_contradicts_itself_is_a_miss(
         assert "kept verdict contradicts itself" in {line["event"] for line in logs}
         assert (lookups(guard, "hit"), lookups(guard, "miss")) == (1, 2)
         assert (await client.post(path, content=BODIES[0])).json()["cached"] is True
+
+
+@pytest.mark.parametrize("mutant", [False, True], ids=["original", "mutant"])
+async def test_an_alarm_on_scores_that_are_not_finite_is_shared(
+    mutant: bool,
+    standardising_store: Path,
+    digits_store: Path,
+    running_redis: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = with_redis(digits_store if mutant else standardising_store, running_redis)
+    image = digits(1)[0] if mutant else np.zeros((8, 8), np.uint8)
+    if mutant:
+        model = GuardService(settings).models.default
+        third = int(model.order.mutants(image[..., None])[2])
+        session = NotFiniteSession(digits_store, np.nan, mutant=third)
+        monkeypatch.setattr("mutant_guard.runtime.model.load_engine", lambda store, **_: session)
+    async with running(settings) as one, running(settings) as other:
+        first, second = await one.judge(encode(image)), await other.judge(encode(image))
+    assert first.judgement.undecided_because == "not_finite"
+    assert (first.cached, second.cached) == (False, True)
+    assert second.adversarial
+    assert first.judgement == second.judgement

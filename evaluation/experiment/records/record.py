@@ -8,7 +8,7 @@ from mutant_guard.store.manifest import Frozen
 class Record(Frozen):
     """Record of figures; an infinite one survives JSON."""
 
-    model_config = ConfigDict(ser_json_inf_nan="strings")
+    model_config = ConfigDict(ser_json_inf_nan="strings", allow_inf_nan=True)
 
 
 class Interval(Record):

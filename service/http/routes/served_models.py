@@ -83,13 +83,21 @@ def states(guard: GuardService) -> list[ModelState]:
     ]
 
 
-def _unready(guard: GuardService, *models: Model) -> str:
-    """Return the reason not all of these models take requests, empty if they do."""
+def _unready(guard: GuardService, *models: Model, named: bool = True) -> str:
+    """Return the reason not all of these models take requests, empty if they do.
+
+    Args:
+        guard: guard that serves them.
+        models: the models.
+        named: whether the reason may name models.
+    """
     if guard.draining:
         return "the server is about to stop"
     if guard.keys.stale:
         return "the file of API keys cannot be read"
     failed = [model.name for model in models if not model.ready]
+    if failed and not named:
+        return "an inference loop is not running"
     return f"the inference loop of {', '.join(failed)} is not running" if failed else ""
 
 
@@ -117,8 +125,7 @@ async def live(request: Request) -> Live:
 async def ready(request: Request) -> Ready:
     """Answer 503 while draining, and after an inference loop failed."""
     guard = service_of(request)
-    reason = _unready(guard, *guard.models)
-    _refuse(reason if guard.keys.open or guard.draining or not reason else "an inference loop is not running")
+    _refuse(_unready(guard, *guard.models, named=guard.keys.open))
     return Ready(ready=True)
 
 

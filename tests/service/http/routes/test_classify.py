@@ -167,7 +167,7 @@ async def test_refusals_are_counted_by_reason_and_are_no_verdicts(client: AsyncC
 async def test_the_documentation_shows_an_answer_and_every_refusal(client: AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     classify = document["paths"]["/classify"]["post"]
-    refusals = {"400", "401", "403", "404", "413", "415", "422", "429", "503", "504"}
+    refusals = {"400", "401", "403", "404", "413", "415", "421", "422", "429", "503", "504"}
     assert set(classify["responses"]) == {"200", *refusals}
     answered = (await client.post("/classify", content=IMAGE)).json()
     examples = classify["responses"]["200"]["content"]["application/json"]["examples"]

@@ -135,7 +135,7 @@ def test_the_openapi_document_describes_the_protocol(guard: GuardService) -> Non
         kind, name = reference.removeprefix("#/components/").split("/")
         assert name in document["components"][kind]
     infer = paths["/v2/models/{name}/infer"]["post"]
-    assert {"200", "400", "401", "403", "404", "413", "415", "422", "429", "503", "504"} == set(
+    assert {"200", "400", "401", "403", "404", "413", "415", "421", "422", "429", "503", "504"} == set(
         infer["responses"]
     )
     assert set(infer["requestBody"]["content"]) == {"application/json", "application/octet-stream"}

@@ -38,7 +38,7 @@ class ProbeServer:
             host=host,
             port=port,
             connections=_CONNECTIONS,
-            refused=lambda _: None,
+            refused=lambda *_: None,
             loop="asyncio",
             lifespan="off",
         )

@@ -47,11 +47,16 @@ class Server(BoundedServer):
             host=host,
             port=port,
             connections=connections_possible(settings.max_connections),
-            refused=lambda code: guard.metrics.requests_rejected.labels(code).inc(),
+            refused=self._on_refused,
             timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
         )
         self._guard = guard
         self._stop_at: float | None = None
+
+    def _on_refused(self, status: int, code: str, detail: str, peer: str | None) -> None:
+        """Count and log what a connection refuses, which reaches no route."""
+        self._guard.metrics.requests_rejected.labels(code).inc()
+        structlog.get_logger().info("refused", reason=code, detail=detail, peer=peer, status=status)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Start to drain at the first SIGTERM; stop at any other signal."""

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import sys
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,7 @@ from starlette.types import ASGIApp
 from uvicorn.config import STARTUP_FAILURE
 
 from service.http.connections.clients import Clients
-from service.http.connections.connection import Connection
+from service.http.connections.connection import Connection, Refused
 from service.http.connections.listener import Listener
 
 
@@ -26,7 +25,7 @@ class BoundedServer(uvicorn.Server):
         host: str,
         port: int,
         connections: int,
-        refused: Callable[[str], None],
+        refused: Refused,
         **further: Any,
     ) -> None:
         """Make a server without logs, access log, server header and trust in proxies' headers.
@@ -36,7 +35,7 @@ class BoundedServer(uvicorn.Server):
             host: address to listen on.
             port: TCP port to listen on.
             connections: most connections at a time.
-            refused: counts what connections refuse, by its code.
+            refused: reports what connections refuse.
             further: further settings of uvicorn.
         """
         config = uvicorn.Config(

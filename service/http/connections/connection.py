@@ -29,8 +29,8 @@ _PIPELINE = 16
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 _HEAD_END = b"\r\n\r\n"
 
-Refused = Callable[[str], None]
-"""Counts a refusal by its code."""
+Refused = Callable[[int, str, str, str | None], None]
+"""Reports a refusal: its status, code and detail, and the client's address."""
 
 
 class _RefusalError(Exception):
@@ -108,7 +108,7 @@ class Connection(HttpToolsProtocol):
             server_state: state of the server.
             app_state: state of the application.
             clients: connections of the server.
-            refused: counts a refusal made here, by its code.
+            refused: reports a refusal made here.
         """
         super().__init__(config=config, server_state=server_state, app_state=app_state)
         self.wait: Wait | None = None
@@ -306,7 +306,8 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, refusal: _RefusalError) -> None:
         """Answer with a refusal, after which nothing more is read."""
-        self._refused(refusal.code)
+        peer = None if self.client is None else self.client[0]
+        self._refused(refusal.status, refusal.code, refusal.detail, peer)
         cycle, in_body = self.cycle, self.receiving and not self._in_head
         if self._is_answering and not in_body:
             self._end_after_answer()  # its refusal would be read as the answer to an earlier request

@@ -216,8 +216,9 @@ def test_a_server_answers_whether_its_log_is_read_or_not(digits_store: Path) -> 
         with socket.create_connection(("127.0.0.1", client.base_url.port or 0)) as connection:
             connection.sendall(b"no HTTP at all\r\n\r\n")
             assert b"400 Bad Request" in connection.recv(1024)
-        (complaint,) = [event for event in read_events(reader) if event.get("logger") == "uvicorn.error"]
-        assert (complaint["level"], complaint["event"]) == ("warning", "Invalid HTTP request received.")
+        (complaint,) = [event for event in read_events(reader) if event["event"] == "refused"]
+        assert (complaint["reason"], complaint["status"]) == ("bad-request", 400)
+        assert complaint["peer"] == "127.0.0.1"
 
         # The lines take more than twice what a pipe holds, so a write that waited for the reader
         # would never end.

@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     grace_seconds: Annotated[float, Gt(0)] = 20.0
     """Seconds that requests in flight may take to finish after that; then they are cut off."""
 
-    max_connections: Annotated[int, Ge(1)] = 1024
+    max_connections: Annotated[int, Ge(1)] = 2048
     """Most connections at a time.
     For a further one, the connection whose client has been silent longest is closed. The limit of
     open files is raised to fit, as far as the system allows."""

@@ -13,6 +13,8 @@ _FEWEST = 8
 """Connections taken in any case, however few descriptors the process may have."""
 
 
+_TRIES = 8
+"""Most connections that are looked at for one to give up."""
 _BODY_SECONDS = 1.0
 """Seconds that a body may take even where others need its place."""
 
@@ -42,6 +44,9 @@ class Waiting(Protocol):
 
     wait: Wait | None
     """What it waits for, None while the server works for it. Set by ``Clients`` alone."""
+
+    def has_unread(self) -> bool:
+        """Check whether the client has sent what has not been read yet."""
 
     def give_up(self, wait: Wait) -> None:
         """End the connection, whose client took too long or whose place another one needs."""
@@ -122,16 +127,21 @@ class Clients:
         Returns:
             Whether there was one.
         """
-        waiting = []
-        for wait, since in self._since.items():
-            connection, began = next(iter(since.items()), (None, 0.0))
-            if connection is not None and began < self._looked:
-                waiting.append((wait is Wait.BODY, began, connection, wait))
-        if not waiting:
-            return False
-        _, _, connection, wait = min(waiting, key=lambda found: found[:2])
-        self._give_up(connection, wait)
-        return True
+        for _ in range(_TRIES):
+            waiting = []
+            for wait, since in self._since.items():
+                connection, began = next(iter(since.items()), (None, 0.0))
+                if connection is not None and began < self._looked:
+                    waiting.append((wait is Wait.BODY, began, connection, wait))
+            if not waiting:
+                return False
+            _, _, connection, wait = min(waiting, key=lambda found: found[:2])
+            if wait not in (Wait.IDLE, Wait.HEAD) or not connection.has_unread():
+                self._give_up(connection, wait)
+                return True
+            self.waits(connection, None)  # its client has just done what it was waited for
+            self.waits(connection, wait)
+        return False
 
     def give_up_body(self) -> bool:
         """Give up the request whose body has been coming longest, so that its bytes are let go.

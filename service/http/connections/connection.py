@@ -1,6 +1,7 @@
 """HTTP connection of uvicorn, with limits on what a client may send, in size and in time."""
 
 import re
+import select
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,7 @@ class _Transport:
     def __init__(self, connection: "Connection", transport: Any) -> None:
         self.write, self.abort = transport.write, transport.abort
         self._connection, self._transport = connection, transport
+        self.fileno = transport.get_extra_info("socket").fileno()
         self.closing = False
 
     def is_closing(self) -> bool:
@@ -287,6 +289,12 @@ class Connection(HttpToolsProtocol):
             self._closer.abort()
         else:
             super().shutdown()
+
+    def has_unread(self) -> bool:
+        """Check whether the client has sent what has not been read yet."""
+        poll = select.poll()
+        poll.register(self._closer.fileno, select.POLLIN)
+        return bool(poll.poll(0))
 
     def give_up(self, wait: Wait) -> None:
         """Close now, and say why where the client is within a request."""

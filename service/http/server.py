@@ -14,6 +14,7 @@ from service.guard_service import GuardService
 from service.http.app import create_app
 from service.http.connections.bounded_server import BoundedServer
 from service.http.connections.clients import connections_possible
+from service.http.connections.refusal import Refusal
 from service.http.probes import ProbeServer
 from service.watchdog import EXIT_STATUS, Watchdog
 
@@ -53,10 +54,12 @@ class Server(BoundedServer):
         self._guard = guard
         self._stop_at: float | None = None
 
-    def _on_refused(self, status: int, code: str, detail: str, peer: str | None) -> None:
+    def _on_refused(self, refusal: Refusal, peer: str | None) -> None:
         """Count and log what a connection refuses, which reaches no route."""
-        self._guard.metrics.requests_rejected.labels(code).inc()
-        structlog.get_logger().info("refused", reason=code, detail=detail, peer=peer, status=status)
+        self._guard.metrics.requests_rejected.labels(refusal.code).inc()
+        structlog.get_logger().info(
+            "refused", reason=refusal.code, detail=refusal.detail, peer=peer, status=refusal.status
+        )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Start to drain at the first SIGTERM; stop at any other signal."""

@@ -8,13 +8,12 @@ from typing import Any
 import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from service.http import problems
 from service.http.connections.clients import Clients, Wait
 from service.http.connections.intake import INTAKE, Intake
-from service.http.headers import SECURITY_HEADERS
+from service.http.connections.refusal import Refusal
 
 _HEAD_BYTES = 1 << 16
 """Most bytes of a request's first line and headers together."""
@@ -29,17 +28,11 @@ _PIPELINE = 16
 """Most requests that wait for the answers to earlier ones of their connection."""
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 _HEAD_END = b"\r\n\r\n"
+_TOO_LARGE = f"the headers are longer than {_HEAD_BYTES:,} bytes, or more than {_HEADERS}; send fewer"
+_NOT_HTTP = "this is no HTTP/1.1 request; send one, to an http:// address"
 
-Refused = Callable[[int, str, str, str | None], None]
-"""Reports a refusal: its status, code and detail, and the client's address."""
-
-
-class _RefusalError(Exception):
-    """Request that is refused before there is anything to pass on."""
-
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail = status, code, detail
+Refused = Callable[[Refusal, str | None], None]
+"""Reports a refusal and the client's address."""
 
 
 class _Flow(FlowControl):
@@ -160,12 +153,16 @@ class Connection(HttpToolsProtocol):
                 if self.receiving and not self._body_left:
                     self._without_body += len(piece)
                     if self._without_body > _HEAD_BYTES:
-                        raise _headers_too_large()
+                        raise Refusal(431, "headers-too-large", _TOO_LARGE)
         except httptools.HttpParserUpgrade:
             self._end_after_answer()  # what follows is another protocol, which is not spoken here
         except httptools.HttpParserError as error:
-            self._refuse(error.__context__ if isinstance(error.__context__, _RefusalError) else _not_http())
-        except _RefusalError as refusal:
+            self._refuse(
+                error.__context__
+                if isinstance(error.__context__, Refusal)
+                else Refusal(400, "bad-request", _NOT_HTTP)
+            )
+        except Refusal as refusal:
             self._refuse(refusal)
         self.settle()
 
@@ -213,9 +210,7 @@ class Connection(HttpToolsProtocol):
         """Start a request."""
         self.receiving = self._in_head = True
         if len(self.pipeline) >= _PIPELINE:
-            raise _RefusalError(
-                400, "bad-request", "too many requests before the first answer; wait for answers"
-            )
+            raise Refusal(400, "bad-request", "too many requests before the first answer; wait for answers")
         super().on_message_begin()
         self._is_new, self._without_body, self._intake = False, 0, Intake(self._clients.give_up_body)
 
@@ -223,7 +218,7 @@ class Connection(HttpToolsProtocol):
         """Take a part of the URL."""
         super().on_url(url)
         if len(self.url) > _URL_BYTES:
-            raise _RefusalError(
+            raise Refusal(
                 414, "url-too-long", f"the URL is longer than {_URL_BYTES:,} bytes; send a shorter one"
             )
 
@@ -232,7 +227,7 @@ class Connection(HttpToolsProtocol):
         if self._in_head:
             super().on_header(name, value)
             if len(self.headers) > _HEADERS:
-                raise _headers_too_large()
+                raise Refusal(431, "headers-too-large", _TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         """Pass a request on whose head has come."""
@@ -243,7 +238,7 @@ class Connection(HttpToolsProtocol):
             elif name == b"content-length":
                 self._body_left = int(value)
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
-            raise _RefusalError(400, "bad-request", "a request names its server once; send one Host header")
+            raise Refusal(400, "bad-request", "a request names its server once; send one Host header")
         self.scope[INTAKE] = self._intake  # type: ignore[literal-required]
         super().on_headers_complete()
         self._in_head, self._without_body = False, 0
@@ -303,7 +298,7 @@ class Connection(HttpToolsProtocol):
             return
         if self.receiving and not self._is_deaf:
             self._refuse(
-                _RefusalError(408, "slow-request", "the request did not come in time; send it again, faster")
+                Refusal(408, "slow-request", "the request did not come in time; send it again, faster")
             )
         if not (self._in_head and self._is_answering):
             self._closer.close_now()
@@ -312,10 +307,10 @@ class Connection(HttpToolsProtocol):
         self._is_deaf = True
         self.cycle.keep_alive = False
 
-    def _refuse(self, refusal: _RefusalError) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         """Answer with a refusal, after which nothing more is read."""
         peer = None if self.client is None else self.client[0]
-        self._refused(refusal.status, refusal.code, refusal.detail, peer)
+        self._refused(refusal, peer)
         cycle, in_body = self.cycle, self.receiving and not self._in_head
         if self._is_answering and not in_body:
             self._end_after_answer()  # its refusal would be read as the answer to an earlier request
@@ -327,10 +322,7 @@ class Connection(HttpToolsProtocol):
             cycle.disconnected = True  # whoever reads the body learns that no more comes
             cycle.message_event.set()
         self._is_deaf = True
-        answer = problems.response(refusal.status, refusal.code, refusal.detail, SECURITY_HEADERS)
-        headers = [*self.server_state.default_headers, *answer.raw_headers, (b"connection", b"close")]
-        lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
-        self._closer.write(STATUS_LINE[refusal.status] + lines + b"\r\n" + bytes(answer.body))
+        self._closer.write(refusal.answer(self.server_state.default_headers))
         self._closer.close()
 
 
@@ -342,15 +334,3 @@ def _without_upgrade(head: memoryview) -> bytes:
     """
     text = bytes(head)
     return _UPGRADE.sub(b"\r\nx-upgrade:", text) if b"grade" in text.lower() else text
-
-
-def _headers_too_large() -> _RefusalError:
-    return _RefusalError(
-        431,
-        "headers-too-large",
-        f"the headers are longer than {_HEAD_BYTES:,} bytes, or more than {_HEADERS}; send fewer",
-    )
-
-
-def _not_http() -> _RefusalError:
-    return _RefusalError(400, "bad-request", "this is no HTTP/1.1 request; send one, to an http:// address")

@@ -83,7 +83,7 @@ def running() -> Run:
             host="127.0.0.1",
             port=0,
             connections=connections,
-            refused=lambda status, code, detail, peer: refused.update([code]),
+            refused=lambda refusal, peer: refused.update([refusal.code]),
             lifespan="off",
             timeout_graceful_shutdown=1,
         )

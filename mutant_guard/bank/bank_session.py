@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from mutant_guard.bank.graph_tail import GraphTail
 from mutant_guard.bank.own_tail import OwnTail
 from mutant_guard.bank.pace import Pace
 from mutant_guard.bank.pool import Mutant, is_whole, patch
@@ -20,6 +21,7 @@ from mutant_guard.bank.session import CPU, IMAGES, FloatArray, Model, Providers,
 from mutant_guard.bank.session_tail import SessionTail
 from mutant_guard.bank.shared_tail import SharedTail
 from mutant_guard.bank.tail import Tail, TailRecord
+from mutant_guard.bank.views import Inputs, arrays_of, view_name, view_number
 from mutant_guard.bank.workers import Workers
 from mutant_guard.decision.evidence.kinds import all_finite, labels_of
 from mutant_guard.errors import StoreError
@@ -42,6 +44,7 @@ class BankSession:
             empty.
         image_shape: shape of an image as the prefix takes it; −1 for any length.
         classes: number of classes.
+        views: number of views of an image that the bank reads, that of the original included.
     """
 
     def __init__(
@@ -81,6 +84,8 @@ class BankSession:
         if isinstance(prefix, bytes) and external is None:
             self.prefix_id = hashlib.sha256(prefix).hexdigest()
         *self._features, self._scores = [entry.name for entry in self._prefix.get_outputs()]
+        read = [view_number(name) or 0 for tail in tails for name in tail.features]
+        self.views = 1 + max(read, default=0)
         self.image_shape, self.classes = _shapes(self._prefix)
         numbers = [number for tail in tails for number in tail.mutants]
         if sorted(numbers) != list(range(1, len(numbers) + 1)):
@@ -108,18 +113,25 @@ class BankSession:
         """Execution provider in use."""
         return str(self._prefix.get_providers()[0])
 
-    def features(self, inputs: FloatArray) -> list[FloatArray]:
+    def features(self, images: Inputs) -> list[FloatArray]:
         """Compute the features that the mutants of an image share.
 
         Args:
-            inputs: float32 [R, …].
+            images: float32 [R, …]; all views of the images where mutants read others than the
+                original's.
 
         Returns:
-            Arrays [R, …]; the last one holds the original's scores. The scores of an image are NaN
-                if any of its features is not finite: later layers may hide that, as some kernels
-                turn NaN into 0.
+            Arrays [R, …]: what the prefix computes, then the views other than the original's, and
+                last the original's scores. The scores of an image are NaN if any of its features is
+                not finite: later layers may hide that, as some kernels turn NaN into 0.
+
+        Raises:
+            ValueError: there are not as many views as the bank reads.
         """
         started = time.perf_counter()
+        inputs, *others = arrays_of(images)
+        if len(others) < self.views - 1:
+            raise ValueError(f"the bank reads {self.views} views of an image, got {len(others) + 1}")
         threads = min(self._threads(self._image_pace.seconds(len(inputs))), len(inputs))
         found: list[list[FloatArray]] = [[] for _ in range(threads)]
 
@@ -137,6 +149,7 @@ class BankSession:
         for part in features[:-1]:
             if not all_finite(part):
                 features[-1][~np.isfinite(part).reshape(len(inputs), -1).all(axis=1)] = np.nan
+        features[-1:-1] = others[: self.views - 1]
         self.seconds += time.perf_counter() - started
         return features
 
@@ -155,7 +168,9 @@ class BankSession:
         """
         started = time.perf_counter()
         self.runs += 1
-        named = dict(zip(self._features, features, strict=False))
+        others = [view_name(number) for number in range(1, self.views)]
+        named = dict(zip([*self._features, *others], features, strict=False))
+        named[self._scores] = features[-1]
         scores = features[-1][image_index]
         rank = self._rank[mutant_index]
         order = np.argsort(rank, kind="stable")[np.count_nonzero(rank == _ORIGINAL) :]
@@ -192,7 +207,7 @@ class BankSession:
 
     def labels(
         self,
-        inputs: FloatArray,
+        inputs: Inputs,
         mutants: NDArray[np.int64],
         *,
         rows: int = 512,
@@ -201,7 +216,7 @@ class BankSession:
         """Compute labels of every image under every given mutant, in blocks of about ``rows`` rows.
 
         Args:
-            inputs: float32 [N, …].
+            inputs: float32 [N, …], or all views of the images, see ``features``.
             mutants: int64 [M], mutant numbers.
             rows: approximate number of rows that run together.
             known: features of these inputs from an earlier call, by the number of their first
@@ -228,8 +243,8 @@ class BankSession:
                 labels[start : start + count, first : first + block] = labels_of(scores).reshape(-1, count).T
         return labels
 
-    def warm(self, inputs: FloatArray) -> bool:
-        """Run every graph once on float32 inputs [R, …], so that no request pays for first runs.
+    def warm(self, inputs: Inputs) -> bool:
+        """Run every graph once on inputs [R, …], so that no request pays for first runs.
 
         Returns whether all scores are finite.
         """
@@ -254,6 +269,8 @@ def _open(
     classes: int,
     copies: int,
 ) -> Tail:
+    if record.own_graph:
+        return GraphTail(record.model, record.features, providers=providers, external=external)
     if record.shared:
         return SharedTail(record.model, record.features, providers=providers, external=external)
     choices = [pool[number - 1].choice for number in record.mutants if number <= len(pool)]

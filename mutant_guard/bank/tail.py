@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mutant_guard.bank.session import FloatArray, Model
 
 Features = Mapping[str, FloatArray]
-"""Arrays [R, …] by name, which the prefix computed for R images."""
+"""Arrays [R, …] by name for R images: what the prefix computed, and the images' other views."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,16 @@ class TailRecord:
     Attributes:
         model: graph of the tail.
         shared: whether its mutants share the original's weights.
-        features: names of its inputs from the prefix.
+        features: names of its inputs from the prefix, or of views (see ``views``).
         mutants: numbers of its mutants.
+        own_graph: whether it is a classifier of its own, the graph of one mutant.
     """
 
     model: Model
     shared: bool
     features: Sequence[str]
     mutants: Sequence[int]
+    own_graph: bool = False
 
 
 class Tail(Protocol):

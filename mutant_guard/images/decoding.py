@@ -5,6 +5,7 @@ Every limit is checked before anything is decoded.
 
 import io
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,12 @@ def resized(pixels: NDArray[np.uint8], spec: InputSpec, max_pixels: int) -> NDAr
         TooManyPixelsError: the image has more pixels, or a side is too long.
         BadImageError: the model takes exactly one size.
     """
-    grey = pixels.shape[2] == 1
-    return convert(PIL.Image.fromarray(pixels[:, :, 0] if grey else pixels), spec, max_pixels)
+    return convert(picture_of(pixels), spec, max_pixels)
+
+
+def picture_of(pixels: NDArray[np.uint8]) -> PillowImage:
+    """Return pixels uint8 [H, W, C] as a Pillow image, grey where there is one channel."""
+    return PIL.Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
 def convert(image: PillowImage, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
@@ -85,17 +90,60 @@ def convert(image: PillowImage, spec: InputSpec, max_pixels: int) -> NDArray[np.
         TooManyPixelsError: the image has more pixels, or a side is too long.
         BadImageError: the image is animated or damaged, or the model does not take it.
     """
+    return at_sizes(loaded(image, max_pixels), [spec])[0]
+
+
+def loaded(image: PillowImage, max_pixels: int) -> PillowImage:
+    """Check a Pillow image that the caller opened, and decode its pixels.
+
+    Args:
+        image: one still image, decoded or not yet.
+        max_pixels: most pixels of the image.
+
+    Raises:
+        TooManyPixelsError: the image has more pixels, or a side is too long.
+        BadImageError: the image is animated or damaged.
+    """
     _check_size(*image.size, max_pixels)
     _check_still(image)
     try:
         image.load()
-        return to_pixels(
-            image, height=spec.height, width=spec.width, channels=spec.channels, resize=spec.resize
-        )
-    except ImageError as error:
-        raise BadImageError(str(error)) from error
     except _DAMAGED as error:
         raise BadImageError(f"the image is damaged or cut short ({reason(error)}); send it again") from error
+    return image
+
+
+def at_sizes(image: PillowImage, specs: Sequence[InputSpec]) -> list[NDArray[np.uint8]]:
+    """Return the pixels that each of several networks takes of one decoded image.
+
+    Equal pixels are computed once.
+
+    Args:
+        image: the image, from ``decode_whole`` or ``loaded``.
+        specs: size, colour and treatment of other sizes of each network.
+
+    Returns:
+        uint8 [height, width, channels] for each of ``specs``.
+
+    Raises:
+        BadImageError: a network does not take the image.
+    """
+    known: dict[tuple[int, int, int, str], NDArray[np.uint8]] = {}
+    for spec in specs:
+        key = (spec.height, spec.width, spec.channels, spec.resize)
+        if key in known:
+            continue
+        try:
+            known[key] = to_pixels(
+                image, height=spec.height, width=spec.width, channels=spec.channels, resize=spec.resize
+            )
+        except ImageError as error:
+            raise BadImageError(str(error)) from error
+        except _DAMAGED as error:
+            raise BadImageError(
+                f"the image is damaged or cut short ({reason(error)}); send it again"
+            ) from error
+    return [known[spec.height, spec.width, spec.channels, spec.resize] for spec in specs]
 
 
 def decode(body: bytes, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
@@ -114,13 +162,7 @@ def decode(body: bytes, spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
         BadImageError: the body is empty or in none of these formats, the image has too many pixels,
             is animated or damaged, or the model does not take it.
     """
-    image = decode_whole(body, max_pixels)
-    try:
-        return to_pixels(
-            image, height=spec.height, width=spec.width, channels=spec.channels, resize=spec.resize
-        )
-    except ImageError as error:
-        raise BadImageError(str(error)) from error
+    return at_sizes(decode_whole(body, max_pixels), [spec])[0]
 
 
 def decode_whole(body: bytes, max_pixels: int, formats: tuple[str, ...] = FORMATS) -> PillowImage:

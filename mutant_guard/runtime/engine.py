@@ -2,10 +2,10 @@
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.bank.session import CPU, CUDA
+from mutant_guard.bank.views import Inputs
 from mutant_guard.bank.workers import Workers
 from mutant_guard.errors import DeviceError, StoreError
 from mutant_guard.runtime.memory import trim
@@ -38,11 +38,11 @@ def load_engine(
     return session
 
 
-def noise(store: Store, images: int) -> NDArray[np.float32]:
-    """Return this many images of noise, float32 [images, …], as the classifier's input."""
-    spec = store.manifest.input
-    shape = (images, spec.height, spec.width, spec.channels)
-    return spec.tensor(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+def noise(store: Store, images: int) -> Inputs:
+    """Return this many images of noise, as the networks of the bank read them."""
+    rng = np.random.default_rng(0)
+    shapes = [(images, spec.height, spec.width, spec.channels) for spec in store.manifest.inputs]
+    return store.manifest.tensors([rng.integers(0, 256, shape, dtype=np.uint8) for shape in shapes])
 
 
 def providers(device: Device) -> list[str | tuple[str, dict[str, str]]]:

@@ -31,7 +31,7 @@ _VERDICTS = {
     Decision.NOT_FINITE: (Verdict.UNDECIDED, UndecidedBecause.NOT_FINITE),
 }
 
-_KIND = attrgetter("input", "operator", "rate", "layers", "neurons", "mutants")
+_KIND = attrgetter("input", "operator", "rate", "layers", "neurons", "mutants", "companions")
 """Properties of a manifest that determine how long runs take.
 
 Versions with equal properties are one network mutated in one way, and take the same time.
@@ -88,15 +88,14 @@ class Model:
         self.operators = self.store.operators()
         bounds = self.policy.error_bounds
         self.error_bounds = Bounds(**bounds._asdict()) if bounds else None
-        manifest = self.store.manifest
-        self._key, self._order = key, Order(key.value, pool=manifest.mutants, decks=manifest.decks)
+        self._key, self._order = key, self._dealt(key.value)
         self.session = session = load_engine(
             self.store, device=options.device, workers=workers, observer=observer
         )
         self.store.check_files(but={CALIBRATION, *self.store.bank_files})  # those were read
         self.provider = session.provider
         known = None
-        if before is not None and _KIND(before.store.manifest) == _KIND(manifest):
+        if before is not None and _KIND(before.store.manifest) == _KIND(self.store.manifest):
             known = before.profile
         self.profile: RunProfile = measure_runs(session, self.store, self.policy, options, observer, known)
         # A handover to a thread and back takes longer than such a run, and the two threads share
@@ -120,9 +119,12 @@ class Model:
         """Order in which images meet the mutants, under the key in use."""
         order = self._order
         if order.key is not self._key.value:
-            manifest = self.store.manifest
-            self._order = order = Order(self._key.value, pool=manifest.mutants, decks=manifest.decks)
+            self._order = order = self._dealt(self._key.value)
         return order
+
+    def _dealt(self, key: bytes) -> Order:
+        manifest = self.store.manifest
+        return Order(key, pool=manifest.mutants, decks=manifest.decks, ranks=manifest.ranks)
 
     def scope(self, order: Order) -> str:
         """Return the name of everything that a judgement depends on besides the pixels.

@@ -7,6 +7,7 @@ import hmac
 import os
 import secrets
 import tempfile
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -32,34 +33,38 @@ class Order:
         key_id: id of the secret, which does not reveal it.
     """
 
-    def __init__(self, key: bytes, *, pool: int, decks: int) -> None:
+    def __init__(self, key: bytes, *, pool: int, decks: int, ranks: Sequence[int] = ()) -> None:
         """Prepare the decks of a key.
 
         Args:
             key: the secret.
             pool: number of mutants.
             decks: number of decks.
+            ranks: rank of every mutant; in every deck those of a lower rank come first. Without
+                any, all ranks are equal.
         """
         self.key, self._pool, self._decks = key, pool, decks
+        self._ranks = np.array(ranks or [0] * pool, dtype=np.int64)
         self.key_id = key_id(key)
         self._deck = lru_cache(maxsize=4096)(self._make_deck)
 
-    def mutants(self, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def mutants(self, *pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Return the order of the mutants for an image.
 
         Args:
-            pixels: uint8 [H, W, C].
+            *pixels: uint8 [H, W, C] of each view of the image.
 
         Returns:
             int64 [pool], mutant numbers 1 to ``pool``.
         """
-        message = f"{pixels.shape}".encode() + pixels.tobytes()
+        message = b"".join(f"{view.shape}".encode() + view.tobytes() for view in pixels)
         drawn = hmac.digest(self.key, message, "sha256")
         return self._deck(int.from_bytes(drawn[:8], "big") % self._decks)
 
     def _make_deck(self, number: int) -> NDArray[np.int64]:
         stream = hashlib.shake_256(b"deck" + number.to_bytes(8, "big") + self.key).digest(8 * self._pool)
-        deck = np.argsort(np.frombuffer(stream, dtype=">u8"), kind="stable").astype(np.int64) + 1
+        drawn = np.argsort(np.frombuffer(stream, dtype=">u8"), kind="stable").astype(np.int64)
+        deck = drawn[np.argsort(self._ranks[drawn], kind="stable")] + 1
         deck.setflags(write=False)
         return deck
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image as PillowImage
 
+from mutant_guard.bank.views import Inputs
 from mutant_guard.errors import BadImageError
-from mutant_guard.images.decoding import Image, convert, decode, resized
+from mutant_guard.images.decoding import Image, at_sizes, decode_whole, loaded, picture_of
 from mutant_guard.runtime.model import Model
 
 
@@ -19,15 +20,15 @@ class Prepared:
     """Image that is ready to be judged.
 
     Attributes:
-        inputs: float32 [1, …], the classifier's input.
+        inputs: the image as the networks of the bank read it, arrays [1, …].
         order: int64 [pool], mutant numbers in the order in which this image meets them.
-        pixels: uint8 [H, W, C] at model size.
+        pixels: uint8 [H, W, C] at the size of the classifier's input.
         key: key under which the judgement is cached.
         body_sha256: sha256 of the image as it was given, in hex.
         seconds: seconds that the preparation took.
     """
 
-    inputs: NDArray[np.float32]
+    inputs: Inputs
     order: NDArray[np.int64]
     pixels: NDArray[np.uint8]
     key: str
@@ -50,37 +51,40 @@ def prepare(image: Image, model: Model, max_pixels: int) -> Prepared:
         OSError: the file cannot be read.
     """
     started = time.perf_counter()
-    spec = model.store.manifest.input
     content = image.read_bytes() if isinstance(image, Path) else image
     digest = hashlib.sha256(content if isinstance(content, bytes) else content.tobytes()).hexdigest()
     try:
-        pixels = _at_model_size(content, model, max_pixels)
+        views = _views(content, model, max_pixels)
     except BadImageError as error:
         error.body_sha256 = digest
         raise
     # Read the order once: another one may replace it, and the cache key must name the order that is
     # used.
     order = model.order
-    inputs = spec.tensor(pixels[None])
-    key = hashlib.sha256(f"{model.scope(order)}:{pixels.shape}:".encode() + pixels.tobytes()).hexdigest()
-    return Prepared(inputs, order.mutants(pixels), pixels, key, digest, time.perf_counter() - started)
+    inputs = model.store.manifest.tensors([pixels[None] for pixels in views])
+    content_of = [f"{pixels.shape}:".encode() + pixels.tobytes() for pixels in views]
+    key = hashlib.sha256(b"".join([f"{model.scope(order)}:".encode(), *content_of])).hexdigest()
+    return Prepared(inputs, order.mutants(*views), views[0], key, digest, time.perf_counter() - started)
 
 
-def _at_model_size(
+def _views(
     image: bytes | PillowImage | NDArray[np.uint8], model: Model, max_pixels: int
-) -> NDArray[np.uint8]:
-    spec = model.store.manifest.input
+) -> list[NDArray[np.uint8]]:
+    """Return the pixels uint8 [H, W, C] of every view of an image, which is decoded once."""
+    specs = model.store.manifest.inputs
     if isinstance(image, bytes):
-        return decode(image, spec, max_pixels)
+        return at_sizes(decode_whole(image, max_pixels), specs)
     if not isinstance(image, np.ndarray):
-        return convert(image, spec, max_pixels)
+        return at_sizes(loaded(image, max_pixels), specs)
+    spec = specs[0]
     wanted = (spec.height, spec.width, spec.channels)
     if image.dtype == np.uint8 and image.shape == wanted:
-        return np.ascontiguousarray(image)
+        own = np.ascontiguousarray(image)
+        return [own, *at_sizes(picture_of(own), [spec.squashed for spec in specs[1:]])]
     fits = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == spec.channels
     if spec.resize == "exact" or not fits or not image.size:
         raise BadImageError(
             f"the pixels are {image.dtype} {list(image.shape)} and model '{model.name}' takes uint8 {list(wanted)}"
             + ("" if spec.resize == "exact" else ", or another height and width, which it resizes")
         )
-    return resized(image, spec, max_pixels)
+    return at_sizes(loaded(picture_of(image), max_pixels), specs)

@@ -55,7 +55,8 @@ class CalibrationSettings(Frozen):
         beta: nominal bound on false alarms of ``paper``.
         delta_ratio: δ/ςh of ``paper``.
         evidence: evidence that ``calibrated`` and ``fixed`` add up; ``auto`` stands for doubts
-            (``soft``) where the pool has retrained mutants and for label changes elsewhere.
+            (``soft``) where the pool has retrained mutants or companions and for label changes
+            elsewhere.
             ``paper`` always counts label changes.
         own_weight: number of mutants that the original's own doubt counts as, where evidence is
             soft.
@@ -109,7 +110,7 @@ class CalibrationSettings(Frozen):
         """Return these settings with the kind of evidence decided, for a pool's operators."""
         if self.evidence != "auto":
             return self
-        soft = "retrain" in operators
+        soft = not {"retrain", "companion"}.isdisjoint(operators)
         return self.model_copy(update={"evidence": "soft" if soft else "label_change"})
 
 

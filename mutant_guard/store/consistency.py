@@ -31,6 +31,16 @@ def check_calibration(manifest: Manifest, calibration: CalibrationRecord, path: 
                 f"{manifest.mutants:,}); build the store again"
             )
         test = record.test
+        if isinstance(test, StagedRecord):
+            for what, values in (
+                ("temperatures", test.evidence.temperatures),
+                ("weights", test.evidence.weights),
+            ):
+                if values and len(values) != manifest.mutants:
+                    raise StoreError(
+                        f"{path} is damaged at '{name}' (it has {len(values):,} {what}, the store has "
+                        f"{manifest.mutants:,} mutants); build the store again"
+                    )
         if isinstance(test, StagedRecord) and test.evidence.output_kind != manifest.output_kind:
             raise StoreError(
                 f"{path} is damaged at '{name}' (it is for {test.evidence.output_kind}, the scores are "
@@ -54,5 +64,7 @@ def check_bank(manifest: Manifest, session: BankSession) -> None:
     taken = session.image_shape
     if len(taken) != len(shape) or any(size not in (-1, own) for size, own in zip(taken, shape, strict=True)):
         raise StoreError(f"the prefix takes images {list(taken)}, the manifest says {list(shape)}")
+    if session.views != len(manifest.inputs):
+        raise StoreError(f"the bank reads {session.views} views, the manifest has {len(manifest.inputs)}")
     if session.classes != names:
         raise StoreError(f"the prefix has {session.classes:,} scores, the manifest names {names:,} classes")

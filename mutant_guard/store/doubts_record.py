@@ -5,7 +5,7 @@ Its imports are light: the server reads them with pydantic alone.
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from pydantic import Field
 
 from mutant_guard.decision.evidence.kinds import Doubts
@@ -22,6 +22,8 @@ class DoubtsRecord(Frozen):
     own_temperature: Annotated[float, Gt(0)]
     own_weight: Annotated[float, Ge(0)]
     output_kind: OutputKind
+    temperatures: list[Annotated[float, Gt(0)]] = Field(default=[])
+    weights: list[Annotated[float, Gt(0), Le(1)]] = Field(default=[])
 
     @classmethod
     def of(cls, doubts: Doubts) -> "DoubtsRecord":
@@ -31,12 +33,21 @@ class DoubtsRecord(Frozen):
             own_temperature=doubts.own_temperature,
             own_weight=doubts.own_weight,
             output_kind=doubts.output_kind,
+            temperatures=list(doubts.temperatures),
+            weights=list(doubts.weights),
         )
 
     @property
     def doubts(self) -> Doubts:
         """Doubts of this record."""
-        return Doubts(self.temperature, self.own_temperature, self.own_weight, self.output_kind)
+        return Doubts(
+            self.temperature,
+            self.own_temperature,
+            self.own_weight,
+            self.output_kind,
+            temperatures=tuple(self.temperatures),
+            weights=tuple(self.weights),
+        )
 
 
 class StagedRecord(Frozen):

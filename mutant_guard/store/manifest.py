@@ -3,6 +3,7 @@
 Its imports are light: the server reads the file with pydantic alone.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,11 +11,12 @@ from annotated_types import Ge, Le, Len
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
 
+from mutant_guard.bank.views import Inputs, Views
 from mutant_guard.store.choices import Layout, OutputKind, Resize
 from mutant_guard.store.model_card import DataRange
 from mutant_guard.store.preprocessing import to_input
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 Rate = Annotated[float, Ge(0), Le(1)]
 
@@ -70,6 +72,11 @@ class InputSpec(Frozen):
             raise ValueError(f"mean and std need {self.channels} value(s), one a channel")
         return self
 
+    @property
+    def squashed(self) -> "InputSpec":
+        """The same input for pictures that show what the classifier sees, cropped already."""
+        return self.model_copy(update={"resize": "bilinear"})
+
     def tensor(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the classifier's input, float32, for pixels uint8 [N, height, width, channels]."""
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
@@ -87,13 +94,14 @@ class TailEntry(Frozen):
     """Part of the bank behind one entry point.
 
     It names its file, whether its mutants share weights, its inputs among the outputs of the
-    prefix, and its mutants' numbers.
+    prefix and the views, its mutants' numbers, and whether it is a classifier of its own.
     """
 
     file: PlainName
     shared: bool
     features: Annotated[list[str], Len(1)]
     mutants: Annotated[list[Annotated[int, Ge(1)]], Len(1)]
+    own_graph: bool = False
 
 
 class DataParts(Frozen):
@@ -137,6 +145,28 @@ class RetrainRecord(Frozen):
     data: DataRange
 
 
+class CompanionRecord(Frozen):
+    """Companion: another classifier of the same classes, which serves as a mutant.
+
+    ``source`` is the name that it was given by, and ``mutant`` its number in the pool.
+    ``input_name``, ``output_name``, ``output_kind`` and ``outputs``, the number of its classes, are
+    those of its own file. ``class_map`` has its class for each class of the original, −1 where it
+    knows none; it is None where both have the same classes in the same order. ``multiply_adds`` is
+    its work for one image, and ``relative_cost`` that work as a multiple of the original's.
+    """
+
+    source: str
+    mutant: Annotated[int, Ge(1)]
+    input: InputSpec
+    input_name: str
+    output_name: str
+    output_kind: OutputKind
+    outputs: Annotated[int, Ge(1)]
+    class_map: list[Annotated[int, Ge(-1)]] | None
+    multiply_adds: Annotated[float, Ge(0)]
+    relative_cost: Annotated[float, Ge(0)]
+
+
 class Manifest(Frozen):
     """Everything about a version that is not a weight or a threshold.
 
@@ -145,7 +175,10 @@ class Manifest(Frozen):
     in ``mutants.safetensors``. ``accuracies[i]`` is the mutant's share of right answers on the
     filter images it was run on, which are not all of them where the filter could judge it earlier.
     ``filter_error`` is the probability that the filter judged it otherwise than on all of them.
-    ``decks`` is the number of secret orders in which requests meet the mutants.
+    ``decks`` is the number of secret orders in which requests meet the mutants. In all of them
+    mutants of a lower rank come first: ``ranks[i]`` is that of mutant i + 1, and without any all
+    ranks are equal. ``views`` are the inputs of tails that read an image otherwise than the
+    original does, numbered from 1 on.
     """
 
     schema_version: int
@@ -164,6 +197,9 @@ class Manifest(Frozen):
     decks: Annotated[int, Ge(1), Le(1 << 32)]
     candidates: list[int]
     candidates_drawn: int
+    ranks: list[Annotated[int, Ge(0)]] = []
+    companions: list[CompanionRecord] = []
+    views: list[InputSpec] = []
     accuracy_ratio: float
     filter_error: float
     original_accuracy: Rate
@@ -183,4 +219,24 @@ class Manifest(Frozen):
             found = len(getattr(self, name))
             if found != self.mutants:
                 raise ValueError(f"{name} has {found:,} values for {self.mutants:,} mutants")
+        if self.ranks and len(self.ranks) != self.mutants:
+            raise ValueError(f"ranks has {len(self.ranks):,} values for {self.mutants:,} mutants")
+        own = sorted(number for tail in self.bank if tail.own_graph for number in tail.mutants)
+        if own != sorted(companion.mutant for companion in self.companions):
+            raise ValueError("companions are not the mutants with a graph of their own")
         return self
+
+    def tensors(self, pixels: Sequence[NDArray[np.uint8]]) -> Inputs:
+        """Return images as the networks of the bank read them.
+
+        Args:
+            pixels: uint8 [N, height, width, channels] for each view, see ``inputs``.
+        """
+        if not self.views:
+            return self.input.tensor(pixels[0])
+        return Views(tuple(spec.tensor(own) for spec, own in zip(self.inputs, pixels, strict=True)))
+
+    @property
+    def inputs(self) -> list[InputSpec]:
+        """Inputs of all views of an image: the original's, then those of ``views``."""
+        return [self.input, *self.views]

@@ -39,6 +39,8 @@ BANK = "bank-{}.onnx"
 PARAMETERS = "parameters"
 MUTANTS = "mutants.safetensors"
 RECORDINGS = "label_changes.safetensors"
+COMPANION = "companion"
+"""Name of the operator whose mutants are other classifiers."""
 
 _VERSION = re.compile(r"[0-9a-f]{16}")
 _MOST_JSON = 1 << 24
@@ -94,14 +96,17 @@ class Store:
 
     @property
     def shares_weights(self) -> bool:
-        """Whether all mutants use the original's weights, and change its layers' outputs only."""
-        return all(tail.shared for tail in self.manifest.bank)
+        """Whether no mutant brings weights besides those in the graphs."""
+        return all(tail.shared or tail.own_graph for tail in self.manifest.bank)
 
     def operators(self) -> list[str]:
         """Return the operator of every mutant, in the order of their numbers."""
         names = self.manifest.operator.removeprefix("mixed:").split(",")
-        # Operators of a mixed pool take turns in it.
-        return [names[number % len(names)] for number in range(self.manifest.mutants)]
+        companions = len(self.manifest.companions)
+        # Companions come first; the other operators of a mixed pool take turns in it.
+        others = [name for name in names if not companions or name != COMPANION]
+        turns = [others[number % len(others)] for number in range(self.manifest.mutants - companions)]
+        return [COMPANION] * companions + turns
 
     @property
     def bank_files(self) -> set[str]:
@@ -160,7 +165,7 @@ class Store:
         arrays = {} if self.shares_weights else self.arrays(MUTANTS)
         contents = {name: self.read(name) for name in self.bank_files - {MUTANTS}}
         tails = [
-            TailRecord(contents[tail.file], tail.shared, tail.features, tail.mutants)
+            TailRecord(contents[tail.file], tail.shared, tail.features, tail.mutants, tail.own_graph)
             for tail in self.manifest.bank
         ]
         _refuse_not_finite(self.path / MUTANTS, arrays)

@@ -16,6 +16,7 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.bank.views import Inputs
 from mutant_guard.runtime.answer import Answer
 from mutant_guard.runtime.judgement import Judgement
 from mutant_guard.runtime.order import Order
@@ -134,8 +135,8 @@ class PassedOn(BankSession):
     def provider(self) -> str:
         return self._asked.provider
 
-    def features(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        return self._asked.features(inputs)
+    def features(self, images: Inputs) -> list[NDArray[np.float32]]:
+        return self._asked.features(images)
 
 
 class HeldSession(PassedOn):
@@ -191,8 +192,8 @@ class NotFiniteSession(PassedOn):
         super().__init__(load_store(store).session(threads=1))
         self._value, self._original, self._mutant = value, original, mutant
 
-    def features(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        found = self._asked.features(inputs)
+    def features(self, images: Inputs) -> list[NDArray[np.float32]]:
+        found = self._asked.features(images)
         if self._original:
             found[-1][:, 4] = self._value
         return found

@@ -1,6 +1,7 @@
 """Recorded answers of mutants, the data of calibration and simulation."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,10 +85,31 @@ class Recording:
             self.own_doubts,
         )
 
-    def reordered(self, seed: int | list[int]) -> "Recording":
-        """Return a recording with each image's mutants in a random order, as requests meet them."""
+    def reordered(self, seed: int | list[int], ranks: Sequence[int] = ()) -> "Recording":
+        """Return a recording with each image's mutants in a random order, as requests meet them.
+
+        Args:
+            seed: seed of the orders.
+            ranks: rank of every mutant; those of a lower rank come first. Without any, all ranks
+                are equal.
+        """
         numbers = np.tile(np.arange(self.pool, dtype=np.int32), (len(self.changes), 1))
-        return self.in_order(np.random.default_rng(seed).permuted(numbers, axis=1))
+        drawn = np.random.default_rng(seed).permuted(numbers, axis=1)
+        if ranks:
+            by_rank = np.argsort(np.asarray(ranks)[drawn], axis=1, kind="stable")
+            drawn = np.take_along_axis(drawn, by_rank, axis=1)
+        return self.in_order(drawn)
+
+    def weighted(self, weights: Sequence[float]) -> "Recording":
+        """Return a recording whose doubts are times the weight of each mutant, as tests add them up.
+
+        Args:
+            weights: weight of every mutant; none leaves the doubts as they are.
+        """
+        if self.doubts is None or not weights:
+            return self
+        doubts = np.rint(self.doubts * np.asarray(weights, dtype=np.float64)).astype(np.int32)
+        return replace(self, doubts=doubts)
 
     def shuffled(self, seed: int | list[int]) -> NDArray[np.bool_]:
         """Return the label changes in random orders, bool [images, mutants]."""

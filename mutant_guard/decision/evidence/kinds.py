@@ -62,12 +62,14 @@ class Evidence(Protocol):
     def unit(self) -> int:
         """Most evidence that one mutant can give."""
 
-    def of_mutants(self, scores: Scores, labels: Units) -> Units:
+    def of_mutants(self, scores: Scores, labels: Units, mutants: Units | None = None) -> Units:
         """Return evidence of mutants against labels.
 
         Args:
             scores: float32 [rows, classes], the mutants' scores.
             labels: int64 [rows], the original's labels.
+            mutants: int64 [rows], the mutants' numbers; may be left out where all mutants speak
+                alike.
 
         Returns:
             int64 [rows], 0 to ``unit``.
@@ -93,7 +95,7 @@ class LabelChanges:
 
     unit: int = 1
 
-    def of_mutants(self, scores: Scores, labels: Units) -> Units:
+    def of_mutants(self, scores: Scores, labels: Units, mutants: Units | None = None) -> Units:
         """Return 1 for each row whose label differs from the given one, else 0; int64 [rows]."""
         return np.asarray(labels_of(scores) != labels, dtype=np.int64)
 
@@ -119,9 +121,13 @@ class Doubts:
         own_weight: number of mutants that the original counts as.
         output_kind: kind of the scores.
         unit: units of a full doubt.
+        temperatures: divisor of each mutant's logits, where mutants differ; empty where all have
+            ``temperature``.
+        weights: weight of each mutant's doubt, at most 1; empty where all doubts count fully.
 
     Raises:
-        ValueError: a temperature is not above 0, the weight is below 0, or one is not finite.
+        ValueError: a temperature is not above 0, a weight is out of its range, or one is not
+            finite.
     """
 
     temperature: float
@@ -129,19 +135,36 @@ class Doubts:
     own_weight: float
     output_kind: OutputKind = "logits"
     unit: int = UNIT
+    temperatures: tuple[float, ...] = ()
+    weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        numbers = (self.temperature, self.own_temperature, self.own_weight)
-        in_range = self.temperature > 0 and self.own_temperature > 0 and self.own_weight >= 0
+        temperatures = (self.temperature, self.own_temperature, *self.temperatures)
+        numbers = (*temperatures, self.own_weight, *self.weights)
+        in_range = min(temperatures) > 0 and self.own_weight >= 0
         if not (in_range and all(map(isfinite, numbers))):
             raise ValueError(
                 f"temperatures must be above 0 and the weight at least 0, all finite, got {self.temperature}, "
                 f"{self.own_temperature} and {self.own_weight}"
             )
+        if any(not 0 < weight <= 1 for weight in self.weights):
+            raise ValueError(f"the weights of mutants must be above 0 and at most 1, got {self.weights}")
 
-    def of_mutants(self, scores: Scores, labels: Units) -> Units:
-        """Return the doubts of mutants in units, int64 [rows]."""
-        return doubts(scores, labels, self.temperature, self.output_kind)
+    def of_mutants(self, scores: Scores, labels: Units, mutants: Units | None = None) -> Units:
+        """Return the doubts of mutants in units, times their weights, int64 [rows]."""
+        if not self.temperatures and not self.weights:
+            return doubts(scores, labels, self.temperature, self.output_kind)
+        if mutants is None:
+            raise ValueError("these mutants differ in temperature or weight; say which ones speak")
+        temperature = self._of(self.temperatures, mutants) if self.temperatures else self.temperature
+        found = doubts(scores, labels, temperature, self.output_kind)
+        if self.weights:
+            found = np.rint(found * self._of(self.weights, mutants)).astype(np.int64)
+        return found
+
+    @staticmethod
+    def _of(values: tuple[float, ...], mutants: Units) -> NDArray[np.float64]:
+        return np.asarray(values, dtype=np.float64)[mutants - 1]
 
     def of_original(self, scores: Scores) -> Units:
         """Return the original's doubt of its own label, times its weight, int64 [images]."""
@@ -153,16 +176,19 @@ class Doubts:
         return np.asarray(np.rint(own * self.own_weight), dtype=np.int64)
 
 
-def doubts(scores: Scores, labels: Units, temperature: float, output_kind: OutputKind) -> Units:
+def doubts(
+    scores: Scores, labels: Units, temperature: float | NDArray[np.float64], output_kind: OutputKind
+) -> Units:
     """Return 1 − p(label) in units, int64 [rows]; a full doubt where the scores are not finite.
 
     Args:
         scores: float32 [rows, classes], logits or probabilities.
         labels: int64 [rows], labels whose probability is used.
-        temperature: divisor of the logits; probabilities are converted to logits first.
+        temperature: divisor of the logits, one for all rows or float64 [rows]; probabilities are
+            converted to logits first.
         output_kind: kind of the scores.
     """
-    logits = log_scores(scores, output_kind) / temperature
+    logits = log_scores(scores, output_kind) / np.asarray(temperature, dtype=np.float64)[..., None]
     with np.errstate(invalid="ignore"):  # of scores that are not finite
         logits -= logits.max(axis=1, keepdims=True)
     powers = np.exp(logits)

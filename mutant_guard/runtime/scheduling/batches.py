@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.bank.views import joined
 from mutant_guard.decision.evidence.kinds import NO_LABEL, labels_of
 from mutant_guard.decision.sequential.boundaries import Counts
 from mutant_guard.decision.sequential.policies import Decision, Policy, State, advance
@@ -82,7 +83,8 @@ class Batches:
             request.order[request.mutants : request.mutants + length]
             for request, length in zip(taken, lengths.tolist(), strict=True)
         ]
-        scores = self._session.scores(_features(taken), image_index, np.concatenate(met))
+        mutant_index = np.concatenate(met)
+        scores = self._session.scores(_features(taken), image_index, mutant_index)
         self._on_run(Run(len(image_index), len(taken), self._session.seconds - before))
         known = np.array([request.label for request in taken])
         # a rectangle of requests and mutants, with each request's rows from the left
@@ -90,7 +92,9 @@ class Batches:
         labels = np.zeros((len(taken), int(lengths.max())), dtype=np.int64)
         evidence = np.zeros_like(labels)
         labels[image_index, column] = found = labels_of(scores)
-        evidence[image_index, column] = self._policy.evidence.of_mutants(scores, known[image_index])
+        evidence[image_index, column] = self._policy.evidence.of_mutants(
+            scores, known[image_index], mutant_index
+        )
         changes = np.array([request.changes for request in taken], dtype=np.int64)
         mutants = np.array([request.mutants for request in taken], dtype=np.int64)
         state = advance(self._policy, changes, mutants, evidence, lengths)
@@ -128,7 +132,7 @@ class Batches:
         if not fresh:
             return
         started = time.perf_counter()
-        features = self._session.features(np.concatenate([request.inputs for request in fresh]))
+        features = self._session.features(joined([request.inputs for request in fresh]))
         scores = features[-1]
         own = self._policy.evidence.of_original(scores)
         found = self._policy.decide(own, np.zeros_like(own))

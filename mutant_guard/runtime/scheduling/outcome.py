@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from mutant_guard.bank.views import Inputs
 from mutant_guard.decision.sequential.policies import Decision
 from mutant_guard.errors import DeadlineError
 
@@ -57,7 +58,7 @@ class Request:
     All times are values of ``time.perf_counter()``.
 
     Attributes:
-        inputs: float32 [1, …], the classifier's input.
+        inputs: the image as the networks of the bank read it, arrays [1, …].
         order: int64 [pool], mutant numbers in the order in which this request meets them.
         deadline: time at which the request ends undecided.
         submitted: time at which the request was admitted.
@@ -75,7 +76,7 @@ class Request:
         ended: whether the request has been answered.
     """
 
-    inputs: NDArray[np.float32]
+    inputs: Inputs
     order: NDArray[np.int64]
     deadline: float
     submitted: float

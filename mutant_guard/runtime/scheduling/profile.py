@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.bank.views import Inputs
 from mutant_guard.decision.sequential.policies import Policy
 from mutant_guard.runtime.engine import noise
 from mutant_guard.runtime.observer import SILENT, Observer
@@ -90,7 +91,7 @@ def _orders(mutants: int, decks: int) -> NDArray[np.int64]:
     return np.asarray(drawn[np.arange(_IMAGES) % len(drawn)])
 
 
-def _run(batches: Batches, images: NDArray[np.float32], orders: NDArray[np.int64]) -> float:
+def _run(batches: Batches, images: Inputs, orders: NDArray[np.int64]) -> float:
     """Measure the seconds of one run for new requests."""
     new = [Request(images[n : n + 1], orders[n], deadline=inf, submitted=0.0) for n in range(len(images))]
     started = time.perf_counter()

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.bank.views import Inputs
 
 MOST_ROWS = 512
 """Most rows of a run that are tried."""
@@ -44,9 +45,7 @@ class RowBudget:
         return max(1, min(self.fill, self.most) // requests)
 
 
-def ladder(
-    session: BankSession, inputs: NDArray[np.float32], orders: NDArray[np.int64], first: int
-) -> dict[int, float]:
+def ladder(session: BankSession, inputs: Inputs, orders: NDArray[np.int64], first: int) -> dict[int, float]:
     """Measure the seconds of runs of 1, 2, 4 … rows; warms each size.
 
     The rows are those of new requests. This matters where mutants do not share weights: there the
@@ -54,7 +53,7 @@ def ladder(
 
     Args:
         session: the bank.
-        inputs: float32 [N, …], images to run.
+        inputs: N images to run.
         orders: int64 [N, mutants], order in which each image meets the mutants.
         first: number of mutants that each image evaluates at once.
 
@@ -105,7 +104,7 @@ def idle_rows(alone: dict[int, float], first: int, most: int) -> int:
 
 def measured_budget(
     session: BankSession,
-    inputs: NDArray[np.float32],
+    inputs: Inputs,
     orders: NDArray[np.int64],
     first: int,
     *,
@@ -116,7 +115,7 @@ def measured_budget(
 
     Args:
         session: the bank.
-        inputs: float32 [N, …], images to run.
+        inputs: N images to run.
         orders: int64 [N, mutants], order in which each image meets the mutants.
         first: number of mutants that each image evaluates at once.
         most: most rows of a run; None to measure it.

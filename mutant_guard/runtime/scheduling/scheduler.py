@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 import numpy as np
 from numpy.typing import NDArray
 
+from mutant_guard.bank.views import Inputs
 from mutant_guard.decision.sequential.policies import Decision
 from mutant_guard.errors import NotReadyError, QueueFullError, RunFailedError
 from mutant_guard.runtime.observer import SILENT, Observer
@@ -106,7 +107,7 @@ class Scheduler:
 
     def submit(
         self,
-        inputs: NDArray[np.float32],
+        inputs: Inputs,
         order: NDArray[np.int64],
         *,
         deadline: float = inf,
@@ -115,7 +116,7 @@ class Scheduler:
         """Admit a request.
 
         Args:
-            inputs: float32 [1, …], the classifier's input.
+            inputs: the image as the networks of the bank read it, arrays [1, …].
             order: int64 [pool], mutant numbers in the order in which this request meets them.
             deadline: time at which the request ends undecided, a value of ``time.perf_counter()``.
                 A run that goes on at that time still counts. By default there is no deadline.

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.bank.pool import Mutant
+from mutant_guard.bank.views import Inputs, arrays_of
 from mutant_store.pool.accuracy_filter import Accepted, AccuracyFilter, HopelessError, collect
 
 
@@ -24,14 +25,14 @@ class FakeSession(BankSession):
 
     def labels(
         self,
-        inputs: NDArray[np.float32],
+        inputs: Inputs,
         mutants: NDArray[np.int64],
         *,
         rows: int = 512,
         known: MutableMapping[int, list[NDArray[np.float32]]] | None = None,
     ) -> NDArray[np.int64]:
         self.rows += len(inputs) * len(mutants)
-        return np.asarray(self._table[inputs[:, 0].astype(int)][:, mutants - 1])
+        return np.asarray(self._table[arrays_of(inputs)[0][:, 0].astype(int)][:, mutants - 1])
 
 
 def filtering(images: int, ratio: float = 0.9, error: float = 0.0) -> AccuracyFilter:

@@ -9,6 +9,7 @@ from math import comb, inf, log
 import numpy as np
 from numpy.typing import NDArray
 
+from mutant_guard.bank import views
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.decision.sequential.policies import Decision, Policy
 from mutant_guard.runtime.scheduling.batches import Batches, Run
@@ -130,9 +131,10 @@ class RecordedSession(HeldSession):
         self._number = {tensor.tobytes(): number for number, tensor in enumerate(inputs.tensors)}
         self.recorded: list[dict[int, list[int]]] = []
 
-    def features(self, inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        numbers = np.array([[self._number[tensor.tobytes()]] for tensor in inputs], dtype=np.float32)
-        *shared, scores = super().features(inputs)
+    def features(self, images: views.Inputs) -> list[NDArray[np.float32]]:
+        tensors = views.arrays_of(images)[0]
+        numbers = np.array([[self._number[tensor.tobytes()]] for tensor in tensors], dtype=np.float32)
+        *shared, scores = super().features(images)
         return [*shared, numbers, scores]
 
     def scores(

@@ -5,8 +5,8 @@ This module imports nothing of the project.
 
 from typing import Literal
 
-Resize = Literal["exact", "bilinear"]
-"""Treatment of an image of another size: it is refused, or resampled."""
+Resize = str
+"""Text of a rule by which an image gets the model's size; see ``ResizeRule``."""
 
 Layout = Literal["nchw", "nhwc", "flat"]
 """Order of the axes of the classifier's input."""

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
 
 from mutant_guard.bank.views import Inputs, Views
-from mutant_guard.store.choices import Layout, OutputKind, Resize
+from mutant_guard.store.choices import Layout, OutputKind
 from mutant_guard.store.model_card import DataRange
 from mutant_guard.store.preprocessing import to_input
+from mutant_guard.store.resizing import ResizeRule
 
 SCHEMA_VERSION = 5
 
@@ -55,7 +56,8 @@ class InputSpec(Frozen):
     """Input of the classifier.
 
     Pixels are divided by 255, then normalised per channel by mean and std, whose bounds keep what
-    becomes of pixels finite in float32.
+    becomes of pixels finite in float32. ``resize`` is the text of a ``ResizeRule``, in its shortest
+    form.
     """
 
     height: _Side
@@ -64,12 +66,13 @@ class InputSpec(Frozen):
     mean: list[Annotated[float, Ge(-1e6), Le(1e6)]]
     std: list[Annotated[float, Ge(1e-9), Le(1e6)]]
     layout: Layout
-    resize: Resize
+    resize: Annotated[str, AfterValidator(lambda text: str(ResizeRule.parse(text)))]
 
     @model_validator(mode="after")
-    def _one_value_a_channel(self) -> "InputSpec":
+    def _consistent(self) -> "InputSpec":
         if not len(self.mean) == len(self.std) == self.channels:
             raise ValueError(f"mean and std need {self.channels} value(s), one a channel")
+        ResizeRule.parse(self.resize).check(height=self.height, width=self.width)
         return self
 
     @property

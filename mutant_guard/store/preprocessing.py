@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from mutant_guard.errors import ImageError
 from mutant_guard.store.choices import Layout, Resize
+from mutant_guard.store.resizing import ResizeRule
 
 TRANSPARENT = "the image has transparent pixels; flatten it onto a background first"
 """Message for an image that has no one appearance."""
@@ -37,24 +38,17 @@ def to_pixels(
         height: rows the model takes, in pixels.
         width: columns the model takes, in pixels.
         channels: 1 (grey, ITU-R 601 luma) or 3 (RGB).
-        resize: ``exact`` refuses another size; ``bilinear`` resamples to it with antialiasing.
+        resize: text of the rule by which the image gets this size; see ``ResizeRule``.
 
     Returns:
         uint8 array of shape [height, width, channels], values 0 to 255.
 
     Raises:
-        ImageError: transparent pixels, an unsupported pixel format, or another size under
-            ``exact``.
+        ImageError: transparent pixels, an unsupported pixel format, another size under ``exact``,
+            or an image that is too narrow for ``fit``.
     """
-    image = flat(image)
-    if image.size != (width, height) and resize == "exact":
-        raise ImageError(
-            f"the image is {image.width}×{image.height} pixels and this model takes exactly {width}×{height}; "
-            "resize it, or build the store with --resize bilinear"
-        )
-    image = image.convert(_MODE[channels])
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    image = flat(image).convert(_MODE[channels])
+    image = ResizeRule.parse(resize).apply(image, height=height, width=width)
     return np.asarray(image, dtype=np.uint8).reshape(height, width, channels)
 
 

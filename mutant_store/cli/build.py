@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mutant_guard.store.choices import Layout, OutputKind, Resize
+from mutant_guard.store.choices import Layout, OutputKind
 from mutant_store.cli.calibration_options import (
     Alpha,
     Beta,
@@ -69,6 +69,17 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if found is None:
         raise typer.BadParameter("give HEIGHTxWIDTH in pixels, such as 224x224", param_hint="--size")
     return int(found[1]), int(found[2] or found[1])
+
+
+def _resize_rule(text: str | None) -> str | None:
+    from mutant_guard.store.resizing import ResizeRule
+
+    if text is not None:
+        try:
+            ResizeRule.parse(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+    return text
 
 
 @app.command()
@@ -168,18 +179,22 @@ def build(
         ),
     ] = None,
     resize: Annotated[
-        Resize,
+        str | None,
         typer.Option(
-            help="What to do with images of another size than the model's: refuse, or resample.",
+            callback=_resize_rule,
+            metavar="exact|FILTER|crop:N[:FILTER]|fit[:FILTER]",
+            help="How images get the model's size. exact refuses others (default); FILTER squashes them; crop:N "
+            "resizes the shorter side to N pixels and takes the centre; fit keeps the aspect ratio and pads with "
+            "black. FILTER: nearest, box, bilinear (default), hamming, bicubic, lanczos.",
             rich_help_panel=_INPUT,
         ),
-    ] = "exact",
+    ] = None,
     size: Annotated[
         str | None,
         typer.Option(
             metavar="HEIGHTxWIDTH",
             help="Size of the model's images in pixels, where the model leaves it open. Images of mixed sizes need it, "
-            "and --resize bilinear. Default: the model's, else that of the images.",
+            "and --resize. Default: the model's, else that of the images.",
             rich_help_panel=_INPUT,
         ),
     ] = None,

@@ -25,7 +25,8 @@ def load(spec: str | DataSpec, *, shape: Shape | None = None, resize: Resize = "
         spec: ``kind[:path][@split][[start:stop]]``, parsed or not.
         shape: (height, width, channels) of the model, sizes in pixels; None keeps the natural size,
             which all images must then share.
-        resize: ``exact`` refuses images of another size, ``bilinear`` resamples them.
+        resize: text of the rule by which images get this size; see ``ResizeRule``. Those of ``npz:``
+            and of MNIST that have it are taken as they are.
 
     Returns:
         Images uint8 [N, H, W, C], labels int64 [N], class names, the range of the source that they

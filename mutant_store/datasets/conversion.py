@@ -40,12 +40,12 @@ def fit_image(
         image: the opened image.
         natural: its pixels at natural size, returned where ``shape`` is None.
         shape: (height, width, channels) of the model.
-        resize: ``exact`` refuses an image of another size, ``bilinear`` resamples it.
+        resize: text of the rule by which the image gets this size; see ``ResizeRule``.
 
     Raises:
-        ImageError: the image has another size and ``resize`` is ``exact``.
+        ImageError: the rule does not take the image.
     """
-    if shape is None or natural.shape == shape:
+    if shape is None:
         return natural
     height, width, channels = shape
     return to_pixels(image, height=height, width=width, channels=channels, resize=resize)
@@ -54,16 +54,20 @@ def fit_image(
 def fit_array(images: NDArray[np.uint8], shape: Shape | None, resize: Resize) -> NDArray[np.uint8]:
     """Fit images that are held as an array to a shape.
 
+    Images of the model's size are taken as they are, also under ``crop``: they may be cropped
+    already.
+
     Args:
         images: uint8 [N, H, W, C].
         shape: (height, width, channels) of the model; None leaves the images unchanged.
-        resize: ``exact`` refuses images of another size, ``bilinear`` resamples them.
+        resize: text of the rule by which images of another size get the model's; see
+            ``ResizeRule``.
 
     Returns:
         uint8 [N, *shape].
 
     Raises:
-        DataError: the images have another size and ``resize`` is ``exact``.
+        DataError: the rule does not take the images.
     """
     if shape is None or images.shape[1:] == shape:
         return images

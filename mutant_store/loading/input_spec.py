@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from mutant_guard.errors import DataError, ModelError
 from mutant_guard.store.choices import Layout, Resize
 from mutant_guard.store.manifest import InputSpec
+from mutant_guard.store.resizing import ResizeRule
 from mutant_store.datasets import ImageData, load
 from mutant_store.graph.classifier import Classifier
 
@@ -28,7 +29,7 @@ class InputOptions:
         mean: one value per channel, pixel range 0 to 1.
         std: one value per channel, pixel range 0 to 1.
         layout: order of the input's axes.
-        resize: treatment of images of another size.
+        resize: text of the rule by which images get the model's size; None is ``exact``.
         size: height and width in pixels, where the model leaves them open; None takes those of the
             images.
     """
@@ -36,7 +37,7 @@ class InputOptions:
     mean: list[float] | None = None
     std: list[float] | None = None
     layout: Layout | None = None
-    resize: Resize = "exact"
+    resize: Resize | None = None
     size: tuple[int, int] | None = None
 
 
@@ -77,7 +78,12 @@ def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> t
         )
     if channels not in (1, 3):
         raise ModelError(f"the input has {channels} channels under layout {layout}; an image has 1 or 3")
-    data = load(spec, shape=(height, width, channels), resize=options.resize)
+    resize = options.resize or "exact"
+    try:
+        ResizeRule.parse(resize).check(height=height, width=width)
+    except ValueError as error:
+        raise ModelError(f"--resize: {error}") from error
+    data = load(spec, shape=(height, width, channels), resize=resize)
     mean = options.mean or classifier.card.mean or [0.0] * channels
     std = options.std or classifier.card.std or [1.0] * channels
     if not len(mean) == len(std) == channels:
@@ -97,7 +103,7 @@ def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> t
             mean=mean,
             std=std,
             layout=layout,
-            resize=options.resize,
+            resize=resize,
         )
     except ValidationError as error:
         raise ModelError(f"--mean, --std: {error.errors()[0]['msg']}") from error

@@ -30,7 +30,7 @@ class ImageGroup:
 
     Attributes:
         shape: (height, width, channels) of the model; None keeps the natural size.
-        resize: ``exact`` refuses images of another size, ``bilinear`` resamples them.
+        resize: text of the rule by which images get the model's size; see ``ResizeRule``.
     """
 
     shape: Shape | None
@@ -73,7 +73,7 @@ class ImageGroup:
         if self._images and fitted.shape != self._images[0].shape:
             raise DataError(
                 f"{name} has shape {fitted.shape} where others have {self._images[0].shape}; say which size the "
-                "model takes (build: --size HEIGHTxWIDTH --resize bilinear), or save the images at one size and colour"
+                "model takes (build: --size HEIGHTxWIDTH --resize crop:N), or save the images at one size and colour"
             )
         self._images.append(fitted)
         self._digests.append(digest(natural))

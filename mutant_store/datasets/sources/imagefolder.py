@@ -38,7 +38,7 @@ def read(spec: DataSpec, shape: Shape | None, resize: Resize) -> ImageData:
     Args:
         spec: SPEC without its slice.
         shape: (height, width, channels) of the model; None keeps the natural size.
-        resize: ``exact`` refuses images of another size, ``bilinear`` resamples them.
+        resize: text of the rule by which images get the model's size; see ``ResizeRule``.
 
     Raises:
         DataError: the split is missing, the files lie otherwise, or more than one in a hundred

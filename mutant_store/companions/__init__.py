@@ -1,0 +1,1 @@
+"""Companions: other classifiers of the same classes, which serve as mutants."""

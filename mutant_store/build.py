@@ -19,19 +19,23 @@ from mutant_guard.store.manifest import (
 )
 from mutant_guard.store.reader import (
     CALIBRATION,
+    COMPANION,
     RECORDINGS,
     Store,
     load_store,
 )
 from mutant_guard.store.signature import load_private_key
 from mutant_store.bank.builder import Bank, BankBuilder
-from mutant_store.bank.export import Mutants
+from mutant_store.bank.export import Mutants, own_graphs
 from mutant_store.bank.files import bank_files
 from mutant_store.bank.verify import check_original, largest_difference, spread
 from mutant_store.calibrating.calibrate import calibrate
 from mutant_store.calibrating.recordings import fitted_doubts, pack, record
+from mutant_store.companions.companion import Companion
+from mutant_store.companions.ranks import ranks_of
 from mutant_store.datasets.spec import check_text
 from mutant_store.graph.activations import Activations
+from mutant_store.loading.companions import CompanionSource, load_companions
 from mutant_store.loading.input_spec import InputOptions
 from mutant_store.loading.model_source import ModelSource, Original, open_original
 from mutant_store.loading.subject import Subject, load_subject
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
     from mutant_store.retraining.retrainer import Retrainer
 
 _VERIFIED = 8
+_COMPARED = 8
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class BuildSettings:
             unsigned.
         retraining: settings for mutants of the operator ``retrain``; None takes the network's
             defaults.
+        companions: mutants of the operator ``companion``, apart from the number of mutants in
+            ``selection``.
     """
 
     operator: str
@@ -82,6 +89,7 @@ class BuildSettings:
     threads: int = 0
     sign_key: Path | None = None
     retraining: RetrainSettings | None = None
+    companions: tuple[CompanionSource, ...] = ()
 
 
 def build(
@@ -121,7 +129,7 @@ def build(
         output=settings.output,
         output_kind=settings.output_kind,
         classes=settings.classes,
-        layers_pattern=settings.layers,
+        layers_pattern=settings.layers if _mutates(operators) else None,
         certified=settings.calibration.certification_images,
         as_given=original.as_given,
     )
@@ -131,13 +139,18 @@ def build(
             f"WARNING: the classifier's scores are not finite (NaN or infinite) on an image that is all "
             f"{' or all '.join(shades)}, as where it divides an image by its own deviation; such images raise an alarm"
         )
-    builder = BankBuilder(subject.classifier, subject.layers, Activations(subject.classifier, subject.probe))
+    subject, companions = _with_companions(subject, spec, operators, settings, report)
+    builder = BankBuilder(
+        subject.classifier, subject.layers, Activations(subject.classifier, subject.probe), companions
+    )
     with building(out):
         staged = out / STAGING
         staged.mkdir(mode=0o700, exist_ok=True)
         retrainer = _retrainer(operators, subject, original, settings, staged)
         _tell(report, retrainer.notes if retrainer else ())
-        selection = select(subject, builder, operators, settings.selection, staged, report, retrainer)
+        selection = select(
+            subject, builder, operators, settings.selection, staged, report, retrainer, companions
+        )
         report.step("building and checking the mutant bank")
         bank = builder.build(selection.pool)
         session = bank.session(settings.threads)
@@ -147,17 +160,21 @@ def build(
             selection.pool,
             subject.classifier.input_name,
             subject.classifier.output_name,
+            own_graphs(bank, companions),
         )
-        largest_difference(session, mutants, spread(len(selection.pool), _VERIFIED), subject.probe)
+        largest_difference(
+            session, mutants, spread(len(selection.pool), _VERIFIED), subject.filter.inputs[:_COMPARED]
+        )
         for part in (subject.choice, subject.certification):
             check_original(session, part.inputs, part.scores, subject.classifier.output_kind)
         report.step("recording what mutants say of images that filtered none")
         asked = settings.calibration.decided(mutant.operator for mutant in selection.pool)
-        doubts = _doubts(session, len(selection.pool), subject, asked) if asked.evidence == "soft" else None
+        doubts = _doubts(session, len(selection.pool), subject, asked, len(companions))
         recordings = _record(session, len(selection.pool), subject, report, doubts)
         report.step("choosing the policies and certifying them")
+        ranks = ranks_of([mutant.operator for mutant in selection.pool], companions)
         calibration = calibrate(
-            recordings["choice"], recordings["certification"], asked, settings.selection.seed, doubts
+            recordings["choice"], recordings["certification"], asked, settings.selection.seed, doubts, ranks
         )
         report.step("publishing")
         files, tails = bank_files(bank)
@@ -167,11 +184,46 @@ def build(
             CALIBRATION: calibration.model_dump_json(indent=1).encode(),
         }
         manifest = _manifest(out.name, subject, settings, selection, bank, tails, contents, retrainer)
+        manifest = manifest.model_copy(
+            update={
+                "ranks": ranks,
+                "companions": [each.record(number) for number, each in enumerate(companions, 1)],
+                "views": list(subject.filter.inputs.specs[1:]),
+            }
+        )
         version = publish(out, staged, write_version(staged, contents, manifest), key)
     return load_store(out, version)
 
 
-def _doubts(session: BankSession, mutants: int, subject: Subject, asked: CalibrationSettings) -> Doubts:
+def _mutates(operators: list[Operator]) -> bool:
+    """Return whether some mutants are changes of the original."""
+    return any(operator.name != COMPANION for operator in operators)
+
+
+def _with_companions(
+    subject: Subject, spec: str, operators: list[Operator], settings: BuildSettings, report: Reporter
+) -> tuple[Subject, list[Companion]]:
+    named = any(operator.name == COMPANION for operator in operators)
+    if named != bool(settings.companions):
+        remedy = "name them with --companion" if named else "add it, as in mixed:companion,nai"
+        raise ModelError(f"operator {settings.operator} and the companions do not fit: {remedy}")
+    if not named:
+        return subject, []
+    report.step(f"reading {len(settings.companions)} companion(s)")
+    return load_companions(
+        settings.companions,
+        subject,
+        spec,
+        accuracy_ratio=settings.selection.accuracy_ratio,
+        report=report,
+    )
+
+
+def _doubts(
+    session: BankSession, mutants: int, subject: Subject, asked: CalibrationSettings, companions: int
+) -> Doubts | None:
+    if asked.evidence != "soft":
+        return None
     return fitted_doubts(
         session,
         mutants,
@@ -179,6 +231,7 @@ def _doubts(session: BankSession, mutants: int, subject: Subject, asked: Calibra
         subject.choice.labels,
         own_weight=asked.own_weight,
         output_kind=subject.classifier.output_kind,
+        apart=range(1, companions + 1),
     )
 
 
@@ -252,7 +305,7 @@ def _manifest(
         seed=chosen.seed,
         neurons=bank.parameters.neurons,
         layers=[layer.name for layer in subject.layers],
-        mutants=chosen.mutants,
+        mutants=len(selection.pool),
         decks=min(OPERATORS[mutant.operator].decks for mutant in selection.pool),
         candidates=selection.candidates,
         candidates_drawn=selection.drawn,

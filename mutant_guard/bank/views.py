@@ -6,7 +6,7 @@ Its imports are light: the server loads it.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,18 @@ class Views:
 
 Inputs = FloatArray | Views
 """Images for a bank: what the original reads where no mutant reads anything else, or all views."""
+
+
+class Images(Protocol):
+    """Images of which an index gives some as inputs, such as inputs themselves."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        ...
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """Return the inputs of the images at these rows."""
+        ...
 
 
 def arrays_of(inputs: Inputs) -> tuple[FloatArray, ...]:

@@ -1,6 +1,6 @@
 """Mutant bank: graphs that evaluate any mix of (image, mutant) rows in few batches."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -16,6 +16,7 @@ from mutant_guard.bank.tail import TailRecord
 from mutant_store.bank.entries import entry_points
 from mutant_store.bank.free_parameters import bind_parameters, free_parameters
 from mutant_store.bank.hoisting import Hoisted, hoist
+from mutant_store.companions.companion import Companion
 from mutant_store.graph.activations import Activations
 from mutant_store.graph.classifier import LOGITS, Classifier, refuse
 from mutant_store.graph.graph import Graph
@@ -23,6 +24,7 @@ from mutant_store.graph.neurons import Layer
 from mutant_store.graph.parameters import Parameters
 from mutant_store.operators import OPERATORS
 from mutant_store.operators.base import MUTANT_INDEX, SharedWeights
+from mutant_store.operators.companion import CompanionOperator, number_of
 
 _WEAVERS = {name: operator for name, operator in OPERATORS.items() if isinstance(operator, SharedWeights)}
 
@@ -30,18 +32,22 @@ _WEAVERS = {name: operator for name, operator in OPERATORS.items() if isinstance
 class Weights(Enum):
     """Kind of a mutant's weights: the original's, the original's in part, or all its own.
 
-    A ``PATCHED`` mutant has the original's weights with some overwritten.
+    A ``PATCHED`` mutant has the original's weights with some overwritten. One with its ``OWN_GRAPH``
+    has nothing of the original: it is a companion.
     """
 
     SHARED = auto()
     PATCHED = auto()
     WHOLE = auto()
+    OWN_GRAPH = auto()
 
     @staticmethod
     def of(mutant: Mutant) -> "Weights":
         """Return the kind of a mutant's weights."""
         if mutant.operator in _WEAVERS:
             return Weights.SHARED
+        if mutant.operator == CompanionOperator.name:
+            return Weights.OWN_GRAPH
         return Weights.WHOLE if is_whole(mutant.choice) else Weights.PATCHED
 
 
@@ -54,7 +60,7 @@ class TailModel:
             rows. Otherwise it takes images of one mutant, whose parameters are inputs too, or a
             constant that is given when the model is loaded.
         weights: kind of the mutants' weights.
-        features: names under which the prefix gives out what the tail reads.
+        features: names under which the prefix gives out what the tail reads, or of views.
         mutants: numbers of the mutants, ascending.
     """
 
@@ -93,6 +99,7 @@ class Bank:
                 shared=tail.shared,
                 features=tail.features,
                 mutants=tail.mutants,
+                own_graph=tail.weights is Weights.OWN_GRAPH,
             )
             for tail in self.tails
         ]
@@ -136,18 +143,25 @@ class BankBuilder:
         parameters: parameters of the layers.
     """
 
-    def __init__(self, classifier: Classifier, layers: list[Layer], activations: Activations) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        layers: list[Layer],
+        activations: Activations,
+        companions: Sequence[Companion] = (),
+    ) -> None:
         """Measure the layers.
 
         Args:
             classifier: the original.
             layers: layers that the mutants change.
             activations: inner tensors of the classifier on real images.
+            companions: companions that mutants of that operator name by number.
 
         Raises:
             ModelError: the rows of a layer are not images; the message names it.
         """
-        self._classifier, self._activations = classifier, activations
+        self._classifier, self._activations, self._companions = classifier, activations, companions
         self.parameters = Parameters(activations.graph, activations.measured(layers))
 
     def build(self, pool: list[Mutant]) -> Bank:
@@ -156,14 +170,21 @@ class BankBuilder:
         Raises:
             ModelError: a tensor that crosses an entry point is neither per image nor constant.
         """
-        (classes,) = self._activations.shape(LOGITS) or (0,)
-        prefix = _Prefix(self._classifier, classes)
+        prefix = _Prefix(self._classifier, self._activations.classes)
         tails = [
             self._tail(pool, mutants, entry, prefix, weights)
-            for weights in Weights
+            for weights in (Weights.SHARED, Weights.PATCHED, Weights.WHOLE)
             for entry, mutants in self._entries(pool, weights)
         ]
+        tails += self._companion_tails(pool)
         return Bank(prefix.model(), tails, pool, self.parameters)
+
+    def _companion_tails(self, pool: list[Mutant]) -> Iterable[TailModel]:
+        for number, mutant in enumerate(pool, 1):
+            if Weights.of(mutant) is Weights.OWN_GRAPH:
+                companion = self._companions[number_of(mutant.choice)]
+                model, inputs = companion.tail(self._classifier.output_kind)
+                yield TailModel(model, Weights.OWN_GRAPH, inputs, [number])
 
     def _entries(self, pool: list[Mutant], weights: Weights) -> Iterable[tuple[int, list[int]]]:
         """Yield the entry points of the mutants with one kind of weights, each with its mutants."""

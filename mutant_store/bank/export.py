@@ -3,21 +3,63 @@
 The mutant is made from the recorded choice and the original's weights.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto, helper
 
 from mutant_guard.bank.pool import Mutant, unpack
 from mutant_guard.bank.session import IMAGES
+from mutant_guard.bank.views import view_name, view_number
 from mutant_guard.errors import StoreError
+from mutant_guard.store.manifest import CompanionRecord
 from mutant_guard.store.reader import MUTANTS, PREFIX, WEIGHTS, Store
+from mutant_store.bank.builder import Bank, Weights
 from mutant_store.bank.weights_file import filled
+from mutant_store.companions.class_order import COMPANION_SCORES
+from mutant_store.companions.companion import Companion
 from mutant_store.graph.classifier import LOGITS
 from mutant_store.graph.graph import Graph
 from mutant_store.graph.neurons import find_layers
 from mutant_store.graph.parameters import Parameters
 from mutant_store.operators import OPERATORS
+from mutant_store.operators.companion import number_of
+
+
+@dataclass(frozen=True)
+class OwnGraph:
+    """Graph of a companion in the bank, with the record of its file's own ends.
+
+    Attributes:
+        model: the graph, which reads view number ``view``, and ``logits`` of the original where
+            several classes of the original share one of its own.
+        view: number of the view that it reads.
+        record: its record in the manifest.
+    """
+
+    model: ModelProto
+    view: int
+    record: CompanionRecord
+
+    def plain(self, *, original_names: bool) -> ModelProto:
+        """Return a classifier that reads images alone.
+
+        Its classes are the original's, or its own where several of the original share one.
+
+        Args:
+            original_names: whether input and output get the names of the companion's file.
+        """
+        graph = Graph(self.model)
+        (result,) = graph.output_names
+        if LOGITS in graph.input_names:
+            result = next(name for name in graph.names if name.startswith(COMPANION_SCORES))
+            entry = helper.make_tensor_value_info(result, TensorProto.FLOAT, ["batch", self.record.outputs])
+            source = [entry for entry in graph.proto.input if entry.name != LOGITS]
+            graph = Graph(graph.subgraph(source, [entry]))
+        graph.rename(view_name(self.view), self.record.input_name if original_names else IMAGES)
+        graph.rename(result, self.record.output_name if original_names else LOGITS)
+        return graph.to_model()
 
 
 @dataclass(frozen=True)
@@ -30,6 +72,7 @@ class Mutants:
         pool: the mutants; number i is ``pool[i − 1]``.
         input_name: the user's name of the image input.
         output_name: the user's name of the class scores.
+        companions: graphs of the mutants that are companions, by number.
     """
 
     original: ModelProto
@@ -37,14 +80,15 @@ class Mutants:
     pool: list[Mutant]
     input_name: str
     output_name: str
+    companions: Mapping[int, OwnGraph] = field(default_factory=dict)
 
     def model(self, index: int, *, original_names: bool = True) -> ModelProto:
         """Return one mutant as a classifier of its own.
 
         Args:
             index: number of the mutant, from 1 to the size of the pool; 0 is the original.
-            original_names: whether input and output get the names of the user's file; otherwise
-                they are ``images`` and ``logits``.
+            original_names: whether input and output get the names of the user's file, a companion's
+                those of its own; otherwise they are ``images`` and ``logits``.
 
         Raises:
             StoreError: there is no mutant of this number.
@@ -53,6 +97,8 @@ class Mutants:
             raise StoreError(
                 f"there is no mutant {index}; the store has 1 to {len(self.pool)}, 0 is the original"
             )
+        if index in self.companions:
+            return self.companions[index].plain(original_names=original_names)
         graph = Graph(self.original)
         if index:
             layers = [layer for layer in find_layers(graph) if layer.name in self.layers]
@@ -62,6 +108,17 @@ class Mutants:
             graph.rename(IMAGES, self.input_name)
             graph.rename(LOGITS, self.output_name)
         return graph.to_model()
+
+
+def own_graphs(bank: Bank, companions: Sequence[Companion]) -> dict[int, OwnGraph]:
+    """Return the graphs of the companions of a bank, by the numbers of their mutants."""
+    found = {}
+    for tail in bank.tails:
+        if tail.weights is Weights.OWN_GRAPH:
+            (number,) = tail.mutants
+            companion = companions[number_of(bank.pool[number - 1].choice)]
+            found[number] = OwnGraph(tail.model, companion.view, companion.record(number))
+    return found
 
 
 def open_mutants(store: Store) -> Mutants:
@@ -75,10 +132,23 @@ def open_mutants(store: Store) -> Mutants:
     pool = unpack(store.arrays(MUTANTS))
     try:
         prefix = filled(ModelProto.FromString(store.read(PREFIX)), WEIGHTS, weights)
+        companions = dict(_companions(store, weights))
     except (DecodeError, ValueError) as error:
         raise StoreError(f"{store.path / PREFIX} is damaged; build the store again") from error
     original = Graph(prefix)
     scores = [entry for entry in original.proto.output if entry.name == LOGITS]
     del original.proto.output[:]
     original.proto.output.extend(scores)
-    return Mutants(original.to_model(), manifest.layers, pool, manifest.input_name, manifest.output_name)
+    return Mutants(
+        original.to_model(), manifest.layers, pool, manifest.input_name, manifest.output_name, companions
+    )
+
+
+def _companions(store: Store, weights: bytes) -> Iterator[tuple[int, OwnGraph]]:
+    records = {record.mutant: record for record in store.manifest.companions}
+    for tail in store.manifest.bank:
+        if tail.own_graph:
+            (number,) = tail.mutants
+            view = next(filter(None, map(view_number, tail.features)))
+            model = filled(ModelProto.FromString(store.read(tail.file)), WEIGHTS, weights)
+            yield number, OwnGraph(model, view, records[number])

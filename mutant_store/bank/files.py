@@ -24,7 +24,14 @@ def bank_files(bank: Bank) -> tuple[dict[str, bytes], list[TailEntry]]:
     for number, tail in enumerate(bank.tails):
         name = BANK.format(number)
         files[name] = weights.moved(tail.model).SerializeToString(deterministic=True)
-        tails.append(TailEntry(file=name, shared=tail.shared, features=tail.features, mutants=tail.mutants))
+        entry = TailEntry(
+            file=name,
+            shared=tail.shared,
+            features=tail.features,
+            mutants=tail.mutants,
+            own_graph=tail.weights is Weights.OWN_GRAPH,
+        )
+        tails.append(entry)
     if weights.content:  # it is empty where every constant is small
         files[WEIGHTS] = bytes(weights.content)
     return files, tails

@@ -3,6 +3,7 @@
 It chooses the policies and estimates what they do.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 
@@ -50,6 +51,7 @@ def calibrate(
     settings: CalibrationSettings,
     seed: int,
     doubts: Doubts | None = None,
+    ranks: Sequence[int] = (),
 ) -> CalibrationRecord:
     """Choose the shape of every policy on ``choice``; certify and estimate it on ``certification``.
 
@@ -59,14 +61,15 @@ def calibrate(
         settings: requirements on the policies, with the kind of evidence decided.
         seed: seed of the order in which each image meets the mutants.
         doubts: method by which the doubts of both were computed; None without soft evidence.
+        ranks: rank of every mutant in the orders, see ``Order``; none where all are equal.
 
     Raises:
         DataError: the images do not allow the policies asked for.
     """
-    served = certification.reordered(seed)
+    served = certification.reordered(seed, ranks)
     try:
         if settings.evidence == "soft":
-            return _soft(choice, served, settings, seed, doubts)
+            return _soft(choice, certification, settings, seed, doubts, ranks)
         parts = CleanParts(choice, certification, served.changes)
         normal = normal_rate(choice)
         paper = paper_test(normal, **settings.nominal)
@@ -96,14 +99,22 @@ def calibrate(
 
 
 def _soft(
-    choice: Recording, served: Recording, settings: CalibrationSettings, seed: int, doubts: Doubts | None
+    choice: Recording,
+    certification: Recording,
+    settings: CalibrationSettings,
+    seed: int,
+    doubts: Doubts | None,
+    ranks: Sequence[int],
 ) -> CalibrationRecord:
     if doubts is None:
         raise DataError("this store keeps no doubts to calibrate on; give clean images with --data")
-    evidence = replace(doubts, own_weight=settings.own_weight)
+    weights: tuple[float, ...] = ()
+    evidence = replace(doubts, own_weight=settings.own_weight, weights=weights)
+    choice, certification = choice.weighted(weights), certification.weighted(weights)
+    served = certification.reordered(seed, ranks)
     found = [
         staged_policy(
-            choice_in_order(choice, seed),
+            choice_in_order(choice, seed, ranks),
             served,
             evidence,
             **settings.certified,
@@ -131,9 +142,9 @@ def _soft(
     )
 
 
-def choice_in_order(choice: Recording, seed: int) -> Recording:
+def choice_in_order(choice: Recording, seed: int, ranks: Sequence[int] = ()) -> Recording:
     """Return the choice images in the orders that choose the stages under a seed."""
-    return choice.reordered([seed, _CHOICE])
+    return choice.reordered([seed, _CHOICE], ranks)
 
 
 def _sprt(test: Sprt) -> SprtRecord:

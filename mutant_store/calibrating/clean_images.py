@@ -9,6 +9,7 @@ from mutant_guard.errors import DataError
 from mutant_guard.store.reader import Store
 from mutant_store.datasets import ImageData, load
 from mutant_store.loading.class_names import match_classes
+from mutant_store.loading.pixel_views import PixelViews
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,12 +18,12 @@ class CleanImages:
 
     Attributes:
         data: the images, with their range in the source.
-        inputs: images as the classifier reads them, float32 [images, …].
+        inputs: the images, of which an index gives what the networks of the bank read.
         labels: int64 [images], true labels in the classifier's own order of classes.
     """
 
     data: ImageData
-    inputs: NDArray[np.float32]
+    inputs: PixelViews
     labels: NDArray[np.int64]
 
 
@@ -51,4 +52,10 @@ def load_images(store: Store, spec: str) -> CleanImages:
             f"fewer labels than others do; use others, such as '{manifest.data.choice.spec}'"
         )
     _, labels = match_classes(data, manifest.classes, len(manifest.classes))
-    return CleanImages(data, size.tensor(data.images), labels)
+    inputs = PixelViews((data.images,), (size,))
+    for view in manifest.views:
+        pixels = load(spec, shape=(view.height, view.width, view.channels), resize=view.resize).images
+        if len(pixels) != len(data):
+            raise DataError(f"'{spec}' holds images that a companion cannot read: mend or remove them")
+        inputs = inputs.with_view(pixels, view)
+    return CleanImages(data, inputs, labels)

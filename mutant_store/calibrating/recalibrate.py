@@ -61,7 +61,12 @@ def recalibrate(
             recordings, doubts, data = _record(store, spec, settings, threads, report)
         report.step("choosing the policies and certifying them")
         calibration = calibrate(
-            recordings["choice"], recordings["certification"], settings, store.manifest.seed, doubts
+            recordings["choice"],
+            recordings["certification"],
+            settings,
+            store.manifest.seed,
+            doubts,
+            store.manifest.ranks,
         )
         report.step("publishing")
         contents = {
@@ -113,10 +118,11 @@ def _record(
             doubts = fitted_doubts(
                 session,
                 mutants,
-                images.inputs[:half],
+                images.inputs.part(0, half),
                 images.labels[:half],
                 own_weight=settings.own_weight,
                 output_kind=store.manifest.output_kind,
+                apart=[companion.mutant for companion in store.manifest.companions],
             )
         everything = record(session, mutants, images.inputs, images.labels, progress, doubts)
     recordings = {

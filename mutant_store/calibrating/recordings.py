@@ -3,7 +3,8 @@
 They are recorded with a bank and kept in a store, to calibrate it anew without the images.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.bank.views import Images, Inputs
 from mutant_guard.decision.calibration.recording import Recording
 from mutant_guard.decision.evidence.kinds import NO_LABEL, Doubts, doubts, fitted_temperature, labels_of
 from mutant_guard.errors import ModelError, StoreError
@@ -28,7 +30,7 @@ _CHANGES, _CORRECT, _POOL, _DOUBTS, _OWN = "changes", "correct", "pool", "doubts
 def record(
     session: BankSession,
     mutants: int,
-    inputs: NDArray[np.float32],
+    inputs: Images,
     labels: NDArray[np.int64],
     progress: Callable[[int], None],
     evidence: Doubts | None = None,
@@ -38,14 +40,16 @@ def record(
     Args:
         session: the bank.
         mutants: number of mutants in the bank, the original not among them.
-        inputs: images as the classifier reads them, float32 [images, …].
+        inputs: the images, of which an index gives what the bank reads.
         labels: int64 [images], the true labels.
         progress: called with the number of images that are done.
-        evidence: method of computing doubts; None computes none.
+        evidence: method of computing doubts, whose weights are not applied; None computes none.
 
     Raises:
         ModelError: the original or a mutant gives scores that are not finite.
     """
+    if evidence is not None:
+        evidence = replace(evidence, weights=())
     everyone = np.arange(mutants + 1)
     changes = np.empty((len(labels), mutants), dtype=np.bool_)
     correct = np.empty(len(labels), dtype=np.bool_)
@@ -60,7 +64,9 @@ def record(
             own, count = found[:, 0], len(found)
             soft[block, 0] = doubts(scores[:, 0], own, evidence.own_temperature, evidence.output_kind)
             rows = scores[:, 1:].reshape(count * mutants, -1)
-            soft[block, 1:] = evidence.of_mutants(rows, np.repeat(own, mutants)).reshape(count, mutants)
+            everyone_else = np.tile(everyone[1:], count)
+            found_doubts = evidence.of_mutants(rows, np.repeat(own, mutants), everyone_else)
+            soft[block, 1:] = found_doubts.reshape(count, mutants)
         changes[block], correct[block] = found[:, 1:] != found[:, :1], found[:, 0] == labels[block]
         progress(min(start + _IMAGE_BLOCK, len(labels)))
     if evidence is None:
@@ -68,14 +74,12 @@ def record(
     return Recording(changes, correct, np.ascontiguousarray(soft[:, 1:]), soft[:, 0].copy())
 
 
-def all_scores(
-    session: BankSession, inputs: NDArray[np.float32], mutants: NDArray[np.int64]
-) -> NDArray[np.float32]:
+def all_scores(session: BankSession, inputs: Inputs, mutants: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the scores of every image under every one of some mutants.
 
     Args:
         session: the bank.
-        inputs: images as the classifier reads them, float32 [images, …].
+        inputs: the images as the networks of the bank read them.
         mutants: int64 [M], numbers of the mutants; 0 is the original.
 
     Returns:
@@ -115,26 +119,31 @@ def _with_labels(labels: NDArray[np.int64], mutants: NDArray[np.int64]) -> NDArr
 def fitted_doubts(
     session: BankSession,
     mutants: int,
-    inputs: NDArray[np.float32],
+    inputs: Images,
     labels: NDArray[np.int64],
     *,
     own_weight: float,
     output_kind: OutputKind,
+    apart: Sequence[int] = (),
 ) -> Doubts:
     """Return doubts at the temperatures that fit clean images.
 
-    The original has one temperature, and all mutants together have another.
+    The original has one temperature, and all mutants together have another, but for those that have
+    their own.
 
     Args:
         session: the bank.
         mutants: number of mutants in the bank, the original not among them.
-        inputs: images as the classifier reads them, float32 [images, …]; the first 500 are used,
+        inputs: the images, of which an index gives what the bank reads; the first 500 are used,
             under 32 mutants spread over the pool.
         labels: int64 [images], the true labels.
         own_weight: number of mutants that the original's own doubt counts as.
         output_kind: kind of the scores.
+        apart: numbers of the mutants with temperatures of their own.
     """
-    some = np.unique(np.linspace(1, mutants, min(mutants, _FITTED_MUTANTS)).round().astype(np.int64))
+    others = np.setdiff1d(np.arange(1, mutants + 1), apart)
+    spread = np.linspace(0, len(others) - 1, min(len(others), _FITTED_MUTANTS)).round().astype(np.int64)
+    some = np.concatenate([np.asarray(apart, dtype=np.int64), others[spread]])
     scores = np.concatenate(
         [
             all_scores(session, inputs[start : start + _IMAGE_BLOCK], np.concatenate([[0], some]))
@@ -142,12 +151,22 @@ def fitted_doubts(
         ]
     )[:_FITTED_IMAGES]
     truth = labels[: len(scores)]
-    rows = scores[:, 1:].reshape(len(truth) * len(some), -1)
+
+    def fitted(places: NDArray[np.int64]) -> float:
+        rows = scores[:, places].reshape(len(truth) * len(places), -1)
+        return fitted_temperature(rows, np.repeat(truth, len(places)), output_kind)
+
+    places = np.arange(1, len(some) + 1)
+    temperature = fitted(places[len(apart) :] if len(others) else places)
+    temperatures = np.full(mutants, temperature)
+    for place, number in enumerate(apart, 1):
+        temperatures[number - 1] = fitted(np.array([place]))
     return Doubts(
-        temperature=fitted_temperature(rows, np.repeat(truth, len(some)), output_kind),
-        own_temperature=fitted_temperature(scores[:, 0], truth, output_kind),
+        temperature=temperature,
+        own_temperature=fitted(np.array([0])),
         own_weight=own_weight,
         output_kind=output_kind,
+        temperatures=tuple(temperatures.tolist()) if len(apart) else (),
     )
 
 

@@ -101,7 +101,8 @@ def simulate(
     store = load_store(path)
     chosen = {name: store.policy(name) for name in policies or store.calibration.policies}
     reference = _reference(store)
-    kept = kept_recordings(store)
+    weights = store.calibration.doubts.weights if store.calibration.doubts else []
+    kept = {name: recording.weighted(weights) for name, recording in kept_recordings(store).items()}
     if spec is not None:
         specs = {CLEAN: spec, **specs}
     found, notes = _recorded(store, specs, threads, report)
@@ -111,7 +112,7 @@ def simulate(
             "no --data: these are label changes of the certification part, kept in the store, and the thresholds were "
             "set on these very images; give others with --data to see what new images would meet"
         )
-    sets = _in_order(found, seed)
+    sets = _in_order(found, seed, store.manifest.ranks)
     if not sets[CLEAN].correct.any():
         raise DataError(
             f"the classifier gets none of '{spec}' right; check that these are clean images with the right labels"
@@ -188,7 +189,7 @@ def _recorded(
             report.step(f"recording label changes of {spec}")
             images = load_images(store, spec)
             progress = partial(report.progress, total=len(images.labels), note="images")
-            found[name] = record(
+            recording = record(
                 session,
                 store.manifest.mutants,
                 images.inputs,
@@ -196,6 +197,7 @@ def _recorded(
                 progress,
                 None if doubts is None else doubts.doubts,
             )
+            found[name] = recording if doubts is None else recording.weighted(doubts.weights)
             notes += images.data.notes
             if name == CLEAN:
                 notes += _overlaps(store, spec, images.data.range)
@@ -209,14 +211,14 @@ def _overlaps(store: Store, spec: str, images: DataRange) -> Iterator[str]:
             yield f"'{spec}' holds images that {what} ('{part.spec}'); rates on new ones may be worse"
 
 
-def _in_order(found: Mapping[str, Recording], seed: int) -> dict[str, Recording]:
-    """Draw an order of the mutants for every image.
+def _in_order(found: Mapping[str, Recording], seed: int, ranks: Sequence[int]) -> dict[str, Recording]:
+    """Draw an order of the mutants for every image, those of a lower rank first.
 
     The wrongly classified clean images become a set of their own.
     """
     sets = {}
     for name, recording in found.items():
-        sets[name] = recording.reordered([seed, _STREAM])
+        sets[name] = recording.reordered([seed, _STREAM], ranks)
         wrong = ~recording.correct
         if name == CLEAN and wrong.any():
             sets[WRONG] = sets[name].part(wrong)
@@ -314,11 +316,12 @@ def _recalibrated(
 
     The orders are those of ``calibrate``, so that the command arrives at the same policy.
     """
-    choice, certification, seed = kept["choice"], kept["certification"], store.manifest.seed
-    served, doubts = certification.reordered(seed), store.calibration.doubts
+    choice, certification = kept["choice"], kept["certification"]
+    seed, ranks = store.manifest.seed, store.manifest.ranks
+    served, doubts = certification.reordered(seed, ranks), store.calibration.doubts
     if settings.evidence == "soft" and doubts is not None:
         soft = staged_policy(
-            choice_in_order(choice, seed),
+            choice_in_order(choice, seed, ranks),
             served,
             doubts.doubts,
             **settings.certified,

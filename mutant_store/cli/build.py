@@ -23,6 +23,7 @@ from mutant_store.cli.calibration_options import (
     OwnWeight,
     Rho,
 )
+from mutant_store.cli.companion_options import ClassMaps, Companions, companions_named
 from mutant_store.cli.console import BuildReport, errors_shown, finite
 from mutant_store.cli.retraining_options import (
     AdversarialImages,
@@ -48,7 +49,7 @@ _INPUT = "Input and output"
 _MOST_NAMES = 1 << 24
 
 
-def _numbers(text: str | None, option: str) -> list[float] | None:
+def numbers_of(text: str | None, option: str) -> list[float] | None:
     if text is None:
         return None
     try:
@@ -62,7 +63,7 @@ def _numbers(text: str | None, option: str) -> list[float] | None:
     return found
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
+def size_of(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     found = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text)
@@ -102,10 +103,11 @@ def build(
     operator: Annotated[
         str | None,
         typer.Option(
-            help="Mutation operator: nai (negate neurons), ns (switch neurons of a layer), gf (redraw weights), ws "
-            "(shuffle the weights of neurons), retrain (redraw a share of the neurons and train again, see below), or "
-            "mixed:retrain,nai and the like for a pool of several, each with an equal share. Default: retrain where "
-            "there is --train-data, nai elsewhere."
+            help="Mutation operator: companion (other classifiers of the same classes, see --companion), nai (negate "
+            "neurons), ns (switch neurons of a layer), gf (redraw weights), ws (shuffle the weights of neurons), "
+            "retrain (redraw a share of the neurons and train again, see below), or mixed:companion,nai and the like for a "
+            "pool of several: all companions, and an equal share of each other. Default: companion where there are "
+            "any, retrain where there is --train-data, both where there are both, nai elsewhere."
         ),
     ] = None,
     rate: Annotated[
@@ -127,7 +129,9 @@ def build(
     mutants: Annotated[
         int | None,
         typer.Option(
-            min=2, max=100_000, help="Number of accurate mutants. Default: 500; of the operator retrain 8."
+            min=2,
+            max=100_000,
+            help="Number of accurate mutants, companions apart. Default: 500; of the operator retrain 8.",
         ),
     ] = None,
     seed: Annotated[
@@ -229,6 +233,8 @@ def build(
             rich_help_panel=_INPUT,
         ),
     ] = None,
+    companion: Companions = None,
+    class_map: ClassMaps = None,
     train_data: TrainData = None,
     share: Share = None,
     epochs: Epochs = None,
@@ -275,12 +281,13 @@ def build(
     from mutant_store.loading.model_source import ModelSource
     from mutant_store.pool.selection import SelectionSettings
 
-    operator = operator or ("nai" if train_data is None else "retrain")
+    operator = operator or _operator(train_data, companion)
     with errors_shown():
         if rate == 0:
             raise typer.BadParameter("the mutation rate must be above 0", param_hint="--rate")
         settings = BuildSettings(
             operator=operator,
+            companions=companions_named(companion or [], class_map or []),
             selection=SelectionSettings(
                 rate,
                 mutants or _pool_size(operator),
@@ -289,7 +296,9 @@ def build(
                 filter_error,
                 jobs or available_cores(),
             ),
-            input=InputOptions(_numbers(mean, "--mean"), _numbers(std, "--std"), layout, resize, _size(size)),
+            input=InputOptions(
+                numbers_of(mean, "--mean"), numbers_of(std, "--std"), layout, resize, size_of(size)
+            ),
             calibration=CalibrationSettings().changed(
                 max_false_alarm=max_false_alarm,
                 confidence=confidence,
@@ -331,6 +340,13 @@ def build(
         console = Console()
         console.print(f"published [bold]{out}[/bold] version {store.version}")
         console.print(estimates_table(store))
+
+
+def _operator(train_data: str | None, companions: list[str] | None) -> str:
+    """Return the operator for what there is to make mutants from."""
+    if companions:
+        return "companion" if train_data is None else "mixed:companion,retrain"
+    return "nai" if train_data is None else "retrain"
 
 
 def _pool_size(operator: str) -> int:

@@ -1,5 +1,7 @@
 """Graph of a companion whose scores are in the original's order of classes."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
@@ -11,6 +13,8 @@ from mutant_store.graph.graph import Graph
 _LEAST_PROBABILITY = 1e-12
 _NEVER = -1e4
 """Logit of a class that the companion does not speak for: its probability is 0 at any temperature."""
+COMPANION_SCORES = "companion_scores"
+"""Name of a companion's own scores within its graph, or the start of that name."""
 _AXES_ARE_INPUTS = 18
 """Operator set from which on reductions take their axes as an input."""
 
@@ -35,7 +39,7 @@ def in_original_order(
     """
     graph = Graph(model)
     wiring = _Wiring(graph)
-    scores = graph.fresh("companion_scores")
+    scores = graph.fresh(COMPANION_SCORES)
     graph.rename(LOGITS, scores)
     if kind == "probabilities":
         floor = graph.add_constant("companion_floor", np.array(_LEAST_PROBABILITY, np.float32))
@@ -45,7 +49,9 @@ def in_original_order(
         classes = len(to_companion)
         one_each = (to_companion >= 0).all() and len(np.unique(to_companion)) == classes
         if one_each:
-            scores = wiring.node("Gather", scores, graph.add_constant("companion_classes", to_companion), axis=1)
+            scores = wiring.node(
+                "Gather", scores, graph.add_constant("companion_classes", to_companion), axis=1
+            )
         else:
             scores = _grouped(wiring, scores, to_companion)
     if original_kind == "probabilities":
@@ -102,7 +108,7 @@ class _Wiring:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
-    def node(self, kind: str, *inputs: str, **attributes: int | list[int]) -> str:
+    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add a node, and return the name of its result."""
         result = self.graph.fresh(f"companion_{kind.lower()}")
         self.graph.nodes.append(helper.make_node(kind, list(inputs), [result], name=result, **attributes))

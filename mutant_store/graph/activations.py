@@ -38,6 +38,11 @@ class Activations:
         self.graph = Graph(classifier.model)
         self.names = [name for node in self.graph.nodes for name in node.output if name]
 
+    @cached_property
+    def classes(self) -> int:
+        """Number of classes of the classifier; no inner tensor is computed for it."""
+        return int(self._classifier.scores(self._probe[:2]).shape[1])
+
     def shape(self, name: str) -> tuple[int, ...] | None:
         """Return the shape behind the batch of a float32 tensor with one row per image.
 

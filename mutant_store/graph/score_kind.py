@@ -42,12 +42,12 @@ class Decided:
         return _widened(scores, self.classifier.output_kind) if self.single else scores
 
 
-def decide(classifier: Classifier, real: Floats, others: Floats, given: OutputKind | None) -> Decided:
+def decide(classifier: Classifier, scores: Floats, others: Floats, given: OutputKind | None) -> Decided:
     """Decide what the scores of a classifier are.
 
     Args:
         classifier: classifier that ``check_scores`` passed.
-        real: inputs of real images, float32 [N, …], as many as there are.
+        scores: its scores of real images, float32 [N, …], as many as there are.
         others: inputs of images that are none, such as noise.
         given: kind that the user says; None looks at the scores.
 
@@ -56,14 +56,13 @@ def decide(classifier: Classifier, real: Floats, others: Floats, given: OutputKi
             that look like probabilities of another scale, can be read in several ways; the message
             says what to give.
     """
-    scores = classifier.scores(real)
     finite = np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
     if lost := int((~finite).sum()):
         raise ModelError(
-            f"the classifier's scores are not finite (NaN or infinite) on {lost} of the {len(real)} images; mend the "
+            f"the classifier's scores are not finite (NaN or infinite) on {lost} of the {len(scores)} images; mend the "
             "classifier, or leave such images out: each would raise an alarm"
         )
-    single = scores.shape in ((len(real),), (len(real), 1))
+    single = scores.shape in ((len(scores),), (len(scores), 1))
     rows = np.concatenate([part.reshape(len(part), -1) for part in (scores, classifier.scores(others))])
     rows = rows[np.isfinite(rows).all(axis=1)].astype(np.float64)
     behind = normalised(Graph(classifier.model), LOGITS)

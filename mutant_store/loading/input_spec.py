@@ -110,6 +110,13 @@ def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> t
     return found, data
 
 
+def size_of(classifier: Classifier, options: InputOptions) -> tuple[int, int] | None:
+    """Return height and width of a classifier's images in pixels, or None where both leave them open."""
+    layout = options.layout or classifier.card.layout or _guess_layout(classifier)
+    height, width, _ = _image_axes(classifier, layout)
+    return options.size if height is None or width is None else (height, width)
+
+
 def _guess_layout(classifier: Classifier) -> Layout:
     shape = classifier.input_shape
     if len(shape) == 1:

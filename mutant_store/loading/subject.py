@@ -18,6 +18,7 @@ from mutant_store.graph.original import Scores, check_same, file_scores
 from mutant_store.graph.score_kind import decide
 from mutant_store.loading.class_names import choose_classes
 from mutant_store.loading.input_spec import InputOptions, resolve_input
+from mutant_store.loading.pixel_views import PixelViews
 
 _PROBE = 8
 _LEAST_IMAGES = 80
@@ -29,13 +30,13 @@ class Part:
 
     Attributes:
         data: the images, with their range in the source.
-        inputs: images as the classifier reads them, float32 [N, …].
+        inputs: the images, of which an index gives what the networks of the bank read.
         labels: int64 [N], true labels in the classifier's own order of classes.
         scores: float32 [N, classes], scores of the original as it was given.
     """
 
     data: ImageData
-    inputs: NDArray[np.float32]
+    inputs: PixelViews
     labels: NDArray[np.int64]
     scores: NDArray[np.float32]
 
@@ -76,8 +77,8 @@ class Subject:
 
     @property
     def probe(self) -> NDArray[np.float32]:
-        """Real inputs for checks, float32 [8, …]."""
-        return self.filter.inputs[:_PROBE]
+        """Real inputs of the original for checks, float32 [8, …]."""
+        return next(self.filter.inputs.blocks(_PROBE))
 
     def shades_without_scores(self) -> list[str]:
         """Return which images of one shade, black or white, get scores that are not finite."""
@@ -96,7 +97,7 @@ def load_subject(
     output: str | None,
     output_kind: OutputKind | None,
     classes: list[str] | None,
-    layers_pattern: str,
+    layers_pattern: str | None,
     certified: int,
     as_given: Scores | None = None,
 ) -> Subject:
@@ -113,7 +114,8 @@ def load_subject(
         output_kind: kind of the class scores, see ``load_classifier``.
         classes: class names in the model's order; None takes those of the metadata, else of the
             data.
-        layers_pattern: regular expression of the names of the layers to mutate.
+        layers_pattern: regular expression of the names of the layers to mutate; None where no
+            layer is, so that the classifier may be any graph.
         certified: least number of images that certify.
         as_given: function that gives the scores of the classifier as it was given; None runs the
             file.
@@ -128,7 +130,9 @@ def load_subject(
     classifier = (
         load_classifier(model, output=output, output_kind=output_kind) if isinstance(model, Path) else model
     )
-    layers = select_layers(find_layers(Graph(classifier.model)), layers_pattern)
+    layers = []
+    if layers_pattern is not None:
+        layers = select_layers(find_layers(Graph(classifier.model)), layers_pattern)
     input_spec, data = resolve_input(classifier, spec, options)
     trained = classifier.card.train_data
     if trained is not None and trained.overlaps(data.range):
@@ -143,14 +147,19 @@ def load_subject(
             f"a quarter, at least {certified}, certifies their false-alarm rate: give {least} or more, or raise "
             "--max-false-alarm"
         )
-    inputs = input_spec.tensor(data.images)
-    check_scores(classifier, inputs[:_PROBE])
-    decided = decide(classifier, inputs, input_spec.tensor(_others(data.images)), output_kind)
+    inputs = PixelViews((data.images,), (input_spec,))
+    check_scores(classifier, next(inputs.blocks(_PROBE)))
+    decided = decide(
+        classifier,
+        inputs.scores(classifier.scores),
+        input_spec.tensor(other_images(data.images)),
+        output_kind,
+    )
     classifier, scores = decided.classifier, decided.scores
     if as_given is None and isinstance(model, Path):
         as_given = file_scores(model, classifier.output_name)
     if as_given is not None:
-        expected = decided.widened(as_given(inputs))
+        expected = decided.widened(inputs.scores(as_given))
         check_same(expected, scores, classifier.output_kind, "the model, simplified for mutants,")
         scores = expected
     naming = choose_classes(data, classes, classifier, scores.argmax(axis=1), scores.shape[1])
@@ -158,7 +167,9 @@ def load_subject(
     half, quarter = len(data) // 2, (len(data) - len(data) // 2) // 2
 
     def part(start: int, stop: int) -> Part:
-        return Part(data.part(start, stop), inputs[start:stop], naming.labels[start:stop], scores[start:stop])
+        return Part(
+            data.part(start, stop), inputs.part(start, stop), naming.labels[start:stop], scores[start:stop]
+        )
 
     return Subject(
         classifier,
@@ -172,7 +183,7 @@ def load_subject(
     )
 
 
-def _others(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def other_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return images that no classifier knows, uint8 [42, H, W, C]: noise, even ones, shuffled pixels."""
     rng = np.random.default_rng(0)
     shape = images.shape[1:]

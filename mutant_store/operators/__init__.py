@@ -2,6 +2,7 @@
 
 from mutant_guard.errors import ModelError
 from mutant_store.operators.base import Operator
+from mutant_store.operators.companion import CompanionOperator
 from mutant_store.operators.gf import GaussianFuzzing
 from mutant_store.operators.nai import NeuronActivationInverse
 from mutant_store.operators.ns import NeuronSwitch
@@ -9,6 +10,7 @@ from mutant_store.operators.retrain import Retrain
 from mutant_store.operators.ws import WeightShuffling
 
 OPERATORS: dict[str, Operator] = {
+    CompanionOperator.name: CompanionOperator(),
     GaussianFuzzing.name: GaussianFuzzing(),
     NeuronActivationInverse.name: NeuronActivationInverse(),
     NeuronSwitch.name: NeuronSwitch(),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.bank.pool import Mutant
+from mutant_guard.bank.views import Images
 from mutant_guard.decision.evidence.kinds import NO_LABEL
 from mutant_guard.errors import ModelError
 from mutant_store.pool.stopping_rule import StoppingRule, exact_rule, geometric_looks, sequential_rule
@@ -50,7 +51,7 @@ class AccuracyFilter:
     """Images and bar of the filter.
 
     Attributes:
-        inputs: images as the classifier reads them, float32 [N, …].
+        inputs: N images, of which an index gives what the bank reads.
         labels: int64 [N], the true labels.
         original_correct: number of images that the original classifies correctly.
         ratio: least accuracy of a mutant as a share of the original's.
@@ -59,7 +60,7 @@ class AccuracyFilter:
         seed: seed of the order in which the images are visited, which that probability is over.
     """
 
-    inputs: NDArray[np.float32]
+    inputs: Images
     labels: NDArray[np.int64]
     original_correct: int
     ratio: float

@@ -4,7 +4,7 @@ The record lets a build go on after it was killed.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,10 +14,13 @@ import numpy as np
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.bank.pool import Mutant
 from mutant_guard.errors import ModelError
+from mutant_guard.store.reader import COMPANION
 from mutant_store.bank.builder import BankBuilder
 from mutant_store.bank.entries import tail_cost
+from mutant_store.companions.companion import Companion
 from mutant_store.loading.subject import Subject
 from mutant_store.operators.base import Operator
+from mutant_store.operators.companion import choice_of
 from mutant_store.operators.retrain import Retrain
 from mutant_store.pool.accuracy_filter import Accepted, AccuracyFilter, HopelessError, collect
 from mutant_store.pool.progress import FilterCheckpoint
@@ -92,6 +95,7 @@ def select(
     staged: Path,
     report: Reporter,
     retrainer: Trainer | None = None,
+    companions: Sequence[Companion] = (),
 ) -> Selection:
     """Draw and filter the pool; several operators get equal shares and take turns in it.
 
@@ -103,12 +107,15 @@ def select(
         staged: directory for the record of accepted draws.
         report: receiver of the steps and of the progress.
         retrainer: trainer of the mutants of the operator ``retrain``, if it is among the operators.
+        companions: mutants of the operator ``companion``, which come first and are no part of
+            ``settings.mutants``.
 
     Raises:
         ModelError: hardly any mutant is accurate enough, or an operator has nothing to change at
             this rate.
     """
     accepted = []
+    operators = [operator for operator in operators if operator.name != COMPANION]
     for turn, operator in enumerate(operators):
         wanted = (settings.mutants - turn + len(operators) - 1) // len(operators)
         collection = _Collection(subject, builder, operator, settings, staged, report)
@@ -116,15 +123,16 @@ def select(
             accepted.append(collection.train(wanted, retrainer))
         else:
             accepted.append(collection.collect(wanted))
-    pool: list[Mutant] = []
-    candidates: list[int] = []
-    accuracies: list[float] = []
-    for number in range(settings.mutants):
+    numbers = range(len(companions))
+    pool = [Mutant(COMPANION, choice_of(number)) for number in numbers]
+    candidates, accuracies = list(numbers), [companion.accuracy for companion in companions]
+    for number in range(settings.mutants if operators else 0):
         place, own = divmod(number, len(operators))
         pool.append(accepted[own].mutants[place])
         candidates.append(accepted[own].candidates[place])
         accuracies.append(accepted[own].accuracies[place])
-    return Selection(pool, candidates, accuracies, sum(chosen.drawn for chosen in accepted))
+    drawn = len(companions) + sum(chosen.drawn for chosen in accepted)
+    return Selection(pool, candidates, accuracies, drawn)
 
 
 class _Collection:

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
+from mutant_guard.runtime.engine import noise
 from mutant_guard.store.reader import Store, load_store
 from mutant_guard.store.signature import PublicKey
 
@@ -41,11 +40,7 @@ def check_store(path: Path, mutants: int, *, signed_by: PublicKey | None = None)
             answers otherwise than a mutant does.
     """
     store = load_store(path, signed_by=signed_by)
-    spec = store.manifest.input
-    pixels = np.random.default_rng(0).integers(
-        0, 256, (_IMAGES, spec.height, spec.width, spec.channels), np.uint8
-    )
-    session, inputs = store.session(), spec.tensor(pixels)
+    session, inputs = store.session(), noise(store, _IMAGES)
     try:
         from mutant_store.bank.export import open_mutants
         from mutant_store.bank.verify import largest_difference, spread

@@ -87,7 +87,7 @@ def test_temperatures_fit_the_choice_images(store: Store) -> None:
     choice = load_images(store, store.manifest.data.choice.spec)
     everyone = np.arange(store.manifest.mutants + 1)
     session = store.session(threads=1)
-    features, count = session.features(choice.inputs), len(choice.inputs)
+    features, count = session.features(choice.inputs[:]), len(choice.inputs)
     scores = session.scores(features, np.tile(np.arange(count), 5), np.repeat(everyone, count))
     truth = np.tile(choice.labels, 4)
 

@@ -20,9 +20,9 @@ def store(published_store: tuple[Path, Store]) -> Store:
 def test_images_are_read_as_the_classifier_takes_them(store: Store) -> None:
     found = load_images(store, "digits@test[3:20]")
     data = load("digits@test[3:20]")
-    assert found.inputs.shape == (17, 1, 8, 8)
-    assert found.inputs.dtype == np.float32
-    np.testing.assert_allclose(found.inputs, data.images.transpose(0, 3, 1, 2) / 255, atol=1e-6)
+    assert found.inputs[:].shape == (17, 1, 8, 8)
+    assert found.inputs[:].dtype == np.float32
+    np.testing.assert_allclose(found.inputs[:], data.images.transpose(0, 3, 1, 2) / 255, atol=1e-6)
     assert np.array_equal(found.labels, data.labels)
     assert found.data.range == data.range
 

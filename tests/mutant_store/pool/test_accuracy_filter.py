@@ -55,7 +55,7 @@ def test_judging_early_changes_no_outcome_and_saves_rows(error: float, share: fl
     session = FakeSession(bar.labels, np.linspace(0.2, 1, 90))
     kept, accuracies = bar.judge(session, 90)
     rows, session.rows = session.rows, 0
-    right = (session.labels(bar.inputs, np.arange(1, 91)) == bar.labels[:, None]).mean(axis=0)
+    right = (session.labels(bar.inputs[:], np.arange(1, 91)) == bar.labels[:, None]).mean(axis=0)
     assert kept.tolist() == (right * 1100 >= bar.needed).tolist()
     assert 0 < kept.sum() < 90
     assert rows < share * session.rows
@@ -67,7 +67,7 @@ def test_a_large_error_is_made_use_of() -> None:
     bar = filtering(400, error=0.3)
     session = FakeSession(bar.labels, np.full(600, bar.needed / 400))
     kept, _ = bar.judge(session, 600)
-    right = (session.labels(bar.inputs, np.arange(1, 601)) == bar.labels[:, None]).sum(axis=0)
+    right = (session.labels(bar.inputs[:], np.arange(1, 601)) == bar.labels[:, None]).sum(axis=0)
     assert 0 < (kept != (right >= bar.needed)).mean() < 0.3
 
 

@@ -183,13 +183,8 @@ def build(
             RECORDINGS: pack(recordings),
             CALIBRATION: calibration.model_dump_json(indent=1).encode(),
         }
-        manifest = _manifest(out.name, subject, settings, selection, bank, tails, contents, retrainer)
-        manifest = manifest.model_copy(
-            update={
-                "ranks": ranks,
-                "companions": [each.record(number) for number, each in enumerate(companions, 1)],
-                "views": list(subject.filter.inputs.specs[1:]),
-            }
+        manifest = _manifest(
+            out.name, subject, settings, selection, bank, tails, contents, retrainer, companions
         )
         version = publish(out, staged, write_version(staged, contents, manifest), key)
     return load_store(out, version)
@@ -290,6 +285,7 @@ def _manifest(
     tails: list[TailEntry],
     contents: dict[str, bytes],
     retrainer: "Retrainer | None",
+    companions: list[Companion],
 ) -> Manifest:
     chosen = settings.selection
     return Manifest(
@@ -309,6 +305,9 @@ def _manifest(
         decks=min(OPERATORS[mutant.operator].decks for mutant in selection.pool),
         candidates=selection.candidates,
         candidates_drawn=selection.drawn,
+        ranks=ranks_of([mutant.operator for mutant in selection.pool], companions),
+        companions=[companion.record(number) for number, companion in enumerate(companions, 1)],
+        views=list(subject.filter.inputs.specs[1:]),
         accuracy_ratio=chosen.accuracy_ratio,
         filter_error=chosen.filter_error,
         original_accuracy=float(subject.filter.correct.mean()),

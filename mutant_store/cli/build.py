@@ -105,9 +105,9 @@ def build(
         typer.Option(
             help="Mutation operator: companion (other classifiers of the same classes, see --companion), nai (negate "
             "neurons), ns (switch neurons of a layer), gf (redraw weights), ws (shuffle the weights of neurons), "
-            "retrain (redraw a share of the neurons and train again, see below), or mixed:companion,nai and the like for a "
-            "pool of several: all companions, and an equal share of each other. Default: companion where there are "
-            "any, retrain where there is --train-data, both where there are both, nai elsewhere."
+            "retrain (redraw a share of the neurons and train again, see below), or mixed:companion,nai and the like "
+            "for a pool of several: all companions, and an equal share of each other. Default: companion where there "
+            "are any, retrain where there is --train-data, both where there are both, nai elsewhere."
         ),
     ] = None,
     rate: Annotated[

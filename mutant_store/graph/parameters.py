@@ -68,7 +68,9 @@ class Parameters:
                 self.tensors.append(Tensor(name, position, start, value.shape))
                 parts.append(value.ravel())
                 start = self.tensors[-1].stop
-        self.values: NDArray[np.float32] = np.concatenate(parts).astype(np.float32, copy=False)
+        self.values: NDArray[np.float32] = np.concatenate([np.zeros(0, np.float32), *parts]).astype(
+            np.float32, copy=False
+        )
         self.values.setflags(write=False)
         self.neurons = sum(layer.neurons for layer in layers)
         self._first_neurons = np.cumsum([0, *(layer.neurons for layer in layers)])

@@ -52,7 +52,7 @@ class PixelViews:
             yield self.specs[0].tensor(self.pixels[0][start : start + size])
 
     def scores(
-        self, of: Callable[[NDArray[np.float32]], NDArray[np.float32]], size: int = 128
+        self, of: Callable[[NDArray[np.float32]], NDArray[np.float32]], size: int = 32
     ) -> NDArray[np.float32]:
         """Return a classifier's scores float32 [N, classes] of all images, computed in blocks.
 

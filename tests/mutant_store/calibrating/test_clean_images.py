@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mutant_guard.bank.views import arrays_of
 from mutant_guard.errors import DataError
 from mutant_guard.store.reader import Store
 from mutant_store.calibrating.clean_images import load_images
@@ -20,9 +21,11 @@ def store(published_store: tuple[Path, Store]) -> Store:
 def test_images_are_read_as_the_classifier_takes_them(store: Store) -> None:
     found = load_images(store, "digits@test[3:20]")
     data = load("digits@test[3:20]")
-    assert found.inputs[:].shape == (17, 1, 8, 8)
-    assert found.inputs[:].dtype == np.float32
-    np.testing.assert_allclose(found.inputs[:], data.images.transpose(0, 3, 1, 2) / 255, atol=1e-6)
+    assert arrays_of(found.inputs[:])[0].shape == (17, 1, 8, 8)
+    assert arrays_of(found.inputs[:])[0].dtype == np.float32
+    np.testing.assert_allclose(
+        arrays_of(found.inputs[:])[0], data.images.transpose(0, 3, 1, 2) / 255, atol=1e-6
+    )
     assert np.array_equal(found.labels, data.labels)
     assert found.data.range == data.range
 

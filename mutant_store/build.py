@@ -226,7 +226,7 @@ def _doubts(
         subject.choice.labels,
         own_weight=asked.own_weight,
         output_kind=subject.classifier.output_kind,
-        apart=range(1, companions + 1),
+        companions=companions,
     )
 
 

@@ -32,6 +32,11 @@ def check_calibration(manifest: Manifest, calibration: CalibrationRecord, path: 
             )
         test = record.test
         if isinstance(test, StagedRecord):
+            if test.evidence.companions != len(manifest.companions):
+                raise StoreError(
+                    f"{path} is damaged at '{name}' (it is for {test.evidence.companions} companions, the store has "
+                    f"{len(manifest.companions)}); build the store again"
+                )
             for what, values in (
                 ("temperatures", test.evidence.temperatures),
                 ("weights", test.evidence.weights),

@@ -24,6 +24,7 @@ class DoubtsRecord(Frozen):
     output_kind: OutputKind
     temperatures: list[Annotated[float, Gt(0)]] = Field(default=[])
     weights: list[Annotated[float, Gt(0), Le(1)]] = Field(default=[])
+    companions: Annotated[int, Ge(0)] = 0
 
     @classmethod
     def of(cls, doubts: Doubts) -> "DoubtsRecord":
@@ -35,6 +36,7 @@ class DoubtsRecord(Frozen):
             output_kind=doubts.output_kind,
             temperatures=list(doubts.temperatures),
             weights=list(doubts.weights),
+            companions=doubts.companions,
         )
 
     @property
@@ -47,6 +49,7 @@ class DoubtsRecord(Frozen):
             self.output_kind,
             temperatures=tuple(self.temperatures),
             weights=tuple(self.weights),
+            companions=self.companions,
         )
 
 

@@ -122,7 +122,7 @@ def _record(
                 images.labels[:half],
                 own_weight=settings.own_weight,
                 output_kind=store.manifest.output_kind,
-                apart=[companion.mutant for companion in store.manifest.companions],
+                companions=len(store.manifest.companions),
             )
         everything = record(session, mutants, images.inputs, images.labels, progress, doubts)
     recordings = {

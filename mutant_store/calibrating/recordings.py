@@ -3,7 +3,7 @@
 They are recorded with a bank and kept in a store, to calibrate it anew without the images.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,8 @@ def record(
             soft[block, 0] = doubts(scores[:, 0], own, evidence.own_temperature, evidence.output_kind)
             rows = scores[:, 1:].reshape(count * mutants, -1)
             everyone_else = np.tile(everyone[1:], count)
-            found_doubts = evidence.of_mutants(rows, np.repeat(own, mutants), everyone_else)
+            original = np.repeat(scores[:, 0], mutants, axis=0)
+            found_doubts = evidence.of_mutants(rows, np.repeat(own, mutants), everyone_else, original)
             soft[block, 1:] = found_doubts.reshape(count, mutants)
         changes[block], correct[block] = found[:, 1:] != found[:, :1], found[:, 0] == labels[block]
         progress(min(start + _IMAGE_BLOCK, len(labels)))
@@ -124,12 +125,12 @@ def fitted_doubts(
     *,
     own_weight: float,
     output_kind: OutputKind,
-    apart: Sequence[int] = (),
+    companions: int = 0,
 ) -> Doubts:
     """Return doubts at the temperatures that fit clean images.
 
-    The original has one temperature, and all mutants together have another, but for those that have
-    their own.
+    The original has one temperature, each companion has one, and all other mutants together have
+    another.
 
     Args:
         session: the bank.
@@ -139,11 +140,11 @@ def fitted_doubts(
         labels: int64 [images], the true labels.
         own_weight: number of mutants that the original's own doubt counts as.
         output_kind: kind of the scores.
-        apart: numbers of the mutants with temperatures of their own.
+        companions: number of companions, which are the mutants from number 1 on.
     """
-    others = np.setdiff1d(np.arange(1, mutants + 1), apart)
+    apart, others = np.arange(1, companions + 1), np.arange(companions + 1, mutants + 1)
     spread = np.linspace(0, len(others) - 1, min(len(others), _FITTED_MUTANTS)).round().astype(np.int64)
-    some = np.concatenate([np.asarray(apart, dtype=np.int64), others[spread]])
+    some = np.concatenate([apart, others[spread]])
     scores = np.concatenate(
         [
             all_scores(session, inputs[start : start + _IMAGE_BLOCK], np.concatenate([[0], some]))
@@ -157,16 +158,17 @@ def fitted_doubts(
         return fitted_temperature(rows, np.repeat(truth, len(places)), output_kind)
 
     places = np.arange(1, len(some) + 1)
-    temperature = fitted(places[len(apart) :] if len(others) else places)
+    temperature = fitted(places[companions:] if len(others) else places)
     temperatures = np.full(mutants, temperature)
-    for place, number in enumerate(apart, 1):
-        temperatures[number - 1] = fitted(np.array([place]))
+    for number in range(companions):
+        temperatures[number] = fitted(places[number : number + 1])
     return Doubts(
         temperature=temperature,
         own_temperature=fitted(np.array([0])),
         own_weight=own_weight,
         output_kind=output_kind,
-        temperatures=tuple(temperatures.tolist()) if len(apart) else (),
+        temperatures=tuple(temperatures.tolist()) if companions else (),
+        companions=companions,
     )
 
 

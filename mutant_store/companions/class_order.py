@@ -11,8 +11,6 @@ from mutant_store.graph.classifier import LOGITS
 from mutant_store.graph.graph import Graph
 
 _LEAST_PROBABILITY = 1e-12
-_NEVER = -1e4
-"""Logit of a class that the companion does not speak for: its probability is 0 at any temperature."""
 COMPANION_SCORES = "companion_scores"
 """Name of a companion's own scores within its graph, or the start of that name."""
 _AXES_ARE_INPUTS = 18
@@ -25,10 +23,10 @@ def in_original_order(
     """Return a companion's graph with a score for each class of the original, of the original's kind.
 
     Where every class of the original has a class of its own, scores change places. Where several
-    share one, it speaks for the original's label if that is among them, and else for the first of
-    them, so that its doubt of the label is what it gives to other classes. Such a graph reads the
-    original's scores, input ``logits``, as well. A label that the companion has no class for is
-    doubted as much as the companion is sure of another class.
+    share one, its probability is divided among them as the original divides its own, so that the
+    companion doubts no choice that it cannot make. Such a graph reads the original's scores, input
+    ``logits``, as well. Classes that the companion does not have get together, before the scores
+    are normalised, what its surest class leaves: it is unsure where it sees none of its own.
 
     Args:
         model: the companion, with output ``logits`` float32 [N, its classes].
@@ -53,7 +51,7 @@ def in_original_order(
                 "Gather", scores, graph.add_constant("companion_classes", to_companion), axis=1
             )
         else:
-            scores = _grouped(wiring, scores, to_companion)
+            scores = _grouped(wiring, scores, to_companion, original_kind)
     if original_kind == "probabilities":
         scores = wiring.node("Softmax", scores, axis=1)
     result = graph.fresh("companion_result")
@@ -65,41 +63,32 @@ def in_original_order(
     return graph.to_model()
 
 
-def _grouped(wiring: "_Wiring", scores: str, to_companion: NDArray[np.int64]) -> str:
+def _grouped(
+    wiring: "_Wiring", scores: str, to_companion: NDArray[np.int64], original_kind: OutputKind
+) -> str:
     """Return the log-probabilities of the original's classes, of which some share one or have none."""
-    graph, classes = wiring.graph, len(to_companion)
-    groups, first = np.unique(to_companion, return_index=True)
-    speaks = np.zeros(classes, np.bool_)
-    speaks[first[groups >= 0]] = True
-    constants = {
-        "groups": to_companion[None],
-        "speaks": speaks[None],
-        "numbers": np.arange(classes, dtype=np.int64)[None],
-        "sources": np.maximum(to_companion, 0),
-        "group_of": to_companion,
-        "never": np.array(_NEVER, np.float32),
-        "none": np.array([[-1]], np.int64),
-        "one": np.array(1, np.float32),
-        "floor": np.array(_LEAST_PROBABILITY, np.float32),
-    }
-    name = {stem: graph.add_constant(f"companion_{stem}", value) for stem, value in constants.items()}
-    logs = wiring.node("LogSoftmax", scores, axis=1)
-    label = wiring.node("ArgMax", LOGITS, axis=1, keepdims=1)
-    group = wiring.node("Gather", name["group_of"], label, axis=0)
-    is_label = wiring.node("Equal", name["numbers"], label)
-    of_group = wiring.node("Equal", name["groups"], group)
-    others = wiring.node("And", name["speaks"], wiring.node("Not", of_group))
-    known = wiring.node("Where", others, wiring.node("Gather", logs, name["sources"], axis=1), name["never"])
-    surest = wiring.largest(wiring.node("Exp", logs))
-    unsure = wiring.node("Max", wiring.node("Sub", name["one"], surest), name["floor"])
-    unknown = wiring.node("Sub", wiring.node("Log", unsure), wiring.node("Log", surest))
-    of_label = wiring.node(
-        "Where",
-        wiring.node("Equal", group, name["none"]),
-        unknown,
-        wiring.node("Gather", logs, name["sources"], axis=1),
+    graph, known = wiring.graph, np.unique(to_companion[to_companion >= 0])
+    groups = np.where(to_companion < 0, len(known), np.searchsorted(known, to_companion))
+    floor = graph.add_constant("companion_least", np.array(_LEAST_PROBABILITY, np.float32))
+    own = wiring.node("LogSoftmax", scores, axis=1)
+    of_groups = wiring.node("Gather", own, graph.add_constant("companion_known", known), axis=1)
+    if (to_companion < 0).any():
+        one = graph.add_constant("companion_one", np.array(1, np.float32))
+        unsure = wiring.node("Sub", one, wiring.largest(wiring.node("Exp", own)))
+        of_none = wiring.node("Log", wiring.node("Max", unsure, floor))
+        of_groups = wiring.node("Concat", of_groups, of_none, axis=1)
+    if original_kind == "probabilities":
+        original = wiring.node("Log", wiring.node("Max", LOGITS, floor))
+    else:
+        original = wiring.node("LogSoftmax", LOGITS, axis=1)
+    members = np.eye(groups.max() + 1, dtype=np.float32)[groups]
+    sums = wiring.node(
+        "MatMul", wiring.node("Exp", original), graph.add_constant("companion_members", members)
     )
-    return wiring.node("Where", is_label, of_label, known)
+    together = wiring.node("Log", wiring.node("Max", sums, floor))
+    places = graph.add_constant("companion_groups", groups.astype(np.int64))
+    share = wiring.node("Sub", original, wiring.node("Gather", together, places, axis=1))
+    return wiring.node("Add", wiring.node("Gather", of_groups, places, axis=1), share)
 
 
 class _Wiring:

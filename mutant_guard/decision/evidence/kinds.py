@@ -62,7 +62,13 @@ class Evidence(Protocol):
     def unit(self) -> int:
         """Most evidence that one mutant can give."""
 
-    def of_mutants(self, scores: Scores, labels: Units, mutants: Units | None = None) -> Units:
+    @property
+    def compares(self) -> bool:
+        """Whether the evidence of some mutants needs the original's scores."""
+
+    def of_mutants(
+        self, scores: Scores, labels: Units, mutants: Units | None = None, original: Scores | None = None
+    ) -> Units:
         """Return evidence of mutants against labels.
 
         Args:
@@ -70,6 +76,7 @@ class Evidence(Protocol):
             labels: int64 [rows], the original's labels.
             mutants: int64 [rows], the mutants' numbers; may be left out where all mutants speak
                 alike.
+            original: float32 [rows, classes], the original's scores; needed for companions.
 
         Returns:
             int64 [rows], 0 to ``unit``.
@@ -94,8 +101,11 @@ class LabelChanges:
     """
 
     unit: int = 1
+    compares: bool = False
 
-    def of_mutants(self, scores: Scores, labels: Units, mutants: Units | None = None) -> Units:
+    def of_mutants(
+        self, scores: Scores, labels: Units, mutants: Units | None = None, original: Scores | None = None
+    ) -> Units:
         """Return 1 for each row whose label differs from the given one, else 0; int64 [rows]."""
         return np.asarray(labels_of(scores) != labels, dtype=np.int64)
 
@@ -109,11 +119,15 @@ LABEL_CHANGES = LabelChanges()
 
 @dataclass(frozen=True)
 class Doubts:
-    """Evidence 1 − p(the original's label).
+    """Evidence 1 − p(the original's label); of a companion 1 − Σ √(p·q) over all classes.
 
     p is a softmax at a temperature fitted on clean images (Guo et al., ICML 2017). The original's
     own doubt counts ``own_weight`` times. It is there before any mutant and free, so it may bring
     an alarm and never clears an image: a confident attack has none of it.
+
+    q is the original's probability of a class, and Σ √(p·q) the Bhattacharyya coefficient: a
+    companion forgives the doubts that the original shares, and a sure original is doubted as
+    1 − √p(its label). (Bhattacharyya, 1943; 1 − Σ √(p·q) is the square of Hellinger's distance.)
 
     Attributes:
         temperature: divisor of the mutants' logits.
@@ -124,6 +138,7 @@ class Doubts:
         temperatures: divisor of each mutant's logits, where mutants differ; empty where all have
             ``temperature``.
         weights: weight of each mutant's doubt, at most 1; empty where all doubts count fully.
+        companions: number of companions, which are the mutants from number 1 on.
 
     Raises:
         ValueError: a temperature is not above 0, a weight is out of its range, or one is not
@@ -137,6 +152,7 @@ class Doubts:
     unit: int = UNIT
     temperatures: tuple[float, ...] = ()
     weights: tuple[float, ...] = ()
+    companions: int = 0
 
     def __post_init__(self) -> None:
         temperatures = (self.temperature, self.own_temperature, *self.temperatures)
@@ -147,20 +163,40 @@ class Doubts:
                 f"temperatures must be above 0 and the weight at least 0, all finite, got {self.temperature}, "
                 f"{self.own_temperature} and {self.own_weight}"
             )
-        if any(not 0 < weight <= 1 for weight in self.weights):
-            raise ValueError(f"the weights of mutants must be above 0 and at most 1, got {self.weights}")
+        if any(not 0 < weight <= 1 for weight in self.weights) or self.companions < 0:
+            raise ValueError(
+                f"the weights of mutants must be above 0 and at most 1, and companions counted, got {self.weights} and "
+                f"{self.companions}"
+            )
 
-    def of_mutants(self, scores: Scores, labels: Units, mutants: Units | None = None) -> Units:
+    def of_mutants(
+        self, scores: Scores, labels: Units, mutants: Units | None = None, original: Scores | None = None
+    ) -> Units:
         """Return the doubts of mutants in units, times their weights, int64 [rows]."""
-        if not self.temperatures and not self.weights:
+        if not (self.temperatures or self.weights or self.companions):
             return doubts(scores, labels, self.temperature, self.output_kind)
-        if mutants is None:
-            raise ValueError("these mutants differ in temperature or weight; say which ones speak")
-        temperature = self._of(self.temperatures, mutants) if self.temperatures else self.temperature
+        if mutants is None or (self.companions and original is None):
+            raise ValueError("these mutants differ: say which ones speak, and what the original says")
+        every = np.full(len(mutants), self.temperature)
+        temperature = self._of(self.temperatures, mutants) if self.temperatures else every
         found = doubts(scores, labels, temperature, self.output_kind)
+        theirs = np.flatnonzero(mutants <= self.companions)
+        if original is not None and theirs.size:
+            found[theirs] = divergences(
+                self._logits(scores[theirs], temperature[theirs]),
+                self._logits(original[theirs], np.full(len(theirs), self.own_temperature)),
+            )
         if self.weights:
             found = np.rint(found * self._of(self.weights, mutants)).astype(np.int64)
         return found
+
+    @property
+    def compares(self) -> bool:
+        """Whether there are companions, whose answers are compared with the original's."""
+        return self.companions > 0
+
+    def _logits(self, scores: Scores, temperature: NDArray[np.float64]) -> NDArray[np.float64]:
+        return log_scores(scores, self.output_kind) / temperature[:, None]
 
     @staticmethod
     def _of(values: tuple[float, ...], mutants: Units) -> NDArray[np.float64]:
@@ -196,6 +232,25 @@ def doubts(
     total = powers.sum(axis=1)
     doubt = (total - mine) / total
     return np.asarray(np.rint(np.where(doubt <= 1, doubt, 1.0) * UNIT), dtype=np.int64)
+
+
+def divergences(logits: NDArray[np.float64], others: NDArray[np.float64]) -> Units:
+    """Return 1 − Σ √(p·q) of two classifiers' answers in units, int64 [rows].
+
+    Scores that are not finite count as a full divergence.
+
+    Args:
+        logits: float64 [rows, classes], those of one classifier at its temperature.
+        others: float64 [rows, classes], those of the other.
+    """
+    roots = []
+    with np.errstate(invalid="ignore", over="ignore"):  # of scores that are not finite
+        for rows in (logits, others):
+            halves = np.exp((rows - rows.max(axis=1, keepdims=True)) / 2)
+            roots.append(halves / np.sqrt((halves**2).sum(axis=1, keepdims=True)))
+        found = 1 - (roots[0] * roots[1]).sum(axis=1)
+    within = np.clip(np.where(found <= 1, found, 1.0), 0, 1)
+    return np.asarray(np.rint(within * UNIT), dtype=np.int64)
 
 
 def log_scores(scores: Scores, output_kind: OutputKind) -> NDArray[np.float64]:

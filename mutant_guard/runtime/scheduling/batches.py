@@ -84,7 +84,8 @@ class Batches:
             for request, length in zip(taken, lengths.tolist(), strict=True)
         ]
         mutant_index = np.concatenate(met)
-        scores = self._session.scores(_features(taken), image_index, mutant_index)
+        features = _features(taken)
+        scores = self._session.scores(features, image_index, mutant_index)
         self._on_run(Run(len(image_index), len(taken), self._session.seconds - before))
         known = np.array([request.label for request in taken])
         # a rectangle of requests and mutants, with each request's rows from the left
@@ -92,9 +93,9 @@ class Batches:
         labels = np.zeros((len(taken), int(lengths.max())), dtype=np.int64)
         evidence = np.zeros_like(labels)
         labels[image_index, column] = found = labels_of(scores)
-        evidence[image_index, column] = self._policy.evidence.of_mutants(
-            scores, known[image_index], mutant_index
-        )
+        kind = self._policy.evidence
+        original = features[-1][image_index] if kind.compares else None
+        evidence[image_index, column] = kind.of_mutants(scores, known[image_index], mutant_index, original)
         changes = np.array([request.changes for request in taken], dtype=np.int64)
         mutants = np.array([request.mutants for request in taken], dtype=np.int64)
         state = advance(self._policy, changes, mutants, evidence, lengths)

@@ -20,6 +20,7 @@ from mutant_guard.store.model_card import ModelCard
 from mutant_store.boundary import boundary
 from mutant_store.graph.batch_axis import open_batch
 from mutant_store.graph.class_scores import kind_of, unzip
+from mutant_store.graph.element_types import half_types, take_floats, widened
 from mutant_store.graph.folding import simplify
 from mutant_store.graph.graph import Graph, describe
 from mutant_store.graph.own_names import names_of_file
@@ -49,6 +50,9 @@ class Classifier:
         output_kind: kind of the class scores, logits or probabilities.
         card: facts that training wrote into the metadata.
         names: class names in the model's own order that another project wrote into the file.
+        raw_pixels: whether the input takes the values 0 to 255 of pixels, since the file takes
+            uint8.
+        notes: lines for the user on what was changed.
     """
 
     model: ModelProto
@@ -58,6 +62,8 @@ class Classifier:
     output_kind: OutputKind
     card: ModelCard
     names: list[str] | None = None
+    raw_pixels: bool = False
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:
@@ -87,9 +93,12 @@ def load_classifier(
         output_kind: kind of the scores; by default probabilities where they come from Softmax or
             Sigmoid. ``score_kind.decide`` looks at the scores themselves.
 
+    Half-precision numbers are converted to float32, and an input of uint8 pixels takes the same
+    values as float32.
+
     Raises:
-        ModelError: the file is missing or no ONNX, has no single float32 image input or no such
-            output, has quantised layers, or takes only a fixed number of images.
+        ModelError: the file is missing or no ONNX, has no single float32 or uint8 image input or no
+            such output, has quantised layers, or takes only a fixed number of images.
     """
     path = model if isinstance(model, Path) else Path("the exported model")
     proto = read_model(model) if isinstance(model, Path) else model
@@ -102,7 +111,8 @@ def load_classifier(
 def _classifier(
     path: Path, proto: ModelProto, output: str | None, output_kind: OutputKind | None
 ) -> Classifier:
-    graph = Graph(proto)
+    halves = half_types(proto)
+    graph = Graph(widened(proto) if halves else proto)
     if graph.opset < _LEAST_OPSET:
         raise ModelError(
             f"{path}: operator set {graph.opset} is too old; export with {_LEAST_OPSET} or newer"
@@ -117,9 +127,12 @@ def _classifier(
         )
     value = next(entry for entry in graph.proto.input if entry.name == names[0])
     tensor = value.type.tensor_type
-    if tensor.elem_type != TensorProto.FLOAT:
+    raw = tensor.elem_type == TensorProto.UINT8
+    if tensor.elem_type != TensorProto.FLOAT and not raw:
         found = TensorProto.DataType.Name(tensor.elem_type)
-        raise ModelError(f"{path}: input '{names[0]}' is {found}; export the model with a float32 input")
+        raise ModelError(
+            f"{path}: input '{names[0]}' is {found}; export the model with a float32 or uint8 input"
+        )
     if len(tensor.shape.dim) < 2:
         raise ModelError(
             f"{path}: input '{names[0]}' has no batch axis followed by the image; export it with both"
@@ -129,20 +142,31 @@ def _classifier(
             f"{path}: takes batches of {tensor.shape.dim[0].dim_value} images; export it with a dynamic batch axis"
         )
     shape = tuple(dim.dim_value or None for dim in tensor.shape.dim[1:])
+    source = take_floats(graph, names[0]) if raw else names[0]
     unzip(graph)
     chosen = _choose_output(path, graph, output)
     graph.restrict([chosen])
     check_float(path, graph.nodes)
     simplify(graph)
-    _open_batch(graph, names[0], chosen)
+    _open_batch(graph, source, chosen)
     if chosen not in graph.producers():
         raise ModelError(f"{path}: output '{chosen}' does not depend on the input; this is no classifier")
     graph.tell_nodes_apart()
     implied = kind_of(graph, chosen)
-    _name_ends(graph, names[0], chosen)
+    _name_ends(graph, source, chosen)
     card = model_card.parse(next((p.value for p in proto.metadata_props if p.key == model_card.KEY), None))
+    notes = [f"{kind} numbers of the file are converted to float32" for kind in halves]
+    notes += [f"input '{names[0]}' takes uint8 pixels: nothing is normalised before it"] if raw else []
     return Classifier(
-        graph.to_model(), names[0], shape, chosen, output_kind or implied, card, names_of_file(proto)
+        graph.to_model(),
+        names[0],
+        shape,
+        chosen,
+        output_kind or implied,
+        card,
+        names_of_file(proto),
+        raw,
+        tuple(notes),
     )
 
 

@@ -112,9 +112,9 @@ def _resolved(
     if options.resize is None:
         size = size_of(classifier, options) or (original.height, original.width)
         options = replace(options, size=size, resize=_scaled(original, *size))
-    if options.mean is None and card.mean is None:
+    if options.mean is None and card.mean is None and not classifier.raw_pixels:
         options = replace(options, mean=original.mean)
-    if options.std is None and card.std is None:
+    if options.std is None and card.std is None and not classifier.raw_pixels:
         options = replace(options, std=original.std)
     return resolve_input(classifier, spec, options)
 

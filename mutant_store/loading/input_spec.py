@@ -84,16 +84,7 @@ def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> t
     except ValueError as error:
         raise ModelError(f"--resize: {error}") from error
     data = load(spec, shape=(height, width, channels), resize=resize)
-    mean = options.mean or classifier.card.mean or [0.0] * channels
-    std = options.std or classifier.card.std or [1.0] * channels
-    if not len(mean) == len(std) == channels:
-        raise ModelError(
-            f"--mean and --std need {channels} value(s), one a channel; got {len(mean)} and {len(std)}"
-        )
-    if not all(map(isfinite, (*mean, *std))):
-        raise ModelError("--mean and --std must be finite numbers")
-    if min(std) <= 0:
-        raise ModelError("--std must be above 0 in every channel")
+    mean, std = _normalisation(classifier, options, channels)
     depth: Literal[1, 3] = 1 if channels == 1 else 3
     try:
         found = InputSpec(
@@ -115,6 +106,34 @@ def size_of(classifier: Classifier, options: InputOptions) -> tuple[int, int] | 
     layout = options.layout or classifier.card.layout or _guess_layout(classifier)
     height, width, _ = _image_axes(classifier, layout)
     return options.size if height is None or width is None else (height, width)
+
+
+def _normalisation(
+    classifier: Classifier, options: InputOptions, channels: int
+) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation of every channel, in the pixel range 0 to 1.
+
+    Raises:
+        ModelError: the options do not fit the model, or are no finite numbers.
+    """
+    if classifier.raw_pixels:
+        if options.mean or options.std:
+            raise ModelError(
+                f"the classifier's input '{classifier.input_name}' takes uint8 pixels, before which nothing is "
+                "normalised: leave out --mean and --std"
+            )
+        return [0.0] * channels, [1 / 255] * channels
+    mean = options.mean or classifier.card.mean or [0.0] * channels
+    std = options.std or classifier.card.std or [1.0] * channels
+    if not len(mean) == len(std) == channels:
+        raise ModelError(
+            f"--mean and --std need {channels} value(s), one a channel; got {len(mean)} and {len(std)}"
+        )
+    if not all(map(isfinite, (*mean, *std))):
+        raise ModelError("--mean and --std must be finite numbers")
+    if min(std) <= 0:
+        raise ModelError("--std must be above 0 in every channel")
+    return mean, std
 
 
 def _guess_layout(classifier: Classifier) -> Layout:

@@ -163,7 +163,11 @@ def load_subject(
         check_same(expected, scores, classifier.output_kind, "the model, simplified for mutants,")
         scores = expected
     naming = choose_classes(data, classes, classifier, scores.argmax(axis=1), scores.shape[1])
-    notes = (f"output '{classifier.output_name}': {classifier.output_kind} ({decided.reason})", *naming.notes)
+    notes = (
+        *classifier.notes,
+        f"output '{classifier.output_name}': {classifier.output_kind} ({decided.reason})",
+        *naming.notes,
+    )
     half, quarter = len(data) // 2, (len(data) - len(data) // 2) // 2
 
     def part(start: int, stop: int) -> Part:

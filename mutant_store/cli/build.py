@@ -219,9 +219,10 @@ def build(
     classes: Annotated[
         str | None,
         typer.Option(
-            help="Class names in the model's order: separated by commas, or @FILE with one a line. "
-            "Default: the model's metadata, else the data's names in natural order; another order that fits the "
-            "images far better is taken, and said.",
+            help="Class names in the model's order: separated by commas, or @FILE with one a line (a number of the "
+            "class or of WordNet may precede it) or JSON. The data may have some of the classes only, and call them by "
+            "name, synonym, WordNet number or position. Default: the model's metadata, else the data's names in "
+            "natural order; another order that fits the images far better is taken, and said.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
@@ -355,7 +356,7 @@ def _pool_size(operator: str) -> int:
 
 
 def class_names(text: str | None) -> list[str] | None:
-    """Return the names that the option --classes gives: separated by commas, or one a line of @FILE.
+    """Return the names that the option --classes gives: separated by commas, or in @FILE.
 
     Raises:
         BadParameter: the file cannot be read, is no text, or holds no names.
@@ -389,7 +390,11 @@ def _names_of_file(path: Path) -> list[str]:
     text = content.decode("utf-16" if wide else "utf-8-sig")
     if "\0" in text:
         raise UnicodeError
-    names = [line.strip() for line in text.splitlines() if line.strip()]
+    from mutant_store.loading.name_list import names_in
+
+    names = names_in(text)
     if not names:
-        raise typer.BadParameter(f"{path} holds no names: write one a line", param_hint="--classes")
+        raise typer.BadParameter(
+            f"{path} holds no names: write one a line, or a list of them as JSON", param_hint="--classes"
+        )
     return names

@@ -13,6 +13,8 @@ from onnx import ModelProto, helper, numpy_helper
 
 _KEYS = ("names", "class_names", "classes", "id2label", "labels")
 _MOST_CHARACTERS = 1 << 20
+_LEAST_DIFFERENT = 0.9
+"""Share of the names that differ in a list of names; ImageNet's has two cranes, and 998 of 1,000."""
 
 
 def names_of_file(model: ModelProto) -> list[str] | None:
@@ -36,7 +38,8 @@ def names_of_file(model: ModelProto) -> list[str] | None:
 def names_of(value: object) -> list[str] | None:
     """Return names that are given as a list, or as a mapping from position to name.
 
-    Anything else gives None, and so do names that are empty or there twice.
+    Anything else gives None, and so do names that are empty, or of which more than one in ten is a
+    name that was there before.
     """
     if isinstance(value, Mapping):
         try:
@@ -52,14 +55,22 @@ def names_of(value: object) -> list[str] | None:
     if any(isinstance(name, bool) or not isinstance(name, str | int) for name in names):
         return None
     found = [str(name).strip() for name in names]
-    return found if len(found) > 1 and all(found) and len(set(found)) == len(found) else None
+    several = len(found) > 1 and all(found) and len(set(found)) >= _LEAST_DIFFERENT * len(found)
+    return found if several else None
 
 
-def _parsed(text: str) -> object:
-    """Return a value written as JSON or as Python writes it, or a list of what commas separate."""
+def value_of(text: str) -> object:
+    """Return a value written as JSON or as Python writes it; None for any other text."""
     if len(text) > _MOST_CHARACTERS:
         return None
     for parse in (json.loads, ast.literal_eval):
         with suppress(ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             return parse(text)
-    return [part.strip() for part in text.split(",")]
+    return None
+
+
+def _parsed(text: str) -> object:
+    """Return a value written as JSON or as Python writes it, or a list of what commas separate."""
+    value = value_of(text)
+    too_long = len(text) > _MOST_CHARACTERS
+    return [part.strip() for part in text.split(",")] if value is None and not too_long else value

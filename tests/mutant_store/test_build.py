@@ -16,6 +16,7 @@ from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.manifest import Manifest
 from mutant_guard.store.reader import Store, load_store
 from mutant_store.bank.export import open_mutants
+from mutant_store.build import build
 from mutant_store.datasets import load
 from mutant_store.loading.input_spec import InputOptions
 from mutant_store.publishing.check import check_store
@@ -156,8 +157,11 @@ def test_a_model_that_does_not_know_the_images_is_refused(digits_model: Path, tm
 def test_classes_must_be_the_models(digits_model: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the model has 10 classes and --classes"):
         build_digits_store(digits_model, tmp_path / "s", classes=["a", "b"])
-    with pytest.raises(DataError, match="classes the model does not name: 0, 1, 2"):
-        build_digits_store(digits_model, tmp_path / "s", classes=list("abcdefghij"))
+    digits, named = load("digits@holdout"), [f"digit {number}" for number in range(10)]
+    np.savez(tmp_path / "named.npz", x=digits.images, y=digits.labels, classes=named)
+    settings = replace(SETTINGS, classes=list("abcdefghij"))
+    with pytest.raises(DataError, match="classes the model does not name: digit 0, digit 1, digit 2"):
+        build(digits_model, f"npz:{tmp_path}/named.npz", tmp_path / "s", settings, SilentReport())
 
 
 def test_unknown_data_kinds_and_operators_are_refused(digits_model: Path, tmp_path: Path) -> None:

@@ -151,8 +151,9 @@ class NameLists(Target):
     name = "names"
 
     def seeds(self) -> list[bytes]:
-        """Return a list in every encoding."""
-        return ["a\nb\nc é\n".encode(encoding) for encoding in _TEXTS]
+        """Return a list in every encoding, and mappings."""
+        lists = ["a\nb\nc é\n".encode(encoding) for encoding in _TEXTS]
+        return [*lists, b'{"0": ["n01440764", "tench"], "1": "a"}', b"{0: 'a', 1: 'b'}", b'["a", "b"]']
 
     def mutated(self, content: bytes, random: Random) -> bytes:
         """Change any bytes."""

@@ -1,5 +1,6 @@
 """Order of the classes, judged by what the model answers."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,15 +11,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mutant_guard.errors import DataError, ModelError
+from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.model_card import DataRange, ModelCard
 from mutant_store.build import build
+from mutant_store.calibrating.recalibrate import recalibrate
 from mutant_store.datasets import ImageData, load
 from mutant_store.graph.classifier import Classifier
 from mutant_store.loading.class_names import Naming, choose_classes, match_classes
+from mutant_store.loading.imagenet import wnids
 from tests.support.demo import SETTINGS, SilentReport, perceptron
 
 NATURAL = [str(number) for number in range(12)]
 TEXT = sorted(NATURAL)
+LETTERS = list("abcdefghijkl")
 ANIMALS = [f"animal {number}" for number in range(12)]
 
 
@@ -74,9 +79,9 @@ def test_names_of_the_models_own_take_the_place_of_numbers() -> None:
 
 
 def test_names_of_the_models_own_that_are_others_are_passed_over_and_said() -> None:
-    data = images(NATURAL)
-    found = chosen(data, model(ANIMALS), NATURAL)
-    assert found.names == NATURAL
+    data = images(LETTERS)
+    found = chosen(data, model(ANIMALS), LETTERS)
+    assert found.names == LETTERS
     assert found.notes[0].startswith("the model's own class names (animal 0, animal 1,")
     assert "are not used: the data has classes the model does not name" in found.notes[0]
 
@@ -158,6 +163,98 @@ def test_numbers_are_matched_by_name_where_the_names_are_numbers() -> None:
     assert match_classes(fewer, ANIMALS, 12)[0] == ANIMALS
 
 
+def some(names: list[str], kept: list[int], **options: bool) -> ImageData:
+    """Return images of some of the classes, named in the data's own order."""
+    return images([names[place] for place in kept], **options)
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize("names", [ANIMALS, None])
+def test_numbers_are_positions_of_some_of_the_models_classes(names: list[str] | None, numbered: bool) -> None:
+    data = images(["0", "1", "10"], numbered=numbered)
+    found = choose_classes(data, None, model(names), np.array([0, 1, 10])[data.labels], 12)
+    assert found.names == (names or NATURAL)
+    assert (np.unique(found.labels).tolist(), found.accuracy(found.labels)) == ([0, 1, 10], 1)
+    assert any(note.startswith("the images are of 3 of the 12 classes: ") for note in found.notes)
+    if not numbered:
+        with pytest.raises(DataError, match=r"model has 10 classes and the data has 3"):
+            match_classes(data, None, 10)
+
+
+def test_some_of_the_classes_are_found_by_any_spelling() -> None:
+    names = [
+        "n02012849 crane",
+        "tench, Tinca tinca",
+        "great white shark, white shark",
+        "pug",
+        "tabby",
+        "n03126707 crane",
+    ]
+    data = images(["PUG", "Great_White_Shark", "n03126707", "tinca tinca"])
+    found, labels = match_classes(data, names, 6)
+    assert found == names
+    np.testing.assert_array_equal(labels[:4], [3, 2, 5, 1])
+    with pytest.raises(
+        DataError, match=r"the data's class 'crane' fits the model's classes n02012849 crane, n0312"
+    ):
+        match_classes(images(["crane"]), names, 6)
+    with pytest.raises(
+        DataError, match=r"the data's classes Tench, tinca tinca are one class of the model, 'tench"
+    ):
+        match_classes(images(["Tench", "tinca tinca"]), names, 6)
+    with pytest.raises(DataError, match=r"classes the model does not name: lion, n00000001; check --classes"):
+        match_classes(images(["pug", "n00000001", "lion"]), names, 6)
+
+
+def test_names_that_are_there_twice_get_their_position_unless_the_data_has_them() -> None:
+    names = [*ANIMALS[:10], "crane", "crane"]
+    found = chosen(images(ANIMALS[:10]), model(), ANIMALS, given=names)
+    assert found.names == [*ANIMALS[:10], "crane (10)", "crane (11)"]
+    assert any(
+        note.endswith("have their position behind them: crane (10), crane (11)") for note in found.notes
+    )
+    with pytest.raises(DataError, match="class name 'crane' is there 2 times"):
+        chosen(images([*ANIMALS[:10], "crane"]), model(), [*ANIMALS[:10], "crane"], given=names)
+
+
+@pytest.mark.parametrize("background", [0, 1])
+@pytest.mark.parametrize("named", [True, False])
+def test_some_of_imagenets_folders_are_found_among_its_1000_classes(background: int, named: bool) -> None:
+    places = np.random.default_rng(0).permutation(1000)[:300]
+    data = images([wnids()[place] for place in sorted(places)], count=600)
+    right = np.sort(places)[data.labels] + background
+    names = [*(f"thing {number}" for number in range(998)), "crane", "crane"] if named else None
+    found = choose_classes(data, names, model(), right, 1000 + background)
+    np.testing.assert_array_equal(found.labels, right)
+    first = ["background"] * background
+    assert found.names[: 998 + background] == [*first, *(names or wnids())[:998]]
+    assert len(set(found.names)) == 1000 + background
+    assert match_classes(data, found.names, 1000 + background)[1].tolist() == right.tolist()
+    with pytest.raises(ModelError, match=r"gets only 0\.\d% of .* right, no better than chance for 1"):
+        choose_classes(data, names, model(), np.roll(right, 1), 1000 + background)
+
+
+def test_numbers_before_the_names_are_their_order() -> None:
+    for first in (0, 1):
+        given = [f"{number + first}: {name}" for number, name in enumerate(ANIMALS)][::-1]
+        assert chosen(some(ANIMALS, [7, 2]), model(), ANIMALS, given=given).names == ANIMALS
+    coins = [f"{number} cent" for number in range(12)]
+    assert chosen(some(coins, [7, 2]), model(), coins, given=coins).names == coins
+
+
+def test_names_in_another_order_follow_their_wordnet_numbers_or_the_metadata() -> None:
+    numbers = [f"n{1000 + number:08d} {name}" for number, name in enumerate(ANIMALS)]
+    mixed = [numbers[place] for place in np.random.default_rng(5).permutation(12)]
+    found = chosen(images(ANIMALS), model(), ANIMALS, given=mixed)
+    assert found.names == numbers
+    assert any(
+        "WARNING: " in note and "the order of the WordNet numbers 95.0%" in note for note in found.notes
+    )
+    upper = [name.upper() for name in ANIMALS]
+    for own in (model(ANIMALS), model(classes=ANIMALS)):
+        assert chosen(images(ANIMALS), own, ANIMALS, given=upper[::-1]).names == upper
+
+
 def stripes(folder: Path) -> None:
     """Write a folder for each of 12 classes, a bright column or row telling them apart."""
     for number in range(12):
@@ -191,3 +288,23 @@ def test_a_build_says_the_name_that_the_folder_has(order: list[str], tmp_path: P
     assert told[0] < drawing
     data = load(f"imagefolder:{tmp_path}/set")
     assert list(data.class_names) == NATURAL
+
+
+def test_a_store_of_some_of_the_classes_names_all_and_calibrates_again(tmp_path: Path) -> None:
+    stripes(tmp_path / "set")
+    names = [f"{word} stripe" for word in "abcdefghijkl"]
+    for number in (0, 2, 3, 4, 5, 6, 7, 8):
+        shutil.rmtree(tmp_path / "set" / str(number))
+    for name in ("10", "11"):
+        (tmp_path / "set" / name).rename(tmp_path / "set" / names[int(name)].upper())
+    for number in (1, 9):
+        (tmp_path / "set" / str(number)).rename(tmp_path / "set" / f"{'abcdefghijkl'[number]}_stripe")
+    onnx.save(detector(NATURAL), tmp_path / "m.onnx")
+    selection = replace(SETTINGS.selection, mutants=8, rate=0.1, accuracy_ratio=0.5)
+    easy = CalibrationSettings(max_false_alarm=0.15)
+    settings = replace(SETTINGS, selection=selection, classes=names, calibration=easy)
+    spec = f"imagefolder:{tmp_path}/set"
+    store = build(tmp_path / "m.onnx", spec, tmp_path / "s", settings, SilentReport())
+    assert (store.manifest.classes, store.manifest.original_accuracy) == (names, 1)
+    certified = recalibrate(tmp_path / "s", SilentReport(), spec=f"{spec}[50:]").calibration.policies
+    assert all(policy.certificate for name, policy in certified.items() if name != "paper")

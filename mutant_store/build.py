@@ -130,7 +130,7 @@ def build(
         output_kind=settings.output_kind,
         classes=settings.classes,
         layers_pattern=settings.layers if _mutates(operators) else None,
-        certified=settings.calibration.certification_images,
+        calibration=settings.calibration,
         as_given=original.as_given,
     )
     _tell(report, (*subject.filter.data.notes, *subject.notes))

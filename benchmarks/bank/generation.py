@@ -132,7 +132,7 @@ def _subject(mnist: Path) -> Subject:
         output_kind=None,
         classes=None,
         layers_pattern="",
-        certified=CalibrationSettings().certification_images,
+        calibration=CalibrationSettings(),
     )
 
 

@@ -1,13 +1,16 @@
 """Subject of a build: the classifier, its input, and three disjoint parts of clean images."""
 
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mutant_guard.decision.calibration.certification import certifiable_rate
 from mutant_guard.decision.evidence.kinds import NO_LABEL, labels_of
 from mutant_guard.errors import DataError
+from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.manifest import InputSpec
 from mutant_store.datasets import ImageData
@@ -98,7 +101,7 @@ def load_subject(
     output_kind: OutputKind | None,
     classes: list[str] | None,
     layers_pattern: str | None,
-    certified: int,
+    calibration: CalibrationSettings,
     as_given: Scores | None = None,
 ) -> Subject:
     """Read the model and its data, check that they fit, and cut the data into three parts.
@@ -116,7 +119,8 @@ def load_subject(
             data.
         layers_pattern: regular expression of the names of the layers to mutate; None where no
             layer is, so that the classifier may be any graph.
-        certified: least number of images that certify.
+        calibration: requirements on the policies, whose false-alarm rate needs images that certify
+            it.
         as_given: function that gives the scores of the classifier as it was given; None runs the
             file.
 
@@ -140,13 +144,7 @@ def load_subject(
             f"'{spec}' holds images that trained this classifier ('{trained.spec}'): mutants would be filtered "
             "and calibrated on answers it knows by heart; use images it never saw, such as @holdout"
         )
-    least = max(_LEAST_IMAGES, 4 * certified)
-    if len(data) < least:
-        raise DataError(
-            f"'{spec}' holds {len(data)} images; half filter the mutants, a quarter chooses the policies and "
-            f"a quarter, at least {certified}, certifies their false-alarm rate: give {least} or more, or raise "
-            "--max-false-alarm"
-        )
+    _check_count(len(data), spec, calibration)
     inputs = PixelViews((data.images,), (input_spec,))
     check_scores(classifier, next(inputs.blocks(_PROBE)))
     decided = decide(
@@ -175,6 +173,8 @@ def load_subject(
             data.part(start, stop), inputs.part(start, stop), naming.labels[start:stop], scores[start:stop]
         )
 
+    certification = part(half + quarter, len(data))
+    certify = f"{len(certification.labels):,} certify: {_certifiable(certification, spec, calibration)}"
     return Subject(
         classifier,
         layers,
@@ -182,8 +182,44 @@ def load_subject(
         naming.names,
         part(0, half),
         part(half, half + quarter),
-        part(half + quarter, len(data)),
-        notes,
+        certification,
+        (*notes, f"{half:,} images filter the mutants, {quarter:,} choose the policies, {certify}"),
+    )
+
+
+def _check_count(images: int, spec: str, calibration: CalibrationSettings) -> None:
+    """Refuse images of which too few certify, even if the classifier gets all of them right."""
+    certified = calibration.certification_images
+    least = max(_LEAST_IMAGES, 4 * certified)
+    if images < least:
+        rate = certifiable_rate(ceil(images / 4), calibration.confidence)
+        raise DataError(
+            f"'{spec}' holds {images} images; half filter the mutants, a quarter chooses the policies and "
+            f"a quarter, at least {certified}, certifies their false-alarm rate: give {least} or more, or raise "
+            "--max-false-alarm" + (f" (to {rate:g} or more for these)" if images >= _LEAST_IMAGES else "")
+        )
+
+
+def _certifiable(part: Part, spec: str, calibration: CalibrationSettings) -> str:
+    """Return how many images the false-alarm rate needs and how many there are.
+
+    Raises:
+        DataError: there are too few that the classifier gets right.
+    """
+    needed, right, held = calibration.certification_images, int(part.correct.sum()), len(part.labels)
+    rate, confidence = 100 * calibration.max_false_alarm, 100 * calibration.confidence
+    text = (
+        f"{rate:.4g}% false alarms at {confidence:.4g}% confidence need {needed:,} of these rightly classified, "
+        f"there are {right:,}"
+    )
+    if right >= needed:
+        return text
+    # Where it gets hardly any right, more images are no remedy.
+    more = f"give {4 * ceil(needed * held / right):,} images or more, or raise" if right else "raise"
+    lowest = certifiable_rate(right, calibration.confidence)
+    raise DataError(
+        f"'{spec}': {held:,} of its images certify; {text}: {more} --max-false-alarm"
+        + (f" (to {lowest:g} or more for these)" if right else "")
     )
 
 

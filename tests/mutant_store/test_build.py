@@ -1,6 +1,7 @@
 import hashlib
 import multiprocessing
 import os
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -137,15 +138,40 @@ def test_images_that_trained_the_classifier_are_refused(digits_model: Path, tmp_
 
 
 def test_fewer_images_than_needed_is_said(digits_model: Path, tmp_path: Path) -> None:
-    from mutant_store.build import build
-
     with pytest.raises(DataError, match=r"holds 50 images; .* at least 59, certifies .*: give 236 or more"):
         build(digits_model, "digits@holdout[0:50]", tmp_path / "s", SETTINGS, SilentReport())
     strict = replace(SETTINGS, calibration=CalibrationSettings(max_false_alarm=0.005))
     with pytest.raises(
-        DataError, match=r"holds 600 images; .* at least 598, certifies .*: give 2392 or more"
+        DataError,
+        match=r"holds 600 images; .* at least 598, certifies .*: give 2392 or more.*\(to 0\.02 or more",
     ):
         build(digits_model, "digits@holdout", tmp_path / "s", strict, SilentReport())
+
+
+def test_how_many_images_the_rate_needs_is_said_before_a_mutant_is_drawn(
+    digits_model: Path, tmp_path: Path
+) -> None:
+    data, report = load("digits@holdout[0:240]"), SilentReport()
+    mislabelled = np.where(np.arange(240) % 8 == 0, (data.labels + 1) % 10, data.labels)
+    np.savez(tmp_path / "d.npz", x=data.images, y=mislabelled)
+    said = (
+        r"60 of its images certify; 5% false alarms at 95% confidence need 59 of these rightly classified, there are "
+        r"(\d\d): give (2\d\d|3\d\d) images or more, or raise --max-false-alarm \(to (0\.0[5-8]\d?) or more for these\)"
+    )
+    with pytest.raises(DataError, match=said) as refused:
+        build(digits_model, f"npz:{tmp_path}/d.npz", tmp_path / "s", SETTINGS, report)
+    assert not any(step.startswith("drawing") for step in report.steps)
+    found = re.search(said, str(refused.value))
+    assert found
+    right, images = int(found[1]), int(found[2])
+    assert right < 59 <= images / 4 * right / 60
+    enough = replace(SETTINGS, calibration=CalibrationSettings(max_false_alarm=float(found[3])))
+    build(digits_model, f"npz:{tmp_path}/d.npz", tmp_path / "s", enough, report)
+    need = f"need {enough.calibration.certification_images} of these rightly classified, there are"
+    parts = "120 images filter the mutants, 60 choose the policies, 60 certify: "
+    told = [step.startswith(parts) and need in step for step in report.steps]
+    assert any(told)
+    assert told.index(True) < [step.startswith("drawing") for step in report.steps].index(True)
 
 
 def test_a_model_that_does_not_know_the_images_is_refused(digits_model: Path, tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def generate_seconds(pools: Pools, key: PoolKey, report: Reporter) -> float:
         output_kind=None,
         classes=None,
         layers_pattern="",
-        certified=settings.calibration.certification_images,
+        calibration=settings.calibration,
     )
     chosen = replace(settings.selection, mutants=_GENERATED, jobs=1)
     builder = BankBuilder(subject.classifier, subject.layers, Activations(subject.classifier, subject.probe))

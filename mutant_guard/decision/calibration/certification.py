@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from math import ceil, log1p
+from math import ceil, expm1, floor, log1p, log10
 from typing import TypeVar
 
 from mutant_guard.decision.calibration.intervals import binomial_cdf
@@ -51,6 +51,20 @@ def images_needed(max_false_alarm: float, confidence: float) -> int:
     return ceil(log1p(-confidence) / log1p(-max_false_alarm) - _ROUNDING)
 
 
+def certifiable_rate(images: int, confidence: float) -> float:
+    """Return the lowest rate that no alarm on so many images certifies, rounded up to two digits.
+
+    It is 5 % for 59 images and 16 % for 18 at 95 % confidence; a rate of 1, which says nothing,
+    where there are no images.
+    """
+    if images == 0:
+        return 1.0
+    exact = -expm1(log1p(-confidence) / images)
+    digits = 1 - floor(log10(exact))
+    rounded = ceil(exact * 10**digits - _ROUNDING) / 10**digits
+    return rounded if rounded < 1 else exact
+
+
 def allowed_alarms(images: int, max_false_alarm: float, confidence: float) -> int:
     """Return the most alarms that certify a rate.
 
@@ -74,6 +88,7 @@ def check_images(images: int, max_false_alarm: float, confidence: float) -> None
         raise CalibrationError(
             f"a false-alarm rate of {max_false_alarm:g} with {confidence:.0%} confidence needs at least {needed} "
             f"correctly classified images to certify it on, there are {images}; give more, or raise --max-false-alarm"
+            + (f" (to {certifiable_rate(images, confidence):g} for these)" if images else "")
         )
 
 

@@ -11,6 +11,7 @@ from mutant_guard.decision.calibration.certification import (
     CalibrationError,
     Certificate,
     allowed_alarms,
+    certifiable_rate,
     certify,
     check_images,
     images_needed,
@@ -47,6 +48,21 @@ def test_a_confidence_met_exactly_is_enough(rate: float, confidence: float, need
     assert allowed_alarms(needed - 1, rate, confidence) == -1
 
 
+@given(st.integers(1, 100_000), confidences)
+def test_the_certifiable_rate_is_one_that_these_images_certify_and_hardly_a_lower_one(
+    images: int, confidence: float
+) -> None:
+    rate = certifiable_rate(images, confidence)
+    assert 0 < rate < 1
+    assert images_needed(rate, confidence) <= images
+    assert images_needed(0.9 * rate, confidence) > images
+    assert float(f"{rate:.2g}") == rate or rate > 0.98
+
+
+def test_59_images_certify_5_percent_and_none_certify_nothing() -> None:
+    assert [certifiable_rate(images, 0.95) for images in (0, 18, 58, 59, 299)] == [1, 0.16, 0.051, 0.05, 0.01]
+
+
 @settings(deadline=None)
 @given(st.integers(1, 800), rates, confidences)
 def test_allowed_alarms_are_the_most_whose_upper_bound_is_the_rate(
@@ -67,6 +83,8 @@ def test_too_few_images_are_said_with_what_is_needed(images: int) -> None:
         rf"0\.05 with 95% confidence needs at least 59 .* there are {images}; give more, or raise --max-false"
     )
     with pytest.raises(CalibrationError, match=said):
+        check_images(images, 0.05, 0.95)
+    with pytest.raises(CalibrationError, match=r"alarm \(to 0\.\d+ for these\)$" if images else "alarm$"):
         check_images(images, 0.05, 0.95)
     with pytest.raises(CalibrationError, match="at least 59"):
         certify([1], lambda _: pytest.fail("looked at the images"), images, 0.05, 0.95)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mutant_guard.errors import DataError, ModelError
 from mutant_store.boundary import boundary, printable
 from mutant_store.loading.class_match import match_names
+from mutant_store.loading.imagenet import with_background
 
 _MOST_BYTES = 1 << 24
 _LEAST_COVERED = 0.5
@@ -73,13 +74,16 @@ def map_classes(
         ModelError: the classes do not fit, a name fits several, the companion has fewer than half
             of the classes, or its answers are not those of the map.
     """
+    companion = None if companion is None else with_background(companion, outputs)
     if companion is not None and len(companion) != outputs:
         raise ModelError(f"{name} has {outputs:,} classes and {len(companion):,} names of classes")
     given = _given(chosen or {}, original, companion, outputs, name)
     if companion is None or _numbers(companion) or _numbers(original):
         found, how = _same_order(len(original), outputs, name, given), "in the original's order"
     else:
-        found, how = _by_name(original, companion, name, given), "matched by name"
+        # A name that is there twice has its position behind it in a store, and not elsewhere.
+        plain = [text.removesuffix(f" ({place})") for place, text in enumerate(original)]
+        found, how = _by_name(plain, companion, name, given), "matched by name"
     for place, there in given.items():
         found[place] = there
     known = int((found >= 0).sum())

@@ -81,6 +81,14 @@ def test_one_order_of_classes_is_matched_whatever_the_spelling(
     np.testing.assert_array_equal(with_background.to_companion, np.arange(1, len(FULL) + 1))
 
 
+def test_positions_behind_names_that_are_there_twice_are_no_part_of_them() -> None:
+    served = ["cat", "crane (1)", "dog", "crane (3)"]
+    found = mapped(served, ["cat", "crane", "dog", "crane"], np.arange(4))
+    np.testing.assert_array_equal(found.to_companion, np.arange(4))
+    found = mapped(served, ["dog", "cat"], [1, -1, 0, -1], chosen={"crane (1)": None})
+    np.testing.assert_array_equal(found.to_companion, [1, -1, 0, -1])
+
+
 def test_another_order_is_matched_by_wordnet_number() -> None:
     original = [f"{wnid} {name}" for wnid, name in zip(WNIDS, SHORT, strict=True)]
     companion = [f"{FULL[place]} ({WNIDS[place]})" for place in SHUFFLED]

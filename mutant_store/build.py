@@ -122,10 +122,11 @@ def build(
     original = open_original(
         source, spec, settings.input, output=settings.output, output_kind=settings.output_kind
     )
+    _tell(report, original.notes)
     subject = load_subject(
         original.classifier,
         spec,
-        settings.input,
+        original.options,
         output=settings.output,
         output_kind=settings.output_kind,
         classes=settings.classes,
@@ -251,6 +252,11 @@ def _retrainer(
         raise ModelError(
             "a classifier with one score an image cannot be trained again as it is: give one with a score for each of "
             "its two classes, or use another operator"
+        )
+    if subject.input.channel_order != "rgb":
+        raise ModelError(
+            "a classifier whose channels are blue, green and red cannot be trained again as it is: export it to take "
+            "red, green and blue, or use another operator"
         )
     # Torch takes seconds to import, and other operators do without it.
     from mutant_store.loading.torch_source import of_graph

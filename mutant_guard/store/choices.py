@@ -11,5 +11,8 @@ Resize = str
 Layout = Literal["nchw", "nhwc", "flat"]
 """Order of the axes of the classifier's input."""
 
+ChannelOrder = Literal["rgb", "bgr"]
+"""Order of the colours in the channels of the classifier's input."""
+
 OutputKind = Literal["logits", "probabilities"]
 """Kind of the classifier's scores."""

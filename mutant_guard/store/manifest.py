@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
 
 from mutant_guard.bank.views import Inputs, Views
-from mutant_guard.store.choices import Layout, OutputKind
+from mutant_guard.store.choices import ChannelOrder, Layout, OutputKind
 from mutant_guard.store.model_card import DataRange
 from mutant_guard.store.preprocessing import to_input
 from mutant_guard.store.resizing import ResizeRule
@@ -57,7 +57,8 @@ class InputSpec(Frozen):
 
     Pixels are divided by 255, then normalised per channel by mean and std, whose bounds keep what
     becomes of pixels finite in float32. ``resize`` is the text of a ``ResizeRule``, in its shortest
-    form.
+    form. Under ``channel_order`` ``bgr`` the channels are blue, green and red, and mean and std have
+    that order.
     """
 
     height: _Side
@@ -67,6 +68,7 @@ class InputSpec(Frozen):
     std: list[Annotated[float, Ge(1e-9), Le(1e6)]]
     layout: Layout
     resize: Annotated[str, AfterValidator(lambda text: str(ResizeRule.parse(text)))]
+    channel_order: ChannelOrder = "rgb"
 
     @model_validator(mode="after")
     def _consistent(self) -> "InputSpec":
@@ -81,7 +83,12 @@ class InputSpec(Frozen):
         return self.model_copy(update={"resize": "bilinear"})
 
     def tensor(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the classifier's input, float32, for pixels uint8 [N, height, width, channels]."""
+        """Return the classifier's input, float32, for pixels uint8 [N, height, width, channels].
+
+        Grey pixels have one channel, others red, green and blue, whatever the classifier's order.
+        """
+        if self.channel_order == "bgr":
+            pixels = pixels[..., ::-1]
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         return to_input(pixels, mean=mean, std=std, layout=self.layout)
 

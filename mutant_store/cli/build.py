@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mutant_guard.store.choices import Layout, OutputKind
+from mutant_guard.store.choices import ChannelOrder, Layout, OutputKind
 from mutant_store.cli.calibration_options import (
     Alpha,
     Beta,
@@ -88,8 +88,8 @@ def build(
     model: Annotated[
         str,
         typer.Argument(
-            help="The classifier: an ONNX file, a .safetensors file of this project's training, lenet, resnet20 or "
-            "another registered network, or MODULE:CALLABLE that makes one."
+            help="The classifier: an ONNX file, a folder of Hugging Face, timm or torchvision, a .safetensors file of "
+            "this project's training, lenet, resnet20 or another registered network, or MODULE:CALLABLE that makes one."
         ),
     ],
     data: Annotated[
@@ -164,14 +164,15 @@ def build(
         str | None,
         typer.Option(
             help="Mean subtracted from pixels in 0 to 1, one value a channel, separated by commas. "
-            "Default: the model's metadata, else 0.",
+            "Default: the model's folder or metadata, else 0.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
     std: Annotated[
         str | None,
         typer.Option(
-            help="Standard deviation pixels are divided by, like --mean. Default: the model's metadata, else 1.",
+            help="Standard deviation pixels are divided by, like --mean. "
+            "Default: the model's folder or metadata, else 1.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
@@ -187,9 +188,10 @@ def build(
         typer.Option(
             callback=_resize_rule,
             metavar="exact|FILTER|crop:N[:FILTER]|fit[:FILTER]",
-            help="How images get the model's size. exact refuses others (default); FILTER squashes them; crop:N "
+            help="How images get the model's size. exact refuses others; FILTER squashes them; crop:N "
             "resizes the shorter side to N pixels and takes the centre; fit keeps the aspect ratio and pads with "
-            "black. FILTER: nearest, box, bilinear (default), hamming, bicubic, lanczos.",
+            "black. FILTER: nearest, box, bilinear (default), hamming, bicubic, lanczos. Default: the model's folder, "
+            "else exact.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
@@ -199,6 +201,14 @@ def build(
             metavar="HEIGHTxWIDTH",
             help="Size of the model's images in pixels, where the model leaves it open. Images of mixed sizes need it, "
             "and --resize. Default: the model's, else that of the images.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    channel_order: Annotated[
+        ChannelOrder | None,
+        typer.Option(
+            help="Order of the colours in the channels that the model takes, and of --mean and --std. Default: the "
+            "model's folder, else rgb.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
@@ -298,7 +308,12 @@ def build(
                 jobs or available_cores(),
             ),
             input=InputOptions(
-                numbers_of(mean, "--mean"), numbers_of(std, "--std"), layout, resize, size_of(size)
+                numbers_of(mean, "--mean"),
+                numbers_of(std, "--std"),
+                layout,
+                resize,
+                size_of(size),
+                channel_order,
             ),
             calibration=CalibrationSettings().changed(
                 max_false_alarm=max_false_alarm,

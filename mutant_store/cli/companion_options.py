@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from mutant_store.loading.companions import CompanionSource
 
 _PANEL = "Companions"
-_SETTINGS = ("mean", "std", "layout", "resize", "size", "output", "output-kind")
+_SETTINGS = ("mean", "std", "layout", "resize", "size", "channel-order", "output", "output-kind")
+_CHOICES = (
+    ("layout", ("nchw", "nhwc", "flat")),
+    ("channel-order", ("rgb", "bgr")),
+    ("output-kind", ("logits", "probabilities")),
+)
 
 Companions = Annotated[
     list[str] | None,
@@ -20,7 +25,7 @@ Companions = Annotated[
         metavar="MODEL[;NAME=VALUE...]",
         help="Another classifier of the same classes, which serves as a mutant: a file or folder as for MODEL; give "
         "the option once for each. What its file or folder does not say is as for the original; settings behind a ';' "
-        "overrule both: mean, std, layout, resize, size, output, output-kind, as in "
+        "overrule both: mean, std, layout, resize, size, channel-order, output, output-kind, as in "
         "'other.onnx;resize=crop:274;mean=0.5,0.5,0.5'.",
         rich_help_panel=_PANEL,
     ),
@@ -67,7 +72,7 @@ def _companion(text: str, class_map: Path | None) -> "CompanionSource":
                 f"of {', '.join(_SETTINGS)}"
             )
         found[name.strip()] = value.strip()
-    for name, choices in (("layout", ("nchw", "nhwc", "flat")), ("output-kind", ("logits", "probabilities"))):
+    for name, choices in _CHOICES:
         if name in found and found[name] not in choices:
             raise ModelError(f"--companion '{text}': {name} is one of {', '.join(choices)}")
     options = InputOptions(
@@ -76,6 +81,7 @@ def _companion(text: str, class_map: Path | None) -> "CompanionSource":
         found.get("layout"),  # type: ignore[arg-type]
         found.get("resize"),
         size_of(found.get("size")),
+        found.get("channel-order"),  # type: ignore[arg-type]
     )
     return CompanionSource(
         ModelSource(model),

@@ -83,7 +83,9 @@ def load_companions(
         opened = open_original(
             source.source, spec, source.input, output=source.output, output_kind=source.output_kind
         )
-        input_spec, data = _resolved(source, opened.classifier, subject.input, spec)
+        for note in opened.notes:
+            report.step(f"companion {source.name}: {note}")
+        input_spec, data = _resolved(opened.options, opened.classifier, subject.input, spec)
         subject, view = _with_view(subject, input_spec, data)
         companion = _checked(source, opened.classifier, subject, view, work)
         part = subject.filter
@@ -105,10 +107,10 @@ def load_companions(
 
 
 def _resolved(
-    source: CompanionSource, classifier: Classifier, original: InputSpec, spec: str
+    options: InputOptions, classifier: Classifier, original: InputSpec, spec: str
 ) -> tuple[InputSpec, ImageData]:
     """Return a companion's input and the images in it; the original's settings fill what is not said."""
-    options, card = source.input, classifier.card
+    card = classifier.card
     if options.resize is None:
         size = size_of(classifier, options) or (original.height, original.width)
         options = replace(options, size=size, resize=_scaled(original, *size))

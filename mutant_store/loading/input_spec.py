@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from mutant_guard.errors import DataError, ModelError
-from mutant_guard.store.choices import Layout, Resize
+from mutant_guard.store.choices import ChannelOrder, Layout, Resize
 from mutant_guard.store.manifest import InputSpec
 from mutant_guard.store.resizing import ResizeRule
 from mutant_store.datasets import ImageData, load
@@ -32,6 +32,7 @@ class InputOptions:
         resize: text of the rule by which images get the model's size; None is ``exact``.
         size: height and width in pixels, where the model leaves them open; None takes those of the
             images.
+        channel_order: order of the colours in the channels, and of mean and std; None is ``rgb``.
     """
 
     mean: list[float] | None = None
@@ -39,6 +40,7 @@ class InputOptions:
     layout: Layout | None = None
     resize: Resize | None = None
     size: tuple[int, int] | None = None
+    channel_order: ChannelOrder | None = None
 
 
 def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> tuple[InputSpec, ImageData]:
@@ -68,6 +70,8 @@ def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> t
                 f"the classifier takes {classifier.input_shape[0]} values, which are no {width}×{height} image of "
                 "1 or 3 channels; check --size"
             )
+    if channels is None and layout != "flat" and options.mean is not None:
+        channels = len(options.mean)
     if height is None or width is None or channels is None:
         natural = load(spec)
         height, width = height or natural.images.shape[1], width or natural.images.shape[2]
@@ -95,6 +99,7 @@ def resolve_input(classifier: Classifier, spec: str, options: InputOptions) -> t
             std=std,
             layout=layout,
             resize=resize,
+            channel_order=options.channel_order or "rgb",
         )
     except ValidationError as error:
         raise ModelError(f"--mean, --std: {error.errors()[0]['msg']}") from error

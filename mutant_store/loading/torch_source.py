@@ -18,6 +18,7 @@ from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.model_card import ModelCard
 from mutant_store.boundary import boundary, check_no_pointer
 from mutant_store.datasets import load
+from mutant_store.datasets.conversion import Shape
 from mutant_store.graph.classifier import Classifier, load_classifier
 from mutant_store.graph.original import Scores
 from mutant_store.graph.own_names import names_of
@@ -115,10 +116,30 @@ def of_callable(text: str, path: Path, data: str, options: InputOptions) -> Torc
         height, width, channels = load(data).images.shape[1:]
     else:
         height, width, channels = *options.size, len(options.mean or [0.0] * 3)
+    return described(network, architecture, data, (height, width, channels), options)
+
+
+def described(
+    network: nn.Module, architecture: Architecture, data: str, shape: Shape, options: InputOptions
+) -> TorchOriginal:
+    """Return a network with a description of its input, on which it has run.
+
+    Args:
+        network: the network with its trained weights.
+        architecture: recipe that made it.
+        data: SPEC of images, for records.
+        shape: height, width and channels of the images that the network takes.
+        options: input options, with the network's normalisation.
+
+    Raises:
+        ModelError: the network does not take such images, or does not answer with a row of scores
+            each.
+    """
+    height, width, channels = shape
     spec = Spec(
         build=lambda _: architecture.build(),
         data=data,
-        shape=(height, width, channels),
+        shape=shape,
         mean=tuple(options.mean or [0.0] * channels),
         std=tuple(options.std or [1.0] * channels),
         epochs=1,
@@ -126,12 +147,13 @@ def of_callable(text: str, path: Path, data: str, options: InputOptions) -> Torc
         learning_rate=0.0,
     )
     network.eval()
-    size = f"{width}×{height} with {channels} channel(s), the size of those of --data"
-    what = f"what {text} makes fails on images of {size}"
-    with boundary(ModelError, what, "it must return one tensor of scores"):
-        shape = _scores(network, _noise(spec)).shape
-    if len(shape) != 2:
-        raise ModelError(f"what {text} makes answers with shape {list(shape)}, not [images, classes]")
+    what = f"what {architecture.name} makes fails on images of {width}×{height} with {channels} channel(s)"
+    with boundary(ModelError, what, "it must take images of this size, and return one tensor of scores"):
+        scores = _scores(network, _noise(spec)).shape
+    if len(scores) != 2:
+        raise ModelError(
+            f"what {architecture.name} makes answers with shape {list(scores)}, not [images, classes]"
+        )
     return TorchOriginal(network, architecture, spec)
 
 

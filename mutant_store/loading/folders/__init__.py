@@ -1,0 +1,1 @@
+"""Readers of what other projects write beside a model: the treatment of images, class names."""

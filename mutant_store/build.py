@@ -116,6 +116,10 @@ def build(
     """
     check_text(str(out), "the directory of the store")
     operators = operators_named(settings.operator)
+    if settings.layers and any(isinstance(operator, Retrain) for operator in operators):
+        raise ModelError(
+            "--layers does not go with the operator retrain, which trains every layer; leave it out"
+        )
     key = load_private_key(settings.sign_key) if settings.sign_key else None
     source = model if isinstance(model, ModelSource) else ModelSource(str(model))
     report.step(f"reading {source.model} and {spec}")

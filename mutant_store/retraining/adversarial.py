@@ -59,7 +59,9 @@ def make_shard(job: Job, number: int, _: Callable[[object], None]) -> None:
     network = job.placed(job.original())
     made = np.empty(images.shape, dtype=np.uint8)
     for kind, name in enumerate(names):
-        for part in torch.split(torch.nonzero(kinds == kind).flatten(), _BATCH):
+        places = torch.nonzero(kinds == kind).flatten()  # none, where a shard is small
+        for start in range(0, len(places), _BATCH):
+            part = places[start : start + _BATCH]
             made[part.numpy()] = attacked(
                 job, network, name, images[part], targets[part], epsilons[part], generator
             )

@@ -16,12 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from mutant_guard.bank.pool import Mutant
-from mutant_guard.errors import DataError, ModelError
+from mutant_guard.errors import DataError
 from mutant_guard.store.atomic import write_atomically
 from mutant_guard.store.manifest import RetrainRecord
 from mutant_store.datasets import ImageData, load
-from mutant_store.graph.graph import Graph
-from mutant_store.graph.neurons import find_layers
 from mutant_store.loading.class_names import match_classes
 from mutant_store.loading.subject import Subject
 from mutant_store.loading.torch_source import TorchOriginal
@@ -44,6 +42,7 @@ from mutant_store.versions import built_with
 
 _BATCH = 500
 _FOLDER = "retraining-"
+_LEAST_IMAGES = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +74,10 @@ def load_training_data(subject: Subject, settings: RetrainSettings) -> TrainingD
         )
     shape = subject.input.height, subject.input.width, subject.input.channels
     data = load(spec, shape=shape, resize=subject.input.resize)
+    if len(data) < _LEAST_IMAGES:
+        raise DataError(
+            f"--train-data '{spec}' holds {len(data)} image(s): give at least {_LEAST_IMAGES}, better thousands"
+        )
     for part in (subject.filter, subject.choice, subject.certification):
         if data.range.overlaps(part.data.range):
             raise DataError(
@@ -118,15 +121,8 @@ class Retrainer:
             jobs: number of mutants trained at a time.
 
         Raises:
-            ModelError: a layer is left out, so that not all of what is learned would be in the
-                bank.
             DataError: the training images do not fit, see ``load_training_data``.
         """
-        found = find_layers(Graph(subject.classifier.model))
-        if len(found) != len(subject.layers):
-            raise ModelError(
-                "--layers does not go with the operator retrain, which trains every layer; leave it out"
-            )
         training = load_training_data(subject, settings)
         self.notes = training.data.notes
         spec = original.spec

@@ -123,7 +123,7 @@ class Training:
         )
         self._strange = round(recipe.adversarial_share * recipe.batch_size) if len(self._adversarial) else 0
         self._clean = max(1, recipe.batch_size - self._strange)
-        self.steps = math.ceil(len(self._targets) / self._clean)
+        self.steps = _steps(len(self._targets), self._clean, alone=not self._strange)
         self.finished = 0
 
     def resume(self, path: Path) -> None:
@@ -183,7 +183,8 @@ class Training:
             ]
         ).to(job.device)
         for step in range(self.steps):
-            clean = order[step * self._clean : (step + 1) * self._clean]
+            last = step + 1 == self.steps
+            clean = order[step * self._clean : None if last else (step + 1) * self._clean]
             images = augment(self._images[clean], shift=job.shift, flip=job.flip, generator=generator)
             targets = self._targets[clean]
             if self._strange:
@@ -215,3 +216,13 @@ class Training:
         generator = generator_for(job.seed, Purpose.neurons, number)
         redraw(network, fresh, job.recipe.share, self._images[:2].cpu().float() / 255, generator)
         return network
+
+
+def _steps(images: int, batch: int, *, alone: bool) -> int:
+    """Return the number of batches of an epoch.
+
+    Batch normalisation cannot be trained on one image. A last image that would be ``alone`` goes
+    with the batch before.
+    """
+    steps = math.ceil(images / batch)
+    return steps - 1 if alone and steps > 1 and images % batch == 1 else steps

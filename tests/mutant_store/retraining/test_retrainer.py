@@ -146,6 +146,7 @@ def test_training_images_must_be_others_than_those_that_filter(digits_weights: P
 
 
 def test_some_layers_alone_are_not_trained(digits_weights: Path, tmp_path: Path) -> None:
+    """Said before anything is read."""
     with pytest.raises(ModelError, match="--layers does not go with the operator retrain"):
         build_retrained(digits_weights, tmp_path / "s", replace(settings(), layers="linear"))
 

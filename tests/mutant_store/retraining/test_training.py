@@ -2,15 +2,19 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from mutant_guard.errors import ModelError
-from mutant_store.retraining.job import IMAGES, TARGETS, Job
+from mutant_store.networks.architecture import Made
+from mutant_store.retraining.job import CHOSEN, IMAGES, ORIGINAL_STATE, TARGETS, Job
 from mutant_store.retraining.training import VALUES, Epoch, Training, mutant_name, train_mutant
 
 pytestmark = pytest.mark.slow
@@ -83,9 +87,33 @@ def test_training_that_diverges_is_said(make_job: Callable[..., Job]) -> None:
         train_mutant(make_job(learning_rate=1e6), 3, lambda _: None)
 
 
-def test_bfloat16_trains(make_job: Callable[..., Job], tmp_path: Path) -> None:
-    from dataclasses import replace
+class Normalised(nn.Module):
+    """Network whose batch normalisation sees one value an image, so that it cannot be trained on one image."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense, self.norm, self.scores = nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [N, 10]."""
+        logits: Tensor = self.scores(self.norm(self.dense(images.flatten(1))))
+        return logits
+
+
+def test_no_batch_of_an_epoch_is_one_image(make_job: Callable[..., Job]) -> None:
+    """200 images are 66 batches of 3 and one of 2; 199 would leave one image alone."""
+    job = make_job(made=False, batch_size=3, adversarial_share=0.0)
+    for name in (IMAGES, TARGETS):
+        np.save(job.folder / name, np.load(job.folder / name)[:199])
+    np.save(job.folder / CHOSEN, np.zeros(0, np.int64))
+    job = replace(job, architecture=Made(f"{__name__}:Normalised"))
+    save_file(Normalised().state_dict(), job.folder / ORIGINAL_STATE)
+    training = Training(job, 0)
+    assert training.steps == 66
+    assert training.run_epoch().loss > 0
+
+
+def test_bfloat16_trains(make_job: Callable[..., Job], tmp_path: Path) -> None:
     job = make_job()
     shutil.copytree(job.folder, tmp_path / "half")
     half = replace(job, folder=tmp_path / "half", bf16=True)

@@ -1,7 +1,7 @@
 """Build of a store: from a classifier and clean images to a published version."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from mutant_guard.store.reader import (
     load_store,
 )
 from mutant_guard.store.signature import load_private_key
+from mutant_store.bank.blocks import LayerChoice
 from mutant_store.bank.builder import Bank, BankBuilder
 from mutant_store.bank.export import Mutants, own_graphs
 from mutant_store.bank.files import bank_files
@@ -68,7 +69,10 @@ class BuildSettings:
         output_kind: kind of the class scores; None takes the kind that the graph implies.
         classes: class names in the model's order; None takes those of the model's metadata, else of
             the data.
-        layers: regular expression; only layers whose name it matches are mutated.
+        layers: regular expression; only layers whose name it matches are mutated. The name of a
+            block, see ``LayerChoice``, does as well.
+        first: name of the first block that is mutated, or of one of its layers.
+        last: largest share of the multiply-adds that lies in the blocks that are mutated.
         threads: CPU threads of the bank; 0 takes all cores.
         sign_key: file of the private key, in PEM, that signs the store; None leaves the store
             unsigned.
@@ -86,6 +90,8 @@ class BuildSettings:
     output_kind: OutputKind | None = None
     classes: list[str] | None = None
     layers: str = ""
+    first: str | None = None
+    last: float | None = None
     threads: int = 0
     sign_key: Path | None = None
     retraining: RetrainSettings | None = None
@@ -118,8 +124,9 @@ def build(
     operators = operators_named(settings.operator)
     if settings.layers and any(isinstance(operator, Retrain) for operator in operators):
         raise ModelError(
-            "--layers does not go with the operator retrain, which trains every layer; leave it out"
+            "--layers does not go with the operator retrain, which trains every layer from --from on; give that"
         )
+    layers = LayerChoice(settings.layers, settings.first, settings.last)
     key = load_private_key(settings.sign_key) if settings.sign_key else None
     source = model if isinstance(model, ModelSource) else ModelSource(str(model))
     report.step(f"reading {source.model} and {spec}")
@@ -134,7 +141,7 @@ def build(
         output=settings.output,
         output_kind=settings.output_kind,
         classes=settings.classes,
-        layers_pattern=settings.layers if _mutates(operators) else None,
+        layers_pattern=layers.expression if _mutates(operators) else None,
         calibration=settings.calibration,
         as_given=original.as_given,
     )
@@ -145,9 +152,9 @@ def build(
             f"{' or all '.join(shades)}, as where it divides an image by its own deviation; such images raise an alarm"
         )
     subject, companions = _with_companions(subject, spec, operators, settings, report)
-    builder = BankBuilder(
-        subject.classifier, subject.layers, Activations(subject.classifier, subject.probe), companions
-    )
+    activations = Activations(subject.classifier, subject.probe)
+    subject = replace(subject, layers=layers.of(activations, subject.layers))
+    builder = BankBuilder(subject.classifier, subject.layers, activations, companions)
     with building(out):
         staged = out / STAGING
         staged.mkdir(mode=0o700, exist_ok=True)

@@ -69,12 +69,8 @@ def tail_cost(parameters: Parameters, entry: int, *, shared: bool) -> float:
         shared: whether the product of that layer is the original's, as where weights are shared.
     """
     total = 0.0
-    tensors = {tensor.name: tensor for tensor in parameters.tensors}
     for position in range(entry, len(parameters.layers)):
-        layer = parameters.layers[position]
-        weight = tensors[layer.weight]
-        width = (weight.stop - weight.start) / layer.neurons
-        outputs = sum(use.outputs for use in layer.uses)
-        products = 0 if shared and position == entry else outputs * width
+        outputs = sum(use.outputs for use in parameters.layers[position].uses)
+        products = 0 if shared and position == entry else parameters.products(position)
         total += products + _PER_OUTPUT * outputs
     return total

@@ -9,6 +9,7 @@ from rich.console import Console
 from mutant_store.cli.build import app as build_app
 from mutant_store.cli.calibration import app as calibration_app
 from mutant_store.cli.console import errors_shown
+from mutant_store.cli.layers import app as layers_app
 from mutant_store.cli.versions import StoreArgument
 from mutant_store.cli.versions import app as versions_app
 
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 
 app.add_typer(build_app)
+app.add_typer(layers_app)
 app.add_typer(calibration_app)
 app.add_typer(versions_app)
 

@@ -64,6 +64,11 @@ def numbers_of(text: str | None, option: str) -> list[float] | None:
 
 
 def size_of(text: str | None) -> tuple[int, int] | None:
+    """Return height and width, in pixels, that the option --size gives.
+
+    Raises:
+        BadParameter: the text is no size.
+    """
     if text is None:
         return None
     found = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text)
@@ -122,10 +127,30 @@ def build(
     layers: Annotated[
         str,
         typer.Option(
-            help="Mutate only layers whose node name this regular expression matches; what lies before the first "
-            "of them is then computed once an image. Default: all layers."
+            help="Mutate only layers whose node name this regular expression matches, or one block that mutant-store "
+            "layers lists, such as 'block 5'; what lies before the first of them is then computed once an image. "
+            "Default: all layers."
         ),
     ] = "",
+    first: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="BLOCK",
+            help="Mutate, or train again, only this block and those behind it: the name of a block that mutant-store "
+            "layers lists, or of one of its layers. What lies before is computed once an image.",
+        ),
+    ] = None,
+    last: Annotated[
+        float | None,
+        typer.Option(
+            callback=finite,
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Like --from, at the first block from which on at most this share of the multiply-adds is left.",
+        ),
+    ] = None,
     mutants: Annotated[
         int | None,
         typer.Option(
@@ -332,6 +357,8 @@ def build(
             output_kind=output_kind,
             classes=class_names(classes),
             layers=layers,
+            first=first,
+            last=last,
             threads=threads,
             sign_key=sign_key,
             retraining=retraining_settings(

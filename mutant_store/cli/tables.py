@@ -1,6 +1,7 @@
 """Tables and lines that the commands show of stores, versions and simulations."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
@@ -12,6 +13,7 @@ from rich.table import Table
 from mutant_guard.store.calibration_record import CertificateRecord, PolicyRecord, RateEstimate
 from mutant_guard.store.doubts_record import StagedRecord
 from mutant_guard.store.reader import Store
+from mutant_store.bank.blocks import Block
 from mutant_store.calibrating.simulation_report import Grid, ImageSetOutcome, PolicyReport, Simulation
 from mutant_store.publishing.housekeeping import Garbage, Version
 
@@ -145,6 +147,39 @@ def grid_lines(store: Path, grid: Grid) -> list[str]:
         "to move the store to a setting: "
         f"mutant-store calibrate {quote(str(store))} --max-false-alarm X --clean-mutants Y",
     ]
+
+
+def blocks_table(blocks: Sequence[Block], seconds: Sequence[float], chosen: Block) -> Table:
+    """Return a table of a classifier's blocks, one a row, with the proposed cut marked.
+
+    Args:
+        blocks: the blocks.
+        seconds: time that a core takes for an image from each block on.
+        chosen: the block at whose cut mutants are proposed to begin.
+    """
+    table = Table(
+        title="work and time for an image from each block on; the feature that it begins with",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
+    )
+    for column in ("block", "layers", "the first of them"):
+        table.add_column(column, no_wrap=column == "block", overflow="fold")
+    for column in ("work", "time", "feature"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for block, left in zip(blocks, seconds, strict=True):
+        first = block.layers[0]
+        table.add_row(
+            f"{'▶' if block is chosen else ' '} {block.name}",
+            f"{len(block.layers)}",
+            f"{first.op_type} {first.neurons} {escape(first.name)}",
+            f"{block.share:.1%}",
+            f"{1000 * left:.3g} ms",
+            f"{4 * block.values:,} B",
+            style="bold" if block is chosen else None,
+        )
+    return table
 
 
 def versions_table(versions: list[Version]) -> Table:

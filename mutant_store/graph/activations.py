@@ -60,6 +60,10 @@ class Activations:
         same = np.array_equal(two, three) and np.array_equal(two, other)
         return two if same else None
 
+    def images(self, name: str) -> NDArray[np.float32]:
+        """Return the values of a tensor for two images, float32 [2, …]; it must have a ``shape``."""
+        return np.asarray(self._batches[0][name])
+
     def measured(self, layers: list[Layer]) -> list[Layer]:
         """Return the layers with the rank and the number of outputs of every use filled in.
 

@@ -77,6 +77,13 @@ class Parameters:
         self._starts = np.array([tensor.start for tensor in self.tensors])
         self._weights = {tensor.name: tensor for tensor in self.tensors}
 
+    def products(self, position: int) -> float:
+        """Return the multiply-adds of a layer for one image; its outputs must have been measured."""
+        layer = self.layers[position]
+        weight = self._weights[layer.weight]
+        width = (weight.stop - weight.start) / layer.neurons
+        return sum(use.outputs for use in layer.uses) * width
+
     def layer_of_neuron(self, neuron: int) -> int:
         """Return the position of a neuron's layer; neurons are counted over the layers in order."""
         return int(np.searchsorted(self._first_neurons, neuron, side="right")) - 1

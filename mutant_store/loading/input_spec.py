@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mutant_guard.errors import DataError, ModelError
@@ -17,6 +19,7 @@ from mutant_store.datasets import ImageData, load
 from mutant_store.graph.classifier import Classifier
 
 _LONGEST = 1 << 15
+_PROBE = 3
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,36 @@ def _normalisation(
     if min(std) <= 0:
         raise ModelError("--std must be above 0 in every channel")
     return mean, std
+
+
+def probe_inputs(classifier: Classifier, spec: str | None, options: InputOptions) -> NDArray[np.float32]:
+    """Return a few inputs that a classifier takes, float32 [3, …], for looking at its inner tensors.
+
+    Args:
+        classifier: the classifier.
+        spec: SPEC of images; None takes noise.
+        options: the user's options for the input.
+
+    Raises:
+        ModelError: the size is open, and neither images nor ``options`` say it.
+        DataError: the images cannot be read or have another size.
+    """
+    if spec is not None:
+        found, data = resolve_input(classifier, spec, options)
+        return found.tensor(data.images[:_PROBE])
+    shape = classifier.input_shape
+    if None in shape and len(shape) == 3 and options.size is not None:
+        layout = options.layout or classifier.card.layout or _guess_layout(classifier)
+        _, _, channels = _image_axes(classifier, layout)
+        axes = [channels or len(classifier.card.mean or [0.0] * 3)]
+        axes[1 if layout == "nchw" else 0 : 0] = [*options.size]
+        shape = tuple(axes)
+    if None in shape:
+        raise ModelError(
+            f"the classifier's input is {_shown(shape)}: say its size with --size HEIGHTxWIDTH, or give --data"
+        )
+    probe = np.random.default_rng(0).standard_normal((_PROBE, *(size or 1 for size in shape)))
+    return probe.astype(np.float32)
 
 
 def _guess_layout(classifier: Classifier) -> Layout:

@@ -217,3 +217,24 @@ def test_help_shows_the_grammar_of_data_as_it_is() -> None:
     shown = runner.invoke(app, ["build", "--help"], env={"COLUMNS": "240"}).output
     assert "kind[:path][@split][[start:stop]]" in shown
     assert "npz:FILE[0:2000]" in shown
+
+
+def test_layers_lists_blocks_and_proposes_one(digits_model: Path, tmp_path: Path) -> None:
+    result = runner.invoke(app, ["layers", str(digits_model)])
+    assert result.exit_code == 0, result.output
+    assert "block 1" in result.output
+    assert "proposed: --from 'block" in result.output
+    model = onnx.load(digits_model)
+    for axis, name in ((2, "height"), (3, "width")):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    onnx.save(model, tmp_path / "open.onnx")
+    again = runner.invoke(app, ["layers", str(tmp_path / "open.onnx")])
+    assert again.exit_code == 1
+    assert "say its size with --size HEIGHTxWIDTH, or give --data" in again.stderr
+    for more in (["--size", "8"], ["--data", "digits@holdout"]):
+        sized = runner.invoke(app, ["layers", str(tmp_path / "open.onnx"), *more])
+        lines = [
+            [line.split(" B")[0].split()[:4] for line in x.output.splitlines() if "block" in line]
+            for x in (result, sized)
+        ]
+        assert lines[0] == lines[1]

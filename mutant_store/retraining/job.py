@@ -9,11 +9,27 @@ import torch
 from torch import Tensor, nn
 
 from mutant_guard.store.choices import OutputKind
+from mutant_guard.store.manifest import InputSpec
 from mutant_store.networks.architecture import Architecture
 from mutant_store.retraining.settings import Recipe
 
 IMAGES, TARGETS, CHOSEN = "images.npy", "targets.npy", "chosen.npy"
 ORIGINAL_STATE, ORIGINAL_MODEL = "original.safetensors", "original.onnx"
+PREFIX, TAIL = "prefix.onnx", "tail.onnx"
+CLEAN_FEATURES, ADVERSARIAL_FEATURES = "features.npy", "features-adversarial.npy"
+
+
+@dataclass(frozen=True)
+class TailPart:
+    """Part of the original behind a cut, where only that is trained.
+
+    Attributes:
+        architecture: maker of the part as a network, from features float32 [N, …].
+        input: pixels that the original takes.
+    """
+
+    architecture: Architecture
+    input: InputSpec
 
 
 @dataclass(frozen=True)
@@ -26,7 +42,10 @@ class Job:
       int64 [N] or what the original answers, float32 [N, classes];
     * ``chosen.npy`` int64 [M], positions of the images that adversarial images are made of;
     * ``original.safetensors``, the original's state, and ``original.onnx``, its graph as the bank
-      has it.
+      has it;
+    * for tails, ``prefix.onnx`` and ``tail.onnx``, that graph before and behind the cut, and
+      ``features.npy`` and ``features-adversarial.npy`` float16 [N, …] and [M, …], the features of
+      the training images and of the adversarial ones at the cut.
 
     Attributes:
         folder: directory of these files.
@@ -40,6 +59,7 @@ class Job:
         bf16: whether the network computes in bfloat16 arithmetic.
         output_kind: kind of what the network answers.
         device: ``cpu`` or ``cuda``.
+        tail: part of the original that is trained; None for all of it.
     """
 
     folder: Path
@@ -53,12 +73,27 @@ class Job:
     bf16: bool
     output_kind: OutputKind
     device: str
+    tail: TailPart | None = None
 
     def original(self) -> nn.Module:
         """Return the original, on the CPU, in evaluation mode."""
         network = self.architecture.build()
         network.load_state_dict(safetensors.torch.load_file(self.folder / ORIGINAL_STATE))
         return network.eval()
+
+    @property
+    def trained(self) -> Architecture:
+        """Maker of the network that is trained: the original's, or that of its tail."""
+        return self.architecture if self.tail is None else self.tail.architecture
+
+    @property
+    def trained_model(self) -> Path:
+        """File of the graph of the network that is trained."""
+        return self.folder / (ORIGINAL_MODEL if self.tail is None else TAIL)
+
+    def start(self) -> nn.Module:
+        """Return what trainings start from, the original or its tail, on the CPU."""
+        return self.original() if self.tail is None else self.tail.architecture.build().eval()
 
     def placed(self, network: nn.Module) -> nn.Module:
         """Return the network on the device, in the order of axes that is fastest there."""
@@ -82,6 +117,10 @@ class Job:
         inputs = self.normalised(pixels).contiguous(memory_format=self.memory_format)
         with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=self.bf16):
             scores: Tensor = network(inputs)
+        return self.as_logits(scores)
+
+    def as_logits(self, scores: Tensor) -> Tensor:
+        """Return logits float32 [n, classes] of what the network answers."""
         scores = scores.float()
         # The logarithms of probabilities are logits that give them.
         return scores.clamp_min(1e-12).log() if self.output_kind == "probabilities" else scores

@@ -26,17 +26,21 @@ from mutant_store.loading.torch_source import TorchOriginal
 from mutant_store.operators.retrain import Retrain
 from mutant_store.reporter import Reporter
 from mutant_store.retraining.adversarial import make_shard, shards
+from mutant_store.retraining.features import allocate_features, feature_parts, make_features
 from mutant_store.retraining.job import (
     CHOSEN,
     IMAGES,
     ORIGINAL_MODEL,
     ORIGINAL_STATE,
+    PREFIX,
+    TAIL,
     TARGETS,
     Job,
 )
 from mutant_store.retraining.processes import TrainingProcesses
 from mutant_store.retraining.seeds import Purpose, seed_for
 from mutant_store.retraining.settings import RetrainSettings, recipe_for
+from mutant_store.retraining.tail import TailGraphs
 from mutant_store.retraining.training import VALUES, Epoch, mutant_name, train_mutant
 from mutant_store.versions import built_with
 
@@ -123,10 +127,13 @@ class Retrainer:
         Raises:
             DataError: the training images do not fit, see ``load_training_data``.
         """
+        tail = TailGraphs.of(subject)
         training = load_training_data(subject, settings)
         self.notes = training.data.notes
         spec = original.spec
-        recipe = recipe_for(original.architecture.name, subject.input.channels, settings)
+        recipe = recipe_for(
+            original.architecture.name, subject.input.channels, settings, tail=tail is not None
+        )
         self._recipe, self._jobs = recipe, jobs
         device = "cuda" if torch.cuda.is_available() else "cpu"
         job = Job(
@@ -136,18 +143,20 @@ class Retrainer:
             seed=seed,
             mean=tuple(subject.input.mean),
             std=tuple(subject.input.std),
-            shift=spec.shift if recipe.shift is None else recipe.shift,
-            flip=spec.flip,
+            shift=0 if tail else spec.shift if recipe.shift is None else recipe.shift,
+            flip=spec.flip and not tail,
             bf16=spec.bf16,
             output_kind=subject.classifier.output_kind,
             device=device,
+            tail=tail.part(subject) if tail else None,
         )
-        self._job = replace(job, folder=_prepared(job, subject, original, training, staged))
+        self._job = replace(job, folder=_prepared(job, subject, original, training, staged, tail))
+        self._tail = tail
         made_of = {
             "network": original.architecture.name,
             "adversarial_images": len(np.load(self._job.folder / CHOSEN, mmap_mode="r")),
             "shift": job.shift,
-            "flip": spec.flip,
+            "flip": job.flip,
             "bf16": spec.bf16,
             "device": device,
             "data": training.data.portable_range,
@@ -158,8 +167,9 @@ class Retrainer:
     def summary(self) -> str:
         """Main settings, in words."""
         recipe = self._recipe
+        where = "every layer" if self._tail is None else f"each of the last {self._tail.layers} layers"
         return (
-            f"{recipe.share:.0%} of every layer redrawn, {recipe.epochs} epochs on {len(self._job.array(IMAGES)):,} "
+            f"{recipe.share:.0%} of {where} redrawn, {recipe.epochs} epochs on {len(self._job.array(IMAGES)):,} "
             f"images, {recipe.adversarial_share:.0%} of each batch adversarial"
         )
 
@@ -175,6 +185,11 @@ class Retrainer:
             made = shards(self._job)
             for done, _ in enumerate(workers.run(make_shard, list(range(made)), lambda _: None), 1):
                 report.progress(done, made, "thousand adversarial images")
+            if self._tail is not None:
+                allocate_features(self._job, self._tail.shape)
+                parts = feature_parts(self._job)
+                for done, _ in enumerate(workers.run(make_features, list(range(parts)), lambda _: None), 1):
+                    report.progress(done, parts, "thousand features")
             epochs = dict.fromkeys(numbers, 0)
 
             def show(note: str) -> None:
@@ -202,7 +217,12 @@ class Retrainer:
 
 
 def _prepared(
-    job: Job, subject: Subject, original: TorchOriginal, training: TrainingData, staged: Path
+    job: Job,
+    subject: Subject,
+    original: TorchOriginal,
+    training: TrainingData,
+    staged: Path,
+    tail: TailGraphs | None,
 ) -> Path:
     """Return a folder with what the job's processes read.
 
@@ -214,10 +234,13 @@ def _prepared(
             {name: value.contiguous() for name, value in original.network.state_dict().items()}
         ),
         ORIGINAL_MODEL: subject.classifier.model.SerializeToString(deterministic=True),
+        **({PREFIX: tail.prefix, TAIL: tail.tail} if tail else {}),
     }
     data = training.data
     facts = {
-        **{name: value for name, value in vars(job).items() if name not in ("folder", "architecture")},
+        **{
+            name: value for name, value in vars(job).items() if name not in ("folder", "architecture", "tail")
+        },
         "architecture": repr(job.architecture),
         **{name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         "data": [data.range.source, data.range.start, data.range.stop],

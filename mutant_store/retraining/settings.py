@@ -118,17 +118,22 @@ RECIPES = {
 """Recipes by registered network."""
 
 
-def recipe_for(name: str, channels: int, settings: RetrainSettings) -> Recipe:
+def recipe_for(name: str, channels: int, settings: RetrainSettings, *, tail: bool = False) -> Recipe:
     """Return the recipe of a network, with what the user asks for.
 
     Args:
         name: name of the network; one that has no recipe gets that for its number of channels.
         channels: number of channels of the images, 1 or 3.
         settings: the user's settings.
+        tail: whether only what lies behind a cut is trained.
 
     Raises:
-        ModelError: a setting is out of its range.
+        ModelError: a setting is out of its range, or does not go with tails.
     """
+    if tail and (settings.shift or settings.jitter):
+        raise ModelError(
+            "--shift and --jitter do not go with --from and --last: tails train on features that are computed once"
+        )
     start = RECIPES.get(name) or (Recipe(epsilons=_DIGITS) if channels == 1 else _COLOURED)
     given = {entry.name: getattr(settings, entry.name) for entry in fields(Recipe)}
     known = {entry.name: getattr(start, entry.name) for entry in fields(Recipe)}

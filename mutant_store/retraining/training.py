@@ -13,11 +13,10 @@ from torch.nn import functional
 from mutant_guard.errors import ModelError
 from mutant_guard.store.atomic import write_atomically
 from mutant_store.networks import checkpoint
-from mutant_store.networks.augmentation import augment
 from mutant_store.networks.checkpoint import Checkpoint
 from mutant_store.networks.schedule import learning_rate
-from mutant_store.retraining.adversarial import shard_name, shards
-from mutant_store.retraining.job import CHOSEN, IMAGES, TARGETS, Job
+from mutant_store.retraining.job import CHOSEN, CLEAN_FEATURES, IMAGES, TARGETS, Job
+from mutant_store.retraining.material import material
 from mutant_store.retraining.redraw import initialise, redraw
 from mutant_store.retraining.seeds import Purpose, drawing_for, generator_for
 from mutant_store.retraining.settings import RECIPES
@@ -87,9 +86,8 @@ def train_mutant(job: Job, number: int, tell: Callable[[Epoch], None]) -> None:
             raise ModelError(f"training mutant {number} diverged: lower --learning-rate")
         training.save(unfinished)
         tell(epoch)
-    probe = job.array(IMAGES)[:_PROBE].float() / 255
     network = training.network.to(device="cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    values = parameters_of(job, network, job.normalised(probe))
+    values = parameters_of(job, network, _probe(job))
     write_atomically(path, safetensors.numpy.save({VALUES: values}))
     unfinished.unlink(missing_ok=True)
 
@@ -111,8 +109,9 @@ class Training:
             number: number of the mutant.
         """
         self._job, self._number, recipe = job, number, job.recipe
-        self._images, self._targets = (job.array(name).to(job.device) for name in (IMAGES, TARGETS))
-        self._adversarial, self._led_from = self._made()
+        self._material = material(job)
+        self._targets = job.array(TARGETS).to(job.device)
+        self._led_from = self._targets[job.array(CHOSEN).to(job.device)]
         self.network = job.placed(self._redrawn())
         self._optimizer = torch.optim.SGD(
             self.network.parameters(),
@@ -121,7 +120,9 @@ class Training:
             nesterov=True,
             weight_decay=_WEIGHT_DECAY,
         )
-        self._strange = round(recipe.adversarial_share * recipe.batch_size) if len(self._adversarial) else 0
+        self._strange = (
+            round(recipe.adversarial_share * recipe.batch_size) if self._material.adversarial else 0
+        )
         self._clean = max(1, recipe.batch_size - self._strange)
         self.steps = _steps(len(self._targets), self._clean, alone=not self._strange)
         self.finished = 0
@@ -147,17 +148,17 @@ class Training:
         job, recipe = self._job, self._job.recipe
         self.network.train()
         loss_sum, right, seen = (torch.zeros((), device=job.device) for _ in range(3))
-        for step, (pixels, targets) in enumerate(self._batches()):
+        for step, (batch, targets) in enumerate(self._batches()):
             rate = learning_rate(
                 self.finished * self.steps + step, recipe.epochs * self.steps, recipe.learning_rate
             )
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
-            logits = job.logits(self.network, pixels)
+            logits = self._material.logits(self.network, batch)
             loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            if job.architecture.name not in RECIPES:
+            if job.trained.name not in RECIPES:
                 nn.utils.clip_grad_norm_(self.network.parameters(), _LONGEST_GRADIENT)
             self._optimizer.step()
             labels = targets if targets.ndim == 1 else targets.argmax(1)
@@ -168,54 +169,45 @@ class Training:
         return Epoch(self._number, self.finished, float(loss_sum / seen), float(right / seen))
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield pixels float32 in the range 0 to 1 and their targets.
+        """Yield batches and their targets.
 
         Every clean image comes once, adversarial images come in turn.
         """
-        job = self._job
+        job, made = self._job, self._material.adversarial
         generator = generator_for(job.seed, Purpose.epoch, self._number, self.finished)
-        order = torch.randperm(len(self._targets), generator=generator).to(job.device)
-        turns = math.ceil(self.steps * self._strange / max(1, len(self._adversarial)))
+        order = torch.randperm(len(self._targets), generator=generator)
+        turns = math.ceil(self.steps * self._strange / max(1, made))
         strange = torch.cat(
             [
                 torch.zeros(0, dtype=torch.int64),
-                *(torch.randperm(len(self._adversarial), generator=generator) for _ in range(turns)),
+                *(torch.randperm(made, generator=generator) for _ in range(turns)),
             ]
-        ).to(job.device)
+        )
         for step in range(self.steps):
             last = step + 1 == self.steps
             clean = order[step * self._clean : None if last else (step + 1) * self._clean]
-            images = augment(self._images[clean], shift=job.shift, flip=job.flip, generator=generator)
-            targets = self._targets[clean]
+            others = strange[step * self._strange : (step + 1) * self._strange]
+            targets = self._targets[clean.to(job.device)]
             if self._strange:
-                # Adversarial images stay as they were made: moved or mirrored they no longer
-                # mislead the original, and teach little.
-                others = strange[step * self._strange : (step + 1) * self._strange]
-                images = torch.cat([images, self._adversarial[others]])
-                targets = torch.cat([targets, self._led_from[others]])
-            pixels = images.float() / 255
-            if job.recipe.jitter:
-                noise = torch.randn(pixels.shape, generator=generator).to(job.device)
-                pixels = pixels + job.recipe.jitter * noise
-            yield pixels, targets
-
-    def _made(self) -> tuple[Tensor, Tensor]:
-        """Return the original's adversarial images and the targets that they lead away from."""
-        job = self._job
-        parts = [job.array(shard_name(number)) for number in range(shards(job))]
-        chosen = job.array(CHOSEN)
-        images = torch.cat([self._images[:0].cpu(), *parts])
-        return images.to(job.device), self._targets[chosen.to(job.device)]
+                targets = torch.cat([targets, self._led_from[others.to(job.device)]])
+            yield self._material.batch(clean, others, generator), targets
 
     def _redrawn(self) -> nn.Module:
         job, number = self._job, self._number
-        network = job.original()
+        network = job.start()
         with drawing_for(job.seed, Purpose.initialisation, number):
-            fresh = job.architecture.build()
+            fresh = job.trained.build()
             initialise(fresh, network)
         generator = generator_for(job.seed, Purpose.neurons, number)
-        redraw(network, fresh, job.recipe.share, self._images[:2].cpu().float() / 255, generator)
+        redraw(network, fresh, job.recipe.share, job.array(IMAGES)[:2].float() / 255, generator)
         return network
+
+
+def _probe(job: Job) -> Tensor:
+    """Return a few inputs of the network that is trained, float32 [n, …]."""
+    if job.tail is not None:
+        return job.array(CLEAN_FEATURES)[:_PROBE].float()
+    return job.normalised(job.array(IMAGES)[:_PROBE].float() / 255)
 
 
 def _steps(images: int, batch: int, *, alone: bool) -> int:

@@ -14,23 +14,23 @@ from mutant_store.graph.neurons import find_layers
 from mutant_store.graph.parameters import Parameters
 from mutant_store.networks.conversion import ConvertedNetwork
 from mutant_store.networks.onnx_export import to_onnx
-from mutant_store.retraining.job import ORIGINAL_MODEL, Job
+from mutant_store.retraining.job import Job
 
 _TOLERANCE = 1e-3
 """Largest difference of scores, as a share of the largest score."""
 
 
 def parameters_of(job: Job, network: nn.Module, probe: Tensor) -> NDArray[np.float32]:
-    """Return the parameters of a trained network, in the order of the original's graph.
+    """Return the parameters of a trained network, in the order of the graph of the original or tail.
 
     The network is exported as the original was, and its batch normalisations are folded the same
     way, so that its layers stand where the original's do.
 
     Args:
         job: job that holds the original.
-        network: network of the original's architecture, float32 on the CPU.
-        probe: a few normalised inputs, float32 [n, C, H, W], n at least 2, on which the original's
-            graph with these parameters must answer what the network does.
+        network: network of the trained architecture, float32 on the CPU.
+        probe: a few inputs of it, float32 [n, …], n at least 2, on which the graph with these
+            parameters must answer what the network does.
 
     Returns:
         float32 [P].
@@ -39,7 +39,7 @@ def parameters_of(job: Job, network: nn.Module, probe: Tensor) -> NDArray[np.flo
         ModelError: the graph answers otherwise: what training changed is not all in weights and
             biases of convolutions and dense layers.
     """
-    graph = Graph(onnx.load(job.folder / ORIGINAL_MODEL))
+    graph = Graph(onnx.load(job.trained_model))
     original = Parameters(graph, find_layers(graph))
     values = network.values if isinstance(network, ConvertedNetwork) else _exported(network, original, probe)
     if values is not None:

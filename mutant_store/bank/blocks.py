@@ -23,6 +23,7 @@ from mutant_store.graph.parameters import Parameters
 _NAME = re.compile(r"block ([1-9][0-9]*)")
 _PROPOSED = 1 / 3
 """Largest share of the multiply-adds behind the cut that is proposed."""
+_HARDLY_LESS = 0.9
 _RUNS = 3
 
 
@@ -87,16 +88,23 @@ def find_blocks(activations: Activations, layers: list[Layer]) -> list[Block]:
 
 
 def proposed(blocks: Sequence[Block]) -> Block:
-    """Return the first block from which on a third of the multiply-adds or less is left."""
+    """Return the block for a third of the multiply-adds, see ``last_share``."""
     return last_share(blocks, _PROPOSED)
 
 
 def last_share(blocks: Sequence[Block], share: float) -> Block:
     """Return the first block from which on at most this share of the multiply-adds is left.
 
-    It is the last block where even that has more.
+    A block is passed over if a later one begins with a smaller feature and has hardly less left,
+    as within the wide middle of an inverted residual. The last block is returned where even that
+    has more left.
     """
-    return next((block for block in blocks if block.share <= share), blocks[-1])
+    fitting = [block for block in blocks if block.share <= share] or list(blocks[-1:])
+    for number, block in enumerate(fitting):
+        later = [other for other in fitting[number:] if other.share >= _HARDLY_LESS * block.share]
+        if block.values <= min(other.values for other in later):
+            return block
+    return fitting[-1]
 
 
 def named(blocks: Sequence[Block], name: str) -> Block:

@@ -148,7 +148,7 @@ def build(
             min=0,
             max=1,
             metavar="SHARE",
-            help="Like --from, at the first block from which on at most this share of the multiply-adds is left.",
+            help="Like --from, at the block from which on at most this share of the multiply-adds is left.",
         ),
     ] = None,
     mutants: Annotated[

@@ -9,6 +9,7 @@ from torch import nn
 from mutant_guard.bank.session import IMAGES, open_session, run_session
 from mutant_guard.errors import ModelError
 from mutant_store.bank.blocks import (
+    Block,
     LayerChoice,
     find_blocks,
     last_share,
@@ -73,6 +74,18 @@ def test_sections_one_after_the_other_are_the_classifier(module: nn.Module, tmp_
     seconds = seconds_from(activations, blocks)
     assert seconds == sorted(seconds, reverse=True)
     assert seconds[-1] > 0
+
+
+def test_a_wide_feature_in_the_middle_is_passed_over() -> None:
+    """Expansion, depthwise convolution and projection of an inverted residual, then the head."""
+    blocks = [
+        Block(f"block {number}", "t", (values,), (), share)
+        for number, (values, share) in enumerate(
+            [(50, 1.0), (900, 0.33), (300, 0.32), (40, 0.3), (20, 0.1)], 1
+        )
+    ]
+    assert proposed(blocks).name == "block 4"
+    assert last_share(blocks, 0.2).name == "block 5"
 
 
 def test_layers_are_chosen_by_block_layer_or_share(tmp_path: Path) -> None:

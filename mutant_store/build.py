@@ -236,7 +236,7 @@ def _doubts(
         mutants,
         subject.choice.inputs,
         subject.choice.labels,
-        own_weight=asked.own_weight,
+        own_weight=asked.weight_of_original,
         output_kind=subject.classifier.output_kind,
         companions=companions,
     )

@@ -105,7 +105,7 @@ def _section(name: str, seed: int, recordings: dict[str, Recording]) -> Section:
         f"{parts['choice'].pool} mutants, {len(parts['clean'].correct):,} clean test images, "
         f"{len(kinds)} suspicious kinds ({', '.join(kinds)}). Every test asks for 5 % false alarms, certified alike, "
         f"and for {_SETTINGS.budget:g} mutants a clean image; the first line runs all mutants. The original's own "
-        f"doubt counts {_SETTINGS.own_weight:g} of a mutant throughout.",
+        f"doubt counts {_SETTINGS.weight_of_original:g} of a mutant throughout.",
         _nominal(parts, choice),
     ]
     served = found["sum of doubts", "1/n"]
@@ -128,7 +128,7 @@ def _doubts(part: Recording) -> Floats:
 def _sums(part: Recording, score: Score) -> _Sums:
     if part.own_doubts is None:
         raise DataError("a recording has no doubts; record it anew")
-    start = _SETTINGS.own_weight * score(part.own_doubts[:, None] / float(1 << 20))[:, 0]
+    start = _SETTINGS.weight_of_original * score(part.own_doubts[:, None] / float(1 << 20))[:, 0]
     return _Sums(start, start[:, None] + np.cumsum(score(_doubts(part)), axis=1))
 
 

@@ -22,6 +22,7 @@ Share = Annotated[float, Gt(0), Lt(1)]
 
 _LABEL_CHANGES, _DOUBTS = 20.0, 1.5
 """Number of mutants that a clean image may cost by default."""
+_OWN_WEIGHT = 0.25
 
 
 class Certified(TypedDict):
@@ -59,7 +60,7 @@ class CalibrationSettings(Frozen):
             elsewhere.
             ``paper`` always counts label changes.
         own_weight: number of mutants that the original's own doubt counts as, where evidence is
-            soft.
+            soft; None stands for 0 where the pool has companions and 0.25 elsewhere.
     """
 
     max_false_alarm: Share = 0.05
@@ -72,7 +73,7 @@ class CalibrationSettings(Frozen):
     beta: Share = 0.05
     delta_ratio: Share = 0.1
     evidence: Literal["auto", "label_change", "soft"] = "auto"
-    own_weight: Annotated[float, Ge(0)] = 0.25
+    own_weight: Annotated[float, Ge(0)] | None = None
 
     @property
     def certification_images(self) -> int:
@@ -86,6 +87,11 @@ class CalibrationSettings(Frozen):
         It is ``clean_mutants``, or the default for the evidence, which has to be decided.
         """
         return self.clean_mutants or (_DOUBTS if self.evidence == "soft" else _LABEL_CHANGES)
+
+    @property
+    def weight_of_original(self) -> float:
+        """Number of mutants that the original's own doubt counts as."""
+        return _OWN_WEIGHT if self.own_weight is None else self.own_weight
 
     @property
     def certified(self) -> Certified:
@@ -107,11 +113,17 @@ class CalibrationSettings(Frozen):
         return CalibrationSettings.model_validate(self.model_dump() | chosen)
 
     def decided(self, operators: Iterable[str]) -> "CalibrationSettings":
-        """Return these settings with the kind of evidence decided, for a pool's operators."""
-        if self.evidence != "auto":
-            return self
-        soft = not {"retrain", "companion"}.isdisjoint(operators)
-        return self.model_copy(update={"evidence": "soft" if soft else "label_change"})
+        """Return these settings with the kind and weight of evidence decided, for a pool's operators."""
+        names = set(operators)
+        # A companion's evidence holds the original's doubts; added once more they would hide attacks
+        # that leave the original sure.
+        weight = (
+            (0.0 if "companion" in names else _OWN_WEIGHT) if self.own_weight is None else self.own_weight
+        )
+        evidence = self.evidence
+        if evidence == "auto":
+            evidence = "label_change" if names.isdisjoint({"retrain", "companion"}) else "soft"
+        return self.model_copy(update={"evidence": evidence, "own_weight": weight})
 
 
 class SprtRecord(Frozen):

@@ -109,7 +109,7 @@ def _soft(
     if doubts is None:
         raise DataError("this store keeps no doubts to calibrate on; give clean images with --data")
     weights: tuple[float, ...] = ()
-    evidence = replace(doubts, own_weight=settings.own_weight, weights=weights)
+    evidence = replace(doubts, own_weight=settings.weight_of_original, weights=weights)
     choice, certification = choice.weighted(weights), certification.weighted(weights)
     served = certification.reordered(seed, ranks)
     found = [

@@ -120,7 +120,7 @@ def _record(
                 mutants,
                 images.inputs.part(0, half),
                 images.labels[:half],
-                own_weight=settings.own_weight,
+                own_weight=settings.weight_of_original,
                 output_kind=store.manifest.output_kind,
                 companions=len(store.manifest.companions),
             )

@@ -17,6 +17,8 @@ NO_LABEL = -1
 """Label of scores that are not finite, which no class has."""
 
 _LEAST_PROBABILITY = 1e-12
+_DIVERGENCES = 4
+"""Weight of a companion's divergence, as a multiple of that of its doubt."""
 _FEW = 8192
 """Number of values up to which BLAS takes no further thread for a sum of products."""
 
@@ -119,15 +121,16 @@ LABEL_CHANGES = LabelChanges()
 
 @dataclass(frozen=True)
 class Doubts:
-    """Evidence 1 − p(the original's label); of a companion 1 − Σ √(p·q) over all classes.
+    """Evidence of a mutant: d = 1 − p(the original's label); of a companion (4 h + d)/5.
 
     p is a softmax at a temperature fitted on clean images (Guo et al., ICML 2017). The original's
     own doubt counts ``own_weight`` times. It is there before any mutant and free, so it may bring
     an alarm and never clears an image: a confident attack has none of it.
 
-    q is the original's probability of a class, and Σ √(p·q) the Bhattacharyya coefficient: a
-    companion forgives the doubts that the original shares, and a sure original is doubted as
-    1 − √p(its label). (Bhattacharyya, 1943; 1 − Σ √(p·q) is the square of Hellinger's distance.)
+    h = 1 − Σ √(p·q) over all classes, with q the original's probabilities, is the square of
+    Hellinger's distance: a companion forgives the doubts that the original shares, and a sure
+    original is doubted as 1 − √p(its label). That sees attacks better, and d sees more of what
+    both are unsure of.
 
     Attributes:
         temperature: divisor of the mutants' logits.
@@ -182,10 +185,11 @@ class Doubts:
         found = doubts(scores, labels, temperature, self.output_kind)
         theirs = np.flatnonzero(mutants <= self.companions)
         if original is not None and theirs.size:
-            found[theirs] = divergences(
+            apart = divergences(
                 self._logits(scores[theirs], temperature[theirs]),
                 self._logits(original[theirs], np.full(len(theirs), self.own_temperature)),
             )
+            found[theirs] = (_DIVERGENCES * apart + found[theirs]) // (_DIVERGENCES + 1)
         if self.weights:
             found = np.rint(found * self._of(self.weights, mutants)).astype(np.int64)
         return found

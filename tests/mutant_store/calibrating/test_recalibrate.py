@@ -42,7 +42,7 @@ def quick(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = load_store(copy).calibration
 
     def calibrate(
-        choice: object, certification: object, settings: CalibrationSettings, seed: int, doubts: object
+        choice: object, certification: object, settings: CalibrationSettings, *others: object
     ) -> object:
         return record.model_copy(update={"settings": settings})
 

@@ -12,6 +12,7 @@ import pytest
 from mutant_guard.bank.session import IMAGES as INPUT
 from mutant_guard.bank.session import open_session, run_session
 from mutant_guard.errors import DataError, ModelError
+from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_store.bank.export import open_mutants
 from mutant_store.datasets import load
 from mutant_store.graph.graph import Graph
@@ -45,7 +46,7 @@ def subject(digits_weights: Path) -> Subject:
         output_kind=None,
         classes=None,
         layers_pattern="",
-        certified=59,
+        calibration=CalibrationSettings(),
     )
     return replace(found, layers=found.layers[2:])
 

@@ -10,8 +10,10 @@ that stands in the way is rewritten where there is only one way to do so.
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import NodeProto, helper
 
+from mutant_guard.bank.session import open_session
 from mutant_guard.errors import ModelError
 from mutant_store.graph.graph import Graph, attribute, describe
 from mutant_store.graph.shapes import Dims, ShapeMismatchError, Shapes
@@ -19,6 +21,7 @@ from mutant_store.graph.shapes import Dims, ShapeMismatchError, Shapes
 _AXES_ARE_INPUTS = 13
 """Operator set from which Squeeze reads its axes from an input."""
 
+_FEW = 2
 _MANY = 1_000_003
 """Number of images to infer for: a prime above any dimension of a model."""
 
@@ -45,6 +48,8 @@ def open_batch(graph: Graph, input_name: str, size: int | None) -> None:
             _settle_reshape(graph, shapes, node)
         elif node.op_type == "Squeeze":
             _settle_squeeze(graph, shapes, node)
+        elif node.op_type == "Gather":
+            before = _settle_gather(graph, shapes, node, input_name)
         for step in (*before, node):
             graph.nodes.append(step)
             try:
@@ -129,6 +134,67 @@ def _settle_squeeze(graph: Graph, shapes: Shapes, node: NodeProto) -> None:
     else:
         name = graph.add_constant(f"{node.output[0]}_axes", np.array(axes, np.int64))
         node.input[:] = [node.input[0], name]
+
+
+def _settle_gather(graph: Graph, shapes: Shapes, node: NodeProto, input_name: str) -> list[NodeProto]:
+    """Take the values of each image out of that image, and not out of all images in one row.
+
+    torch's newer exporter writes ``as_strided`` so, to which it reduces pooling over images with
+    channels last (ConvNeXt, Swin): all images are reshaped to one axis, and the positions in it are
+    computed from their number.
+
+    Returns:
+        Nodes to put before this one, which becomes a reshape. None where this is no such node.
+    """
+    producers = graph.producers()
+    flat, index = producers.get(node.input[0]), node.input[1]
+    source = shapes.of(flat.input[0]) if flat is not None and flat.op_type == "Reshape" else None
+    if flat is None or source is None or attribute(node, "axis", 0) or source[0] != _MANY:
+        return []
+    if shapes.of(node.input[0]) != (math.prod(source),):
+        return []
+    fixed = index in graph.constants
+    rows = graph.array(index) if fixed else _positions(graph, shapes, index, input_name)
+    each = math.prod(source[1:])
+    if rows is None or rows.shape[:1] != (shapes.few(source[:1]) if fixed else (_FEW,)):
+        return []
+    first = rows[0].ravel()
+    starts = np.arange(len(rows))[:, None] * each
+    if not ((0 <= first) & (first < each)).all() or (rows.reshape(len(rows), -1) != first + starts).any():
+        return []
+    stem = node.output[0]
+    by_image, chosen = graph.fresh(f"{stem}_by_image"), graph.fresh(f"{stem}_chosen")
+    width = graph.add_constant(f"{by_image}_shape", np.array([-1, each], np.int64))
+    before = [helper.make_node("Reshape", [flat.input[0], width], [by_image], name=by_image)]
+    if np.array_equal(first, np.arange(each)):
+        chosen = by_image
+    else:
+        places = graph.add_constant(f"{chosen}_places", first)
+        before.append(helper.make_node("Gather", [by_image, places], [chosen], name=chosen, axis=1))
+    node.op_type = "Reshape"
+    del node.attribute[:]
+    node.input[:] = [chosen, graph.add_constant(f"{stem}_shape", np.array([-1, *rows.shape[1:]], np.int64))]
+    return before
+
+
+def _positions(graph: Graph, shapes: Shapes, name: str, input_name: str) -> NDArray[np.int64] | None:
+    """Return a tensor's value for a few images, or None where their content may change it."""
+    producers, waiting = graph.producers(), [name]
+    while waiting:
+        found = waiting.pop()
+        if found == input_name:
+            return None
+        maker = producers.get(found)
+        if maker is not None and maker.op_type not in ("Shape", "Size"):
+            waiting += maker.input
+    image = shapes.of(input_name)
+    if image is None:
+        return None
+    source = [entry for entry in graph.proto.input if entry.name == input_name]
+    part = graph.subgraph(source, [helper.make_empty_tensor_value_info(name)])
+    session = open_session(part.SerializeToString(), threads=1)
+    (value,) = session.run(None, {input_name: np.zeros((_FEW, *image[1:]), np.float32)})
+    return np.asarray(value)
 
 
 def _resolve(target: list[int], source: Dims, literal: bool) -> Dims | None:

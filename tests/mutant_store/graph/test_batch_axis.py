@@ -119,6 +119,47 @@ def test_reshapes_do_not_read_the_number_from_the_images(tmp_path: Path) -> None
     check_scores(classifier, np.random.default_rng(0).standard_normal((6, 3, 4)).astype(np.float32))
 
 
+STRIDED = (
+    "all = Constant <value_ints = [-1]> () o = Constant <value_int = 0> () one = Constant <value_int = 1> ()"
+    "ax = Constant <value_ints = [1, 2]> () each = Constant <value_int = 12> () a = Relu (images)"
+    "flat = Reshape (a, all) s = Shape <start = 0, end = 1> (images) n = Squeeze (s) r = Range (o, n, one)"
+    "starts = Mul (r, each) column = Unsqueeze (starts, ax) places = Add (column, inner)"
+    "b = Gather (flat, places) t = Constant <value_ints = [-1, 12]> () x = Reshape (b, t) logits = MatMul (x, w)"
+)
+"""Nodes that torch's newer exporter makes of ``as_strided``, where ``inner`` are positions in an image."""
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("fixed", [False, True])
+def test_strides_over_all_images_become_those_of_one(turned: bool, fixed: bool, tmp_path: Path) -> None:
+    inner = np.arange(12).reshape(1, 3, 4)
+    inner = np.ascontiguousarray(inner.transpose(0, 2, 1)) if turned else inner
+    size = "2" if fixed else "n"
+    path = saved(tmp_path / "m.onnx", STRIDED, images=f"float[{size},3,4]", logits=f"float[{size},5]")
+    model = onnx.load(path)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(inner, "inner"))
+    onnx.save(model, path)
+    classifier = load_classifier(path)
+    inputs = np.random.default_rng(0).standard_normal((6, 3, 4)).astype(np.float32)
+    session = open_session(path)
+    exported = [run_session(session, "images", pair)[0] for pair in np.split(inputs, 3)]
+    np.testing.assert_allclose(
+        check_scores(classifier, inputs), np.concatenate(exported), rtol=1e-5, atol=1e-5
+    )
+    assert not {"Range", "Shape"} & {node.op_type for node in classifier.model.graph.node}
+
+
+def test_positions_that_hang_on_pixels_stay_as_they_are(tmp_path: Path) -> None:
+    body = STRIDED.replace(
+        "n = Squeeze (s)", "n = Squeeze (s) q = ReduceMax (images) k = Cast <to = 7> (q)"
+    ).replace("places = Add (column, inner)", "z = Mul (k, o) p = Add (column, z) places = Add (p, inner)")
+    path = saved(tmp_path / "m.onnx", body, images="float[n,3,4]", logits="float[n,5]")
+    model = onnx.load(path)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.arange(12).reshape(1, 3, 4), "inner"))
+    onnx.save(model, path)
+    assert "Range" in {node.op_type for node in load_classifier(path).model.graph.node}
+
+
 @pytest.mark.parametrize(
     ("body", "node"),
     [

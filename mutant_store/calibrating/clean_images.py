@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mutant_guard.errors import DataError
 from mutant_guard.store.reader import Store
 from mutant_store.datasets import ImageData, load
-from mutant_store.loading.class_names import match_classes
+from mutant_store.loading.data_labels import match_classes
 from mutant_store.loading.pixel_views import PixelViews
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 _WNID = re.compile(r"(?<![0-9A-Za-z])n[0-9]{8}(?![0-9])")
 _SYNONYMS = re.compile(r"[,;|]")
+_MARKS = " _-:,()"
 _APOSTROPHES = re.compile("['’`]")
 _LEAST_MATCHED = 0.5
 """Share of the names that must have one match each before the order of the others counts."""
@@ -49,10 +50,10 @@ def words_of(text: str) -> str:
 def match_names(wanted: Sequence[str], known: Sequence[str]) -> Match:
     """Find each wanted name among the known ones, by the closest spelling that tells one.
 
-    The spellings, closest first: the text itself, the WordNet number, all words, the first synonym,
-    any synonym; commas separate synonyms. Several wanted names may be synonyms of one known name.
-    Names that are there twice are matched in their order, where both sides have as many of them and
-    list everything else in the same order.
+    The spellings, closest first: the text itself, the WordNet number, the text without that number,
+    all words, the first synonym, any synonym; commas separate synonyms. Several wanted names may be
+    synonyms of one known name. Names that are there twice are matched in their order, where both
+    sides have as many of them and list everything else in the same order.
 
     Args:
         wanted: names to find.
@@ -86,6 +87,7 @@ def match_names(wanted: Sequence[str], known: Sequence[str]) -> Match:
 _SPELLINGS: tuple[Callable[[str], set[str]], ...] = (
     lambda text: {text.strip()},
     lambda text: {wnid_of(text) or ""} - {""},
+    lambda text: {_WNID.sub("", text).strip(_MARKS)} - {""},
     lambda text: {words_of(text)} - {""},
     lambda text: {words_of(_SYNONYMS.split(text)[0])} - {""},
     lambda text: set(map(words_of, _SYNONYMS.split(text))) - {""},

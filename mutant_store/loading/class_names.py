@@ -3,26 +3,28 @@
 Data sets and models number their classes as they like: by name, by number or as they come.
 """
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import NoReturn, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mutant_guard.errors import DataError, ModelError
-from mutant_store.boundary import printable
 from mutant_store.datasets import ImageData
 from mutant_store.datasets.source import natural_key
 from mutant_store.graph.classifier import Classifier
 from mutant_store.loading.class_match import match_names, wnid_of
-from mutant_store.loading.imagenet import imagenet_positions, with_background, wnids
+from mutant_store.loading.data_labels import listed, match_classes
+from mutant_store.loading.imagenet import (
+    imagenet_classes,
+    imagenet_names,
+    imagenet_positions,
+    with_background,
+)
 from mutant_store.loading.name_list import in_order_of_numbers
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 _FAR_BETTER = 0.1
 """Share of right answers by which another order of the classes must be better to be taken."""
 _ABOVE_CHANCE = 1.5
@@ -56,104 +58,6 @@ class Naming:
     def accuracy(self, predicted: NDArray[np.int64]) -> float:
         """Return the share of right answers."""
         return float((predicted == self.labels).mean())
-
-
-def match_classes(
-    data: ImageData, given: list[str] | None, outputs: int
-) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the class names in the model's order, and the data's labels in that order.
-
-    The data may have images of some of the classes only, and spell them otherwise, see
-    ``match_names``. Names that are numbers, and none of the model's, are positions of classes;
-    WordNet numbers of ImageNet are positions in its order where the model has as many classes.
-
-    Args:
-        data: the images.
-        given: class names in the model's order; None takes those of the data.
-        outputs: number of classes of the model.
-
-    Raises:
-        DataError: the names are not as many as the model's ``outputs``, a class of the data is none
-            of them, fits several or is another class's as well, or a name is none.
-    """
-    known = list(data.class_names)
-    names = _all_names(known, given, outputs)
-    for name in names:
-        if not name.strip() or _CONTROL.search(name):
-            what = "has a line break or the like in it" if name.strip() else "is empty"
-            _refuse_name(f"'{printable(name)}' {what}" if name.strip() else what)
-    if names == known:
-        for name, count in Counter(names).items():
-            if count > 1:
-                _refuse_name(f"'{printable(name)}' is there {count} times")
-        return names, data.labels
-    positions = _positions(known, names)
-    return _told_apart(names), positions[data.labels]
-
-
-def _refuse_name(what: str) -> NoReturn:
-    raise DataError(f"a class name {what}; every class needs a name of its own, on one line")
-
-
-def _all_names(known: list[str], given: list[str] | None, outputs: int) -> list[str]:
-    """Return as many names as the model has classes, in its order."""
-    names = with_background(known if given is None else given, outputs)
-    if len(names) == outputs:
-        return names
-    if given is None and _numbers(known, outputs) is not None:
-        return list(map(str, range(outputs)))
-    if given is None and imagenet_positions(known, outputs) is not None:
-        return with_background(wnids(), outputs)
-    source = "--classes or the model's metadata name" if given else "the data has"
-    raise DataError(
-        f"the model has {outputs} classes and {source} {len(names)}; give all {outputs} with --classes"
-    )
-
-
-def _positions(known: list[str], names: list[str]) -> NDArray[np.int64]:
-    """Return the model's class of each class of the data, int64 [classes of the data]."""
-    match = match_names(known, names)
-    found = match.positions
-    if (found < 0).any():
-        by_number = _numbers(known, len(names))
-        found = next(filter(_there, (by_number, imagenet_positions(known, len(names)))), found)
-    if (found < 0).any():
-        for number, places in match.ambiguous.items():
-            fitting = [names[place] for place in places]
-            if len(set(fitting)) == 1:
-                _refuse_name(f"'{printable(fitting[0])}' is there {len(places)} times")
-            raise DataError(
-                f"the data's class '{printable(known[number])}' fits the model's classes {_listed(fitting)}; give each "
-                "a name of its own in --classes and in the data"
-            )
-        unknown = sorted({known[number] for number in np.flatnonzero(found < 0).tolist()}, key=natural_key)
-        raise DataError(f"the data has classes the model does not name: {_listed(unknown)}; check --classes")
-    for place, count in Counter(found.tolist()).items():
-        if count > 1:
-            same = [known[number] for number in np.flatnonzero(found == place).tolist()]
-            raise DataError(
-                f"the data's classes {_listed(same)} are one class of the model, '{printable(names[place])}'; put "
-                "their images into one, or give other names with --classes"
-            )
-    return found
-
-
-def _there(positions: NDArray[np.int64] | None) -> TypeGuard[NDArray[np.int64]]:
-    return positions is not None
-
-
-def _numbers(known: Sequence[str], outputs: int) -> NDArray[np.int64] | None:
-    """Return names that are numbers of classes of the model as int64; None for other names."""
-    if not all(name.isascii() and name.isdecimal() and len(name) < 10 for name in known):
-        return None
-    found = np.array(list(map(int, known)), dtype=np.int64)
-    return found if found.max() < outputs else None
-
-
-def _told_apart(names: list[str]) -> list[str]:
-    """Return the names, those that are there several times with their position behind them."""
-    counts = Counter(names)
-    return [f"{name} ({place})" if counts[name] > 1 else name for place, name in enumerate(names)]
 
 
 def choose_classes(
@@ -194,7 +98,8 @@ def choose_classes(
     else:
         notes.append(
             f"WARNING: {found[0].source} fits {rates[0]:.1%} of the images and {found[best].source} {rates[best]:.1%}: "
-            f"that order is used ({_listed(found[best].names)}); say --classes to settle it"
+            f"that order is used ({listed(found[best].names)})"
+            + ("" if given else "; say --classes to settle it")
         )
     chosen = found[best]
     others = [
@@ -213,7 +118,7 @@ def choose_classes(
         )
     twice = [name for place, name in enumerate(chosen.names) if name.endswith(f" ({place})")]
     if twice:
-        notes.append(f"class names that are there twice have their position behind them: {_listed(twice)}")
+        notes.append(f"class names that are there twice have their position behind them: {listed(twice)}")
     notes += _doubts(data, chosen, predicted, classifier.card.accuracy)
     return Naming(chosen.names, chosen.labels, chosen.source, tuple(notes))
 
@@ -232,7 +137,13 @@ def _orders(
 
     own = classifier.names
     if given:
-        add(given, "the order of --classes")
+        try:
+            add(given, "the order of --classes")
+        except DataError:
+            # Two names that are the same may have classes that only the order of numbers tells.
+            if (names := _by_wnid(given)) is None:
+                raise
+            add(names, _WNIDS)
         for held, source in ((classifier.card.classes, _METADATA), (own, _OWN)):
             if held and (names := _permuted(given, held)):
                 add(names, source)
@@ -242,10 +153,11 @@ def _orders(
         try:
             add(own, _OWN)
         except DataError as error:
-            notes.append(f"the model's own class names ({_listed(own)}) are not used: {error}")
-    numbers = {wnid_of(name): name for name in found[0].names} if found else {}
-    if numbers.keys() - {None} and len(numbers) == outputs:
-        add([name for _, name in sorted((wnid or "", name) for wnid, name in numbers.items())], _WNIDS)
+            notes.append(f"the model's own class names ({listed(own)}) are not used: {error}")
+    if not found and imagenet_positions(data.class_names, outputs) is not None:
+        add(imagenet_names(outputs), "the order of ImageNet")
+    elif found and (names := _by_wnid(found[0].names)):
+        add(names, _WNIDS)
     if len(data.class_names) == outputs:
         add(sorted(data.class_names, key=natural_key), "the natural order of the data's names")
         add(data.class_names, "the order of the data")
@@ -255,10 +167,26 @@ def _orders(
     return found, notes
 
 
+def _by_wnid(names: list[str]) -> list[str] | None:
+    """Return names in the order of their WordNet numbers, in them or ImageNet's; None without."""
+    names = [name.removesuffix(f" ({place})") for place, name in enumerate(names)]
+    numbers = {wnid_of(name): name for name in names}
+    if len(numbers) == len(names) and len(numbers) > 2:
+        return [name for _, name in sorted((wnid or "", name) for wnid, name in numbers.items())]
+    order = with_background(imagenet_classes(), len(names))
+    return _permuted(names, order) if len(order) == len(names) else None
+
+
 def _permuted(names: list[str], order: Sequence[str]) -> list[str] | None:
     """Return the names in another order of the same classes; None where it is not of the same."""
-    positions = match_names(order, names).positions.tolist()
-    return [names[place] for place in positions] if sorted(positions) == list(range(len(names))) else None
+    match = match_names(order, names)
+    found: list[str] = []
+    for place, position in enumerate(match.positions.tolist()):
+        fitting = {names[there] for there in match.ambiguous.get(place, [position])}
+        if position < 0 and (place not in match.ambiguous or len(fitting) > 1):
+            return None
+        found += fitting
+    return found if Counter(found) == Counter(names) else None
 
 
 def _doubts(data: ImageData, chosen: Naming, predicted: NDArray[np.int64], said: float | None) -> list[str]:
@@ -292,7 +220,3 @@ def _doubts(data: ImageData, chosen: Naming, predicted: NDArray[np.int64], said:
                 "check the order of the classes"
             )
     return found[:_SHOWN]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

@@ -20,7 +20,7 @@ from mutant_guard.errors import DataError
 from mutant_guard.store.atomic import write_atomically
 from mutant_guard.store.manifest import RetrainRecord
 from mutant_store.datasets import ImageData, load
-from mutant_store.loading.class_names import match_classes
+from mutant_store.loading.data_labels import match_classes
 from mutant_store.loading.subject import Subject
 from mutant_store.loading.torch_source import TorchOriginal
 from mutant_store.operators.retrain import Retrain

@@ -17,8 +17,9 @@ from mutant_store.build import build
 from mutant_store.calibrating.recalibrate import recalibrate
 from mutant_store.datasets import ImageData, load
 from mutant_store.graph.classifier import Classifier
-from mutant_store.loading.class_names import Naming, choose_classes, match_classes
-from mutant_store.loading.imagenet import wnids
+from mutant_store.loading.class_names import Naming, choose_classes
+from mutant_store.loading.data_labels import match_classes
+from mutant_store.loading.imagenet import imagenet_classes, imagenet_names
 from tests.support.demo import SETTINGS, SilentReport, perceptron
 
 NATURAL = [str(number) for number in range(12)]
@@ -220,18 +221,40 @@ def test_names_that_are_there_twice_get_their_position_unless_the_data_has_them(
 @pytest.mark.parametrize("background", [0, 1])
 @pytest.mark.parametrize("named", [True, False])
 def test_some_of_imagenets_folders_are_found_among_its_1000_classes(background: int, named: bool) -> None:
-    places = np.random.default_rng(0).permutation(1000)[:300]
-    data = images([wnids()[place] for place in sorted(places)], count=600)
-    right = np.sort(places)[data.labels] + background
+    places = np.sort(np.random.default_rng(0).permutation(1000)[:300])
+    data = images([imagenet_classes()[place].split()[0] for place in places], count=600)
+    right = places[data.labels] + background
     names = [*(f"thing {number}" for number in range(998)), "crane", "crane"] if named else None
     found = choose_classes(data, names, model(), right, 1000 + background)
     np.testing.assert_array_equal(found.labels, right)
-    first = ["background"] * background
-    assert found.names[: 998 + background] == [*first, *(names or wnids())[:998]]
+    own = names or [line.partition(" ")[2] for line in imagenet_classes()]
+    assert found.names[: 100 + background] == [*["background"] * background, *own[:100]]
     assert len(set(found.names)) == 1000 + background
     assert match_classes(data, found.names, 1000 + background)[1].tolist() == right.tolist()
     with pytest.raises(ModelError, match=r"gets only 0\.\d% of .* right, no better than chance for 1"):
         choose_classes(data, names, model(), np.roll(right, 1), 1000 + background)
+
+
+@pytest.mark.parametrize("cranes", [True, False])
+def test_imagenets_names_in_any_order_are_put_into_its_own(cranes: bool) -> None:
+    lines = imagenet_classes()
+    kept = [*range(0, 300, 3), *([134, 517] if cranes else [])]
+    data = images([lines[place].split()[0] for place in sorted(kept)], count=600)
+    right = np.array(sorted(kept))[data.labels]
+    names = imagenet_names(1000)
+    mixed = [names[place] for place in np.random.default_rng(8).permutation(1000)]
+    found = choose_classes(data, mixed, model(), right, 1000)
+    assert [found.names[place] for place in (0, 134, 517, 999)] == [
+        "tench",
+        "crane (134)",
+        "crane (517)",
+        names[999],
+    ]
+    np.testing.assert_array_equal(found.labels, right)
+    assert found.source == "the order of the WordNet numbers"
+    if not cranes:
+        ordered = np.array([mixed.index(names[place]) for place in right])
+        assert choose_classes(data, mixed, model(), ordered, 1000).names[:100] == mixed[:100]
 
 
 def test_numbers_before_the_names_are_their_order() -> None:

@@ -439,4 +439,5 @@ def _names_of_file(path: Path) -> list[str]:
         raise typer.BadParameter(
             f"{path} holds no names: write one a line, or a list of them as JSON", param_hint="--classes"
         )
+    "".join(names).encode()  # JSON may hold halves of characters
     return names

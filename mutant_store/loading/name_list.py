@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 from mutant_store.graph.own_names import value_of
 from mutant_store.loading.class_match import wnid_of
@@ -20,7 +21,9 @@ def names_in(text: str) -> list[str] | None:
     if text.lstrip()[:1] in ("{", "["):
         value = value_of(text.strip())
         if isinstance(value, Mapping | Sequence):
-            return _names(value.get("id2label", value) if isinstance(value, Mapping) else value)
+            with suppress(ValueError):  # an integer of thousands of digits has no text
+                return _names(value.get("id2label", value) if isinstance(value, Mapping) else value)
+            return None
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -129,10 +129,16 @@ def test_class_names_are_read_in_any_utf_that_says_so(encoding: str, tmp_path: P
         ("\n".join(NAMES).encode("utf-16-le"), "the names are not UTF-8 text"),
         (b"a\x00b", "the names are not UTF-8 text"),
         (b"\xff\xfe0", "the names are not UTF-8 text"),
+        (b'["\\ud800", "b"]', "the names are not UTF-8 text"),
+        (b"[0x" + b"f" * 9999 + b"]", "holds no names"),
+        (b'{"0": "a", "2": "b"}', "holds no names"),
         (b" \n\n", "holds no names"),
         (b"x" * (1 << 24) + b"x", "it is too long"),
     ],
-    ids=["latin-1", "utf-16 unsaid", "binary", "utf-16 cut", "empty", "long"],
+    ids=[
+        *("latin-1", "utf-16 unsaid", "binary", "utf-16 cut", "half a character", "huge number", "gap"),
+        *("empty", "long"),
+    ],
 )
 def test_class_names_that_are_no_text_name_the_option(
     content: bytes, message: str, digits_model: Path, tmp_path: Path

@@ -80,6 +80,8 @@ class BuildSettings:
             defaults.
         companions: mutants of the operator ``companion``, apart from the number of mutants in
             ``selection``.
+        teach: whether companions are taught the original's adversarial images, made as
+            ``retraining`` says.
     """
 
     operator: str
@@ -96,6 +98,7 @@ class BuildSettings:
     sign_key: Path | None = None
     retraining: RetrainSettings | None = None
     companions: tuple[CompanionSource, ...] = ()
+    teach: bool = False
 
 
 def build(
@@ -127,6 +130,12 @@ def build(
             "--layers does not go with the operator retrain, which trains every layer from --from on; give that"
         )
     layers = LayerChoice(settings.layers, settings.first, settings.last)
+    if layers != LayerChoice() and not _mutates(operators):
+        raise ModelError(
+            "--layers, --from and --last choose layers that mutants change, and companions change none: leave them out"
+        )
+    if settings.teach and not settings.companions:
+        raise ModelError("--teach trains companions: name them with --companion, or leave it out")
     key = load_private_key(settings.sign_key) if settings.sign_key else None
     source = model if isinstance(model, ModelSource) else ModelSource(str(model))
     report.step(f"reading {source.model} and {spec}")
@@ -154,12 +163,17 @@ def build(
     subject, companions = _with_companions(subject, spec, operators, settings, report)
     activations = Activations(subject.classifier, subject.probe)
     subject = replace(subject, layers=layers.of(activations, subject.layers))
-    builder = BankBuilder(subject.classifier, subject.layers, activations, companions)
     with building(out):
         staged = out / STAGING
         staged.mkdir(mode=0o700, exist_ok=True)
         retrainer = _retrainer(operators, subject, original, settings, staged)
         _tell(report, retrainer.notes if retrainer else ())
+        if settings.teach and retrainer is not None:
+            from mutant_store.retraining.teaching import teach
+
+            ratio = settings.selection.accuracy_ratio
+            companions = [teach(each, retrainer, subject, ratio, report) for each in companions]
+        builder = BankBuilder(subject.classifier, subject.layers, activations, companions)
         selection = select(
             subject, builder, operators, settings.selection, staged, report, retrainer, companions
         )
@@ -205,6 +219,10 @@ def build(
 def _mutates(operators: list[Operator]) -> bool:
     """Return whether some mutants are changes of the original."""
     return any(operator.name != COMPANION for operator in operators)
+
+
+def _trains(selection: Selection) -> bool:
+    return any(mutant.operator == Retrain.name for mutant in selection.pool)
 
 
 def _with_companions(
@@ -257,7 +275,7 @@ def _record(
 def _retrainer(
     operators: list[Operator], subject: Subject, original: Original, settings: BuildSettings, staged: Path
 ) -> "Retrainer | None":
-    if not any(isinstance(operator, Retrain) for operator in operators):
+    if not settings.teach and not any(isinstance(operator, Retrain) for operator in operators):
         return None
     if original.as_given(subject.probe[:1]).shape[1] != len(subject.classes):
         raise ModelError(
@@ -336,7 +354,7 @@ def _manifest(
             choice=subject.choice.data.portable_range,
             certification=subject.certification.data.portable_range,
         ),
-        retraining=retrainer.record if retrainer else None,
+        retraining=retrainer.record if retrainer and _trains(selection) else None,
         files={file_name: file_entry(content) for file_name, content in contents.items()},
         built_with=built_with(),
     )

@@ -163,6 +163,7 @@ class CompanionRecord(Frozen):
     those of its own file. ``class_map`` has its class for each class of the original, −1 where it
     knows none; it is None where both have the same classes in the same order. ``multiply_adds`` is
     its work for one image, and ``relative_cost`` that work as a multiple of the original's.
+    ``taught`` says how it was trained on the original's adversarial images, if it was.
     """
 
     source: str
@@ -175,6 +176,7 @@ class CompanionRecord(Frozen):
     class_map: list[Annotated[int, Ge(-1)]] | None
     multiply_adds: Annotated[float, Ge(0)]
     relative_cost: Annotated[float, Ge(0)]
+    taught: RetrainRecord | None = None
 
 
 class Manifest(Frozen):

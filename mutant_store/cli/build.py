@@ -39,6 +39,7 @@ from mutant_store.cli.retraining_options import (
     Share,
     Shift,
     Targets,
+    Teach,
     TrainData,
     retraining_settings,
 )
@@ -112,7 +113,7 @@ def build(
             "neurons), ns (switch neurons of a layer), gf (redraw weights), ws (shuffle the weights of neurons), "
             "retrain (redraw a share of the neurons and train again, see below), or mixed:companion,nai and the like "
             "for a pool of several: all companions, and an equal share of each other. Default: companion where there "
-            "are any, retrain where there is --train-data, both where there are both, nai elsewhere."
+            "are any, retrain where there is --train-data and no --teach, both where there are both, nai elsewhere."
         ),
     ] = None,
     rate: Annotated[
@@ -285,6 +286,7 @@ def build(
     jitter: Jitter = None,
     shift: Shift = None,
     labels: Targets = "data",
+    teach: Teach = False,
     max_false_alarm: MaxFalseAlarm = None,
     confidence: Confidence = None,
     max_miss: MaxMiss = None,
@@ -317,13 +319,14 @@ def build(
     from mutant_store.loading.model_source import ModelSource
     from mutant_store.pool.selection import SelectionSettings
 
-    operator = operator or _operator(train_data, companion)
+    operator = operator or _operator(None if teach else train_data, companion)
     with errors_shown():
         if rate == 0:
             raise typer.BadParameter("the mutation rate must be above 0", param_hint="--rate")
         settings = BuildSettings(
             operator=operator,
             companions=companions_named(companion or [], class_map or []),
+            teach=teach,
             selection=SelectionSettings(
                 rate,
                 mutants or _pool_size(operator),

@@ -138,6 +138,16 @@ Targets = Annotated[
     ),
 ]
 
+Teach = Annotated[
+    bool,
+    typer.Option(
+        "--teach",
+        help="Train each --companion on the original's adversarial images, made of --train-data, before it is stored. "
+        "--epochs, --learning-rate, --batch-size and --adversarial-share then have other defaults.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
 
 def retraining_settings(
     *,

@@ -9,7 +9,7 @@ from onnx import ModelProto
 from mutant_guard.bank.session import IMAGES
 from mutant_guard.bank.views import view_name
 from mutant_guard.store.choices import OutputKind
-from mutant_guard.store.manifest import CompanionRecord, InputSpec
+from mutant_guard.store.manifest import CompanionRecord, InputSpec, RetrainRecord
 from mutant_store.companions.class_order import in_original_order
 from mutant_store.graph.classifier import Classifier
 from mutant_store.graph.graph import Graph
@@ -30,6 +30,7 @@ class Companion:
         accuracy: share of the filter's images that it gets right.
         multiply_adds: its work for one image.
         relative_cost: that work as a multiple of the original's.
+        taught: record of its teaching; None where it was not taught.
         notes: lines for the user on what was seen and decided.
     """
 
@@ -42,6 +43,7 @@ class Companion:
     accuracy: float
     multiply_adds: float
     relative_cost: float
+    taught: RetrainRecord | None = None
     notes: tuple[str, ...] = ()
 
     def tail(self, original_kind: OutputKind) -> tuple[ModelProto, list[str]]:
@@ -81,8 +83,9 @@ class Companion:
             class_map=None if self.to_companion is None else self.to_companion.tolist(),
             multiply_adds=self.multiply_adds,
             relative_cost=self.relative_cost,
+            taught=self.taught,
         )
 
-    def with_graph(self, model: ModelProto, accuracy: float) -> "Companion":
-        """Return this companion with other weights: a graph of the same ends, and its accuracy."""
-        return replace(self, classifier=replace(self.classifier, model=model), accuracy=accuracy)
+    def taught_as(self, model: ModelProto, record: RetrainRecord) -> "Companion":
+        """Return this companion with other weights: a graph of the same ends, and how it was taught."""
+        return replace(self, classifier=replace(self.classifier, model=model), taught=record)

@@ -18,9 +18,6 @@ from mutant_store.retraining.job import CHOSEN, IMAGES, TARGETS, Job
 from mutant_store.retraining.seeds import Purpose, generator_for
 from mutant_store.retraining.settings import ATTACK_WEIGHTS
 
-SHARD = 1000
-"""Number of images made at a time, and the most that a killed build loses."""
-
 _BATCH = 250
 
 
@@ -31,7 +28,28 @@ def shard_name(number: int) -> str:
 
 def shards(job: Job) -> int:
     """Return the number of shards of a job."""
-    return -(-len(np.load(job.folder / CHOSEN, mmap_mode="r")) // SHARD)
+    return -(-len(np.load(job.folder / CHOSEN, mmap_mode="r")) // job.shard)
+
+
+class AdversarialImages:
+    """Adversarial images of a job, whose files are read as they are needed."""
+
+    def __init__(self, job: Job) -> None:
+        """Open the files; all shards must have been made."""
+        self._shards = [job.array(shard_name(number)) for number in range(shards(job))]
+        self._size = job.shard
+
+    def __len__(self) -> int:
+        return sum(map(len, self._shards))
+
+    def __getitem__(self, positions: Tensor) -> Tensor:
+        """Return the images uint8 [n, C, H, W] at positions int64 [n]; n is at least 1."""
+        numbers = positions // self._size
+        found = torch.empty((len(positions), *self._shards[0].shape[1:]), dtype=torch.uint8)
+        for number in sorted(set(numbers.tolist())):
+            here = numbers == number
+            found[here] = self._shards[number][positions[here] % self._size]
+        return found
 
 
 def make_shard(job: Job, number: int, _: Callable[[object], None]) -> None:
@@ -48,7 +66,7 @@ def make_shard(job: Job, number: int, _: Callable[[object], None]) -> None:
     path = job.folder / shard_name(number)
     if path.exists():
         return
-    chosen = job.array(CHOSEN)[number * SHARD : (number + 1) * SHARD]
+    chosen = job.array(CHOSEN)[number * job.shard : (number + 1) * job.shard]
     images, targets = job.array(IMAGES)[chosen], job.array(TARGETS)[chosen]
     generator = generator_for(job.seed, Purpose.adversarial, number)
     sizes = torch.tensor(job.recipe.epsilons)
@@ -60,8 +78,7 @@ def make_shard(job: Job, number: int, _: Callable[[object], None]) -> None:
     made = np.empty(images.shape, dtype=np.uint8)
     for kind, name in enumerate(names):
         places = torch.nonzero(kinds == kind).flatten()  # none, where a shard is small
-        for start in range(0, len(places), _BATCH):
-            part = places[start : start + _BATCH]
+        for part in torch.split(places, min(_BATCH, job.together)) if len(places) else ():
             made[part.numpy()] = attacked(
                 job, network, name, images[part], targets[part], epsilons[part], generator
             )

@@ -12,7 +12,7 @@ from mutant_guard.bank.session import IMAGES as INPUT
 from mutant_guard.bank.session import open_session, run_session
 from mutant_guard.errors import DataError, ModelError
 from mutant_guard.store.atomic import write_atomically
-from mutant_store.retraining.adversarial import SHARD, shard_name, shards
+from mutant_store.retraining.adversarial import shard_name, shards
 from mutant_store.retraining.job import ADVERSARIAL_FEATURES, CHOSEN, CLEAN_FEATURES, IMAGES, PREFIX, Job
 
 _BATCH = 32
@@ -48,7 +48,7 @@ def allocate_features(job: Job, shape: tuple[int, ...]) -> None:
 
 def feature_parts(job: Job) -> int:
     """Return the number of parts in which features are computed: clean images, then adversarial."""
-    return -(-len(np.load(job.folder / IMAGES, mmap_mode="r")) // SHARD) + shards(job)
+    return -(-len(np.load(job.folder / IMAGES, mmap_mode="r")) // job.shard) + shards(job)
 
 
 def make_features(job: Job, number: int, _: Callable[[object], None]) -> None:
@@ -67,13 +67,13 @@ def make_features(job: Job, number: int, _: Callable[[object], None]) -> None:
         return
     clean = feature_parts(job) - shards(job)
     if number < clean:
-        start = number * SHARD
-        images = np.load(job.folder / IMAGES, mmap_mode="r")[start : start + SHARD]
-        rows = open_memmap(job.folder / CLEAN_FEATURES, mode="r+")[start : start + SHARD]
+        start = number * job.shard
+        images = np.load(job.folder / IMAGES, mmap_mode="r")[start : start + job.shard]
+        rows = open_memmap(job.folder / CLEAN_FEATURES, mode="r+")[start : start + job.shard]
     else:
-        start = (number - clean) * SHARD
+        start = (number - clean) * job.shard
         images = np.load(job.folder / shard_name(number - clean), mmap_mode="r")
-        rows = open_memmap(job.folder / ADVERSARIAL_FEATURES, mode="r+")[start : start + SHARD]
+        rows = open_memmap(job.folder / ADVERSARIAL_FEATURES, mode="r+")[start : start + job.shard]
     _compute(job, images, rows)
     write_atomically(done, b"")
 

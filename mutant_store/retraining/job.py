@@ -17,6 +17,9 @@ IMAGES, TARGETS, CHOSEN = "images.npy", "targets.npy", "chosen.npy"
 ORIGINAL_STATE, ORIGINAL_MODEL = "original.safetensors", "original.onnx"
 PREFIX, TAIL = "prefix.onnx", "tail.onnx"
 CLEAN_FEATURES, ADVERSARIAL_FEATURES = "features.npy", "features-adversarial.npy"
+_SHARD, _SHARD_VALUES = 1000, 1 << 24
+_TOGETHER = 1 << 20
+"""Values of the images that run at a time through a network whose gradient is taken."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,21 @@ class Job:
     device: str
     tail: TailPart | None = None
 
+    @property
+    def shard(self) -> int:
+        """Number of images made at a time, and the most that a killed build loses."""
+        return int(np.clip(_SHARD_VALUES // self._values(IMAGES), 1, _SHARD))
+
+    @property
+    def together(self) -> int:
+        """Number of images that run at a time through the original where its gradient is taken."""
+        return max(1, _TOGETHER // self._values(IMAGES))
+
+    @property
+    def trained_together(self) -> int:
+        """Number of images or features that run at a time through the network that is trained."""
+        return max(1, _TOGETHER // self._values(IMAGES if self.tail is None else CLEAN_FEATURES))
+
     def original(self) -> nn.Module:
         """Return the original, on the CPU, in evaluation mode."""
         network = self.architecture.build()
@@ -108,6 +126,10 @@ class Job:
     def array(self, name: str) -> Tensor:
         """Return an array of the folder, with its memory shared by all processes."""
         return torch.from_numpy(np.load(self.folder / name, mmap_mode="c"))
+
+    def _values(self, name: str) -> int:
+        """Return the number of values of an entry of an array of the folder."""
+        return int(np.prod(np.load(self.folder / name, mmap_mode="r").shape[1:]))
 
     def logits(self, network: nn.Module, pixels: Tensor) -> Tensor:
         """Return logits float32 [n, classes] of pixels float32 [n, C, H, W].

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mutant_store.networks.augmentation import augment
-from mutant_store.retraining.adversarial import shard_name, shards
+from mutant_store.retraining.adversarial import AdversarialImages
 from mutant_store.retraining.job import ADVERSARIAL_FEATURES, CLEAN_FEATURES, IMAGES, Job
 
 
@@ -40,8 +40,7 @@ class Pixels:
         """Place the images on the job's device."""
         self._job = job
         self._images = job.array(IMAGES).to(job.device)
-        made = [job.array(shard_name(number)) for number in range(shards(job))]
-        self._adversarial = torch.cat([self._images[:0].cpu(), *made]).to(job.device)
+        self._adversarial = AdversarialImages(job)
         self.adversarial = len(self._adversarial)
 
     def batch(self, clean: Tensor, adversarial: Tensor, generator: torch.Generator) -> Tensor:
@@ -55,7 +54,7 @@ class Pixels:
             self._images[clean.to(job.device)], shift=job.shift, flip=job.flip, generator=generator
         )
         if len(adversarial):
-            images = torch.cat([images, self._adversarial[adversarial.to(job.device)]])
+            images = torch.cat([images, self._adversarial[adversarial].to(job.device)])
         pixels = images.float() / 255
         if job.recipe.jitter:
             noise = torch.randn(pixels.shape, generator=generator).to(job.device)

@@ -39,7 +39,7 @@ from mutant_store.retraining.job import (
 )
 from mutant_store.retraining.processes import TrainingProcesses
 from mutant_store.retraining.seeds import Purpose, seed_for
-from mutant_store.retraining.settings import RetrainSettings, recipe_for
+from mutant_store.retraining.settings import RetrainSettings, recipe_for, teaching_recipe
 from mutant_store.retraining.tail import TailGraphs
 from mutant_store.retraining.training import VALUES, Epoch, mutant_name, train_mutant
 from mutant_store.versions import built_with
@@ -100,7 +100,10 @@ class Retrainer:
     Everything that it has made stays in the staging directory until the store is published.
 
     Attributes:
+        job: the job of its mutants.
         record: the manifest's entry for the retraining.
+        teaching: recipe by which companions are taught.
+        train_data: SPEC of the training images.
         notes: sentences on what of the training images was left out.
     """
 
@@ -129,7 +132,8 @@ class Retrainer:
         """
         tail = TailGraphs.of(subject)
         training = load_training_data(subject, settings)
-        self.notes = training.data.notes
+        self.notes, self.train_data = training.data.notes, str(settings.train_data)
+        self.teaching = teaching_recipe(settings)
         spec = original.spec
         recipe = recipe_for(
             original.architecture.name, subject.input.channels, settings, tail=tail is not None
@@ -150,11 +154,11 @@ class Retrainer:
             device=device,
             tail=tail.part(subject) if tail else None,
         )
-        self._job = replace(job, folder=_prepared(job, subject, original, training, staged, tail))
+        self.job = replace(job, folder=_prepared(job, subject, original, training, staged, tail))
         self._tail = tail
         made_of = {
             "network": original.architecture.name,
-            "adversarial_images": len(np.load(self._job.folder / CHOSEN, mmap_mode="r")),
+            "adversarial_images": len(np.load(self.job.folder / CHOSEN, mmap_mode="r")),
             "shift": job.shift,
             "flip": job.flip,
             "bf16": spec.bf16,
@@ -169,9 +173,14 @@ class Retrainer:
         recipe = self._recipe
         where = "every layer" if self._tail is None else f"each of the last {self._tail.layers} layers"
         return (
-            f"{recipe.share:.0%} of {where} redrawn, {recipe.epochs} epochs on {len(self._job.array(IMAGES)):,} "
+            f"{recipe.share:.0%} of {where} redrawn, {recipe.epochs} epochs on {len(self.job.array(IMAGES)):,} "
             f"images, {recipe.adversarial_share:.0%} of each batch adversarial"
         )
+
+    def attack(self, report: Reporter) -> None:
+        """Make the original's adversarial images, unless they are there."""
+        with TrainingProcesses(self.job, self._jobs) as workers:
+            self._attack(workers, report)
 
     def mutants(self, numbers: list[int], report: Reporter) -> Iterator[tuple[int, Mutant]]:
         """Train mutants, several at a time, and yield them with their numbers, in order.
@@ -181,15 +190,13 @@ class Retrainer:
         Raises:
             GuardError: a mutant cannot be put into the bank, or a process that trains one ended.
         """
-        with TrainingProcesses(self._job, self._jobs) as workers:
-            made = shards(self._job)
-            for done, _ in enumerate(workers.run(make_shard, list(range(made)), lambda _: None), 1):
-                report.progress(done, made, "thousand adversarial images")
+        with TrainingProcesses(self.job, self._jobs) as workers:
+            self._attack(workers, report)
             if self._tail is not None:
-                allocate_features(self._job, self._tail.shape)
-                parts = feature_parts(self._job)
+                allocate_features(self.job, self._tail.shape)
+                parts = feature_parts(self.job)
                 for done, _ in enumerate(workers.run(make_features, list(range(parts)), lambda _: None), 1):
-                    report.progress(done, parts, "thousand features")
+                    report.progress(done, parts, "parts of the features")
             epochs = dict.fromkeys(numbers, 0)
 
             def show(note: str) -> None:
@@ -211,8 +218,13 @@ class Retrainer:
                     expected = next(following, None)
                     show("epochs")
 
+    def _attack(self, workers: TrainingProcesses, report: Reporter) -> None:
+        total = len(self.job.array(CHOSEN))
+        for done, _ in enumerate(workers.run(make_shard, list(range(shards(self.job))), lambda _: None), 1):
+            report.progress(min(done * self.job.shard, total), total, "adversarial images")
+
     def _mutant(self, number: int) -> Mutant:
-        values = safetensors.numpy.load_file(self._job.folder / mutant_name(number))[VALUES]
+        values = safetensors.numpy.load_file(self.job.folder / mutant_name(number))[VALUES]
         return Mutant(Retrain.name, {VALUES: values})
 
 

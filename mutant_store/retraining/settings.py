@@ -1,6 +1,6 @@
 """Settings of retraining: what the user says, and the defaults where nothing is said."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 from mutant_guard.errors import ModelError
@@ -99,6 +99,9 @@ class Recipe:
             raise ModelError("--adversarial-share, of every batch, must be at least 0 and below 1")
 
 
+_TAUGHT = Recipe(
+    share=0.0, epochs=3, adversarial_share=0.5, batch_size=32, learning_rate=0.005, shift=0, labels="original"
+)
 _DIGITS = (0.05, 0.1, 0.15, 0.2, 0.3)
 
 _COLOURED = Recipe(
@@ -135,6 +138,21 @@ def recipe_for(name: str, channels: int, settings: RetrainSettings, *, tail: boo
             "--shift and --jitter do not go with --from and --last: tails train on features that are computed once"
         )
     start = RECIPES.get(name) or (Recipe(epsilons=_DIGITS) if channels == 1 else _COLOURED)
+    return _completed(start, settings)
+
+
+def teaching_recipe(settings: RetrainSettings) -> Recipe:
+    """Return the recipe by which companions are taught, with what the user asks for.
+
+    Nothing is redrawn. How adversarial images are made is a matter of the original's recipe.
+
+    Raises:
+        ModelError: a setting is out of its range.
+    """
+    return _completed(_TAUGHT, replace(settings, share=0.0))
+
+
+def _completed(start: Recipe, settings: RetrainSettings) -> Recipe:
     given = {entry.name: getattr(settings, entry.name) for entry in fields(Recipe)}
     known = {entry.name: getattr(start, entry.name) for entry in fields(Recipe)}
     return Recipe(**{key: known[key] if value is None else value for key, value in given.items()})

@@ -40,11 +40,13 @@ class TailGraphs:
             subject: the original; the layers that mutants change are all of those behind a cut.
 
         Returns:
-            The graphs, or None where mutants change all layers.
+            The graphs, or None where mutants change all layers or none.
 
         Raises:
             ModelError: the layers are others, or the tail cannot be converted to torch.
         """
+        if not subject.layers:
+            return None
         layers = find_layers(Graph(subject.classifier.model))
         if len(layers) == len(subject.layers):
             return None

@@ -146,7 +146,9 @@ class Training:
     def run_epoch(self) -> Epoch:
         """Train one more epoch."""
         job, recipe = self._job, self._job.recipe
-        self.network.train()
+        # Batches of large images are run in parts, which are too small for statistics of their own.
+        whole = job.trained_together >= recipe.batch_size
+        self.network.train(whole)
         loss_sum, right, seen = (torch.zeros((), device=job.device) for _ in range(3))
         for step, (batch, targets) in enumerate(self._batches()):
             rate = learning_rate(
@@ -154,17 +156,20 @@ class Training:
             )
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
-            logits = self._material.logits(self.network, batch)
-            loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
             self._optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            together = len(batch) if whole else job.trained_together
+            parts = (torch.split(values, together) for values in (batch, targets))
+            for part, wanted in zip(*parts, strict=True):
+                logits = self._material.logits(self.network, part)
+                loss = functional.cross_entropy(logits, wanted, label_smoothing=recipe.label_smoothing)
+                (loss * (len(part) / len(batch))).backward()  # type: ignore[no-untyped-call]
+                labels = wanted if wanted.ndim == 1 else wanted.argmax(1)
+                loss_sum += loss.detach() * len(part)
+                right += (logits.detach().argmax(1) == labels).sum()
+                seen += len(part)
             if job.trained.name not in RECIPES:
                 nn.utils.clip_grad_norm_(self.network.parameters(), _LONGEST_GRADIENT)
             self._optimizer.step()
-            labels = targets if targets.ndim == 1 else targets.argmax(1)
-            loss_sum += loss.detach() * len(targets)
-            right += (logits.detach().argmax(1) == labels).sum()
-            seen += len(targets)
         self.finished += 1
         return Epoch(self._number, self.finished, float(loss_sum / seen), float(right / seen))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mutant_store.retraining.adversarial import SHARD, attacked, make_shard, shard_name, shards
+from mutant_store.retraining.adversarial import attacked, make_shard, shard_name, shards
 from mutant_store.retraining.job import CHOSEN, IMAGES, TARGETS, Job
 from mutant_store.retraining.seeds import Purpose, generator_for
 
@@ -47,9 +47,9 @@ def test_they_are_a_function_of_the_seed_and_made_once(make_job: Callable[..., J
 def test_a_last_shard_may_hold_one_image(make_job: Callable[..., Job]) -> None:
     """Of the kinds of attacks, all but one have no image there."""
     job = make_job(made=False)
-    for name, shape in ((IMAGES, (1, 8, 8)), (TARGETS, ()), (CHOSEN, ())):
-        np.save(job.folder / name, np.zeros((SHARD + 1, *shape), np.load(job.folder / name).dtype))
-    np.save(job.folder / CHOSEN, np.arange(SHARD + 1))
+    for name, shape in ((IMAGES, (1, 8, 8)), (TARGETS, ())):
+        np.save(job.folder / name, np.zeros((1001, *shape), np.load(job.folder / name).dtype))
+    np.save(job.folder / CHOSEN, np.arange(1001))
     assert shards(job) == 2
     make_shard(job, 1, lambda _: None)
     assert np.load(job.folder / shard_name(1)).shape == (1, 1, 8, 8)

@@ -71,7 +71,7 @@ def test_recorded_doubts_are_those_of_the_exported_mutants(
     mutants, labels = open_mutants(store), None
     for number in range(store.manifest.mutants + 1):
         session = onnxruntime.InferenceSession(mutants.model(number).SerializeToString())
-        (scores,) = session.run(None, {session.get_inputs()[0].name: images.inputs})
+        (scores,) = session.run(None, {session.get_inputs()[0].name: images.inputs[:]})
         if labels is None:
             labels = scores.argmax(axis=1)
         temperature = doubts.temperature if number else doubts.own_temperature

@@ -97,7 +97,7 @@ def test_only_the_calibration_and_the_hashes_differ(copy: Path) -> None:
 def test_settings_that_are_not_given_stay(copy: Path) -> None:
     first = recalibrate(copy, SilentReport(), max_false_alarm=0.1, rho=1.5)
     assert first.calibration.settings == CalibrationSettings(
-        max_false_alarm=0.1, rho=1.5, evidence="label_change"
+        max_false_alarm=0.1, rho=1.5, evidence="label_change", own_weight=0.25
     )
     second = recalibrate(copy, SilentReport(), fixed_mutants=30, rho=None)
     assert second.calibration.settings == first.calibration.settings.model_copy(update={"fixed_mutants": 30})

@@ -233,7 +233,7 @@ def test_the_command_of_a_grid_point_arrives_at_it(
     copy = copy_of(published_store[0], tmp_path)
     moved = recalibrate(copy, SilentReport(), max_false_alarm=0.1, clean_mutants=6)
     assert moved.calibration.settings == CalibrationSettings(
-        max_false_alarm=0.1, clean_mutants=6, evidence="label_change"
+        max_false_alarm=0.1, clean_mutants=6, evidence="label_change", own_weight=0.25
     )
     policy = moved.calibration.policies["calibrated"]
     assert isinstance(policy.test, FinitePoolRecord)

@@ -155,11 +155,7 @@ def build(
         as_given=original.as_given,
     )
     _tell(report, (*subject.filter.data.notes, *subject.notes))
-    if shades := subject.shades_without_scores():
-        report.step(
-            f"WARNING: the classifier's scores are not finite (NaN or infinite) on an image that is all "
-            f"{' or all '.join(shades)}, as where it divides an image by its own deviation; such images raise an alarm"
-        )
+    _warn_of_shades(subject, report)
     subject, companions = _with_companions(subject, spec, operators, settings, report)
     activations = Activations(subject.classifier, subject.probe)
     subject = replace(subject, layers=layers.of(activations, subject.layers))
@@ -214,6 +210,14 @@ def build(
         )
         version = publish(out, staged, write_version(staged, contents, manifest), key)
     return load_store(out, version)
+
+
+def _warn_of_shades(subject: Subject, report: Reporter) -> None:
+    if shades := subject.shades_without_scores():
+        report.step(
+            f"WARNING: the classifier's scores are not finite (NaN or infinite) on an image that is all "
+            f"{' or all '.join(shades)}, as where it divides an image by its own deviation; such images raise an alarm"
+        )
 
 
 def _mutates(operators: list[Operator]) -> bool:

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import settings
 
 from tests.support.demo import (
+    build_companion_store,
     build_digits_store,
     build_retrained_store,
     train_digits_model,
     train_standardising_model,
+    train_wide_model,
 )
 from tests.support.kept import kept, void
 
@@ -84,3 +86,18 @@ def mixed_store(digits_model: Path) -> Path:
         )
 
     return kept("mixed", make) / "digits"
+
+
+@pytest.fixture(scope="session")
+def companion_store(digits_model: Path) -> Path:
+    """Directory of a store of two companions, one of 12×12 pixels; not to be changed by tests.
+
+    Their files, ``wide.onnx`` and ``own.onnx``, lie beside it.
+    """
+
+    def make(folder: Path) -> None:
+        wide = train_wide_model(folder / "wide.onnx")
+        own = train_standardising_model(folder / "own.onnx")
+        build_companion_store(digits_model, wide, own, folder / "digits")
+
+    return kept("companions", make) / "digits"

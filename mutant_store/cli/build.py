@@ -1,8 +1,6 @@
 """Command ``mutant-store build``: from a classifier and its images to a published store."""
 
 import codecs
-import re
-from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +23,7 @@ from mutant_store.cli.calibration_options import (
 )
 from mutant_store.cli.companion_options import ClassMaps, Companions, companions_named
 from mutant_store.cli.console import BuildReport, errors_shown, finite
+from mutant_store.cli.input_options import numbers_of, resize_rule, size_of
 from mutant_store.cli.retraining_options import (
     AdversarialImages,
     AdversarialShare,
@@ -48,45 +47,6 @@ app = typer.Typer()
 
 _INPUT = "Input and output"
 _MOST_NAMES = 1 << 24
-
-
-def numbers_of(text: str | None, option: str) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise typer.BadParameter(
-            "give numbers separated by commas, one a channel", param_hint=option
-        ) from error
-    if not all(map(isfinite, found)):
-        raise typer.BadParameter(f"'{text}': the numbers must be finite", param_hint=option)
-    return found
-
-
-def size_of(text: str | None) -> tuple[int, int] | None:
-    """Return height and width, in pixels, that the option --size gives.
-
-    Raises:
-        BadParameter: the text is no size.
-    """
-    if text is None:
-        return None
-    found = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text)
-    if found is None:
-        raise typer.BadParameter("give HEIGHTxWIDTH in pixels, such as 224x224", param_hint="--size")
-    return int(found[1]), int(found[2] or found[1])
-
-
-def _resize_rule(text: str | None) -> str | None:
-    from mutant_guard.store.resizing import ResizeRule
-
-    if text is not None:
-        try:
-            ResizeRule.parse(text)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
-    return text
 
 
 @app.command()
@@ -212,7 +172,7 @@ def build(
     resize: Annotated[
         str | None,
         typer.Option(
-            callback=_resize_rule,
+            callback=resize_rule,
             metavar="exact|FILTER|crop:N[:FILTER]|fit[:FILTER]",
             help="How images get the model's size. exact refuses others; FILTER squashes them; crop:N "
             "resizes the shorter side to N pixels and takes the centre; fit keeps the aspect ratio and pads with "

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mutant_guard.errors import ModelError
+from mutant_store.cli.input_options import numbers_of, size_of
 
 if TYPE_CHECKING:
     from mutant_store.loading.companions import CompanionSource
@@ -57,7 +58,6 @@ def companions_named(texts: list[str], class_maps: list[Path]) -> "tuple[Compani
 
 
 def _companion(text: str, class_map: Path | None) -> "CompanionSource":
-    from mutant_store.cli.build import numbers_of, size_of
     from mutant_store.loading.companions import CompanionSource
     from mutant_store.loading.input_spec import InputOptions
     from mutant_store.loading.model_source import ModelSource

@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 
 from mutant_guard.store.choices import Layout
-from mutant_store.cli.build import size_of
 from mutant_store.cli.console import errors_shown
+from mutant_store.cli.input_options import size_of
 
 app = typer.Typer()
 

@@ -78,7 +78,8 @@ def map_classes(
     if companion is not None and len(companion) != outputs:
         raise ModelError(f"{name} has {outputs:,} classes and {len(companion):,} names of classes")
     given = _given(chosen or {}, original, companion, outputs, name)
-    if companion is None or _numbers(companion) or _numbers(original):
+    alike = companion is not None and sorted(companion) == sorted(original)
+    if companion is None or (not alike and (_numbers(companion) or _numbers(original))):
         found, how = _same_order(len(original), outputs, name, given), "in the original's order"
     else:
         # A name that is there twice has its position behind it in a store, and not elsewhere.

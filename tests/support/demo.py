@@ -88,6 +88,39 @@ def train_standardising_model(path: Path) -> Path:
     return path
 
 
+def train_wide_model(path: Path) -> Path:
+    """Train another perceptron on digits of 12×12 pixels, with the classes in another order, and write it as ONNX.
+
+    It takes pixels of 0 to 1 normalised by 0.5, in rows of H·W values, and gives probabilities.
+    """
+    data = load("digits@train", shape=(12, 12, 1), resize="bilinear")
+    order = [3, 1, 4, 0, 5, 9, 2, 6, 8, 7]
+    labels = np.argsort(order)[data.labels]
+    inputs = (data.images.reshape(len(data), -1).astype(np.float32) / 255 - 0.5) / 0.5
+    trained = MLPClassifier((48,), random_state=1, max_iter=60, tol=0.01).fit(inputs, labels)
+    weights = [
+        (w.astype(np.float32), b.astype(np.float32))
+        for w, b in zip(trained.coefs_, trained.intercepts_, strict=True)
+    ]
+    names = [f"{data.class_names[label]}" for label in order]
+    card = ModelCard(train_data=data.range, mean=[0.5], std=[0.5], layout="flat", classes=names)
+    onnx.save(perceptron(weights, (144,), card=card, softmax=True), path)
+    return path
+
+
+def build_companion_store(model: Path, wide: Path, other: Path, out: Path, **changes: object) -> Store:
+    """Build a store of a digits model whose mutants are two other perceptrons."""
+    from mutant_store.loading.companions import CompanionSource
+    from mutant_store.loading.model_source import ModelSource
+
+    companions = (
+        CompanionSource(ModelSource(str(wide)), InputOptions(size=(12, 12))),
+        CompanionSource(ModelSource(str(other)), InputOptions()),
+    )
+    chosen = {"operator": "companion", "accuracy_ratio": 0.8, "companions": companions} | changes
+    return build_digits_store(model, out, **chosen)  # type: ignore[arg-type]
+
+
 def perceptron(
     weights: list[tuple[NDArray[np.float32], NDArray[np.float32]]],
     shape: tuple[int, ...],

@@ -127,6 +127,14 @@ def test_any_field_of_the_manifest(name: str, digits_store: Path, tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["operator", "bank", "ranks", "companions", "views"])
+def test_any_field_of_companions(name: str, companion_store: Path, tmp_path: Path) -> None:
+    store = copy_of(companion_store, tmp_path)
+    assert answers(store)
+    check_field(store, MANIFEST, (name,))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["schema_version", "settings", "normal_label_change_rate", "doubts"])
 def test_any_field_of_the_calibration(name: str, retrained_store: Path, tmp_path: Path) -> None:
     check_field(copy_of(retrained_store, tmp_path), CALIBRATION, (name,))

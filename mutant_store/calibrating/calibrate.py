@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 
+import numpy as np
+
 from mutant_guard.decision.calibration.calibration import (
     CalibratedPolicy,
     CertifiedPolicy,
@@ -108,7 +110,7 @@ def _soft(
 ) -> CalibrationRecord:
     if doubts is None:
         raise DataError("this store keeps no doubts to calibrate on; give clean images with --data")
-    weights: tuple[float, ...] = ()
+    weights = companion_weights(choice, doubts.companions)
     evidence = replace(doubts, own_weight=settings.weight_of_original, weights=weights)
     choice, certification = choice.weighted(weights), certification.weighted(weights)
     served = certification.reordered(seed, ranks)
@@ -140,6 +142,22 @@ def _soft(
         doubts=DoubtsRecord.of(evidence),
         policies=dict(policies),
     )
+
+
+def companion_weights(choice: Recording, companions: int) -> tuple[float, ...]:
+    """Return the weight of every mutant: that of a companion is the less, the more it doubts clean images.
+
+    Each companion then adds as much to the sums of clean images, so that one that agrees less often
+    with the original does not set the threshold alone. All other mutants have weight 1.
+
+    Args:
+        choice: doubts of clean images; those that the original gets right count.
+        companions: number of companions, the first of the mutants; fewer than two have no weights.
+    """
+    if companions < 2 or choice.doubts is None:
+        return ()
+    means = np.maximum(choice.only_correct().doubts[:, :companions].mean(axis=0), 1)  # type: ignore[index]
+    return (*(means.min() / means).tolist(), *[1.0] * (choice.pool - companions))
 
 
 def choice_in_order(choice: Recording, seed: int, ranks: Sequence[int] = ()) -> Recording:

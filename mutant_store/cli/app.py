@@ -33,7 +33,12 @@ def inspect(
 ) -> None:
     """Show what a store holds: model, mutants, data parts, policies and their certified rates."""
     from mutant_guard.store.reader import load_store
-    from mutant_store.cli.tables import calibration_table, estimates_table, manifest_table
+    from mutant_store.cli.tables import (
+        calibration_table,
+        companion_tables,
+        estimates_table,
+        manifest_table,
+    )
     from mutant_store.publishing.housekeeping import find_version
 
     with errors_shown():
@@ -45,7 +50,8 @@ def inspect(
             )
             return
         console = Console()
-        for table in (manifest_table(opened), calibration_table(opened), estimates_table(opened)):
+        tables = manifest_table(opened), calibration_table(opened), estimates_table(opened)
+        for table in (*tables, *companion_tables(opened)):
             console.print(table)
 
 

@@ -274,7 +274,7 @@ def build(
     from mutant_guard.store.calibration_record import CalibrationSettings
     from mutant_store.build import BuildSettings
     from mutant_store.build import build as build_store
-    from mutant_store.cli.tables import estimates_table
+    from mutant_store.cli.tables import companion_tables, estimates_table
     from mutant_store.loading.input_spec import InputOptions
     from mutant_store.loading.model_source import ModelSource
     from mutant_store.pool.selection import SelectionSettings
@@ -345,7 +345,8 @@ def build(
             store = build_store(ModelSource(model, weights), data, out, settings, report)
         console = Console()
         console.print(f"published [bold]{out}[/bold] version {store.version}")
-        console.print(estimates_table(store))
+        for table in (estimates_table(store), *companion_tables(store)):
+            console.print(table)
 
 
 def _operator(train_data: str | None, companions: list[str] | None) -> str:

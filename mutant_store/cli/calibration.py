@@ -61,7 +61,7 @@ def calibrate(
     Settings that are not given stay as they are in the store.
     """
     from mutant_store.calibrating.recalibrate import recalibrate
-    from mutant_store.cli.tables import calibration_table, estimates_table
+    from mutant_store.cli.tables import calibration_table, companion_tables, estimates_table
 
     with errors_shown(), BuildReport() as report:
         calibrated = recalibrate(
@@ -84,7 +84,8 @@ def calibrate(
         )
     console = Console()
     console.print(f"published [bold]{store}[/bold] version {calibrated.version}")
-    for table in (calibration_table(calibrated), estimates_table(calibrated)):
+    tables = calibration_table(calibrated), estimates_table(calibrated), *companion_tables(calibrated)
+    for table in tables:
         console.print(table)
 
 

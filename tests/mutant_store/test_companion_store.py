@@ -96,16 +96,36 @@ def test_a_request_meets_the_companions_with_that_evidence_cheapest_first(
     pixels = load("digits@test[0:40]").images
     expected = expected_evidence(store, companion_store.parent, digits_model, pixels)
     first, second = np.argsort([companion.relative_cost for companion in store.manifest.companions])
-    used = []
+    doubts, used = store.calibration.doubts, []
+    assert doubts is not None
+    weights = np.array(doubts.weights)
+    assert weights.max() == 1 > weights.min() > 0
     with Guard(companion_store, order_key="k" * 16, device="cpu", threads=1) as guard:
         for image, row in zip(pixels, expected, strict=True):
             for given in (image, encode(image[:, :, 0])):  # pixels, and the file that holds them
                 judged = guard.classify(given).judgement
-                wanted = row[[first, second]][: judged.mutants]
+                wanted = (row * weights)[[first, second]][: judged.mutants]
                 np.testing.assert_allclose(np.array(judged.evidence) / UNIT, wanted, atol=2e-4)
                 assert judged.operators == ["companion"] * judged.mutants
                 used.append(judged.mutants)
     assert set(used) == {1, 2}
+
+
+def test_contributions_are_those_of_the_recordings(store: Store) -> None:
+    from mutant_store.calibrating.contributions import contributions
+    from mutant_store.calibrating.recordings import kept_recordings
+
+    found, kept = contributions(store), kept_recordings(store)
+    assert [each.companion.source for each in found] == ["own.onnx", "wide.onnx"]
+    doubts, correct = (
+        np.concatenate([getattr(part, name) for part in kept.values()]) for name in ("doubts", "correct")
+    )
+    for each in found:
+        mine = doubts[:, each.companion.mutant - 1] * each.weight
+        bar = np.sort(mine[correct])[int(np.ceil(0.95 * (correct.sum() - 1)))]
+        assert each.alone == pytest.approx((mine[~correct] > bar).mean(), abs=0.04)
+        assert each.wrong == (~correct).sum() > 5
+    assert found[1].together >= found[1].alone - 0.2
 
 
 def test_views_belong_to_the_digest(store: Store, companion_store: Path) -> None:
@@ -138,6 +158,9 @@ def test_every_command_works_on_the_store(companion_store: Path, tmp_path: Path)
     for command in (["verify", copy], ["inspect", copy], ["simulate", copy, "--no-grid"], ["versions", copy]):
         ran = CliRunner().invoke(app, [str(part) for part in command])
         assert ran.exit_code == 0, ran.output
+    shown = " ".join(CliRunner().invoke(app, ["inspect", str(copy)], env={"COLUMNS": "200"}).output.split())
+    assert "companions, cheapest first" in shown
+    assert shown.index("own.onnx") < shown.index("wide.onnx")
     again = recalibrate(copy, SilentReport(), max_false_alarm=0.1)
     anew = recalibrate(copy, SilentReport(), spec="digits@test[0:280]")
     for made in (again, anew):
@@ -178,7 +201,7 @@ def test_what_does_not_fit_is_refused_in_one_line(
     for text, said in (
         ("wide.onnx;size", "is no setting of its own"),
         ("wide.onnx;layout=x", "layout is one of"),
-        (f"{folder / 'wide.onnx'};mean=1,2", "--mean and --std need 1 value"),
+        (f"{folder / 'wide.onnx'};size=12x12;mean=1,2", "--mean and --std need 1 value"),
     ):
         ran = CliRunner().invoke(app, [*arguments, text])
         assert ran.exit_code

@@ -6,6 +6,7 @@ from typing import Any
 
 import PIL.Image
 
+from mutant_guard.bank.memory import set_limit
 from mutant_guard.errors import DeadlineError, GuardRequiredError, QueueFullError
 from mutant_guard.guard import GivenImage, Guard
 from mutant_guard.runtime.answer import Answer
@@ -62,6 +63,8 @@ class GuardService:
         if not self.keys.open:
             self.metrics.api_keys(lambda: self.keys.stale_seconds)
         self.state = State(settings, self.metrics)
+        if settings.memory is not None:
+            set_limit(settings.memory)
         self.guard = Guard(
             *settings.store,
             **guard_options(settings),

@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
 from platformdirs import user_state_path
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from mutant_guard.bank.memory import LEAST_BYTES
 from service.keys.api_keys import Detail
 from service.variables import PREFIX, check_names
 
@@ -63,6 +64,10 @@ class Settings(BaseSettings):
     threads: Annotated[int, Ge(0)] = 0
     """CPU threads that mutants run on, for all stores together.
     0 takes the cores this process may use."""
+
+    memory: Annotated[ByteSize, Ge(LEAST_BYTES)] | None = None
+    """Memory that runs may take, such as 500MB, beside the program, the weights and the images.
+    Unset: a quarter of what is free at start."""
 
     batch_rows: Annotated[int, Gt(0)] | None = None
     """Rows that a run is filled up to when few requests are in flight.

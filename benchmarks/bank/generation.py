@@ -56,7 +56,7 @@ class _Task:
     def batches(self) -> list[tuple[Tensor, Tensor]]:
         """The filter's images and labels, 64 at a time."""
         part = self.subject.filter
-        images, labels = torch.from_numpy(part.inputs), torch.from_numpy(part.labels)
+        images, labels = torch.from_numpy(part.inputs[:]), torch.from_numpy(part.labels)
         return list(zip(torch.split(images, _BATCH), torch.split(labels, _BATCH), strict=True))
 
     @cached_property

@@ -14,10 +14,21 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from mutant_guard.bank.graph_tail import GraphTail
+from mutant_guard.bank.memory import even_blocks, kept_bytes, rows_within, run_bytes
 from mutant_guard.bank.own_tail import OwnTail
 from mutant_guard.bank.pace import Pace
 from mutant_guard.bank.pool import Mutant, is_whole, patch
-from mutant_guard.bank.session import CPU, IMAGES, FloatArray, Model, Providers, open_session, run_session
+from mutant_guard.bank.session import (
+    CPU,
+    IMAGES,
+    FloatArray,
+    Model,
+    Providers,
+    bytes_of_row,
+    open_session,
+    row_bytes,
+    run_session,
+)
 from mutant_guard.bank.session_tail import SessionTail
 from mutant_guard.bank.shared_tail import SharedTail
 from mutant_guard.bank.tail import Tail, TailRecord
@@ -28,14 +39,16 @@ from mutant_guard.errors import StoreError
 
 _ORIGINAL = -1
 _IMAGES_TOGETHER = 64
+_MOST_AT_ONCE = 512
 
 
 class BankSession:
     """Loaded bank: one pass over the images, then any mix of (image, mutant) rows.
 
     Rows are grouped by the entry point of their mutant, and shared out among threads where there is
-    enough work. Each tail has its own way to evaluate its rows. Call ``features`` and ``scores``
-    one at a time.
+    enough work. Each tail has its own way to evaluate its rows. Where rows take much memory, a
+    thread runs some of its rows at a time (see ``memory``). Call ``features`` and ``scores`` one at
+    a time.
 
     Attributes:
         runs: number of times that rows were evaluated.
@@ -45,6 +58,7 @@ class BankSession:
         image_shape: shape of an image as the prefix takes it; −1 for any length.
         classes: number of classes.
         views: number of views of an image that the bank reads, that of the original included.
+        feature_bytes: bytes of the features of an image, with the views that companions read.
     """
 
     def __init__(
@@ -58,6 +72,7 @@ class BankSession:
         providers: Providers = (CPU,),
         threads: int = 0,
         workers: Workers | None = None,
+        beside: int = 1,
     ) -> None:
         """Load a bank.
 
@@ -72,6 +87,7 @@ class BankSession:
             providers: execution providers in order of preference.
             threads: CPU threads; 0 takes all cores of this process.
             workers: threads that are shared with other banks, in place of own ones.
+            beside: number of banks that run at a time, this one included, and share the memory.
 
         Raises:
             ModelError: onnxruntime cannot load a graph.
@@ -87,6 +103,7 @@ class BankSession:
         read = [view_number(name) or 0 for tail in tails for name in tail.features]
         self.views = 1 + max(read, default=0)
         self.image_shape, self.classes = _shapes(self._prefix)
+        self._beside = beside
         numbers = [number for tail in tails for number in tail.mutants]
         if sorted(numbers) != list(range(1, len(numbers) + 1)):
             raise StoreError("the bank does not hold every mutant once; build the store again")
@@ -105,6 +122,13 @@ class BankSession:
                 )
             )
         self._on_cpu = self.provider == CPU
+        views = sum(tail.view_bytes for tail in self._tails if isinstance(tail, GraphTail))
+        self.feature_bytes = bytes_of_row(self._prefix.get_outputs()) + views
+        running = self._workers.threads * beside
+        self._images_at_once = rows_within(run_bytes(running), row_bytes(self._prefix), _MOST_AT_ONCE)
+        self._rows_at_once = [
+            rows_within(run_bytes(running), tail.row_bytes, _MOST_AT_ONCE) for tail in self._tails
+        ]
         self._image_pace, self._row_pace = Pace(), [Pace() for _ in self._tails]
         self.runs, self.seconds = 0, 0.0
 
@@ -137,7 +161,13 @@ class BankSession:
 
         def run(part: int, mine: FloatArray) -> None:
             began = time.perf_counter()
-            found[part] = run_session(self._prefix, IMAGES, mine)
+            blocks = [
+                run_session(self._prefix, IMAGES, mine[block])
+                for block in even_blocks(len(mine), self._images_at_once)
+            ]
+            found[part] = (
+                blocks[0] if len(blocks) == 1 else [np.concatenate(own) for own in zip(*blocks, strict=True)]
+            )
             self._image_pace.took(len(mine), time.perf_counter() - began)
 
         if threads == 1:
@@ -179,10 +209,12 @@ class BankSession:
         def run(first: int, end: int) -> None:
             cuts = first + 1 + np.flatnonzero(np.diff(tail_of[first:end]))
             for start, stop in pairwise([first, *cuts.tolist(), end]):
-                began = time.perf_counter()
-                rows, number = order[start:stop], int(tail_of[start])
-                scores[rows] = self._tails[number].scores(named, image_index[rows], place[rows])
-                self._row_pace[number].took(len(rows), time.perf_counter() - began)
+                number = int(tail_of[start])
+                for block in even_blocks(stop - start, self._rows_at_once[number]):
+                    began = time.perf_counter()
+                    rows = order[start:stop][block]
+                    scores[rows] = self._tails[number].scores(named, image_index[rows], place[rows])
+                    self._row_pace[number].took(len(rows), time.perf_counter() - began)
 
         if order.size:
             counts = np.bincount(tail_of, minlength=len(self._tails)).tolist()
@@ -204,6 +236,15 @@ class BankSession:
         A device other than the CPU takes the work whole.
         """
         return self._workers.worth(seconds) if self._on_cpu else 1
+
+    def images_together(self, most: int, *, more_bytes: int = 0) -> int:
+        """Return the number of images, from 1 to ``most``, whose features may be kept at a time.
+
+        Args:
+            most: most images.
+            more_bytes: bytes of what the caller keeps of an image besides.
+        """
+        return rows_within(kept_bytes() // self._beside, self.feature_bytes + more_bytes, most)
 
     def labels(
         self,
@@ -227,10 +268,11 @@ class BankSession:
             int64 [N, M]; ``NO_LABEL`` where scores are not finite.
         """
         labels = np.empty((len(inputs), len(mutants)), dtype=np.int64)
-        for start in range(0, len(inputs), _IMAGES_TOGETHER):
+        together = self.images_together(_IMAGES_TOGETHER)
+        for start in range(0, len(inputs), together):
             features = None if known is None else known.get(start)
             if features is None:
-                features = self.features(inputs[start : start + _IMAGES_TOGETHER])
+                features = self.features(inputs[start : start + together])
                 if known is not None:
                     known[start] = features
             count = len(features[-1])

@@ -25,12 +25,21 @@ def available_cores() -> int:
 
 def _quotas() -> Iterator[float]:
     """Yield the cores that each cgroup of this process allows, where it sets a limit."""
-    for version, mount, own in _hierarchies():
-        read = _quota_v2 if version == 2 else _quota_v1
+    for version, folder in cgroups("cpu"):
+        quota = _quota_v2(folder) if version == 2 else _quota_v1(folder)
+        if quota is not None:
+            yield quota
+
+
+def cgroups(controller: str) -> Iterator[tuple[int, Path]]:
+    """Yield the version and the folder of this process's cgroups, and of all above that can be seen.
+
+    Args:
+        controller: kind of limit, ``cpu`` or ``memory``.
+    """
+    for version, mount, own in _hierarchies(controller):
         for folder in (own, *own.parents):
-            quota = read(folder)
-            if quota is not None:
-                yield quota
+            yield version, folder
             if folder == mount:
                 break
 
@@ -52,27 +61,31 @@ def _quota_v1(folder: Path) -> float | None:
         return None
 
 
-def _hierarchies() -> Iterator[tuple[int, Path, Path]]:
-    """Yield version, mount point and own folder of each hierarchy that may limit CPU time."""
-    own = _own_paths()
+def _hierarchies(controller: str) -> Iterator[tuple[int, Path, Path]]:
+    """Yield version, mount point and own folder of each hierarchy that may set such limits."""
+    own = _own_paths(controller)
     for line in _lines(_PROC / "mountinfo"):
         mount, _, source = line.partition(" - ")
         fields, described = mount.split(" "), source.split(" ")
         if len(fields) < 5 or len(described) < 3:
             continue
         version = {"cgroup": 1, "cgroup2": 2}.get(described[0])
-        if version is None or version not in own or (version == 1 and "cpu" not in described[2].split(",")):
+        if (
+            version is None
+            or version not in own
+            or (version == 1 and controller not in described[2].split(","))
+        ):
             continue
         yield version, Path(fields[4]), _folder(Path(fields[4]), root=fields[3], path=own[version])
 
 
-def _own_paths() -> dict[int, str]:
-    """Return this process's cgroup path by version; for version 1 that of the CPU controller."""
+def _own_paths(controller: str) -> dict[int, str]:
+    """Return this process's cgroup path by version; for version 1 that of the controller."""
     found = {}
     for line in _lines(_PROC / "cgroup"):
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        if "cpu" in controllers.split(","):
+        if controller in controllers.split(","):
             found[1] = path
         elif number == "0" and not controllers:
             found[2] = path

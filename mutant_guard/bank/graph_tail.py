@@ -8,7 +8,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mutant_guard.bank.session import FloatArray, Model, Providers, open_session, outputs
+from mutant_guard.bank.session import (
+    FloatArray,
+    Model,
+    Providers,
+    bytes_of_row,
+    open_session,
+    outputs,
+    row_bytes,
+)
 from mutant_guard.bank.tail import Features
 
 
@@ -16,6 +24,9 @@ class GraphTail:
     """Tail of one mutant: a classifier of its own, which reads its own view of an image.
 
     Its scores are in the original's order of classes.
+
+    Attributes:
+        view_bytes: bytes of its view of an image.
     """
 
     graphs = 1
@@ -40,6 +51,8 @@ class GraphTail:
             ModelError: onnxruntime cannot load the graph.
         """
         self._session = open_session(model, providers=providers, threads=1, external=external)
+        self.row_bytes = row_bytes(self._session)
+        self.view_bytes = bytes_of_row(self._session.get_inputs())
         self._features = features
 
     def scores(

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from mutant_guard.bank.session import FloatArray, Model, Providers, open_session
+from mutant_guard.bank.session import FloatArray, Model, Providers, open_session, row_bytes
 from mutant_guard.bank.tail import Features
 
 PARAMETER = "parameter_"
@@ -98,6 +98,7 @@ class OwnTail:
             external: contents of the files of external data, see ``open_session``.
         """
         self._session = open_session(model, providers=providers, threads=1, external=external)
+        self.row_bytes = row_bytes(self._session)
         self._features = features
         self._patches = [(positions, values, original[positions]) for positions, values in patches]
         inputs = [

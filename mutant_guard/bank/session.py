@@ -4,6 +4,8 @@ Its imports are light: both the server and the offline tools load it.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,11 @@ _NOTHING = 4  # onnxruntime would print what it raises as well
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 """Names of execution providers."""
 
+ROW_BYTES = "row_bytes"
+"""Key in a graph's metadata of the bytes of activations that a run takes for each row."""
+
+_AS_REQUESTED = 1  # onnxruntime's arena_extend_strategy: take no more than is asked for
+
 
 def open_session(
     model: Model,
@@ -33,9 +40,11 @@ def open_session(
     threads: int = 0,
     constants: Mapping[str, FloatArray] | None = None,
     external: Mapping[str, bytes] | None = None,
-    arena: bool = True,
 ) -> onnxruntime.InferenceSession:
     """Open an inference session that does not spin when idle.
+
+    All sessions of the process take the activations of their runs from one arena, which keeps what
+    the largest runs at a time took.
 
     Args:
         model: serialised model, or the path of one.
@@ -46,7 +55,6 @@ def open_session(
         external: contents, by name, of the files that hold the model's other external data; no file
             is read then, and data in a file that is not among them are an error. By default
             onnxruntime reads the files beside the model.
-        arena: whether the memory of a run is kept for the next.
 
     Raises:
         ModelError: onnxruntime cannot load the graph.
@@ -55,7 +63,9 @@ def open_session(
     options.log_severity_level = _NOTHING
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_cpu_mem_arena = options.enable_mem_pattern = arena
+    _share_arena()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.enable_mem_pattern = False  # it reserves the most that a run takes, once more
     if constants:
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in constants.values()]
         options.add_external_initializers(list(constants), values)
@@ -70,6 +80,27 @@ def open_session(
         return onnxruntime.InferenceSession(source, options, providers=list(providers))
     except Exception as error:  # onnxruntime raises a class of its own for every failure
         raise ModelError(f"onnxruntime cannot load the graph: {one_line(error)}") from error
+
+
+@cache
+def _share_arena() -> None:
+    """Make the arena that the sessions of this process share."""
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(0, _AS_REQUESTED, -1, -1))
+
+
+def row_bytes(session: onnxruntime.InferenceSession) -> int:
+    """Return the bytes of activations of a row that a graph's metadata name, or 0 where they do not."""
+    text = session.get_modelmeta().custom_metadata_map.get(ROW_BYTES, "")
+    return int(text) if text.isdecimal() and len(text) < 16 else 0
+
+
+def bytes_of_row(tensors: Sequence[onnxruntime.NodeArg]) -> int:
+    """Return the bytes of a row of float32 inputs or outputs; sizes that are open count as 1."""
+    shapes = [[size for size in tensor.shape[1:] if isinstance(size, int)] for tensor in tensors]
+    return sum(4 * prod(shape) for shape in shapes)
 
 
 def run_session(

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from mutant_guard.bank.session import FloatArray, Model, Providers, open_session, outputs
+from mutant_guard.bank.session import FloatArray, Model, Providers, open_session, outputs, row_bytes
 from mutant_guard.bank.tail import Features
 
 VALUES = "mutant_values"
@@ -48,15 +48,11 @@ class SessionTail:
         Raises:
             ModelError: onnxruntime cannot load the graph with these parameters.
         """
-        # Use no arenas: each session's arena would hold the activations of the largest batch, once
-        # for each mutant.
         self._sessions = [
-            open_session(
-                model, providers=providers, threads=1, constants={VALUES: own}, external=external, arena=False
-            )
+            open_session(model, providers=providers, threads=1, constants={VALUES: own}, external=external)
             for own in values
         ]
-        self.graphs = len(self._sessions)
+        self.graphs, self.row_bytes = len(self._sessions), row_bytes(self._sessions[0])
         self._features = features
         self._classes = classes
 

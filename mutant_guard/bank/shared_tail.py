@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mutant_guard.bank.session import FloatArray, Model, Providers, open_session, outputs
+from mutant_guard.bank.session import FloatArray, Model, Providers, open_session, outputs, row_bytes
 from mutant_guard.bank.tail import Features
 
 IMAGE_INDEX = "image_index"
@@ -28,6 +28,7 @@ class SharedTail:
         external: Mapping[str, bytes] | None = None,
     ) -> None:
         self._session = open_session(model, providers=providers, threads=1, external=external)
+        self.row_bytes = row_bytes(self._session)
         self._features = features
 
     def scores(

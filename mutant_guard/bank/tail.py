@@ -42,9 +42,11 @@ class Tail(Protocol):
 
     Attributes:
         graphs: number of its graphs; a run of the first ``graphs`` mutants runs all of them.
+        row_bytes: bytes of activations that a run takes for each row; 0 where they are not known.
     """
 
     graphs: int
+    row_bytes: int
 
     def scores(
         self, features: Features, image_index: NDArray[np.int64], mutants: NDArray[np.int64]

@@ -22,6 +22,7 @@ from mutant_store.graph.classifier import LOGITS, Classifier, refuse
 from mutant_store.graph.graph import Graph
 from mutant_store.graph.neurons import Layer
 from mutant_store.graph.parameters import Parameters
+from mutant_store.graph.row_bytes import note_row_bytes
 from mutant_store.operators import OPERATORS
 from mutant_store.operators.base import MUTANT_INDEX, SharedWeights
 from mutant_store.operators.companion import CompanionOperator, number_of
@@ -91,11 +92,16 @@ class Bank:
     pool: list[Mutant]
     parameters: Parameters
 
-    def session(self, threads: int = 0) -> BankSession:
-        """Load the bank on the CPU, with so many ``threads``; 0 takes all cores."""
+    def session(self, threads: int = 0, *, beside: int = 1) -> BankSession:
+        """Load the bank on the CPU.
+
+        Args:
+            threads: CPU threads; 0 takes all cores.
+            beside: number of banks that run at a time, see ``BankSession``.
+        """
         records = [
             TailRecord(
-                model=tail.model.SerializeToString(),
+                model=note_row_bytes(tail.model).SerializeToString(),
                 shared=tail.shared,
                 features=tail.features,
                 mutants=tail.mutants,
@@ -104,11 +110,12 @@ class Bank:
             for tail in self.tails
         ]
         return BankSession(
-            self.prefix.SerializeToString(),
+            note_row_bytes(self.prefix).SerializeToString(),
             records,
             pool=self.pool,
             parameters=self.parameters.values,
             threads=threads,
+            beside=beside,
         )
 
 

@@ -7,6 +7,7 @@ from mutant_guard.store.manifest import TailEntry
 from mutant_guard.store.reader import BANK, MUTANTS, PARAMETERS, PREFIX, WEIGHTS
 from mutant_store.bank.builder import Bank, Weights
 from mutant_store.bank.weights_file import WeightsFile
+from mutant_store.graph.row_bytes import note_row_bytes
 
 
 def bank_files(bank: Bank) -> tuple[dict[str, bytes], list[TailEntry]]:
@@ -19,11 +20,14 @@ def bank_files(bank: Bank) -> tuple[dict[str, bytes], list[TailEntry]]:
     if any(tail.weights is Weights.PATCHED for tail in bank.tails):
         arrays[PARAMETERS] = bank.parameters.values
     weights = WeightsFile(WEIGHTS)
-    files = {PREFIX: weights.moved(bank.prefix).SerializeToString(deterministic=True), MUTANTS: save(arrays)}
+    files = {
+        PREFIX: weights.moved(note_row_bytes(bank.prefix)).SerializeToString(deterministic=True),
+        MUTANTS: save(arrays),
+    }
     tails = []
     for number, tail in enumerate(bank.tails):
         name = BANK.format(number)
-        files[name] = weights.moved(tail.model).SerializeToString(deterministic=True)
+        files[name] = weights.moved(note_row_bytes(tail.model)).SerializeToString(deterministic=True)
         entry = TailEntry(
             file=name,
             shared=tail.shared,

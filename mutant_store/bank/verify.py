@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.bank.memory import even_blocks
 from mutant_guard.bank.session import IMAGES, open_session, outputs, run_session
 from mutant_guard.bank.views import Images, Inputs, arrays_of, view_name
 from mutant_guard.errors import StoreError
@@ -76,7 +77,6 @@ def check_original(
     Raises:
         ModelError: scores or labels differ by more than rounding.
     """
-    for start in range(0, len(inputs), _TOGETHER):
-        block = slice(start, start + _TOGETHER)
+    for block in even_blocks(len(inputs), session.images_together(_TOGETHER)):
         found = session.features(inputs[block])[-1]
         check_same(expected[block], found, kind, "mutant 0 of the bank")

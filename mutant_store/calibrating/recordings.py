@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.bank.memory import even_blocks
 from mutant_guard.bank.views import Images, Inputs
 from mutant_guard.decision.calibration.recording import Recording
 from mutant_guard.decision.evidence.kinds import NO_LABEL, Doubts, doubts, fitted_temperature, labels_of
@@ -23,6 +24,8 @@ from mutant_guard.store.reader import RECORDINGS, Store
 
 _IMAGE_BLOCK = 50
 _ROWS = 512
+_COPIES = 3
+"""Copies of the scores of a block that are made while doubts are computed."""
 _FITTED_IMAGES, _FITTED_MUTANTS = 500, 32
 _CHANGES, _CORRECT, _POOL, _DOUBTS, _OWN = "changes", "correct", "pool", "doubts", "own_doubts"
 
@@ -54,8 +57,9 @@ def record(
     changes = np.empty((len(labels), mutants), dtype=np.bool_)
     correct = np.empty(len(labels), dtype=np.bool_)
     soft = np.empty((len(labels), mutants + 1), dtype=np.int32)
-    for start in range(0, len(labels), _IMAGE_BLOCK):
-        block = slice(start, start + _IMAGE_BLOCK)
+    together = _images_together(session, mutants + 1)
+    for start in range(0, len(labels), together):
+        block = slice(start, start + together)
         if evidence is None:
             found = _with_labels(session.labels(inputs[block], everyone), everyone)
         else:
@@ -69,10 +73,15 @@ def record(
             found_doubts = evidence.of_mutants(rows, np.repeat(own, mutants), everyone_else, original)
             soft[block, 1:] = found_doubts.reshape(count, mutants)
         changes[block], correct[block] = found[:, 1:] != found[:, :1], found[:, 0] == labels[block]
-        progress(min(start + _IMAGE_BLOCK, len(labels)))
+        progress(min(start + together, len(labels)))
     if evidence is None:
         return Recording(changes, correct)
     return Recording(changes, correct, np.ascontiguousarray(soft[:, 1:]), soft[:, 0].copy())
+
+
+def _images_together(session: BankSession, mutants: int) -> int:
+    """Return the number of images whose features, and scores under so many mutants, memory holds."""
+    return session.images_together(_IMAGE_BLOCK, more_bytes=_COPIES * 4 * mutants * session.classes)
 
 
 def all_scores(session: BankSession, inputs: Inputs, mutants: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -145,13 +154,9 @@ def fitted_doubts(
     apart, others = np.arange(1, companions + 1), np.arange(companions + 1, mutants + 1)
     spread = np.linspace(0, len(others) - 1, min(len(others), _FITTED_MUTANTS)).round().astype(np.int64)
     some = np.concatenate([apart, others[spread]])
-    scores = np.concatenate(
-        [
-            all_scores(session, inputs[start : start + _IMAGE_BLOCK], np.concatenate([[0], some]))
-            for start in range(0, min(len(inputs), _FITTED_IMAGES), _IMAGE_BLOCK)
-        ]
-    )[:_FITTED_IMAGES]
-    truth = labels[: len(scores)]
+    truth, asked = labels[:_FITTED_IMAGES], np.concatenate([[0], some])
+    blocks = even_blocks(len(truth), _images_together(session, len(asked)))
+    scores = np.concatenate([all_scores(session, inputs[block], asked) for block in blocks])
 
     def fitted(places: NDArray[np.int64]) -> float:
         rows = scores[:, places].reshape(len(truth) * len(places), -1)

@@ -22,7 +22,7 @@ from mutant_store.cli.calibration_options import (
     Rho,
 )
 from mutant_store.cli.companion_options import ClassMaps, Companions, companions_named
-from mutant_store.cli.console import BuildReport, errors_shown, finite
+from mutant_store.cli.console import BuildReport, Memory, errors_shown, finite
 from mutant_store.cli.input_options import numbers_of, resize_rule, size_of
 from mutant_store.cli.retraining_options import (
     AdversarialImages,
@@ -259,6 +259,7 @@ def build(
     evidence: Evidence = None,
     own_weight: OwnWeight = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 uses all cores.")] = 0,
+    memory: Memory = None,
     sign_key: Annotated[
         Path | None,
         typer.Option(help="Sign the store with this private key before it becomes the current version."),

@@ -23,7 +23,7 @@ from mutant_store.cli.calibration_options import (
     OwnWeight,
     Rho,
 )
-from mutant_store.cli.console import BuildReport, errors_shown
+from mutant_store.cli.console import BuildReport, Memory, errors_shown
 from mutant_store.cli.versions import StoreArgument
 
 app = typer.Typer()
@@ -51,6 +51,7 @@ def calibrate(
     evidence: Evidence = None,
     own_weight: OwnWeight = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 uses all cores.")] = 0,
+    memory: Memory = None,
     sign_key: Annotated[
         Path | None,
         typer.Option(help="Sign the new version with this private key before it becomes the current one."),
@@ -119,6 +120,7 @@ def simulate(
         int, typer.Option(min=0, help="Seed of the orders in which the images meet the mutants.")
     ] = 0,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 uses all cores.")] = 0,
+    memory: Memory = None,
 ) -> None:
     """Replay recorded label changes through the policies, and through other settings of calibrated.
 

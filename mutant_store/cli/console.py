@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite
 from types import TracebackType
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -26,6 +27,39 @@ def finite(number: float | None) -> float | None:
     if number is not None and not isfinite(number):
         raise typer.BadParameter(f"{number} is not a finite number")
     return number
+
+
+def _limited(text: str | None) -> str | None:
+    """Set the limit of this process's memory; the callback of the option --memory.
+
+    Raises:
+        typer.BadParameter: the text is no number of bytes, or one that is too small.
+    """
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    from mutant_guard.bank.memory import LEAST_BYTES, set_limit
+
+    if text is not None:
+        try:
+            size = int(TypeAdapter(ByteSize).validate_python(text))
+        except (ValidationError, ValueError, OverflowError) as error:
+            raise typer.BadParameter(
+                f"'{text}' is no size of memory; give one such as 2GB or 500MB"
+            ) from error
+        if size < LEAST_BYTES:
+            raise typer.BadParameter(f"{text} of memory is too little; give 16MiB or more")
+        set_limit(size)
+    return text
+
+
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        callback=_limited,
+        help="Memory that runs of networks may take, such as 2GB, beside the program, the weights and the images. "
+        "Default: a quarter of what is free.",
+    ),
+]
 
 
 @contextmanager

@@ -3,11 +3,12 @@
 Whether a tensor has one row per image is measured and not inferred.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper
 
@@ -16,7 +17,22 @@ from mutant_store.graph.classifier import Classifier, refuse
 from mutant_store.graph.graph import Graph
 from mutant_store.graph.neurons import Layer
 
-_Values = dict[str, NDArray[Any]]
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Facts about a tensor.
+
+    Attributes:
+        is_float: whether it is float32.
+        two: its shape for two images.
+        three: its shape for three images.
+        constant: its value where it is the same whatever the images are, else None.
+    """
+
+    is_float: bool
+    two: tuple[int, ...]
+    three: tuple[int, ...]
+    constant: NDArray[Any] | None
 
 
 class Activations:
@@ -48,21 +64,18 @@ class Activations:
 
         Any other tensor gives None.
         """
-        if name not in self._batches[0]:
+        seen = self._seen.get(name)
+        if seen is None or not seen.is_float or seen.two[:1] != (2,) or seen.three[:1] != (3,):
             return None
-        two, three, _ = (batch[name] for batch in self._batches)
-        per_image = two.dtype == np.float32 and two.shape[:1] == (2,) and three.shape[:1] == (3,)
-        return two.shape[1:] if per_image else None
+        return seen.two[1:]
 
     def constant(self, name: str) -> NDArray[Any] | None:
         """Return the value of a tensor that is the same whatever the images are, else None."""
-        two, three, other = (batch[name] for batch in self._batches)
-        same = np.array_equal(two, three) and np.array_equal(two, other)
-        return two if same else None
+        return self._seen[name].constant
 
     def images(self, name: str) -> NDArray[np.float32]:
         """Return the values of a tensor for two images, float32 [2, …]; it must have a ``shape``."""
-        return np.asarray(self._batches[0][name])
+        return np.asarray(self._session.run([name], {IMAGES: self._probe[:2]})[0])
 
     def measured(self, layers: list[Layer]) -> list[Layer]:
         """Return the layers with the rank and the number of outputs of every use filled in.
@@ -78,7 +91,7 @@ class Activations:
             for use in layer.uses:
                 shape = self.shape(use.tap)
                 if not shape:
-                    two = self._batches[0][use.tap].shape
+                    two = self._seen[use.tap].two
                     reason = f"its result has shape {list(two)} for 2 images, so its rows are not images"
                     raise refuse(producers[use.tap], reason)
                 uses.append(replace(use, rank=len(shape) + 1, outputs=int(np.prod(shape))))
@@ -86,14 +99,29 @@ class Activations:
         return found
 
     @cached_property
-    def _batches(self) -> list[_Values]:
-        """Values of all tensors for two images, for three images, and for two others."""
-        names = self.names
+    def _session(self) -> onnxruntime.InferenceSession:
+        """Session that gives out every inner tensor."""
         source = [entry for entry in self.graph.proto.input if entry.name == IMAGES]
-        model = self.graph.subgraph(source, [helper.make_empty_tensor_value_info(name) for name in names])
-        session = open_session(model.SerializeToString())
-        batches = []
-        for images in (self._probe[:2], self._probe[:3], self._probe[1:3]):
-            values = run_session(session, IMAGES, images)
-            batches.append({**dict(zip(names, values, strict=True)), IMAGES: images})
-        return batches
+        outputs = [helper.make_empty_tensor_value_info(name) for name in self.names]
+        return open_session(self.graph.subgraph(source, outputs).SerializeToString())
+
+    @cached_property
+    def _seen(self) -> dict[str, _Seen]:
+        """Facts from runs of two images, of three images, and of two others.
+
+        The values themselves take much memory, and are not kept.
+        """
+
+        def values(images: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+            found = run_session(self._session, IMAGES, images)
+            return {**dict(zip(self.names, found, strict=True)), IMAGES: images}
+
+        same = values(self._probe[:2])
+        floats = {name for name, value in same.items() if value.dtype == np.float32}
+        two = {name: value.shape for name, value in same.items()}
+        three: dict[str, tuple[int, ...]] = {}
+        for images in (self._probe[:3], self._probe[1:3]):
+            others = values(images)
+            three = three or {name: value.shape for name, value in others.items()}
+            same = {name: value for name, value in same.items() if np.array_equal(value, others[name])}
+        return {name: _Seen(name in floats, two[name], three[name], same.get(name)) for name in two}

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
+from mutant_guard.bank.memory import even_blocks, rows_within, run_bytes
 from mutant_guard.bank.session import IMAGES, open_session, run_session
 from mutant_guard.errors import ModelError
 from mutant_guard.store import model_card
@@ -25,6 +25,7 @@ from mutant_store.graph.folding import simplify
 from mutant_store.graph.graph import Graph, describe
 from mutant_store.graph.own_names import names_of_file
 from mutant_store.graph.reading import check_float, read_model
+from mutant_store.graph.row_bytes import row_bytes
 
 LOGITS = "logits"
 """Name of the class scores in every graph of a store, whatever kind they are."""
@@ -72,13 +73,19 @@ class Classifier:
     def scores(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the class scores float32 [N, classes] of inputs float32 [N, …].
 
+        As many run at a time as fit into the memory of a run.
+
         Raises:
             ModelError: the model does not take these inputs, or does not answer with one row of
                 scores each.
         """
-        blocks = np.array_split(inputs, ceil(len(inputs) / _BLOCK))
-        answers = [run_session(self._session, IMAGES, block)[0] for block in blocks]
+        blocks = even_blocks(len(inputs), self.rows_at_once(inputs.shape[1:]))
+        answers = [run_session(self._session, IMAGES, inputs[block])[0] for block in blocks]
         return answers[0] if len(answers) == 1 else np.concatenate(answers)
+
+    def rows_at_once(self, image: tuple[int, ...]) -> int:
+        """Return the number of images of a shape that fit into the memory of a run."""
+        return rows_within(run_bytes(1), row_bytes(self.model, image), _BLOCK)
 
 
 def load_classifier(

@@ -24,6 +24,7 @@ from mutant_store.loading.input_spec import InputOptions, resolve_input
 from mutant_store.loading.pixel_views import PixelViews
 
 _PROBE = 8
+_TOGETHER = 32
 _LEAST_IMAGES = 80
 
 
@@ -157,7 +158,8 @@ def load_subject(
     if as_given is None and isinstance(model, Path):
         as_given = file_scores(model, classifier.output_name)
     if as_given is not None:
-        expected = decided.widened(inputs.scores(as_given))
+        together = classifier.rows_at_once(next(inputs.blocks(1)).shape[1:])
+        expected = decided.widened(inputs.scores(as_given, min(together, _TOGETHER)))
         check_same(expected, scores, classifier.output_kind, "the model, simplified for mutants,")
         scores = expected
     naming = choose_classes(data, classes, classifier, scores.argmax(axis=1), scores.shape[1])

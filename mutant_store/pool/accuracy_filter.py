@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutant_guard.bank.bank_session import BankSession
+from mutant_guard.bank.memory import kept_bytes
 from mutant_guard.bank.pool import Mutant
 from mutant_guard.bank.views import Images
 from mutant_guard.decision.evidence.kinds import NO_LABEL
 from mutant_guard.errors import ModelError
 from mutant_store.pool.stopping_rule import StoppingRule, exact_rule, geometric_looks, sequential_rule
 
-_KEPT_BYTES = 2**27
+_TOGETHER = 64
 _PATIENCE = 1024
 _HOPELESS = 0.005
 
@@ -106,8 +107,7 @@ class AccuracyFilter:
             self.rule.looks, self.rule.reject_at_most, self.rule.accept_at_least, strict=True
         ):
             images = self.order[start:stop]
-            known = self._features(session, start)
-            labels = session.labels(self.inputs[images], undecided + 1, known=known)
+            labels = self._labels(session, start, images, undecided + 1)
             hits[undecided] += (labels == self.labels[images, None]).sum(axis=0)
             seen[undecided] = stop
             kept[undecided] = hits[undecided] >= high
@@ -118,13 +118,35 @@ class AccuracyFilter:
                 break
         return kept & ~lost, hits / seen
 
-    def _features(self, session: BankSession, start: int) -> dict[int, list[NDArray[np.float32]]] | None:
-        """Return what earlier banks computed of the look that begins at ``start``.
+    def _labels(
+        self, session: BankSession, start: int, images: NDArray[np.int64], mutants: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return labels int64 [images, mutants] of a look, which begins at ``start`` of the order."""
+        together = session.images_together(_TOGETHER)
+        blocks = [images[first : first + together] for first in range(0, len(images), together)]
+        return np.concatenate(
+            [
+                session.labels(
+                    self.inputs[block],
+                    mutants,
+                    known=self._features(session, start + number * together, len(block)),
+                )
+                for number, block in enumerate(blocks)
+            ]
+        )
+
+    def _features(
+        self, session: BankSession, start: int, images: int
+    ) -> dict[int, list[NDArray[np.float32]]] | None:
+        """Return what earlier banks computed of the images from ``start`` of the order on.
 
         The features are kept as long as memory allows; None where they are not.
         """
+        known = self._known.get((session.prefix_id, start))
+        if known is not None or not session.prefix_id:
+            return known
         held = sum(part.nbytes for look in self._known.values() for block in look.values() for part in block)
-        if not session.prefix_id or held > _KEPT_BYTES:
+        if held + images * session.feature_bytes > kept_bytes():
             return None
         return self._known.setdefault((session.prefix_id, start), {})
 

@@ -243,7 +243,9 @@ class _Collection:
         return Mutant(self._operator.name, choice)
 
     def _load(self, pool: list[Mutant]) -> BankSession:
-        return self._builder.build(pool).session(threads=1)  # jobs run side by side
+        return self._builder.build(pool).session(
+            threads=1, beside=self._settings.jobs
+        )  # they run side by side
 
     def _checkpoint(self, wanted: int) -> FilterCheckpoint:
         subject, settings, part = self._subject, self._settings, self._subject.filter

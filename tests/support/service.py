@@ -130,6 +130,7 @@ class PassedOn(BankSession):
     def __init__(self, asked: BankSession) -> None:
         self._asked = asked
         self.runs, self.seconds = 0, 0.0
+        self.feature_bytes = asked.feature_bytes
 
     @property
     def provider(self) -> str:
@@ -137,6 +138,9 @@ class PassedOn(BankSession):
 
     def features(self, images: Inputs) -> list[NDArray[np.float32]]:
         return self._asked.features(images)
+
+    def images_together(self, most: int, *, more_bytes: int = 0) -> int:
+        return self._asked.images_together(most, more_bytes=more_bytes)
 
 
 class HeldSession(PassedOn):

@@ -18,7 +18,8 @@ from mutant_guard.runtime.scheduling.row_budget import RowBudget
 _MOST_REQUESTS = 64
 """Most requests of one run.
 
-Beyond this number each request costs the same, and the first would wait for the last.
+Beyond this number each request costs the same, and the first would wait for the last. There are
+fewer where the features of so many would take too much memory.
 """
 
 
@@ -63,6 +64,8 @@ class Batches:
             on_run: function that is called with every run.
         """
         self._session, self._policy, self._budget, self._on_run = session, policy, budget, on_run
+        # a run holds the features of its requests twice: one by one, and together
+        self._most_requests = session.images_together(_MOST_REQUESTS, more_bytes=session.feature_bytes)
 
     def run(self, taken: list[Request], lengths: Counts) -> None:
         """Do one run: features of new requests first, then rows of all requests that take part.
@@ -121,7 +124,7 @@ class Batches:
         # runs.
         lengths[0] = min(lengths[0], self._budget.most)
         count = max(1, int(np.searchsorted(np.cumsum(lengths), self._budget.most, side="right")))
-        count = min(count, _MOST_REQUESTS)
+        count = min(count, self._most_requests)
         return active[:count], lengths[:count]
 
     def _begin(self, fresh: list[Request]) -> None:
@@ -195,4 +198,6 @@ def _consume(
 
 def _features(requests: list[Request]) -> list[NDArray[np.float32]]:
     """Return the features of several requests, arrays [requests, …]."""
+    if len(requests) == 1:
+        return requests[0].features
     return [np.concatenate(parts) for parts in zip(*(request.features for request in requests), strict=True)]

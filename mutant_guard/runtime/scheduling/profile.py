@@ -65,13 +65,13 @@ def measure_runs(
         fill = 1
     if most is not None and fill is not None and options.inline_ms == 0:
         return RunProfile(RowBudget(most, fill), inf)
+    images, mutants = noise(store, session.images_together(_IMAGES)), store.manifest.mutants
     if before is not None:
-        session.warm(noise(store, _IMAGES))
+        session.warm(images)
         return before
-    images, mutants = noise(store, _IMAGES), store.manifest.mutants
     none = np.zeros(1, np.int64)
     first = int(policy.next_stop(none, none)[0])
-    orders = _orders(mutants, store.manifest.decks)
+    orders = _orders(len(images), mutants, store.manifest.decks)
     budget = measured_budget(session, images, orders, first, most=most, fill=fill)
     seconds = min(_run(Batches(session, policy, budget), images[:_BUSY], orders) for _ in range(_REPETITIONS))
     observer.note(
@@ -84,11 +84,11 @@ def measure_runs(
     return RunProfile(budget, seconds)
 
 
-def _orders(mutants: int, decks: int) -> NDArray[np.int64]:
+def _orders(images: int, mutants: int, decks: int) -> NDArray[np.int64]:
     """Draw orders of the mutants, int64 [images, mutants]; at most ``decks`` of them differ."""
     rng = np.random.default_rng(0)
-    drawn = rng.permuted(np.tile(np.arange(1, mutants + 1), (min(decks, _IMAGES), 1)), axis=1)
-    return np.asarray(drawn[np.arange(_IMAGES) % len(drawn)])
+    drawn = rng.permuted(np.tile(np.arange(1, mutants + 1), (min(decks, images), 1)), axis=1)
+    return np.asarray(drawn[np.arange(images) % len(drawn)])
 
 
 def _run(batches: Batches, images: Inputs, orders: NDArray[np.int64]) -> float:

@@ -205,9 +205,7 @@ def test_old_operator_sets_cut_the_vector_too(opset: int, tmp_path: Path) -> Non
     parameters = Parameters(graph, find_layers(graph))
     bind_parameters(graph, parameters, 0, free_parameters(graph, parameters, 0))
     inputs = images(3)
-    session = open_session(
-        graph.to_model().SerializeToString(), constants={VALUES: parameters.values}, arena=False
-    )
+    session = open_session(graph.to_model().SerializeToString(), constants={VALUES: parameters.values})
     np.testing.assert_allclose(
         session.run(None, {IMAGES: inputs})[0], answer(module, inputs), rtol=1e-4, atol=1e-5
     )

@@ -18,7 +18,7 @@ class FakeSession(BankSession):
         right = rng.random((len(labels), len(accuracies))) < accuracies
         self._table = np.where(right, labels[:, None], labels[:, None] + 1)
         self.rows = 0
-        self.prefix_id = ""
+        self.prefix_id, self.feature_bytes, self._beside = "", 0, 1
 
     def close(self) -> None:
         pass

@@ -110,7 +110,7 @@ OwnWeight = Annotated[
         callback=finite,
         min=0,
         help="soft evidence: how many mutants the original's own doubt of its label counts as; it may bring an alarm "
-        "and never clears an image. Default: 0.25.",
+        "and never clears an image. Default: 0.25; 0 with companions.",
         rich_help_panel=_PANEL,
     ),
 ]

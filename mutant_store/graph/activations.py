@@ -92,7 +92,10 @@ class Activations:
                 shape = self.shape(use.tap)
                 if not shape:
                     two = self._seen[use.tap].two
-                    reason = f"its result has shape {list(two)} for 2 images, so its rows are not images"
+                    reason = (
+                        f"its result has shape {list(two)} for 2 images, so its rows are not images; name other "
+                        "layers with --layers"
+                    )
                     raise refuse(producers[use.tap], reason)
                 uses.append(replace(use, rank=len(shape) + 1, outputs=int(np.prod(shape))))
             found.append(replace(layer, uses=tuple(uses)))

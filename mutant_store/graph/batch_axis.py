@@ -48,6 +48,8 @@ def open_batch(graph: Graph, input_name: str, size: int | None) -> None:
             _settle_reshape(graph, shapes, node)
         elif node.op_type == "Squeeze":
             _settle_squeeze(graph, shapes, node)
+        elif node.op_type == "Expand":
+            _settle_expand(graph, shapes, node)
         elif node.op_type == "Gather":
             before = _settle_gather(graph, shapes, node, input_name)
         for step in (*before, node):
@@ -117,6 +119,18 @@ def _settle_reshape(graph: Graph, shapes: Shapes, node: NodeProto) -> None:
     if found is None or sum(_grows((dim,)) for dim in found) != 1 or 0 in found:
         return
     settled = [-1 if _grows((dim,)) else dim for dim in found]
+    node.input[1] = graph.add_constant(f"{node.output[0]}_shape", np.array(settled, np.int64))
+
+
+def _settle_expand(graph: Graph, shapes: Shapes, node: NodeProto) -> None:
+    """Ask for one image where the tensor has the whole batch, which then stays as it is."""
+    source, target = shapes.of(node.input[0]), shapes.value(node.input[1])
+    if source is None or target is None or node.input[1] in graph.constants or len(target) < len(source):
+        return
+    aligned = (1,) * (len(target) - len(source)) + source
+    if any(_grows((dim,)) and dim != own for dim, own in zip(target.tolist(), aligned, strict=True)):
+        return
+    settled = [1 if _grows((dim,)) else dim for dim in target.tolist()]
     node.input[1] = graph.add_constant(f"{node.output[0]}_shape", np.array(settled, np.int64))
 
 

@@ -119,6 +119,20 @@ def test_reshapes_do_not_read_the_number_from_the_images(tmp_path: Path) -> None
     check_scores(classifier, np.random.default_rng(0).standard_normal((6, 3, 4)).astype(np.float32))
 
 
+def test_expansions_do_not_read_the_number_from_the_images(tmp_path: Path) -> None:
+    """A division by norms ``x / x.norm().expand_as(x)`` would tie a layer's rows to the images."""
+    body = (
+        "s = Shape (images) a = Relu (images) l = ReduceL2 <axes = [2]> (a) e = Expand (l, s) d = Div (a, e)"
+        "f = Flatten (d) logits = MatMul (f, w)"
+    )
+    path = saved(tmp_path / "m.onnx", body, images="float[n,3,4]", logits="float[n,5]")
+    classifier = load_classifier(path)
+    assert "Shape" not in {node.op_type for node in classifier.model.graph.node}
+    inputs = np.random.default_rng(0).random((6, 3, 4)).astype(np.float32)
+    expected = run_session(open_session(path), "images", inputs)[0]
+    np.testing.assert_allclose(check_scores(classifier, inputs), expected, rtol=1e-5, atol=1e-5)
+
+
 STRIDED = (
     "all = Constant <value_ints = [-1]> () o = Constant <value_int = 0> () one = Constant <value_int = 1> ()"
     "ax = Constant <value_ints = [1, 2]> () each = Constant <value_int = 12> () a = Relu (images)"

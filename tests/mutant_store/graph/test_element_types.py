@@ -131,7 +131,8 @@ def in_half(path: Path, target: Path, kind: int, *, ends: bool) -> Path:
     """Write a file's classifier in half precision; ``ends`` keeps input and output in float32."""
     model = onnx.load(path)
     graph = model.graph
-    for tensor in graph.initializer:
+    values = [entry.t for node in graph.node for entry in node.attribute if entry.type == entry.TENSOR]
+    for tensor in (*graph.initializer, *values):
         if tensor.data_type == TensorProto.FLOAT:
             value = numpy_helper.to_array(tensor)
             tensor.CopyFrom(helper.make_tensor(tensor.name, kind, value.shape, value.ravel().tolist()))

@@ -40,6 +40,7 @@ from mutant_store.loading.companions import CompanionSource, load_companions
 from mutant_store.loading.input_spec import InputOptions
 from mutant_store.loading.model_source import ModelSource, Original, open_original
 from mutant_store.loading.subject import Subject, load_subject
+from mutant_store.loading.treatments import Dialogue
 from mutant_store.operators import OPERATORS, operators_named
 from mutant_store.operators.base import Operator
 from mutant_store.operators.retrain import Retrain
@@ -102,7 +103,12 @@ class BuildSettings:
 
 
 def build(
-    model: Path | ModelSource, spec: str, out: Path, settings: BuildSettings, report: Reporter
+    model: Path | ModelSource,
+    spec: str,
+    out: Path,
+    settings: BuildSettings,
+    report: Reporter,
+    confirm: Callable[[str], bool] = lambda question: False,
 ) -> Store:
     """Make the mutants, filter them, build the bank, calibrate and publish the store.
 
@@ -115,6 +121,8 @@ def build(
         out: directory of the store; its last part is the store's name.
         settings: settings of the mutants, the calibration and the input.
         report: receiver of the steps and of the progress.
+        confirm: function that asks whether to go on, from a sentence on another treatment of images
+            with which the classifier does much better; by default the build ends there.
 
     Returns:
         The published version, loaded.
@@ -153,10 +161,11 @@ def build(
         layers_pattern=layers.expression if _mutates(operators) else None,
         calibration=settings.calibration,
         as_given=original.as_given,
+        dialogue=Dialogue(report, confirm),
     )
     _tell(report, (*subject.filter.data.notes, *subject.notes))
     _warn_of_shades(subject, report)
-    subject, companions = _with_companions(subject, spec, operators, settings, report)
+    subject, companions = _with_companions(subject, spec, operators, settings, Dialogue(report, confirm))
     activations = Activations(subject.classifier, subject.probe)
     subject = replace(subject, layers=layers.of(activations, subject.layers))
     with building(out):
@@ -230,7 +239,7 @@ def _trains(selection: Selection) -> bool:
 
 
 def _with_companions(
-    subject: Subject, spec: str, operators: list[Operator], settings: BuildSettings, report: Reporter
+    subject: Subject, spec: str, operators: list[Operator], settings: BuildSettings, dialogue: Dialogue
 ) -> tuple[Subject, list[Companion]]:
     named = any(operator.name == COMPANION for operator in operators)
     if named != bool(settings.companions):
@@ -238,13 +247,13 @@ def _with_companions(
         raise ModelError(f"operator {settings.operator} and the companions do not fit: {remedy}")
     if not named:
         return subject, []
-    report.step(f"reading {len(settings.companions)} companion(s)")
+    dialogue.report.step(f"reading {len(settings.companions)} companion(s)")
     return load_companions(
         settings.companions,
         subject,
         spec,
         accuracy_ratio=settings.selection.accuracy_ratio,
-        report=report,
+        dialogue=dialogue,
     )
 
 

@@ -258,6 +258,15 @@ def build(
     delta_ratio: DeltaRatio = None,
     evidence: Evidence = None,
     own_weight: OwnWeight = None,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes",
+            help="Go on without a question where the classifier does much better with another mean, standard "
+            "deviation, channel order or crop.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = False,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 uses all cores.")] = 0,
     memory: Memory = None,
     sign_key: Annotated[
@@ -343,7 +352,14 @@ def build(
             ),
         )
         with BuildReport() as report:
-            store = build_store(ModelSource(model, weights), data, out, settings, report)
+            store = build_store(
+                ModelSource(model, weights),
+                data,
+                out,
+                settings,
+                report,
+                lambda text: yes or report.confirm(text),
+            )
         console = Console()
         console.print(f"published [bold]{out}[/bold] version {store.version}")
         for table in (estimates_table(store), *companion_tables(store)):

@@ -114,9 +114,16 @@ class BuildReport:
         self._console.print(f"  • {text}", markup=False, highlight=False, soft_wrap=True)
         sys.stderr.flush()
 
+    def confirm(self, text: str) -> bool:
+        """Ask whether to go on in spite of ``text``; without a terminal nobody can be asked, so False."""
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        self._bar.stop()
+        return typer.confirm(f"{text}. Go on as it is?", err=True)
+
     def progress(self, done: int, total: int, note: str) -> None:
         """Move the bar to ``done`` of ``total``, with ``note`` as its description."""
         if self._task is None:
             self._bar.start()
             self._task = self._bar.add_task(note, total=total)
-        self._bar.update(self._task, completed=done, description=note)
+        self._bar.update(self._task, completed=done, total=total, description=note)

@@ -84,8 +84,7 @@ def choose_classes(
         DataError: the names are not those of the data, or the order that was given is wrong.
         ModelError: the classifier does not know these images in any order.
     """
-    given = given and in_order_of_numbers(given, data.class_names)
-    found, notes = _orders(data, given, classifier, outputs)
+    found, notes = possible_orders(data, given, classifier, outputs)
     rates = [naming.accuracy(predicted) for naming in found]
     best = int(np.argmax(rates))
     if rates[best] <= rates[0] + _FAR_BETTER:
@@ -123,10 +122,14 @@ def choose_classes(
     return Naming(chosen.names, chosen.labels, chosen.source, tuple(notes))
 
 
-def _orders(
+def possible_orders(
     data: ImageData, given: list[str] | None, classifier: Classifier, outputs: int
 ) -> tuple[list[Naming], list[str]]:
-    """Return the orders that are possible, the one to take first, and notes on others."""
+    """Return the orders that are possible, the one to take first, and notes on others.
+
+    For arguments and errors see ``choose_classes``.
+    """
+    given = given and in_order_of_numbers(given, data.class_names)
     found: list[Naming] = []
     notes: list[str] = []
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 
@@ -20,8 +21,8 @@ from mutant_store.loading.class_map import map_classes, read_class_map
 from mutant_store.loading.input_spec import InputOptions, resolve_input, size_of
 from mutant_store.loading.model_source import ModelSource, open_original
 from mutant_store.loading.pixel_views import PixelViews
-from mutant_store.loading.subject import Part, Subject, other_images
-from mutant_store.reporter import Reporter
+from mutant_store.loading.subject import Subject, other_images
+from mutant_store.loading.treatments import Dialogue, Trial
 
 _PROBE = 8
 _COMPARED = 64
@@ -57,7 +58,7 @@ def load_companions(
     spec: str,
     *,
     accuracy_ratio: float,
-    report: Reporter,
+    dialogue: Dialogue,
 ) -> tuple[Subject, list[Companion]]:
     """Read companions, and check each on the images that filter mutants.
 
@@ -66,16 +67,19 @@ def load_companions(
         subject: the original and its images.
         spec: SPEC of these images.
         accuracy_ratio: least accuracy of a companion, as a share of the original's.
-        report: receiver of what was seen.
+        dialogue: receiver of what was seen, and question where another treatment of images than a
+            companion's does much better.
 
     Returns:
         The subject, with a view for each input that a companion has, and the companions.
 
     Raises:
-        ModelError: a companion is no classifier, has other classes, or is not accurate enough.
+        ModelError: a companion is no classifier, has other classes, or is not accurate enough; or
+            it does much better with other options, and the answer is no.
         DataError: the images cannot be brought to its size.
     """
     found: list[Companion] = []
+    report = dialogue.report
     own = subject.classifier
     work = multiply_adds(own.model, _shape(subject.input))
     for number, source in enumerate(sources):
@@ -85,10 +89,21 @@ def load_companions(
         )
         for note in opened.notes:
             report.step(f"companion {source.name}: {note}")
+        started = perf_counter()
         input_spec, data = _resolved(opened.options, opened.classifier, subject.input, spec)
+        seconds = perf_counter() - started
         subject, view = _with_view(subject, input_spec, data)
-        companion = _checked(source, opened.classifier, subject, view, work)
         part = subject.filter
+        trial = Trial(
+            opened.classifier,
+            input_spec,
+            data.part(0, len(part.labels)),
+            seconds,
+            dialogue,
+            f"companion {source.name}",
+            ("{}={}", ";"),
+        )
+        companion = _checked(source, trial, subject, view, work)
         compared = next(part.inputs.of_view(view).blocks(_COMPARED))
         scores = companion.classifier.scores(compared)
         check_same(opened.as_given(compared), scores, companion.classifier.output_kind, source.name)
@@ -149,11 +164,9 @@ def _with_view(subject: Subject, spec: InputSpec, data: ImageData) -> tuple[Subj
     return replace(subject, filter=kept, choice=choice, certification=certification), len(views)
 
 
-def _checked(
-    source: CompanionSource, classifier: Classifier, subject: Subject, view: int, work: float
-) -> Companion:
+def _checked(source: CompanionSource, trial: Trial, subject: Subject, view: int, work: float) -> Companion:
     """Return a companion whose scores and classes were looked at on the filter's images."""
-    part: Part = subject.filter
+    classifier, part = trial.classifier, subject.filter
     images: PixelViews = part.inputs.of_view(view)
     spec = images.specs[0]
     check_scores(classifier, next(images.blocks(_PROBE)))
@@ -183,13 +196,19 @@ def _checked(
         relative_cost=own_work / work if work else 0.0,
     )
     right = companion.labels(decided.scores, part.labels)
+    wanted = part.labels if same else mapped.to_companion[part.labels]
+    compared = replace(trial, classifier=decided.classifier).ask(
+        right, lambda labels, rows: np.asarray(labels == wanted[rows])
+    )
     agrees = companion.labels(decided.scores, part.predicted)
     note = (
         f"companion {source.name}: {spec.width}×{spec.height} pixels, resize {spec.resize}, scores "
         f"{decided.classifier.output_kind} ({decided.reason}); {right.mean():.1%} of {len(right)} images right, agrees "
         f"with the original on {agrees.mean():.1%}; {companion.relative_cost:.2f} times the original's multiply-adds"
     )
-    return replace(companion, accuracy=float(right.mean()), notes=(note, *mapped.notes))
+    return replace(
+        companion, accuracy=float(right.mean()), notes=(note, *mapped.notes, *filter(None, (compared,)))
+    )
 
 
 def _shape(spec: InputSpec) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from mutant_store.graph.score_kind import decide
 from mutant_store.loading.class_names import choose_classes
 from mutant_store.loading.input_spec import InputOptions, resolve_input
 from mutant_store.loading.pixel_views import PixelViews
+from mutant_store.loading.treatments import Dialogue, Trial
 
 _PROBE = 8
 _TOGETHER = 32
@@ -104,6 +106,7 @@ def load_subject(
     layers_pattern: str | None,
     calibration: CalibrationSettings,
     as_given: Scores | None = None,
+    dialogue: Dialogue | None = None,
 ) -> Subject:
     """Read the model and its data, check that they fit, and cut the data into three parts.
 
@@ -124,6 +127,8 @@ def load_subject(
             it.
         as_given: function that gives the scores of the classifier as it was given; None runs the
             file.
+        dialogue: question to ask where another treatment of images does much better, see
+            ``Trial``; None compares nothing.
 
     Raises:
         ModelError: the model is no classifier, cannot be mutated, answers otherwise when it is
@@ -138,7 +143,9 @@ def load_subject(
     layers = []
     if layers_pattern is not None:
         layers = select_layers(find_layers(Graph(classifier.model)), layers_pattern)
+    started = perf_counter()
     input_spec, data = resolve_input(classifier, spec, options)
+    seconds = perf_counter() - started
     trained = classifier.card.train_data
     if trained is not None and trained.overlaps(data.range):
         raise DataError(
@@ -162,11 +169,17 @@ def load_subject(
         expected = decided.widened(inputs.scores(as_given, min(together, _TOGETHER)))
         check_same(expected, scores, classifier.output_kind, "the model, simplified for mutants,")
         scores = expected
-    naming = choose_classes(data, classes, classifier, scores.argmax(axis=1), scores.shape[1])
+    predicted, outputs, compared = scores.argmax(axis=1), scores.shape[1], ""
+    if dialogue is None:
+        naming = choose_classes(data, classes, classifier, predicted, outputs)
+    else:
+        trial = Trial(classifier, input_spec, data, seconds, dialogue)
+        naming, compared = trial.name_classes(classes, predicted, outputs)
     notes = (
         *classifier.notes,
         f"output '{classifier.output_name}': {classifier.output_kind} ({decided.reason})",
         *naming.notes,
+        *filter(None, (compared,)),
     )
     half, quarter = len(data) // 2, (len(data) - len(data) // 2) // 2
 

@@ -133,17 +133,7 @@ def build(
     """
     check_text(str(out), "the directory of the store")
     operators = operators_named(settings.operator)
-    if settings.layers and any(isinstance(operator, Retrain) for operator in operators):
-        raise ModelError(
-            "--layers does not go with the operator retrain, which trains every layer from --from on; give that"
-        )
-    layers = LayerChoice(settings.layers, settings.first, settings.last)
-    if layers != LayerChoice() and not _mutates(operators):
-        raise ModelError(
-            "--layers, --from and --last choose layers that mutants change, and companions change none: leave them out"
-        )
-    if settings.teach and not settings.companions:
-        raise ModelError("--teach trains companions: name them with --companion, or leave it out")
+    layers = _layer_choice(operators, settings)
     key = load_private_key(settings.sign_key) if settings.sign_key else None
     source = model if isinstance(model, ModelSource) else ModelSource(str(model))
     report.step(f"reading {source.model} and {spec}")
@@ -173,11 +163,7 @@ def build(
         staged.mkdir(mode=0o700, exist_ok=True)
         retrainer = _retrainer(operators, subject, original, settings, staged)
         _tell(report, retrainer.notes if retrainer else ())
-        if settings.teach and retrainer is not None:
-            from mutant_store.retraining.teaching import teach
-
-            ratio = settings.selection.accuracy_ratio
-            companions = [teach(each, retrainer, subject, ratio, report) for each in companions]
+        companions = _taught(companions, retrainer, subject, settings, report)
         builder = BankBuilder(subject.classifier, subject.layers, activations, companions)
         selection = select(
             subject, builder, operators, settings.selection, staged, report, retrainer, companions
@@ -227,6 +213,22 @@ def _warn_of_shades(subject: Subject, report: Reporter) -> None:
             f"WARNING: the classifier's scores are not finite (NaN or infinite) on an image that is all "
             f"{' or all '.join(shades)}, as where it divides an image by its own deviation; such images raise an alarm"
         )
+
+
+def _layer_choice(operators: list[Operator], settings: BuildSettings) -> LayerChoice:
+    """Return the choice of layers, once it is known to go with the operators and their settings."""
+    choice = LayerChoice(settings.layers, settings.first, settings.last)
+    if settings.layers and any(isinstance(operator, Retrain) for operator in operators):
+        raise ModelError(
+            "--layers does not go with the operator retrain, which trains every layer from --from on; give that"
+        )
+    if choice != LayerChoice() and not _mutates(operators):
+        raise ModelError(
+            "--layers, --from and --last choose layers that mutants change, and companions change none: leave them out"
+        )
+    if settings.teach and not settings.companions:
+        raise ModelError("--teach trains companions: name them with --companion, or leave it out")
+    return choice
 
 
 def _mutates(operators: list[Operator]) -> bool:
@@ -313,6 +315,21 @@ def _retrainer(
         seed=selection.seed,
         jobs=selection.jobs,
     )
+
+
+def _taught(
+    companions: list[Companion],
+    retrainer: "Retrainer | None",
+    subject: Subject,
+    settings: BuildSettings,
+    report: Reporter,
+) -> list[Companion]:
+    if not settings.teach or retrainer is None:
+        return companions
+    from mutant_store.retraining.teaching import teach
+
+    ratio = settings.selection.accuracy_ratio
+    return [teach(companion, retrainer, subject, ratio, report) for companion in companions]
 
 
 def _tell(report: Reporter, notes: tuple[str, ...]) -> None:

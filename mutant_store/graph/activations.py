@@ -75,7 +75,8 @@ class Activations:
 
     def images(self, name: str) -> NDArray[np.float32]:
         """Return the values of a tensor for two images, float32 [2, …]; it must have a ``shape``."""
-        return np.asarray(self._session.run([name], {IMAGES: self._probe[:2]})[0])
+        two = self._probe[:2]
+        return two if name == IMAGES else np.asarray(self._session.run([name], {IMAGES: two})[0])
 
     def measured(self, layers: list[Layer]) -> list[Layer]:
         """Return the layers with the rank and the number of outputs of every use filled in.

@@ -130,7 +130,7 @@ class PassedOn(BankSession):
     def __init__(self, asked: BankSession) -> None:
         self._asked = asked
         self.runs, self.seconds = 0, 0.0
-        self.feature_bytes = asked.feature_bytes
+        self.feature_bytes, self.classes = asked.feature_bytes, asked.classes
 
     @property
     def provider(self) -> str:

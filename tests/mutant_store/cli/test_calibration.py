@@ -40,7 +40,7 @@ def test_calibrate_says_what_came_of_it(copy: Path) -> None:
     assert shown.exit_code == 0, shown.output
     store = load_store(copy)
     assert store.calibration.settings == CalibrationSettings(
-        max_false_alarm=0.1, clean_mutants=12, evidence="label_change"
+        max_false_alarm=0.1, clean_mutants=12, evidence="label_change", own_weight=0.25
     )
     assert f"version {store.version}" in shown.stdout
     calibrated: PolicyRecord = store.calibration.policies["calibrated"]

@@ -45,7 +45,8 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
 def test_every_setting_is_an_option_that_names_its_default(command: str) -> None:
     offered = options(command)
     defaults = CalibrationSettings().model_dump() | {
-        "clean_mutants": CalibrationSettings(evidence="label_change").budget
+        "clean_mutants": CalibrationSettings(evidence="label_change").budget,
+        "own_weight": CalibrationSettings().weight_of_original,
     }
     for name, value in defaults.items():
         shown = re.search(r"Default: ([\w.]*\w)", offered[name].help or "")
@@ -65,8 +66,16 @@ def test_evidence_is_soft_where_mutants_are_retrained_unless_something_else_is_a
     assert auto.decided(["nai"]).evidence == auto.decided(["gf", "ws"]).evidence == "label_change"
     assert auto.decided(["retrain"]).evidence == auto.decided(["nai", "retrain"]).evidence == "soft"
     for asked in ("soft", "label_change"):
-        settings = CalibrationSettings().changed(evidence=asked)
-        assert settings.decided(["nai"]) == settings.decided(["retrain"]) == settings
+        settings = CalibrationSettings().changed(evidence=asked, own_weight=0.5)
+        assert settings.decided(["nai"]) == settings.decided(["companion"]) == settings
+
+
+def test_the_originals_doubt_counts_nothing_beside_companions_unless_it_is_asked_for() -> None:
+    auto = CalibrationSettings()
+    assert auto.decided(["retrain"]).own_weight == auto.weight_of_original == 0.25
+    assert auto.decided(["companion", "nai"]).own_weight == 0
+    assert auto.decided(["companion"]).evidence == "soft"
+    assert auto.changed(own_weight=2).decided(["companion"]).own_weight == 2
 
 
 def test_the_least_and_the_most_an_option_takes_are_settings() -> None:

@@ -20,7 +20,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ModelSource, BuildSetti
     """Return what the command asks to be built, in a list that grows with each call."""
     asked: list[tuple[ModelSource, BuildSettings]] = []
 
-    def build(source: ModelSource, data: str, out: Path, settings: BuildSettings, report: object) -> None:
+    def build(source: ModelSource, data: str, out: Path, settings: BuildSettings, *others: object) -> None:
         asked.append((source, settings))
         raise StoppedError
 

@@ -31,7 +31,7 @@ def decided(
     onnx.save(parser.parse_model(text), tmp_path / "m.onnx")
     classifier = load_classifier(tmp_path / "m.onnx")
     check_scores(classifier, REAL[:4])
-    return decide(classifier, REAL, NOISE, given)  # type: ignore[arg-type]
+    return decide(classifier, classifier.scores(REAL), NOISE, given)  # type: ignore[arg-type]
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -101,7 +101,9 @@ def test_what_else_there_is(body: str, kind: str, reason: str, tmp_path: Path) -
 
 def test_logits_that_pass_for_probabilities_on_real_images_do_not_on_noise(tmp_path: Path) -> None:
     classifier = decided(tmp_path, "y = Identity (z)").classifier
-    kind = decide(classifier, np.zeros((80, 4), np.float32), NOISE, None).classifier.output_kind
+    kind = decide(
+        classifier, classifier.scores(np.zeros((80, 4), np.float32)), NOISE, None
+    ).classifier.output_kind
     assert kind == "logits"
 
 

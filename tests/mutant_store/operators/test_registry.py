@@ -4,8 +4,8 @@ from mutant_guard.errors import ModelError
 from mutant_store.operators import OPERATORS, operators_named
 
 
-def test_the_papers_four_operators_and_retraining_are_there() -> None:
-    assert list(OPERATORS) == ["gf", "nai", "ns", "retrain", "ws"]
+def test_companions_the_papers_four_operators_and_retraining_are_there() -> None:
+    assert list(OPERATORS) == ["companion", "gf", "nai", "ns", "retrain", "ws"]
     assert all(name == operator.name for name, operator in OPERATORS.items())
 
 
@@ -17,7 +17,8 @@ def test_operators_are_found_by_name_alone_and_mixed() -> None:
 @pytest.mark.parametrize("text", ["swap", "mixed:nai,swap", "nai,gf", "mixed:", ""])
 def test_unknown_operators_are_refused_by_name(text: str) -> None:
     with pytest.raises(
-        ModelError, match=r"no mutation operator '.*'; there are gf, nai, ns, retrain, ws, and mixed:"
+        ModelError,
+        match=r"no mutation operator '.*'; there are companion, gf, nai, ns, retrain, ws, and mixed:",
     ):
         operators_named(text)
 

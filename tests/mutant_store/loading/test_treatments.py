@@ -14,7 +14,9 @@ from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.manifest import InputSpec
 from mutant_store.cli.app import app
 from mutant_store.datasets import load
+from mutant_store.loading.companions import CompanionSource, load_companions
 from mutant_store.loading.input_spec import InputOptions
+from mutant_store.loading.model_source import ModelSource
 from mutant_store.loading.subject import Subject, load_subject
 from mutant_store.loading.treatments import Dialogue, other_treatments
 from tests.support.demo import SilentReport, perceptron
@@ -139,6 +141,14 @@ def test_whoever_says_yes_goes_on(digits_model: Path) -> None:
     found = subject(digits_model, DIGITS, asked, mean=[0.5], std=[0.5])
     assert len(asked.questions) == 1
     assert f"WARNING: {asked.questions[0]}; gone on all the same" in found.notes
+
+
+def test_a_companions_wrong_treatment_is_noticed(digits_model: Path) -> None:
+    own, asked = subject(digits_model, DIGITS, Asked()), Asked()
+    source = CompanionSource(ModelSource(str(digits_model)), InputOptions(mean=[0.5], std=[0.5]))
+    with pytest.raises(ModelError, match=r"\(mean=0;std=1\) companion digits\.onnx gets 9.*--yes"):
+        load_companions([source], own, DIGITS, accuracy_ratio=0.5, dialogue=Dialogue(SilentReport(), asked))
+    assert len(asked.questions) == 1
 
 
 @pytest.mark.parametrize("spread", [40.0, 70.0])

@@ -134,7 +134,7 @@ def _normalisation(processor: Processor, channels: int, path: Path) -> tuple[lis
 
 def _by_channel(value: list[float] | float | None, channels: int) -> list[float]:
     values = value if isinstance(value, list) else [value or 0.0]
-    return values * channels if len(values) == 1 else values
+    return values[:1] * channels if len(set(values)) == 1 else values
 
 
 def _sizes(processor: Processor, path: Path) -> tuple[tuple[int, int] | None, str | None, str]:

@@ -111,6 +111,10 @@ def test_normalisation_does_what_the_processor_does(
     assert len(found.mean) == len(found.std) == 3
 
 
+def test_three_equal_values_do_for_grey_images(tmp_path: Path) -> None:
+    assert read(tmp_path, {**VIT, "size": 8}, channels=1)[0].mean == [0.5]
+
+
 def test_flipped_channels_are_bgr(tmp_path: Path) -> None:
     assert read(tmp_path, MOBILEVIT)[0].channel_order == "bgr"
     assert read(tmp_path, {**VIT, "size": 8})[0].channel_order == "rgb"
@@ -144,7 +148,7 @@ def test_what_no_rule_does_is_said(tmp_path: Path, content: dict[str, Any], why:
     [
         ({"image_processor_type": "ImageGPTImageProcessor"}, "not treated as ImageGPT's processor does"),
         ({**VIT, "resample": 9, "size": 8}, "resample 9 is no filter"),
-        ({**VIT, "image_mean": [0.5, 0.5], "size": 8}, "have 2 and 3 values for 3"),
+        ({**VIT, "image_mean": [0.5, 0.4], "size": 8}, "have 2 and 3 values for 3"),
         ({**ALL, "size": 8}, "gives no image_mean"),
         ({**VIT, "size": {"height": 1e9, "width": 8}}, "'size.Sides.height'"),
         ({**VIT, "size": 8, "image_mean": [float("nan")] * 3}, "finite number"),

@@ -59,10 +59,15 @@ def teach(
         report: receiver of the steps and of the progress.
 
     Raises:
-        ModelError: its graph cannot be converted to torch, training diverged, or it is no longer
-            accurate enough.
+        ModelError: it takes blue, green and red, its graph cannot be converted to torch, training
+            diverged, or it is no longer accurate enough.
         DataError: the training images cannot be brought to its size.
     """
+    if companion.input.channel_order != "rgb":
+        raise ModelError(
+            f"companion {companion.name} takes blue, green and red and cannot be taught as it is: export it to take "
+            "red, green and blue, or leave out --teach"
+        )
     count = len(retrainer.job.array(CHOSEN))
     report.step(f"teaching companion {companion.name} {count:,} adversarial images of the original")
     taught = _taught(companion, retrainer, report)

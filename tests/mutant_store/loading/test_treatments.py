@@ -1,5 +1,6 @@
 """A treatment of images with which the classifier does much better is noticed, and a right one never asked about."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from sklearn.neural_network import MLPClassifier
 from mutant_guard.errors import ModelError
 from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.manifest import InputSpec
+from mutant_store.build import build
 from mutant_store.cli.app import app
 from mutant_store.datasets import load
 from mutant_store.loading.companions import CompanionSource, load_companions
@@ -19,7 +21,7 @@ from mutant_store.loading.input_spec import InputOptions
 from mutant_store.loading.model_source import ModelSource
 from mutant_store.loading.subject import Subject, load_subject
 from mutant_store.loading.treatments import Dialogue, other_treatments
-from tests.support.demo import SilentReport, perceptron
+from tests.support.demo import SETTINGS, SilentReport, perceptron
 
 DIGITS = "digits@holdout"
 TINTS = np.array([0.7, 0.85, 1.0])
@@ -119,6 +121,20 @@ def test_exchanged_channels_and_a_foreign_mean_are_noticed(coloured: tuple[Path,
         ModelError, match=r"with ImageNet's mean and standard deviation \(--mean 0\.485,0\.456,0\.406\) "
     ):
         subject(model, spec, asked, mean=[0.9, 0.5, 0.1], std=IMAGENET.std)
+
+
+def test_blue_green_and_red_are_taken_but_not_trained_again(
+    coloured: tuple[Path, str], tmp_path: Path
+) -> None:
+    """A network of red, green and blue is one of blue, green and red for images with exchanged channels."""
+    model, spec = coloured
+    data, asked = load(spec), Asked()
+    turned = saved(tmp_path / "turned.npz", data.images[..., ::-1], data.labels)
+    options = InputOptions(mean=IMAGENET.mean, std=IMAGENET.std, channel_order="bgr")
+    settings = replace(SETTINGS, operator="retrain", input=options)
+    with pytest.raises(ModelError, match="blue, green and red cannot be trained again as it is"):
+        build(model, turned, tmp_path / "store", settings, SilentReport(), asked)
+    assert asked.questions == []
 
 
 def test_squashed_images_of_a_network_that_wants_the_centre_are_noticed(

@@ -3,7 +3,6 @@
 They are made of the training images.
 """
 
-import io
 from collections.abc import Callable
 from functools import partial
 
@@ -12,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mutant_guard.store.atomic import write_atomically
 from mutant_store.retraining.attacks import ATTACKS, Batch
-from mutant_store.retraining.job import CHOSEN, IMAGES, TARGETS, Job
+from mutant_store.retraining.job import CHOSEN, IMAGES, TARGETS, Job, keep
 from mutant_store.retraining.seeds import Purpose, generator_for
 from mutant_store.retraining.settings import ATTACK_WEIGHTS
 
@@ -82,9 +80,7 @@ def make_shard(job: Job, number: int, _: Callable[[object], None]) -> None:
             made[part.numpy()] = attacked(
                 job, network, name, images[part], targets[part], epsilons[part], generator
             )
-    content = io.BytesIO()
-    np.save(content, made)
-    write_atomically(path, content.getvalue())
+    keep(path, made)
 
 
 def attacked(

@@ -1,11 +1,15 @@
 """Job of a retraining: the knowledge of every worker process, and the places of its files."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mutant_guard.store.choices import OutputKind
@@ -81,17 +85,17 @@ class Job:
     @property
     def shard(self) -> int:
         """Number of images made at a time, and the most that a killed build loses."""
-        return int(np.clip(_SHARD_VALUES // self._values(IMAGES), 1, _SHARD))
+        return int(np.clip(_SHARD_VALUES // int(np.prod(self._shape(IMAGES))), 1, _SHARD))
 
     @property
     def together(self) -> int:
         """Number of images that run at a time through the original where its gradient is taken."""
-        return max(1, _TOGETHER // self._values(IMAGES))
+        return together(self._shape(IMAGES))
 
     @property
     def trained_together(self) -> int:
         """Number of images or features that run at a time through the network that is trained."""
-        return max(1, _TOGETHER // self._values(IMAGES if self.tail is None else CLEAN_FEATURES))
+        return together(self._shape(IMAGES if self.tail is None else CLEAN_FEATURES))
 
     def original(self) -> nn.Module:
         """Return the original, on the CPU, in evaluation mode."""
@@ -127,9 +131,9 @@ class Job:
         """Return an array of the folder, with its memory shared by all processes."""
         return torch.from_numpy(np.load(self.folder / name, mmap_mode="c"))
 
-    def _values(self, name: str) -> int:
-        """Return the number of values of an entry of an array of the folder."""
-        return int(np.prod(np.load(self.folder / name, mmap_mode="r").shape[1:]))
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of an entry of an array of the folder."""
+        return tuple(np.load(self.folder / name, mmap_mode="r").shape[1:])
 
     def logits(self, network: nn.Module, pixels: Tensor) -> Tensor:
         """Return logits float32 [n, classes] of pixels float32 [n, C, H, W].
@@ -153,3 +157,18 @@ class Job:
             torch.tensor(values, device=pixels.device)[:, None, None] for values in (self.mean, self.std)
         )
         return (pixels - mean) / std
+
+
+def keep(path: Path, array: NDArray[Any]) -> None:
+    """Write an array to a ``.npy`` file, without a copy in memory; the file is whole or not there."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    with unfinished.open("wb") as file:
+        np.save(file, array)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def together(shape: Sequence[int]) -> int:
+    """Return how many images of this shape run at a time where a gradient is taken, at least 1."""
+    return max(1, _TOGETHER // int(np.prod(shape)))

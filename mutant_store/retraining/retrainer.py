@@ -1,7 +1,6 @@
 """Trained mutants of a build: images and adversarial images once, then the mutants in turn."""
 
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -36,6 +35,8 @@ from mutant_store.retraining.job import (
     TAIL,
     TARGETS,
     Job,
+    keep,
+    together,
 )
 from mutant_store.retraining.processes import TrainingProcesses
 from mutant_store.retraining.seeds import Purpose, seed_for
@@ -270,7 +271,7 @@ def _prepared(
     count = min(total, job.recipe.adversarial_images) if job.recipe.adversarial_share else 0
     rng = np.random.default_rng(seed_for(job.seed, Purpose.chosen_images))
     arrays: dict[str, Callable[[], NDArray[Any]]] = {
-        IMAGES: lambda: np.ascontiguousarray(data.images.transpose(0, 3, 1, 2)),
+        IMAGES: lambda: data.images.transpose(0, 3, 1, 2),
         TARGETS: lambda: training.labels if job.recipe.labels == "data" else _answers(subject, data),
         CHOSEN: lambda: np.sort(rng.permutation(total)[:count]),
     }
@@ -279,17 +280,15 @@ def _prepared(
             write_atomically(folder / name, content)
     for name, make in arrays.items():
         if not (folder / name).exists():
-            packed = io.BytesIO()
-            np.save(packed, make())
-            write_atomically(folder / name, packed.getvalue())
+            keep(folder / name, make())
     return folder
 
 
 def _answers(subject: Subject, data: ImageData) -> NDArray[np.float32]:
     """Return what the original answers on images, as probabilities float32 [N, classes]."""
-    blocks = []
-    for start in range(0, len(data), _BATCH):
-        scores = subject.classifier.scores(subject.input.tensor(data.images[start : start + _BATCH]))
+    blocks, size = [], min(_BATCH, together(data.images.shape[1:]))
+    for start in range(0, len(data), size):
+        scores = subject.classifier.scores(subject.input.tensor(data.images[start : start + size]))
         if subject.classifier.output_kind == "logits":
             scores = np.exp(scores - scores.max(axis=1, keepdims=True))
         blocks.append(scores / scores.sum(axis=1, keepdims=True))

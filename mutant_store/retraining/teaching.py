@@ -6,9 +6,7 @@ evaluation mode.
 """
 
 import hashlib
-import io
 import json
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -34,7 +32,7 @@ from mutant_store.loading.subject import Subject
 from mutant_store.networks.conversion import converted
 from mutant_store.reporter import Reporter
 from mutant_store.retraining.adversarial import AdversarialImages, shard_name, shards
-from mutant_store.retraining.job import CHOSEN, IMAGES, ORIGINAL_MODEL, ORIGINAL_STATE, TARGETS, Job
+from mutant_store.retraining.job import CHOSEN, IMAGES, ORIGINAL_MODEL, ORIGINAL_STATE, TARGETS, Job, keep
 from mutant_store.retraining.retrainer import Retrainer
 from mutant_store.retraining.training import VALUES, Epoch, mutant_name, train_mutant
 
@@ -208,27 +206,16 @@ def _prepared(job: Job, companion: Companion, source: Job, pixels: NDArray[np.ui
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
     job = replace(job, folder=job.folder / f"{_FOLDER}{digest}")
     job.folder.mkdir(mode=0o700, exist_ok=True)
-    contents: dict[str, Callable[[], bytes]] = {
-        ORIGINAL_MODEL: lambda: model,
-        ORIGINAL_STATE: lambda: safetensors.torch.save(job.architecture.build().state_dict()),
-        IMAGES: lambda: _packed(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))),
-        TARGETS: lambda: _packed(_targets(companion, np.load(source.folder / TARGETS))),
-        CHOSEN: (source.folder / CHOSEN).read_bytes,
-    }
-    for name, make in contents.items():
-        if not (job.folder / name).exists():
-            write_atomically(job.folder / name, make())
+    if not (job.folder / ORIGINAL_STATE).exists():
+        write_atomically(job.folder / ORIGINAL_MODEL, model)
+        keep(job.folder / IMAGES, pixels.transpose(0, 3, 1, 2))
+        keep(job.folder / TARGETS, _targets(companion, np.load(source.folder / TARGETS)))
+        keep(job.folder / CHOSEN, np.load(source.folder / CHOSEN))
+        state = safetensors.torch.save(job.architecture.build().state_dict())
+        write_atomically(job.folder / ORIGINAL_STATE, state)  # last, so that it stands for all
     made = AdversarialImages(source)
     for number in range(shards(job)):
         if not (job.folder / shard_name(number)).exists():
             rows = torch.arange(number * job.shard, min((number + 1) * job.shard, len(made)))
-            write_atomically(
-                job.folder / shard_name(number), _packed(_seen(companion.input, made[rows].numpy()))
-            )
+            keep(job.folder / shard_name(number), _seen(companion.input, made[rows].numpy()))
     return job
-
-
-def _packed(array: NDArray[Any]) -> bytes:
-    content = io.BytesIO()
-    np.save(content, array)
-    return content.getvalue()

@@ -33,13 +33,12 @@ from mutant_store.networks.conversion import converted
 from mutant_store.reporter import Reporter
 from mutant_store.retraining.adversarial import AdversarialImages, shard_name, shards
 from mutant_store.retraining.job import CHOSEN, IMAGES, ORIGINAL_MODEL, ORIGINAL_STATE, TARGETS, Job, keep
+from mutant_store.retraining.processes import TrainingProcesses
 from mutant_store.retraining.retrainer import Retrainer
 from mutant_store.retraining.training import VALUES, Epoch, mutant_name, train_mutant
 
 _FOLDER = "teaching-"
 _PROBE = 8
-_THREADS = 2
-"""Threads that teach a companion, whatever the machine has: sums depend on their number."""
 
 
 def teach(
@@ -110,12 +109,9 @@ def _taught(companion: Companion, retrainer: Retrainer, report: Reporter) -> Com
         note = f"epochs of {companion.name}; {epoch.accuracy:.1%} of its training images as the original"
         report.progress(epoch.epoch, recipe.epochs, note)
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(_THREADS)
-    try:
-        train_mutant(job, 0, heard)
-    finally:
-        torch.set_num_threads(threads)
+    with TrainingProcesses(job, 1) as alone:
+        for _ in alone.run(train_mutant, [0], heard):
+            pass
     values = safetensors.numpy.load_file(job.folder / mutant_name(0))[VALUES]
     record = _record(retrainer.record, job)
     return companion.taught_as(_with_values(companion.classifier.model, values), record)

@@ -50,7 +50,7 @@ def run(
     configure_logs("console", quiet=True)
     with errors_shown():
         settings = read_config(config)
-        folder = data or Path(os.environ.get(_DATA) or "../shared/data")
+        folder = _folder(data)
         if settings.needs_folder and not folder.is_dir():
             raise DataError(f"there is no {folder}; give --data, or set {_DATA} to the folder of the data")
         place = Workspace(work or Path("runs") / config.stem)
@@ -68,6 +68,47 @@ def run(
             results = experiment.run()
         write(results, target)
     console.print(f"wrote {target}/report.md", markup=False)
+
+
+@app.command()
+def published(
+    config: Annotated[Path, typer.Option(help="TOML file such as evaluation/configs/imagenet-lite0.toml.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help=f"Folder that {{data}} stands for in it. Default: ${_DATA}, else ../shared/data."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the report. Default: reports/NAME, NAME the file's.")
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of stores, images and scores; what is there is not made again. Default: runs/NAME."
+        ),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cores.")] = 0,
+) -> None:
+    """Guard a classifier with published weights by others, and write the report.
+
+    A run that was killed goes on where it stopped.
+    """
+    from evaluation.imagenet.config import read_config
+    from evaluation.imagenet.experiment import Experiment
+    from evaluation.report.write import write
+    from evaluation.workspace import Workspace
+
+    with errors_shown():
+        settings = read_config(config)
+        place = Workspace(work or Path("runs") / config.stem)
+        target = out or Path("reports") / config.stem
+        with BuildReport() as report:
+            results = Experiment(config.stem, settings, _folder(data), place, report, threads).run()
+        write(results, target)
+    console.print(f"wrote {target}/report.md", markup=False)
+
+
+def _folder(data: Path | None) -> Path:
+    return data or Path(os.environ.get(_DATA) or "../shared/data")
 
 
 @app.command()

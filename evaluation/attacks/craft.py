@@ -12,6 +12,7 @@ from evaluation.attacks.methods import (
     fgsm,
     hopskipjump,
     jsma,
+    patch,
     pgd,
     square,
 )
@@ -72,10 +73,13 @@ def attacked(
         network = OnPixels(model)
     pixels = as_pixels(images)
     with seeded(seed):
-        if isinstance(attack, settings.CarliniWagner):
-            made = carlini_wagner.attack(network, attack, pixels, labels)
-        else:
-            made = _run(attack, estimator(network, pixels.shape[1:]), pixels, labels)
+        match attack:
+            case settings.CarliniWagner():
+                made = carlini_wagner.attack(network, attack, pixels, labels)
+            case settings.Patch():
+                made = patch.attack(network, attack, pixels, labels)
+            case _:
+                made = _run(attack, estimator(network, pixels.shape[1:]), pixels, labels)
     return as_bytes(made)
 
 

@@ -59,6 +59,7 @@ class Pgd(_Attack):
     Attributes:
         step: size of an iteration's step.
         restarts: number of starts at random in the ball; 0 starts once, at the image itself.
+        targeted: whether it leads to one wrong label drawn at random, instead of to any.
     """
 
     method: Literal["pgd"] = "pgd"
@@ -66,16 +67,38 @@ class Pgd(_Attack):
     step: Share
     iterations: Count
     restarts: int = Field(ge=0)
+    targeted: bool = False
+
+
+class Patch(_Attack):
+    """A square of any colours at a random place, made for each image.
+
+    Attributes:
+        share: area of the square as a share of the image's.
+        step: size of an iteration's step.
+        iterations: number of steps.
+    """
+
+    method: Literal["patch"] = "patch"
+    share: Share
+    step: Share
+    iterations: Count
 
 
 class AutoAttack(_Attack):
     """AutoAttack within ε in the largest pixel difference.
 
     The implementation is the adversarial-robustness-toolbox's.
+
+    Attributes:
+        restarts: most starts of each of its members.
+        queries: most queries of its last member, Square, a start.
     """
 
     method: Literal["autoattack"] = "autoattack"
     epsilon: Share
+    restarts: Count = 5
+    queries: Count = 5000
 
 
 class Square(_Attack):
@@ -123,11 +146,13 @@ class DeepFool(_Attack):
 
     Attributes:
         overshoot: distance that it goes past the boundary, as a share of the way to it.
+        labels: number of most likely labels whose boundaries it looks at; None looks at all.
     """
 
     method: Literal["deepfool"] = "deepfool"
     iterations: Count = 50
     overshoot: float = Field(default=0.02, ge=0)
+    labels: Annotated[int, Field(ge=2)] | None = None
 
 
 class Substitute(_Settings):
@@ -181,7 +206,7 @@ class HopSkipJump(_Attack):
 
 
 AttackSettings = Annotated[
-    Fgsm | MinimalFgsm | Pgd | AutoAttack | Square | Jsma | CarliniWagner | DeepFool | BlackBox | HopSkipJump,
+    Fgsm | MinimalFgsm | Pgd | Patch | AutoAttack | Square | Jsma | CarliniWagner | DeepFool | BlackBox | HopSkipJump,
     Field(discriminator="method"),
 ]
 """Settings of any method, for pydantic to read."""

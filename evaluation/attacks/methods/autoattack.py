@@ -11,16 +11,16 @@ import numpy as np
 from evaluation.attacks.settings import AutoAttack
 from evaluation.attacks.target import Images, Labels
 
-_ITERATIONS, _RESTARTS, _SQUARE_ITERATIONS = 100, 5, 5000
+_ITERATIONS = 100
 
 
 def attack(estimator: Any, settings: AutoAttack, images: Images, labels: Labels) -> Images:
     """Return images float32 [N, C, H, W] within ε of these, unrounded.
 
-    Where nothing fools, it is the image itself. The toolbox's ensemble runs with its default sizes,
-    one attack after the other on the images that still stand: Auto-PGD (100 iterations, 5 restarts)
-    on cross entropy, the same on the difference of logits ratio, DeepFool where the paper has FAB,
-    and Square (5,000 iterations, 5 restarts).
+    Where nothing fools, it is the image itself. The toolbox's ensemble runs one attack after the
+    other on the images that still stand: Auto-PGD (100 iterations, 5 restarts unless told
+    otherwise) on cross entropy, the same on the difference of logits ratio, DeepFool where the
+    paper has FAB, and Square (5,000 iterations, 5 restarts unless told otherwise).
     """
     from art.attacks.evasion import AutoAttack as Method
     from art.attacks.evasion import AutoProjectedGradientDescent, DeepFool, SquareAttack
@@ -33,7 +33,7 @@ def attack(estimator: Any, settings: AutoAttack, images: Images, labels: Labels)
             eps=epsilon,
             eps_step=epsilon / 3,
             max_iter=_ITERATIONS,
-            nb_random_init=_RESTARTS,
+            nb_random_init=settings.restarts,
             batch_size=batch,
             loss_type=loss,
             verbose=False,
@@ -46,8 +46,8 @@ def attack(estimator: Any, settings: AutoAttack, images: Images, labels: Labels)
             estimator,
             norm=np.inf,
             eps=epsilon,
-            max_iter=_SQUARE_ITERATIONS,
-            nb_restarts=_RESTARTS,
+            max_iter=settings.queries,
+            nb_restarts=settings.restarts,
             batch_size=batch,
             verbose=False,
         )

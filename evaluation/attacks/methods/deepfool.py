@@ -21,7 +21,7 @@ def attack(estimator: Any, settings: DeepFool, images: Images, labels: Labels) -
         estimator,
         max_iter=settings.iterations,
         epsilon=settings.overshoot,
-        nb_grads=estimator.nb_classes,
+        nb_grads=settings.labels or estimator.nb_classes,
         batch_size=len(images),
         verbose=False,
     )

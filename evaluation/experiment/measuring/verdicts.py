@@ -48,7 +48,7 @@ def server_order(store: Store, samples: SampleSet) -> NDArray[np.int64]:
     The result is int64 [images, mutants].
     """
     manifest = store.manifest
-    order = Order(ORDER_KEY.encode(), pool=manifest.mutants, decks=manifest.decks)
+    order = Order(ORDER_KEY.encode(), pool=manifest.mutants, decks=manifest.decks, ranks=manifest.ranks)
     return np.stack([order.mutants(pixels) - 1 for pixels in samples.images])
 
 

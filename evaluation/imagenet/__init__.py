@@ -1,0 +1,1 @@
+"""Experiments on classifiers of ImageNet's size with published weights and few photographs."""

@@ -11,7 +11,7 @@ SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain bench bench-decision bench-serving soak overload steady drain hostile redis-faults fuzz fuzz-api rehearsal clean
+.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain evaluate-imagenet bench bench-imagenet bench-decision bench-serving soak overload steady drain hostile redis-faults fuzz fuzz-api rehearsal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -99,6 +99,11 @@ evaluate-full: | $(VENV)/.dev ## all of them: reports/mnist, mnist-98 and cifar1
 	$(BIN)/python -m evaluation run --config evaluation/configs/mnist-98.toml --data "$(DATA)"
 	$(BIN)/python -m evaluation run --config evaluation/configs/cifar10.toml --data "$(DATA)"
 
+evaluate-imagenet: | $(VENV)/.dev ## published ImageNet classifiers guarded by others: reports/imagenet-lite0, -lite1 and -lite2 (some hours)
+	$(BIN)/python -m evaluation published --config evaluation/configs/imagenet-lite0.toml --data "$(DATA)"
+	$(BIN)/python -m evaluation published --config evaluation/configs/imagenet-lite1.toml --data "$(DATA)"
+	$(BIN)/python -m evaluation published --config evaluation/configs/imagenet-lite2.toml --data "$(DATA)"
+
 evaluate-retrain: | $(VENV)/.dev ## mutants that are trained again: reports/mnist-retrain and cifar10-retrain (some hours)
 	$(BIN)/python -m evaluation run --config evaluation/configs/mnist-retrain.toml --data "$(DATA)"
 	$(BIN)/python -m evaluation run --config evaluation/configs/cifar10-retrain.toml --data "$(DATA)"
@@ -108,6 +113,9 @@ bench: | $(VENV)/.dev ## measure everything side by side and rewrite benchmarks/
 	$(BIN)/python -m benchmarks all --mnist "$(MNIST)" --out benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks decision --out benchmarks/DECISION.md
 	$(BIN)/python -m benchmarks doubts --out benchmarks/DOUBTS.md
+
+bench-imagenet: | $(VENV)/.dev ## classifiers of ImageNet's size, from the build to detection: benchmarks/IMAGENET.md (some hours)
+	$(BIN)/python -m benchmarks imagenet --data "$(DATA)" --out benchmarks/IMAGENET.md
 
 bench-decision: | $(VENV)/.dev ## the part on the sequential test alone, some five minutes
 	$(BIN)/python -m benchmarks decision --out benchmarks/DECISION.md

@@ -121,6 +121,34 @@ def serving(
 
 
 @app.command()
+def imagenet(
+    quick: Quick = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with imagenet-samples/. Default: $GUARD_DATA_DIR, else ../shared/data."),
+    ] = None,
+    work: Annotated[
+        Path,
+        typer.Option(help="Folder of attacked pictures and scores; what is there is not made again."),
+    ] = Path("runs"),
+    detection: Annotated[
+        bool, typer.Option(help="Whether the experiments on detection are run as well, some hours.")
+    ] = True,
+    out: Out = None,
+) -> None:
+    """Measure classifiers of ImageNet's size: builds, memory, latency, labels and detection."""
+    from benchmarks.imagenet import measure
+
+    folder = data or data_folder()
+    _report(
+        {"imagenet": lambda say: measure(folder, work, quick, detection, say)},
+        quick,
+        out,
+        "Made by `make bench-imagenet`, not by hand. Servers are processes of their own, measured in turn.",
+    )
+
+
+@app.command()
 def beside(
     sources: Annotated[Path, typer.Argument(help="Checkout of other sources of this project.")],
     store: Annotated[

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-_SYMBOLS = {"x": "×", "%": " %", "ms": " ms", "MB": " MB", "GFLOP/s": " GFLOP/s", "": ""}
+_SYMBOLS = {"x": "×", "%": " %", "ms": " ms", "s": " s", "MB": " MB", "GFLOP/s": " GFLOP/s", "": ""}
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Figure:
     Attributes:
         name: name of the figure, in lower case with underscores.
         value: the number, in ``unit``.
-        unit: ``x`` (times), ``%``, ``ms``, ``MB``, ``GFLOP/s``, or empty for a count.
+        unit: ``x`` (times), ``%``, ``ms``, ``s``, ``MB``, ``GFLOP/s``, or empty for a count.
         target: number to reach, or None where the figure is only reported.
         at_most: whether the value should stay at or below the target, instead of at or above.
     """

@@ -206,7 +206,17 @@ class HopSkipJump(_Attack):
 
 
 AttackSettings = Annotated[
-    Fgsm | MinimalFgsm | Pgd | Patch | AutoAttack | Square | Jsma | CarliniWagner | DeepFool | BlackBox | HopSkipJump,
+    Fgsm
+    | MinimalFgsm
+    | Pgd
+    | Patch
+    | AutoAttack
+    | Square
+    | Jsma
+    | CarliniWagner
+    | DeepFool
+    | BlackBox
+    | HopSkipJump,
     Field(discriminator="method"),
 ]
 """Settings of any method, for pydantic to read."""

@@ -69,7 +69,9 @@ def attack(
         part = SampleSet(settings.name, clean.images[places], clean.labels[places], clean.sources[places])
         made.append(_kept(original, settings, part, seed_of(seed, attempts), workspace))
         attempts, found = attempts + len(part), found + int(made[-1]["fooled"].sum())
-        report.progress(min(found, settings.samples), settings.samples, f"{settings.name}, {attempts} attempts")
+        report.progress(
+            min(found, settings.samples), settings.samples, f"{settings.name}, {attempts} attempts"
+        )
     images, fooled = (np.concatenate([part[key] for part in made]) for key in ("images", "fooled"))
     kept = np.flatnonzero(fooled)[: settings.samples]
     samples = SampleSet(settings.name, images[kept], clean.labels[kept], clean.sources[kept])

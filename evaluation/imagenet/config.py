@@ -94,7 +94,9 @@ class Config(Frozen):
             except ModelError as error:
                 raise ValueError(str(error)) from error
         if self.joint is not None and not self.store(self.joint.store).companions:
-            raise ValueError(f"the joint attack needs a store with companions, and '{self.joint.store}' has none")
+            raise ValueError(
+                f"the joint attack needs a store with companions, and '{self.joint.store}' has none"
+            )
         return self
 
     def store(self, name: str) -> StoreSettings:

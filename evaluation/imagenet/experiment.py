@@ -296,9 +296,7 @@ class Experiment:
 
             def make(settings: Joint = settings) -> dict[str, NDArray[np.uint8]]:
                 self._report.step(f"joint attack, ε {settings.epsilon:.3g}")
-                known = KnownCompanions(
-                    self._original, [PictureClassifier.of(name) for name in companions]
-                )
+                known = KnownCompanions(self._original, [PictureClassifier.of(name) for name in companions])
                 told = partial(self._told, len(clean), "joint attack")
                 return {
                     "images": adaptive(known, settings, clean.images, clean.labels, self._config.seed, told)

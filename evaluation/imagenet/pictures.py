@@ -44,7 +44,7 @@ class PictureClassifier:
     Attributes:
         classifier: the network and its preprocessing.
         network: the network, batch normalisations folded.
-        """
+    """
 
     classifier: PublishedClassifier
     network: nn.Module
@@ -65,7 +65,7 @@ class PictureClassifier:
         rule = ResizeRule.parse(self.classifier.resize)
         network = Resized(self.network, rule.shorter, self.classifier.size)
         described = Network(
-            build=lambda classes: network,  # noqa: ARG005
+            build=lambda classes: network,
             data="",
             shape=(SIDE, SIDE, 3),
             mean=MEAN,

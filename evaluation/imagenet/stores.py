@@ -73,7 +73,9 @@ def build(
         if process.returncode:
             said.seek(0)
             lines = said.read().decode(errors="replace").strip().splitlines()
-            raise ModelError(f"{' '.join([*command, *options])} failed: {lines[-1] if lines else 'no message'}")
+            raise ModelError(
+                f"{' '.join([*command, *options])} failed: {lines[-1] if lines else 'no message'}"
+            )
     return Built(time.perf_counter() - started, 1024 * usage.ru_maxrss)
 
 
@@ -102,7 +104,12 @@ class GuardedClassifier:
             options: further options of ``mutant-store build``.
         """
         self.name, self._original, self._companions = name, original, companions
-        self._photographs, self._workspace, self._report, self._options = photographs, workspace, report, options
+        self._photographs, self._workspace, self._report, self._options = (
+            photographs,
+            workspace,
+            report,
+            options,
+        )
         self._opened: tuple[Store, BankSession] | None = None
 
     @property
@@ -133,9 +140,7 @@ class GuardedClassifier:
             if not (path / CURRENT).exists():
                 self._report.step(f"building {path.name}")
                 models = self._workspace.path / "models"
-                build(
-                    self._original, self._companions, self._photographs, models, path, self._options
-                )
+                build(self._original, self._companions, self._photographs, models, path, self._options)
             store = load_store(path)
             self._opened = store, store.session()
         return self._opened
@@ -166,7 +171,10 @@ class GuardedClassifier:
                 lambda done: self._report.progress(done, len(samples), f"{self.name}: {samples.kind}"),
                 evidence,
             )
-            made: Arrays = {"changes": found.changes.astype(np.uint8), "correct": found.correct.astype(np.uint8)}
+            made: Arrays = {
+                "changes": found.changes.astype(np.uint8),
+                "correct": found.correct.astype(np.uint8),
+            }
             if found.doubts is not None and found.own_doubts is not None:
                 made |= {"doubts": found.doubts, "own_doubts": found.own_doubts}
             return made

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import structlog
-from numpy.typing import NDArray
+from PIL.Image import Image as PillowImage
 from redis import Redis
 
 from benchmarks.serving.redis_server import RedisServer
-from mutant_guard.images.decoding import decode
+from mutant_guard.images.decoding import decode_whole
 from mutant_guard.store.reader import Store, load_store
 from tests.mutant_guard.runtime.scheduling.driving import Inputs
 from tests.support.service import HeldSession, digits, order_of
@@ -85,11 +85,11 @@ def held_decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Decoding waits until this is set."""
     let_go = threading.Event()
 
-    def held(*args: Any) -> NDArray[np.uint8]:
+    def held(*args: Any) -> PillowImage:
         let_go.wait(10)
-        return decode(*args)
+        return decode_whole(*args)
 
-    monkeypatch.setattr("mutant_guard.runtime.prepared.decode", held)
+    monkeypatch.setattr("mutant_guard.runtime.prepared.decode_whole", held)
     yield let_go
     let_go.set()
 

@@ -11,7 +11,7 @@ import structlog
 from benchmarks.fuzz.application import Application
 from benchmarks.fuzz.asks import Ask, Request, Route
 from mutant_guard.errors import RequestError
-from mutant_guard.images.decoding import decode
+from mutant_guard.images.decoding import decode_whole
 from tests.support.service import digits, encode
 
 IMAGE = Ask(Route.RAW, 0, encode(digits(1)[0]))
@@ -33,9 +33,9 @@ def request_(application: Application) -> Request:
 def decode_with(monkeypatch: pytest.MonkeyPatch, before: Any) -> None:
     def changed(*args: Any) -> Any:
         before()
-        return decode(*args)
+        return decode_whole(*args)
 
-    monkeypatch.setattr("mutant_guard.runtime.prepared.decode", changed)
+    monkeypatch.setattr("mutant_guard.runtime.prepared.decode_whole", changed)
 
 
 def test_an_answer_as_it_should_be_is_no_fault(application: Application, request_: Request) -> None:

@@ -14,10 +14,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from mutant_guard.bank.graph_tail import GraphTail
+from mutant_guard.bank.layer_threads import open_measured
 from mutant_guard.bank.memory import even_blocks, kept_bytes, rows_within, run_bytes
-from mutant_guard.bank.own_tail import OwnTail
+from mutant_guard.bank.open_tail import open_tail
 from mutant_guard.bank.pace import Pace
-from mutant_guard.bank.pool import Mutant, is_whole, patch
+from mutant_guard.bank.pool import Mutant
 from mutant_guard.bank.session import (
     CPU,
     IMAGES,
@@ -29,8 +30,6 @@ from mutant_guard.bank.session import (
     row_bytes,
     run_session,
 )
-from mutant_guard.bank.session_tail import SessionTail
-from mutant_guard.bank.shared_tail import SharedTail
 from mutant_guard.bank.tail import Tail, TailRecord
 from mutant_guard.bank.views import Inputs, arrays_of, view_name, view_number
 from mutant_guard.bank.workers import Workers
@@ -86,7 +85,9 @@ class BankSession:
             external: contents of the files of external data, see ``open_session``.
             providers: execution providers in order of preference.
             threads: CPU threads; 0 takes all cores of this process.
-            workers: threads that are shared with other banks, in place of own ones.
+            workers: threads that are shared with other banks, in place of own ones, as a server has
+                them. Large graphs then use them within a layer where that is better, see
+                ``open_measured``.
             beside: number of banks that run at a time, this one included, and share the memory.
 
         Raises:
@@ -95,7 +96,10 @@ class BankSession:
                 from the pool.
         """
         self._workers, self._own_workers = workers or Workers(threads), workers is None
-        self._prefix = open_session(prefix, providers=providers, threads=1, external=external)
+        self._prefix, _ = open_measured(
+            lambda threads: open_session(prefix, providers=providers, threads=threads, external=external),
+            workers,
+        )
         self.prefix_id = ""
         if isinstance(prefix, bytes) and external is None:
             self.prefix_id = hashlib.sha256(prefix).hexdigest()
@@ -117,8 +121,15 @@ class BankSession:
             self._place[members] = np.arange(len(members))
             self._rank[members] = len(numbers) * len(self._tails) + self._place[members]
             self._tails.append(
-                _open(
-                    record, pool, parameters, external, providers, self.classes, copies=self._workers.threads
+                open_tail(
+                    record,
+                    pool,
+                    parameters,
+                    external,
+                    providers,
+                    self.classes,
+                    copies=self._workers.threads,
+                    workers=workers,
                 )
             )
         self._on_cpu = self.provider == CPU
@@ -300,48 +311,6 @@ class BankSession:
         """Release the threads, unless they are shared."""
         if self._own_workers:
             self._workers.close()
-
-
-def _open(
-    record: TailRecord,
-    pool: Sequence[Mutant],
-    parameters: FloatArray | None,
-    external: Mapping[str, bytes] | None,
-    providers: Providers,
-    classes: int,
-    copies: int,
-) -> Tail:
-    if record.own_graph:
-        return GraphTail(record.model, record.features, providers=providers, external=external)
-    if record.shared:
-        return SharedTail(record.model, record.features, providers=providers, external=external)
-    choices = [pool[number - 1].choice for number in record.mutants if number <= len(pool)]
-    complete = len(choices) == len(record.mutants)
-    if complete and all(map(is_whole, choices)):
-        values = [choice["values"] for choice in choices]
-        return SessionTail(
-            record.model,
-            record.features,
-            values=values,
-            classes=classes,
-            providers=providers,
-            external=external,
-        )
-    if parameters is None or not complete:
-        raise StoreError(
-            "the parameters of mutants with weights of their own are missing; build the store again"
-        )
-    patches = [patch(choice, parameters) for choice in choices]
-    return OwnTail(
-        record.model,
-        record.features,
-        original=parameters,
-        patches=patches,
-        classes=classes,
-        providers=providers,
-        copies=copies,
-        external=external,
-    )
 
 
 def _shapes(prefix: onnxruntime.InferenceSession) -> tuple[tuple[int, ...], int]:

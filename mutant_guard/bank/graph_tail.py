@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mutant_guard.bank.layer_threads import open_measured
 from mutant_guard.bank.session import (
     FloatArray,
     Model,
@@ -18,6 +19,7 @@ from mutant_guard.bank.session import (
     row_bytes,
 )
 from mutant_guard.bank.tail import Features
+from mutant_guard.bank.workers import Workers
 
 
 class GraphTail:
@@ -38,6 +40,7 @@ class GraphTail:
         *,
         providers: Providers,
         external: Mapping[str, bytes] | None = None,
+        workers: Workers | None = None,
     ) -> None:
         """Open the mutant's session.
 
@@ -46,11 +49,15 @@ class GraphTail:
             features: names of its inputs among the features of an image.
             providers: execution providers in order of preference.
             external: contents of the files of external data, see ``open_session``.
+            workers: threads to measure with, see ``open_measured``.
 
         Raises:
             ModelError: onnxruntime cannot load the graph.
         """
-        self._session = open_session(model, providers=providers, threads=1, external=external)
+        self._session, _ = open_measured(
+            lambda threads: open_session(model, providers=providers, threads=threads, external=external),
+            workers,
+        )
         self.row_bytes = row_bytes(self._session)
         self.view_bytes = bytes_of_row(self._session.get_inputs())
         self._features = features

@@ -11,8 +11,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from mutant_guard.bank.layer_threads import open_measured
 from mutant_guard.bank.session import FloatArray, Model, Providers, open_session, row_bytes
 from mutant_guard.bank.tail import Features
+from mutant_guard.bank.workers import Workers
 
 PARAMETER = "parameter_"
 """Prefix of the names of inputs that hold parameters.
@@ -84,6 +86,7 @@ class OwnTail:
         providers: Providers,
         copies: int,
         external: Mapping[str, bytes] | None = None,
+        workers: Workers | None = None,
     ) -> None:
         """Load the graph, and copy the parameters.
 
@@ -96,8 +99,12 @@ class OwnTail:
             providers: execution providers in order of preference.
             copies: copies of the parameters; this many threads run at a time.
             external: contents of the files of external data, see ``open_session``.
+            workers: threads to measure with, see ``open_measured``.
         """
-        self._session = open_session(model, providers=providers, threads=1, external=external)
+        self._session, _ = open_measured(
+            lambda threads: open_session(model, providers=providers, threads=threads, external=external),
+            workers,
+        )
         self.row_bytes = row_bytes(self._session)
         self._features = features
         self._patches = [(positions, values, original[positions]) for positions, values in patches]

@@ -62,7 +62,9 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _NOTHING
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads that sleep between the layers of a run wake too late; after a run they shall sleep.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0" if threads == 1 else "1")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     _share_arena()
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.enable_mem_pattern = False  # it reserves the most that a run takes, once more

@@ -4,13 +4,17 @@ Its imports are light: the server loads it.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
+from mutant_guard.bank.layer_threads import open_measured
 from mutant_guard.bank.session import FloatArray, Model, Providers, open_session, outputs, row_bytes
 from mutant_guard.bank.tail import Features
+from mutant_guard.bank.workers import Workers
 
 VALUES = "mutant_values"
 """Constant float32 [P] that a mutant's parameters replace when its session is opened."""
@@ -34,6 +38,7 @@ class SessionTail:
         classes: int,
         providers: Providers,
         external: Mapping[str, bytes] | None = None,
+        workers: Workers | None = None,
     ) -> None:
         """Open one session for each mutant.
 
@@ -44,14 +49,19 @@ class SessionTail:
             classes: number of classes.
             providers: execution providers in order of preference.
             external: contents of the files of other external data, see ``open_session``.
+            workers: threads to measure with, see ``open_measured``; one mutant is measured for all.
 
         Raises:
             ModelError: onnxruntime cannot load the graph with these parameters.
         """
-        self._sessions = [
-            open_session(model, providers=providers, threads=1, constants={VALUES: own}, external=external)
-            for own in values
-        ]
+
+        def opened(own: FloatArray, threads: int) -> onnxruntime.InferenceSession:
+            return open_session(
+                model, providers=providers, threads=threads, constants={VALUES: own}, external=external
+            )
+
+        first, threads = open_measured(partial(opened, values[0]), workers)
+        self._sessions = [first, *(opened(own, threads) for own in values[1:])]
         self.graphs, self.row_bytes = len(self._sessions), row_bytes(self._sessions[0])
         self._features = features
         self._classes = classes

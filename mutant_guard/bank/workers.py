@@ -18,10 +18,10 @@ With less work, threads wait for Python's lock and for each other.
 class Workers:
     """Threads that run parts of a batch side by side; the first part runs in the calling thread.
 
-    Sessions of onnxruntime have one thread each, and rows are shared out here instead. Rows are
-    independent, so nothing waits within a layer, and a thread without work sleeps. onnxruntime's
-    own pool for all sessions of a process would spin: Python cannot turn that off, and it would
-    keep a core busy while the server is idle.
+    Rows are shared out here, and sessions of onnxruntime have one thread each, but for large graphs
+    (see ``open_measured``). Rows are independent, so nothing waits within a layer, and a thread
+    without work sleeps. onnxruntime's own pool for all sessions of a process would spin: Python
+    cannot turn that off, and it would keep a core busy while the server is idle.
     """
 
     def __init__(self, threads: int = 0) -> None:

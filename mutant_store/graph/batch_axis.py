@@ -22,7 +22,9 @@ _AXES_ARE_INPUTS = 13
 """Operator set from which Squeeze reads its axes from an input."""
 
 _FEW = 2
-_MANY = 1_000_003
+"""Number of images for which positions in tensors are computed."""
+
+MANY = 1_000_003
 """Number of images to infer for: a prime above any dimension of a model."""
 
 
@@ -40,7 +42,7 @@ def open_batch(graph: Graph, input_name: str, size: int | None) -> None:
     Raises:
         ModelError: a node takes no other number of images than ``size``; the message names it.
     """
-    shapes = Shapes(graph, input_name, _MANY, size or 1)
+    shapes = Shapes(graph, input_name, MANY, size or 1)
     nodes, graph.nodes = graph.nodes, []
     for node in nodes:
         before = _opened(graph, shapes, node) if size else []
@@ -66,7 +68,7 @@ def open_batch(graph: Graph, input_name: str, size: int | None) -> None:
 
 
 def _grows(dims: Dims) -> bool:
-    return any(dim and dim % _MANY == 0 for dim in dims)
+    return any(dim and dim % MANY == 0 for dim in dims)
 
 
 def _refuse(node: NodeProto, size: int) -> ModelError:
@@ -163,7 +165,7 @@ def _settle_gather(graph: Graph, shapes: Shapes, node: NodeProto, input_name: st
     producers = graph.producers()
     flat, index = producers.get(node.input[0]), node.input[1]
     source = shapes.of(flat.input[0]) if flat is not None and flat.op_type == "Reshape" else None
-    if flat is None or source is None or attribute(node, "axis", 0) or source[0] != _MANY:
+    if flat is None or source is None or attribute(node, "axis", 0) or source[0] != MANY:
         return []
     if shapes.of(node.input[0]) != (math.prod(source),):
         return []

@@ -23,6 +23,7 @@ from mutant_store.graph.class_scores import kind_of, unzip
 from mutant_store.graph.element_types import half_types, take_floats, widened
 from mutant_store.graph.folding import simplify
 from mutant_store.graph.graph import Graph, describe
+from mutant_store.graph.image_rows import bring_images_first
 from mutant_store.graph.own_names import names_of_file
 from mutant_store.graph.reading import check_float, read_model
 from mutant_store.graph.row_bytes import row_bytes
@@ -156,6 +157,7 @@ def _classifier(
     check_float(path, graph.nodes)
     simplify(graph)
     _open_batch(graph, source, chosen)
+    bring_images_first(graph, source)
     if chosen not in graph.producers():
         raise ModelError(f"{path}: output '{chosen}' does not depend on the input; this is no classifier")
     graph.tell_nodes_apart()

@@ -16,14 +16,14 @@ from tests.support.networks import convolutional, export, randomised
 
 
 class Windows(nn.Module):
-    """Network that folds windows of an image into the batch, as a Swin transformer does."""
+    """Network that folds windows of an image into the batch, for a convolution."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.dense = nn.Linear(8, 5)
+        self.dense = nn.Conv2d(1, 5, (2, 4))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        scores: torch.Tensor = self.dense(x.reshape(-1, 8)).reshape(-1, 16, 5).mean(1)
+        scores: torch.Tensor = self.dense(x.reshape(-1, 1, 2, 4)).reshape(-1, 16, 5).mean(1)
         return scores
 
 
@@ -59,7 +59,7 @@ def test_layers_learn_their_rank_and_size(tmp_path: Path) -> None:
 def test_rows_that_are_not_images_are_refused_by_name(tmp_path: Path) -> None:
     classifier, inputs = exported(Windows(), tmp_path / "m.onnx")
     with pytest.raises(
-        ModelError, match=r"dense.*has shape \[32, 5\] for 2 images, so its rows are not images"
+        ModelError, match=r"dense.*has shape \[32, 5, 1, 1\] for 2 images, so its rows are not images"
     ):
         Activations(classifier, inputs).measured(find_layers(Graph(classifier.model)))
 

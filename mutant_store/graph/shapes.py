@@ -51,10 +51,14 @@ class Shapes:
         return None if kind is None else _dims(kind)
 
     def value(self, name: str) -> NDArray[np.int64] | None:
-        """Return the integers of a small tensor, or None where they are not known."""
+        """Return the integers or truths of a small tensor, or None where they are not known."""
         if name in self._graph.constants:
             tensor = self._graph.constants[name]
-            whole = tensor.data_type in (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+            whole = tensor.data_type in (
+                onnx.TensorProto.INT64,
+                onnx.TensorProto.INT32,
+                onnx.TensorProto.BOOL,
+            )
             return self._graph.array(name) if whole and math.prod(tensor.dims) <= _SMALL else None
         return self._values.get(name)
 
@@ -143,7 +147,7 @@ class Shapes:
             return
         given = {name: numpy_helper.from_array(value, name) for name, value in values.items()}
         for name, value in (evaluate(node, given, self._graph.opset) or {}).items():
-            if value.dtype.kind == "i":
+            if value.dtype.kind in "ib":
                 self._values[name] = value
 
 

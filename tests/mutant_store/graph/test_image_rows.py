@@ -29,11 +29,13 @@ class Attending(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.embed = nn.Conv2d(2, 8, 4, 4)
+        self.token = nn.Parameter(torch.zeros(1, 1, 8))
         self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
         self.head = nn.Linear(8, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         tokens = self.embed(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.token.expand(x.shape[0], -1, -1), tokens], 1)
         tokens = tokens + self.attention(tokens, tokens, tokens, need_weights=False)[0]
         scores: torch.Tensor = self.head(tokens.mean(1))
         return scores

@@ -76,6 +76,8 @@ def attacked(
         match attack:
             case settings.CarliniWagner():
                 made = carlini_wagner.attack(network, attack, pixels, labels)
+            case settings.DeepFool() if attack.labels is not None:
+                made = deepfool.among_likely(network, attack, pixels, labels)
             case settings.Patch():
                 made = patch.attack(network, attack, pixels, labels)
             case _:

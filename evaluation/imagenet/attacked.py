@@ -21,11 +21,6 @@ from mutant_store.reporter import Reporter
 
 _IN_THE_NAME = {"name", "method", "paper", "samples", "attempts"}
 _TOGETHER = 10
-_ALONE = {"deepfool", "autoattack"}
-"""Methods that work on one picture at a time.
-
-The toolbox computes the gradients of several labels for all pictures of a batch that has them.
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +55,11 @@ def attack(
     Raises:
         DataError: a package of the attacks is not installed.
     """
-    together = 1 if settings.method in _ALONE else _TOGETHER
     made: list[Arrays] = []
     attempts = found = 0
     report.step(f"{settings.name}: pictures of {original.classifier.name}")
     while attempts < min(settings.attempts, len(clean)) and found < settings.samples:
-        places = slice(attempts, min(attempts + together, settings.attempts, len(clean)))
+        places = slice(attempts, min(attempts + _TOGETHER, settings.attempts, len(clean)))
         part = SampleSet(settings.name, clean.images[places], clean.labels[places], clean.sources[places])
         made.append(_kept(original, settings, part, seed_of(seed, attempts), workspace))
         attempts, found = attempts + len(part), found + int(made[-1]["fooled"].sum())

@@ -11,7 +11,7 @@ import numpy as np
 from evaluation.attacks.settings import AutoAttack
 from evaluation.attacks.target import Images, Labels
 
-_ITERATIONS = 100
+_ITERATIONS, _LABELS = 100, 10
 
 
 def attack(estimator: Any, settings: AutoAttack, images: Images, labels: Labels) -> Images:
@@ -20,7 +20,8 @@ def attack(estimator: Any, settings: AutoAttack, images: Images, labels: Labels)
     Where nothing fools, it is the image itself. The toolbox's ensemble runs one attack after the
     other on the images that still stand: Auto-PGD (100 iterations, 5 restarts unless told
     otherwise) on cross entropy, the same on the difference of logits ratio, DeepFool where the
-    paper has FAB, and Square (5,000 iterations, 5 restarts unless told otherwise).
+    paper has FAB, and Square (5,000 iterations, 5 restarts unless told otherwise). Networks of more
+    labels than DeepFool looks at do without it: the toolbox mistakes labels then.
     """
     from art.attacks.evasion import AutoAttack as Method
     from art.attacks.evasion import AutoProjectedGradientDescent, DeepFool, SquareAttack
@@ -40,7 +41,8 @@ def attack(estimator: Any, settings: AutoAttack, images: Images, labels: Labels)
         )
         for loss in ("cross_entropy", "difference_logits_ratio")
     ]
-    members.append(DeepFool(estimator, max_iter=100, epsilon=1e-3, batch_size=batch, verbose=False))
+    if estimator.nb_classes <= _LABELS:
+        members.append(DeepFool(estimator, max_iter=100, epsilon=1e-3, batch_size=batch, verbose=False))
     members.append(
         SquareAttack(
             estimator,

@@ -17,6 +17,7 @@ from evaluation.attacks.settings import (
     HopSkipJump,
     Jsma,
     MinimalFgsm,
+    Patch,
     Pgd,
     Square,
     Substitute,
@@ -46,6 +47,7 @@ UNBOUNDED = [
         0.6,
     ),
     (DeepFool(**SHARED), 0.8),
+    (DeepFool(labels=3, overshoot=0.2, **SHARED), 0.7),
     (HopSkipJump(iterations=2, max_eval=100, init_eval=10, **SHARED), 0.5),
 ]
 
@@ -97,6 +99,27 @@ def test_a_seed_decides_what_is_drawn(tiny: TrainedModel, clean: ImageData, atta
     assert (first != other).any()
     np.random.seed(1)
     assert drawn == np.random.random()  # the attack put numpy's generator back
+
+
+def test_a_patch_fools_and_is_one_square(tiny: TrainedModel, clean: ImageData) -> None:
+    attack = Patch(share=0.25, step=0.2, iterations=20, **SHARED)
+    made, fools, _ = run(tiny, attack, clean)
+    assert fools.mean() >= 0.5
+    for image, source in zip(made, clean.images[:COUNT], strict=True):
+        rows, columns, _ = np.nonzero(image != source)
+        assert 0 < np.ptp(rows) < 4
+        assert 0 < np.ptp(columns) < 4
+    other, _, _ = run(tiny, attack, clean, seed=6)
+    assert (made != other).any()
+
+
+def test_a_targeted_attack_leads_to_drawn_labels(tiny: TrainedModel, clean: ImageData) -> None:
+    attack = Pgd(epsilon=1.0, step=0.1, iterations=20, restarts=0, targeted=True, **SHARED)
+    np.random.seed(5)
+    targets = (clean.labels[:COUNT] + np.random.randint(1, 10, COUNT)) % 10
+    made, fools, _ = run(tiny, attack, clean)
+    assert fools.mean() >= 0.7
+    assert (logits(tiny.network, tiny.classifier, made).argmax(axis=1) == targets).mean() >= 0.7
 
 
 def test_jsma_changes_no_more_than_its_share_of_values(tiny: TrainedModel, clean: ImageData) -> None:

@@ -18,12 +18,12 @@ from mutant_guard.store import model_card
 from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.model_card import ModelCard
 from mutant_store.boundary import boundary
-from mutant_store.graph.batch_axis import open_batch
+from mutant_store.graph.batch.batch_axis import open_batch
+from mutant_store.graph.batch.image_rows import bring_images_first
 from mutant_store.graph.class_scores import kind_of, unzip
 from mutant_store.graph.element_types import half_types, take_floats, widened
 from mutant_store.graph.folding import simplify
 from mutant_store.graph.graph import Graph, describe
-from mutant_store.graph.image_rows import bring_images_first
 from mutant_store.graph.own_names import names_of_file
 from mutant_store.graph.reading import check_float, read_model
 from mutant_store.graph.row_bytes import row_bytes

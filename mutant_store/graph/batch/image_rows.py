@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import NodeProto, helper
 
-from mutant_store.graph.batch_axis import MANY
+from mutant_store.graph.batch.batch_axis import MANY
+from mutant_store.graph.batch.shapes import Dims, ShapeMismatchError, Shapes
 from mutant_store.graph.graph import Graph, attribute
-from mutant_store.graph.shapes import Dims, ShapeMismatchError, Shapes
 
 _SAME_ORDER = {"Flatten", "Reshape", "Squeeze", "Unsqueeze"}
 """Operators that leave the values of a tensor in their order."""

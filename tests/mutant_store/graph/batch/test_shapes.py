@@ -3,8 +3,8 @@
 import pytest
 from onnx import parser
 
+from mutant_store.graph.batch.shapes import ShapeMismatchError, Shapes
 from mutant_store.graph.graph import Graph
-from mutant_store.graph.shapes import ShapeMismatchError, Shapes
 
 MANY = 10_007
 

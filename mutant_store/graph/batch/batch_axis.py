@@ -15,8 +15,8 @@ from onnx import NodeProto, helper
 
 from mutant_guard.bank.session import open_session
 from mutant_guard.errors import ModelError
+from mutant_store.graph.batch.shapes import Dims, ShapeMismatchError, Shapes
 from mutant_store.graph.graph import Graph, attribute, describe
-from mutant_store.graph.shapes import Dims, ShapeMismatchError, Shapes
 
 _AXES_ARE_INPUTS = 13
 """Operator set from which Squeeze reads its axes from an input."""

@@ -21,8 +21,10 @@ from evaluation.png import encode_png
 from evaluation.server import ORDER_KEY, served
 from mutant_guard.decision.calibration.intervals import Interval, clopper_pearson
 from mutant_guard.decision.evidence.label_change import MeanRate, label_change_rate, mean_rate
+from mutant_guard.errors import DataError
 from mutant_guard.store.atomic import write_atomically
 from mutant_guard.store.reader import Store, load_store
+from mutant_guard.store.resizing import ResizeRule
 from mutant_store.cli.console import errors_shown
 from mutant_store.datasets import ImageData, load, parse
 
@@ -123,6 +125,11 @@ def main(
     with errors_shown():
         opened = load_store(store)
         spec = opened.manifest.input
+        if ResizeRule.parse(spec.resize).kind == "crop":
+            raise DataError(
+                f"{store} resizes and crops every file ({spec.resize}), also one of the model's size, so images of "
+                "that size would be judged otherwise than calibrated; post the photographs themselves"
+            )
         images = load(data, shape=(spec.height, spec.width, spec.channels), resize=spec.resize)
     bodies = [encode_png(pixels) for pixels in images.images]
     results = []

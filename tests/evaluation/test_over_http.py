@@ -10,6 +10,8 @@ from evaluation.over_http import counted, full_pool_rate, main
 from evaluation.server import served
 from mutant_guard.store.reader import load_store
 from mutant_store.datasets import load
+from mutant_store.loading.input_spec import InputOptions
+from tests.support.demo import build_digits_store
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +67,13 @@ def test_a_store_that_is_not_there_is_said(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["--store", str(tmp_path / "gone"), "--data", "digits@test"])
     assert result.exit_code == 1
     assert "no such store" in result.stderr
+
+
+def test_a_store_that_crops_every_file_is_refused(digits_model: Path, tmp_path: Path) -> None:
+    build_digits_store(digits_model, tmp_path / "crops", mutants=4, input=InputOptions(resize="crop:9"))
+    result = CliRunner().invoke(app, ["--store", str(tmp_path / "crops"), "--data", "digits@test"])
+    assert result.exit_code == 1
+    assert "resizes and crops every file (crop:9)" in " ".join(result.stderr.split())
 
 
 def test_a_server_that_does_not_start_is_said(tmp_path: Path) -> None:

@@ -65,6 +65,21 @@ def test_images_of_another_size_need_a_resize_rule(tmp_path: Path) -> None:
     with pytest.raises((DataError, ModelError), match="6×8"):
         resolved(tmp_path, (3, 12, 12), InputOptions())
     assert resolved(tmp_path, (3, 12, 12), InputOptions(resize="bilinear")).resize == "bilinear"
+    assert resolved(tmp_path, (3, 12, 12), InputOptions(resize="crop:14:bilinear")).resize == "crop:14"
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("crop:11", "--resize: crop:11 is smaller than the model's 12×12 pixels: give crop:12 or more"),
+        ("shrink", "--resize: 'shrink' is no way to resize: give exact, FILTER, crop:N"),
+    ],
+)
+def test_a_rule_that_does_not_fit_is_refused_before_images_are_read(
+    tmp_path: Path, rule: str, message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        resolved(tmp_path, (3, 12, 12), InputOptions(resize=rule), "npz:nowhere.npz")
 
 
 @pytest.mark.parametrize(

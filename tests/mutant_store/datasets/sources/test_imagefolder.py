@@ -34,6 +34,18 @@ def assert_same(one: ImageData, other: ImageData) -> None:
     )
 
 
+def test_images_of_the_models_size_are_cropped_as_the_server_crops_them(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    (tmp_path / "data/0").mkdir(parents=True)
+    Image.fromarray(noise).save(tmp_path / "data/0/0.png")
+    spec = InputSpec(
+        height=8, width=8, channels=3, mean=[0] * 3, std=[1] * 3, layout="nchw", resize="crop:10"
+    )
+    found = load(f"imagefolder:{tmp_path}/data", shape=(8, 8, 3), resize="crop:10").images[0]
+    assert np.array_equal(found, decode((tmp_path / "data/0/0.png").read_bytes(), spec, 64))
+    assert not np.array_equal(found, noise)
+
+
 def test_classes_without_splits(tmp_path: Path, image_folder: Write) -> None:
     folder = image_folder(tmp_path / "set")
     everything, train, holdout = (

@@ -33,7 +33,7 @@ from mutant_store.networks.onnx_export import largest_difference, to_onnx
 _MODELS = Path(__file__).resolve().parents[2] / "models"
 _COMMITTED = {"lenet": "mnist-lenet", "resnet20": "cifar10-resnet20"}
 _CHECKED = 16
-_CONVERTED_ON = 64
+_CONVERTED_ON, _CONVERTED_VALUES = 64, 1 << 20
 _SAME = 1e-3
 _BLOCK = 128
 
@@ -190,7 +190,8 @@ def of_graph(subject: Subject) -> TorchOriginal:
     Raises:
         ModelError: the graph cannot be converted faithfully; the message says what to give instead.
     """
-    images = subject.filter.data.images[:_CONVERTED_ON]
+    values = int(np.prod(subject.filter.data.images.shape[1:]))
+    images = subject.filter.data.images[: max(2, min(_CONVERTED_ON, _CONVERTED_VALUES // values))]
     normalised = subject.input.model_copy(update={"layout": "nchw"}).tensor(images)
     network, architecture = converted(subject.classifier, subject.input.layout, normalised)
     spec = Spec(

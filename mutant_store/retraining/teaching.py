@@ -32,7 +32,16 @@ from mutant_store.loading.subject import Subject
 from mutant_store.networks.conversion import converted
 from mutant_store.reporter import Reporter
 from mutant_store.retraining.adversarial import AdversarialImages, shard_name, shards
-from mutant_store.retraining.job import CHOSEN, IMAGES, ORIGINAL_MODEL, ORIGINAL_STATE, TARGETS, Job, keep
+from mutant_store.retraining.job import (
+    CHOSEN,
+    IMAGES,
+    ORIGINAL_MODEL,
+    ORIGINAL_STATE,
+    TARGETS,
+    Job,
+    keep,
+    together,
+)
 from mutant_store.retraining.processes import TrainingProcesses
 from mutant_store.retraining.retrainer import Retrainer
 from mutant_store.retraining.training import VALUES, Epoch, mutant_name, train_mutant
@@ -85,7 +94,9 @@ def _taught(companion: Companion, retrainer: Retrainer, report: Reporter) -> Com
     retrainer.attack(report)
     source, recipe = retrainer.job, retrainer.teaching
     pixels = _pixels(companion.input, retrainer)
-    shown = companion.input.model_copy(update={"layout": "nchw"}).tensor(pixels[:_PROBE])
+    shown = companion.input.model_copy(update={"layout": "nchw"}).tensor(
+        pixels[: min(_PROBE, max(2, together(pixels.shape[1:])))]
+    )
     try:
         _, architecture = converted(companion.classifier, companion.input.layout, shown)
     except ModelError as error:

@@ -20,7 +20,9 @@ SAMPLES, POOLS, AGREEMENT, ENVIRONMENT, FOLDING = "samples", "pools", "agreement
 
 def setup_sections(results: Results) -> list[str]:
     """Return the sections, those that have something to say."""
-    sections = [_samples(results), _pools(results)]
+    sections = [_samples(results)]
+    if results.pools:
+        sections.append(_pools(results))
     if results.folded:
         sections.append(_folding())
     if results.agreement:

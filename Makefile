@@ -144,7 +144,7 @@ redis-faults: stores/mnist-lenet/CURRENT | $(VENV)/.dev ## Redis frozen, slow an
 
 # Resamples what it gets, and so reads images of any size.
 stores/digits-bilinear/CURRENT: stores/digits/CURRENT | $(VENV)/.dev
-	$(BIN)/mutant-store build models/digits.onnx --data digits@holdout --operator nai --mutants 60 --max-false-alarm 0.1 \
+	$(BIN)/mutant-store build models/digits.onnx --data digits@holdout --operator nai --rate 0.05 --mutants 60 --max-false-alarm 0.1 \
 		--resize bilinear --out stores/digits-bilinear
 
 # Files of each kind that a build is given, and the time after which no more are begun.

@@ -362,7 +362,10 @@ def _manifest(
         output_kind=subject.classifier.output_kind,
         classes=subject.classes,
         operator=settings.operator,
-        rate=retrainer.record.share if retrainer and settings.operator == Retrain.name else chosen.rate,
+        rate=retrainer.record.share
+        if retrainer and settings.operator == Retrain.name
+        else next(iter(selection.rates.values()), 0.0),
+        rates=selection.rates if len(set(selection.rates.values())) > 1 else {},
         seed=chosen.seed,
         neurons=bank.parameters.neurons,
         layers=[layer.name for layer in subject.layers],

@@ -183,8 +183,9 @@ class Manifest(Frozen):
     """Everything about a version that is not a weight or a threshold.
 
     ``candidates[i]`` is the number of the draw that became mutant i + 1: together with the
-    operator, the rate and the seed it determines how the mutant was made. The mutant's changes are
-    in ``mutants.safetensors``. ``accuracies[i]`` is the mutant's share of right answers on the
+    operator, the rate and the seed it determines how the mutant was made. (``rates`` has the rate of
+    each operator where they differ; ``rate`` is then the first one's.) The mutant's changes are in
+    ``mutants.safetensors``. ``accuracies[i]`` is the mutant's share of right answers on the
     filter images it was run on, which are not all of them where the filter could judge it earlier.
     ``filter_error`` is the probability that the filter judged it otherwise than on all of them.
     ``decks`` is the number of secret orders in which requests meet the mutants. In all of them
@@ -201,7 +202,8 @@ class Manifest(Frozen):
     output_kind: OutputKind
     classes: Annotated[list[str], Len(1)]
     operator: str
-    rate: float
+    rate: Annotated[float, Ge(0)]
+    rates: dict[str, float] = {}
     seed: int
     neurons: int
     layers: list[str]

@@ -1,6 +1,7 @@
 """Output that all commands share: steps, progress bars, and errors without a traceback."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite
@@ -13,6 +14,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from mutant_guard.errors import GuardError
+from mutant_store.reporter import lasting
+
+_SECONDS_BETWEEN_LINES = 10.0
 
 
 def finite(number: float | None) -> float | None:
@@ -27,6 +31,23 @@ def finite(number: float | None) -> float | None:
     if number is not None and not isfinite(number):
         raise typer.BadParameter(f"{number} is not a finite number")
     return number
+
+
+def rate_of(text: str) -> float | None:
+    """Return the mutation rate that the option --rate gives; None for ``auto``.
+
+    Raises:
+        typer.BadParameter: the text is neither auto nor a number above 0 and at most 1.
+    """
+    if text.strip().lower() == "auto":
+        return None
+    try:
+        rate = float(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"'{text}' is neither auto nor a number") from error
+    if not 0 < (finite(rate) or 0) <= 1:
+        raise typer.BadParameter("the mutation rate must be above 0 and at most 1")
+    return rate
 
 
 def _limited(text: str | None) -> str | None:
@@ -80,8 +101,9 @@ def errors_shown() -> Iterator[None]:
 
 
 class BuildReport:
-    """Reporter that prints steps as lines and the progress of the current one as a bar.
+    """Reporter that prints steps as lines, and the progress of the current one.
 
+    Progress is a bar on a terminal. Elsewhere it is a line from time to time, with the time left.
     Both go to standard error.
     """
 
@@ -95,6 +117,8 @@ class BuildReport:
             console=self._console,
             transient=True,
         )
+        self._begun: tuple[float, int] | None = None
+        self._last_line = 0.0
         self._task: TaskID | None = None
 
     def __enter__(self) -> "BuildReport":
@@ -111,6 +135,7 @@ class BuildReport:
         if self._task is not None:
             self._bar.remove_task(self._task)
             self._task = None
+        self._begun = None
         self._console.print(f"  • {text}", markup=False, highlight=False, soft_wrap=True)
         sys.stderr.flush()
 
@@ -122,8 +147,27 @@ class BuildReport:
         return typer.confirm(f"{text}. Go on as it is?", err=True)
 
     def progress(self, done: int, total: int, note: str) -> None:
-        """Move the bar to ``done`` of ``total``, with ``note`` as its description."""
+        """Show ``done`` of ``total``, with ``note`` as the description."""
+        if not self._console.is_terminal:
+            self._line(done, total, note)
+            return
         if self._task is None:
             self._bar.start()
             self._task = self._bar.add_task(note, total=total)
         self._bar.update(self._task, completed=done, total=total, description=note)
+
+    def _line(self, done: int, total: int, note: str) -> None:
+        now = time.monotonic()
+        if self._begun is None:
+            self._begun, self._last_line = (now, done), now
+        if now - self._last_line < _SECONDS_BETWEEN_LINES:
+            return
+        self._last_line = now
+        since, first = self._begun
+        left = ""
+        if first < done < total:
+            left = f", {lasting((now - since) * (total - done) / (done - first))} left"
+        self._console.print(
+            f"    {done:,} of {total:,} {note}{left}", markup=False, highlight=False, soft_wrap=True
+        )
+        sys.stderr.flush()

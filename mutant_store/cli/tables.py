@@ -27,11 +27,12 @@ def manifest_table(store: Store) -> Table:
     table = Table(title=f"{store.name}, version {store.version}", show_header=False, title_justify="left")
     size = f"{m.input.width}×{m.input.height}×{m.input.channels}"
     accuracies = f"{min(m.accuracies):.2%} to {max(m.accuracies):.2%}"
+    rates = ", ".join(f"{name} {rate:g}" for name, rate in m.rates.items()) or f"{m.rate:g}"
     rows = {
         "input": f"{size} {m.input.layout}, mean {m.input.mean}, std {m.input.std}, resize {m.input.resize}",
         "classes": f"{len(m.classes)}: {', '.join(m.classes[:10])}{' …' if len(m.classes) > 10 else ''}",
         "output": f"{m.output_name} ({m.output_kind})",
-        "mutants": f"{m.mutants} by {m.operator} at rate {m.rate:g}, seed {m.seed}, {m.candidates_drawn} drawn",
+        "mutants": f"{m.mutants} by {m.operator} at rate {rates}, seed {m.seed}, {m.candidates_drawn} drawn",
         "neurons": f"{m.neurons} in {len(m.layers)} layers",
         "accuracy": f"original {m.original_accuracy:.2%}, mutants {accuracies} (at least {m.accuracy_ratio:.0%} of it)",
         "filter": m.data.filter.spec,

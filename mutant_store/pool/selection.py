@@ -4,12 +4,14 @@ The record lets a build go on after it was killed.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.bank.pool import Mutant
@@ -24,15 +26,22 @@ from mutant_store.operators.companion import choice_of
 from mutant_store.operators.retrain import Retrain
 from mutant_store.pool.accuracy_filter import Accepted, AccuracyFilter, HopelessError, collect
 from mutant_store.pool.progress import FilterCheckpoint
-from mutant_store.reporter import Reporter
+from mutant_store.pool.rate_search import Trial, find_rate
+from mutant_store.reporter import Reporter, lasting
 from mutant_store.versions import built_with
 
 _CHUNK_COST = 3e11
 """Multiply-adds of a chunk of candidates: about ten seconds of a core."""
 _LARGEST_CHUNK = 64
+_RATE_IMAGES = 64
 _TRIED = 64
 _WORTHWHILE = 0.1
-_HALVINGS = 10
+_SOON = 5.0
+"""Seconds within which a rate must have been found for it to be tried on more."""
+_REJECTED_COST = 0.3
+"""Share of its images that a mutant is judged on which is not accurate, roughly."""
+_RATES = 8
+"""Rates that a search tries, roughly."""
 _FAILURES = 3
 """Largest number of trained mutants that are not accurate enough; each is minutes of work."""
 
@@ -53,7 +62,7 @@ class SelectionSettings:
     """Settings of the pool: number, draw and accuracy of its mutants.
 
     Attributes:
-        rate: mutation rate γ of the operators.
+        rate: mutation rate γ of the operators; None finds one for each, see ``find_rate``.
         mutants: number of mutants in the pool.
         seed: seed of every draw.
         accuracy_ratio: least accuracy of a mutant as a share of the original's.
@@ -62,7 +71,7 @@ class SelectionSettings:
         jobs: number of chunks filtered at a time.
     """
 
-    rate: float
+    rate: float | None
     mutants: int
     seed: int
     accuracy_ratio: float
@@ -79,12 +88,14 @@ class Selection:
         candidates: number of the draw that each mutant came from.
         accuracies: accuracy of each mutant.
         drawn: number of mutants drawn in all.
+        rates: mutation rate of each operator that drew mutants.
     """
 
     pool: list[Mutant]
     candidates: list[int]
     accuracies: list[float]
     drawn: int
+    rates: dict[str, float]
 
 
 def select(
@@ -114,7 +125,7 @@ def select(
         ModelError: hardly any mutant is accurate enough, or an operator has nothing to change at
             this rate.
     """
-    accepted = []
+    accepted, rates = [], {}
     operators = [operator for operator in operators if operator.name != COMPANION]
     for turn, operator in enumerate(operators):
         wanted = (settings.mutants - turn + len(operators) - 1) // len(operators)
@@ -122,6 +133,7 @@ def select(
         if retrainer is not None and operator.name == Retrain.name:
             accepted.append(collection.train(wanted, retrainer))
         else:
+            rates[operator.name] = collection.find_rate(wanted)
             accepted.append(collection.collect(wanted))
     numbers = range(len(companions))
     pool = [Mutant(COMPANION, choice_of(number)) for number in numbers]
@@ -132,7 +144,7 @@ def select(
         candidates.append(accepted[own].candidates[place])
         accuracies.append(accepted[own].accuracies[place])
     drawn = len(companions) + sum(chosen.drawn for chosen in accepted)
-    return Selection(pool, candidates, accuracies, drawn)
+    return Selection(pool, candidates, accuracies, drawn, rates)
 
 
 class _Collection:
@@ -149,6 +161,7 @@ class _Collection:
     ) -> None:
         self._subject, self._builder, self._operator = subject, builder, operator
         self._settings, self._staged, self._report = settings, staged, report
+        self._rate = settings.rate or 0.0
         part = subject.filter
         self._filter = AccuracyFilter(
             part.inputs,
@@ -159,10 +172,66 @@ class _Collection:
             settings.seed,
         )
 
+    def find_rate(self, wanted: int) -> float:
+        """Return the rate: the one that the settings give, or the one that a search finds.
+
+        Raises:
+            ModelError: no rate lets enough mutants stay accurate.
+        """
+        if self._settings.rate is None:
+            operator, trials = self._operator, 0
+            self._report.step(
+                f"looking for the rate of {operator.name} ({operator.population(self._builder.parameters)}): a few "
+                f"mutants at each, on {min(_RATE_IMAGES, len(self._filter.labels))} images"
+            )
+
+            def tell(trial: Trial) -> None:
+                nonlocal trials
+                trials += 1
+                self._report.progress(
+                    trials, _RATES, f"rates tried; at {trial.rate:g} {trial.kept} of {trial.tried} kept"
+                )
+
+            found, seconds = self._search(tell)
+            self._rate = found.rate
+            self._report.step(
+                f"rate {found.rate:g}: {found.kept} of {found.tried} mutants keep the accuracy; some "
+                f"{lasting(seconds)} a mutant, {lasting(self._estimate(found, seconds, wanted))} for all {wanted}"
+            )
+        return self._rate
+
+    def _search(self, tell: Callable[[Trial], None] = lambda trial: None) -> tuple[Trial, float]:
+        """Search for the rate; return it with the seconds of a mutant on all images."""
+        whole, part = self._filter, self._subject.filter
+        some = whole.order[:_RATE_IMAGES]
+        correct = int(part.correct[some].sum())
+        few = AccuracyFilter(
+            part.inputs[some], part.labels[some], correct, whole.ratio, whole.error, whole.seed
+        )
+        spent: list[float] = []
+
+        def judge(pool: list[Mutant]) -> NDArray[np.bool_]:
+            started = time.perf_counter()
+            session = self._load(pool)
+            try:
+                kept, _ = few.judge(session, len(pool))
+            finally:
+                session.close()
+            spent.append((time.perf_counter() - started) / len(pool))
+            return kept
+
+        found = find_rate(self._draw, judge, tell)
+        return found, max(spent) * len(whole.labels) / len(some)
+
+    def _estimate(self, found: Trial, seconds: float, wanted: int) -> float:
+        """Return the seconds until there are enough mutants, roughly."""
+        drawn = wanted / max(found.share, 1 / found.tried)
+        return (wanted + _REJECTED_COST * (drawn - wanted)) * seconds / self._settings.jobs
+
     def collect(self, wanted: int) -> Accepted:
         settings, part, operator = self._settings, self._subject.filter, self._operator
         self._report.step(
-            f"drawing {wanted} mutants ({operator.name}, rate {settings.rate:g} of "
+            f"drawing {wanted} mutants ({operator.name}, rate {self._rate:g} of "
             f"{operator.population(self._builder.parameters)}) that keep {settings.accuracy_ratio:.0%} of the "
             f"original's {part.correct.mean():.2%} on {len(part.labels)} images"
         )
@@ -173,9 +242,9 @@ class _Collection:
         def progress(found: Accepted) -> None:
             checkpoint.save(found)
             done = len(found.candidates)
-            self._report.progress(done, wanted, f"{done / max(found.drawn, 1):.0%} accepted")
+            self._report.progress(done, wanted, f"kept, of {found.drawn} drawn")
 
-        self._report.progress(len(accepted.candidates), wanted, "first of them")
+        self._report.progress(len(accepted.candidates), wanted, f"kept, of {accepted.drawn} drawn")
         try:
             return collect(
                 self._filter,
@@ -239,7 +308,7 @@ class _Collection:
     def _draw(self, number: int, rate: float | None = None) -> Mutant:
         """Draw a mutant from the operator, the rate, the seed and the number alone."""
         rng = np.random.default_rng([self._settings.seed, number])
-        choice = self._operator.draw(self._builder.parameters, rate or self._settings.rate, rng)
+        choice = self._operator.draw(self._builder.parameters, rate or self._rate, rng)
         return Mutant(self._operator.name, choice)
 
     def _load(self, pool: list[Mutant]) -> BankSession:
@@ -258,7 +327,7 @@ class _Collection:
             classes=subject.classes,
             operator=self._operator.name,
             layers=[layer.name for layer in subject.layers],
-            rate=settings.rate,
+            rate=self._rate,
             seed=settings.seed,
             accuracy_ratio=settings.accuracy_ratio,
             filter_error=settings.filter_error,
@@ -268,18 +337,18 @@ class _Collection:
 
     def _suggestion(self) -> str:
         """Return advice with a rate at which a worthwhile share survives, found by trying."""
-        rate = self._settings.rate
-        for _ in range(_HALVINGS):
-            rate /= 2
-            try:
-                pool = [self._draw(number, rate) for number in range(_TRIED)]
-            except ModelError:
-                break  # the rate is too low for this operator
-            session = self._load(pool)
-            kept, _ = self._filter.judge(session, len(pool))
-            session.close()
-            if kept.mean() >= _WORTHWHILE:
-                return (
-                    f"at --rate {rate:.3g} {kept.sum()} of {_TRIED} do: use that, or lower --accuracy-ratio"
-                )
-        return "no lower rate helps either: lower --accuracy-ratio, or restrict the mutants to some --layers"
+        lost = "no lower rate helps either: lower --accuracy-ratio, or restrict the mutants to some --layers"
+        started = time.perf_counter()
+        try:
+            found, _ = self._search()
+            kept, tried = found.kept, found.tried
+            if time.perf_counter() - started < _SOON:
+                pool = [self._draw(number, found.rate) for number in range(_TRIED)]
+                session = self._load(pool)
+                kept, tried = int(self._filter.judge(session, _TRIED)[0].sum()), _TRIED
+                session.close()
+        except ModelError:
+            return lost
+        if kept < _WORTHWHILE * tried or found.rate >= self._rate:
+            return lost
+        return f"at --rate {found.rate:.3g} {kept} of {tried} do: use that, or lower --accuracy-ratio"

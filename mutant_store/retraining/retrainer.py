@@ -205,7 +205,7 @@ class Retrainer:
 
             def heard(epoch: Epoch) -> None:
                 epochs[epoch.mutant] = epoch.epoch
-                right = f"{epoch.accuracy:.2%} of its training images right"
+                right = f"loss {epoch.loss:.3g}, {epoch.accuracy:.2%} of its training images right"
                 show(f"epochs; mutant {epoch.mutant}: {epoch.epoch} of {self._recipe.epochs}, {right}")
 
             finished: set[int] = set()

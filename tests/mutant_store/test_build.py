@@ -228,6 +228,33 @@ def test_a_mixed_pool_takes_the_operators_in_turn_and_each_ones_first_mutants(
     assert mixed.manifest.candidates[::2] == published_store[1].manifest.candidates[:11]
 
 
+def test_a_rate_is_found_recorded_and_the_same_again(digits_model: Path, tmp_path: Path) -> None:
+    report = SilentReport()
+    found = build_digits_store(digits_model, tmp_path / "auto", report=report, rate=None, mutants=20).manifest
+    assert any(step.startswith(f"rate {found.rate:g}: ") and "for all 20" in step for step in report.steps)
+    assert 20 / found.candidates_drawn > 0.2
+    given = build_digits_store(digits_model, tmp_path / "given", rate=found.rate, mutants=20).manifest
+    assert given.candidates == found.candidates
+    assert found.rates == {}
+    higher = build_digits_store(digits_model, tmp_path / "higher", rate=4 * found.rate, mutants=4).manifest
+    assert 4 / higher.candidates_drawn < 1 / 3
+
+
+def test_each_operator_of_a_mixed_pool_gets_a_rate_of_its_own(digits_model: Path, tmp_path: Path) -> None:
+    store = build_digits_store(digits_model, tmp_path / "s", operator="mixed:nai,gf", rate=None, mutants=6)
+    rates = store.manifest.rates
+    assert set(rates) == {"nai", "gf"}
+    assert rates["nai"] == store.manifest.rate < rates["gf"]
+
+
+def test_draws_of_which_none_is_accurate_end_soon(
+    digits_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mutant_store.pool.accuracy_filter._NONE_SECONDS", 0.0)
+    with pytest.raises(ModelError, match=r"only 0 of (64|128) mutants keep .* at --rate"):
+        build_digits_store(digits_model, tmp_path / "s", rate=0.9, mutants=4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("operator", ["nai", "mixed:ws,ns"])
 def test_the_number_of_jobs_changes_no_byte(operator: str, digits_model: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ ORIGINAL_STATE, ORIGINAL_MODEL = "original.safetensors", "original.onnx"
 PREFIX, TAIL = "prefix.onnx", "tail.onnx"
 CLEAN_FEATURES, ADVERSARIAL_FEATURES = "features.npy", "features-adversarial.npy"
 _SHARD, _SHARD_VALUES = 1000, 1 << 24
-_TOGETHER = 1 << 20
+_TOGETHER = 3 << 18
 """Values of the images that run at a time through a network whose gradient is taken."""
 
 

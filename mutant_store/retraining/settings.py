@@ -100,7 +100,7 @@ class Recipe:
 
 
 _TAUGHT = Recipe(
-    share=0.0, epochs=3, adversarial_share=0.5, batch_size=32, learning_rate=0.005, shift=0, labels="original"
+    share=0.0, epochs=3, adversarial_share=0.5, batch_size=32, learning_rate=0.001, shift=0, labels="original"
 )
 _DIGITS = (0.05, 0.1, 0.15, 0.2, 0.3)
 

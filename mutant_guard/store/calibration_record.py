@@ -22,7 +22,7 @@ Share = Annotated[float, Gt(0), Lt(1)]
 
 _LABEL_CHANGES, _DOUBTS = 20.0, 1.5
 """Number of mutants that a clean image may cost by default."""
-_OWN_WEIGHT = 0.25
+_OWN_WEIGHT, _WITH_COMPANIONS = 0.25, 1.0
 
 
 class Certified(TypedDict):
@@ -59,8 +59,9 @@ class CalibrationSettings(Frozen):
             (``soft``) where the pool has retrained mutants or companions and for label changes
             elsewhere.
             ``paper`` always counts label changes.
-        own_weight: number of mutants that the original's own doubt counts as, where evidence is
-            soft; None stands for 0 where the pool has companions and 0.25 elsewhere.
+        own_weight: number of mutants that the original's own evidence counts as, where evidence is
+            soft (see ``Doubts``); None stands for 1 where the pool has companions and 0.25
+            elsewhere.
     """
 
     max_false_alarm: Share = 0.05
@@ -90,7 +91,7 @@ class CalibrationSettings(Frozen):
 
     @property
     def weight_of_original(self) -> float:
-        """Number of mutants that the original's own doubt counts as."""
+        """Number of mutants that the original's own evidence counts as."""
         return _OWN_WEIGHT if self.own_weight is None else self.own_weight
 
     @property
@@ -115,11 +116,9 @@ class CalibrationSettings(Frozen):
     def decided(self, operators: Iterable[str]) -> "CalibrationSettings":
         """Return these settings with the kind and weight of evidence decided, for a pool's operators."""
         names = set(operators)
-        # A companion's evidence holds the original's doubts; added once more they would hide attacks
-        # that leave the original sure.
-        weight = (
-            (0.0 if "companion" in names else _OWN_WEIGHT) if self.own_weight is None else self.own_weight
-        )
+        weight = self.own_weight
+        if weight is None:
+            weight = _WITH_COMPANIONS if "companion" in names else _OWN_WEIGHT
         evidence = self.evidence
         if evidence == "auto":
             evidence = "label_change" if names.isdisjoint({"retrain", "companion"}) else "soft"

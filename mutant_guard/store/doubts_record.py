@@ -16,7 +16,7 @@ from mutant_guard.store.manifest import Frozen
 
 
 class DoubtsRecord(Frozen):
-    """Parameters of the doubts, see ``Doubts``; the temperatures are fitted on the choice part."""
+    """Parameters of the doubts, see ``Doubts``; temperatures and energy are fitted on the choice part."""
 
     temperature: Annotated[float, Gt(0)]
     own_temperature: Annotated[float, Gt(0)]
@@ -25,6 +25,8 @@ class DoubtsRecord(Frozen):
     temperatures: list[Annotated[float, Gt(0)]] = Field(default=[])
     weights: list[Annotated[float, Gt(0), Le(1)]] = Field(default=[])
     companions: Annotated[int, Ge(0)] = 0
+    energy: float = 0.0
+    energy_spread: Annotated[float, Ge(0)] = 0.0
 
     @classmethod
     def of(cls, doubts: Doubts) -> "DoubtsRecord":
@@ -37,6 +39,8 @@ class DoubtsRecord(Frozen):
             temperatures=list(doubts.temperatures),
             weights=list(doubts.weights),
             companions=doubts.companions,
+            energy=doubts.energy,
+            energy_spread=doubts.energy_spread,
         )
 
     @property
@@ -50,6 +54,8 @@ class DoubtsRecord(Frozen):
             temperatures=tuple(self.temperatures),
             weights=tuple(self.weights),
             companions=self.companions,
+            energy=self.energy,
+            energy_spread=self.energy_spread,
         )
 
 

@@ -17,7 +17,13 @@ from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.bank.memory import even_blocks
 from mutant_guard.bank.views import Images, Inputs
 from mutant_guard.decision.calibration.recording import Recording
-from mutant_guard.decision.evidence.kinds import NO_LABEL, Doubts, doubts, fitted_temperature, labels_of
+from mutant_guard.decision.evidence.kinds import (
+    NO_LABEL,
+    Doubts,
+    energies,
+    fitted_temperature,
+    labels_of,
+)
 from mutant_guard.errors import ModelError, StoreError
 from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.reader import RECORDINGS, Store
@@ -26,6 +32,7 @@ _IMAGE_BLOCK = 50
 _ROWS = 512
 _COPIES = 3
 """Copies of the scores of a block that are made while doubts are computed."""
+_FEWEST = 10
 _FITTED_IMAGES, _FITTED_MUTANTS = 500, 32
 _CHANGES, _CORRECT, _POOL, _DOUBTS, _OWN = "changes", "correct", "pool", "doubts", "own_doubts"
 
@@ -66,7 +73,7 @@ def record(
             scores = all_scores(session, inputs[block], everyone)
             found = labels_of(scores)
             own, count = found[:, 0], len(found)
-            soft[block, 0] = doubts(scores[:, 0], own, evidence.own_temperature, evidence.output_kind)
+            soft[block, 0] = evidence.own(scores[:, 0])
             rows = scores[:, 1:].reshape(count * mutants, -1)
             everyone_else = np.tile(everyone[1:], count)
             original = np.repeat(scores[:, 0], mutants, axis=0)
@@ -136,7 +143,7 @@ def fitted_doubts(
     output_kind: OutputKind,
     companions: int = 0,
 ) -> Doubts:
-    """Return doubts at the temperatures that fit clean images.
+    """Return doubts at the temperatures and with the energy that fit clean images.
 
     The original has one temperature, each companion has one, and all other mutants together have
     another.
@@ -147,7 +154,7 @@ def fitted_doubts(
         inputs: the images, of which an index gives what the bank reads; the first 500 are used,
             under 32 mutants spread over the pool.
         labels: int64 [images], the true labels.
-        own_weight: number of mutants that the original's own doubt counts as.
+        own_weight: number of mutants that the original's own evidence counts as.
         output_kind: kind of the scores.
         companions: number of companions, which are the mutants from number 1 on.
     """
@@ -167,6 +174,9 @@ def fitted_doubts(
     temperatures = np.full(mutants, temperature)
     for number in range(companions):
         temperatures[number] = fitted(places[number : number + 1])
+    energy = (0.0, 0.0)
+    if companions and output_kind == "logits":
+        energy = _energy(scores[:, 0], truth)
     return Doubts(
         temperature=temperature,
         own_temperature=fitted(np.array([0])),
@@ -174,7 +184,19 @@ def fitted_doubts(
         output_kind=output_kind,
         temperatures=tuple(temperatures.tolist()) if companions else (),
         companions=companions,
+        energy=energy[0],
+        energy_spread=energy[1],
     )
+
+
+def _energy(scores: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, float]:
+    """Return mean and standard deviation of the energy over rightly labelled images.
+
+    All images count where hardly any is labelled rightly.
+    """
+    right = scores.argmax(axis=1) == labels
+    found = energies(scores[right] if right.sum() >= _FEWEST else scores)
+    return float(found.mean()), float(found.std())
 
 
 def pack(recordings: dict[str, Recording]) -> bytes:

@@ -109,8 +109,9 @@ OwnWeight = Annotated[
     typer.Option(
         callback=finite,
         min=0,
-        help="soft evidence: how many mutants the original's own doubt of its label counts as; it may bring an alarm "
-        "and never clears an image. Default: 0.25; 0 with companions.",
+        help="soft evidence: how many mutants the original's own evidence counts as: its doubt of its label, or with "
+        "companions the excess of its logits; it may bring an alarm and never clears an image. Default: 0.25; 1 with "
+        "companions.",
         rich_help_panel=_PANEL,
     ),
 ]

@@ -24,7 +24,7 @@ class Recording:
         correct: bool [images], True where the original's label is the true one.
         doubts: int32 [images, mutants], 1 − p(label of the original) in units of
             ``decision.evidence.kinds``, or None.
-        own_doubts: int32 [images], 1 − p(label of the original) of the original itself, or None.
+        own_doubts: int32 [images], the original's own evidence in these units, or None.
     """
 
     changes: NDArray[np.bool_]

@@ -19,6 +19,8 @@ NO_LABEL = -1
 _LEAST_PROBABILITY = 1e-12
 _DIVERGENCES = 4
 """Weight of a companion's divergence, as a multiple of that of its doubt."""
+_EXCESS, _CLEAN_SPREADS = 0.1, 1.5
+"""Evidence for each standard deviation of energy above so many."""
 _FEW = 8192
 """Number of values up to which BLAS takes no further thread for a sum of products."""
 
@@ -124,8 +126,13 @@ class Doubts:
     """Evidence of a mutant: d = 1 − p(the original's label); of a companion (4 h + d)/5.
 
     p is a softmax at a temperature fitted on clean images (Guo et al., ICML 2017). The original's
-    own doubt counts ``own_weight`` times. It is there before any mutant and free, so it may bring
-    an alarm and never clears an image: a confident attack has none of it.
+    own evidence counts ``own_weight`` times. It is there before any mutant and free, so it may
+    bring an alarm and never clears an image. It is d without companions: a confident attack has
+    none of it. With companions, whose evidence holds the original's doubts, it is the excess of its
+    energy E = log Σ exp(logit) over clean images, 0.1 for each standard deviation above 1.5 and at
+    most 1: large attacks drive the logits of the original beyond what clean images reach, and the
+    larger they are the more of them mislead companions as well. Where the scores are probabilities
+    it is 0. (Energy as a score: Liu et al., NeurIPS 2020, who look for too little of it.)
 
     h = 1 − Σ √(p·q) over all classes, with q the original's probabilities, is the square of
     Hellinger's distance: a companion forgives the doubts that the original shares, and a sure
@@ -142,6 +149,8 @@ class Doubts:
             ``temperature``.
         weights: weight of each mutant's doubt, at most 1; empty where all doubts count fully.
         companions: number of companions, which are the mutants from number 1 on.
+        energy: mean of the original's energy over clean images.
+        energy_spread: standard deviation of it; 0 where it is not known.
 
     Raises:
         ValueError: a temperature is not above 0, a weight is out of its range, or one is not
@@ -156,11 +165,13 @@ class Doubts:
     temperatures: tuple[float, ...] = ()
     weights: tuple[float, ...] = ()
     companions: int = 0
+    energy: float = 0.0
+    energy_spread: float = 0.0
 
     def __post_init__(self) -> None:
         temperatures = (self.temperature, self.own_temperature, *self.temperatures)
-        numbers = (*temperatures, self.own_weight, *self.weights)
-        in_range = min(temperatures) > 0 and self.own_weight >= 0
+        numbers = (*temperatures, self.own_weight, *self.weights, self.energy, self.energy_spread)
+        in_range = min(temperatures) > 0 and self.own_weight >= 0 and self.energy_spread >= 0
         if not (in_range and all(map(isfinite, numbers))):
             raise ValueError(
                 f"temperatures must be above 0 and the weight at least 0, all finite, got {self.temperature}, "
@@ -207,12 +218,26 @@ class Doubts:
         return np.asarray(values, dtype=np.float64)[mutants - 1]
 
     def of_original(self, scores: Scores) -> Units:
-        """Return the original's doubt of its own label, times its weight, int64 [images]."""
-        own = doubts(scores, scores.argmax(axis=1), self.own_temperature, self.output_kind)
-        return self.weighted(own)
+        """Return the original's own evidence, times its weight, int64 [images]."""
+        return self.weighted(self.own(scores))
+
+    def own(self, scores: Scores) -> Units:
+        """Return the original's own evidence in units, without its weight, int64 [images].
+
+        Args:
+            scores: float32 [images, classes], the original's scores.
+        """
+        if not self.companions:
+            return doubts(scores, scores.argmax(axis=1), self.own_temperature, self.output_kind)
+        if not self.energy_spread:
+            return np.zeros(len(scores), dtype=np.int64)
+        with np.errstate(invalid="ignore"):  # of scores that are not finite
+            above = (energies(scores) - self.energy) / self.energy_spread - _CLEAN_SPREADS
+            excess = np.maximum(_EXCESS * above, 0.0)
+        return np.asarray(np.rint(np.where(excess <= 1, excess, 1.0) * UNIT), dtype=np.int64)
 
     def weighted(self, own: NDArray[np.integer[Any]]) -> Units:
-        """Return the original's doubts, integers [images] in units, times ``own_weight``."""
+        """Return the original's own evidence, integers [images] in units, times ``own_weight``."""
         return np.asarray(np.rint(own * self.own_weight), dtype=np.int64)
 
 
@@ -261,6 +286,18 @@ def log_scores(scores: Scores, output_kind: OutputKind) -> NDArray[np.float64]:
     """Return logits float64 [rows, classes] from scores, which are logits or probabilities."""
     exact = scores.astype(np.float64)
     return np.log(np.maximum(exact, _LEAST_PROBABILITY)) if output_kind == "probabilities" else exact
+
+
+def energies(scores: Scores) -> NDArray[np.float64]:
+    """Return log Σ exp(logit) of logits float32 [rows, classes], float64 [rows].
+
+    It is NaN where they are not finite.
+    """
+    logits = scores.astype(np.float64)
+    largest = logits.max(axis=1)
+    with np.errstate(invalid="ignore"):
+        found: NDArray[np.float64] = largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1))
+    return found
 
 
 def fitted_temperature(scores: Scores, labels: Units, output_kind: OutputKind) -> float:

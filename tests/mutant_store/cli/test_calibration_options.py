@@ -70,10 +70,10 @@ def test_evidence_is_soft_where_mutants_are_retrained_unless_something_else_is_a
         assert settings.decided(["nai"]) == settings.decided(["companion"]) == settings
 
 
-def test_the_originals_doubt_counts_nothing_beside_companions_unless_it_is_asked_for() -> None:
+def test_the_originals_evidence_counts_as_one_mutant_beside_companions() -> None:
     auto = CalibrationSettings()
     assert auto.decided(["retrain"]).own_weight == auto.weight_of_original == 0.25
-    assert auto.decided(["companion", "nai"]).own_weight == 0
+    assert auto.decided(["companion", "nai"]).own_weight == 1
     assert auto.decided(["companion"]).evidence == "soft"
     assert auto.changed(own_weight=2).decided(["companion"]).own_weight == 2
 

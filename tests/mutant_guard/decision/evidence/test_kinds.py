@@ -114,3 +114,23 @@ def test_doubts_go_along_when_images_or_mutants_are_taken() -> None:
     assert both.doubts.tolist() == [*some.doubts.tolist(), *part.doubts.tolist()]
     assert len(both.own_doubts) == len(both.changes) == 9
     assert joined([some, Recording(part.changes, part.correct)]).doubts is None
+
+
+def test_with_companions_the_original_speaks_by_the_excess_of_its_energy() -> None:
+    evidence = Doubts(1.0, 1.0, 2.0, companions=1, energy=np.log(2.0), energy_spread=0.5)
+    clean = np.zeros((1, 2), dtype=np.float32)
+    spreads = np.array([0.0, 1.5, 2.5, 6.5, 50.0, -9.0], dtype=np.float32)
+    scores = (clean + 0.5 * spreads[:, None]).astype(np.float32)
+    expected = np.array([0.0, 0.0, 0.1, 0.5, 1.0, 0.0])
+    assert np.allclose(evidence.own(scores) / UNIT, expected, atol=1e-5)
+    assert (evidence.of_original(scores) == 2 * evidence.own(scores)).all()
+    broken = np.array([[np.nan, 0.0], [np.inf, 0.0]], dtype=np.float32)
+    assert (evidence.own(broken) == UNIT).all()
+
+
+def test_without_known_energy_an_original_with_companions_says_nothing() -> None:
+    scores = np.array([[5.0, 0.0], [0.0, 0.1]], dtype=np.float32)
+    assert (Doubts(1.0, 1.0, 1.0, companions=1).own(scores) == 0).all()
+    assert (Doubts(1.0, 1.0, 1.0).own(scores) > 0).all()
+    with pytest.raises(ValueError, match="temperatures must be above 0"):
+        Doubts(1.0, 1.0, 1.0, companions=1, energy_spread=-1.0)

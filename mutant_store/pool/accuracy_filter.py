@@ -3,7 +3,6 @@
 Wang et al. 2019, section III-B, ask for at least 90 % of the original's accuracy.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,8 +24,6 @@ from mutant_store.pool.stopping_rule import StoppingRule, exact_rule, geometric_
 _TOGETHER = 64
 _PATIENCE = 1024
 _HOPELESS = 0.005
-_NONE_OF, _NONE_SECONDS = 64, 30.0
-"""Candidates of which none is accurate, and seconds spent on them, after which the search ends."""
 
 
 class HopelessError(ModelError):
@@ -193,7 +190,6 @@ def collect(
         finally:
             session.close()
 
-    started, before = time.monotonic(), accepted.drawn
     pending: deque[Future[tuple[list[Mutant], NDArray[np.bool_], NDArray[np.float64]]]] = deque()
     following = accepted.drawn
     executor = ThreadPoolExecutor(jobs, thread_name_prefix="filter")
@@ -211,9 +207,7 @@ def collect(
             full = len(accepted.candidates) == wanted
             accepted.drawn = accepted.candidates[-1] + 1 if full else first + chunk
             progress(accepted)
-            hardly = accepted.drawn >= _PATIENCE and len(accepted.candidates) < _HOPELESS * accepted.drawn
-            none = not accepted.candidates and accepted.drawn - before >= _NONE_OF
-            if hardly or (none and time.monotonic() - started > _NONE_SECONDS):
+            if accepted.drawn >= _PATIENCE and len(accepted.candidates) < _HOPELESS * accepted.drawn:
                 raise HopelessError(
                     f"only {len(accepted.candidates)} of {accepted.drawn} mutants keep "
                     f"{filtering.ratio:.0%} of the original's accuracy"

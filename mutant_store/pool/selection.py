@@ -5,13 +5,12 @@ The record lets a build go on after it was killed.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.bank.pool import Mutant
@@ -25,6 +24,7 @@ from mutant_store.operators.base import Operator
 from mutant_store.operators.companion import choice_of
 from mutant_store.operators.retrain import Retrain
 from mutant_store.pool.accuracy_filter import Accepted, AccuracyFilter, HopelessError, collect
+from mutant_store.pool.few_images import FewImages
 from mutant_store.pool.progress import FilterCheckpoint
 from mutant_store.pool.rate_search import Trial, find_rate
 from mutant_store.reporter import Reporter, lasting
@@ -32,8 +32,10 @@ from mutant_store.versions import built_with
 
 _CHUNK_COST = 3e11
 """Multiply-adds of a chunk of candidates: about ten seconds of a core."""
-_LARGEST_CHUNK = 64
-_RATE_IMAGES = 64
+_SMALLEST_CHUNK, _LARGEST_CHUNK = 8, 64
+"""Limits of a chunk: the candidates of one share what is computed once an image."""
+_BATCH, _NONE_OF = 12, 48
+"""Mutants tried together at a given rate, and mutants of which one must be accurate."""
 _TRIED = 64
 _WORTHWHILE = 0.1
 _SOON = 5.0
@@ -175,15 +177,20 @@ class _Collection:
     def find_rate(self, wanted: int) -> float:
         """Return the rate: the one that the settings give, or the one that a search finds.
 
+        Where judging mutants takes long, some are tried at a given rate as well.
+
         Raises:
-            ModelError: no rate lets enough mutants stay accurate.
+            ModelError: no rate lets enough mutants stay accurate, or the given one lets none.
         """
+        operator, few = self._operator, FewImages(self._filter, self._subject, self._load_alone)
+        on = f"on {few.images} images"
+        found: Trial | None = None
         if self._settings.rate is None:
-            operator, trials = self._operator, 0
+            population = operator.population(self._builder.parameters)
             self._report.step(
-                f"looking for the rate of {operator.name} ({operator.population(self._builder.parameters)}): a few "
-                f"mutants at each, on {min(_RATE_IMAGES, len(self._filter.labels))} images"
+                f"looking for the rate of {operator.name} ({population}): a few mutants at each, {on}"
             )
+            trials = 0
 
             def tell(trial: Trial) -> None:
                 nonlocal trials
@@ -192,41 +199,37 @@ class _Collection:
                     trials, _RATES, f"rates tried; at {trial.rate:g} {trial.kept} of {trial.tried} kept"
                 )
 
-            found, seconds = self._search(tell)
+            found = find_rate(self._draw, few.judge, tell)
             self._rate = found.rate
+        elif self._chunk() < _LARGEST_CHUNK:
+            found = self._tried(few)
+            if not found.kept:
+                raise ModelError(
+                    f"none of {found.tried} mutants keeps {self._settings.accuracy_ratio:.0%} of the original's "
+                    f"accuracy {on}; {self._suggestion()}"
+                )
+        if found is not None:
+            seconds = few.seconds * len(self._filter.labels) / few.images
             self._report.step(
-                f"rate {found.rate:g}: {found.kept} of {found.tried} mutants keep the accuracy; some "
+                f"rate {found.rate:g}: {found.kept} of {found.tried} mutants keep the accuracy {on}; some "
                 f"{lasting(seconds)} a mutant, {lasting(self._estimate(found, seconds, wanted))} for all {wanted}"
             )
         return self._rate
 
-    def _search(self, tell: Callable[[Trial], None] = lambda trial: None) -> tuple[Trial, float]:
-        """Search for the rate; return it with the seconds of a mutant on all images."""
-        whole, part = self._filter, self._subject.filter
-        some = whole.order[:_RATE_IMAGES]
-        correct = int(part.correct[some].sum())
-        few = AccuracyFilter(
-            part.inputs[some], part.labels[some], correct, whole.ratio, whole.error, whole.seed
-        )
-        spent: list[float] = []
-
-        def judge(pool: list[Mutant]) -> NDArray[np.bool_]:
-            started = time.perf_counter()
-            session = self._load(pool)
-            try:
-                kept, _ = few.judge(session, len(pool))
-            finally:
-                session.close()
-            spent.append((time.perf_counter() - started) / len(pool))
-            return kept
-
-        found = find_rate(self._draw, judge, tell)
-        return found, max(spent) * len(whole.labels) / len(some)
+    def _tried(self, few: FewImages) -> Trial:
+        """Try mutants at the given rate until one is accurate, or many are not."""
+        tried = 0
+        while tried < _NONE_OF:
+            kept = few.judge([self._draw(number) for number in range(tried, tried + _BATCH)])
+            tried += _BATCH
+            if kept.any():
+                return Trial(self._rate, int(kept.sum()), tried)
+        return Trial(self._rate, 0, tried)
 
     def _estimate(self, found: Trial, seconds: float, wanted: int) -> float:
         """Return the seconds until there are enough mutants, roughly."""
         drawn = wanted / max(found.share, 1 / found.tried)
-        return (wanted + _REJECTED_COST * (drawn - wanted)) * seconds / self._settings.jobs
+        return (wanted + _REJECTED_COST * (drawn - wanted)) * seconds
 
     def collect(self, wanted: int) -> Accepted:
         settings, part, operator = self._settings, self._subject.filter, self._operator
@@ -303,13 +306,16 @@ class _Collection:
         It is estimated from the layers' sizes, so that it is the same on any machine.
         """
         each = len(self._filter.labels) * tail_cost(self._builder.parameters, 0, shared=False)
-        return int(np.clip(_CHUNK_COST / each, 1, _LARGEST_CHUNK))
+        return int(np.clip(_CHUNK_COST / each, _SMALLEST_CHUNK, _LARGEST_CHUNK))
 
     def _draw(self, number: int, rate: float | None = None) -> Mutant:
         """Draw a mutant from the operator, the rate, the seed and the number alone."""
         rng = np.random.default_rng([self._settings.seed, number])
         choice = self._operator.draw(self._builder.parameters, rate or self._rate, rng)
         return Mutant(self._operator.name, choice)
+
+    def _load_alone(self, pool: list[Mutant]) -> BankSession:
+        return self._builder.build(pool).session(threads=self._settings.jobs)
 
     def _load(self, pool: list[Mutant]) -> BankSession:
         return self._builder.build(pool).session(
@@ -340,7 +346,7 @@ class _Collection:
         lost = "no lower rate helps either: lower --accuracy-ratio, or restrict the mutants to some --layers"
         started = time.perf_counter()
         try:
-            found, _ = self._search()
+            found = find_rate(self._draw, FewImages(self._filter, self._subject, self._load_alone).judge)
             kept, tried = found.kept, found.tried
             if time.perf_counter() - started < _SOON:
                 pool = [self._draw(number, found.rate) for number in range(_TRIED)]

@@ -247,12 +247,18 @@ def test_each_operator_of_a_mixed_pool_gets_a_rate_of_its_own(digits_model: Path
     assert rates["nai"] == store.manifest.rate < rates["gf"]
 
 
-def test_draws_of_which_none_is_accurate_end_soon(
+def test_where_mutants_take_long_a_given_rate_is_tried_on_some_first(
     digits_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mutant_store.pool.accuracy_filter._NONE_SECONDS", 0.0)
-    with pytest.raises(ModelError, match=r"only 0 of (64|128) mutants keep .* at --rate"):
+    monkeypatch.setattr("mutant_store.pool.selection._CHUNK_COST", 1.0)
+    with pytest.raises(
+        ModelError, match=r"none of 48 mutants keeps 90% .* on 64 images; at --rate 0\.\d+ \d+ of"
+    ):
         build_digits_store(digits_model, tmp_path / "s", rate=0.9, mutants=4)
+    report = SilentReport()
+    store = build_digits_store(digits_model, tmp_path / "s", report=report, rate=0.05, mutants=4)
+    assert store.manifest.rate == 0.05
+    assert any(re.match(r"rate 0\.05: \d+ of 12 mutants keep .* for all 4$", step) for step in report.steps)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mutant_guard.errors import ModelError
 from mutant_store.networks.architecture import Made
+from mutant_store.retraining import job as job_module
 from mutant_store.retraining.job import CHOSEN, IMAGES, ORIGINAL_STATE, TARGETS, Job
 from mutant_store.retraining.training import VALUES, Epoch, Training, mutant_name, train_mutant
 
@@ -111,6 +112,23 @@ def test_no_batch_of_an_epoch_is_one_image(make_job: Callable[..., Job]) -> None
     training = Training(job, 0)
     assert training.steps == 66
     assert training.run_epoch().loss > 0
+
+
+def test_large_images_are_run_a_few_at_a_time(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gradient of a batch is the sum over its parts; normalisation keeps the original's statistics."""
+    job = make_job(epochs=1)
+    whole = Training(job, 0)
+    first = whole.run_epoch()
+    assert whole.network.training
+    monkeypatch.setattr(job_module, "_TOGETHER", 5 * 64)
+    parts = Training(job, 0)
+    second = parts.run_epoch()
+    assert not parts.network.training
+    assert second.loss == pytest.approx(first.loss, rel=1e-3)
+    for name, value in whole.network.state_dict().items():
+        assert torch.allclose(value, parts.network.state_dict()[name], atol=1e-4)
 
 
 def test_bfloat16_trains(make_job: Callable[..., Job], tmp_path: Path) -> None:

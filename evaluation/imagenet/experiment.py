@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from evaluation import hardware
 from evaluation.adaptive.run import adaptive
 from evaluation.adaptive.settings import Joint
+from evaluation.attacks.digest import digest
 from evaluation.baselines.base import Detector
 from evaluation.baselines.confidence import Confidence
 from evaluation.baselines.feature_squeezing import FeatureSqueezing
@@ -48,6 +49,8 @@ from mutant_store.reporter import Reporter
 
 _POLICY = "calibrated"
 _TOGETHER = 25
+_JOINTLY = 4
+"""Number of pictures attacked jointly at a time: gradients of several networks need much memory."""
 
 Scores = NDArray[np.float64]
 
@@ -284,25 +287,18 @@ class Experiment:
         right = np.flatnonzero(self._labels == self._tested)[: joint.images]
         clean = self._set("joint", right)
         companions = self._config.store(joint.store).companions
+        known = KnownCompanions(self._original, [PictureClassifier.of(name) for name in companions])
         attacked = []
         for settings in joint.attacks:
-            inputs = {
-                "original": self._config.original,
-                "companions": list(companions),
-                "settings": settings.model_dump(),
-                "pictures": clean.digest,
-                "seed": self._config.seed,
-            }
-
-            def make(settings: Joint = settings) -> dict[str, NDArray[np.uint8]]:
-                self._report.step(f"joint attack, ε {settings.epsilon:.3g}")
-                known = KnownCompanions(self._original, [PictureClassifier.of(name) for name in companions])
-                told = partial(self._told, len(clean), "joint attack")
-                return {
-                    "images": adaptive(known, settings, clean.images, clean.labels, self._config.seed, told)
-                }
-
-            images = self._workspace.within("joint").arrays("joint", inputs, make)["images"]
+            self._report.step(f"joint attack, ε {settings.epsilon:.3g}")
+            parts = []
+            for start in range(0, len(clean), _JOINTLY):
+                part = slice(start, start + _JOINTLY)
+                parts.append(
+                    self._jointly(known, settings, companions, clean.images[part], clean.labels[part])
+                )
+                self._report.progress(min(start + _JOINTLY, len(clean)), len(clean), "joint attack")
+            images = np.concatenate(parts)
             samples = SampleSet(f"joint {settings.epsilon:.3g}", images, clean.labels, clean.sources)
             fools = self._original.logits(images).argmax(axis=1) != clean.labels
             attacked.append(Attacked("joint", "store", settings.epsilon, samples, fools))
@@ -311,8 +307,27 @@ class Experiment:
             guarded.close()
         return cells
 
-    def _told(self, total: int, note: str, done: int) -> None:
-        self._report.progress(done, total, note)
+    def _jointly(
+        self,
+        known: KnownCompanions,
+        settings: Joint,
+        companions: tuple[str, ...],
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+    ) -> NDArray[np.uint8]:
+        """Return pictures that the attack made, kept once they were."""
+        inputs = {
+            "original": self._config.original,
+            "companions": list(companions),
+            "settings": settings.model_dump(),
+            "pictures": digest(images.tobytes(), labels.tobytes()),
+            "seed": self._config.seed,
+        }
+
+        def make() -> dict[str, NDArray[np.uint8]]:
+            return {"images": adaptive(known, settings, images, labels, self._config.seed)}
+
+        return self._workspace.within("joint").arrays("joint", inputs, make)["images"]
 
 
 def _by_kind(scores: dict[str, Scores], calibration: Scores) -> dict[str, KindScores]:

@@ -147,7 +147,11 @@ def to_input(
     Returns:
         Contiguous float32 array in the given layout.
     """
-    scaled = (pixels.astype(np.float32) / np.float32(255) - mean) / std
-    if layout == "nchw":
-        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
-    return scaled if layout == "nhwc" else scaled.reshape(len(scaled), -1)
+    planes = layout == "nchw"
+    shape = (-1, 1, 1) if planes else (-1,)
+    scaled = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2) if planes else pixels).astype(np.float32)
+    # in place: arrays of a large image's size cost more than the arithmetic
+    scaled /= np.float32(255)
+    scaled -= mean.reshape(shape)
+    scaled /= std.reshape(shape)
+    return scaled.reshape(len(scaled), -1) if layout == "flat" else scaled

@@ -172,13 +172,12 @@ class BankSession:
 
         def run(part: int, mine: FloatArray) -> None:
             began = time.perf_counter()
-            blocks = [
-                run_session(self._prefix, IMAGES, mine[block])
-                for block in even_blocks(len(mine), self._images_at_once)
-            ]
-            found[part] = (
-                blocks[0] if len(blocks) == 1 else [np.concatenate(own) for own in zip(*blocks, strict=True)]
-            )
+            if len(mine) <= self._images_at_once:
+                found[part] = run_session(self._prefix, IMAGES, mine)
+            else:
+                cuts = even_blocks(len(mine), self._images_at_once)
+                blocks = [run_session(self._prefix, IMAGES, mine[cut]) for cut in cuts]
+                found[part] = [np.concatenate(own) for own in zip(*blocks, strict=True)]
             self._image_pace.took(len(mine), time.perf_counter() - began)
 
         if threads == 1:
@@ -221,9 +220,10 @@ class BankSession:
             cuts = first + 1 + np.flatnonzero(np.diff(tail_of[first:end]))
             for start, stop in pairwise([first, *cuts.tolist(), end]):
                 number = int(tail_of[start])
-                for block in even_blocks(stop - start, self._rows_at_once[number]):
+                own, most = order[start:stop], self._rows_at_once[number]
+                parts = [own] if len(own) <= most else [own[cut] for cut in even_blocks(len(own), most)]
+                for rows in parts:
                     began = time.perf_counter()
-                    rows = order[start:stop][block]
                     scores[rows] = self._tails[number].scores(named, image_index[rows], place[rows])
                     self._row_pace[number].took(len(rows), time.perf_counter() - began)
 

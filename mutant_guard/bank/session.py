@@ -3,6 +3,7 @@
 Its imports are light: both the server and the offline tools load it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from math import prod
@@ -30,6 +31,12 @@ CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 ROW_BYTES = "row_bytes"
 """Key in a graph's metadata of the bytes of activations that a run takes for each row."""
 
+_LARGE_ROW = 1 << 20
+"""Bytes of activations of a row from which on a graph shares its arena with others."""
+_NOTED = re.compile(rb"\x0a\x09" + ROW_BYTES.encode() + rb"\x12[\x01-\x0f]([0-9]+)")
+_END = 1 << 16
+"""Bytes at the end of a serialised model among which its metadata are looked for."""
+
 _AS_REQUESTED = 1  # onnxruntime's arena_extend_strategy: take no more than is asked for
 
 
@@ -40,11 +47,12 @@ def open_session(
     threads: int = 0,
     constants: Mapping[str, FloatArray] | None = None,
     external: Mapping[str, bytes] | None = None,
+    shared_arena: bool | None = None,
 ) -> onnxruntime.InferenceSession:
     """Open an inference session that does not spin when idle.
 
-    All sessions of the process take the activations of their runs from one arena, which keeps what
-    the largest runs at a time took.
+    Sessions of large graphs take the activations of their runs from one arena of the process, which
+    keeps what the largest runs at a time took. Others have an arena each, which is a little faster.
 
     Args:
         model: serialised model, or the path of one.
@@ -55,6 +63,8 @@ def open_session(
         external: contents, by name, of the files that hold the model's other external data; no file
             is read then, and data in a file that is not among them are an error. By default
             onnxruntime reads the files beside the model.
+        shared_arena: whether the session shares its arena; None: where the graph's metadata name
+            much memory for a row.
 
     Raises:
         ModelError: onnxruntime cannot load the graph.
@@ -65,9 +75,10 @@ def open_session(
     # Threads that sleep between the layers of a run wake too late; after a run they shall sleep.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0" if threads == 1 else "1")
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    _share_arena()
-    options.add_session_config_entry("session.use_env_allocators", "1")
-    options.enable_mem_pattern = False  # it reserves the most that a run takes, once more
+    if _is_large(model) if shared_arena is None else shared_arena:
+        _share_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        options.enable_mem_pattern = False  # it reserves the most that a run takes, once more
     if constants:
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in constants.values()]
         options.add_external_initializers(list(constants), values)
@@ -91,6 +102,12 @@ def _share_arena() -> None:
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     )
     onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(0, _AS_REQUESTED, -1, -1))
+
+
+def _is_large(model: Model) -> bool:
+    """Check whether the metadata at the end of a serialised model name much memory for a row."""
+    noted = _NOTED.search(model[-_END:]) if isinstance(model, bytes) else None
+    return noted is not None and int(noted[1]) >= _LARGE_ROW
 
 
 def row_bytes(session: onnxruntime.InferenceSession) -> int:

@@ -107,7 +107,7 @@ class Activations:
         """Session that gives out every inner tensor."""
         source = [entry for entry in self.graph.proto.input if entry.name == IMAGES]
         outputs = [helper.make_empty_tensor_value_info(name) for name in self.names]
-        return open_session(self.graph.subgraph(source, outputs).SerializeToString())
+        return open_session(self.graph.subgraph(source, outputs).SerializeToString(), shared_arena=True)
 
     @cached_property
     def _seen(self) -> dict[str, _Seen]:

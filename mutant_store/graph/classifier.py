@@ -69,7 +69,7 @@ class Classifier:
 
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:
-        return open_session(self.model.SerializeToString())
+        return open_session(self.model.SerializeToString(), shared_arena=True)
 
     def scores(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the class scores float32 [N, classes] of inputs float32 [N, …].

@@ -69,7 +69,7 @@ def file_scores(path: Path, output: str) -> Scores:
 
 
 def _scores_of(path: Path, content: Model, output: str) -> Scores:
-    session = open_session(content)
+    session = open_session(content, shared_arena=True)
     source = session.get_inputs()[0]
     size = source.shape[0] if source.shape and isinstance(source.shape[0], int) else None
 

@@ -1,9 +1,11 @@
 """Bytes of activations of a row, counted by hand and measured."""
 
+from pathlib import Path
+
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from mutant_guard.bank.session import open_session, row_bytes
+from mutant_guard.bank.session import _is_large, open_session, row_bytes
 from mutant_store.graph import row_bytes as counted
 
 
@@ -47,3 +49,11 @@ def test_a_graph_is_told_once_and_onnxruntime_gives_it_back() -> None:
     assert len(model.metadata_props) == 1
     assert row_bytes(open_session(model.SerializeToString())) == counted.row_bytes(model)
     assert row_bytes(open_session(network(3).SerializeToString())) == 0
+
+
+def test_graphs_of_large_rows_are_told_from_others_by_their_end() -> None:
+    for hidden, large in ((100, False), (1 << 20, True)):
+        content = counted.note_row_bytes(network(hidden)).SerializeToString()
+        assert _is_large(content) is large
+    assert not _is_large(network(1 << 20).SerializeToString())
+    assert not _is_large(Path("model.onnx"))

@@ -60,8 +60,8 @@ class CalibrationSettings(Frozen):
             elsewhere.
             ``paper`` always counts label changes.
         own_weight: number of mutants that the original's own evidence counts as, where evidence is
-            soft (see ``Doubts``); None stands for 1 where the pool has companions and 0.25
-            elsewhere.
+            soft (see ``Doubts``), and where the pool has companions times their number; None stands
+            for 1 where it has and 0.25 elsewhere.
     """
 
     max_false_alarm: Share = 0.05

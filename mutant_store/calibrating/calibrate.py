@@ -111,7 +111,8 @@ def _soft(
     if doubts is None:
         raise DataError("this store keeps no doubts to calibrate on; give clean images with --data")
     weights = companion_weights(choice, doubts.companions)
-    evidence = replace(doubts, own_weight=settings.weight_of_original, weights=weights)
+    own_weight = settings.weight_of_original * max(1, doubts.companions)
+    evidence = replace(doubts, own_weight=own_weight, weights=weights)
     choice, certification = choice.weighted(weights), certification.weighted(weights)
     served = certification.reordered(seed, ranks)
     found = [

@@ -166,7 +166,7 @@ def test_every_command_works_on_the_store(companion_store: Path, tmp_path: Path)
     for made in (again, anew):
         doubts = made.calibration.doubts
         assert doubts is not None
-        assert (doubts.companions, len(doubts.temperatures), doubts.own_weight) == (2, 2, 1.0)
+        assert (doubts.companions, len(doubts.temperatures), doubts.own_weight) == (2, 2, 2.0)
         assert doubts.energy_spread > 0
 
 

@@ -78,3 +78,15 @@ def test_where_links_lead_can_be_read() -> None:
     """A package's page has no files to link to, so it shows the name of the file."""
     for shown, target in re.findall(r"(?<!!)\[([^\]]+)\]\(([^)#]+)", README):
         assert shown in {target, "Apache 2.0"}
+
+
+def test_the_table_of_companions_is_what_the_report_says() -> None:
+    report = results("imagenet-lite0")
+    methods = ("softmax confidence", "feature squeezing", "LCR nai", "calibrated lite1+lite2")
+    cells = {(cell.method, cell.kind): cell.detected_5.value for cell in report.cells if cell.detected_5}
+    shown = {row[0]: row[1:] for row in rows(README, "short imagenet-lite0")}
+    assert set(shown) >= {"wrong", "fgsm 2/255", "pgd 8/255", "cw κ=5"}
+    for kind, row in shown.items():
+        assert row == [f"{100 * cells[method, kind]:.1f} %" for method in methods], kind
+    (method,) = [one for one in report.methods if one.name == "calibrated lite1+lite2"]
+    assert f"raises {100 * method.false_alarms_5.value:.1f} % false alarms there" in TEXT

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from typer.testing import CliRunner
 
+from mutant_guard.bank.views import arrays_of
 from mutant_guard.store.reader import WEIGHTS, load_store
 from mutant_store.cli.app import app
 from tests.support.api_keys import add_key
@@ -25,6 +26,7 @@ COMMANDS = {
     "export",
     "inspect",
     "keygen",
+    "layers",
     "sign",
     "simulate",
     "use",
@@ -39,6 +41,7 @@ OPERATORS = {
     "ws": ["--rate", "0.05", "--mutants", "12"],
     "mixed:nai,gf,ws": ["--rate", "0.02", "--mutants", "12"],
     "retrain": ["--rate", "0.5", "--mutants", "3", *RETRAIN],
+    "mixed:companion,nai": ["--rate", "0.05", "--mutants", "4"],
     "mixed:retrain,nai": ["--rate", "0.1", "--mutants", "4", *RETRAIN],
 }
 
@@ -54,8 +57,11 @@ def check_export(store: Path, number: int, folder: Path) -> None:
     """Export a mutant, and hold it against its row of the bank."""
     opened, path = load_store(store), folder / f"mutant-{number}.onnx"
     run("export", store, "--mutant", number, "--output", path)
-    inputs = opened.manifest.input.tensor(digits(8)[..., None])
-    alone = onnxruntime.InferenceSession(path).run(None, {opened.manifest.input_name: inputs})[0]
+    inputs = opened.manifest.tensors([digits(8)[..., None]] * len(opened.manifest.inputs))
+    exported = onnxruntime.InferenceSession(path)
+    alone = exported.run(None, {exported.get_inputs()[0].name: arrays_of(inputs)[-1 if number == 1 else 0]})[
+        0
+    ]
     session = opened.session(threads=1)
     rows = session.scores(session.features(inputs), np.arange(8), np.full(8, number))
     session.close()
@@ -64,13 +70,16 @@ def check_export(store: Path, number: int, folder: Path) -> None:
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_a_store_goes_from_its_build_to_a_server_and_back(
-    operator: str, digits_model: Path, tmp_path: Path
+    operator: str, digits_model: Path, companion_store: Path, tmp_path: Path
 ) -> None:
     store, image = tmp_path / "stores" / "mine", encode(digits(1)[0])
     data, clean, reviewed = "digits@holdout[0:450]", "digits@holdout[450:600]", tmp_path / "reviewed.npz"
     np.savez(reviewed, x=digits(200), y=np.zeros(200, np.int64))
     build = ["build", digits_model, "--data", data, "--operator", operator, *OPERATORS[operator]]
+    if "companion" in operator:
+        build += ["--companion", companion_store.parent / "own.onnx"]
 
+    run("layers", digits_model)
     run(*build, "--out", store)
     first = load_store(store).version
     assert "mine" in run("inspect", store)

@@ -186,7 +186,7 @@ def build(
             check_original(session, part.inputs, part.scores, subject.classifier.output_kind)
         report.step("recording what mutants say of images that filtered none")
         asked = settings.calibration.decided(mutant.operator for mutant in selection.pool)
-        doubts = _doubts(session, len(selection.pool), subject, asked, len(companions))
+        doubts = _doubts(session, len(selection.pool), subject, asked, companions)
         recordings = _record(session, len(selection.pool), subject, report, doubts)
         report.step("choosing the policies and certifying them")
         ranks = ranks_of([mutant.operator for mutant in selection.pool], companions)
@@ -260,7 +260,11 @@ def _with_companions(
 
 
 def _doubts(
-    session: BankSession, mutants: int, subject: Subject, asked: CalibrationSettings, companions: int
+    session: BankSession,
+    mutants: int,
+    subject: Subject,
+    asked: CalibrationSettings,
+    companions: list[Companion],
 ) -> Doubts | None:
     if asked.evidence != "soft":
         return None
@@ -271,7 +275,7 @@ def _doubts(
         subject.choice.labels,
         own_weight=asked.weight_of_original,
         output_kind=subject.classifier.output_kind,
-        companions=companions,
+        work=[companion.relative_cost for companion in companions],
     )
 
 

@@ -27,6 +27,7 @@ class DoubtsRecord(Frozen):
     companions: Annotated[int, Ge(0)] = 0
     energy: float = 0.0
     energy_spread: Annotated[float, Ge(0)] = 0.0
+    beside: Annotated[float, Ge(0)] = 0.0
 
     @classmethod
     def of(cls, doubts: Doubts) -> "DoubtsRecord":
@@ -41,6 +42,7 @@ class DoubtsRecord(Frozen):
             companions=doubts.companions,
             energy=doubts.energy,
             energy_spread=doubts.energy_spread,
+            beside=doubts.beside,
         )
 
     @property
@@ -56,6 +58,7 @@ class DoubtsRecord(Frozen):
             companions=self.companions,
             energy=self.energy,
             energy_spread=self.energy_spread,
+            beside=self.beside,
         )
 
 

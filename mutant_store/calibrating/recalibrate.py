@@ -122,7 +122,7 @@ def _record(
                 images.labels[:half],
                 own_weight=settings.weight_of_original,
                 output_kind=store.manifest.output_kind,
-                companions=len(store.manifest.companions),
+                work=[companion.relative_cost for companion in store.manifest.companions],
             )
         everything = record(session, mutants, images.inputs, images.labels, progress, doubts)
     recordings = {

@@ -3,7 +3,7 @@
 They are recorded with a bank and kept in a store, to calibrate it anew without the images.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ _ROWS = 512
 _COPIES = 3
 """Copies of the scores of a block that are made while doubts are computed."""
 _FEWEST = 10
+_BESIDE = 0.5
+"""Weight of the original's own doubt beside companions that are all smaller."""
 _FITTED_IMAGES, _FITTED_MUTANTS = 500, 32
 _CHANGES, _CORRECT, _POOL, _DOUBTS, _OWN = "changes", "correct", "pool", "doubts", "own_doubts"
 
@@ -141,7 +143,7 @@ def fitted_doubts(
     *,
     own_weight: float,
     output_kind: OutputKind,
-    companions: int = 0,
+    work: Sequence[float] = (),
 ) -> Doubts:
     """Return doubts at the temperatures and with the energy that fit clean images.
 
@@ -156,8 +158,10 @@ def fitted_doubts(
         labels: int64 [images], the true labels.
         own_weight: number of mutants that the original's own evidence counts as.
         output_kind: kind of the scores.
-        companions: number of companions, which are the mutants from number 1 on.
+        work: work of every companion as a multiple of the original's; companions are the mutants
+            from number 1 on.
     """
+    companions = len(work)
     apart, others = np.arange(1, companions + 1), np.arange(companions + 1, mutants + 1)
     spread = np.linspace(0, len(others) - 1, min(len(others), _FITTED_MUTANTS)).round().astype(np.int64)
     some = np.concatenate([apart, others[spread]])
@@ -186,6 +190,7 @@ def fitted_doubts(
         companions=companions,
         energy=energy[0],
         energy_spread=energy[1],
+        beside=_BESIDE if work and max(work) < 1 else 0.0,
     )
 
 

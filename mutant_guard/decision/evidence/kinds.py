@@ -132,7 +132,9 @@ class Doubts:
     energy E = log Σ exp(logit) over clean images, 0.1 for each standard deviation above 1.5 and at
     most 1: large attacks drive the logits of the original beyond what clean images reach, and the
     larger they are the more of them mislead companions as well. Where the scores are probabilities
-    it is 0. (Energy as a score: Liu et al., NeurIPS 2020, who look for too little of it.)
+    it is 0. Beside companions that are smaller than the original, d counts ``beside`` times as
+    well: they see less of what the original misreads. (Energy as a score: Liu et al., NeurIPS 2020,
+    who look for too little of it.)
 
     h = 1 − Σ √(p·q) over all classes, with q the original's probabilities, is the square of
     Hellinger's distance: a companion forgives the doubts that the original shares, and a sure
@@ -151,6 +153,7 @@ class Doubts:
         companions: number of companions, which are the mutants from number 1 on.
         energy: mean of the original's energy over clean images.
         energy_spread: standard deviation of it; 0 where it is not known.
+        beside: weight of the original's own doubt beside the excess of its energy, with companions.
 
     Raises:
         ValueError: a temperature is not above 0, a weight is out of its range, or one is not
@@ -167,11 +170,19 @@ class Doubts:
     companions: int = 0
     energy: float = 0.0
     energy_spread: float = 0.0
+    beside: float = 0.0
 
     def __post_init__(self) -> None:
         temperatures = (self.temperature, self.own_temperature, *self.temperatures)
-        numbers = (*temperatures, self.own_weight, *self.weights, self.energy, self.energy_spread)
-        in_range = min(temperatures) > 0 and self.own_weight >= 0 and self.energy_spread >= 0
+        numbers = (
+            *temperatures,
+            self.own_weight,
+            *self.weights,
+            self.energy,
+            self.energy_spread,
+            self.beside,
+        )
+        in_range = min(temperatures) > 0 and self.own_weight >= 0 and self.energy_spread >= 0 <= self.beside
         if not (in_range and all(map(isfinite, numbers))):
             raise ValueError(
                 f"temperatures must be above 0 and the weight at least 0, all finite, got {self.temperature}, "
@@ -227,14 +238,20 @@ class Doubts:
         Args:
             scores: float32 [images, classes], the original's scores.
         """
+        plain = not self.companions or self.beside > 0
+        own = np.zeros(len(scores), dtype=np.int64)
+        if plain:
+            own = doubts(scores, scores.argmax(axis=1), self.own_temperature, self.output_kind)
         if not self.companions:
-            return doubts(scores, scores.argmax(axis=1), self.own_temperature, self.output_kind)
+            return own
+        beside = np.rint(self.beside * own).astype(np.int64)
         if not self.energy_spread:
-            return np.zeros(len(scores), dtype=np.int64)
+            return np.asarray(np.minimum(beside, UNIT))
         with np.errstate(invalid="ignore"):  # of scores that are not finite
             above = (energies(scores) - self.energy) / self.energy_spread - _CLEAN_SPREADS
             excess = np.maximum(_EXCESS * above, 0.0)
-        return np.asarray(np.rint(np.where(excess <= 1, excess, 1.0) * UNIT), dtype=np.int64)
+        units = np.rint(np.where(excess <= 1, excess, 1.0) * UNIT).astype(np.int64)
+        return np.asarray(np.minimum(units + beside, UNIT))
 
     def weighted(self, own: NDArray[np.integer[Any]]) -> Units:
         """Return the original's own evidence, integers [images] in units, times ``own_weight``."""

@@ -134,3 +134,13 @@ def test_without_known_energy_an_original_with_companions_says_nothing() -> None
     assert (Doubts(1.0, 1.0, 1.0).own(scores) > 0).all()
     with pytest.raises(ValueError, match="temperatures must be above 0"):
         Doubts(1.0, 1.0, 1.0, companions=1, energy_spread=-1.0)
+
+
+def test_beside_smaller_companions_the_originals_doubt_counts_as_well() -> None:
+    evidence = Doubts(1.0, 1.0, 1.0, companions=1, energy=np.log(2.0), energy_spread=0.5, beside=0.5)
+    scores = np.array([[0.0, 0.0], [1.25, 1.25], [9.0, 9.0], [9.0, -9.0]], dtype=np.float32)
+    assert np.allclose(evidence.own(scores) / UNIT, [0.25, 0.25 + 0.1, 1.0, 1.0], atol=1e-5)
+    unknown = Doubts(1.0, 1.0, 1.0, companions=1, beside=0.5)
+    assert np.allclose(unknown.own(scores) / UNIT, [0.25, 0.25, 0.25, 0.0], atol=1e-5)
+    with pytest.raises(ValueError, match="at least 0"):
+        Doubts(1.0, 1.0, 1.0, companions=1, beside=-0.1)

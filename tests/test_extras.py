@@ -104,7 +104,7 @@ def test_operators_can_do_their_work_where_the_server_is_installed(demo_store: P
     ("extras", "command", "lacks"),
     [
         (("cpu", "server"), ("build", "model.onnx", "--data", "digits", "--out", "s"), "onnx', 'build"),
-        (("cpu", "server"), ("calibrate", "STORE", "--data", "digits@test"), "onnx', 'build"),
+        (("cpu", "server"), ("layers", "model.onnx"), "onnx', 'build"),
         (("cpu", "server"), ("export", "STORE", "--mutant", "1", "-o", "m.onnx"), "onnx', 'build"),
         (("cpu", "build"), ("build", "lenet", "--data", "digits", "--out", "s"), "torch', 'retrain"),
         (("build",), ("versions", "STORE"), "safetensors', 'cpu"),
@@ -123,6 +123,13 @@ def test_what_a_command_lacks_is_one_line(
         f"error: this needs {package}, which is not installed; pip install 'mutant-guard[{extra}]'"
     )
     assert "Traceback" not in err
+
+
+def test_calibrating_on_digits_lacks_scikit_learn_alone(demo_store: Path) -> None:
+    command = ("mutant-store", "calibrate", str(demo_store), "--data", "digits@test")
+    ((status, _, err),) = run_with(("cpu", "server"), [command])
+    assert status == 1
+    assert err.splitlines()[-1] == "error: digits come with scikit-learn; pip install 'mutant-guard[build]'"
 
 
 @pytest.mark.parametrize("extras", [("server",), ("build",)], ids=lambda extras: extras[0])

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.markup import escape
@@ -13,10 +14,12 @@ from rich.table import Table
 from mutant_guard.store.calibration_record import CertificateRecord, PolicyRecord, RateEstimate
 from mutant_guard.store.doubts_record import StagedRecord
 from mutant_guard.store.reader import Store
-from mutant_store.bank.blocks import Block
 from mutant_store.calibrating.contributions import contributions
 from mutant_store.calibrating.simulation_report import Grid, ImageSetOutcome, PolicyReport, Simulation
 from mutant_store.publishing.housekeeping import Garbage, Version
+
+if TYPE_CHECKING:
+    from mutant_store.bank.blocks import Block
 
 _MUTANTS_USED = ("mean mutants", "median", "99 %")
 
@@ -183,7 +186,7 @@ def grid_lines(store: Path, grid: Grid) -> list[str]:
     ]
 
 
-def blocks_table(blocks: Sequence[Block], seconds: Sequence[float], chosen: Block) -> Table:
+def blocks_table(blocks: "Sequence[Block]", seconds: Sequence[float], chosen: "Block") -> Table:
     """Return a table of a classifier's blocks, one a row, with the proposed cut marked.
 
     Args:

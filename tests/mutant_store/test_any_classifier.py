@@ -150,7 +150,7 @@ def test_small_networks(name: str, operator: str, tmp_path: Path) -> None:
     assert_all_agree(classifier, pool, inputs, answer(module, inputs), torch_reference(module, inputs))
 
 
-@pytest.mark.parametrize(("name", "images", "each"), [("resnet20", 64, 3), ("googlenet", 4, 1)])
+@pytest.mark.parametrize(("name", "images", "each"), [("resnet20", 64, 3), ("googlenet", 6, 1)])
 def test_networks_for_cifar10(name: str, images: int, each: int, data_dir: Path, tmp_path: Path) -> None:
     """A pool holds all operators, as a store's may. ``make equivalence`` takes 1,000 images."""
     images = int(os.environ.get("EQUIVALENCE_IMAGES", images))

@@ -143,7 +143,10 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "a graph cut short, hash right": (file(PREFIX, half), "onnxruntime cannot load the graph"),
     "a graph of doubles": (file(PREFIX, graph(of_strings)), "onnxruntime cannot load|does not take float32"),
     "a graph without scores": (file(PREFIX, graph(without_scores)), "64 scores.* 10 classes"),
-    "mutants beyond the tables": (file("bank-0.onnx", graph(out_of_table)), "self-test"),
+    "mutants beyond the tables": (
+        file("bank-0.onnx", graph(out_of_table)),
+        "self-test",
+    ),
     "a folder for the weights": (replaced(WEIGHTS, Path.mkdir), "it is no regular file"),
     "a pipe for the weights": (replaced(WEIGHTS, os.mkfifo), "it is no regular file"),
     "a pipe for the manifest": (replaced(MANIFEST, os.mkfifo), "it is no regular file"),

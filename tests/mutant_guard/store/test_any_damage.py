@@ -96,6 +96,7 @@ MANIFEST_FIELDS = [
     "classes",
     "operator",
     "rate",
+    "rates",
     "seed",
     "neurons",
     "layers",

@@ -43,7 +43,13 @@ def test_kinds_are_recorded_in_their_order(samples: Samples, subject: Experiment
     assert [records[kind].paper for kind in KINDS[2:]] == ["fgsm", None]
     assert [records[kind].method for kind in KINDS[2:]] == ["fgsm", "pgd"]
     assert records["fgsm"].settings == {"epsilon": 0.2}
-    assert records["pgd 51/255"].settings == {"epsilon": 0.2, "step": 0.05, "iterations": 5, "restarts": 0}
+    assert records["pgd 51/255"].settings == {
+        "epsilon": 0.2,
+        "step": 0.05,
+        "iterations": 5,
+        "restarts": 0,
+        "targeted": False,
+    }
 
 
 def test_distances_and_success_are_measured(samples: Samples, subject: ExperimentSubject, ran: Ran) -> None:

@@ -15,23 +15,27 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 
 _DATA = "GUARD_DATA_DIR"
 
+Data = Annotated[
+    Path | None,
+    typer.Option(help=f"Folder that {{data}} stands for in it. Default: ${_DATA}, else ../shared/data."),
+]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder of the report. Default: reports/NAME, NAME the file's.")
+]
+Work = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of stores, images and scores; what is there is not made again. Default: runs/NAME."
+    ),
+]
+
 
 @app.command()
 def run(
     config: Annotated[Path, typer.Option(help="TOML file such as evaluation/configs/quick.toml.")],
-    data: Annotated[
-        Path | None,
-        typer.Option(help=f"Folder that {{data}} stands for in it. Default: ${_DATA}, else ../shared/data."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the report. Default: reports/NAME, NAME the file's.")
-    ] = None,
-    work: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of stores, images and scores; what is there is not made again. Default: runs/NAME."
-        ),
-    ] = None,
+    data: Data = None,
+    out: Out = None,
+    work: Work = None,
     jobs: Annotated[
         int, typer.Option(min=0, help="Processes that make adversarial images; 0 takes all cores.")
     ] = 0,
@@ -73,19 +77,9 @@ def run(
 @app.command()
 def published(
     config: Annotated[Path, typer.Option(help="TOML file such as evaluation/configs/imagenet-lite0.toml.")],
-    data: Annotated[
-        Path | None,
-        typer.Option(help=f"Folder that {{data}} stands for in it. Default: ${_DATA}, else ../shared/data."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the report. Default: reports/NAME, NAME the file's.")
-    ] = None,
-    work: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of stores, images and scores; what is there is not made again. Default: runs/NAME."
-        ),
-    ] = None,
+    data: Data = None,
+    out: Out = None,
+    work: Work = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cores.")] = 0,
 ) -> None:
     """Guard a classifier with published weights by others, and write the report.

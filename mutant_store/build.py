@@ -201,7 +201,7 @@ def build(
             CALIBRATION: calibration.model_dump_json(indent=1).encode(),
         }
         manifest = _manifest(
-            out.name, subject, settings, selection, bank, tails, contents, retrainer, companions
+            out.name, subject, settings, selection, bank, tails, contents, retrainer, companions, ranks
         )
         version = publish(out, staged, write_version(staged, contents, manifest), key)
     return load_store(out, version)
@@ -355,6 +355,7 @@ def _manifest(
     contents: dict[str, bytes],
     retrainer: "Retrainer | None",
     companions: list[Companion],
+    ranks: list[int],
 ) -> Manifest:
     chosen = settings.selection
     return Manifest(
@@ -377,7 +378,7 @@ def _manifest(
         decks=min(OPERATORS[mutant.operator].decks for mutant in selection.pool),
         candidates=selection.candidates,
         candidates_drawn=selection.drawn,
-        ranks=ranks_of([mutant.operator for mutant in selection.pool], companions),
+        ranks=ranks,
         companions=[companion.record(number) for number, companion in enumerate(companions, 1)],
         views=list(subject.filter.inputs.specs[1:]),
         accuracy_ratio=chosen.accuracy_ratio,

@@ -1,18 +1,18 @@
 """Configuration of an experiment with published classifiers: a TOML file."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
 from annotated_types import Ge, Len
-from pydantic import ValidationError, model_validator
+from pydantic import model_validator
 
 from evaluation.adaptive.settings import Joint
 from evaluation.attacks.settings import AttackSettings
+from evaluation.experiment.material.config import read_toml
 from evaluation.experiment.records.results import NORMAL, WRONG
 from evaluation.experiment.records.targets import Target
 from evaluation.imagenet.classifiers import PublishedClassifier
-from mutant_guard.errors import DataError, ModelError
+from mutant_guard.errors import ModelError
 from mutant_guard.store.manifest import Frozen
 
 _FOLDER = "{data}"
@@ -116,18 +116,5 @@ class Config(Frozen):
 
 
 def read_config(path: Path) -> Config:
-    """Read a configuration.
-
-    Raises:
-        DataError: the file cannot be read, or no experiment can be made of it.
-    """
-    try:
-        return Config.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is no TOML file: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise DataError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from error
+    """Read a configuration, see ``read_toml``."""
+    return read_toml(path, Config)

@@ -14,7 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from mutant_guard.bank.graph_tail import GraphTail
-from mutant_guard.bank.layer_threads import open_measured
+from mutant_guard.bank.layer_threads import open_rows
 from mutant_guard.bank.memory import even_blocks, kept_bytes, rows_within, run_bytes
 from mutant_guard.bank.open_tail import open_tail
 from mutant_guard.bank.pace import Pace
@@ -26,7 +26,6 @@ from mutant_guard.bank.session import (
     Model,
     Providers,
     bytes_of_row,
-    open_session,
     row_bytes,
     run_session,
 )
@@ -96,10 +95,7 @@ class BankSession:
                 from the pool.
         """
         self._workers, self._own_workers = workers or Workers(threads), workers is None
-        self._prefix, _ = open_measured(
-            lambda threads: open_session(prefix, providers=providers, threads=threads, external=external),
-            workers,
-        )
+        self._prefix = open_rows(prefix, providers=providers, external=external, workers=workers)
         self.prefix_id = ""
         if isinstance(prefix, bytes) and external is None:
             self.prefix_id = hashlib.sha256(prefix).hexdigest()

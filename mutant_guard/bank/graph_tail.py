@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mutant_guard.bank.layer_threads import open_measured
+from mutant_guard.bank.layer_threads import open_rows
 from mutant_guard.bank.session import (
     FloatArray,
     Model,
     Providers,
     bytes_of_row,
-    open_session,
     outputs,
     row_bytes,
 )
@@ -54,10 +53,7 @@ class GraphTail:
         Raises:
             ModelError: onnxruntime cannot load the graph.
         """
-        self._session, _ = open_measured(
-            lambda threads: open_session(model, providers=providers, threads=threads, external=external),
-            workers,
-        )
+        self._session = open_rows(model, providers=providers, external=external, workers=workers)
         self.row_bytes = row_bytes(self._session)
         self.view_bytes = bytes_of_row(self._session.get_inputs())
         self._features = features

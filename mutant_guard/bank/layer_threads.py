@@ -4,14 +4,14 @@ Its imports are light: the server loads it.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from mutant_guard.bank.session import CPU, Feed, outputs
+from mutant_guard.bank.session import CPU, Feed, Model, Providers, open_session, outputs
 from mutant_guard.bank.workers import Workers
 
 SLOW = 2e-3
@@ -28,6 +28,29 @@ _GAIN = 0.8
 """Largest share of its time alone that a lone row may still take."""
 _LOSS = 1.1
 """Largest share of their time that rows in all threads may take."""
+
+
+def open_rows(
+    model: Model,
+    *,
+    providers: Providers,
+    external: Mapping[str, bytes] | None,
+    workers: Workers | None,
+) -> onnxruntime.InferenceSession:
+    """Open the session of a graph that runs rows, see ``open_measured``.
+
+    Args:
+        model: the graph.
+        providers: execution providers in order of preference.
+        external: contents of the files of external data, see ``open_session``.
+        workers: threads that rows are shared out among; None measures nothing.
+
+    Raises:
+        ModelError: onnxruntime cannot load the graph.
+    """
+    return open_measured(
+        lambda threads: open_session(model, providers=providers, threads=threads, external=external), workers
+    )[0]
 
 
 def open_measured(

@@ -11,8 +11,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from mutant_guard.bank.layer_threads import open_measured
-from mutant_guard.bank.session import FloatArray, Model, Providers, open_session, row_bytes
+from mutant_guard.bank.layer_threads import open_rows
+from mutant_guard.bank.session import FloatArray, Model, Providers, row_bytes
 from mutant_guard.bank.tail import Features
 from mutant_guard.bank.workers import Workers
 
@@ -101,10 +101,7 @@ class OwnTail:
             external: contents of the files of external data, see ``open_session``.
             workers: threads to measure with, see ``open_measured``.
         """
-        self._session, _ = open_measured(
-            lambda threads: open_session(model, providers=providers, threads=threads, external=external),
-            workers,
-        )
+        self._session = open_rows(model, providers=providers, external=external, workers=workers)
         self.row_bytes = row_bytes(self._session)
         self._features = features
         self._patches = [(positions, values, original[positions]) for positions, values in patches]

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mutant_guard.bank.layer_threads import open_measured
-from mutant_guard.bank.session import FloatArray, Model, Providers, open_session, outputs, row_bytes
+from mutant_guard.bank.layer_threads import open_rows
+from mutant_guard.bank.session import FloatArray, Model, Providers, outputs, row_bytes
 from mutant_guard.bank.tail import Features
 from mutant_guard.bank.workers import Workers
 
@@ -30,10 +30,7 @@ class SharedTail:
         external: Mapping[str, bytes] | None = None,
         workers: Workers | None = None,
     ) -> None:
-        self._session, _ = open_measured(
-            lambda threads: open_session(model, providers=providers, threads=threads, external=external),
-            workers,
-        )
+        self._session = open_rows(model, providers=providers, external=external, workers=workers)
         self.row_bytes = row_bytes(self._session)
         self._features = features
 

@@ -52,24 +52,6 @@ Image = bytes | Path | PillowImage | NDArray[np.uint8]
 """Image as it is given: an encoded file or its path, a Pillow image, or pixels uint8 [H, W, C]."""
 
 
-def resized(pixels: NDArray[np.uint8], spec: InputSpec, max_pixels: int) -> NDArray[np.uint8]:
-    """Resize pixels to model size.
-
-    Args:
-        pixels: uint8 [H, W, C], with as many channels as the model takes.
-        spec: size and colour that the model takes, and the treatment of other sizes.
-        max_pixels: most pixels of the image.
-
-    Returns:
-        uint8 [height, width, C].
-
-    Raises:
-        TooManyPixelsError: the image has more pixels, or a side is too long.
-        BadImageError: the model takes exactly one size.
-    """
-    return convert(picture_of(pixels), spec, max_pixels)
-
-
 def picture_of(pixels: NDArray[np.uint8]) -> PillowImage:
     """Return pixels uint8 [H, W, C] as a Pillow image, grey where there is one channel."""
     return PIL.Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)

@@ -3,10 +3,10 @@
 import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from annotated_types import Ge, Gt, Le, Len
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from evaluation.adaptive.settings import AttackSettings as AdaptiveAttack
 from evaluation.attacks.settings import AttackSettings
@@ -20,6 +20,7 @@ from mutant_guard.store.manifest import Frozen
 _ADAPTIVE: TypeAdapter[AdaptiveAttack] = TypeAdapter(AdaptiveAttack)
 
 _FOLDER = "{data}"
+_M = TypeVar("_M", bound=BaseModel)
 
 Count = Annotated[int, Ge(1)]
 
@@ -178,14 +179,23 @@ class Config(Frozen):
 
 
 def read_config(path: Path) -> Config:
-    """Read a configuration.
+    """Read a configuration, see ``read_toml``."""
+    return read_toml(path, Config)
+
+
+def read_toml(path: Path, kind: type[_M]) -> _M:
+    """Read a TOML file as a record.
+
+    Args:
+        path: the file.
+        kind: model of the record.
 
     Raises:
         DataError: the file cannot be read, or no experiment can be made of it; the message says
             where.
     """
     try:
-        return Config.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); evaluation/configs/ has some") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from mutant_guard.errors import BadImageError, ImageError
-from mutant_guard.images.decoding import convert, decode, resized
+from mutant_guard.images.decoding import convert, decode, picture_of
 from mutant_guard.store.manifest import InputSpec
 from mutant_guard.store.resizing import ResizeRule
 from tests.support.service import encode
@@ -79,7 +79,8 @@ def test_an_image_of_the_models_size_is_cropped_and_pixels_are_not() -> None:
     assert np.array_equal(convert(image, wanted, 1 << 20), cropped)
     assert np.array_equal(decode(encode(np.asarray(image)), wanted, 1 << 20), cropped)
     assert np.array_equal(
-        resized(np.asarray(picture(31, 24)), wanted, 1 << 20), usual(picture(31, 24), 30, 24, 24, "bilinear")
+        convert(picture_of(np.asarray(picture(31, 24))), wanted, 1 << 20),
+        usual(picture(31, 24), 30, 24, 24, "bilinear"),
     )
 
 

@@ -18,9 +18,11 @@ from mutant_guard.store.manifest import (
     TailEntry,
 )
 from mutant_guard.store.reader import (
+    BOUNDS,
     CALIBRATION,
     COMPANION,
     RECORDINGS,
+    ROBUST,
     Store,
     load_store,
 )
@@ -43,15 +45,18 @@ from mutant_store.loading.subject import Subject, load_subject
 from mutant_store.loading.treatments import Dialogue
 from mutant_store.operators import OPERATORS, operators_named
 from mutant_store.operators.base import Operator
+from mutant_store.operators.given import GivenNetworks
 from mutant_store.operators.retrain import Retrain
 from mutant_store.pool.selection import Selection, SelectionSettings, select
 from mutant_store.publishing.publish import STAGING, building, file_entry, publish, write_version
 from mutant_store.reporter import Reporter
 from mutant_store.retraining.settings import RetrainSettings
+from mutant_store.robust.robust_network import RobustNetwork
 from mutant_store.versions import built_with
 
 if TYPE_CHECKING:
     from mutant_store.retraining.retrainer import Retrainer
+    from mutant_store.robust.settings import RobustSettings
 
 _VERIFIED = 8
 _COMPARED = 8
@@ -81,6 +86,8 @@ class BuildSettings:
             defaults.
         companions: mutants of the operator ``companion``, apart from the number of mutants in
             ``selection``.
+        robust: settings of the mutants of the operator ``robust``; None takes the network's defaults.
+        robust_mutants: number of these mutants, apart from the number of mutants in ``selection``.
         teach: whether companions are taught the original's adversarial images, made as
             ``retraining`` says.
     """
@@ -99,6 +106,8 @@ class BuildSettings:
     sign_key: Path | None = None
     retraining: RetrainSettings | None = None
     companions: tuple[CompanionSource, ...] = ()
+    robust: "RobustSettings | None" = None
+    robust_mutants: int = 1
     teach: bool = False
 
 
@@ -164,9 +173,10 @@ def build(
         retrainer = _retrainer(operators, subject, original, settings, staged)
         _tell(report, retrainer.notes if retrainer else ())
         companions = _taught(companions, retrainer, subject, settings, report)
-        builder = BankBuilder(subject.classifier, subject.layers, activations, companions)
+        robust = _robust(operators, subject, original, settings, staged, report)
+        builder = BankBuilder(subject.classifier, subject.layers, activations, companions, robust)
         selection = select(
-            subject, builder, operators, settings.selection, staged, report, retrainer, companions
+            subject, builder, operators, settings.selection, staged, report, retrainer, companions, robust
         )
         report.step("building and checking the mutant bank")
         bank = builder.build(selection.pool)
@@ -178,6 +188,7 @@ def build(
             subject.classifier.input_name,
             subject.classifier.output_name,
             own_graphs(bank, companions),
+            {number: network.model for number, network in enumerate(robust, len(companions) + 1)},
         )
         largest_difference(
             session, mutants, spread(len(selection.pool), _VERIFIED), subject.filter.inputs[:_COMPARED]
@@ -186,22 +197,39 @@ def build(
             check_original(session, part.inputs, part.scores, subject.classifier.output_kind)
         report.step("recording what mutants say of images that filtered none")
         asked = settings.calibration.decided(mutant.operator for mutant in selection.pool)
-        doubts = _doubts(session, len(selection.pool), subject, asked, companions)
+        doubts = _doubts(session, len(selection.pool), subject, asked, companions, len(robust))
         recordings = _record(session, len(selection.pool), subject, report, doubts)
         report.step("choosing the policies and certifying them")
         ranks = ranks_of([mutant.operator for mutant in selection.pool], companions)
         calibration = calibrate(
-            recordings["choice"], recordings["certification"], asked, settings.selection.seed, doubts, ranks
+            recordings["choice"],
+            recordings["certification"],
+            asked,
+            settings.selection.seed,
+            doubts,
+            ranks,
+            robust=bool(robust),
         )
         report.step("publishing")
         files, tails = bank_files(bank)
         contents = {
             **files,
+            **_bounds(robust, len(companions) + 1),
             RECORDINGS: pack(recordings),
             CALIBRATION: calibration.model_dump_json(indent=1).encode(),
         }
         manifest = _manifest(
-            out.name, subject, settings, selection, bank, tails, contents, retrainer, companions, ranks
+            out.name,
+            subject,
+            settings,
+            selection,
+            bank,
+            tails,
+            contents,
+            retrainer,
+            companions,
+            robust,
+            ranks,
         )
         version = publish(out, staged, write_version(staged, contents, manifest), key)
     return load_store(out, version)
@@ -224,7 +252,8 @@ def _layer_choice(operators: list[Operator], settings: BuildSettings) -> LayerCh
         )
     if choice != LayerChoice() and not _mutates(operators):
         raise ModelError(
-            "--layers, --from and --last choose layers that mutants change, and companions change none: leave them out"
+            "--layers, --from and --last choose layers that mutants change, and companions and robust mutants change "
+            "none: leave them out"
         )
     if settings.teach and not settings.companions:
         raise ModelError("--teach trains companions: name them with --companion, or leave it out")
@@ -233,7 +262,7 @@ def _layer_choice(operators: list[Operator], settings: BuildSettings) -> LayerCh
 
 def _mutates(operators: list[Operator]) -> bool:
     """Return whether some mutants are changes of the original."""
-    return any(operator.name != COMPANION for operator in operators)
+    return not all(isinstance(operator, GivenNetworks) for operator in operators)
 
 
 def _trains(selection: Selection) -> bool:
@@ -265,6 +294,7 @@ def _doubts(
     subject: Subject,
     asked: CalibrationSettings,
     companions: list[Companion],
+    robust: int,
 ) -> Doubts | None:
     if asked.evidence != "soft":
         return None
@@ -276,6 +306,7 @@ def _doubts(
         own_weight=asked.weight_of_original,
         output_kind=subject.classifier.output_kind,
         work=[companion.relative_cost for companion in companions],
+        robust=robust,
     )
 
 
@@ -296,16 +327,7 @@ def _retrainer(
 ) -> "Retrainer | None":
     if not settings.teach and not any(isinstance(operator, Retrain) for operator in operators):
         return None
-    if original.as_given(subject.probe[:1]).shape[1] != len(subject.classes):
-        raise ModelError(
-            "a classifier with one score an image cannot be trained again as it is: give one with a score for each of "
-            "its two classes, or use another operator"
-        )
-    if subject.input.channel_order != "rgb":
-        raise ModelError(
-            "a classifier whose channels are blue, green and red cannot be trained again as it is: export it to take "
-            "red, green and blue, or use another operator"
-        )
+    _check_trainable(original, subject)
     # Torch takes seconds to import, and other operators do without it.
     from mutant_store.loading.torch_source import of_graph
     from mutant_store.retraining.retrainer import Retrainer
@@ -321,6 +343,20 @@ def _retrainer(
     )
 
 
+def _check_trainable(original: Original, subject: Subject) -> None:
+    """Check that networks of this input and output can be trained here."""
+    if original.as_given(subject.probe[:1]).shape[1] != len(subject.classes):
+        raise ModelError(
+            "a classifier with one score an image cannot be trained again as it is: give one with a score for each of "
+            "its two classes, or use another operator"
+        )
+    if subject.input.channel_order != "rgb":
+        raise ModelError(
+            "a classifier whose channels are blue, green and red cannot be trained again as it is: export it to take "
+            "red, green and blue, or use another operator"
+        )
+
+
 def _taught(
     companions: list[Companion],
     retrainer: "Retrainer | None",
@@ -334,6 +370,54 @@ def _taught(
 
     ratio = settings.selection.accuracy_ratio
     return [teach(companion, retrainer, subject, ratio, report) for companion in companions]
+
+
+def _robust(
+    operators: list[Operator],
+    subject: Subject,
+    original: Original,
+    settings: BuildSettings,
+    staged: Path,
+    report: Reporter,
+) -> list[RobustNetwork]:
+    """Train the robust mutants, if they are asked for."""
+    if not any(operator.name == ROBUST for operator in operators):
+        return []
+    _check_trainable(original, subject)
+    from mutant_store.loading.torch_source import of_graph
+    from mutant_store.robust.settings import RobustSettings
+    from mutant_store.robust.trainer import RobustTrainer
+
+    selection, retraining = settings.selection, settings.retraining or RetrainSettings()
+    trainer = RobustTrainer(
+        subject,
+        original.torch or of_graph(subject),
+        settings.robust or RobustSettings(),
+        retraining.train_data,
+        staged,
+        seed=selection.seed,
+        jobs=selection.jobs,
+    )
+    _tell(report, trainer.notes)
+    report.step(f"training {settings.robust_mutants} robust mutant(s) ({trainer.summary})")
+    found = []
+    for number, trained in trainer.mutants(list(range(settings.robust_mutants)), report):
+        network = RobustNetwork.of(trained, subject, selection.accuracy_ratio)
+        report.step(
+            f"robust mutant {number}: {network.accuracy:.2%} of the filter's images right; of held-back training "
+            f"images {trained.accuracy:.2%} right, {trained.robust_accuracy:.2%} under attack"
+        )
+        found.append(network)
+    return found
+
+
+def _bounds(robust: list[RobustNetwork], first: int) -> dict[str, bytes]:
+    """Return the files with bounds on the doubts of robust mutants, whose numbers begin at ``first``."""
+    return {
+        BOUNDS.format(number): network.bounds.SerializeToString(deterministic=True)
+        for number, network in enumerate(robust, first)
+        if network.bounds is not None
+    }
 
 
 def _tell(report: Reporter, notes: tuple[str, ...]) -> None:
@@ -355,6 +439,7 @@ def _manifest(
     contents: dict[str, bytes],
     retrainer: "Retrainer | None",
     companions: list[Companion],
+    robust: list[RobustNetwork],
     ranks: list[int],
 ) -> Manifest:
     chosen = settings.selection
@@ -380,6 +465,7 @@ def _manifest(
         candidates_drawn=selection.drawn,
         ranks=ranks,
         companions=[companion.record(number) for number, companion in enumerate(companions, 1)],
+        robust=[network.record(number) for number, network in enumerate(robust, len(companions) + 1)],
         views=list(subject.filter.inputs.specs[1:]),
         accuracy_ratio=chosen.accuracy_ratio,
         filter_error=chosen.filter_error,

@@ -56,8 +56,8 @@ class CalibrationSettings(Frozen):
         beta: nominal bound on false alarms of ``paper``.
         delta_ratio: δ/ςh of ``paper``.
         evidence: evidence that ``calibrated`` and ``fixed`` add up; ``auto`` stands for doubts
-            (``soft``) where the pool has retrained mutants or companions and for label changes
-            elsewhere.
+            (``soft``) where the pool has retrained or robust mutants or companions and for label
+            changes elsewhere.
             ``paper`` always counts label changes.
         own_weight: number of mutants that the original's own evidence counts as, where evidence is
             soft (see ``Doubts``), and where the pool has companions times their number; None stands
@@ -121,7 +121,7 @@ class CalibrationSettings(Frozen):
             weight = _WITH_COMPANIONS if "companion" in names else _OWN_WEIGHT
         evidence = self.evidence
         if evidence == "auto":
-            evidence = "label_change" if names.isdisjoint({"retrain", "companion"}) else "soft"
+            evidence = "label_change" if names.isdisjoint({"retrain", "companion", "robust"}) else "soft"
         return self.model_copy(update={"evidence": evidence, "own_weight": weight})
 
 

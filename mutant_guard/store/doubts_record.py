@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mutant_guard.decision.evidence.kinds import Doubts
 from mutant_guard.decision.sequential.policies import Policy
-from mutant_guard.decision.sequential.staged import Stage, staged
+from mutant_guard.decision.sequential.staged import Alarm, Stage, staged
 from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.manifest import Frozen
 
@@ -66,13 +66,15 @@ class StagedRecord(Frozen):
     """Sequential test on summed doubts, see ``staged``.
 
     Each entry of ``stages`` is a pair of a number of mutants and a bound: an image whose summed
-    doubt is at most the bound is cleared there. ``threshold`` and these bounds are in units of 2⁻²⁰
-    mutants of full doubt. ``mutants`` is the most that a request uses.
+    doubt is at most the bound is cleared there. Each entry of ``alarms`` is such a pair too: an image
+    whose summed doubt is at least the bound is adversarial there. ``threshold`` and these bounds are
+    in units of 2⁻²⁰ mutants of full doubt. ``mutants`` is the most that a request uses.
     """
 
     kind: Literal["staged"] = "staged"
     threshold: Annotated[int, Ge(1)]
     stages: list[tuple[Annotated[int, Ge(1)], Annotated[int, Ge(0)]]] = Field(default=[])
+    alarms: list[tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]]] = Field(default=[])
     mutants: Annotated[int, Ge(1)]
     evidence: DoubtsRecord
 
@@ -87,4 +89,5 @@ class StagedRecord(Frozen):
             ValueError: the record makes no test.
         """
         stages = tuple(Stage(*entry) for entry in self.stages)
-        return staged(name, self.evidence.doubts, self.threshold, stages, pool, self.mutants)
+        alarms = tuple(Alarm(*entry) for entry in self.alarms)
+        return staged(name, self.evidence.doubts, self.threshold, stages, pool, self.mutants, alarms)

@@ -17,7 +17,7 @@ from mutant_guard.store.model_card import DataRange
 from mutant_guard.store.preprocessing import to_input
 from mutant_guard.store.resizing import ResizeRule
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 Rate = Annotated[float, Ge(0), Le(1)]
 
@@ -44,6 +44,10 @@ def _plain(name: str) -> str:
 
 PlainName = Annotated[str, AfterValidator(_plain)]
 """Name of a file within one folder."""
+
+
+RecipeValue = str | bool | int | float | None | list[float]
+"""Value of a setting by which a mutant was trained."""
 
 
 class Frozen(BaseModel):
@@ -179,6 +183,28 @@ class CompanionRecord(Frozen):
     taught: RetrainRecord | None = None
 
 
+class RobustRecord(Frozen):
+    """Robust mutant: a network of its own, trained against attacks on itself; see ``RobustRecipe``.
+
+    ``mutant`` is its number in the pool, and ``network`` the name of its architecture. ``recipe``
+    holds the settings of its training, by name. ``accuracy`` and ``robust_accuracy`` are the shares
+    of held-back training images that it got right, as they are and under attack.
+    ``multiply_adds`` is its work for one image, and ``relative_cost`` that work as a multiple of the
+    original's. Where it is ``certified``, it was trained with bounds on its answers, and ``bounds``
+    is the file of the graph that computes them.
+    """
+
+    mutant: Annotated[int, Ge(1)]
+    network: str
+    recipe: dict[str, RecipeValue]
+    accuracy: Rate
+    robust_accuracy: Rate
+    multiply_adds: Annotated[float, Ge(0)]
+    relative_cost: Annotated[float, Ge(0)]
+    certified: bool = False
+    bounds: PlainName | None = None
+
+
 class Manifest(Frozen):
     """Everything about a version that is not a weight or a threshold.
 
@@ -190,8 +216,8 @@ class Manifest(Frozen):
     ``filter_error`` is the probability that the filter judged it otherwise than on all of them.
     ``decks`` is the number of secret orders in which requests meet the mutants. In all of them
     mutants of a lower rank come first: ``ranks[i]`` is that of mutant i + 1, and without any all
-    ranks are equal. ``views`` are the inputs of tails that read an image otherwise than the
-    original does, numbered from 1 on.
+    ranks are equal; robust mutants have rank 0 and others a higher one. ``views`` are the inputs of
+    tails that read an image otherwise than the original does, numbered from 1 on.
     """
 
     schema_version: int
@@ -213,6 +239,7 @@ class Manifest(Frozen):
     candidates_drawn: int
     ranks: list[Annotated[int, Ge(0)]] = []
     companions: list[CompanionRecord] = []
+    robust: list[RobustRecord] = []
     views: list[InputSpec] = []
     accuracy_ratio: float
     filter_error: float
@@ -236,8 +263,15 @@ class Manifest(Frozen):
         if self.ranks and len(self.ranks) != self.mutants:
             raise ValueError(f"ranks has {len(self.ranks):,} values for {self.mutants:,} mutants")
         own = sorted(number for tail in self.bank if tail.own_graph for number in tail.mutants)
-        if own != sorted(companion.mutant for companion in self.companions):
-            raise ValueError("companions are not the mutants with a graph of their own")
+        robust = [entry.mutant for entry in self.robust]
+        given = [*(companion.mutant for companion in self.companions), *robust]
+        if own != given or given != list(range(1, len(given) + 1)):
+            raise ValueError(
+                "companions and then robust mutants are not the first mutants, with graphs of their own"
+            )
+        first = [number for number, rank in enumerate(self.ranks or [0] * self.mutants, 1) if rank == 0]
+        if robust and first != robust:
+            raise ValueError("robust mutants do not come before all others in every order")
         return self
 
     def tensors(self, pixels: Sequence[NDArray[np.uint8]]) -> Inputs:

@@ -39,8 +39,10 @@ BANK = "bank-{}.onnx"
 PARAMETERS = "parameters"
 MUTANTS = "mutants.safetensors"
 RECORDINGS = "label_changes.safetensors"
-COMPANION = "companion"
-"""Name of the operator whose mutants are other classifiers."""
+BOUNDS = "bounds-{}.onnx"
+"""Name of the file with bounds on the doubts of a robust mutant, by its number."""
+COMPANION, ROBUST = "companion", "robust"
+"""Names of the operators whose mutants are other classifiers, and robust networks."""
 
 _VERSION = re.compile(r"[0-9a-f]{16}")
 _MOST_JSON = 1 << 24
@@ -102,11 +104,10 @@ class Store:
     def operators(self) -> list[str]:
         """Return the operator of every mutant, in the order of their numbers."""
         names = self.manifest.operator.removeprefix("mixed:").split(",")
-        companions = len(self.manifest.companions)
-        # Companions come first; the other operators of a mixed pool take turns in it.
-        others = [name for name in names if not companions or name != COMPANION]
-        turns = [others[number % len(others)] for number in range(self.manifest.mutants - companions)]
-        return [COMPANION] * companions + turns
+        first = [COMPANION] * len(self.manifest.companions) + [ROBUST] * len(self.manifest.robust)
+        # These come first; the other operators of a mixed pool take turns in it.
+        others = [name for name in names if name not in first]
+        return first + [others[number % len(others)] for number in range(self.manifest.mutants - len(first))]
 
     @property
     def bank_files(self) -> set[str]:

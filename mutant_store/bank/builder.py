@@ -13,6 +13,7 @@ from mutant_guard.bank.pool import Mutant, is_whole
 from mutant_guard.bank.session import IMAGES
 from mutant_guard.bank.shared_tail import IMAGE_INDEX
 from mutant_guard.bank.tail import TailRecord
+from mutant_guard.store.reader import COMPANION, ROBUST
 from mutant_store.bank.entries import entry_points
 from mutant_store.bank.free_parameters import bind_parameters, free_parameters
 from mutant_store.bank.hoisting import Hoisted, hoist
@@ -25,7 +26,8 @@ from mutant_store.graph.parameters import Parameters
 from mutant_store.graph.row_bytes import note_row_bytes
 from mutant_store.operators import OPERATORS
 from mutant_store.operators.base import MUTANT_INDEX, SharedWeights
-from mutant_store.operators.companion import CompanionOperator, number_of
+from mutant_store.operators.given import GivenNetworks, number_of
+from mutant_store.robust.robust_network import RobustNetwork
 
 _WEAVERS = {name: operator for name, operator in OPERATORS.items() if isinstance(operator, SharedWeights)}
 
@@ -34,7 +36,7 @@ class Weights(Enum):
     """Kind of a mutant's weights: the original's, the original's in part, or all its own.
 
     A ``PATCHED`` mutant has the original's weights with some overwritten. One with its ``OWN_GRAPH``
-    has nothing of the original: it is a companion.
+    has nothing of the original: it is a companion or a robust mutant.
     """
 
     SHARED = auto()
@@ -47,7 +49,7 @@ class Weights(Enum):
         """Return the kind of a mutant's weights."""
         if mutant.operator in _WEAVERS:
             return Weights.SHARED
-        if mutant.operator == CompanionOperator.name:
+        if isinstance(OPERATORS[mutant.operator], GivenNetworks):
             return Weights.OWN_GRAPH
         return Weights.WHOLE if is_whole(mutant.choice) else Weights.PATCHED
 
@@ -156,6 +158,7 @@ class BankBuilder:
         layers: list[Layer],
         activations: Activations,
         companions: Sequence[Companion] = (),
+        robust: Sequence[RobustNetwork] = (),
     ) -> None:
         """Measure the layers.
 
@@ -164,11 +167,13 @@ class BankBuilder:
             layers: layers that the mutants change.
             activations: inner tensors of the classifier on real images.
             companions: companions that mutants of that operator name by number.
+            robust: robust networks, named in the same way.
 
         Raises:
             ModelError: the rows of a layer are not images; the message names it.
         """
         self._classifier, self._activations, self._companions = classifier, activations, companions
+        self._robust, self._image_shape = robust, activations.image_shape
         self.parameters = Parameters(activations.graph, activations.measured(layers))
 
     def build(self, pool: list[Mutant]) -> Bank:
@@ -183,15 +188,19 @@ class BankBuilder:
             for weights in (Weights.SHARED, Weights.PATCHED, Weights.WHOLE)
             for entry, mutants in self._entries(pool, weights)
         ]
-        tails += self._companion_tails(pool)
+        tails += self._own_graphs(pool, prefix)
         return Bank(prefix.model(), tails, pool, self.parameters)
 
-    def _companion_tails(self, pool: list[Mutant]) -> Iterable[TailModel]:
+    def _own_graphs(self, pool: list[Mutant], prefix: "_Prefix") -> Iterable[TailModel]:
         for number, mutant in enumerate(pool, 1):
-            if Weights.of(mutant) is Weights.OWN_GRAPH:
+            if mutant.operator == COMPANION:
                 companion = self._companions[number_of(mutant.choice)]
                 model, inputs = companion.tail(self._classifier.output_kind)
                 yield TailModel(model, Weights.OWN_GRAPH, inputs, [number])
+            elif mutant.operator == ROBUST:
+                feature = prefix.feature(IMAGES, self._image_shape)
+                model = self._robust[number_of(mutant.choice)].tail(feature)
+                yield TailModel(model, Weights.OWN_GRAPH, [feature], [number])
 
     def _entries(self, pool: list[Mutant], weights: Weights) -> Iterable[tuple[int, list[int]]]:
         """Yield the entry points of the mutants with one kind of weights, each with its mutants."""

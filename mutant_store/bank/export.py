@@ -14,8 +14,8 @@ from mutant_guard.bank.session import IMAGES
 from mutant_guard.bank.views import view_name, view_number
 from mutant_guard.errors import StoreError
 from mutant_guard.store.manifest import CompanionRecord
-from mutant_guard.store.reader import MUTANTS, PREFIX, WEIGHTS, Store
-from mutant_store.bank.builder import Bank, Weights
+from mutant_guard.store.reader import COMPANION, MUTANTS, PREFIX, WEIGHTS, Store
+from mutant_store.bank.builder import Bank
 from mutant_store.bank.weights_file import filled
 from mutant_store.companions.class_order import COMPANION_SCORES
 from mutant_store.companions.companion import Companion
@@ -24,7 +24,7 @@ from mutant_store.graph.graph import Graph
 from mutant_store.graph.neurons import find_layers
 from mutant_store.graph.parameters import Parameters
 from mutant_store.operators import OPERATORS
-from mutant_store.operators.companion import number_of
+from mutant_store.operators.given import number_of
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Mutants:
         input_name: the user's name of the image input.
         output_name: the user's name of the class scores.
         companions: graphs of the mutants that are companions, by number.
+        robust: graphs from ``images`` to ``logits`` of robust mutants, by number.
     """
 
     original: ModelProto
@@ -81,6 +82,7 @@ class Mutants:
     input_name: str
     output_name: str
     companions: Mapping[int, OwnGraph] = field(default_factory=dict)
+    robust: Mapping[int, ModelProto] = field(default_factory=dict)
 
     def model(self, index: int, *, original_names: bool = True) -> ModelProto:
         """Return one mutant as a classifier of its own.
@@ -99,8 +101,8 @@ class Mutants:
             )
         if index in self.companions:
             return self.companions[index].plain(original_names=original_names)
-        graph = Graph(self.original)
-        if index:
+        graph = Graph(self.robust.get(index, self.original))
+        if index and index not in self.robust:
             layers = [layer for layer in find_layers(graph) if layer.name in self.layers]
             mutant = self.pool[index - 1]
             OPERATORS[mutant.operator].mutate(graph, Parameters(graph, layers), mutant.choice)
@@ -114,9 +116,10 @@ def own_graphs(bank: Bank, companions: Sequence[Companion]) -> dict[int, OwnGrap
     """Return the graphs of the companions of a bank, by the numbers of their mutants."""
     found = {}
     for tail in bank.tails:
-        if tail.weights is Weights.OWN_GRAPH:
-            (number,) = tail.mutants
-            companion = companions[number_of(bank.pool[number - 1].choice)]
+        (number, *_) = tail.mutants
+        mutant = bank.pool[number - 1]
+        if mutant.operator == COMPANION:
+            companion = companions[number_of(mutant.choice)]
             found[number] = OwnGraph(tail.model, companion.view, companion.record(number))
     return found
 
@@ -132,7 +135,7 @@ def open_mutants(store: Store) -> Mutants:
     pool = unpack(store.arrays(MUTANTS))
     try:
         prefix = filled(ModelProto.FromString(store.read(PREFIX)), WEIGHTS, weights)
-        companions = dict(_companions(store, weights))
+        companions, robust = dict(_companions(store, weights)), dict(_robust(store, weights))
     except (DecodeError, ValueError) as error:
         raise StoreError(f"{store.path / PREFIX} is damaged; build the store again") from error
     original = Graph(prefix)
@@ -140,15 +143,31 @@ def open_mutants(store: Store) -> Mutants:
     del original.proto.output[:]
     original.proto.output.extend(scores)
     return Mutants(
-        original.to_model(), manifest.layers, pool, manifest.input_name, manifest.output_name, companions
+        original.to_model(),
+        manifest.layers,
+        pool,
+        manifest.input_name,
+        manifest.output_name,
+        companions,
+        robust,
     )
 
 
 def _companions(store: Store, weights: bytes) -> Iterator[tuple[int, OwnGraph]]:
     records = {record.mutant: record for record in store.manifest.companions}
     for tail in store.manifest.bank:
-        if tail.own_graph:
+        if tail.own_graph and tail.mutants[0] in records:
             (number,) = tail.mutants
             view = next(filter(None, map(view_number, tail.features)))
             model = filled(ModelProto.FromString(store.read(tail.file)), WEIGHTS, weights)
             yield number, OwnGraph(model, view, records[number])
+
+
+def _robust(store: Store, weights: bytes) -> Iterator[tuple[int, ModelProto]]:
+    numbers = {record.mutant for record in store.manifest.robust}
+    for tail in store.manifest.bank:
+        if tail.own_graph and tail.mutants[0] in numbers:
+            (number,), (feature,) = tail.mutants, tail.features
+            graph = Graph(filled(ModelProto.FromString(store.read(tail.file)), WEIGHTS, weights))
+            graph.rename(feature, IMAGES)
+            yield number, graph.to_model()

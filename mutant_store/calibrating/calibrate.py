@@ -54,6 +54,8 @@ def calibrate(
     seed: int,
     doubts: Doubts | None = None,
     ranks: Sequence[int] = (),
+    *,
+    robust: bool = False,
 ) -> CalibrationRecord:
     """Choose the shape of every policy on ``choice``; certify and estimate it on ``certification``.
 
@@ -64,6 +66,8 @@ def calibrate(
         seed: seed of the order in which each image meets the mutants.
         doubts: method by which the doubts of both were computed; None without soft evidence.
         ranks: rank of every mutant in the orders, see ``Order``; none where all are equal.
+        robust: whether the first mutant of every order is a robust one, whose doubt alone may raise
+            an alarm.
 
     Raises:
         DataError: the images do not allow the policies asked for.
@@ -71,7 +75,7 @@ def calibrate(
     served = certification.reordered(seed, ranks)
     try:
         if settings.evidence == "soft":
-            return _soft(choice, certification, settings, seed, doubts, ranks)
+            return _soft(choice, certification, settings, seed, doubts, ranks, robust)
         parts = CleanParts(choice, certification, served.changes)
         normal = normal_rate(choice)
         paper = paper_test(normal, **settings.nominal)
@@ -107,6 +111,7 @@ def _soft(
     seed: int,
     doubts: Doubts | None,
     ranks: Sequence[int],
+    robust: bool,
 ) -> CalibrationRecord:
     if doubts is None:
         raise DataError("this store keeps no doubts to calibrate on; give clean images with --data")
@@ -115,19 +120,22 @@ def _soft(
     evidence = replace(doubts, own_weight=own_weight, weights=weights)
     choice, certification = choice.weighted(weights), certification.weighted(weights)
     served = certification.reordered(seed, ranks)
+    in_order = choice_in_order(choice, seed, ranks)
     found = [
         staged_policy(
-            choice_in_order(choice, seed, ranks),
+            in_order,
             served,
             evidence,
             **settings.certified,
             clean_mutants=settings.budget,
+            first_alone=robust,
         ),
         all_mutants_policy(
             served,
             evidence,
             mutants=settings.fixed_mutants,
             **settings.certified,
+            choice=in_order if robust else None,
         ),
     ]
     policies = [_record(each.policy, _staged(each), each.certificate, served) for each in found]
@@ -194,6 +202,7 @@ def _staged(certified: StagedPolicy) -> StagedRecord:
     return StagedRecord(
         threshold=certified.threshold,
         stages=[(stage.mutants, stage.at_most) for stage in certified.stages],
+        alarms=[(alarm.mutants, alarm.at_least) for alarm in certified.alarms],
         mutants=certified.policy.mutants,
         evidence=DoubtsRecord.of(evidence),
     )

@@ -67,6 +67,7 @@ def recalibrate(
             store.manifest.seed,
             doubts,
             store.manifest.ranks,
+            robust=bool(store.manifest.robust),
         )
         report.step("publishing")
         contents = {
@@ -123,6 +124,7 @@ def _record(
                 own_weight=settings.weight_of_original,
                 output_kind=store.manifest.output_kind,
                 work=[companion.relative_cost for companion in store.manifest.companions],
+                robust=len(store.manifest.robust),
             )
         everything = record(session, mutants, images.inputs, images.labels, progress, doubts)
     recordings = {

@@ -144,11 +144,12 @@ def fitted_doubts(
     own_weight: float,
     output_kind: OutputKind,
     work: Sequence[float] = (),
+    robust: int = 0,
 ) -> Doubts:
     """Return doubts at the temperatures and with the energy that fit clean images.
 
-    The original has one temperature, each companion has one, and all other mutants together have
-    another.
+    The original has one temperature, each companion and each robust mutant has one, and all other
+    mutants together have another.
 
     Args:
         session: the bank.
@@ -160,9 +161,10 @@ def fitted_doubts(
         output_kind: kind of the scores.
         work: work of every companion as a multiple of the original's; companions are the mutants
             from number 1 on.
+        robust: number of robust mutants, which follow the companions.
     """
-    companions = len(work)
-    apart, others = np.arange(1, companions + 1), np.arange(companions + 1, mutants + 1)
+    companions, given = len(work), len(work) + robust
+    apart, others = np.arange(1, given + 1), np.arange(given + 1, mutants + 1)
     spread = np.linspace(0, len(others) - 1, min(len(others), _FITTED_MUTANTS)).round().astype(np.int64)
     some = np.concatenate([apart, others[spread]])
     truth, asked = labels[:_FITTED_IMAGES], np.concatenate([[0], some])
@@ -174,9 +176,9 @@ def fitted_doubts(
         return fitted_temperature(rows, np.repeat(truth, len(places)), output_kind)
 
     places = np.arange(1, len(some) + 1)
-    temperature = fitted(places[companions:] if len(others) else places)
+    temperature = fitted(places[given:] if len(others) else places)
     temperatures = np.full(mutants, temperature)
-    for number in range(companions):
+    for number in range(given):
         temperatures[number] = fitted(places[number : number + 1])
     energy = (0.0, 0.0)
     if companions and output_kind == "logits":
@@ -186,7 +188,7 @@ def fitted_doubts(
         own_temperature=fitted(np.array([0])),
         own_weight=own_weight,
         output_kind=output_kind,
-        temperatures=tuple(temperatures.tolist()) if companions else (),
+        temperatures=tuple(temperatures.tolist()) if given else (),
         companions=companions,
         energy=energy[0],
         energy_spread=energy[1],

@@ -326,6 +326,7 @@ def _recalibrated(
             doubts.doubts,
             **settings.certified,
             clean_mutants=settings.budget,
+            first_alone=bool(store.manifest.robust),
         )
         return soft.policy, soft.threshold
     found = calibrated_policy(

@@ -59,6 +59,11 @@ class Activations:
         """Number of classes of the classifier; no inner tensor is computed for it."""
         return int(self._classifier.scores(self._probe[:2]).shape[1])
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of an image as the classifier reads it."""
+        return tuple(self._probe.shape[1:])
+
     def shape(self, name: str) -> tuple[int, ...] | None:
         """Return the shape behind the batch of a float32 tensor with one row per image.
 

@@ -7,6 +7,7 @@ from mutant_store.operators.gf import GaussianFuzzing
 from mutant_store.operators.nai import NeuronActivationInverse
 from mutant_store.operators.ns import NeuronSwitch
 from mutant_store.operators.retrain import Retrain
+from mutant_store.operators.robust import Robust
 from mutant_store.operators.ws import WeightShuffling
 
 OPERATORS: dict[str, Operator] = {
@@ -15,6 +16,7 @@ OPERATORS: dict[str, Operator] = {
     NeuronActivationInverse.name: NeuronActivationInverse(),
     NeuronSwitch.name: NeuronSwitch(),
     Retrain.name: Retrain(),
+    Robust.name: Robust(),
     WeightShuffling.name: WeightShuffling(),
 }
 

@@ -15,19 +15,20 @@ import numpy as np
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.bank.pool import Mutant
 from mutant_guard.errors import ModelError
-from mutant_guard.store.reader import COMPANION
+from mutant_guard.store.reader import COMPANION, ROBUST
 from mutant_store.bank.builder import BankBuilder
 from mutant_store.bank.entries import tail_cost
 from mutant_store.companions.companion import Companion
 from mutant_store.loading.subject import Subject
 from mutant_store.operators.base import Operator
-from mutant_store.operators.companion import choice_of
+from mutant_store.operators.given import GivenNetworks, choice_of
 from mutant_store.operators.retrain import Retrain
 from mutant_store.pool.accuracy_filter import Accepted, AccuracyFilter, HopelessError, collect
 from mutant_store.pool.few_images import FewImages
 from mutant_store.pool.progress import FilterCheckpoint
 from mutant_store.pool.rate_search import Trial, find_rate
 from mutant_store.reporter import Reporter, lasting
+from mutant_store.robust.robust_network import RobustNetwork
 from mutant_store.versions import built_with
 
 _CHUNK_COST = 3e11
@@ -109,6 +110,7 @@ def select(
     report: Reporter,
     retrainer: Trainer | None = None,
     companions: Sequence[Companion] = (),
+    robust: Sequence[RobustNetwork] = (),
 ) -> Selection:
     """Draw and filter the pool; several operators get equal shares and take turns in it.
 
@@ -122,13 +124,14 @@ def select(
         retrainer: trainer of the mutants of the operator ``retrain``, if it is among the operators.
         companions: mutants of the operator ``companion``, which come first and are no part of
             ``settings.mutants``.
+        robust: mutants of the operator ``robust``, which come next and are no part of it either.
 
     Raises:
         ModelError: hardly any mutant is accurate enough, or an operator has nothing to change at
             this rate.
     """
     accepted, rates = [], {}
-    operators = [operator for operator in operators if operator.name != COMPANION]
+    operators = [operator for operator in operators if not isinstance(operator, GivenNetworks)]
     for turn, operator in enumerate(operators):
         wanted = (settings.mutants - turn + len(operators) - 1) // len(operators)
         collection = _Collection(subject, builder, operator, settings, staged, report)
@@ -137,15 +140,16 @@ def select(
         else:
             rates[operator.name] = collection.find_rate(wanted)
             accepted.append(collection.collect(wanted))
-    numbers = range(len(companions))
-    pool = [Mutant(COMPANION, choice_of(number)) for number in numbers]
-    candidates, accuracies = list(numbers), [companion.accuracy for companion in companions]
+    given: list[tuple[int, Companion | RobustNetwork]] = [*enumerate(companions), *enumerate(robust)]
+    names = [COMPANION] * len(companions) + [ROBUST] * len(robust)
+    pool = [Mutant(name, choice_of(number)) for name, (number, _) in zip(names, given, strict=True)]
+    candidates, accuracies = [number for number, _ in given], [network.accuracy for _, network in given]
     for number in range(settings.mutants if operators else 0):
         place, own = divmod(number, len(operators))
         pool.append(accepted[own].mutants[place])
         candidates.append(accepted[own].candidates[place])
         accuracies.append(accepted[own].accuracies[place])
-    drawn = len(companions) + sum(chosen.drawn for chosen in accepted)
+    drawn = len(given) + sum(chosen.drawn for chosen in accepted)
     return Selection(pool, candidates, accuracies, drawn, rates)
 
 

@@ -1,5 +1,6 @@
 """Calibration of the sequential test on summed doubts, on clean images alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,19 +13,38 @@ from mutant_guard.decision.calibration.simulation import run_recorded
 from mutant_guard.decision.evidence.kinds import Doubts
 from mutant_guard.decision.sequential.boundaries import Counts
 from mutant_guard.decision.sequential.policies import Decision, Policy
-from mutant_guard.decision.sequential.staged import Stage, staged
+from mutant_guard.decision.sequential.staged import Alarm, Stage, staged
 
 _LEAST = 1e-4
 """Lowest threshold that is tried, in mutants of full doubt."""
 _CANDIDATES = 1500
+_FIRST_SHARE = 0.8
+"""Share of the alarms on clean images that the first mutant raises alone, where it may."""
+_LEAST_SHARE = 1e-4
+"""Lowest share of alarms on clean images that is aimed at."""
 _HALVINGS = 40
 
 
 @dataclass(frozen=True, eq=False)
 class StagedPolicy(CertifiedPolicy):
-    """Certified policy on doubts, with ``threshold`` in units and the stages that clear images."""
+    """Certified policy on doubts.
+
+    Attributes:
+        threshold: summed doubt of an alarm, in units.
+        stages: stages that clear images.
+        alarms: early alarms.
+    """
 
     stages: tuple[Stage, ...]
+    alarms: tuple[Alarm, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """Threshold of a test in units, and its early alarms."""
+
+    threshold: int
+    alarms: tuple[Alarm, ...] = ()
 
 
 def staged_policy(
@@ -35,6 +55,7 @@ def staged_policy(
     max_false_alarm: float,
     confidence: float,
     clean_mutants: float,
+    first_alone: bool = False,
     name: str = "calibrated",
 ) -> StagedPolicy:
     """Calibrate the default policy on doubts: cheap on clean traffic, with a certified alarm rate.
@@ -50,6 +71,10 @@ def staged_policy(
     Gammerman, Shafer: Algorithmic learning in a random world, 2005; Angelopoulos et al., Learn then
     Test, 2021).
 
+    Where the first mutant may decide alone, as a robust one has to, there is an early alarm after
+    it. Its bound and the threshold are then lowered together, so that of the alarms on ``choice``
+    it raises four in five.
+
     Args:
         choice: clean images that choose the stages, in the orders in which they meet the mutants.
         certification: other clean images, in such orders.
@@ -57,6 +82,7 @@ def staged_policy(
         max_false_alarm: largest rate of alarms on rightly classified clean images.
         confidence: one-sided level of the certificate.
         clean_mutants: number of mutants that a clean image may take on average.
+        first_alone: whether the doubt of the first mutant alone may raise an alarm.
         name: the policy's name.
 
     Raises:
@@ -64,7 +90,10 @@ def staged_policy(
     """
     check_images(int(certification.correct.sum()), max_false_alarm, confidence)
     stages = _stages(choice, evidence, clean_mutants)
-    return _certified(name, certification, evidence, stages, None, max_false_alarm, confidence)
+    bounds = (
+        _with_early_alarm(choice, evidence, stages) if first_alone else _thresholds(choice.pool, evidence)
+    )
+    return _certified(name, certification, evidence, stages, None, max_false_alarm, confidence, bounds)
 
 
 def all_mutants_policy(
@@ -74,6 +103,7 @@ def all_mutants_policy(
     mutants: int,
     max_false_alarm: float,
     confidence: float,
+    choice: Recording | None = None,
     name: str = "fixed",
 ) -> StagedPolicy:
     """Calibrate a policy with a fixed number of mutants, then a certified threshold.
@@ -86,13 +116,19 @@ def all_mutants_policy(
         mutants: number of mutants.
         max_false_alarm: largest rate of alarms on rightly classified clean images.
         confidence: one-sided level of the certificate.
+        choice: other clean images, in such orders, where the doubt of the first mutant alone may
+            raise an alarm.
         name: the policy's name.
 
     Raises:
         CalibrationError: too few images, or doubts so great that no threshold keeps the rate.
     """
     check_images(int(certification.correct.sum()), max_false_alarm, confidence)
-    return _certified(name, certification, evidence, (), mutants, max_false_alarm, confidence)
+    if choice is None:
+        bounds = _thresholds(certification.pool, evidence)
+    else:
+        bounds = _with_early_alarm(choice, evidence, (), mutants)
+    return _certified(name, certification, evidence, (), mutants, max_false_alarm, confidence, bounds)
 
 
 def _certified(
@@ -103,34 +139,61 @@ def _certified(
     mutants: int | None,
     max_false_alarm: float,
     confidence: float,
+    candidates: Sequence[_Bounds],
 ) -> StagedPolicy:
     correct, pool = certification.only_correct(), certification.pool
 
-    def made(threshold: int) -> Policy:
-        return staged(name, evidence, threshold, stages, pool, mutants)
+    def made(bounds: _Bounds) -> Policy:
+        return staged(name, evidence, bounds.threshold, stages, pool, mutants, bounds.alarms)
 
-    def alarms(threshold: int) -> int:
-        return int((run_recorded(made(threshold), correct).decisions == Decision.ADVERSARIAL).sum())
+    def alarms(bounds: _Bounds) -> int:
+        return int((run_recorded(made(bounds), correct).decisions == Decision.ADVERSARIAL).sum())
 
-    most = evidence.unit * (pool + evidence.own_weight)
-    candidates = np.geomspace(most, _LEAST * evidence.unit, _CANDIDATES).astype(np.int64)
     try:
-        threshold, certificate = certify(
-            candidates.tolist(), alarms, len(correct.correct), max_false_alarm, confidence
-        )
+        found, certificate = certify(candidates, alarms, len(correct.correct), max_false_alarm, confidence)
     except CalibrationError as error:
         raise CalibrationError(
             f"mutants doubt normal images too much for a false-alarm rate of {max_false_alarm:g}: "
             "make more accurate ones (--epochs, a lower --share) or raise --max-false-alarm"
         ) from error
-    return StagedPolicy(made(threshold), threshold, certificate, stages)
+    return StagedPolicy(made(found), found.threshold, certificate, stages, found.alarms)
+
+
+def _thresholds(pool: int, evidence: Doubts) -> list[_Bounds]:
+    """Return thresholds from the least to the most sensitive."""
+    most = evidence.unit * (pool + evidence.own_weight)
+    return [_Bounds(int(threshold)) for threshold in np.geomspace(most, _LEAST * evidence.unit, _CANDIDATES)]
+
+
+def _with_early_alarm(
+    choice: Recording, evidence: Doubts, stages: tuple[Stage, ...], mutants: int | None = None
+) -> list[_Bounds]:
+    """Return thresholds, each with an early alarm, from the least to the most sensitive.
+
+    Both bounds are quantiles of the sums of rightly classified ``choice`` images.
+    """
+    used = choice.pool if mutants is None else min(mutants, choice.pool)
+    sums = _sums(choice.only_correct(), evidence)
+    first, ends = sums[:, 0], sums[:, used - 1].copy()
+    for stage in reversed(stages):
+        cleared = sums[:, stage.mutants - 1] <= stage.at_most
+        ends[cleared] = sums[cleared, stage.mutants - 1]
+    share = _FIRST_SHARE if used > 1 else 1.0
+    most = int(evidence.unit * (choice.pool + evidence.own_weight)) + 1
+    found = [_Bounds(most, (Alarm(1, most),))]
+    for alarms in np.geomspace(_LEAST_SHARE, 1, _CANDIDATES):
+        bound = 1 + int(np.quantile(first, 1 - share * alarms, method="higher"))
+        others = ends[first < bound]
+        threshold = 1 + int(np.quantile(others, 1 - (1 - share) * alarms, method="higher", axis=0))
+        threshold = max(threshold, bound)
+        if (bounds := _Bounds(threshold, (Alarm(1, bound),))) != found[-1]:
+            found.append(bounds)
+    return found
 
 
 def _stages(choice: Recording, evidence: Doubts, clean_mutants: float) -> tuple[Stage, ...]:
     """Bisect the share of clean images that go on after the first mutant."""
-    probe = staged("choice", evidence, 1, (), choice.pool)
-    mutants, start = choice.evidence(probe)
-    sums = start[:, None] + np.cumsum(mutants, axis=1, dtype=np.int64)
+    sums = _sums(choice, evidence)
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -139,6 +202,12 @@ def _stages(choice: Recording, evidence: Doubts, clean_mutants: float) -> tuple[
         else:
             high = middle
     return _at(sums, low)
+
+
+def _sums(recording: Recording, evidence: Doubts) -> Counts:
+    """Return the summed doubt of every image after each mutant, int64 [images, mutants]."""
+    mutants, start = recording.evidence(staged("choice", evidence, 1, (), recording.pool))
+    return np.asarray(start[:, None] + np.cumsum(mutants, axis=1, dtype=np.int64))
 
 
 def _at(sums: Counts, going_on: float) -> tuple[Stage, ...]:

@@ -21,6 +21,18 @@ class Stage:
     at_most: int
 
 
+@dataclass(frozen=True)
+class Alarm:
+    """Early alarm of a test: a number of mutants, and a bound.
+
+    After ``mutants`` mutants an image is adversarial where its summed doubt is at least
+    ``at_least`` units.
+    """
+
+    mutants: int
+    at_least: int
+
+
 def staged(
     name: str,
     evidence: Doubts,
@@ -28,6 +40,7 @@ def staged(
     stages: tuple[Stage, ...],
     pool: int,
     mutants: int | None = None,
+    alarms: tuple[Alarm, ...] = (),
 ) -> Policy:
     """Return the sequential test on doubts.
 
@@ -35,7 +48,8 @@ def staged(
     adversarial as soon as the sum reaches ``threshold``: doubts are never negative, so the sum
     would still be there after the last mutant, and an alarm at once loses nothing. The image is
     normal where a stage clears it, where the remaining mutants cannot bring the sum to the
-    threshold, or after the last mutant. The test is never undecided.
+    threshold, or after the last mutant. The test is never undecided. An early alarm lets the first
+    mutants decide alone: whatever they doubt as much is adversarial, no matter what others say.
 
     Args:
         name: the policy's name.
@@ -45,6 +59,7 @@ def staged(
             to below it.
         pool: number of mutants there are.
         mutants: most mutants that a request uses, by default all.
+        alarms: early alarms; a bound above the threshold is lowered to it.
 
     Raises:
         ValueError: the threshold is below 1, or no mutant is used.
@@ -57,6 +72,12 @@ def staged(
             normal[stage.mutants :] = np.maximum(normal[stage.mutants :], min(stage.at_most, threshold - 1))
     normal[0] = -1  # the original alone never clears an image
     adversarial = np.full(used + 1, threshold, dtype=np.int64)
+    for alarm in alarms:
+        # Sums that got past an early alarm cannot be higher than this after further mutants.
+        further = np.arange(used + 1, dtype=np.int64) - alarm.mutants
+        bound = np.where(further < 0, threshold, alarm.at_least + evidence.unit * further)
+        adversarial = np.minimum(adversarial, bound)
+    normal = np.minimum(normal, adversarial - 1)
     boundaries = Boundaries(normal, adversarial, evidence.unit)
     stops = tuple(stage.mutants for stage in stages)
     return Policy(name, boundaries, pool, None, None, evidence=evidence, stops=stops or (used,))

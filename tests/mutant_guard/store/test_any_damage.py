@@ -105,6 +105,7 @@ MANIFEST_FIELDS = [
     "candidates",
     "candidates_drawn",
     "ranks",
+    "robust",
     "companions",
     "views",
     "accuracy_ratio",
@@ -128,7 +129,7 @@ def test_any_field_of_the_manifest(name: str, digits_store: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["operator", "bank", "ranks", "companions", "views"])
+@pytest.mark.parametrize("name", ["operator", "bank", "ranks", "companions", "robust", "views"])
 def test_any_field_of_companions(name: str, companion_store: Path, tmp_path: Path) -> None:
     store = copy_of(companion_store, tmp_path)
     assert answers(store)

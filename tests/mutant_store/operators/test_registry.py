@@ -4,8 +4,8 @@ from mutant_guard.errors import ModelError
 from mutant_store.operators import OPERATORS, operators_named
 
 
-def test_companions_the_papers_four_operators_and_retraining_are_there() -> None:
-    assert list(OPERATORS) == ["companion", "gf", "nai", "ns", "retrain", "ws"]
+def test_given_networks_the_papers_four_operators_and_retraining_are_there() -> None:
+    assert list(OPERATORS) == ["companion", "gf", "nai", "ns", "retrain", "robust", "ws"]
     assert all(name == operator.name for name, operator in OPERATORS.items())
 
 

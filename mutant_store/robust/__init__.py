@@ -1,0 +1,1 @@
+"""Mutants that are trained against attacks on themselves."""

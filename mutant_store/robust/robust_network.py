@@ -1,0 +1,123 @@
+"""Robust mutant of a classifier, ready to stand in a bank."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from onnx import ModelProto
+
+from mutant_guard.bank.session import IMAGES
+from mutant_guard.errors import ModelError
+from mutant_guard.store.manifest import RecipeValue, RobustRecord
+from mutant_guard.store.reader import BOUNDS
+from mutant_store.companions.class_order import in_original_order
+from mutant_store.companions.work import multiply_adds
+from mutant_store.graph.classifier import LOGITS, Classifier
+from mutant_store.graph.graph import Graph
+from mutant_store.loading.subject import Subject
+
+
+class Trained(Protocol):
+    """Network that a training has made, see ``RobustMutant``."""
+
+    @property
+    def classifier(self) -> Classifier:
+        """Its graph, from the original's images to logits of the original's classes."""
+
+    @property
+    def network(self) -> str:
+        """Name of its architecture."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of held-back training images that it gets right."""
+
+    @property
+    def robust_accuracy(self) -> float:
+        """Share of them that it gets right under attack."""
+
+    @property
+    def certified(self) -> bool:
+        """Whether it was trained with bounds on its answers."""
+
+    @property
+    def recipe(self) -> dict[str, RecipeValue]:
+        """Settings of its training, by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class RobustNetwork:
+    """Network that stands in a bank as a robust mutant.
+
+    Attributes:
+        model: graph from ``images`` to ``logits`` of the original's kind.
+        accuracy: share of the filter's images that it gets right.
+        multiply_adds: its work for one image.
+        relative_cost: that work as a multiple of the original's.
+        bounds: graph of bounds on its doubts, see ``interval_graph``; None where it has none.
+        trained: the network as it was trained.
+    """
+
+    model: ModelProto
+    accuracy: float
+    multiply_adds: float
+    relative_cost: float
+    bounds: ModelProto | None
+    trained: Trained
+
+    @staticmethod
+    def of(trained: Trained, subject: Subject, accuracy_ratio: float) -> "RobustNetwork":
+        """Return a trained network as a mutant of the subject.
+
+        Args:
+            trained: the network.
+            subject: the original and its images.
+            accuracy_ratio: least accuracy as a share of the original's, on the filter's images.
+
+        Raises:
+            ModelError: the network is not accurate enough, or its answers cannot be bounded though
+                it was trained for that.
+        """
+        part = subject.filter
+        scores = part.inputs.scores(trained.classifier.scores)
+        accuracy = float((scores.argmax(axis=1) == part.labels).mean())
+        original = float(part.correct.mean())
+        if accuracy < accuracy_ratio * original:
+            raise ModelError(
+                f"a robust mutant gets {accuracy:.1%} of the filter's images right, the original {original:.1%}: it "
+                "would doubt too many clean images; train it longer (--robust-epochs), against smaller changes "
+                "(--robust-epsilon), or lower --accuracy-ratio"
+            )
+        model = in_original_order(trained.classifier.model, "logits", None, subject.classifier.output_kind)
+        graph = Graph(model)
+        graph.rename(graph.output_names[0], LOGITS)
+        shape = subject.probe.shape[1:]
+        work = multiply_adds(trained.classifier.model, shape)
+        whole = multiply_adds(subject.classifier.model, shape)
+        bounds = None
+        if trained.certified:
+            from mutant_store.certifying.interval_graph import interval_graph
+
+            bounds = interval_graph(trained.classifier.model)
+        return RobustNetwork(
+            graph.to_model(), accuracy, work, work / whole if whole else 0.0, bounds, trained
+        )
+
+    def tail(self, feature: str) -> ModelProto:
+        """Return its graph in a bank, which reads the original's images under a feature's name."""
+        graph = Graph(self.model)
+        graph.rename(IMAGES, feature)
+        return graph.to_model()
+
+    def record(self, mutant: int) -> RobustRecord:
+        """Return its record in the manifest, as the mutant of a number."""
+        return RobustRecord(
+            mutant=mutant,
+            network=self.trained.network,
+            recipe=self.trained.recipe,
+            accuracy=self.trained.accuracy,
+            robust_accuracy=self.trained.robust_accuracy,
+            multiply_adds=self.multiply_adds,
+            relative_cost=self.relative_cost,
+            certified=self.trained.certified,
+            bounds=None if self.bounds is None else BOUNDS.format(mutant),
+        )

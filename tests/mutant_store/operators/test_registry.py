@@ -18,7 +18,7 @@ def test_operators_are_found_by_name_alone_and_mixed() -> None:
 def test_unknown_operators_are_refused_by_name(text: str) -> None:
     with pytest.raises(
         ModelError,
-        match=r"no mutation operator '.*'; there are companion, gf, nai, ns, retrain, ws, and mixed:",
+        match=r"no mutation operator '.*'; there are companion, gf, nai, ns, retrain, robust, ws, and mixed:",
     ):
         operators_named(text)
 

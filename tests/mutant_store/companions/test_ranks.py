@@ -22,6 +22,8 @@ def companions(*costs: float) -> Any:
         (["companion"] * 2, (1.6, 0.4), [1, 0]),
         (["companion"] * 2, (0.5, 0.5), [0, 0]),
         (["companion", "companion", "retrain", "nai", "retrain"], (1.6, 0.4), [2, 0, 1, 3, 1]),
+        (["robust", "retrain", "nai"], (), [0, 1, 2]),
+        (["companion", "robust", "robust", "retrain"], (0.1,), [1, 0, 0, 2]),
     ],
 )
 def test_work_decides(operators: list[str], costs: tuple[float, ...], expected: list[int]) -> None:

@@ -1,5 +1,6 @@
 """The sequential test on doubts: its decisions, its cost and its certificate."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from mutant_guard.decision.calibration.simulation import run, run_recorded
 from mutant_guard.decision.calibration.stages import all_mutants_policy, staged_policy
 from mutant_guard.decision.evidence.kinds import UNIT, Doubts
 from mutant_guard.decision.sequential.policies import Decision, Policy
-from mutant_guard.decision.sequential.staged import Stage, staged
+from mutant_guard.decision.sequential.staged import Alarm, Stage, staged
 
 EVIDENCE = Doubts(1.0, 1.0, 0.5)
 POOL = 8
@@ -28,7 +29,12 @@ def clean(images: int, seed: int, scale: float = 0.03) -> Recording:
 
 
 def naive(
-    start: int, said: list[int], threshold: int, stages: tuple[Stage, ...], mutants: int
+    start: int,
+    said: list[int],
+    threshold: int,
+    stages: tuple[Stage, ...],
+    mutants: int,
+    first_alone: int | None = None,
 ) -> tuple[Decision, int]:
     """Apply the documented rule, one mutant at a time."""
     if start >= threshold:
@@ -36,7 +42,7 @@ def naive(
     total = start
     for n in range(1, mutants + 1):
         total += said[n - 1]
-        if total >= threshold:
+        if total >= threshold or (n == 1 and first_alone is not None and total >= first_alone):
             return Decision.ADVERSARIAL, n
         cleared = any(stage.mutants <= n and total <= min(stage.at_most, threshold - 1) for stage in stages)
         if cleared or total + (mutants - n) * UNIT < threshold:
@@ -60,6 +66,26 @@ def test_it_decides_as_its_rule_says(seed: int, mutants: int | None) -> None:
     assert {Decision.NORMAL, Decision.ADVERSARIAL} == set(state.decisions.tolist())
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("mutants", [None, 5, 1])
+@pytest.mark.parametrize("first_alone", [0.02, 0.3, 1.1, 5.0])
+def test_the_first_mutant_may_raise_an_alarm_alone(
+    seed: int, mutants: int | None, first_alone: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    stages = tuple(Stage(n, int(bound * UNIT)) for n, bound in ((1, 0.05), (2, 0.2), (4, 0.3)))
+    threshold, bound = int(rng.uniform(0.1, 3) * UNIT), int(first_alone * UNIT)
+    part = clean(200, seed, scale=0.3)
+    policy = staged("calibrated", EVIDENCE, threshold, stages, POOL, mutants, (Alarm(1, bound),))
+    said, start = part.evidence(policy)
+    state = run_recorded(policy, part)
+    used = mutants or POOL
+    for image in range(200):
+        decision, met = naive(int(start[image]), said[image].tolist(), threshold, stages, used, bound)
+        assert (state.decisions[image], state.mutants[image]) == (decision, met)
+    assert first_alone > 1 or Decision.ADVERSARIAL in state.decisions
+
+
 def test_an_alarm_before_the_last_mutant_is_one_that_all_mutants_would_raise() -> None:
     part = clean(3000, 1, scale=0.3)
     early = staged("calibrated", EVIDENCE, UNIT, (), POOL)
@@ -77,6 +103,52 @@ def test_the_original_alone_may_raise_an_alarm_and_never_clears() -> None:
     assert state.decisions.tolist() == [Decision.ADVERSARIAL, Decision.NORMAL, Decision.NORMAL]
     assert state.mutants[0] == 0
     assert state.mutants[2] == 1
+
+
+def robust_first(images: int, seed: int) -> Recording:
+    """Draw doubts of clean images whose first mutant doubts a tenth of them much more than others do."""
+    part, rng = clean(images, seed), np.random.default_rng([seed, 1])
+    assert part.doubts is not None
+    doubts = part.doubts.copy()
+    doubts[:, 0] = np.where(rng.random(images) < 0.1, rng.random(images), 0.01 * rng.random(images)) * UNIT
+    return replace(part, doubts=doubts)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.1])
+def test_nothing_is_cleared_that_the_first_mutant_doubts_as_hardly_any_clean_image(rate: float) -> None:
+    found = staged_policy(
+        robust_first(2000, 0),
+        robust_first(2000, 1),
+        EVIDENCE,
+        max_false_alarm=rate,
+        confidence=0.95,
+        clean_mutants=1.5,
+        first_alone=True,
+    )
+    (alarm,) = found.alarms
+    part = robust_first(4000, 2)
+    assert part.doubts is not None
+    decided = run_recorded(found.policy, part).decisions
+    sure = part.doubts[:, 0] >= alarm.at_least
+    assert sure.any()
+    assert (decided[sure] == Decision.ADVERSARIAL).all()
+    assert 0.3 * rate < sure[part.correct].mean() < rate
+    assert found.certificate.alarms <= found.certificate.allowed
+    assert (decided[part.correct] == Decision.ADVERSARIAL).mean() < 1.3 * rate
+    assert 1.2 < run_recorded(found.policy, part).mutants.mean() < 1.55
+
+    whole = all_mutants_policy(
+        robust_first(2000, 1),
+        EVIDENCE,
+        mutants=POOL,
+        max_false_alarm=rate,
+        confidence=0.95,
+        choice=robust_first(2000, 0),
+    )
+    (alarm,) = whole.alarms
+    alone = run_recorded(whole.policy, part).decisions[part.doubts[:, 0] >= alarm.at_least]
+    assert alone.size
+    assert (alone == Decision.ADVERSARIAL).all()
 
 
 def test_it_has_no_hypotheses_and_says_so() -> None:

@@ -39,20 +39,24 @@ class ResNet20(nn.Module):
     There are 272,474 parameters with ten classes.
     """
 
-    def __init__(self, classes: int = 10) -> None:
-        """Make the untrained network for a number of ``classes``."""
+    def __init__(self, classes: int = 10, width: float = 1.0) -> None:
+        """Make the untrained network for a number of ``classes``.
+
+        All numbers of channels are multiplied by ``width``.
+        """
         super().__init__()
-        self.conv = nn.Conv2d(3, 16, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(16)
+        stages = [max(1, round(width * channels)) for channels in (16, 32, 64)]
+        inputs = stages[0]
+        self.conv = nn.Conv2d(3, inputs, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(inputs)
         self.blocks = nn.Sequential()
-        inputs = 16
-        for outputs in (16, 32, 64):
+        for stage, outputs in enumerate(stages):
             for position in range(3):
-                stride = 2 if position == 0 and outputs > 16 else 1
+                stride = 2 if position == 0 and stage else 1
                 self.blocks.append(Block(inputs, outputs, stride))
                 inputs = outputs
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.dense = nn.Linear(64, classes)
+        self.dense = nn.Linear(inputs, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -58,12 +58,12 @@ def pgd(batch: Batch) -> Tensor:
 
     Source: Madry et al., ICLR 2018.
     """
-    return _within(batch, lambda logits: cross_entropy(logits, batch.labels, reduction="sum"))
+    return within(batch, lambda logits: cross_entropy(logits, batch.labels, reduction="sum"))
 
 
 def margin(batch: Batch) -> Tensor:
     """Run projected gradient descent on the margin by which the strongest other class leads."""
-    return _within(batch, lambda logits: _lead(logits, batch.labels).sum())
+    return within(batch, lambda logits: _lead(logits, batch.labels).sum())
 
 
 def targeted(batch: Batch) -> Tensor:
@@ -71,7 +71,7 @@ def targeted(batch: Batch) -> Tensor:
     classes = int(batch.logits(batch.pixels[:1]).shape[1])
     step = torch.randint(1, classes, batch.labels.shape, generator=batch.generator)
     towards = (batch.labels + step.to(batch.labels.device)) % classes
-    return _within(batch, lambda logits: -cross_entropy(logits, towards, reduction="sum"))
+    return within(batch, lambda logits: -cross_entropy(logits, towards, reduction="sum"))
 
 
 def single_step(batch: Batch) -> Tensor:
@@ -80,9 +80,7 @@ def single_step(batch: Batch) -> Tensor:
     Source: Goodfellow et al., ICLR 2015.
     """
     size = batch.epsilons.max()
-    slope = _gradient(
-        batch, batch.pixels, lambda logits: cross_entropy(logits, batch.labels, reduction="sum")
-    )
+    slope = gradient(batch, batch.pixels, lambda logits: cross_entropy(logits, batch.labels, reduction="sum"))
     return (batch.pixels + size * slope.sign()).clamp(0, 1)
 
 
@@ -96,7 +94,7 @@ def euclidean(batch: Batch) -> Tensor:
     confidence = _CONFIDENCE * batch.uniform(len(batch.labels))
     change = torch.zeros_like(batch.pixels)
     for _ in range(_EUCLIDEAN_STEPS):
-        slope = _gradient(
+        slope = gradient(
             batch,
             batch.pixels + change,
             lambda logits: torch.minimum(_lead(logits, batch.labels), confidence).sum(),
@@ -115,7 +113,7 @@ def sparse(batch: Batch) -> Tensor:
     pixels, free = batch.pixels.clone(), torch.ones_like(batch.pixels)
     each = max(1, round(_SPARSE_SHARE * pixels[0].numel() / _SPARSE_STEPS))
     for _ in range(_SPARSE_STEPS):
-        slope = _gradient(batch, pixels, lambda logits: _lead(logits, batch.labels).sum())
+        slope = gradient(batch, pixels, lambda logits: _lead(logits, batch.labels).sum())
         with torch.no_grad():
             resists = (_lead(batch.logits(pixels), batch.labels) <= 0).float()[:, None, None, None]
             gain = torch.maximum(slope * (1 - pixels), -slope * pixels) * free
@@ -137,17 +135,26 @@ ATTACKS: dict[str, Attack] = {
 """Attacks by name."""
 
 
-def _within(batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
-    """Ascend a loss of the logits within ε of the clean pixels."""
+def within(batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    """Ascend a loss of the logits within ε of the clean pixels, from a random start.
+
+    Args:
+        batch: input of the attack.
+        loss: function from logits to the sum over the batch that the changes increase.
+
+    Returns:
+        Changed pixels float32 [n, C, H, W] in the range 0 to 1.
+    """
     size = batch.epsilons
     change = (2 * batch.uniform(*batch.pixels.shape) - 1) * size
     for _ in range(batch.steps):
-        slope = _gradient(batch, (batch.pixels + change).clamp(0, 1), loss)
+        slope = gradient(batch, (batch.pixels + change).clamp(0, 1), loss)
         change = torch.clamp(change + _STRIDE / batch.steps * size * slope.sign(), -size, size)
     return (batch.pixels + change).clamp(0, 1)
 
 
-def _gradient(batch: Batch, pixels: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
+def gradient(batch: Batch, pixels: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the gradient of a loss of the logits with respect to pixels, of their shape."""
     pixels = pixels.detach().requires_grad_()
     (found,) = torch.autograd.grad(loss(batch.logits(pixels)), pixels)
     return found.detach()

@@ -1,4 +1,4 @@
-"""Job of a retraining: the knowledge of every worker process, and the places of its files."""
+"""Jobs of training: the knowledge of every worker process, and the places of its files."""
 
 import os
 from collections.abc import Sequence
@@ -40,38 +40,30 @@ class TailPart:
 
 
 @dataclass(frozen=True)
-class Job:
-    """Retraining of a build's mutants, the same in every process.
+class TrainingJob:
+    """Training of networks beside an original, the same in every process.
 
     ``folder`` holds what is too large to send:
 
     * ``images.npy`` uint8 [N, C, H, W], the training images, and ``targets.npy``, their labels
       int64 [N] or what the original answers, float32 [N, classes];
-    * ``chosen.npy`` int64 [M], positions of the images that adversarial images are made of;
-    * ``original.safetensors``, the original's state, and ``original.onnx``, its graph as the bank
-      has it;
-    * for tails, ``prefix.onnx`` and ``tail.onnx``, that graph before and behind the cut, and
-      ``features.npy`` and ``features-adversarial.npy`` float16 [N, …] and [M, …], the features of
-      the training images and of the adversarial ones at the cut.
+    * ``original.safetensors``, the original's state, where it is needed.
 
     Attributes:
         folder: directory of these files.
-        architecture: maker of the network.
-        recipe: settings of training.
+        architecture: maker of the original.
         seed: seed of the build.
         mean: mean of pixels in the range 0 to 1, one per channel.
         std: standard deviation of pixels in the range 0 to 1, one per channel.
         shift: largest number of pixels by which a training image is moved along each axis.
         flip: whether training images are mirrored at random.
         bf16: whether the network computes in bfloat16 arithmetic.
-        output_kind: kind of what the network answers.
+        output_kind: kind of what the original answers.
         device: ``cpu`` or ``cuda``.
-        tail: part of the original that is trained; None for all of it.
     """
 
     folder: Path
     architecture: Architecture
-    recipe: Recipe
     seed: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -80,42 +72,17 @@ class Job:
     bf16: bool
     output_kind: OutputKind
     device: str
-    tail: TailPart | None = None
-
-    @property
-    def shard(self) -> int:
-        """Number of images made at a time, and the most that a killed build loses."""
-        return int(np.clip(_SHARD_VALUES // int(np.prod(self._shape(IMAGES))), 1, _SHARD))
 
     @property
     def together(self) -> int:
-        """Number of images that run at a time through the original where its gradient is taken."""
-        return together(self._shape(IMAGES))
-
-    @property
-    def trained_together(self) -> int:
-        """Number of images or features that run at a time through the network that is trained."""
-        return together(self._shape(IMAGES if self.tail is None else CLEAN_FEATURES))
+        """Number of images that run at a time through a network whose gradient is taken."""
+        return together(self.shape(IMAGES))
 
     def original(self) -> nn.Module:
         """Return the original, on the CPU, in evaluation mode."""
         network = self.architecture.build()
         network.load_state_dict(safetensors.torch.load_file(self.folder / ORIGINAL_STATE))
         return network.eval()
-
-    @property
-    def trained(self) -> Architecture:
-        """Maker of the network that is trained: the original's, or that of its tail."""
-        return self.architecture if self.tail is None else self.tail.architecture
-
-    @property
-    def trained_model(self) -> Path:
-        """File of the graph of the network that is trained."""
-        return self.folder / (ORIGINAL_MODEL if self.tail is None else TAIL)
-
-    def start(self) -> nn.Module:
-        """Return what trainings start from, the original or its tail, on the CPU."""
-        return self.original() if self.tail is None else self.tail.architecture.build().eval()
 
     def placed(self, network: nn.Module) -> nn.Module:
         """Return the network on the device, in the order of axes that is fastest there."""
@@ -131,25 +98,26 @@ class Job:
         """Return an array of the folder, with its memory shared by all processes."""
         return torch.from_numpy(np.load(self.folder / name, mmap_mode="c"))
 
-    def _shape(self, name: str) -> tuple[int, ...]:
+    def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of an entry of an array of the folder."""
         return tuple(np.load(self.folder / name, mmap_mode="r").shape[1:])
 
-    def logits(self, network: nn.Module, pixels: Tensor) -> Tensor:
+    def logits(self, network: nn.Module, pixels: Tensor, kind: OutputKind | None = None) -> Tensor:
         """Return logits float32 [n, classes] of pixels float32 [n, C, H, W].
 
-        Pixels are in the range 0 to 1 and on the device.
+        Pixels are in the range 0 to 1 and on the device. The network answers with scores of a
+        ``kind``; None is the original's.
         """
         inputs = self.normalised(pixels).contiguous(memory_format=self.memory_format)
         with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=self.bf16):
             scores: Tensor = network(inputs)
-        return self.as_logits(scores)
+        return self.as_logits(scores, kind)
 
-    def as_logits(self, scores: Tensor) -> Tensor:
-        """Return logits float32 [n, classes] of what the network answers."""
+    def as_logits(self, scores: Tensor, kind: OutputKind | None = None) -> Tensor:
+        """Return logits float32 [n, classes] of scores of a kind; None is the original's."""
         scores = scores.float()
         # The logarithms of probabilities are logits that give them.
-        return scores.clamp_min(1e-12).log() if self.output_kind == "probabilities" else scores
+        return scores.clamp_min(1e-12).log() if (kind or self.output_kind) == "probabilities" else scores
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Return what the network reads for pixels float32 [n, C, H, W] in the range 0 to 1."""
@@ -157,6 +125,51 @@ class Job:
             torch.tensor(values, device=pixels.device)[:, None, None] for values in (self.mean, self.std)
         )
         return (pixels - mean) / std
+
+
+@dataclass(frozen=True)
+class Job(TrainingJob):
+    """Retraining of a build's mutants.
+
+    ``folder`` holds, besides the files of every training:
+
+    * ``chosen.npy`` int64 [M], positions of the images that adversarial images are made of;
+    * ``original.onnx``, the original's graph as the bank has it;
+    * for tails, ``prefix.onnx`` and ``tail.onnx``, that graph before and behind the cut, and
+      ``features.npy`` and ``features-adversarial.npy`` float16 [N, …] and [M, …], the features of
+      the training images and of the adversarial ones at the cut.
+
+    Attributes:
+        recipe: settings of training.
+        tail: part of the original that is trained; None for all of it.
+    """
+
+    recipe: Recipe
+    tail: TailPart | None = None
+
+    @property
+    def shard(self) -> int:
+        """Number of images made at a time, and the most that a killed build loses."""
+        return int(np.clip(_SHARD_VALUES // int(np.prod(self.shape(IMAGES))), 1, _SHARD))
+
+    @property
+    def trained_together(self) -> int:
+        """Number of images or features that run at a time through the network that is trained."""
+        return together(self.shape(IMAGES if self.tail is None else CLEAN_FEATURES))
+
+    @property
+    def trained(self) -> Architecture:
+        """Maker of the network that is trained: the original's, or that of its tail."""
+        return self.architecture if self.tail is None else self.tail.architecture
+
+    @property
+    def trained_model(self) -> Path:
+        """File of the graph of the network that is trained."""
+        return self.folder / (ORIGINAL_MODEL if self.tail is None else TAIL)
+
+    def start(self) -> nn.Module:
+        """Return what trainings start from, the original or its tail, on the CPU."""
+        return self.original() if self.tail is None else self.tail.architecture.build().eval()
 
 
 def keep(path: Path, array: NDArray[Any]) -> None:

@@ -12,31 +12,32 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from mutant_guard.errors import GuardError
-from mutant_store.retraining.job import Job
+from mutant_store.retraining.job import TrainingJob
 
+J = TypeVar("J", bound=TrainingJob)
 Tell = Callable[[Any], None]
-Task = Callable[[Job, int, Tell], None]
+Task = Callable[[J, int, Tell], None]
 """Function of a module that works on one number and keeps its results in the job's folder."""
 
 
-class TrainingProcesses:
+class TrainingProcesses(Generic[J]):
     """Runner of a job's tasks, ``jobs`` at a time.
 
     A single task, or a task on a GPU, runs in this process.
     """
 
-    def __init__(self, job: Job, jobs: int) -> None:
+    def __init__(self, job: J, jobs: int) -> None:
         """Prepare for a job; processes start when they are needed."""
         self._job = job
         self._wanted = jobs if job.device == "cpu" else 1
         self._processes: dict[Connection, BaseProcess] = {}
 
-    def __enter__(self) -> "TrainingProcesses":
+    def __enter__(self) -> "TrainingProcesses[J]":
         return self
 
     def __exit__(
@@ -48,7 +49,7 @@ class TrainingProcesses:
                 process.terminate()
             process.join()
 
-    def run(self, task: Task, numbers: list[int], heard: Tell) -> Iterator[int]:
+    def run(self, task: Task[J], numbers: list[int], heard: Tell) -> Iterator[int]:
         """Run a task for all numbers, and yield each number as it is finished, in any order.
 
         Args:
@@ -85,6 +86,20 @@ class TrainingProcesses:
                     idle.append(ready)
                     yield busy.pop(ready)
 
+    def run_in_order(self, task: Task[J], numbers: list[int], heard: Tell) -> Iterator[int]:
+        """Run a task for all numbers, and yield them in order, each as soon as that is possible.
+
+        Arguments and errors are those of ``run``.
+        """
+        finished: set[int] = set()
+        following = iter(numbers)
+        expected = next(following, None)
+        for number in self.run(task, numbers, heard):
+            finished.add(number)
+            while expected is not None and expected in finished:
+                yield expected
+                expected = next(following, None)
+
     def _started(self, count: int) -> list[Connection]:
         context = multiprocessing.get_context("spawn")
         while len(self._processes) < count:
@@ -108,7 +123,7 @@ class TrainingProcesses:
         return str(kind), value
 
 
-def _serve(job: Job, connection: Connection) -> None:
+def _serve(job: TrainingJob, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent, which gets it too, ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)

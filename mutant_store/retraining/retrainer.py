@@ -1,10 +1,7 @@
 """Trained mutants of a build: images and adversarial images once, then the mutants in turn."""
 
-import hashlib
-import json
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from mutant_guard.bank.pool import Mutant
-from mutant_guard.errors import DataError
-from mutant_guard.store.atomic import write_atomically
 from mutant_guard.store.manifest import RetrainRecord
-from mutant_store.datasets import ImageData, load
-from mutant_store.loading.data_labels import match_classes
 from mutant_store.loading.subject import Subject
 from mutant_store.loading.torch_source import TorchOriginal
 from mutant_store.operators.retrain import Retrain
 from mutant_store.reporter import Reporter
 from mutant_store.retraining.adversarial import make_shard, shards
 from mutant_store.retraining.features import allocate_features, feature_parts, make_features
+from mutant_store.retraining.folder import prepare_folder, state_of
 from mutant_store.retraining.job import (
     CHOSEN,
     IMAGES,
@@ -35,64 +29,15 @@ from mutant_store.retraining.job import (
     TAIL,
     TARGETS,
     Job,
-    keep,
-    together,
 )
 from mutant_store.retraining.processes import TrainingProcesses
 from mutant_store.retraining.seeds import Purpose, seed_for
 from mutant_store.retraining.settings import RetrainSettings, recipe_for, teaching_recipe
 from mutant_store.retraining.tail import TailGraphs
 from mutant_store.retraining.training import VALUES, Epoch, mutant_name, train_mutant
-from mutant_store.versions import built_with
+from mutant_store.retraining.training_data import TrainingData, answers_of, load_training_data
 
-_BATCH = 500
 _FOLDER = "retraining-"
-_LEAST_IMAGES = 2
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingData:
-    """Training images that fit the subject, and their labels.
-
-    Attributes:
-        data: the images.
-        labels: int64 [N], in the model's order of classes; 0 where the original's answers are
-            learned.
-    """
-
-    data: ImageData
-    labels: NDArray[np.int64]
-
-
-def load_training_data(subject: Subject, settings: RetrainSettings) -> TrainingData:
-    """Read the images that mutants are trained on.
-
-    Raises:
-        DataError: there are none, they share images with those that filter and calibrate mutants,
-            or they have other classes.
-    """
-    spec = settings.train_data
-    if spec is None:
-        raise DataError(
-            "retraining needs images to train on: give --train-data, such as mnist:DIR@train; those of --data are "
-            "kept for the filter and the calibration"
-        )
-    shape = subject.input.height, subject.input.width, subject.input.channels
-    data = load(spec, shape=shape, resize=subject.input.resize)
-    if len(data) < _LEAST_IMAGES:
-        raise DataError(
-            f"--train-data '{spec}' holds {len(data)} image(s): give at least {_LEAST_IMAGES}, better thousands"
-        )
-    for part in (subject.filter, subject.choice, subject.certification):
-        if data.range.overlaps(part.data.range):
-            raise DataError(
-                f"--train-data '{spec}' and --data '{part.data.range.spec}' share images: mutants would be filtered "
-                "and calibrated on answers they know by heart; give disjoint ones, such as @train and @holdout"
-            )
-    if settings.labels == "original":
-        return TrainingData(data, np.zeros(len(data), dtype=np.int64))
-    _, labels = match_classes(data, subject.classes, len(subject.classes))
-    return TrainingData(data, labels)
 
 
 class Retrainer:
@@ -132,7 +77,7 @@ class Retrainer:
             DataError: the training images do not fit, see ``load_training_data``.
         """
         tail = TailGraphs.of(subject)
-        training = load_training_data(subject, settings)
+        training = load_training_data(subject, settings.train_data, settings.labels)
         self.notes, self.train_data = training.data.notes, str(settings.train_data)
         self.teaching = teaching_recipe(settings)
         spec = original.spec
@@ -208,18 +153,12 @@ class Retrainer:
                 right = f"loss {epoch.loss:.3g}, {epoch.accuracy:.2%} of its training images right"
                 show(f"epochs; mutant {epoch.mutant}: {epoch.epoch} of {self._recipe.epochs}, {right}")
 
-            finished: set[int] = set()
-            following = iter(numbers)
-            expected = next(following, None)
-            for number in workers.run(train_mutant, numbers, heard):
+            for number in workers.run_in_order(train_mutant, numbers, heard):
                 epochs[number] = self._recipe.epochs
-                finished.add(number)
-                while expected is not None and expected in finished:
-                    yield expected, self._mutant(expected)
-                    expected = next(following, None)
-                    show("epochs")
+                yield number, self._mutant(number)
+                show("epochs")
 
-    def _attack(self, workers: TrainingProcesses, report: Reporter) -> None:
+    def _attack(self, workers: TrainingProcesses[Job], report: Reporter) -> None:
         total = len(self.job.array(CHOSEN))
         for done, _ in enumerate(workers.run(make_shard, list(range(shards(self.job))), lambda _: None), 1):
             report.progress(min(done * self.job.shard, total), total, "adversarial images")
@@ -243,9 +182,7 @@ def _prepared(
     same mutants has left there are kept; folders of other builds are removed.
     """
     contents = {
-        ORIGINAL_STATE: safetensors.torch.save(
-            {name: value.contiguous() for name, value in original.network.state_dict().items()}
-        ),
+        ORIGINAL_STATE: state_of(original.network),
         ORIGINAL_MODEL: subject.classifier.model.SerializeToString(deterministic=True),
         **({PREFIX: tail.prefix, TAIL: tail.tail} if tail else {}),
     }
@@ -255,41 +192,15 @@ def _prepared(
             name: value for name, value in vars(job).items() if name not in ("folder", "architecture", "tail")
         },
         "architecture": repr(job.architecture),
-        **{name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
-        "data": [data.range.source, data.range.start, data.range.stop],
-        "labels": hashlib.sha256(training.labels.tobytes()).hexdigest(),
+        **training.facts,
         "input": subject.input.model_dump(),
-        "versions": {**built_with(), "torch": torch.__version__},
     }
-    text = json.dumps(facts, sort_keys=True, default=str)
-    folder = staged / f"{_FOLDER}{hashlib.sha256(text.encode()).hexdigest()[:32]}"
-    for other in staged.glob(f"{_FOLDER}*"):
-        if other != folder:
-            shutil.rmtree(other)
-    folder.mkdir(mode=0o700, exist_ok=True)
     total = len(data)
     count = min(total, job.recipe.adversarial_images) if job.recipe.adversarial_share else 0
     rng = np.random.default_rng(seed_for(job.seed, Purpose.chosen_images))
     arrays: dict[str, Callable[[], NDArray[Any]]] = {
         IMAGES: lambda: data.images.transpose(0, 3, 1, 2),
-        TARGETS: lambda: training.labels if job.recipe.labels == "data" else _answers(subject, data),
+        TARGETS: lambda: training.labels if job.recipe.labels == "data" else answers_of(subject, data),
         CHOSEN: lambda: np.sort(rng.permutation(total)[:count]),
     }
-    for name, content in contents.items():
-        if not (folder / name).exists():
-            write_atomically(folder / name, content)
-    for name, make in arrays.items():
-        if not (folder / name).exists():
-            keep(folder / name, make())
-    return folder
-
-
-def _answers(subject: Subject, data: ImageData) -> NDArray[np.float32]:
-    """Return what the original answers on images, as probabilities float32 [N, classes]."""
-    blocks, size = [], min(_BATCH, together(data.images.shape[1:]))
-    for start in range(0, len(data), size):
-        scores = subject.classifier.scores(subject.input.tensor(data.images[start : start + size]))
-        if subject.classifier.output_kind == "logits":
-            scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-        blocks.append(scores / scores.sum(axis=1, keepdims=True))
-    return np.concatenate(blocks).astype(np.float32)
+    return prepare_folder(staged, _FOLDER, facts, contents, arrays)

@@ -16,6 +16,10 @@ class Purpose(IntEnum):
     neurons = 3
     initialisation = 4
     epoch = 5
+    robust_initialisation = 6
+    robust_epoch = 7
+    held_back = 8
+    robustness = 9
 
 
 def seed_for(seed: int, purpose: Purpose, *numbers: int) -> int:

@@ -1,0 +1,222 @@
+"""Robust mutants of a build: trained one by one, and given out as classifiers of their own."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mutant_guard.errors import DataError, ModelError
+from mutant_guard.store.choices import OutputKind
+from mutant_store.graph.classifier import Classifier
+from mutant_store.loading.subject import Subject
+from mutant_store.loading.torch_source import TorchOriginal
+from mutant_store.reporter import Reporter
+from mutant_store.retraining.folder import prepare_folder, state_of
+from mutant_store.retraining.job import IMAGES, ORIGINAL_STATE, TARGETS
+from mutant_store.retraining.processes import TrainingProcesses
+from mutant_store.retraining.seeds import Purpose, seed_for
+from mutant_store.retraining.training_data import TrainingData, answers_of, load_training_data
+from mutant_store.robust.export import classifier_of
+from mutant_store.robust.job import HELD_BACK, RobustJob
+from mutant_store.robust.plan import RobustPlan
+from mutant_store.robust.settings import RobustSettings
+from mutant_store.robust.training import RobustEpoch, load_trained, train_robust
+
+_FOLDER = "robust-"
+_PROBE = 8
+_HELD_BACK, _HELD_BACK_SHARE = 512, 0.1
+_LEAST_IMAGES = 100
+
+
+@dataclass(frozen=True, eq=False)
+class RobustMutant:
+    """Robust mutant, ready to stand in a bank.
+
+    Attributes:
+        number: number of the mutant.
+        classifier: its graph, which reads the original's input and has the original's classes.
+        accuracy: share of the held-back training images that it gets right.
+        robust_accuracy: share of them that it gets right at worst, see ``Robustness``.
+        certified: whether it was trained for bounds.
+        record: how it was made, as plain values.
+    """
+
+    number: int
+    classifier: Classifier
+    accuracy: float
+    robust_accuracy: float
+    certified: bool
+    record: dict[str, Any]
+
+
+class RobustTrainer:
+    """Trainer of the robust mutants of one subject.
+
+    Everything that it has made stays in the staging directory until the store is published.
+
+    Attributes:
+        job: the job of its mutants.
+        record: how its mutants are made, as plain values.
+        notes: sentences on what of the training images was left out.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        original: TorchOriginal,
+        settings: RobustSettings,
+        train_data: str | None,
+        staged: Path,
+        *,
+        seed: int,
+        jobs: int,
+    ) -> None:
+        """Read the training images and prepare what all mutants share.
+
+        Args:
+            subject: the classifier and its images.
+            original: the original as a network.
+            settings: the user's settings.
+            train_data: SPEC of the training images.
+            staged: staging directory of the build.
+            seed: seed of the build.
+            jobs: number of mutants trained at a time.
+
+        Raises:
+            DataError: the training images do not fit, see ``load_training_data``, or are too few.
+            ModelError: the settings or the network do not fit, see ``RobustPlan``.
+        """
+        spec = subject.input
+        if spec.channel_order != "rgb":
+            raise ModelError(
+                "robust mutants of a classifier whose channels are blue, green and red cannot be trained: export it to "
+                "take red, green and blue, or leave out the operator robust"
+            )
+        classes = len(subject.classes)
+        plan = RobustPlan.of(settings, original, (spec.height, spec.width, spec.channels), classes)
+        training = load_training_data(subject, train_data, settings.labels)
+        if len(training.data) < _LEAST_IMAGES:
+            raise DataError(
+                f"--train-data '{train_data}' holds {len(training.data)} images: robust mutants take at least "
+                f"{_LEAST_IMAGES}, better thousands"
+            )
+        if settings.labels == "original":
+            training = replace(training, labels=answers_of(subject, training.data).argmax(axis=1))
+        recipe, self.notes = plan.recipe, training.data.notes
+        self._subject, self._plan, self._jobs = subject, plan, jobs
+        job = RobustJob(
+            folder=staged,
+            architecture=original.architecture,
+            seed=seed,
+            mean=tuple(spec.mean),
+            std=tuple(spec.std),
+            shift=original.spec.shift if recipe.shift is None else recipe.shift,
+            flip=original.spec.flip,
+            bf16=original.spec.bf16 and recipe.attacks,
+            output_kind=subject.classifier.output_kind,
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            recipe=recipe,
+            mutant=plan.architecture,
+            classes=classes,
+            from_original=plan.from_original,
+        )
+        self.job = replace(job, folder=_prepared(job, subject, original, training, staged))
+        made_of = {
+            "network": plan.architecture.name,
+            "width": settings.width or 1.0,
+            "from_original": plan.from_original,
+            "labels": settings.labels,
+            "shift": job.shift,
+            "flip": job.flip,
+            "bf16": job.bf16,
+            "device": job.device,
+            "data": training.data.portable_range,
+        }
+        self.record: dict[str, Any] = asdict(recipe) | made_of
+
+    @property
+    def summary(self) -> str:
+        """Main settings, in words."""
+        recipe, job = self._plan.recipe, self.job
+        start = "the original's weights" if self._plan.from_original else "scratch"
+        against = "bounds" if recipe.method == "certified" else f"{recipe.steps}-step attacks"
+        images = len(job.array(IMAGES)) - len(job.array(HELD_BACK))
+        return (
+            f"{self._plan.architecture.name} from {start}, {recipe.method}: {against} up to "
+            f"{recipe.epsilon * max(recipe.spread):.3g} of the pixel range, {recipe.epochs} epochs on {images:,} images"
+        )
+
+    def mutants(self, numbers: list[int], report: Reporter) -> Iterator[tuple[int, RobustMutant]]:
+        """Train mutants, several at a time, and yield them with their numbers, in order.
+
+        Each is yielded as soon as that is possible. A mutant depends on the seed and its number
+        alone.
+
+        Raises:
+            GuardError: training diverged, a mutant cannot be exported, or a process that trains one
+                ended.
+        """
+        total = self._plan.recipe.epochs
+        epochs = dict.fromkeys(numbers, 0)
+
+        def heard(epoch: RobustEpoch) -> None:
+            epochs[epoch.mutant] = epoch.epoch - epoch.collapsed
+            report.progress(sum(epochs.values()), len(numbers) * total, self._told(epoch))
+
+        with TrainingProcesses(self.job, self._jobs) as workers:
+            for number in workers.run_in_order(train_robust, numbers, heard):
+                epochs[number] = total
+                yield number, self._mutant(number)
+                report.progress(sum(epochs.values()), len(numbers) * total, "epochs")
+
+    def _told(self, epoch: RobustEpoch) -> str:
+        where = f"epochs; robust mutant {epoch.mutant}: {epoch.epoch} of {self._plan.recipe.epochs}"
+        held = epoch.held_back
+        worst = "shown to stay right" if self._plan.recipe.method == "certified" else "right under attack"
+        shares = f"{held.accuracy:.1%} of the images held back right, {held.robust_accuracy:.1%} {worst}"
+        if epoch.collapsed:
+            return (
+                f"{where}, {shares}, but {epoch.attacked:.1%} after {epoch.steps} step(s): overfitted; the epoch is "
+                f"trained again with {2 * epoch.steps} steps"
+            )
+        return f"{where}, loss {epoch.loss:.3g}, {shares}"
+
+    def _mutant(self, number: int) -> RobustMutant:
+        network, found = load_trained(self.job, number)
+        subject = self._subject
+        kind: OutputKind = self.job.output_kind if self.job.from_original else "logits"
+        probe = subject.input.tensor(subject.filter.data.images[:_PROBE])
+        classifier = classifier_of(network, subject.classifier, subject.input, probe, kind)
+        certified = self._plan.recipe.method == "certified"
+        return RobustMutant(number, classifier, found.accuracy, found.robust_accuracy, certified, self.record)
+
+
+def _prepared(
+    job: RobustJob, subject: Subject, original: TorchOriginal, training: TrainingData, staged: Path
+) -> Path:
+    """Return a folder with what the job's processes read, see ``prepare_folder``."""
+    data, count = training.data, len(training.data)
+    needed = job.from_original or job.recipe.joint
+    own = {ORIGINAL_STATE: state_of(original.network)} if needed else {}
+    facts = {
+        **{
+            name: value
+            for name, value in vars(job).items()
+            if name not in ("folder", "architecture", "mutant")
+        },
+        "architectures": [repr(job.architecture), repr(job.mutant)] if needed else repr(job.mutant),
+        **training.facts,
+        "input": subject.input.model_dump(),
+    }
+    held = min(_HELD_BACK, int(_HELD_BACK_SHARE * count))
+    rng = np.random.default_rng(seed_for(job.seed, Purpose.held_back))
+    arrays: dict[str, Callable[[], NDArray[Any]]] = {
+        IMAGES: lambda: data.images.transpose(0, 3, 1, 2),
+        TARGETS: lambda: training.labels,
+        HELD_BACK: lambda: np.sort(rng.permutation(count)[:held]),
+    }
+    return prepare_folder(staged, _FOLDER, facts, own, arrays)

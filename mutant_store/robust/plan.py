@@ -14,7 +14,7 @@ from mutant_store.networks.strided import Strided
 from mutant_store.robust.intervals import check_layers
 from mutant_store.robust.settings import RobustRecipe, RobustSettings, recipe_for
 
-_STRIDED = "strided"
+_STRIDED, _ORIGINAL = "strided", "original"
 _FOREIGN_GRADIENT = 1.0
 """Longest gradient of networks from elsewhere, which may be deep and without batch normalisation."""
 
@@ -47,7 +47,7 @@ class RobustPlan:
             ModelError: a setting is out of its range, there is no such network, it is made in one
                 width only, does not answer with a score for each class, or cannot be certified.
         """
-        fresh = settings.architecture is not None or settings.width not in (None, 1)
+        fresh = settings.architecture not in (None, _ORIGINAL) or settings.width not in (None, 1)
         recipe = recipe_for(original.architecture.name, shape[2], settings, fresh=fresh)
         architecture = _architecture(settings, recipe, original, shape, classes)
         if not isinstance(architecture, Registered | Strided):
@@ -80,10 +80,10 @@ def _architecture(
     settings: RobustSettings, recipe: RobustRecipe, original: TorchOriginal, shape: Shape, classes: int
 ) -> Architecture:
     """Return the network that the user names, else that of the recipe."""
-    name, width = settings.architecture, settings.width or 1.0
-    if name == _STRIDED or (name is None and recipe.network == _STRIDED):
+    name, width = settings.architecture or recipe.network, settings.width or 1.0
+    if name == _STRIDED:
         return Strided(shape, classes, recipe.channels, recipe.dense, width)
-    if name is None:
+    if name == _ORIGINAL:
         own = original.architecture
         if width == 1:
             return own
@@ -97,5 +97,5 @@ def _architecture(
         return Registered(name, classes, width)
     if ":" in name:
         return Made(name, width)
-    known = ", ".join([_STRIDED, *CLASSIFIERS])
+    known = ", ".join([_ORIGINAL, _STRIDED, *CLASSIFIERS])
     raise ModelError(f"--architecture '{name}': give one of {known}, or MODULE:CALLABLE")

@@ -18,8 +18,8 @@ class RobustSettings:
 
     Attributes:
         mutants: number of robust mutants, at least 1.
-        architecture: registered name, ``strided`` or ``module:callable`` of the network that is
-            trained from scratch.
+        architecture: ``original``, of width 1 from the original's weights; or, trained from
+            scratch, ``strided``, a registered name or ``module:callable``.
         width: factor of the numbers of channels of ``architecture``, or of the recipe's network.
         labels: kind of the targets; ``original`` takes the label that the original gives.
         others: same meaning as in ``RobustRecipe``.
@@ -150,7 +150,7 @@ _CERTIFIED = replace(
 )
 _CERTIFIED_COLOURED = replace(_CERTIFIED, epsilon=2 / 255, epochs=40, shift=None)
 
-_CHANGES: dict[str, dict[str, Any]] = {"digits-net": {"epochs": 60, "batch_size": 32, "epsilon": 0.2}}
+_CHANGES: dict[str, dict[str, Any]] = {"digits-net": {"epochs": 60, "batch_size": 32, "epsilon": 0.1}}
 """Settings by registered original that differ from those for its number of channels."""
 
 _FRESH_EPOCHS = 4
@@ -178,7 +178,7 @@ def recipe_for(name: str, channels: int, settings: RobustSettings, *, fresh: boo
         start = _GREY if channels == 1 else _COLOURED
     start = replace(start, **_CHANGES.get(name, {}))
     if settings.method not in (None, start.method):
-        start = replace(start, method=settings.method, steps=_STEPS[settings.method or start.method])
+        start = replace(start, method=settings.method, steps=_STEPS.get(settings.method or start.method, 1))
     if start.method == "trades":
         start = replace(start, paired=True)
     if fresh and start.network == "original":

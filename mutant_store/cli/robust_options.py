@@ -1,0 +1,165 @@
+"""Options of the operator ``robust``; None takes the default of network and method."""
+
+from typing import Annotated
+
+import typer
+
+from mutant_guard.errors import ModelError
+from mutant_store.cli.console import finite
+from mutant_store.retraining.settings import Labels
+from mutant_store.robust.settings import Method, RobustSettings
+
+_PANEL = "Robust mutants (--operator robust)"
+
+RobustMutants = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1000,
+        help="Number of robust mutants, apart from --mutants. They learn --train-data. Default: 1.",
+        rich_help_panel=_PANEL,
+    ),
+]
+RobustMethod = Annotated[
+    Method | None,
+    typer.Option(
+        help="Way of training against attacks on the mutant itself: pgd (several steps), fast (one step from a noisy "
+        "start), trades (divergence of the answers), ccat (uniform answers to what was attacked), certified (bounds of "
+        "what any change can do). Default: pgd for grey images, fast for coloured ones.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Certified = Annotated[
+    bool,
+    typer.Option(
+        "--certified",
+        help="Short for --robust-method certified: mutants for which mutant-store certify proves something.",
+        rich_help_panel=_PANEL,
+    ),
+]
+RobustEpsilon = Annotated[
+    float | None,
+    typer.Option(
+        callback=finite,
+        min=0,
+        max=1,
+        help="Largest change of a pixel that is trained against, in the pixel range 0 to 1. Default: 0.3 for grey "
+        "images, 4 of 255 levels for coloured ones (certified: 2).",
+        rich_help_panel=_PANEL,
+    ),
+]
+RobustSteps = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1000,
+        help="Steps of an attack in training. Default: pgd and trades 4, ccat 6, fast 1.",
+        rich_help_panel=_PANEL,
+    ),
+]
+RobustEpochs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1000,
+        help="Passes over the training images. Default: grey images 14 (certified 26), coloured ones 7, or 28 where "
+        "training does not start from the original's weights (certified 40); digits-net 60.",
+        rich_help_panel=_PANEL,
+    ),
+]
+RobustBatchSize = Annotated[
+    int | None,
+    typer.Option(
+        min=8,
+        help="Images a step of training. Default: 128; coloured images 104, each clean and attacked; digits-net 32.",
+        rich_help_panel=_PANEL,
+    ),
+]
+RobustLearningRate = Annotated[
+    float | None,
+    typer.Option(
+        callback=finite,
+        min=0,
+        help="Peak of the learning rate. Default: 0.001 with Adam for grey images and certified mutants, 0.05 with "
+        "momentum for coloured images.",
+        rich_help_panel=_PANEL,
+    ),
+]
+RobustCleanWeight = Annotated[
+    float | None,
+    typer.Option(
+        callback=finite,
+        min=0,
+        max=0.99,
+        help="Weight of clean images in the loss. Default: 0.5.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Joint = Annotated[
+    bool,
+    typer.Option(
+        "--joint",
+        help="Train against attacks on original and mutant together.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Architecture = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|MODULE:CALLABLE",
+        help="Network of the robust mutants: original, whose training starts from the original's weights; or, from "
+        "scratch, strided (a small one), a registered network, or what the callable makes. Default: strided for grey "
+        "images and certified mutants, original for coloured images.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Width = Annotated[
+    float | None,
+    typer.Option(
+        callback=finite,
+        min=0.05,
+        max=64,
+        help="Factor of that network's numbers of channels. strided and resnet20 know it; MODULE:CALLABLE is called "
+        "with width=. Default: 1.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
+def robust_settings(
+    *,
+    mutants: int | None,
+    method: Method | None,
+    certified: bool,
+    epsilon: float | None,
+    steps: int | None,
+    epochs: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+    clean_weight: float | None,
+    joint: bool,
+    architecture: str | None,
+    width: float | None,
+    labels: Labels,
+) -> RobustSettings:
+    """Return the settings of robust mutants that these options ask for.
+
+    Raises:
+        ModelError: ``certified`` goes with another method.
+    """
+    if certified and method not in (None, "certified"):
+        raise ModelError(f"--certified is --robust-method certified, not {method}: leave out one of them")
+    return RobustSettings(
+        mutants=mutants or 1,
+        method="certified" if certified else method,
+        epsilon=epsilon,
+        steps=steps,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        clean_weight=clean_weight,
+        joint=joint or None,
+        architecture=architecture,
+        width=width,
+        labels=labels,
+    )

@@ -1,0 +1,150 @@
+"""Robust mutants of a build: classifiers that read the original's input and answer as the trained networks do."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mutant_guard.errors import DataError, ModelError
+from mutant_guard.store.choices import Layout
+from mutant_store.datasets import load
+from mutant_store.graph.classifier import Classifier
+from mutant_store.loading.subject import Subject
+from mutant_store.loading.torch_source import TorchOriginal, of_file, of_graph
+from mutant_store.retraining.job import TARGETS
+from mutant_store.robust.export import classifier_of
+from mutant_store.robust.settings import RobustSettings
+from mutant_store.robust.trainer import RobustTrainer
+from mutant_store.robust.training import load_trained
+from tests.mutant_store.robust.conftest import TINY
+from tests.support.demo import SilentReport
+from tests.support.retraining import TRAIN
+
+pytestmark = pytest.mark.slow
+
+FEW = "digits@train[0:300]"
+SETTINGS = RobustSettings(epochs=2, steps=2, batch_size=64)
+
+
+class Notes(SilentReport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[str] = []
+
+    def progress(self, done: int, total: int, note: str) -> None:
+        super().progress(done, total, note)
+        self.notes.append(note)
+
+
+def trainer(
+    subject: Subject,
+    original: TorchOriginal,
+    staged: Path,
+    settings: RobustSettings = SETTINGS,
+    train_data: str | None = FEW,
+) -> RobustTrainer:
+    return RobustTrainer(subject, original, settings, train_data, staged, seed=0, jobs=1)
+
+
+def operators(classifier: Classifier) -> set[str]:
+    return {node.op_type for node in classifier.model.graph.node}
+
+
+def test_mutants_come_in_order_and_stay_until_the_store_is_there(
+    subject: Subject, digits_weights: Path, tmp_path: Path
+) -> None:
+    original, report = of_file(digits_weights), Notes()
+    mine = trainer(subject, original, tmp_path)
+    assert mine.summary == (
+        "strided from scratch, pgd: 2-step attacks up to 0.1 of the pixel range, 2 epochs on 270 images"
+    )
+    found = dict(mine.mutants([1, 4], report))
+    assert list(found) == [1, 4]
+    assert report.calls == [(1, 4), (2, 4), (2, 4), (3, 4), (4, 4), (4, 4)]
+    assert "robust mutant 4: 1 of 2, loss" in report.notes[3]
+    assert "% of the images held back right, " in report.notes[3]
+    mutant = found[4]
+    assert (mutant.number, mutant.certified, mutant.record["network"]) == (4, False, "strided")
+    assert mutant.record["data"].spec == FEW
+    network, accuracies = load_trained(mine.job, 4)
+    assert (mutant.accuracy, mutant.robust_accuracy) == (accuracies.accuracy, accuracies.robust_accuracy)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(subject.probe)).numpy()
+    assert np.allclose(mutant.classifier.scores(subject.probe), expected, atol=1e-3)
+    assert operators(mutant.classifier) == {"Conv", "Relu", "Reshape", "Gemm", "Identity"}
+    assert not np.allclose(expected, found[1].classifier.scores(subject.probe), atol=0.1)
+    again = Notes()
+    (kept,) = trainer(subject, original, tmp_path).mutants([4], again)
+    assert again.notes == ["epochs"]  # nothing was trained again
+    assert kept[1].classifier.model == mutant.classifier.model
+    folders = list(tmp_path.iterdir())
+    trainer(subject, original, tmp_path, replace(SETTINGS, epochs=3))
+    assert len(folders) == 1 == len(list(tmp_path.iterdir()))
+    assert folders != list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("given", ["network", "graph"])
+def test_training_starts_from_the_original(
+    given: str, subject: Subject, digits_weights: Path, tmp_path: Path
+) -> None:
+    """With hardly a learning rate it stays the original, whose graph the mutant then has."""
+    original = of_file(digits_weights) if given == "network" else of_graph(subject)
+    own = replace(SETTINGS, architecture="original", epochs=1, learning_rate=1e-9)
+    ((_, mutant),) = trainer(subject, original, tmp_path, own).mutants([1], SilentReport())
+    assert mutant.record["from_original"]
+    expected = subject.classifier.scores(subject.probe)
+    assert np.allclose(mutant.classifier.scores(subject.probe), expected, atol=1e-3)
+    assert operators(mutant.classifier) == operators(subject.classifier)
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc", "flat"])
+def test_the_graph_reads_what_the_originals_reads(layout: Layout, subject: Subject) -> None:
+    images = subject.filter.data.images[:6]
+    spec = subject.input.model_copy(update={"layout": layout})
+    network = TINY.build().eval()
+    classifier = classifier_of(network, subject.classifier, spec, spec.tensor(images[:4]), "logits")
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(subject.input.tensor(images))).numpy()
+    assert np.allclose(classifier.scores(spec.tensor(images)), expected, atol=1e-4)
+    assert "BatchNormalization" not in operators(classifier)
+
+
+def test_a_graph_that_answers_otherwise_is_refused(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Classifier, "scores", lambda self, inputs: np.zeros((len(inputs), 10), np.float32))
+    with pytest.raises(ModelError, match="a robust mutant's graph differs from its network by"):
+        classifier_of(TINY.build().eval(), subject.classifier, subject.input, subject.probe, "logits")
+
+
+def test_labels_may_be_the_originals(subject: Subject, digits_weights: Path, tmp_path: Path) -> None:
+    """Labels of the training images are wrong on purpose: nobody reads them."""
+    data = load(TRAIN)
+    np.savez(tmp_path / "d.npz", x=data.images, y=np.zeros(len(data), dtype=np.int64))
+    asked = replace(SETTINGS, labels="original")
+    mine = trainer(subject, of_file(digits_weights), tmp_path, asked, f"npz:{tmp_path / 'd.npz'}")
+    assert (mine.job.array(TARGETS).numpy() == data.labels).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("train_data", "message"),
+    [
+        (None, "give --train-data, such as mnist:DIR@train"),
+        ("digits@train[0:50]", "holds 50 images: robust mutants take at least 100"),
+        ("digits@holdout[400:600]", "share images"),
+    ],
+)
+def test_training_images_that_do_not_fit_are_refused(
+    train_data: str | None, message: str, subject: Subject, digits_weights: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=message):
+        trainer(subject, of_file(digits_weights), tmp_path, train_data=train_data)
+    assert not list(tmp_path.iterdir())
+
+
+def test_channels_in_another_order_are_refused(
+    subject: Subject, digits_weights: Path, tmp_path: Path
+) -> None:
+    turned = replace(subject, input=subject.input.model_copy(update={"channel_order": "bgr"}))
+    with pytest.raises(ModelError, match="blue, green and red cannot be trained"):
+        trainer(turned, of_file(digits_weights), tmp_path)

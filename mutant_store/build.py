@@ -86,8 +86,8 @@ class BuildSettings:
             defaults.
         companions: mutants of the operator ``companion``, apart from the number of mutants in
             ``selection``.
-        robust: settings of the mutants of the operator ``robust``; None takes the network's defaults.
-        robust_mutants: number of these mutants, apart from the number of mutants in ``selection``.
+        robust: settings of the mutants of the operator ``robust``; None takes the
+            network's defaults. Their number is apart from that in ``selection``.
         teach: whether companions are taught the original's adversarial images, made as
             ``retraining`` says.
     """
@@ -107,7 +107,6 @@ class BuildSettings:
     retraining: RetrainSettings | None = None
     companions: tuple[CompanionSource, ...] = ()
     robust: "RobustSettings | None" = None
-    robust_mutants: int = 1
     teach: bool = False
 
 
@@ -389,19 +388,20 @@ def _robust(
     from mutant_store.robust.trainer import RobustTrainer
 
     selection, retraining = settings.selection, settings.retraining or RetrainSettings()
+    asked = settings.robust or RobustSettings()
     trainer = RobustTrainer(
         subject,
         original.torch or of_graph(subject),
-        settings.robust or RobustSettings(),
+        asked,
         retraining.train_data,
         staged,
         seed=selection.seed,
         jobs=selection.jobs,
     )
     _tell(report, trainer.notes)
-    report.step(f"training {settings.robust_mutants} robust mutant(s) ({trainer.summary})")
+    report.step(f"training {asked.mutants} robust mutant(s) ({trainer.summary})")
     found = []
-    for number, trained in trainer.mutants(list(range(settings.robust_mutants)), report):
+    for number, trained in trainer.mutants(list(range(asked.mutants)), report):
         network = RobustNetwork.of(trained, subject, selection.accuracy_ratio)
         report.step(
             f"robust mutant {number}: {network.accuracy:.2%} of the filter's images right; of held-back training "

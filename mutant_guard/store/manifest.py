@@ -187,16 +187,17 @@ class RobustRecord(Frozen):
     """Robust mutant: a network of its own, trained against attacks on itself; see ``RobustRecipe``.
 
     ``mutant`` is its number in the pool, and ``network`` the name of its architecture. ``recipe``
-    holds the settings of its training, by name. ``accuracy`` and ``robust_accuracy`` are the shares
-    of held-back training images that it got right, as they are and under attack.
-    ``multiply_adds`` is its work for one image, and ``relative_cost`` that work as a multiple of the
-    original's. Where it is ``certified``, it was trained with bounds on its answers, and ``bounds``
-    is the file of the graph that computes them.
+    holds the settings of its training by name, and ``data`` is what it was trained on. ``accuracy``
+    and ``robust_accuracy`` are the shares of held-back training images that it got right, as they
+    are and under attack. ``multiply_adds`` is its work for one image, and ``relative_cost`` that
+    work as a multiple of the original's. Where it is ``certified``, it was trained with bounds on
+    its answers, and ``bounds`` is the file of the graph that computes them.
     """
 
     mutant: Annotated[int, Ge(1)]
     network: str
     recipe: dict[str, RecipeValue]
+    data: DataRange
     accuracy: Rate
     robust_accuracy: Rate
     multiply_adds: Annotated[float, Ge(0)]

@@ -42,6 +42,21 @@ from mutant_store.cli.retraining_options import (
     TrainData,
     retraining_settings,
 )
+from mutant_store.cli.robust_options import (
+    Architecture,
+    Certified,
+    Joint,
+    RobustBatchSize,
+    RobustCleanWeight,
+    RobustEpochs,
+    RobustEpsilon,
+    RobustLearningRate,
+    RobustMethod,
+    RobustMutants,
+    RobustSteps,
+    Width,
+    robust_settings,
+)
 
 app = typer.Typer()
 
@@ -71,9 +86,10 @@ def build(
         typer.Option(
             help="Mutation operator: companion (other classifiers of the same classes, see --companion), nai (negate "
             "neurons), ns (switch neurons of a layer), gf (redraw weights), ws (shuffle the weights of neurons), "
-            "retrain (redraw a share of the neurons and train again, see below), or mixed:companion,nai and the like "
-            "for a pool of several: all companions, and an equal share of each other. Default: companion where there "
-            "are any, retrain where there is --train-data and no --teach, both where there are both, nai elsewhere."
+            "retrain (redraw a share of the neurons and train again, see below), robust (train a network against "
+            "attacks on itself, see below), or mixed:robust,retrain and the like for a pool of several: all companions "
+            "and robust mutants, and an equal share of each other. Default: companion where there are any, retrain "
+            "where there is --train-data and no --teach, both where there are both, nai elsewhere."
         ),
     ] = None,
     rate: Annotated[
@@ -117,7 +133,7 @@ def build(
         typer.Option(
             min=2,
             max=100_000,
-            help="Number of accurate mutants, companions apart. Default: 500; of the operator retrain 8.",
+            help="Number of accurate mutants, companions and robust ones apart. Default: 500; with retrain 8.",
         ),
     ] = None,
     seed: Annotated[
@@ -247,6 +263,18 @@ def build(
     shift: Shift = None,
     labels: Targets = "data",
     teach: Teach = False,
+    robust_mutants: RobustMutants = None,
+    robust_method: RobustMethod = None,
+    certified: Certified = False,
+    architecture: Architecture = None,
+    width: Width = None,
+    robust_epsilon: RobustEpsilon = None,
+    robust_steps: RobustSteps = None,
+    robust_epochs: RobustEpochs = None,
+    robust_batch_size: RobustBatchSize = None,
+    robust_learning_rate: RobustLearningRate = None,
+    robust_clean_weight: RobustCleanWeight = None,
+    joint: Joint = False,
     max_false_alarm: MaxFalseAlarm = None,
     confidence: Confidence = None,
     max_miss: MaxMiss = None,
@@ -346,6 +374,21 @@ def build(
                 label_smoothing=label_smoothing,
                 jitter=jitter,
                 shift=shift,
+                labels=labels,
+            ),
+            robust=robust_settings(
+                mutants=robust_mutants,
+                method=robust_method,
+                certified=certified,
+                epsilon=robust_epsilon,
+                steps=robust_steps,
+                epochs=robust_epochs,
+                batch_size=robust_batch_size,
+                learning_rate=robust_learning_rate,
+                clean_weight=robust_clean_weight,
+                joint=joint,
+                architecture=architecture,
+                width=width,
                 labels=labels,
             ),
         )

@@ -1,47 +1,22 @@
 """Robust mutant of a classifier, ready to stand in a bank."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from onnx import ModelProto
 
 from mutant_guard.bank.session import IMAGES
 from mutant_guard.errors import ModelError
-from mutant_guard.store.manifest import RecipeValue, RobustRecord
+from mutant_guard.store.manifest import RobustRecord
 from mutant_guard.store.reader import BOUNDS
 from mutant_store.companions.class_order import in_original_order
 from mutant_store.companions.work import multiply_adds
-from mutant_store.graph.classifier import LOGITS, Classifier
+from mutant_store.graph.classifier import LOGITS
 from mutant_store.graph.graph import Graph
 from mutant_store.loading.subject import Subject
 
-
-class Trained(Protocol):
-    """Network that a training has made, see ``RobustMutant``."""
-
-    @property
-    def classifier(self) -> Classifier:
-        """Its graph, from the original's images to logits of the original's classes."""
-
-    @property
-    def network(self) -> str:
-        """Name of its architecture."""
-
-    @property
-    def accuracy(self) -> float:
-        """Share of held-back training images that it gets right."""
-
-    @property
-    def robust_accuracy(self) -> float:
-        """Share of them that it gets right under attack."""
-
-    @property
-    def certified(self) -> bool:
-        """Whether it was trained with bounds on its answers."""
-
-    @property
-    def recipe(self) -> dict[str, RecipeValue]:
-        """Settings of its training, by name."""
+if TYPE_CHECKING:
+    from mutant_store.robust.trainer import RobustMutant
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +37,10 @@ class RobustNetwork:
     multiply_adds: float
     relative_cost: float
     bounds: ModelProto | None
-    trained: Trained
+    trained: "RobustMutant"
 
     @staticmethod
-    def of(trained: Trained, subject: Subject, accuracy_ratio: float) -> "RobustNetwork":
+    def of(trained: "RobustMutant", subject: Subject, accuracy_ratio: float) -> "RobustNetwork":
         """Return a trained network as a mutant of the subject.
 
         Args:
@@ -87,7 +62,9 @@ class RobustNetwork:
                 "would doubt too many clean images; train it longer (--robust-epochs), against smaller changes "
                 "(--robust-epsilon), or lower --accuracy-ratio"
             )
-        model = in_original_order(trained.classifier.model, "logits", None, subject.classifier.output_kind)
+        model = in_original_order(
+            trained.classifier.model, trained.classifier.output_kind, None, subject.classifier.output_kind
+        )
         graph = Graph(model)
         graph.rename(graph.output_names[0], LOGITS)
         shape = subject.probe.shape[1:]
@@ -114,6 +91,7 @@ class RobustNetwork:
             mutant=mutant,
             network=self.trained.network,
             recipe=self.trained.recipe,
+            data=self.trained.data,
             accuracy=self.trained.accuracy,
             robust_accuracy=self.trained.robust_accuracy,
             multiply_adds=self.multiply_adds,

@@ -1,7 +1,7 @@
 """Robust mutants of a build: trained one by one, and given out as classifiers of their own."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from mutant_guard.errors import DataError, ModelError
 from mutant_guard.store.choices import OutputKind
+from mutant_guard.store.manifest import RecipeValue
+from mutant_guard.store.model_card import DataRange
 from mutant_store.graph.classifier import Classifier
 from mutant_store.loading.subject import Subject
 from mutant_store.loading.torch_source import TorchOriginal
@@ -42,7 +44,9 @@ class RobustMutant:
         accuracy: share of the held-back training images that it gets right.
         robust_accuracy: share of them that it gets right at worst, see ``Robustness``.
         certified: whether it was trained for bounds.
-        record: how it was made, as plain values.
+        network: name of its architecture.
+        recipe: settings of its training, by name.
+        data: images it was trained on.
     """
 
     number: int
@@ -50,7 +54,9 @@ class RobustMutant:
     accuracy: float
     robust_accuracy: float
     certified: bool
-    record: dict[str, Any]
+    network: str
+    recipe: dict[str, RecipeValue]
+    data: DataRange
 
 
 class RobustTrainer:
@@ -60,7 +66,7 @@ class RobustTrainer:
 
     Attributes:
         job: the job of its mutants.
-        record: how its mutants are made, as plain values.
+        recipe: settings of their training, by name.
         notes: sentences on what of the training images was left out.
     """
 
@@ -125,8 +131,8 @@ class RobustTrainer:
             from_original=plan.from_original,
         )
         self.job = replace(job, folder=_prepared(job, subject, original, training, staged))
-        made_of = {
-            "network": plan.architecture.name,
+        self._data = training.data.portable_range
+        made_of: dict[str, RecipeValue] = {
             "width": settings.width or 1.0,
             "from_original": plan.from_original,
             "labels": settings.labels,
@@ -134,9 +140,11 @@ class RobustTrainer:
             "flip": job.flip,
             "bf16": job.bf16,
             "device": job.device,
-            "data": training.data.portable_range,
         }
-        self.record: dict[str, Any] = asdict(recipe) | made_of
+        settled = {
+            name: list(each) if isinstance(each, tuple) else each for name, each in vars(recipe).items()
+        }
+        self.recipe: dict[str, RecipeValue] = settled | made_of
 
     @property
     def summary(self) -> str:
@@ -192,7 +200,16 @@ class RobustTrainer:
         probe = subject.input.tensor(subject.filter.data.images[:_PROBE])
         classifier = classifier_of(network, subject.classifier, subject.input, probe, kind)
         certified = self._plan.recipe.method == "certified"
-        return RobustMutant(number, classifier, found.accuracy, found.robust_accuracy, certified, self.record)
+        return RobustMutant(
+            number,
+            classifier,
+            found.accuracy,
+            found.robust_accuracy,
+            certified,
+            self._plan.architecture.name,
+            self.recipe,
+            self._data,
+        )
 
 
 def _prepared(

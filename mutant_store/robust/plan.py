@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from mutant_guard.errors import ModelError
+from mutant_guard.store.manifest import RecipeValue
 from mutant_store.boundary import boundary
 from mutant_store.datasets.conversion import Shape
 from mutant_store.loading.torch_source import TorchOriginal
@@ -55,6 +56,14 @@ class RobustPlan:
         plan = RobustPlan(recipe, architecture, architecture is original.architecture)
         plan._check(shape, classes)
         return plan
+
+    @property
+    def settings(self) -> dict[str, RecipeValue]:
+        """Settings of training by name, without those of networks that are not trained."""
+        own = isinstance(self.architecture, Strided)
+        left_out = {"network"} | (set() if own else {"channels", "dense"})
+        found = {name: value for name, value in vars(self.recipe).items() if name not in left_out}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
     def _check(self, shape: Shape, classes: int) -> None:
         height, width, channels = shape

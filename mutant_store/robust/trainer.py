@@ -40,7 +40,8 @@ class RobustMutant:
 
     Attributes:
         number: number of the mutant.
-        classifier: its graph, which reads the original's input and has the original's classes.
+        classifier: its graph, which reads the original's input and has the original's classes; its
+            scores are logits, or of the original's kind where training started from the original.
         accuracy: share of the held-back training images that it gets right.
         robust_accuracy: share of them that it gets right at worst, see ``Robustness``.
         certified: whether it was trained for bounds.
@@ -141,10 +142,7 @@ class RobustTrainer:
             "bf16": job.bf16,
             "device": job.device,
         }
-        settled = {
-            name: list(each) if isinstance(each, tuple) else each for name, each in vars(recipe).items()
-        }
-        self.recipe: dict[str, RecipeValue] = settled | made_of
+        self.recipe: dict[str, RecipeValue] = plan.settings | made_of
 
     @property
     def summary(self) -> str:

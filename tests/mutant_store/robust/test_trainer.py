@@ -66,8 +66,8 @@ def test_mutants_come_in_order_and_stay_until_the_store_is_there(
     assert "robust mutant 4: 1 of 2, loss" in report.notes[3]
     assert "% of the images held back right, " in report.notes[3]
     mutant = found[4]
-    assert (mutant.number, mutant.certified, mutant.record["network"]) == (4, False, "strided")
-    assert mutant.record["data"].spec == FEW
+    assert (mutant.number, mutant.certified, mutant.network) == (4, False, "strided")
+    assert (mutant.data.spec, mutant.recipe["steps"], mutant.recipe["spread"]) == (FEW, 2, [1, 1])
     network, accuracies = load_trained(mine.job, 4)
     assert (mutant.accuracy, mutant.robust_accuracy) == (accuracies.accuracy, accuracies.robust_accuracy)
     with torch.inference_mode():
@@ -93,7 +93,8 @@ def test_training_starts_from_the_original(
     original = of_file(digits_weights) if given == "network" else of_graph(subject)
     own = replace(SETTINGS, architecture="original", epochs=1, learning_rate=1e-9)
     ((_, mutant),) = trainer(subject, original, tmp_path, own).mutants([1], SilentReport())
-    assert mutant.record["from_original"]
+    assert mutant.recipe["from_original"]
+    assert "channels" not in mutant.recipe
     expected = subject.classifier.scores(subject.probe)
     assert np.allclose(mutant.classifier.scores(subject.probe), expected, atol=1e-3)
     assert operators(mutant.classifier) == operators(subject.classifier)

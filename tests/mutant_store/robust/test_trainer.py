@@ -100,7 +100,7 @@ def test_training_starts_from_the_original(
     assert operators(mutant.classifier) == operators(subject.classifier)
 
 
-@pytest.mark.parametrize("layout", ["nchw", "nhwc", "flat"])
+@pytest.mark.parametrize("layout", ["nhwc", "flat"])
 def test_the_graph_reads_what_the_originals_reads(layout: Layout, subject: Subject) -> None:
     images = subject.filter.data.images[:6]
     spec = subject.input.model_copy(update={"layout": layout})
@@ -113,9 +113,10 @@ def test_the_graph_reads_what_the_originals_reads(layout: Layout, subject: Subje
 
 
 def test_a_graph_that_answers_otherwise_is_refused(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = of_graph(subject).network
     monkeypatch.setattr(Classifier, "scores", lambda self, inputs: np.zeros((len(inputs), 10), np.float32))
     with pytest.raises(ModelError, match="a robust mutant's graph differs from its network by"):
-        classifier_of(TINY.build().eval(), subject.classifier, subject.input, subject.probe, "logits")
+        classifier_of(network, subject.classifier, subject.input, subject.probe, "logits")
 
 
 def test_labels_may_be_the_originals(subject: Subject, digits_weights: Path, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from mutant_guard.errors import ModelError
 from mutant_guard.store.manifest import RecipeValue
 from mutant_store.boundary import boundary
 from mutant_store.datasets.conversion import Shape
-from mutant_store.loading.torch_source import TorchOriginal
 from mutant_store.networks import CLASSIFIERS
 from mutant_store.networks.architecture import Architecture, Made, Registered
 from mutant_store.networks.strided import Strided
@@ -35,12 +34,12 @@ class RobustPlan:
     from_original: bool
 
     @staticmethod
-    def of(settings: RobustSettings, original: TorchOriginal, shape: Shape, classes: int) -> "RobustPlan":
+    def of(settings: RobustSettings, original: Architecture, shape: Shape, classes: int) -> "RobustPlan":
         """Choose network and recipe, and try the network on images of the original's size.
 
         Args:
             settings: the user's settings.
-            original: the original as a network.
+            original: maker of the original.
             shape: height and width in pixels, and channels, of the images.
             classes: number of classes.
 
@@ -49,11 +48,11 @@ class RobustPlan:
                 width only, does not answer with a score for each class, or cannot be certified.
         """
         fresh = settings.architecture not in (None, _ORIGINAL) or settings.width not in (None, 1)
-        recipe = recipe_for(original.architecture.name, shape[2], settings, fresh=fresh)
+        recipe = recipe_for(original.name, shape[2], settings, fresh=fresh)
         architecture = _architecture(settings, recipe, original, shape, classes)
         if not isinstance(architecture, Registered | Strided):
             recipe = replace(recipe, longest_gradient=_FOREIGN_GRADIENT)
-        plan = RobustPlan(recipe, architecture, architecture is original.architecture)
+        plan = RobustPlan(recipe, architecture, architecture is original)
         plan._check(shape, classes)
         return plan
 
@@ -86,18 +85,17 @@ class RobustPlan:
 
 
 def _architecture(
-    settings: RobustSettings, recipe: RobustRecipe, original: TorchOriginal, shape: Shape, classes: int
+    settings: RobustSettings, recipe: RobustRecipe, original: Architecture, shape: Shape, classes: int
 ) -> Architecture:
     """Return the network that the user names, else that of the recipe."""
     name, width = settings.architecture or recipe.network, settings.width or 1.0
     if name == _STRIDED:
         return Strided(shape, classes, recipe.channels, recipe.dense, width)
     if name == _ORIGINAL:
-        own = original.architecture
         if width == 1:
-            return own
-        if isinstance(own, Registered | Made):
-            return replace(own, width=width)
+            return original
+        if isinstance(original, Registered | Made):
+            return replace(original, width=width)
         raise ModelError(
             f"--width {width:g}: a graph is not made in another width; name a network with --architecture "
             "MODULE:CALLABLE, a callable that takes width=, or leave out --width"

@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mutant_guard.errors import DataError, ModelError
+from mutant_guard.errors import DataError
 from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.manifest import RecipeValue
 from mutant_guard.store.model_card import DataRange
 from mutant_store.graph.classifier import Classifier
 from mutant_store.loading.subject import Subject
-from mutant_store.loading.torch_source import TorchOriginal
+from mutant_store.loading.torch_source import TorchOriginal, of_graph
+from mutant_store.networks.architecture import Architecture
+from mutant_store.networks.conversion import Converted
 from mutant_store.reporter import Reporter
 from mutant_store.retraining.folder import prepare_folder, state_of
 from mutant_store.retraining.job import IMAGES, ORIGINAL_STATE, TARGETS
@@ -74,7 +76,7 @@ class RobustTrainer:
     def __init__(
         self,
         subject: Subject,
-        original: TorchOriginal,
+        original: TorchOriginal | None,
         settings: RobustSettings,
         train_data: str | None,
         staged: Path,
@@ -86,7 +88,8 @@ class RobustTrainer:
 
         Args:
             subject: the classifier and its images.
-            original: the original as a network.
+            original: the original as a network; None where it is known as a graph alone, which is
+                converted where training needs it.
             settings: the user's settings.
             train_data: SPEC of the training images.
             staged: staging directory of the build.
@@ -95,16 +98,12 @@ class RobustTrainer:
 
         Raises:
             DataError: the training images do not fit, see ``load_training_data``, or are too few.
-            ModelError: the settings or the network do not fit, see ``RobustPlan``.
+            ModelError: the settings or the network do not fit, see ``RobustPlan``, or the graph
+                cannot be converted.
         """
-        spec = subject.input
-        if spec.channel_order != "rgb":
-            raise ModelError(
-                "robust mutants of a classifier whose channels are blue, green and red cannot be trained: export it to "
-                "take red, green and blue, or leave out the operator robust"
-            )
-        classes = len(subject.classes)
-        plan = RobustPlan.of(settings, original, (spec.height, spec.width, spec.channels), classes)
+        spec, classes = subject.input, len(subject.classes)
+        own: Architecture = original.architecture if original else _of_graph(subject)
+        plan = RobustPlan.of(settings, own, (spec.height, spec.width, spec.channels), classes)
         training = load_training_data(subject, train_data, settings.labels)
         if len(training.data) < _LEAST_IMAGES:
             raise DataError(
@@ -117,13 +116,13 @@ class RobustTrainer:
         self._subject, self._plan, self._jobs = subject, plan, jobs
         job = RobustJob(
             folder=staged,
-            architecture=original.architecture,
+            architecture=own,
             seed=seed,
             mean=tuple(spec.mean),
             std=tuple(spec.std),
-            shift=original.spec.shift if recipe.shift is None else recipe.shift,
-            flip=original.spec.flip,
-            bf16=original.spec.bf16 and recipe.attacks,
+            shift=(original.spec.shift if original else 0) if recipe.shift is None else recipe.shift,
+            flip=original is not None and original.spec.flip,
+            bf16=original is not None and original.spec.bf16 and recipe.attacks,
             output_kind=subject.classifier.output_kind,
             device="cuda" if torch.cuda.is_available() else "cpu",
             recipe=recipe,
@@ -131,7 +130,9 @@ class RobustTrainer:
             classes=classes,
             from_original=plan.from_original,
         )
-        self.job = replace(job, folder=_prepared(job, subject, original, training, staged))
+        needed = plan.from_original or recipe.joint
+        state = state_of((original or of_graph(subject)).network) if needed else None
+        self.job = replace(job, folder=_prepared(job, subject, state, training, staged))
         self._data = training.data.portable_range
         made_of: dict[str, RecipeValue] = {
             "width": settings.width or 1.0,
@@ -210,20 +211,33 @@ class RobustTrainer:
         )
 
 
+def _of_graph(subject: Subject) -> Converted:
+    """Return the maker of the original's graph as a network."""
+    content = subject.classifier.model.SerializeToString(deterministic=True)
+    return Converted(content, subject.input.layout)
+
+
 def _prepared(
-    job: RobustJob, subject: Subject, original: TorchOriginal, training: TrainingData, staged: Path
+    job: RobustJob, subject: Subject, state: bytes | None, training: TrainingData, staged: Path
 ) -> Path:
-    """Return a folder with what the job's processes read, see ``prepare_folder``."""
+    """Return a folder with what the job's processes read, see ``prepare_folder``.
+
+    Args:
+        job: the job.
+        subject: the classifier and its images.
+        state: the original's state; None where it is not needed.
+        training: images to train on.
+        staged: staging directory of the build.
+    """
     data, count = training.data, len(training.data)
-    needed = job.from_original or job.recipe.joint
-    own = {ORIGINAL_STATE: state_of(original.network)} if needed else {}
+    own = {} if state is None else {ORIGINAL_STATE: state}
     facts = {
         **{
             name: value
             for name, value in vars(job).items()
             if name not in ("folder", "architecture", "mutant")
         },
-        "architectures": [repr(job.architecture), repr(job.mutant)] if needed else repr(job.mutant),
+        "architectures": [repr(job.architecture), repr(job.mutant)] if own else repr(job.mutant),
         **training.facts,
         "input": subject.input.model_dump(),
     }

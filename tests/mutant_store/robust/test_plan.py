@@ -1,15 +1,10 @@
 """Which network is trained, from where and how."""
 
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
 
 from mutant_guard.errors import ModelError
-from mutant_store.loading.torch_source import TorchOriginal, of_file
-from mutant_store.networks import CLASSIFIERS
 from mutant_store.networks.architecture import Architecture, Made, Registered
 from mutant_store.networks.conversion import Converted
 from mutant_store.networks.strided import Strided
@@ -17,16 +12,7 @@ from mutant_store.robust.plan import RobustPlan
 from mutant_store.robust.settings import RobustRecipe, RobustSettings, recipe_for
 
 GREY, COLOURED = (8, 8, 1), (32, 32, 3)
-
-
-@pytest.fixture
-def original(digits_weights: Path) -> TorchOriginal:
-    """The digits network."""
-    return of_file(digits_weights)
-
-
-def coloured(architecture: Architecture) -> TorchOriginal:
-    return TorchOriginal(architecture.build().eval(), architecture, CLASSIFIERS["resnet20"])
+ORIGINAL, RESNET = Registered("digits-net", 10), Registered("resnet20", 10)
 
 
 class Wide(nn.Sequential):
@@ -46,35 +32,34 @@ def units(architecture: Architecture) -> int:
     return sum(value.numel() for value in architecture.build().parameters())
 
 
-def test_grey_images_get_a_small_network_of_their_own(original: TorchOriginal) -> None:
-    plan = RobustPlan.of(RobustSettings(), original, GREY, 10)
+def test_grey_images_get_a_small_network_of_their_own() -> None:
+    plan = RobustPlan.of(RobustSettings(), ORIGINAL, GREY, 10)
     assert (plan.recipe.method, plan.from_original) == ("pgd", False)
     assert plan.architecture == Strided(GREY, 10, (16, 32), 100)
-    wide = RobustPlan.of(RobustSettings(width=2), original, GREY, 10).architecture
+    wide = RobustPlan.of(RobustSettings(width=2), ORIGINAL, GREY, 10).architecture
     assert units(wide) > 3 * units(plan.architecture)
 
 
 def test_coloured_images_start_from_the_original() -> None:
-    resnet = coloured(Registered("resnet20", 10))
-    plan = RobustPlan.of(RobustSettings(), resnet, COLOURED, 10)
+    plan = RobustPlan.of(RobustSettings(), RESNET, COLOURED, 10)
     assert (plan.recipe.method, plan.from_original) == ("fast", True)
-    assert plan.architecture is resnet.architecture
-    wide = RobustPlan.of(RobustSettings(width=2), resnet, COLOURED, 10)
+    assert plan.architecture is RESNET
+    wide = RobustPlan.of(RobustSettings(width=2), RESNET, COLOURED, 10)
     assert not wide.from_original
     assert wide.recipe.epochs == 4 * plan.recipe.epochs
     assert 3.9 < units(wide.architecture) / units(plan.architecture) < 4
-    certified = RobustPlan.of(RobustSettings(method="certified"), resnet, COLOURED, 10)
+    certified = RobustPlan.of(RobustSettings(method="certified"), RESNET, COLOURED, 10)
     assert isinstance(certified.architecture, Strided)
     assert certified.recipe.epsilon < plan.recipe.epsilon
 
 
-def test_named_networks_are_trained_from_scratch(original: TorchOriginal) -> None:
+def test_named_networks_are_trained_from_scratch() -> None:
     name = f"{__name__}:Wide"
-    plan = RobustPlan.of(RobustSettings(architecture=name, width=3), original, GREY, 10)
+    plan = RobustPlan.of(RobustSettings(architecture=name, width=3), ORIGINAL, GREY, 10)
     assert plan.architecture == Made(name, 3)
     assert units(plan.architecture) == 65 * 24 + 25 * 10
     assert plan.recipe.longest_gradient == 1
-    own = RobustPlan.of(RobustSettings(architecture="digits-net"), original, GREY, 10)
+    own = RobustPlan.of(RobustSettings(architecture="digits-net"), ORIGINAL, GREY, 10)
     assert (own.architecture, own.from_original) == (Registered("digits-net", 10), False)
 
 
@@ -100,18 +85,15 @@ def test_named_networks_are_trained_from_scratch(original: TorchOriginal) -> Non
         ({"method": "magic"}, "--robust-method 'magic': give one of pgd, fast, trades, ccat, certified"),
     ],
 )
-def test_what_does_not_fit_is_one_clear_line(
-    settings: dict[str, object], message: str, original: TorchOriginal
-) -> None:
+def test_what_does_not_fit_is_one_clear_line(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ModelError, match=message) as raised:
-        RobustPlan.of(RobustSettings(**settings), original, GREY, 10)  # type: ignore[arg-type]
+        RobustPlan.of(RobustSettings(**settings), ORIGINAL, GREY, 10)  # type: ignore[arg-type]
     assert "\n" not in str(raised.value)
 
 
 def test_a_graph_has_one_width() -> None:
-    graph = replace(coloured(Registered("resnet20", 10)), architecture=Converted(b"", "nchw"))
     with pytest.raises(ModelError, match="--width 2: a graph is not made in another width"):
-        RobustPlan.of(RobustSettings(width=2), graph, COLOURED, 10)
+        RobustPlan.of(RobustSettings(width=2), Converted(b"", "nchw"), COLOURED, 10)
 
 
 def test_what_is_not_said_is_the_methods() -> None:
@@ -124,7 +106,7 @@ def test_what_is_not_said_is_the_methods() -> None:
     assert steps(method="trades", steps=9) == ("trades", 9, True)
 
 
-def test_random_draws_of_others_stay_as_they_are(original: TorchOriginal) -> None:
+def test_random_draws_of_others_stay_as_they_are() -> None:
     before = torch.random.get_rng_state()
-    RobustPlan.of(RobustSettings(), original, GREY, 10)
+    RobustPlan.of(RobustSettings(), ORIGINAL, GREY, 10)
     assert torch.equal(before, torch.random.get_rng_state())

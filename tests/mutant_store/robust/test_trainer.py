@@ -40,7 +40,7 @@ class Notes(SilentReport):
 
 def trainer(
     subject: Subject,
-    original: TorchOriginal,
+    original: TorchOriginal | None,
     staged: Path,
     settings: RobustSettings = SETTINGS,
     train_data: str | None = FEW,
@@ -90,7 +90,7 @@ def test_training_starts_from_the_original(
     given: str, subject: Subject, digits_weights: Path, tmp_path: Path
 ) -> None:
     """With hardly a learning rate it stays the original, whose graph the mutant then has."""
-    original = of_file(digits_weights) if given == "network" else of_graph(subject)
+    original = of_file(digits_weights) if given == "network" else None
     own = replace(SETTINGS, architecture="original", epochs=1, learning_rate=1e-9)
     ((_, mutant),) = trainer(subject, original, tmp_path, own).mutants([1], SilentReport())
     assert mutant.recipe["from_original"]
@@ -144,9 +144,16 @@ def test_training_images_that_do_not_fit_are_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_channels_in_another_order_are_refused(
-    subject: Subject, digits_weights: Path, tmp_path: Path
+def test_a_graph_that_cannot_be_converted_has_robust_mutants(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turned = replace(subject, input=subject.input.model_copy(update={"channel_order": "bgr"}))
-    with pytest.raises(ModelError, match="blue, green and red cannot be trained"):
-        trainer(turned, of_file(digits_weights), tmp_path)
+    """Unless training starts from it, or attacks it."""
+
+    def fail(*_: object) -> None:
+        raise ModelError("no such operator")
+
+    monkeypatch.setattr("mutant_store.networks.conversion.onnx2fx.convert", fail)
+    assert trainer(subject, None, tmp_path).summary.startswith("strided from scratch")
+    for needed in (replace(SETTINGS, architecture="original"), replace(SETTINGS, joint=True)):
+        with pytest.raises(ModelError, match="no such operator"):
+            trainer(subject, None, tmp_path, needed)

@@ -383,7 +383,6 @@ def _robust(
     if not any(operator.name == ROBUST for operator in operators):
         return []
     _check_trainable(original, subject)
-    from mutant_store.loading.torch_source import of_graph
     from mutant_store.robust.settings import RobustSettings
     from mutant_store.robust.trainer import RobustTrainer
 
@@ -391,7 +390,7 @@ def _robust(
     asked = settings.robust or RobustSettings()
     trainer = RobustTrainer(
         subject,
-        original.torch or of_graph(subject),
+        original.torch,
         asked,
         retraining.train_data,
         staged,

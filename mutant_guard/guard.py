@@ -42,7 +42,7 @@ from mutant_guard.runtime.registry import ModelRegistry
 from mutant_guard.runtime.scheduling.bridge import Bridge
 from mutant_guard.runtime.scheduling.outcome import Outcome
 from mutant_guard.runtime.verdict_cache import VerdictCache
-from mutant_guard.wire.verdict import UndecidedBecause, Verdict
+from mutant_guard.wire.verdict import Explanation, UndecidedBecause, Verdict
 
 GivenImage = bytes | bytearray | memoryview | str | PathLike[str] | PillowImage | NDArray[np.uint8]
 """Image as callers give it.
@@ -177,6 +177,8 @@ class Guard:
         self._preparing, self._lock = 0, threading.Lock()
         self._decoders = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
         self._bridge: tuple[asyncio.AbstractEventLoop, Bridge] | None = None
+        self._proving = 0
+        self._prover = ThreadPoolExecutor(1, thread_name_prefix="prove")
 
     def __enter__(self) -> Self:
         """Return the guard."""
@@ -209,6 +211,7 @@ class Guard:
         """Finish the images in flight, and release threads and memory."""
         self.models.close()
         self._decoders.shutdown()
+        self._prover.shutdown()
         if not self.failed:  # a run that hangs has threads that never end
             self._workers.close()
 
@@ -383,6 +386,39 @@ class Guard:
         late_is_error = (on_deadline or self.options.on_deadline) == "error"
         with self.models.lease(store) as model:
             return await self._aclassify(model, _taken(image), seconds, guarded, late_is_error)
+
+    async def aexplain(self, answer: Answer) -> Explanation:
+        """Explain an answer like ``Answer.explain``, without blocking the event loop.
+
+        The radius within which a verdict is proved takes many passes of a mutant. One answer at a
+        time is proved, in a thread of its own.
+
+        Args:
+            answer: an answer of this guard.
+
+        Raises:
+            QueueFullError: too many answers wait to be proved.
+            DeadlineError: ``deadline_seconds`` passed.
+            StoreError: the bounds do not fit the store.
+        """
+        if not answer.can_be_proved:
+            return answer.explain()
+        with self._lock:
+            if self._proving >= self.options.max_in_flight:
+                raise QueueFullError(
+                    f"{self._proving} answers wait to be proved already; try again in a moment"
+                )
+            self._proving += 1
+        seconds = self._seconds(None)
+        try:
+            async with asyncio.timeout(None if seconds == inf else seconds):
+                future = self._prover.submit(answer.explain)
+                return await self._across(asyncio.get_running_loop()).follow(future)
+        except TimeoutError as error:
+            raise _late(seconds) from error
+        finally:
+            with self._lock:
+                self._proving -= 1
 
     async def _aclassify(
         self, model: Model, image: Image, seconds: float, guarded: bool, late_is_error: bool

@@ -14,6 +14,7 @@ from mutant_guard.runtime.judgement import Judgement
 from mutant_guard.runtime.observer import Observer
 from mutant_guard.runtime.options import Options
 from mutant_guard.runtime.order import Order, OrderKey
+from mutant_guard.runtime.proof import Proof, load_proof
 from mutant_guard.runtime.scheduling.batches import Batches
 from mutant_guard.runtime.scheduling.outcome import Outcome
 from mutant_guard.runtime.scheduling.profile import RunProfile, measure_runs
@@ -47,6 +48,7 @@ class Model:
         policy: the policy that decides.
         operators: operator of every mutant; index is the mutant's number less one.
         error_bounds: error bounds of the policy; None where it has none.
+        proof: bounds on what certified mutants say; None for a store without any.
         session: the loaded bank; only the inference loop runs it once the model is started.
         scheduler: the inference loop.
         provider: onnxruntime's execution provider.
@@ -88,6 +90,7 @@ class Model:
         self.operators = self.store.operators()
         bounds = self.policy.error_bounds
         self.error_bounds = Bounds(**bounds._asdict()) if bounds else None
+        self.proof: Proof | None = load_proof(self.store, self.policy)
         self._key, self._order = key, self._dealt(key.value)
         self.session = session = load_engine(
             self.store, device=options.device, workers=workers, observer=observer

@@ -35,6 +35,8 @@ def probe(model: Model) -> None:
     images = [prepare(_png(pixels), model, spec.height * spec.width) for pixels in (noise, black, white)]
     everyone = np.arange(pool + 1)
     model.session.labels(images[0].inputs, everyone, rows=model.profile.budget.most)
+    if model.proof is not None:
+        model.proof.radius(images[0].pixels, 0)
     policy = model.policy
     batches = Batches(model.session, policy.up_to(min(policy.mutants, _MOST_MUTANTS)), model.profile.budget)
     for together in (images[:1], images):

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, m
 from mutant_guard.bank.views import Inputs, Views
 from mutant_guard.store.choices import ChannelOrder, Layout, OutputKind
 from mutant_guard.store.model_card import DataRange
-from mutant_guard.store.preprocessing import to_input
+from mutant_guard.store.preprocessing import to_box, to_input
 from mutant_guard.store.resizing import ResizeRule
 
 SCHEMA_VERSION = 6
@@ -91,10 +91,28 @@ class InputSpec(Frozen):
 
         Grey pixels have one channel, others red, green and blue, whatever the classifier's order.
         """
-        if self.channel_order == "bgr":
-            pixels = pixels[..., ::-1]
-        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        return to_input(pixels, mean=mean, std=std, layout=self.layout)
+        mean, std = self._scale
+        return to_input(self._ordered(pixels), mean=mean, std=std, layout=self.layout)
+
+    def box(
+        self, pixels: NDArray[np.uint8], epsilons: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return bounds of the classifier's inputs for all images near given ones; see ``to_box``.
+
+        Args:
+            pixels: uint8 [N, height, width, channels], as for ``tensor``.
+            epsilons: float64 [N], largest change of a pixel of each image, in units of the pixel
+                range 0 to 1.
+        """
+        mean, std = self._scale
+        return to_box(self._ordered(pixels), epsilons, mean=mean, std=std, layout=self.layout)
+
+    @property
+    def _scale(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return np.array(self.mean, np.float32), np.array(self.std, np.float32)
+
+    def _ordered(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return pixels[..., ::-1] if self.channel_order == "bgr" else pixels
 
 
 class FileEntry(Frozen):

@@ -18,6 +18,8 @@ from mutant_guard.store.resizing import ResizeRule
 TRANSPARENT = "the image has transparent pixels; flatten it onto a background first"
 """Message for an image that has no one appearance."""
 
+_WIDER = 1e-6
+"""Share of the pixel range that the bounds of ``to_box`` are wider by."""
 _MODE = {1: "L", 3: "RGB"}
 _PLAIN = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB"}
 _ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
@@ -147,11 +149,58 @@ def to_input(
     Returns:
         Contiguous float32 array in the given layout.
     """
-    planes = layout == "nchw"
-    shape = (-1, 1, 1) if planes else (-1,)
-    scaled = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2) if planes else pixels).astype(np.float32)
+    scaled = _planes(pixels, layout).astype(np.float32)
     # in place: arrays of a large image's size cost more than the arithmetic
     scaled /= np.float32(255)
+    return _normalised(scaled, mean, std, layout)
+
+
+def to_box(
+    pixels: NDArray[np.uint8],
+    epsilons: NDArray[np.float64],
+    *,
+    mean: NDArray[np.float32],
+    std: NDArray[np.float32],
+    layout: Layout,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return bounds of the inputs of all images near given ones.
+
+    The bounds hold for what ``to_input`` gives in float32: they are wider by some millionths.
+
+    Args:
+        pixels: uint8 [N, H, W, C].
+        epsilons: float64 [N], largest change of a pixel of each image, at least 0, in units of the
+            pixel range 0 to 1, which no change leaves.
+        mean: float32 [C], in the same units.
+        std: float32 [C], in the same units.
+        layout: see ``to_input``.
+
+    Returns:
+        Least and largest inputs, float32 in the given layout.
+    """
+    shares = _planes(pixels, layout).astype(np.float64) / 255
+    change = epsilons.reshape(-1, 1, 1, 1)
+    wider = _WIDER * (1 + np.abs(mean.astype(np.float64))).reshape(_channels(layout))
+    low, high = np.clip(shares - change, 0, 1) - wider, np.clip(shares + change, 0, 1) + wider
+    return (
+        _normalised(low.astype(np.float32), mean, std, layout),
+        _normalised(high.astype(np.float32), mean, std, layout),
+    )
+
+
+def _planes(pixels: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2) if layout == "nchw" else pixels)
+
+
+def _channels(layout: Layout) -> tuple[int, ...]:
+    return (-1, 1, 1) if layout == "nchw" else (-1,)
+
+
+def _normalised(
+    scaled: NDArray[np.float32], mean: NDArray[np.float32], std: NDArray[np.float32], layout: Layout
+) -> NDArray[np.float32]:
+    """Normalise shares of the pixel range, [N, C, H, W] or [N, H, W, C], in place."""
+    shape = _channels(layout)
     scaled -= mean.reshape(shape)
     scaled /= std.reshape(shape)
     return scaled.reshape(len(scaled), -1) if layout == "flat" else scaled

@@ -85,6 +85,11 @@ class Explanation(_Model):
     adversarial_at_least: list[float]
     """Least evidence in all with which the input is adversarial, after each mutant.
     More than there can be where it cannot be adversarial yet."""
+    proved_epsilon: float | None = None
+    """Radius, in units of the pixel range 0 to 1, within which the verdict normal is proved.
+    No image that differs by at most that much in every pixel can be cleared under another label. 0
+    where not even this image is proved; null for another verdict. Left out where the store has no
+    certified mutants."""
 
 
 class Classification(_Model):

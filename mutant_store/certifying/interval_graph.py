@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from mutant_guard.errors import ModelError
+from mutant_guard.runtime.proof import LEAST_DOUBTS, LOWER, TEMPERATURE, UPPER
 from mutant_store.certifying.intervals import Intervals, sizes_of, slack
 from mutant_store.certifying.rules import PLAIN_DENSE, bound
 from mutant_store.graph.folding import simplify
 from mutant_store.graph.graph import Graph, attribute, reads
 from mutant_store.graph.row_bytes import note_row_bytes
-
-LOWER, UPPER, TEMPERATURE, LEAST_DOUBTS = "lower", "upper", "temperature", "least_doubts"
-"""Names of the inputs of a graph of bounds, and of its output."""
 
 _MOST_CLASSES = 64
 """Number of classes up to which each difference of two classes has weights of its own."""

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from mutant_store.cli.build import app as build_app
 from mutant_store.cli.calibration import app as calibration_app
+from mutant_store.cli.certify import app as certify_app
 from mutant_store.cli.console import errors_shown
 from mutant_store.cli.layers import app as layers_app
 from mutant_store.cli.versions import StoreArgument
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.add_typer(build_app)
 app.add_typer(layers_app)
 app.add_typer(calibration_app)
+app.add_typer(certify_app)
 app.add_typer(versions_app)
 
 

@@ -181,5 +181,5 @@ def _found(answer: Answer, request_id: str, *, sampled: bool) -> Found:
         suggested_share=None if share is None else round(share, 6),
         policy=model.policy.name,
         sampled=sampled,
-        explanation=answer.explain(),
+        explanation=answer.explain(prove=False),
     )

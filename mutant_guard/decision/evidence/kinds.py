@@ -216,6 +216,15 @@ class Doubts:
             found = np.rint(found * self._of(self.weights, mutants)).astype(np.int64)
         return found
 
+    def of_mutant(self, number: int) -> tuple[float, float]:
+        """Return the temperature of a mutant's softmax, and the weight of its doubt.
+
+        Args:
+            number: number of a mutant that is no companion, from 1 on.
+        """
+        temperature = self.temperatures[number - 1] if self.temperatures else self.temperature
+        return temperature, self.weights[number - 1] if self.weights else 1.0
+
     @property
     def compares(self) -> bool:
         """Whether there are companions, whose answers are compared with the original's."""

@@ -93,6 +93,7 @@ async def classify(request: Request) -> Response:
             answer = await served.judge(
                 body, store=options.store, seconds=options.seconds, guarded=options.guard == "on"
             )
+        told = await served.guard.aexplain(answer) if options.explain and answer.guarded else None
     except (RequestError, ProblemError) as error:
         exchange.refused(served, error)
         raise
@@ -102,8 +103,8 @@ async def classify(request: Request) -> Response:
         bare = bare_classification(answer, request_id=exchange.request_id, elapsed=elapsed)
         return _json(bare if scores else withheld(bare), exchange)
     said = classification(answer, request_id=exchange.request_id, elapsed=elapsed)
-    if options.explain:
-        said = said.model_copy(update={"explanation": answer.explain()})
+    if told is not None:
+        said = said.model_copy(update={"explanation": told})
     return _json(said if scores else withheld(said), exchange)
 
 

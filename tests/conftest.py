@@ -67,6 +67,15 @@ def retrained_store(digits_model: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def certified_store(digits_model: Path) -> Path:
+    """Directory of a store of a robust mutant with bounds and 4 by nai; not to be changed by tests."""
+    from tests.support.certified import build_certified_store
+
+    folder = kept("certified", lambda folder: void(build_certified_store(digits_model, folder / "digits")))
+    return folder / "digits"
+
+
+@pytest.fixture(scope="session")
 def standardising_store() -> Path:
     """Directory of a store whose classifier is 0/0 on an image of one colour; not to be changed by tests."""
 

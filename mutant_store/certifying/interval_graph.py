@@ -53,12 +53,14 @@ def interval_graph(model: ModelProto) -> ModelProto:
     network gives in float32 for float32 inputs in the box, not for the exact sums alone.
 
     Args:
-        model: the network, with one float32 input [N, …] and one output [N, classes] of logits.
+        model: the network, with one float32 input [N, …] and one output [N, classes] of logits, or of
+            their softmax.
 
     Returns:
         Graph with inputs ``lower`` and ``upper``, float32 [N, …] as the network reads images, and
         ``temperature``, float32 [1], above 0. Its output ``least_doubts``, float32 [N, classes], is
-        a lower bound of 1 − p(class) at that temperature over all inputs between lower and upper.
+        a lower bound of 1 − p(class) at that temperature of the logits, over all inputs between
+        lower and upper.
 
     Raises:
         ModelError: the network has several inputs or outputs, or an operator through which no
@@ -70,7 +72,7 @@ def interval_graph(model: ModelProto) -> ModelProto:
     simplify(graph)
     for name in graph.names.intersection((LOWER, UPPER, TEMPERATURE, LEAST_DOUBTS)):
         graph.rename(name, graph.fresh(f"{name}_inner"))
-    source, scores = graph.input_names[0], graph.output_names[0]
+    source, scores = graph.input_names[0], _logits(graph, graph.output_names[0])
     intervals = Intervals(graph, source, (LOWER, UPPER), sizes_of(graph.to_model()))
     last = _last_layer(graph, scores)
     graph.restrict([scores if last is None else last.source])
@@ -83,6 +85,17 @@ def interval_graph(model: ModelProto) -> ModelProto:
     lowered = intervals.add("Sub", lowered, intervals.constant(_LOSS))
     intervals.nodes.append(helper.make_node("Relu", [lowered], [LEAST_DOUBTS], name=LEAST_DOUBTS))
     return _finished(graph, intervals.nodes, source)
+
+
+def _logits(graph: Graph, scores: str) -> str:
+    """Return the tensor that holds the logits: the scores, or what a softmax makes them of."""
+    node = graph.producers().get(scores)
+    while node is not None and node.op_type in ("Identity", "Softmax"):
+        scores = node.input[0]
+        if node.op_type == "Softmax":
+            return scores
+        node = graph.producers().get(scores)
+    return scores
 
 
 def _rewrite(intervals: Intervals, node: NodeProto) -> None:

@@ -45,14 +45,19 @@ def train_certified_perceptron(seed: int = 0) -> TrainedPerceptron:
     ]
     parameters = [value.requires_grad_() for layer in layers for value in layer]
     optimizer = torch.optim.Adam(parameters, lr=0.005)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several would wait for each other longer than such steps take
     for step in range(_STEPS):
         chosen = torch.randint(len(labels), (64,), generator=draw)
         epsilon = EPSILON * min(1.0, 2 * step / _STEPS)
         clean, worst = _scores(layers, images[chosen], labels[chosen], epsilon)
-        loss = functional.cross_entropy(clean, labels[chosen]) + functional.cross_entropy(worst, labels[chosen])
+        loss = functional.cross_entropy(clean, labels[chosen]) + functional.cross_entropy(
+            worst, labels[chosen]
+        )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+    torch.set_num_threads(threads)
     weights: list[tuple[NDArray, NDArray]] = [  # type: ignore[type-arg]
         (weight.detach().numpy(), bias.detach().numpy()) for weight, bias in layers
     ]

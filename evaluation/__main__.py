@@ -101,6 +101,41 @@ def published(
     console.print(f"wrote {target}/report.md", markup=False)
 
 
+@app.command()
+def adaptive(
+    config: Annotated[Path, typer.Option(help="TOML file such as evaluation/configs/mnist-robust.toml.")],
+    store: Annotated[Path, typer.Option(help="Directory of the store that is attacked.")],
+    another: Annotated[
+        Path | None,
+        typer.Option(help="Store by the same recipe and another seed, of an attacker without the first."),
+    ] = None,
+    data: Data = None,
+    out: Out = None,
+    work: Work = None,
+) -> None:
+    """Attack a store in every way there is, as who holds a copy of it can, and write the report.
+
+    One core works. A run that was killed goes on where it stopped.
+    """
+    from evaluation.evasion.config import read_config
+    from evaluation.evasion.experiment import EvasionExperiment
+    from evaluation.evasion.page import write
+    from evaluation.workspace import Workspace
+    from mutant_guard.store.reader import load_store
+
+    with errors_shown():
+        settings, folder = read_config(config), _folder(data)
+        if settings.needs_folder and not folder.is_dir():
+            raise DataError(f"there is no {folder}; give --data, or set {_DATA} to the folder of the data")
+        place = Workspace(work or Path("runs") / config.stem)
+        target = out or Path("reports") / config.stem
+        attacked, own = load_store(store), None if another is None else load_store(another)
+        with BuildReport() as report:
+            results = EvasionExperiment(config.stem, settings, folder, attacked, own, place, report).run()
+        write(results, target)
+    console.print(f"wrote {target}/report.md", markup=False)
+
+
 def _folder(data: Path | None) -> Path:
     return data or Path(os.environ.get(_DATA) or "../shared/data")
 

@@ -81,16 +81,19 @@ class L2(Ball):
         change = images - clean
         lengths = change.flatten(1).norm(dim=1).clamp_min(_TINY)
         shrunk = (_INSIDE * self.size / lengths).clamp_max(1)
-        return (clean + shrunk[:, None, None, None] * change).clamp(0, 1)
+        near: Tensor = clean + shrunk[:, None, None, None] * change
+        return near.clamp(0, 1)
 
     def step(self, direction: Tensor, sizes: Tensor) -> Tensor:
         """Return the direction at the length of the size."""
         lengths = direction.flatten(1).norm(dim=1).clamp_min(_TINY)
-        return (sizes / lengths)[:, None, None, None] * direction
+        change: Tensor = (sizes / lengths)[:, None, None, None] * direction
+        return change
 
     def holds(self, images: Tensor, clean: Tensor) -> Tensor:
         """Check the length of the change."""
-        return (images - clean).flatten(1).norm(dim=1) <= self.size + _ROUNDED
+        lengths: Tensor = (images - clean).flatten(1).norm(dim=1)
+        return lengths <= self.size + _ROUNDED
 
 
 class L0(Ball):

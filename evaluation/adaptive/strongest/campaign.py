@@ -1,9 +1,11 @@
 """One attack on images: runs towards every wrong label, several times, each after something else."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from evaluation.adaptive.strongest.apgd import apgd
@@ -19,15 +21,14 @@ def campaign(
     ball: Ball,
     aims: Sequence[Aim],
     steps: int,
-    targets: int,
+    targets: int | None,
     seed: int,
-    progress: Callable[[], None] = lambda: None,
-) -> Tensor:
+) -> list[Tensor]:
     """Attack images until they evade or every run has been made.
 
-    There is a run an aim and target, those of the most likely labels first. The first two start
-    from noise; of later ones every other goes on from the best image of the target so far, the
-    rest start from noise again.
+    There is a run an aim and target, those of the most likely labels first. Of the runs after the
+    same (policy and number of mutants heard) every other starts from noise, and the rest go on from
+    the best image of the target so far.
 
     Args:
         guard: the guard that the attacker has.
@@ -35,36 +36,52 @@ def campaign(
         ball: images allowed.
         aims: what the runs are after, one an aim and target.
         steps: number of steps a run.
-        targets: number of wrong labels tried, the most likely ones first.
+        targets: number of wrong labels tried, the most likely ones first; None for all.
         seed: seed of all random choices.
-        progress: callback after every run.
 
     Returns:
-        The image of the lowest loss of each, float32 [N, C, H, W].
+        The image of the lowest loss of each that was found for every policy and number of mutants
+        heard, float32 [N, C, H, W] each.
     """
-    clean, labels = hunt.clean, hunt.labels
+    clean = hunt.clean
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        ranked = ranked_targets(guard, clean, labels)[:, :targets]
-    best = clean[:, None].repeat(1, ranked.shape[1], 1, 1, 1)
-    lowest = torch.full(ranked.shape, torch.inf)
-    for run, aim in enumerate(aims):
-        lowest.fill_(torch.inf) if run == 0 else None
+        ranked = ranked_targets(guard, clean, hunt.labels)[:, :targets]
+    ends: dict[tuple[int, int], _End] = {}
+    for aim in aims:
+        end = ends.setdefault((aim.policy, aim.heard), _End.of(clean, ranked.shape[1]))
         for rank in range(ranked.shape[1]):
-            places = np.flatnonzero(hunt.open)
+            places = np.flatnonzero(~hunt.evaded[aim.policy])
             if len(places):
-                part, wanted = clean[places], ranked[places, rank]
-                start = ball.start(part, generator)
-                if run > 1 and run % 2 == 0:
-                    start = best[places, rank]
-                loss = GuardLoss(guard, aim, hunt, ball, places, wanted)
-                found, losses = apgd(loss, ball, part, start, steps)
-                better = losses < lowest[places, rank]
-                chosen = places[better.numpy()]
-                best[chosen, rank], lowest[chosen, rank] = found[better], losses[better]
-            progress()
-    first = lowest.argmin(1)
-    return best[torch.arange(len(best)), first]
+                part = clean[places]
+                start = end.images[places, rank] if end.runs % 2 else ball.start(part, generator)
+                loss = GuardLoss(guard, aim, hunt, ball, places, ranked[places, rank])
+                end.keep(places, rank, *apgd(loss, ball, part, start, steps))
+        end.runs += 1
+    return [end.best for end in ends.values()]
+
+
+@dataclass(eq=False)
+class _End:
+    """Best images so far of runs after the same, by image and target, with their losses."""
+
+    images: Tensor
+    losses: Tensor
+    runs: int = 0
+
+    @classmethod
+    def of(cls, clean: Tensor, targets: int) -> "_End":
+        every = clean[:, None].repeat(1, targets, 1, 1, 1)
+        return cls(every, torch.full(every.shape[:2], torch.inf))
+
+    def keep(self, places: NDArray[np.int64], rank: int, images: Tensor, losses: Tensor) -> None:
+        better = losses < self.losses[places, rank]
+        chosen = places[better.numpy()]
+        self.images[chosen, rank], self.losses[chosen, rank] = images[better], losses[better]
+
+    @property
+    def best(self) -> Tensor:
+        return self.images[torch.arange(len(self.images)), self.losses.argmin(1)]
 
 
 def ranked_targets(guard: KnownGuard, images: Tensor, labels: Tensor) -> Tensor:

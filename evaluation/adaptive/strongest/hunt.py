@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evaluation.adaptive.mutants import scaled
-from evaluation.adaptive.strongest.judge import Judge, Pixels
+from evaluation.adaptive.strongest.judge import Judge, Judged, Pixels
 
 LEVELS = 255
 
@@ -23,6 +23,7 @@ class Hunt:
         found: uint8 [P, N, H, W, C], that image; the clean one where there is none.
         steps: int64 [P, N], steps of the attack on the image before it was found, or −1.
         spent: int64 [N], steps of the attack on every image so far.
+        fooled: bool [N], whether the original gave a wrong label on the way.
     """
 
     def __init__(self, judge: Judge, pixels: Pixels, labels: NDArray[np.int64]) -> None:
@@ -34,6 +35,12 @@ class Hunt:
         self.found = np.repeat(pixels[None], policies, axis=0)
         self.steps = np.full((policies, count), -1, dtype=np.int64)
         self.spent = np.zeros(count, dtype=np.int64)
+        self.fooled = np.zeros(count, dtype=np.bool_)
+
+    def resume(self, evaded: NDArray[np.bool_], found: Pixels, fooled: NDArray[np.bool_]) -> None:
+        """Take over what was found before, at no step of this attack."""
+        self.evaded, self.found, self.fooled = evaded.copy(), found.copy(), fooled.copy()
+        self.steps[evaded] = 0
 
     @property
     def open(self) -> NDArray[np.bool_]:
@@ -48,8 +55,14 @@ class Hunt:
             places: int64 [M], places of their clean images.
         """
         levels = torch.round(images * LEVELS).byte().permute(0, 2, 3, 1).contiguous().numpy()
-        answers = self.judge.judge(levels)
-        evades = answers.cleared & (answers.labels != self.labels.numpy()[places])
+        if len(levels):
+            self.keep(self.judge.judge(levels), levels, places)
+
+    def keep(self, answers: Judged, levels: Pixels, places: NDArray[np.int64]) -> None:
+        """Keep those judged images uint8 [M, H, W, C] that evade a policy that nothing evaded before."""
+        wrong = answers.labels != self.labels.numpy()[places]
+        self.fooled[places] |= wrong
+        evades = answers.cleared & wrong
         for policy, row in np.argwhere(evades):
             place = places[row]
             if not self.evaded[policy, place]:

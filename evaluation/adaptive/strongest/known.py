@@ -1,7 +1,7 @@
 """Guard in an attacker's hands: networks, temperatures, weights and bounds, but no order key."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ Network = Callable[[Tensor], Tensor]
 """Function from images float32 [M, C, H, W], 0 to 1, to logits float32 [M, classes]."""
 
 Bounds = NDArray[np.float64]
+
+_CAUTION = 0.25
+"""Share of a bound that is aimed at where the guard that judges is another one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,17 @@ class KnownGuard:
     temperatures: Tensor
     weights: Tensor
     policies: Sequence[KnownPolicy]
+
+    def stricter(self) -> "KnownGuard":
+        """Return a guard that clears a quarter of that, for attacks that have to work on others."""
+        policies = [
+            KnownPolicy(
+                np.where(policy.clearing > 0, _CAUTION * policy.clearing, policy.clearing),
+                _CAUTION * policy.alarming,
+            )
+            for policy in self.policies
+        ]
+        return replace(self, policies=policies)
 
     @property
     def mutants(self) -> int:

@@ -30,6 +30,8 @@ _SURE = 0.45
 _GATE, _UNSEEN = 2.0, 6.0
 """Log odds above its bound up to which a robust mutant lets the others be looked at, and what they
 count before."""
+_AIMED = 0.95
+"""Share of a bound that is aimed at, so that rounding to 8 bits does not lead out of it."""
 _SLACK = 1.02
 _MANY_LACK = 0.6
 """Share of rows that lack something from which on gradients are computed for all."""
@@ -43,6 +45,7 @@ class Aim:
 
     Attributes:
         heard: number of mutants after which the image is to be cleared.
+        policy: place of the policy that is to clear it, among those of the guard.
         loss: form of each network's part: ``odds`` of the doubt, the ``margin`` of the highest
             other logit, or the difference of logits ratio ``dlr`` (Croce, Hein 2020), which does
             not depend on the logits' scale.
@@ -54,6 +57,7 @@ class Aim:
     """
 
     heard: int
+    policy: int = 0
     loss: Loss = "odds"
     combination: Combination = "sum"
     weight: float = 1.0
@@ -85,60 +89,66 @@ class GuardLoss:
         self._guard, self._aim, self._hunt, self._ball = guard, aim, hunt, ball
         self._places, self._targets = places, targets
         self._looks = 0
+        self._met = np.zeros(len(places), dtype=np.bool_)
         self._lacking = np.ones(1 + guard.mutants)
-        strictest = guard.policies[0]
-        self._bound = float(strictest.clearing[aim.heard])
-        self._alarm = float(strictest.alarming[1])
+        policy = guard.policies[aim.policy]
+        self._bound = _AIMED * float(policy.clearing[aim.heard])
+        self._alarm = _AIMED * float(policy.alarming[1])
         self._heard_first = min(aim.heard, len(guard.firsts))
         self._heard_later = aim.heard - self._heard_first
 
     def open(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Check which rows' images do not evade every policy yet."""
-        return np.asarray(self._hunt.open[self._places[rows]])
+        """Check which rows' images do not evade the policy yet, nor are within all bounds."""
+        return np.asarray(~self._hunt.evaded[self._aim.policy, self._places[rows]] & ~self._met[rows])
 
     def look(self, images: Tensor, rows: NDArray[np.int64]) -> Look:
-        """Return loss and gradient, and have those images judged that may be cleared."""
-        guard, aim = self._guard, self._aim
-        targets = self._targets[rows]
-        self._looks += 1
-        self._hunt.spent[np.unique(self._places[rows])] += 1
-        bound, temperatures, weights = self._bound, guard.temperatures, guard.weights
-        count = len(guard.firsts)
+        """Return loss and gradient, and have those images judged that may be cleared.
 
-        allowed = min(_SURE, aim.own * bound / max(float(weights[0]), _TINY))
+        The loss, by which the best image is kept, is that of the odds with equal weights, whatever
+        the gradient is of.
+        """
+        guard, bound, weights = self._guard, self._bound, self._guard.weights
+        targets, places = self._targets[rows], self._places[rows]
+        self._looks += 1
+        self._hunt.spent[places] += 1
+        allowed = min(_SURE, self._aim.own * bound / max(float(weights[0]), _TINY))
         own = self._part(guard.original, 0, images, targets, torch.full((len(rows),), allowed))
         own_sum = weights[0] * own.doubts
 
-        firsts = []
-        left = (bound - own_sum).clamp_min(_LEAST * bound) / max(self._heard_first, 1)
+        left = (bound - own_sum).clamp_min(_LEAST * bound) / self._heard_first
         most = torch.minimum(left, (self._alarm - own_sum).clamp_min(_LEAST * self._alarm))
-        for number, network in enumerate(guard.firsts, 1):
-            firsts.append(self._part(network, number, images, targets, most / weights[number]))
-        share = self._heard_first / max(count, 1)
-        first_sums = torch.stack([w * part.doubts for w, part in zip(weights[1:], firsts, strict=False)])
-        mutants_loss = torch.stack([part.loss for part in firsts]).mean(0)
+        firsts = [
+            self._part(network, number, images, targets, most / weights[number])
+            for number, network in enumerate(guard.firsts, 1)
+        ]
+        first_sums = torch.stack([weights[number] * part.doubts for number, part in enumerate(firsts, 1)])
         mutants_gradient = torch.stack([part.gradient for part in firsts]).mean(0)
-        summed = own_sum + share * first_sums.sum(0)
-
+        lacking = torch.stack([part.beyond.relu() for part in firsts]).mean(0)
         if self._heard_later:
-            beyond = torch.stack([part.beyond for part in firsts]).mean(0)
-            seen = torch.nonzero(beyond < _GATE).flatten()
-            later = torch.full_like(mutants_loss, _UNSEEN)
+            seen = torch.nonzero(lacking < _GATE).flatten()
+            later = torch.full_like(lacking, _UNSEEN)
             if len(seen):
-                part_left = (bound - summed[seen]).clamp_min(_LEAST * bound) / self._heard_later
+                summed = own_sum[seen] + self._heard_first * first_sums[:, seen].mean(0)
+                rest = (bound - summed).clamp_min(_LEAST * bound) / self._heard_later
                 parts = [
-                    self._part(network, number, images[seen], targets[seen], part_left / weights[number])
-                    for number, network in enumerate(guard.others, 1 + count)
+                    self._part(network, number, images[seen], targets[seen], rest / weights[number])
+                    for number, network in enumerate(guard.others, 1 + len(firsts))
                 ]
-                later[seen] = torch.stack([part.loss for part in parts]).mean(0).clamp_max(_UNSEEN)
+                later[seen] = torch.stack([part.beyond.relu() for part in parts]).mean(0).clamp_max(_UNSEEN)
                 mutants_gradient[seen] += torch.stack([part.gradient for part in parts]).mean(0)
-            mutants_loss = mutants_loss + later
-        self._offer(images, rows, own.labels == targets, own_sum, first_sums)
-        loss = own.loss + aim.weight * mutants_loss
-        return Look(loss, self._combined(own, mutants_gradient, mutants_loss))
+            lacking = lacking + later
+        loss = own.beyond.relu() + lacking
+        met = (loss <= 0).numpy()
+        self._met[rows] = met
+        labels = self._hunt.labels[places]
+        self._hunt.fooled[places[(own.labels != labels).numpy()]] = True
+        self._offer(
+            images, rows, (own.labels == targets).numpy(), met, (own_sum + first_sums.amin(0)).numpy()
+        )
+        return Look(loss, self._combined(own, mutants_gradient))
 
-    def _combined(self, own: "_Part", mutants: Tensor, mutants_loss: Tensor) -> Tensor:
-        wanting = (own.loss > 0)[:, None, None, None]
+    def _combined(self, own: "_Part", mutants: Tensor) -> Tensor:
+        wanting = (own.beyond > 0)[:, None, None, None]
         match self._aim.combination:
             case "sum":
                 return own.gradient + self._aim.weight * mutants
@@ -151,19 +161,30 @@ class GuardLoss:
                 return torch.where(wanting, first, without_conflict(mutants, own.gradient))
 
     def _offer(
-        self, images: Tensor, rows: NDArray[np.int64], fooled: Tensor, own: Tensor, firsts: Tensor
+        self,
+        images: Tensor,
+        rows: NDArray[np.int64],
+        fooled: NDArray[np.bool_],
+        met: NDArray[np.bool_],
+        least: NDArray[np.float32],
     ) -> None:
-        """Have images judged, rounded to 8 bits, that the first mutant may clear or let pass."""
-        least = (own + firsts.amin(0)).numpy()
+        """Have images judged, rounded to 8 bits, that a policy may clear.
+
+        Args:
+            images: float32 [M, C, H, W].
+            rows: int64 [M], their rows.
+            fooled: bool [M], whether the original gives the target.
+            met: bool [M], whether they are within all bounds.
+            least: float32 [M], least summed doubt after the first mutant.
+        """
         places = self._places[rows]
-        evaded = self._hunt.evaded[:, places]
-        passing = np.zeros(len(rows), dtype=np.bool_)
-        for policy, done in zip(self._guard.policies, evaded, strict=True):
+        passing = met.copy()
+        for policy, done in zip(self._guard.policies, self._hunt.evaded[:, places], strict=True):
             cleared = least <= _SLACK * policy.clearing[1]
             if self._heard_later and self._looks % _LOOK_EVERY == 0:
                 cleared |= least < _SLACK * policy.alarming[1]
             passing |= cleared & ~done
-        chosen = np.flatnonzero(passing & fooled.numpy())
+        chosen = np.flatnonzero(passing & fooled)
         if len(chosen):
             levels = torch.round(images[chosen] * LEVELS) / LEVELS
             inside = self._ball.holds(levels, self._hunt.clean[places[chosen]]).numpy()
@@ -182,12 +203,11 @@ class GuardLoss:
             with torch.no_grad():
                 logits = network(images)
                 beyond = odds(logits, targets, self._guard.temperatures[number]) - limit
-            none = torch.zeros(len(images))
-            part = _Part(none, torch.zeros_like(images), torch.sigmoid(beyond + limit), beyond, logits.argmax(1))
+            part = _Part(torch.zeros_like(images), torch.sigmoid(beyond + limit), beyond, logits.argmax(1))
             rows = torch.nonzero(beyond > 0).flatten()
             if len(rows):
                 some = self._whole_part(network, number, images[rows], targets[rows], limit[rows])
-                part.loss[rows], part.gradient[rows] = some.loss, some.gradient
+                part.gradient[rows] = some.gradient
         self._lacking[number] = float((part.beyond > 0).float().mean())
         return part
 
@@ -205,17 +225,16 @@ class GuardLoss:
             away = away.relu()
         found = gradient(away.sum(), inputs)
         doubts = torch.sigmoid(beyond + limit).detach()
-        return _Part(away.detach().relu(), found, doubts, beyond.detach(), logits.detach().argmax(1))
+        return _Part(found, doubts, beyond.detach(), logits.detach().argmax(1))
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Part of the loss float32 [M], its gradient, the doubts of the target, and the labels.
+    """Gradient of a network's part, its doubts of the target, and its labels.
 
     ``beyond`` are the doubts' log odds above the limit.
     """
 
-    loss: Tensor
     gradient: Tensor
     doubts: Tensor
     beyond: Tensor

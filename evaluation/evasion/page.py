@@ -1,0 +1,164 @@
+"""Report of the strongest attacks: a page and ``results.json``, of which the page is made."""
+
+from pathlib import Path
+
+from evaluation.evasion.counting import STRONGEST
+from evaluation.evasion.results import EvasionCell, EvasionResults
+from evaluation.report.cells import unique
+from evaluation.report.markdown import (
+    MISSING,
+    bullets,
+    code,
+    listed,
+    number,
+    percent,
+    percent_interval,
+    section,
+    table,
+)
+from mutant_guard.store.atomic import write_atomically
+
+RESULTS, REPORT = "results.json", "report.md"
+_NORMS = {"linf": "L∞", "l2": "L2", "l0": "pixels"}
+_KNOWN = {"store": "the store", "method": "a store of its own", "answers": "the answers"}
+_WEAK = 0.5
+
+
+def write(results: EvasionResults, folder: Path) -> None:
+    """Write the page and the results; the same results give the same bytes.
+
+    Raises:
+        OSError: the folder or a file cannot be written.
+    """
+    write_atomically(folder / RESULTS, (results.model_dump_json(indent=1) + "\n").encode())
+    write_atomically(folder / REPORT, markdown(results).encode())
+
+
+def markdown(results: EvasionResults) -> str:
+    """Return the page."""
+    parts = [
+        f"# {results.title}",
+        f"Store {code(results.store)}: {results.mutants}. The attacker knows all of it but the order key: networks, "
+        "temperatures, weights, stages and thresholds. An image *evades* where it is wrongly labelled and the "
+        "policy clears it as served; images are 8-bit, and all were labelled rightly before. Images are of "
+        f"{code(results.data)}. Intervals are exact (Clopper–Pearson, 95 %).",
+        _strongest(results),
+        _attacks(results),
+        _checks(results),
+        _policies(results),
+        _setup(results),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _sized(cell: EvasionCell) -> str:
+    return f"{_NORMS[cell.norm]} {cell.size:.3g}"
+
+
+def _strongest(results: EvasionResults) -> str:
+    cells = [cell for cell in results.cells if cell.attack == STRONGEST]
+    policies = unique(cell.policy for cell in cells)
+    rows = []
+    for norm, size in unique((cell.norm, cell.size) for cell in cells):
+        same = [cell for cell in cells if (cell.norm, cell.size) == (norm, size)]
+        by_policy = {cell.policy: cell for cell in same}
+        rows.append(
+            [
+                _sized(same[0]),
+                f"{same[0].images:,}",
+                percent_interval(same[0].fooled),
+                *(percent_interval(by_policy[name].evading) for name in policies),
+            ]
+        )
+    head = [
+        "Largest change",
+        "Images",
+        "Fools the classifier",
+        *(f"Evades, {name} false alarms" for name in policies),
+    ]
+    return section(
+        "The strongest attack on each image",
+        "strongest",
+        "Share of the images that any of the attacks below evades with.",
+        table(head, rows),
+    )
+
+
+def _attacks(results: EvasionResults) -> str:
+    single = [cell for cell in results.cells if cell.attack != STRONGEST]
+    policies = unique(cell.policy for cell in single)
+    rows = []
+    for attack, norm, size in unique((cell.attack, cell.norm, cell.size) for cell in single):
+        same = [cell for cell in single if (cell.attack, cell.norm, cell.size) == (attack, norm, size)]
+        by_policy = {cell.policy: cell for cell in same}
+        rows.append(
+            [
+                attack,
+                _KNOWN[same[0].knowledge],
+                _sized(same[0]),
+                percent_interval(same[0].fooled) + (" †" if same[0].fooled.value < _WEAK else ""),
+                *(percent_interval(by_policy[name].evading) for name in policies),
+                *(" / ".join(percent(share) for share in by_policy[name].after) for name in policies[:1]),
+            ]
+        )
+    head = ["Attack", "Knows", "Largest change", "Fools the classifier"]
+    head += [f"Evades, {name}" for name in policies]
+    head += [f"after each quarter of the steps, {name}" for name in policies[:1]]
+    return section(
+        "One by one",
+        "attacks",
+        bullets(f"{code(name)}: {words}" for name, words in results.steps.items()),
+        "† fools the classifier on fewer than half of the images: what fails there proves nothing about the guard.",
+        table(head, rows, text=3),
+        level=3,
+    )
+
+
+def _checks(results: EvasionResults) -> str:
+    lines = [
+        f"{'holds' if check.holds else '**does not hold**'}: {check.name} ({check.text})."
+        for check in results.checks
+    ]
+    failed = [check.name for check in results.checks if not check.holds]
+    warning = (
+        f"**The figures above are not to be believed as they stand**, since a check fails: {listed(failed)}."
+        if failed
+        else ""
+    )
+    return section("Checks of the attacks", "checks", warning, bullets(lines))
+
+
+def _policies(results: EvasionResults) -> str:
+    rows = [
+        [
+            policy.name,
+            MISSING if policy.clears_first is None else number(policy.clears_first, 4),
+            number(policy.alarms_first, 4),
+            number(policy.threshold, 4),
+        ]
+        for policy in results.policies
+    ]
+    return section(
+        "Policies under attack",
+        "policies",
+        "Bounds on summed doubts, in mutants of full doubt; each policy is certified for its rate of false alarms.",
+        table(
+            [
+                "False alarms",
+                "Cleared by the first mutant up to",
+                "Alarm by the first mutant from",
+                "Alarm from",
+            ],
+            rows,
+        ),
+        level=3,
+    )
+
+
+def _setup(results: EvasionResults) -> str:
+    seconds = results.environment.seconds
+    hardware = results.environment.hardware
+    lines = [f"{name}: {taken / 60:.1f} minutes" for name, taken in seconds.items()]
+    if results.another is not None:
+        lines.append(f"the attacker's own store is version {code(results.another)}")
+    return section("Cost", "cost", bullets([f"{hardware}, one thread", *lines]), level=3)

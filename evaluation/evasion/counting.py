@@ -36,7 +36,7 @@ def cell(attempt: Attempt, place: int, policy: str) -> EvasionCell:
         policy,
         found.evaded[place],
         found.fooled,
-        _after(found.spent[place]),
+        [] if settings.knowledge == "method" else _after(found.spent[place]),
     )
 
 

@@ -28,7 +28,7 @@ from mutant_store.datasets import ImageData, load
 from mutant_store.reporter import Reporter
 
 _TOGETHER = 200
-_SANITY = GradientAttack(name="any change", runs=3, steps=100)
+_SANITY = GradientAttack(name="any change", method="apgd", runs=3, steps=100)
 _WHOLE = 1.0
 
 

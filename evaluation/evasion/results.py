@@ -16,7 +16,8 @@ class EvasionCell(Record):
         images: number of images attacked, all labelled rightly before.
         fooled: share that an attack led to a wrong label at all, guard or no guard.
         evading: share wrongly labelled and cleared, with its Clopper–Pearson interval.
-        after: share that evades after a quarter, a half, three quarters and all of the steps.
+        after: share that evades after a quarter, a half, three quarters and all of the steps
+            or questions; none for images that are judged at the end alone.
     """
 
     attack: str

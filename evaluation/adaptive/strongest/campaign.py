@@ -12,6 +12,7 @@ from evaluation.adaptive.strongest.apgd import apgd
 from evaluation.adaptive.strongest.balls import Ball
 from evaluation.adaptive.strongest.hunt import Hunt
 from evaluation.adaptive.strongest.known import KnownGuard
+from evaluation.adaptive.strongest.narrow import NarrowGradients
 from evaluation.adaptive.strongest.objective import Aim, GuardLoss
 
 
@@ -56,7 +57,8 @@ def campaign(
                 part = clean[places]
                 start = end.images[places, rank] if end.runs % 2 else ball.start(part, generator)
                 loss = GuardLoss(guard, aim, hunt, ball, places, ranked[places, rank])
-                end.keep(places, rank, *apgd(loss, ball, part, start, steps))
+                with NarrowGradients():
+                    end.keep(places, rank, *apgd(loss, ball, part, start, steps))
         end.runs += 1
     return [end.best for end in ends.values()]
 

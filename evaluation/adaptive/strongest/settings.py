@@ -30,7 +30,7 @@ class GradientAttack(Frozen):
     """
 
     name: Annotated[str, Len(1)]
-    method: Literal["apgd"] = "apgd"
+    method: Literal["apgd"]
     norm: Norm = "linf"
     sizes: tuple[Size, ...] = ()
     knowledge: Literal["store", "method"] = "store"

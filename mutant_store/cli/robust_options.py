@@ -63,7 +63,7 @@ RobustEpochs = Annotated[
         min=1,
         max=1000,
         help="Passes over the training images. Default: grey images 14 (certified 26), coloured ones 7, or 28 where "
-        "training does not start from the original's weights (certified 40); digits-net 60.",
+        "training does not start from the original's weights (certified 40); more where they are few.",
         rich_help_panel=_PANEL,
     ),
 ]

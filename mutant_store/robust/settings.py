@@ -1,5 +1,6 @@
 """Settings of robust mutants: what the user says, and the defaults where nothing is said."""
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
@@ -9,6 +10,7 @@ from mutant_store.retraining.settings import Labels
 Method = Literal["pgd", "fast", "trades", "ccat", "certified"]
 """Ways of training against the worst case, see ``RobustRecipe``."""
 
+_LEAST_BATCHES = 2000
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
@@ -114,6 +116,15 @@ class RobustRecipe:
                 "--joint trains against an attack and --certified against bounds: leave out one of them"
             )
 
+    def lasting(self, images: int) -> "RobustRecipe":
+        """Return the recipe with as many epochs more as few images need, for at least 2,000 batches.
+
+        Args:
+            images: number of images that are trained on, at least 1.
+        """
+        batches = max(1, images // self.batch_size)
+        return replace(self, epochs=max(self.epochs, math.ceil(_LEAST_BATCHES / batches)))
+
     @property
     def attacks(self) -> bool:
         """Whether training makes adversarial images."""
@@ -150,7 +161,7 @@ _CERTIFIED = replace(
 )
 _CERTIFIED_COLOURED = replace(_CERTIFIED, epsilon=2 / 255, epochs=40, shift=None)
 
-_CHANGES: dict[str, dict[str, Any]] = {"digits-net": {"epochs": 60, "batch_size": 32, "epsilon": 0.1}}
+_CHANGES: dict[str, dict[str, Any]] = {"digits-net": {"batch_size": 32, "epsilon": 0.1}}
 """Settings by registered original that differ from those for its number of channels."""
 
 _FRESH_EPOCHS = 4

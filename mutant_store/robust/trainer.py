@@ -112,6 +112,9 @@ class RobustTrainer:
             )
         if settings.labels == "original":
             training = replace(training, labels=answers_of(subject, training.data).argmax(axis=1))
+        if settings.epochs is None:
+            trained = len(training.data) - _held_back(len(training.data))
+            plan = replace(plan, recipe=plan.recipe.lasting(trained))
         recipe, self.notes = plan.recipe, training.data.notes
         self._subject, self._plan, self._jobs = subject, plan, jobs
         job = RobustJob(
@@ -211,6 +214,10 @@ class RobustTrainer:
         )
 
 
+def _held_back(images: int) -> int:
+    return min(_HELD_BACK, int(_HELD_BACK_SHARE * images))
+
+
 def _of_graph(subject: Subject) -> Converted:
     """Return the maker of the original's graph as a network."""
     content = subject.classifier.model.SerializeToString(deterministic=True)
@@ -241,11 +248,10 @@ def _prepared(
         **training.facts,
         "input": subject.input.model_dump(),
     }
-    held = min(_HELD_BACK, int(_HELD_BACK_SHARE * count))
     rng = np.random.default_rng(seed_for(job.seed, Purpose.held_back))
     arrays: dict[str, Callable[[], NDArray[Any]]] = {
         IMAGES: lambda: data.images.transpose(0, 3, 1, 2),
         TARGETS: lambda: training.labels,
-        HELD_BACK: lambda: np.sort(rng.permutation(count)[:held]),
+        HELD_BACK: lambda: np.sort(rng.permutation(count)[: _held_back(count)]),
     }
     return prepare_folder(staged, _FOLDER, facts, own, arrays)

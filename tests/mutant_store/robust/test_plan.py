@@ -106,6 +106,11 @@ def test_what_is_not_said_is_the_methods() -> None:
     assert steps(method="trades", steps=9) == ("trades", 9, True)
 
 
+@pytest.mark.parametrize(("images", "epochs"), [(100_000, 14), (1280, 200), (5, 2000)])
+def test_few_images_are_seen_more_often(images: int, epochs: int) -> None:
+    assert RobustRecipe().lasting(images).epochs == epochs
+
+
 def test_random_draws_of_others_stay_as_they_are() -> None:
     before = torch.random.get_rng_state()
     RobustPlan.of(RobustSettings(), ORIGINAL, GREY, 10)

@@ -80,6 +80,13 @@ class Proof:
                 temperature, weight = evidence.of_mutant(record.mutant)
                 session = _opened(store, str(record.bounds))
                 self._first.append(_Bounds(session, temperature, weight))
+            most = UNIT * min(each.weight for each in self._first)
+            if self._needed > most:
+                self.obstacle = (
+                    f"the doubt of a first mutant alone raises no alarm: it counts at most {most / UNIT:.3g} and an alarm "
+                    f"takes {self._needed / UNIT:.3g}, since mutants doubt clean images; train it longer, or calibrate "
+                    "with a higher --max-false-alarm"
+                )
 
     def holds(
         self, pixels: NDArray[np.uint8], labels: NDArray[np.int64], epsilons: NDArray[np.float64]

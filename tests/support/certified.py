@@ -1,6 +1,5 @@
 """A store whose robust mutant was trained with bounds: a small perceptron on digits, made in seconds."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
 
@@ -9,31 +8,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from mutant_guard.store.manifest import RecipeValue
 from mutant_guard.store.reader import Store
 from mutant_store.datasets import load
-from mutant_store.graph.classifier import Classifier, load_classifier
+from mutant_store.graph.classifier import load_classifier
 from mutant_store.loading.subject import Subject
 from mutant_store.robust.robust_network import RobustNetwork
+from mutant_store.robust.trainer import RobustMutant
 from tests.support.demo import build_digits_store, perceptron
 
 EPSILON = 0.12
 _STEPS, _WIDTH = 700, 64
 
 
-@dataclass(frozen=True)
-class TrainedPerceptron:
-    """A perceptron as a training of robust mutants gives it."""
-
-    classifier: Classifier
-    network: str = "perceptron"
-    accuracy: float = 0.9
-    robust_accuracy: float = 0.8
-    certified: bool = True
-    recipe: dict[str, RecipeValue] = field(default_factory=dict)
-
-
-def train_certified_perceptron(seed: int = 0) -> TrainedPerceptron:
+def train_certified_perceptron(seed: int = 0) -> RobustMutant:
     """Train a perceptron of 64-64-10 on digits with interval bounds (Gowal et al. 2018)."""
     data = load("digits@train")
     images = torch.from_numpy(data.images.reshape(len(data), -1)).float() / 255
@@ -61,7 +48,16 @@ def train_certified_perceptron(seed: int = 0) -> TrainedPerceptron:
     weights: list[tuple[NDArray, NDArray]] = [  # type: ignore[type-arg]
         (weight.detach().numpy(), bias.detach().numpy()) for weight, bias in layers
     ]
-    return TrainedPerceptron(load_classifier(perceptron(weights, (1, 8, 8))))
+    return RobustMutant(
+        number=seed,
+        classifier=load_classifier(perceptron(weights, (1, 8, 8))),
+        accuracy=0.9,
+        robust_accuracy=0.8,
+        certified=True,
+        network="perceptron",
+        recipe={},
+        data=data.portable_range,
+    )
 
 
 def _scores(
@@ -79,13 +75,11 @@ def _scores(
     return clean, worst + other - other[labels][:, None]
 
 
-def build_certified_store(model: Path, out: Path, *, robust: int = 1) -> Store:
-    """Build a store of a digits model with robust mutants that have bounds, and four others."""
+def build_certified_store(model: Path, out: Path) -> Store:
+    """Build a store of a digits model with a robust mutant that has bounds, and four others."""
 
     def trained(operators: object, subject: Subject, *_: object) -> list[RobustNetwork]:
-        return [RobustNetwork.of(train_certified_perceptron(seed), subject, 0.8) for seed in range(robust)]
+        return [RobustNetwork.of(train_certified_perceptron(), subject, 0.8)]
 
     with patch("mutant_store.build._robust", trained):
-        return build_digits_store(
-            model, out, operator="mixed:robust,nai", mutants=4, accuracy_ratio=0.8, robust_mutants=robust
-        )
+        return build_digits_store(model, out, operator="mixed:robust,nai", mutants=4, accuracy_ratio=0.8)

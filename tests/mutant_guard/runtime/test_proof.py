@@ -169,6 +169,7 @@ def test_a_weight_scales_the_evidence_and_the_alarm_bound_decides(
     assert bound > UNIT // 2
     assert policy.boundaries.normal_at_most.max() > UNIT
     assert not Proof(store, halved).holds(pixels, labels, none).any()
+    assert "counts at most 0.5 and an alarm takes 0.5" in str(Proof(store, halved).obstacle)
 
 
 def test_without_certified_mutants_or_doubts_nothing_is_proved(

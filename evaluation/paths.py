@@ -113,7 +113,7 @@ def main(
         model = guard.models.default
         title = f"{model.name}, {model.policy.name}: {len(images)} images"
         out.parent.mkdir(parents=True, exist_ok=True)
-        told = [answer.explain() for answer in answers]
+        told = [answer.explain(prove=False) for answer in answers]
         draw([answer.judgement for answer in answers], told, title).savefig(out, dpi=160)
     console.print(f"wrote {out}")
 

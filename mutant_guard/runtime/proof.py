@@ -55,6 +55,7 @@ class Proof:
     Attributes:
         obstacle: reason for which nothing can be proved of this store and policy; None where
             something may be.
+        mutants: numbers of the mutants that may be heard first, as far as their bounds are known.
     """
 
     def __init__(self, store: Store, policy: Policy) -> None:
@@ -70,6 +71,7 @@ class Proof:
         self._manifest, self._path = store.manifest, store.path
         self.obstacle = _obstacle(store.manifest, policy)
         self._first: list[_Bounds] = []
+        self.mutants: list[int] = []
         # Sums never fall. From here on they are an alarm after the first mutant, or above whatever
         # is found normal later on.
         limits = policy.boundaries.normal_at_most, policy.boundaries.adversarial_at_least
@@ -80,12 +82,13 @@ class Proof:
                 temperature, weight = evidence.of_mutant(record.mutant)
                 session = _opened(store, str(record.bounds))
                 self._first.append(_Bounds(session, temperature, weight))
+                self.mutants.append(record.mutant)
             most = UNIT * min(each.weight for each in self._first)
             if self._needed > most:
                 self.obstacle = (
-                    f"the doubt of a first mutant alone raises no alarm: it counts at most {most / UNIT:.3g} and an alarm "
-                    f"takes {self._needed / UNIT:.3g}, since mutants doubt clean images; train it longer, or calibrate "
-                    "with a higher --max-false-alarm"
+                    f"the doubt of a first mutant alone raises no alarm: it counts at most {most / UNIT:.3g} and an "
+                    f"alarm takes {self._needed / UNIT:.3g}, since mutants doubt clean images; train it longer, or "
+                    "calibrate with a higher --max-false-alarm"
                 )
 
     def holds(
@@ -103,9 +106,17 @@ class Proof:
         """
         if self.obstacle is not None:
             return np.zeros(len(pixels), dtype=np.bool_)
-        least = self.least_evidence(pixels, epsilons)
-        least[np.arange(len(labels)), labels] = self._needed
-        return np.asarray((least >= self._needed).all(axis=1))
+        return self.suffices(self.least_evidence(pixels, epsilons), labels)
+
+    def suffices(self, least: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return for which images such evidence rules out every other label, bool [N].
+
+        Args:
+            least: int64 [N, classes], see ``least_evidence``.
+            labels: int64 [N], positions of the labels that may be cleared.
+        """
+        others = np.arange(least.shape[1]) != labels[:, None]
+        return np.asarray(((least >= self._needed) | ~others).all(axis=1) & (self.obstacle is None))
 
     def least_evidence(self, pixels: NDArray[np.uint8], epsilons: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the least evidence of a first mutant against each class, over all images within ε.

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mutant_guard.decision.calibration.intervals import clopper_pearson
-from mutant_guard.errors import DataError
+from mutant_guard.decision.evidence.kinds import Evidence
+from mutant_guard.errors import DataError, StoreError
 from mutant_guard.runtime.proof import LARGEST_EPSILON, Proof
 from mutant_guard.store.calibration_record import RateEstimate
 from mutant_guard.store.manifest import Frozen
@@ -82,7 +83,8 @@ def certify(
         policy: name of the policy.
 
     Raises:
-        StoreError: the store cannot be opened, or has no such policy.
+        StoreError: the store cannot be opened, has no such policy, or holds bounds of another
+            network.
         DataError: the images are not what the SPEC says, or trained the classifier; or an ε is out
             of its range.
     """
@@ -92,11 +94,12 @@ def certify(
     store = load_store(path)
     proof = Proof(store, store.policy(policy))
     images = load_images(store, spec)
-    right = _right(store, images, report)
+    said = _said(store, proof, store.policy(policy).evidence, images, report)
+    right = said.labels == images.labels
     shares = []
     for epsilon in epsilons:
         report.step(f"proving at ε {epsilon:g}")
-        held = _held(proof, images, epsilon, report)
+        held = _held(proof, images, said, epsilon, report)
         of_right = held[right]
         shares.append(
             ProvedShare(
@@ -116,29 +119,58 @@ def certify(
     )
 
 
-def _right(store: Store, images: CleanImages, report: Reporter) -> NDArray[np.bool_]:
-    """Return which images the classifier gets right, bool [images]."""
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """Answers of the classifier and of the mutants that are heard first.
+
+    Attributes:
+        labels: int64 [images], the classifier's labels.
+        evidence: int64 [images], least evidence of such a mutant against these labels.
+    """
+
+    labels: NDArray[np.int64]
+    evidence: NDArray[np.int64]
+
+
+def _said(store: Store, proof: Proof, evidence: Evidence, images: CleanImages, report: Reporter) -> _Said:
     report.step("classifying the images")
-    total, original = len(images.labels), np.zeros(1, np.int64)
-    found = np.empty(total, dtype=np.bool_)
+    total, asked = len(images.labels), np.array([0, *proof.mutants])
+    labels, least = np.empty(total, np.int64), np.full(total, evidence.unit, np.int64)
     with closing(store.session()) as session:
         together = session.images_together(_BLOCK)
         for start in range(0, total, together):
             block = slice(start, start + together)
-            scores = all_scores(session, images.inputs[block], original)[:, 0]
-            found[block] = scores.argmax(axis=1) == images.labels[block]
+            scores = all_scores(session, images.inputs[block], asked)
+            labels[block] = scores[:, 0].argmax(axis=1)
+            for place, number in enumerate(proof.mutants, 1):
+                mutants = np.full(len(scores), number)
+                found = evidence.of_mutants(scores[:, place], labels[block], mutants, scores[:, 0])
+                least[block] = np.minimum(least[block], found)
             report.progress(min(start + together, total), total, "images")
-    return found
+    return _Said(labels, least)
 
 
-def _held(proof: Proof, images: CleanImages, epsilon: float, report: Reporter) -> NDArray[np.bool_]:
-    """Return which images are proved at ε, bool [images]."""
+def _held(
+    proof: Proof, images: CleanImages, said: _Said, epsilon: float, report: Reporter
+) -> NDArray[np.bool_]:
+    """Return which images are proved at ε, bool [images].
+
+    Raises:
+        StoreError: a mutant says less against a label than its bounds, which are then another
+            network's.
+    """
     pixels, total = images.inputs.pixels[0], len(images.labels)
     found = np.zeros(total, dtype=np.bool_)
     for start in range(0, total if proof.obstacle is None else 0, _BLOCK):
         block = slice(start, start + _BLOCK)
-        labels = images.labels[block]
-        found[block] = proof.holds(pixels[block], labels, np.full(len(labels), epsilon))
+        labels = said.labels[block]
+        least = proof.least_evidence(pixels[block], np.full(len(labels), epsilon))
+        if (least[np.arange(len(labels)), labels] > said.evidence[block]).any():
+            raise StoreError(
+                "the bounds in the store are not those of its robust mutants: these doubt clean images less; build the "
+                "store again"
+            )
+        found[block] = proof.suffices(least, images.labels[block])
         report.progress(min(start + _BLOCK, total), total, "images")
     return found
 

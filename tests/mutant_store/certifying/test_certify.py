@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from mutant_guard.decision.evidence.kinds import UNIT
 from mutant_guard.errors import DataError, StoreError
 from mutant_guard.runtime.proof import Proof
 from mutant_guard.store.reader import load_store
@@ -66,6 +68,19 @@ def test_under_a_policy_that_counts_label_changes_nothing_is_proved(certified_st
         assert "counts label changes" in found.obstacle
         assert found.shares[0].proved.count == 0
     assert counting, "the store has a policy that counts label changes"
+
+
+def test_bounds_of_another_network_are_refused(
+    certified_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Proof.least_evidence
+
+    def higher(self: Proof, pixels: NDArray[np.uint8], epsilons: NDArray[np.float64]) -> NDArray[np.int64]:
+        return right(self, pixels, epsilons) + (UNIT >> 8)
+
+    monkeypatch.setattr(Proof, "least_evidence", higher)
+    with pytest.raises(StoreError, match="the bounds in the store are not those of its robust mutants"):
+        certify(certified_store, SPEC, [0.0], SilentReport())
 
 
 @pytest.mark.parametrize("epsilon", [-0.1, 0.6, float("nan")])

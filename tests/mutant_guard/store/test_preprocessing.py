@@ -3,6 +3,8 @@ import pytest
 from PIL import Image
 
 from mutant_guard.errors import ImageError
+from mutant_guard.store.choices import ChannelOrder, Layout
+from mutant_guard.store.manifest import InputSpec
 from mutant_guard.store.preprocessing import to_input, to_pixels
 
 rng = np.random.default_rng(0)
@@ -62,3 +64,35 @@ def test_layouts_and_normalisation() -> None:
     np.testing.assert_allclose(found["nchw"], expected.transpose(0, 3, 1, 2), atol=1e-5)
     np.testing.assert_allclose(found["flat"], expected.reshape(3, -1), atol=1e-5)
     assert all(value.dtype == np.float32 and value.flags.c_contiguous for value in found.values())
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc", "flat"])
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_a_box_holds_the_inputs_of_all_images_near_a_given_one_and_hardly_more(
+    layout: Layout, order: ChannelOrder
+) -> None:
+    mean, std = [0.485, 0.1, -30.0], [0.229, 1.5, 0.01]
+    spec = InputSpec(
+        height=6,
+        width=4,
+        channels=3,
+        mean=mean,
+        std=std,
+        layout=layout,
+        resize="exact",
+        channel_order=order,
+    )
+    images = rng.integers(0, 256, (3, 6, 4, 3), dtype=np.uint8)
+    low, high = spec.box(images, np.array([0.0, 10 / 255, 1.0]))
+    for change in (0, 10, 255):
+        near = rng.integers(-change, change + 1, images.shape) + images.astype(np.int64)
+        found = spec.tensor(near.clip(0, 255).astype(np.uint8))
+        first = (0, 10, 255).index(change)
+        assert (low[first:] <= found[first:]).all()
+        assert (found[first:] <= high[first:]).all()
+    given = spec.tensor(images)
+    scale = max(1 / value for value in std)
+    assert np.abs(low[0] - given[0]).max() < 1e-4 * scale
+    ends = [spec.tensor(np.full_like(images, value))[0] for value in (0, 255)]
+    np.testing.assert_allclose(low[2], ends[0], atol=1e-4 * scale)
+    np.testing.assert_allclose(high[2], ends[1], atol=1e-4 * scale)

@@ -145,10 +145,12 @@ def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a report, with its results.json.")],
 ) -> None:
     """Write a report's page and pictures anew from its results.json."""
+    from evaluation.evasion import page
     from evaluation.report.write import rerender
 
     with errors_shown():
-        rerender(folder)
+        if not page.rerender(folder):
+            rerender(folder)
     console.print(f"wrote {folder}/report.md", markup=False)
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from evaluation.evasion.counting import STRONGEST
 from evaluation.evasion.results import EvasionCell, EvasionResults
 from evaluation.report.cells import unique
@@ -162,3 +164,17 @@ def _setup(results: EvasionResults) -> str:
     if results.another is not None:
         lines.append(f"the attacker's own store is version {code(results.another)}")
     return section("Cost", "cost", bullets([f"{hardware}, one thread", *lines]), level=3)
+
+
+def rerender(folder: Path) -> bool:
+    """Make the page anew from the ``results.json`` in its folder, if it is of such attacks.
+
+    Returns:
+        Whether it is.
+    """
+    try:
+        results = EvasionResults.model_validate_json((folder / RESULTS).read_bytes())
+    except (OSError, ValidationError):
+        return False
+    write(results, folder)
+    return True

@@ -8,9 +8,11 @@ import torch
 from typer.testing import CliRunner, Result
 
 from evaluation.train import app
+from mutant_guard.store.reader import Store, load_store
 from tests.support.experiment import Ran, run_experiment
-from tests.support.kept import kept
+from tests.support.kept import kept, void
 from tests.support.retrain_experiment import retrain_config_text
+from tests.support.retraining import build_robust_store
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,3 +50,15 @@ def tiny_model() -> Path:
 def retrain_ran(tiny_model: Path) -> Ran:
     """A whole experiment with mutants that were trained again; what it left is not to be changed by tests."""
     return run_experiment("retrain", retrain_config_text(tiny_model))
+
+
+@pytest.fixture(scope="session")
+def robust_folder() -> Path:
+    """Folder of a store with a robust mutant, ``digits``, and of the weights of its original."""
+    return kept("robust-evaluation", lambda folder: void(build_robust_store(folder)))
+
+
+@pytest.fixture(scope="session")
+def robust_store(robust_folder: Path) -> Store:
+    """A store of one robust mutant and two retrained ones; not to be changed by tests."""
+    return load_store(robust_folder / "digits")

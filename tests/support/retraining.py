@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from mutant_guard.store.atomic import write_atomically
+from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.model_card import ModelCard
 from mutant_guard.store.reader import Store
 from mutant_store.build import BuildSettings, build
@@ -17,6 +18,7 @@ from mutant_store.networks.inference import normalised
 from mutant_store.networks.onnx_export import to_onnx
 from mutant_store.pool.selection import SelectionSettings
 from mutant_store.retraining.settings import RetrainSettings
+from mutant_store.robust.settings import RobustSettings
 from tests.support.demo import SETTINGS, SilentReport
 
 TRAIN = "digits@train"
@@ -79,3 +81,19 @@ def build_retrained(
     """Build a store from the holdout split of the digits."""
     source = ModelSource(str(model))
     return build(source, "digits@holdout", out, chosen or settings(), report or SilentReport())
+
+
+def build_robust_store(folder: Path) -> Store:
+    """Build a store of a robust mutant and two retrained ones of the registered network on digits.
+
+    Few images calibrate it, so that an alarm rate of a fifth is allowed.
+
+    The network's weights lie beside it, as ``digits.safetensors``.
+    """
+    source = ModelSource(str(train_digits_net(folder)))
+    chosen = replace(
+        settings(operator="mixed:robust,retrain"),
+        robust=RobustSettings(epsilon=0.15, epochs=5, steps=3),
+        calibration=CalibrationSettings(max_false_alarm=0.2),
+    )
+    return build(source, "digits@holdout", folder / "digits", chosen, SilentReport())

@@ -44,7 +44,7 @@ def checkpoints(steps: int) -> set[int]:
     """Return the numbers of steps after which a run of this many looks at its progress."""
     places, last, now = set(), 0.0, _FIRST_CHECK
     while now <= 1:
-        places.add(max(1, ceil(now * steps)))
+        places.add(max(1, ceil(round(now * steps, 6))))
         last, now = now, now + max(now - last - _LESS, _SHORTEST)
     return places
 

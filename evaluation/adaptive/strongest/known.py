@@ -1,6 +1,6 @@
 """Guard in an attacker's hands: networks, temperatures, weights and bounds, but no order key."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,12 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from evaluation.adaptive.stored_networks import Network
 from mutant_guard.decision.evidence.kinds import Doubts
 from mutant_guard.decision.sequential.policies import Policy
 from mutant_guard.errors import ModelError
-
-Network = Callable[[Tensor], Tensor]
-"""Function from images float32 [M, C, H, W], 0 to 1, to logits float32 [M, classes]."""
 
 Bounds = NDArray[np.float64]
 

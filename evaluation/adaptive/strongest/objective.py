@@ -15,10 +15,11 @@ from torch import Tensor
 
 from evaluation.adaptive.attack import gradient
 from evaluation.adaptive.orthogonal import without_conflict
+from evaluation.adaptive.stored_networks import Network
 from evaluation.adaptive.strongest.apgd import Look
 from evaluation.adaptive.strongest.balls import Ball
 from evaluation.adaptive.strongest.hunt import LEVELS, Hunt
-from evaluation.adaptive.strongest.known import KnownGuard, Network, odds
+from evaluation.adaptive.strongest.known import KnownGuard, odds
 
 Loss = Literal["odds", "margin", "dlr"]
 Combination = Literal["sum", "balanced", "selective", "orthogonal"]

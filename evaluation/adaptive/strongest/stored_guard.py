@@ -5,28 +5,21 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from evaluation.adaptive.mutants import scaled
+from evaluation.adaptive.stored_networks import networks_of
 from evaluation.adaptive.strongest.judge import Judged, Pixels
-from evaluation.adaptive.strongest.known import KnownGuard, KnownPolicy, Network
+from evaluation.adaptive.strongest.known import KnownGuard, KnownPolicy
 from evaluation.server import ORDER_KEY
 from mutant_guard.decision.calibration.simulation import run
 from mutant_guard.decision.evidence.kinds import Doubts, labels_of
 from mutant_guard.decision.sequential.policies import Decision, Policy
-from mutant_guard.errors import ModelError
 from mutant_guard.runtime.order import Order
-from mutant_guard.store.manifest import InputSpec
 from mutant_guard.store.reader import Store
-from mutant_store.bank.export import open_mutants
 from mutant_store.calibrating.calibrate import calibrate
 from mutant_store.calibrating.recordings import kept_recordings
-from mutant_store.networks.conversion import ConvertedNetwork
 
 CALIBRATED = "calibrated"
 """Name of the policy of a verdict."""
-_COMPARED = 3
-_TOLERANCE = 1e-2
 
 
 class ServedGuard:
@@ -145,31 +138,18 @@ def known_guard(store: Store, policies: Mapping[str, Policy]) -> KnownGuard:
             image, or a graph cannot be converted to torch.
     """
     manifest, bounds = store.manifest, [KnownPolicy.of(policy) for policy in policies.values()]
-    if manifest.companions:
-        raise ModelError(
-            f"store '{store.name}' has companions, which read images of their own; these attacks are on robust and "
-            "retrained mutants"
-        )
     evidence = next(iter(policies.values())).evidence
     if not isinstance(evidence, Doubts):  # which ``KnownPolicy.of`` has refused
         raise TypeError("need a policy on doubts")
     ranks = manifest.ranks or [0] * manifest.mutants
     numbers = sorted(range(1, manifest.mutants + 1), key=lambda number: ranks[number - 1])
     firsts = [number for number in numbers if ranks[number - 1] == min(ranks)]
-    mutants = open_mutants(store)
-    networks = [
-        on_pixels(
-            ConvertedNetwork(mutants.model(number, original_names=False), manifest.input.layout),
-            manifest.input,
-        )
-        for number in (0, *numbers)
-    ]
-    _check(store, networks, [0, *numbers])
+    networks = networks_of(store)
     apart, weights = evidence.temperatures, evidence.weights
     return KnownGuard(
         networks[0],
-        networks[1 : 1 + len(firsts)],
-        networks[1 + len(firsts) :],
+        [networks[number] for number in firsts],
+        [networks[number] for number in numbers[len(firsts) :]],
         torch.tensor(
             [evidence.own_temperature]
             + [apart[number - 1] if apart else evidence.temperature for number in numbers],
@@ -181,39 +161,3 @@ def known_guard(store: Store, policies: Mapping[str, Policy]) -> KnownGuard:
         ),
         bounds,
     )
-
-
-def on_pixels(network: nn.Module, spec: InputSpec) -> Network:
-    """Return a network that reads pixels [N, C, H, W] from 0 to 1, red before green and blue."""
-    frozen = network.eval().requires_grad_(requires_grad=False)
-    mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
-    flipped = spec.channel_order == "bgr"
-
-    def answer(images: Tensor) -> Tensor:
-        read = images.flip(1) if flipped else images
-        found: Tensor = frozen((read - mean) / std)
-        return found
-
-    return answer
-
-
-def _check(store: Store, networks: list[Network], numbers: list[int]) -> None:
-    """Compare converted networks with the bank, on noise.
-
-    Raises:
-        ModelError: the scores differ.
-    """
-    spec = store.manifest.input
-    shape = (_COMPARED, spec.height, spec.width, spec.channels)
-    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    session = store.session(threads=1)
-    features = session.features(spec.tensor(pixels))
-    for number, network in zip(numbers, networks, strict=True):
-        expected = session.scores(features, np.arange(_COMPARED), np.full(_COMPARED, number))
-        with torch.no_grad():
-            found = network(scaled(pixels)).numpy()
-        if np.abs(found - expected).max() > _TOLERANCE * max(1.0, float(np.abs(expected).max())):
-            raise ModelError(
-                f"store '{store.name}': mutant {number}, converted to torch, gives other scores than the bank"
-            )
-    session.close()

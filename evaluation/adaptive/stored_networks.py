@@ -1,0 +1,126 @@
+"""Networks of a store of few mutants, each converted from its own graph."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from evaluation.adaptive.mutants import Mutants, check_index, scaled
+from mutant_guard.errors import ModelError
+from mutant_guard.store.manifest import InputSpec
+from mutant_guard.store.reader import Store
+from mutant_store.bank.export import open_mutants
+from mutant_store.networks.conversion import ConvertedNetwork
+
+Network = Callable[[Tensor], Tensor]
+"""Function from images float32 [M, C, H, W], 0 to 1, to logits float32 [M, classes]."""
+
+_COMPARED = 3
+_TOLERANCE = 1e-2
+
+
+class StoredNetworks(Mutants):
+    """Original and mutants of a store, robust ones with graphs of their own among them.
+
+    Attributes:
+        networks: the original, then mutant 1, 2, ….
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Convert the networks of a store.
+
+        Raises:
+            ModelError: as for ``networks_of``.
+        """
+        self.networks, self.count = networks_of(store), store.manifest.mutants
+        self.classes = len(store.manifest.classes)
+        self._robust = len(store.manifest.robust)
+
+    def original(self, images: Tensor) -> Tensor:
+        """Return the original's logits float32 [N, classes].
+
+        Args:
+            images: float32 [N, C, H, W], pixel range 0 to 1.
+        """
+        return self.networks[0](images)
+
+    def logits(self, images: Tensor, mutant_index: Tensor) -> Tensor:
+        """Return logits of images under mutants.
+
+        Each network is run once on all images that ask for it.
+        """
+        check_index(images, mutant_index)
+        index = mutant_index.reshape(len(images), -1)
+        found = images.new_zeros(*index.shape, self.classes)
+        for number in sorted(set(index.flatten().tolist())):
+            rows, columns = torch.nonzero(index == number, as_tuple=True)
+            found = found.index_put((rows, columns), self.networks[number](images[rows]))
+        return found.reshape(*mutant_index.shape, -1)
+
+    def sample(self, images: int, mutants: int, generator: torch.Generator) -> Tensor:
+        """Draw mutants for every image: the robust ones, which are heard first, then any others."""
+        places = torch.rand(images, self.count, generator=generator)
+        places[:, : self._robust] -= 1
+        return places.argsort(1)[:, :mutants] + 1
+
+
+def networks_of(store: Store) -> list[Network]:
+    """Return the original and all mutants of a store, as functions of pixels.
+
+    Raises:
+        ModelError: a mutant reads another view of the image, or a graph cannot be converted to
+            torch.
+    """
+    manifest = store.manifest
+    if manifest.companions:
+        raise ModelError(
+            f"store '{store.name}' has companions, which read images of their own; these attacks are on robust and "
+            "retrained mutants"
+        )
+    mutants = open_mutants(store)
+    networks = [
+        on_pixels(
+            ConvertedNetwork(mutants.model(number, original_names=False), manifest.input.layout),
+            manifest.input,
+        )
+        for number in range(manifest.mutants + 1)
+    ]
+    _check(store, networks)
+    return networks
+
+
+def on_pixels(network: nn.Module, spec: InputSpec) -> Network:
+    """Return a network that reads pixels [N, C, H, W] from 0 to 1, red before green and blue."""
+    frozen = network.eval().requires_grad_(requires_grad=False)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
+    flipped = spec.channel_order == "bgr"
+
+    def answer(images: Tensor) -> Tensor:
+        read = images.flip(1) if flipped else images
+        found: Tensor = frozen((read - mean) / std)
+        return found
+
+    return answer
+
+
+def _check(store: Store, networks: list[Network]) -> None:
+    """Compare converted networks with the bank, on noise.
+
+    Raises:
+        ModelError: the scores differ.
+    """
+    spec = store.manifest.input
+    shape = (_COMPARED, spec.height, spec.width, spec.channels)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    session = store.session(threads=1)
+    features = session.features(spec.tensor(pixels))
+    for number, network in enumerate(networks):
+        expected = session.scores(features, np.arange(_COMPARED), np.full(_COMPARED, number))
+        with torch.no_grad():
+            found = network(scaled(pixels)).numpy()
+        if np.abs(found - expected).max() > _TOLERANCE * max(1.0, float(np.abs(expected).max())):
+            raise ModelError(
+                f"store '{store.name}': mutant {number}, converted to torch, gives other scores than the bank"
+            )
+    session.close()

@@ -1,0 +1,129 @@
+"""The whole experiment on a digits store: attacks, their union, checks, resumption and the page."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from evaluation.__main__ import app
+from evaluation.adaptive.strongest.settings import GradientAttack, QueryAttack
+from evaluation.evasion import experiment
+from evaluation.evasion.config import EvasionConfig
+from evaluation.evasion.counting import STRONGEST
+from evaluation.evasion.experiment import EvasionExperiment
+from evaluation.evasion.page import markdown, rerender, write
+from evaluation.evasion.results import EvasionResults
+from evaluation.workspace import Workspace
+from mutant_guard.errors import DataError
+from mutant_guard.store.reader import Store, load_store
+from tests.support.demo import SilentReport
+
+pytestmark = pytest.mark.slow
+
+CONFIG = EvasionConfig(
+    title="Digits under attack",
+    data="digits@test[0:60]",
+    images=14,
+    sizes=(0.06, 0.15),
+    false_alarms=(0.1, 0.2),
+    attacks=(
+        GradientAttack(name="joint", method="apgd", runs=4, steps=10),
+        GradientAttack(name="selective", method="apgd", runs=1, steps=10, targets=2, combination="selective"),
+        GradientAttack(name="own mutants", method="apgd", runs=1, steps=10, knowledge="method"),
+        GradientAttack(name="few pixels", method="apgd", runs=1, steps=10, norm="l0", sizes=(4,)),
+        QueryAttack(name="square", method="square", queries=20),
+    ),
+    sanity_images=4,
+    block=8,
+)
+
+
+def experiment_of(store: Store, another: Store | None, folder: Path) -> EvasionExperiment:
+    return EvasionExperiment("digits", CONFIG, Path(), store, another, Workspace(folder), SilentReport())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("evasion")
+
+
+@pytest.fixture(scope="module")
+def results(robust_store: Store, retrained_store: Path, folder: Path) -> EvasionResults:
+    return experiment_of(robust_store, load_store(retrained_store), folder).run()
+
+
+def rates(results: EvasionResults, attack: str, norm: str = "linf") -> dict[tuple[str, float], float]:
+    return {
+        (cell.policy, cell.size): cell.evading.value
+        for cell in results.cells
+        if (cell.attack, cell.norm) == (attack, norm)
+    }
+
+
+def test_the_strongest_is_the_union_of_all_attacks(results: EvasionResults) -> None:
+    strongest = rates(results, STRONGEST)
+    assert set(strongest) == {(policy, size) for policy in ("20 %", "10 %") for size in (0.06, 0.15)}
+    for attack in ("joint", "selective", "own mutants", "square"):
+        assert all(strongest[key] >= rate for key, rate in rates(results, attack).items())
+    assert strongest["20 %", 0.06] <= strongest["20 %", 0.15]
+    assert strongest["20 %", 0.15] <= strongest["10 %", 0.15]
+    assert strongest["10 %", 0.15] > rates(results, "square")["10 %", 0.15]
+    assert set(rates(results, STRONGEST, "l0")) == {("20 %", 4), ("10 %", 4)}
+    (one,) = {cell.images for cell in results.cells}
+    assert one == 14
+    told = {cell.attack: len(cell.after) for cell in results.cells}
+    assert told == {"joint": 4, "selective": 4, "own mutants": 0, "few pixels": 4, "square": 4, STRONGEST: 0}
+
+
+def test_attacks_are_what_they_should_be(results: EvasionResults) -> None:
+    assert [check.holds for check in results.checks] == [True] * 4
+    assert "100.0 % at 20 %, 100.0 % at 10 % false alarms, 4 images" in results.checks[0].text
+    assert "in 4 of 4 comparisons" in results.checks[2].text
+
+
+def test_finished_blocks_are_read_again(
+    results: EvasionResults,
+    robust_store: Store,
+    retrained_store: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    blocks = sorted((folder / "blocks").iterdir())
+    assert len(blocks) == 2 * (2 + 2 + 2 + 1 + 2) + 1
+    made: list[Any] = []
+    real = experiment.attack_block
+    monkeypatch.setattr(experiment, "attack_block", lambda *given: made.append(given) or real(*given))
+    blocks[0].unlink()  # as if the run had been killed before
+    again = experiment_of(robust_store, load_store(retrained_store), folder).run()
+    assert len(made) == 1
+    assert again.model_copy(update={"environment": results.environment}) == results
+
+
+def test_the_page_says_all_of_it(results: EvasionResults, tmp_path: Path) -> None:
+    write(results, tmp_path)
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert page == markdown(results)
+    assert "1 robust, 2 retrain" in page
+    assert "| L∞ 0.15 | 14 |" in page
+    assert "* `square`: 20 questions an image" in page
+    assert page.count("holds: ") == 4
+    assert "does not hold" not in page
+    (tmp_path / "report.md").unlink()
+    assert CliRunner().invoke(app, ["report", str(tmp_path)]).exit_code == 0
+    assert (tmp_path / "report.md").read_text(encoding="utf-8") == page
+    assert not rerender(tmp_path / "nothing")
+
+
+def test_a_failed_check_stands_above_the_figures(results: EvasionResults) -> None:
+    check = results.checks[2].model_copy(update={"holds": False})
+    page = markdown(results.model_copy(update={"checks": [check]}))
+    assert (
+        f"**The figures above are not to be believed as they stand**, since a check fails: {check.name}."
+        in page
+    )
+
+
+def test_own_mutants_need_a_store_of_the_attackers(robust_store: Store, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="give --another"):
+        experiment_of(robust_store, None, tmp_path)

@@ -62,7 +62,7 @@ RobustEpochs = Annotated[
     typer.Option(
         min=1,
         max=1000,
-        help="Passes over the training images. Default: grey images 14 (certified 26), coloured ones 7, or 28 where "
+        help="Passes over the training images. Default: grey images 14 (certified 28), coloured ones 7, or 28 where "
         "training does not start from the original's weights (certified 40); more where they are few.",
         rich_help_panel=_PANEL,
     ),
@@ -80,7 +80,7 @@ RobustLearningRate = Annotated[
     typer.Option(
         callback=finite,
         min=0,
-        help="Peak of the learning rate. Default: 0.001 with Adam for grey images and certified mutants, 0.05 with "
+        help="Peak of the learning rate. Default: 0.002 with Adam for grey images, 0.001 for certified ones, 0.05 with "
         "momentum for coloured images.",
         rich_help_panel=_PANEL,
     ),

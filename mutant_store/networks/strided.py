@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from mutant_store.datasets.conversion import Shape
+from mutant_store.networks.tone_curve import ToneCurve
 
 _KERNEL, _STRIDE, _PADDING = 4, 2, 1
 
@@ -24,6 +25,8 @@ class Strided:
         channels: number of channels of each convolution; each halves height and width.
         dense: number of units of the dense layer.
         width: factor of these numbers.
+        grey: mean and standard deviation of normalised grey images, which pass a ``ToneCurve`` first;
+            None leaves it out.
     """
 
     shape: Shape
@@ -31,6 +34,7 @@ class Strided:
     channels: tuple[int, ...] = (16, 32)
     dense: int = 100
     width: float = 1.0
+    grey: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:
@@ -41,6 +45,8 @@ class Strided:
         """Make a network that maps float32 [N, C, H, W] to logits [N, classes]."""
         height, width, inputs = self.shape
         network = nn.Sequential()
+        if self.grey is not None:
+            network.append(ToneCurve(*self.grey))
         for outputs in map(self._scaled, self.channels):
             network.append(nn.Conv2d(inputs, outputs, _KERNEL, _STRIDE, _PADDING, bias=False))
             network.extend([nn.BatchNorm2d(outputs), nn.ReLU()])

@@ -17,9 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mutant_guard.errors import ModelError
+from mutant_store.networks.tone_curve import ToneCurve
 
 _LAYERS = (nn.Conv2d, nn.Linear)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+_RISING = (nn.ReLU, ToneCurve)
+"""Layers of single values that never fall."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +50,9 @@ def check_layers(network: nn.Module) -> None:
 
     Raises:
         ModelError: it is no sequence of convolutions, dense layers, batch normalisations, rectifiers
-            and flattenings that ends in a dense layer.
+            tone curves and flattenings that ends in a dense layer.
     """
-    known = (*_LAYERS, *_NORMS, nn.ReLU, nn.Flatten)
+    known = (*_LAYERS, *_NORMS, *_RISING, nn.Flatten)
     layers = list(network) if isinstance(network, nn.Sequential) else [network]
     strange = sorted({type(layer).__name__ for layer in layers if not isinstance(layer, known)})
     padded = any(isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros" for layer in layers)
@@ -99,9 +102,8 @@ def _through(layer: nn.Module, found: Intervals) -> Intervals:
     elif isinstance(layer, _NORMS):
         clean, factor, offset = _normalised(layer, clean)
         middle, radius = middle * factor + offset, radius * factor.abs()
-    elif isinstance(layer, nn.ReLU):
-        clean = clean.relu()
-        return Intervals.between(clean, (middle - radius).relu(), (middle + radius).relu())
+    elif isinstance(layer, _RISING):
+        return Intervals.between(layer(clean), layer(middle - radius), layer(middle + radius))
     else:
         clean, middle, radius = layer(clean), layer(middle), layer(radius)
     return Intervals(clean, middle, radius)

@@ -34,7 +34,14 @@ class RobustPlan:
     from_original: bool
 
     @staticmethod
-    def of(settings: RobustSettings, original: Architecture, shape: Shape, classes: int) -> "RobustPlan":
+    def of(
+        settings: RobustSettings,
+        original: Architecture,
+        shape: Shape,
+        classes: int,
+        *,
+        grey: tuple[float, float] | None = None,
+    ) -> "RobustPlan":
         """Choose network and recipe, and try the network on images of the original's size.
 
         Args:
@@ -42,6 +49,7 @@ class RobustPlan:
             original: maker of the original.
             shape: height and width in pixels, and channels, of the images.
             classes: number of classes.
+            grey: mean and standard deviation by which grey images are normalised; None for others.
 
         Raises:
             ModelError: a setting is out of its range, there is no such network, it is made in one
@@ -49,7 +57,7 @@ class RobustPlan:
         """
         fresh = settings.architecture not in (None, _ORIGINAL) or settings.width not in (None, 1)
         recipe = recipe_for(original.name, shape[2], settings, fresh=fresh)
-        architecture = _architecture(settings, recipe, original, shape, classes)
+        architecture = _architecture(settings, recipe, original, shape, classes, grey)
         if not isinstance(architecture, Registered | Strided):
             recipe = replace(recipe, longest_gradient=_FOREIGN_GRADIENT)
         plan = RobustPlan(recipe, architecture, architecture is original)
@@ -85,12 +93,17 @@ class RobustPlan:
 
 
 def _architecture(
-    settings: RobustSettings, recipe: RobustRecipe, original: Architecture, shape: Shape, classes: int
+    settings: RobustSettings,
+    recipe: RobustRecipe,
+    original: Architecture,
+    shape: Shape,
+    classes: int,
+    grey: tuple[float, float] | None,
 ) -> Architecture:
     """Return the network that the user names, else that of the recipe."""
     name, width = settings.architecture or recipe.network, settings.width or 1.0
     if name == _STRIDED:
-        return Strided(shape, classes, recipe.channels, recipe.dense, width)
+        return Strided(shape, classes, recipe.channels, recipe.dense, width, grey)
     if name == _ORIGINAL:
         if width == 1:
             return original

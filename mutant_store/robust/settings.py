@@ -83,8 +83,8 @@ class RobustRecipe:
     channels: tuple[int, ...] = (16, 32)
     dense: int = 100
     epsilon: float = 0.3
-    spread: tuple[float, float] = (1.0, 1.0)
-    ramp: float = 0.0
+    spread: tuple[float, float] = (1 / 3, 1.1)
+    ramp: float = 0.15
     steps: int = 4
     noise: float = 2.0
     epochs: int = 14
@@ -95,9 +95,9 @@ class RobustRecipe:
     power: float = 10.0
     joint: bool = False
     optimizer: Literal["sgd", "adam"] = "adam"
-    learning_rate: float = 0.001
-    warm_up: float = 0.0
-    fall: float = 0.4
+    learning_rate: float = 0.002
+    warm_up: float = 0.05
+    fall: float = 0.7
     weight_decay: float = 0.0
     longest_gradient: float = 8.0
     shift: int | None = 1
@@ -137,6 +137,7 @@ _COLOURED = RobustRecipe(
     network="original",
     epsilon=4 / 255,
     spread=(0.25, 1.5),
+    ramp=0.0,
     steps=1,
     epochs=7,
     batch_size=104,
@@ -153,10 +154,12 @@ _CERTIFIED = replace(
     method="certified",
     channels=(32, 64),
     dense=256,
-    spread=(1 / 3, 1.1),
     ramp=0.35,
     steps=1,
-    epochs=26,
+    epochs=28,
+    learning_rate=0.001,
+    warm_up=0.0,
+    fall=0.4,
     paired=True,
 )
 _CERTIFIED_COLOURED = replace(_CERTIFIED, epsilon=2 / 255, epochs=40, shift=None)

@@ -103,7 +103,8 @@ class RobustTrainer:
         """
         spec, classes = subject.input, len(subject.classes)
         own: Architecture = original.architecture if original else _of_graph(subject)
-        plan = RobustPlan.of(settings, own, (spec.height, spec.width, spec.channels), classes)
+        grey = (spec.mean[0], spec.std[0]) if spec.channels == 1 else None
+        plan = RobustPlan.of(settings, own, (spec.height, spec.width, spec.channels), classes, grey=grey)
         training = load_training_data(subject, train_data, settings.labels)
         if len(training.data) < _LEAST_IMAGES:
             raise DataError(

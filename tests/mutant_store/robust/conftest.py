@@ -22,7 +22,17 @@ from mutant_store.robust.settings import RobustRecipe
 from tests.support.kept import kept, void
 from tests.support.retraining import train_digits_net
 
-RECIPE = RobustRecipe(epsilon=0.05, steps=2, epochs=2, batch_size=32)
+RECIPE = RobustRecipe(
+    epsilon=0.05,
+    spread=(1.0, 1.0),
+    ramp=0.0,
+    steps=2,
+    epochs=2,
+    batch_size=32,
+    learning_rate=0.001,
+    warm_up=0.0,
+    fall=0.4,
+)
 TINY = Strided((8, 8, 1), 10, channels=(4, 8), dense=16)
 
 

@@ -61,7 +61,7 @@ def test_no_image_of_a_box_is_worse(seed: int, channels: int, groups: int, radiu
 
 def test_a_box_of_one_image_is_that_image_in_training_too() -> None:
     """Batch normalisation takes the statistics of the clean batch for both."""
-    network = Strided((8, 8, 1), 5, channels=(4,), dense=6).build()
+    network = Strided((8, 8, 1), 5, channels=(4,), dense=6, grey=(0.3, 0.5)).build()
     clean, labels = torch.rand(6, 1, 8, 8), torch.tensor([0, 1, 2, 3, 4, 0])
     logits, worst = worst_logits(network.train(), clean, clean, clean, labels)
     assert torch.allclose(worst, logits - logits.gather(1, labels[:, None]), atol=1e-5)

@@ -33,9 +33,9 @@ def units(architecture: Architecture) -> int:
 
 
 def test_grey_images_get_a_small_network_of_their_own() -> None:
-    plan = RobustPlan.of(RobustSettings(), ORIGINAL, GREY, 10)
+    plan = RobustPlan.of(RobustSettings(), ORIGINAL, GREY, 10, grey=(0.2, 0.4))
     assert (plan.recipe.method, plan.from_original) == ("pgd", False)
-    assert plan.architecture == Strided(GREY, 10, (16, 32), 100)
+    assert plan.architecture == Strided(GREY, 10, (16, 32), 100, grey=(0.2, 0.4))
     wide = RobustPlan.of(RobustSettings(width=2), ORIGINAL, GREY, 10).architecture
     assert units(wide) > 3 * units(plan.architecture)
 

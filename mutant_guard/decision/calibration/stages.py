@@ -89,7 +89,7 @@ def staged_policy(
         CalibrationError: too few images, or doubts so great that no threshold keeps the rate.
     """
     check_images(int(certification.correct.sum()), max_false_alarm, confidence)
-    stages = _stages(choice, evidence, clean_mutants)
+    stages = _stages(choice, evidence, clean_mutants, _FIRST_SHARE * max_false_alarm if first_alone else 0.0)
     bounds = (
         _with_early_alarm(choice, evidence, stages) if first_alone else _thresholds(choice.pool, evidence)
     )
@@ -182,22 +182,27 @@ def _with_early_alarm(
     most = int(evidence.unit * (choice.pool + evidence.own_weight)) + 1
     found = [_Bounds(most, (Alarm(1, most),))]
     for alarms in np.geomspace(_LEAST_SHARE, 1, _CANDIDATES):
-        bound = 1 + int(np.quantile(first, 1 - share * alarms, method="higher"))
+        # Between images bounds move in small steps, so that certification meets no leap.
+        bound = 1 + int(np.quantile(first, 1 - share * alarms))
         others = ends[first < bound]
-        threshold = 1 + int(np.quantile(others, 1 - (1 - share) * alarms, method="higher", axis=0))
+        threshold = 1 + int(np.quantile(others, 1 - (1 - share) * alarms))
         threshold = max(threshold, bound)
         if (bounds := _Bounds(threshold, (Alarm(1, bound),))) != found[-1]:
             found.append(bounds)
     return found
 
 
-def _stages(choice: Recording, evidence: Doubts, clean_mutants: float) -> tuple[Stage, ...]:
-    """Bisect the share of clean images that go on after the first mutant."""
+def _stages(choice: Recording, evidence: Doubts, clean_mutants: float, alarmed: float) -> tuple[Stage, ...]:
+    """Bisect the share of clean images that go on after the first mutant.
+
+    The share ``alarmed`` of the images ends there in an alarm.
+    """
     sums = _sums(choice, evidence)
+    ended = sums[:, 0] > np.quantile(sums[:, 0], 1 - alarmed)
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if _mean_mutants(sums, _at(sums, middle)) <= clean_mutants:
+        if _mean_mutants(sums, _at(sums, middle), ended) <= clean_mutants:
             low = middle
         else:
             high = middle
@@ -217,9 +222,10 @@ def _at(sums: Counts, going_on: float) -> tuple[Stage, ...]:
     return tuple(Stage(place, bound) for place, bound in zip(places, at_most, strict=True))
 
 
-def _mean_mutants(sums: NDArray[np.int64], stages: tuple[Stage, ...]) -> float:
-    """Return the mean number of mutants of an image where none raises an alarm."""
+def _mean_mutants(sums: NDArray[np.int64], stages: tuple[Stage, ...], ended: NDArray[np.bool_]) -> float:
+    """Return the mean number of mutants of an image where only the first raises alarms, on ``ended``."""
     used = np.full(len(sums), sums.shape[1])
     for stage in reversed(stages):
         used[sums[:, stage.mutants - 1] <= stage.at_most] = stage.mutants
+    used[ended] = 1
     return float(used.mean())

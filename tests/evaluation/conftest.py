@@ -53,12 +53,9 @@ def retrain_ran(tiny_model: Path) -> Ran:
 
 
 @pytest.fixture(scope="session")
-def robust_folder() -> Path:
-    """Folder of a store with a robust mutant, ``digits``, and of the weights of its original."""
-    return kept("robust-evaluation", lambda folder: void(build_robust_store(folder)))
-
-
-@pytest.fixture(scope="session")
-def robust_store(robust_folder: Path) -> Store:
-    """A store of one robust mutant and two retrained ones; not to be changed by tests."""
-    return load_store(robust_folder / "digits")
+def robust_store(digits_model: Path) -> Store:
+    """A store of one robust mutant and two retrained ones of the perceptron; not to be changed by tests."""
+    folder = kept(
+        "robust-evaluation", lambda folder: void(build_robust_store(digits_model, folder / "digits"))
+    )
+    return load_store(folder / "digits")

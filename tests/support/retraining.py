@@ -83,17 +83,14 @@ def build_retrained(
     return build(source, "digits@holdout", out, chosen or settings(), report or SilentReport())
 
 
-def build_robust_store(folder: Path) -> Store:
-    """Build a store of a robust mutant and two retrained ones of the registered network on digits.
+def build_robust_store(model: Path, out: Path) -> Store:
+    """Build a store of a robust mutant and two retrained ones of a digits model's ONNX file.
 
     Few images calibrate it, so that an alarm rate of a fifth is allowed.
-
-    The network's weights lie beside it, as ``digits.safetensors``.
     """
-    source = ModelSource(str(train_digits_net(folder)))
     chosen = replace(
         settings(operator="mixed:robust,retrain"),
-        robust=RobustSettings(epsilon=0.15, epochs=5, steps=3),
+        robust=RobustSettings(epsilon=0.15, epochs=4, steps=2),
         calibration=CalibrationSettings(max_false_alarm=0.2),
     )
-    return build(source, "digits@holdout", folder / "digits", chosen, SilentReport())
+    return build(model, "digits@holdout", out, chosen, SilentReport())

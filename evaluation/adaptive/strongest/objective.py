@@ -182,7 +182,7 @@ class GuardLoss:
         passing = met.copy()
         for policy, done in zip(self._guard.policies, self._hunt.evaded[:, places], strict=True):
             cleared = least <= _SLACK * policy.clearing[1]
-            if self._heard_later and self._looks % _LOOK_EVERY == 0:
+            if self._looks % _LOOK_EVERY == 0:
                 cleared |= least < _SLACK * policy.alarming[1]
             passing |= cleared & ~done
         chosen = np.flatnonzero(passing & fooled)

@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from evaluation.__main__ import app
-from evaluation.adaptive.strongest.settings import GradientAttack, QueryAttack
-from evaluation.evasion import experiment
+from evaluation.adaptive.strongest.settings import AttackSettings, GradientAttack, QueryAttack
+from evaluation.evasion.blocks import Found, attack_block
 from evaluation.evasion.config import EvasionConfig
 from evaluation.evasion.counting import STRONGEST
 from evaluation.evasion.experiment import EvasionExperiment
@@ -91,9 +91,13 @@ def test_finished_blocks_are_read_again(
 ) -> None:
     blocks = sorted((folder / "blocks").iterdir())
     assert len(blocks) == 2 * (2 + 2 + 2 + 1 + 2) + 1
-    made: list[Any] = []
-    real = experiment.attack_block
-    monkeypatch.setattr(experiment, "attack_block", lambda *given: made.append(given) or real(*given))
+    made: list[float] = []
+
+    def counted(settings: AttackSettings, size: float, *rest: Any) -> Found:
+        made.append(size)
+        return attack_block(settings, size, *rest)
+
+    monkeypatch.setattr("evaluation.evasion.experiment.attack_block", counted)
     blocks[0].unlink()  # as if the run had been killed before
     again = experiment_of(robust_store, load_store(retrained_store), folder).run()
     assert len(made) == 1

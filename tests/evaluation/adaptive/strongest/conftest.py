@@ -38,9 +38,9 @@ def known(robust_store: Store, policies: dict[str, Policy]) -> KnownGuard:
 
 @pytest.fixture(scope="session")
 def attacked(served: ServedGuard) -> ImageData:
-    """Return sixteen test images that the original labels rightly."""
+    """Return twelve test images that the original labels rightly."""
     data = load("digits@test").part(0, 40)
-    places = np.flatnonzero(served.judge(data.images).labels == data.labels)[:16]
+    places = np.flatnonzero(served.judge(data.images).labels == data.labels)[:12]
     return ImageData(data.images[places], data.labels[places], data.class_names, data.range)
 
 

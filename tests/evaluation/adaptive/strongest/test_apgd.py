@@ -16,9 +16,10 @@ class Margin:
 
     def __init__(self, rows: int) -> None:
         torch.manual_seed(0)
-        self.network = nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.Tanh(), nn.Linear(48, 10))
+        first = nn.Linear(64, 48)
+        self.network = nn.Sequential(nn.Flatten(), first, nn.Tanh(), nn.Linear(48, 10))
         with torch.no_grad():
-            self.network[1].weight.mul_(6)
+            first.weight *= 6
         self.clean = torch.rand(rows, 1, 8, 8)
         self.asked: list[int] = []
         self.closed = np.zeros(rows, dtype=np.bool_)

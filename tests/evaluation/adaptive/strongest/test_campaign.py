@@ -18,7 +18,7 @@ from mutant_store.datasets import ImageData
 
 pytestmark = pytest.mark.slow
 
-JOINT = GradientAttack(name="joint", method="apgd", runs=4, steps=12)
+JOINT = GradientAttack(name="joint", method="apgd", runs=4, steps=8)
 
 
 def attacked_by(settings: GradientAttack, known: KnownGuard, hunt: Hunt, ball: Ball) -> Hunt:
@@ -62,8 +62,8 @@ def test_more_runs_never_evade_less_and_images_that_evade_are_left(
     assert (fewer.evaded <= more.evaded).all()
     assert (fewer.steps[fewer.evaded] == more.steps[fewer.evaded]).all()
     done = more.evaded.all(axis=0)
-    assert 0 < done.sum() < len(done)
-    whole = 4 * 9 * 12
+    assert 0 < done.sum() < len(more.pixels)
+    whole = 4 * 9 * 8
     assert more.spent[~done].max() <= whole
     assert (more.spent[done] == more.steps[:, done].max(axis=0)).all()
 
@@ -74,10 +74,10 @@ def test_an_attack_that_ignores_the_mutants_evades_less(
     blind = KnownGuard(
         known.original, [known.original], [], known.temperatures[:2], known.weights[:2], known.policies
     )
-    evading = []
-    for guard in (known, blind):
+    every, evading = plan(JOINT, known), []
+    for guard, aims in ((known, every), (blind, [aim for aim in every if aim.heard == 1] * 2)):
         hunt = Hunt(served, attacked.images, attacked.labels)
-        campaign(guard, hunt, Linf(0.12), plan(JOINT, known)[:1], 12, None, seed=0)
+        campaign(guard, hunt, Linf(0.16), aims, 8, None, seed=0)
         evading.append(hunt.evaded.mean())
     assert evading[0] > evading[1]
 
@@ -85,9 +85,9 @@ def test_an_attack_that_ignores_the_mutants_evades_less(
 def test_targets_are_the_wrong_labels_in_order_of_likelihood(known: KnownGuard, hunt: Hunt) -> None:
     with torch.no_grad():
         ranked = ranked_targets(known, hunt.clean, hunt.labels)
-    assert ranked.shape == (16, 9)
+    assert ranked.shape == (12, 9)
     assert not (ranked == hunt.labels[:, None]).any()
-    assert (ranked.sort(1).values != ranked[:, :1]).sum() == 16 * 8
+    assert (ranked.sort(1).values != ranked[:, :1]).sum() == 12 * 8
 
 
 def test_plans_take_turns_between_what_the_first_and_the_last_mutant_clear(known: KnownGuard) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from evaluation.adaptive.strongest.balls import Linf
 from evaluation.adaptive.strongest.hunt import Hunt
 from evaluation.adaptive.strongest.judge import Judged, Pixels
-from evaluation.adaptive.strongest.known import KnownGuard, KnownPolicy
+from evaluation.adaptive.strongest.known import KnownGuard, KnownPolicy, odds
 from evaluation.adaptive.strongest.objective import Aim, GuardLoss
 
 ROWS = np.arange(6)
@@ -31,8 +31,10 @@ class Nobody:
 
 def network(seed: int) -> nn.Module:
     torch.manual_seed(seed)
-    made = nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.Tanh(), nn.Linear(12, 5))
-    made.requires_grad_(requires_grad=False)[3].weight *= 4
+    last = nn.Linear(12, 5)
+    made = nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.Tanh(), last)
+    made.requires_grad_(requires_grad=False)
+    last.weight *= 4
     return made
 
 
@@ -94,11 +96,16 @@ def test_a_step_against_the_gradient_lowers_the_loss(loss: str, combination: str
 
 def test_what_is_within_all_bounds_is_judged_and_left() -> None:
     judge = Nobody()
-    guard, images = replace(guard_of(0.9, 1.2), temperatures=torch.full((4,), 0.05)), images_of()
-    loss = loss_of(guard, Aim(1, own=1.0), judge, guard.original(images).argmax(1))
+    images, original = images_of(), network(0)
+    targets = original(images).argmax(1)
+    doubts = odds(original(images), targets, 0.05).sigmoid()
+    # The only mutant is the original again, so that sums are 1.25 doubts: those of half of the images fit.
+    made = guard_of(1.25 * float(doubts.median()) / 0.94, 1.0)
+    guard = replace(made, firsts=[original], temperatures=torch.full((4,), 0.05))
+    loss = loss_of(guard, Aim(1, own=1.0), judge, targets)
     found = loss.look(images, ROWS)
     met = found.loss.numpy() <= 0
-    assert 0 < met.sum() < 6
+    assert met.sum() == (doubts <= doubts.median()).sum() == 3
     assert (loss.open(ROWS) == ~met).all()
     assert (found.gradient[torch.from_numpy(met)] == 0).all()
     assert judge.asked > 0

@@ -89,8 +89,8 @@ def build_robust_store(model: Path, out: Path) -> Store:
     Few images calibrate it, so that an alarm rate of a fifth is allowed.
     """
     chosen = replace(
-        settings(operator="mixed:robust,retrain"),
-        robust=RobustSettings(epsilon=0.15, epochs=4, steps=2),
+        settings(operator="mixed:robust,retrain", accuracy_ratio=0.6),
+        robust=RobustSettings(epsilon=0.15, epochs=6, steps=2),
         calibration=CalibrationSettings(max_false_alarm=0.2),
     )
     return build(model, "digits@holdout", out, chosen, SilentReport())

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from evaluation.adaptive.strongest.apgd import apgd
 from evaluation.adaptive.strongest.balls import Ball
+from evaluation.adaptive.strongest.gradients import AttackGradients
 from evaluation.adaptive.strongest.hunt import Hunt
 from evaluation.adaptive.strongest.known import KnownGuard
-from evaluation.adaptive.strongest.narrow import NarrowGradients
 from evaluation.adaptive.strongest.objective import Aim, GuardLoss
 
 
@@ -57,7 +57,7 @@ def campaign(
                 part = clean[places]
                 start = end.images[places, rank] if end.runs % 2 else ball.start(part, generator)
                 loss = GuardLoss(guard, aim, hunt, ball, places, ranked[places, rank])
-                with NarrowGradients():
+                with AttackGradients(through_clips=aim.through_clips):
                     end.keep(places, rank, *apgd(loss, ball, part, start, steps))
         end.runs += 1
     return [end.best for end in ends.values()]

@@ -55,6 +55,7 @@ class Aim:
             works against the other (Bryniarski et al. 2022).
         weight: weight of the mutants' parts, the original's being 1.
         own: share of the bound that is left to the original's own doubt.
+        through_clips: whether gradients pass clips of the networks, see ``AttackGradients``.
     """
 
     heard: int
@@ -63,6 +64,7 @@ class Aim:
     combination: Combination = "sum"
     weight: float = 1.0
     own: float = 0.3
+    through_clips: bool = False
 
 
 class GuardLoss:

@@ -13,7 +13,8 @@ def plan(settings: GradientAttack, guard: KnownGuard) -> list[Aim]:
     Runs take turns between what is cleared after the first mutant, which needs to fool only that
     one, and what is cleared after the last, which may be doubted up to the threshold, of each
     policy. Losses, weights between the parts and the original's share of the bound change from run
-    to run.
+    to run. Every other round goes through clips of the networks: the sign of a small gradient is
+    all that L∞ needs, other norms also need its size.
 
     Args:
         settings: settings of the attack.
@@ -37,7 +38,8 @@ def plan(settings: GradientAttack, guard: KnownGuard) -> list[Aim]:
     aims = []
     for run in range(settings.runs):
         heard, policy = ends[(run + run // together) % len(ends)]
-        aims.append(Aim(heard, policy, **shapes[run % len(shapes)]))  # type: ignore[arg-type]
+        through = (run // len(ends) + (settings.norm != "linf")) % 2 == 1
+        aims.append(Aim(heard, policy, through_clips=through, **shapes[run % len(shapes)]))  # type: ignore[arg-type]
     return aims
 
 

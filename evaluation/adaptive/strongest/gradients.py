@@ -1,8 +1,13 @@
-"""Gradients of convolutions of grey or coloured images, several times faster than torch's own.
+"""Gradients that attacks follow: faster ones of convolutions, and ones that pass flat clips.
 
 Torch's gradient for the input of a convolution is slow where the input has few channels: for LeNet
 it is two thirds of all time. The same gradient is a convolution of the output's with the kernel
 turned around.
+
+A network that clips its values has no gradient where they are clipped, though a larger change would
+have an effect. There an attack may act as if the clip were not there (backward pass differentiable
+approximation: Athalye, Carlini, Wagner: Obfuscated gradients give a false sense of security. ICML
+2018, section 4.1).
 """
 
 from collections.abc import Callable
@@ -21,12 +26,17 @@ _FEW = 4
 _HALVING = 2
 
 
-class NarrowGradients(TorchFunctionMode):
+class AttackGradients(TorchFunctionMode):
     """Context in which convolutions of few channels take the faster gradient.
 
     Their weights get none. Strides of 1, and of 2 for kernels of an even side, are known; all other
     convolutions are torch's own.
     """
+
+    def __init__(self, *, through_clips: bool = False) -> None:
+        """Describe the context; ``through_clips`` lets gradients pass clips on both sides."""
+        super().__init__()
+        self._through_clips = through_clips
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
@@ -37,7 +47,15 @@ class NarrowGradients(TorchFunctionMode):
             asked = _Convolution(*args, **kwargs)
             if asked.known:
                 return _Narrow.apply(asked.images, asked.weight, asked.bias, asked.stride, asked.padding)  # type: ignore[no-untyped-call]
-        return func(*args, **kwargs)
+        found = func(*args, **kwargs)
+        if self._through_clips and func is torch.clamp and _clips(*args, **kwargs):
+            return args[0] + (found - args[0]).detach()
+        return found
+
+
+def _clips(values: Any, min: Any = None, max: Any = None) -> bool:  # noqa: A002
+    """Check whether both sides are clipped, and a gradient is asked for."""
+    return min is not None and max is not None and isinstance(values, Tensor) and values.requires_grad
 
 
 class _Convolution:

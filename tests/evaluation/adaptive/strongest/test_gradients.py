@@ -1,10 +1,10 @@
-"""Gradients of convolutions of few channels are those of torch."""
+"""Gradients of convolutions of few channels are those of torch; clips are passed where asked."""
 
 import pytest
 import torch
 from torch import nn
 
-from evaluation.adaptive.strongest.narrow import NarrowGradients
+from evaluation.adaptive.strongest.gradients import AttackGradients
 
 CASES = [
     (nn.Conv2d(1, 6, 5, padding=2), 28, True),
@@ -27,7 +27,7 @@ def test_gradients_are_those_of_torch(layer: nn.Conv2d, side: int, faster: bool)
     images = torch.rand(3, layer.in_channels, side, side, requires_grad=True)
     expected = layer(images)
     onto = torch.rand_like(expected)
-    with NarrowGradients():
+    with AttackGradients():
         found = layer(images)
     assert ("Narrow" in found.grad_fn.name()) is faster
     torch.testing.assert_close(found, expected)
@@ -37,6 +37,17 @@ def test_gradients_are_those_of_torch(layer: nn.Conv2d, side: int, faster: bool)
 
 def test_weights_in_training_keep_their_gradients() -> None:
     layer = nn.Conv2d(1, 2, 3)
-    with NarrowGradients():
+    with AttackGradients():
         layer(torch.rand(1, 1, 6, 6, requires_grad=True)).sum().backward()
     assert layer.weight.grad is not None
+
+
+@pytest.mark.parametrize(("through", "expected"), [(False, [0, 1, 0]), (True, [1, 1, 1])])
+def test_clips_on_both_sides_are_passed_where_asked(through: bool, expected: list[float]) -> None:
+    values = torch.tensor([-1.0, 0.5, 2.0], requires_grad=True)
+    with AttackGradients(through_clips=through):
+        clipped = torch.clamp(values, min=torch.tensor(0.0), max=torch.tensor(1.0))
+        risen = torch.clamp(values, min=0.0)
+    assert clipped.tolist() == [0, 0.5, 1]
+    assert torch.autograd.grad(clipped.sum(), values)[0].tolist() == expected
+    assert torch.autograd.grad(risen.sum(), values)[0].tolist() == [0, 1, 1]

@@ -11,7 +11,7 @@ SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain evaluate-imagenet bench bench-imagenet bench-decision bench-serving soak overload steady drain hostile redis-faults fuzz fuzz-api rehearsal clean
+.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain evaluate-robust evaluate-imagenet bench bench-imagenet bench-decision bench-serving soak overload steady drain hostile redis-faults fuzz fuzz-api rehearsal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -107,6 +107,22 @@ evaluate-imagenet: | $(VENV)/.dev ## published ImageNet classifiers guarded by o
 evaluate-retrain: | $(VENV)/.dev ## mutants that are trained again: reports/mnist-retrain and cifar10-retrain (some hours)
 	$(BIN)/python -m evaluation run --config evaluation/configs/mnist-retrain.toml --data "$(DATA)"
 	$(BIN)/python -m evaluation run --config evaluation/configs/cifar10-retrain.toml --data "$(DATA)"
+
+# The stores under attack, and those that an attacker without them makes by the same recipe.
+stores/mnist-lenet-robust/CURRENT stores/mnist-lenet-robust-own/CURRENT: stores/%/CURRENT: | $(VENV)/.dev
+	$(BIN)/mutant-store build models/mnist-lenet.safetensors --train-data "mnist:$(MNIST)@train" --data "mnist:$(MNIST)@holdout" \
+		--operator mixed:robust,retrain --seed $(if $(findstring -own,$*),1,0) --out stores/$*
+
+stores/cifar10-resnet20-robust/CURRENT stores/cifar10-resnet20-robust-own/CURRENT: stores/%/CURRENT: | $(VENV)/.dev
+	$(BIN)/mutant-store build models/cifar10-resnet20.safetensors --train-data "imagefolder:$(DATA)/cifar10@train" \
+		--data "imagefolder:$(DATA)/cifar10@test[0:3000]" --operator mixed:robust,retrain \
+		--seed $(if $(findstring -own,$*),1,0) --out stores/$*
+
+evaluate-robust: stores/mnist-lenet-robust/CURRENT stores/mnist-lenet-robust-own/CURRENT stores/cifar10-resnet20-robust/CURRENT stores/cifar10-resnet20-robust-own/CURRENT | $(VENV)/.dev ## every attack of who holds the store, robust mutants in it: reports/mnist-robust and cifar10-robust (many hours)
+	$(BIN)/python -m evaluation adaptive --config evaluation/configs/mnist-robust.toml --data "$(DATA)" \
+		--store stores/mnist-lenet-robust --another stores/mnist-lenet-robust-own
+	$(BIN)/python -m evaluation adaptive --config evaluation/configs/cifar10-robust.toml --data "$(DATA)" \
+		--store stores/cifar10-resnet20-robust --another stores/cifar10-resnet20-robust-own
 
 # Leave the machine alone while it runs; what each table is made of: python -m benchmarks --help.
 bench: | $(VENV)/.dev ## measure everything side by side and rewrite benchmarks/RESULTS.md, DECISION.md and DOUBTS.md

@@ -170,6 +170,7 @@ class Experiment:
             suggestions=found.suggestions,
             early=found.early,
             targets=target_cells(config.targets, sizes, cells, found.early, adaptive),
+            adaptive_report=config.adaptive_report,
         )
 
     def _check(self) -> None:

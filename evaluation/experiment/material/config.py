@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from annotated_types import Ge, Gt, Le, Len
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
 from evaluation.adaptive.settings import AttackSettings as AdaptiveAttack
 from evaluation.attacks.settings import AttackSettings
 from evaluation.baselines import BaselineSettings, baselines
-from evaluation.experiment.material.pool_settings import RETRAIN, PoolSettings
+from evaluation.experiment.material.pool_settings import RETRAIN, PoolSettings, is_trained
 from evaluation.experiment.records.results import NORMAL, WRONG
 from evaluation.experiment.records.targets import Target
 from mutant_guard.errors import DataError
@@ -104,6 +104,8 @@ class Config(Frozen):
         attacks: settings of the attacks that make suspicious images.
         baselines: settings of other detectors, or none.
         adaptive: settings of attacks by an attacker that knows the guard, or none.
+        adaptive_report: name of the report of attacks on such a store by who knows it, made by
+            ``python -m evaluation adaptive``, or none.
         against: detectors that the summed doubts of trained mutants are compared with, image by
             image.
         targets: figures that were asked for.
@@ -126,6 +128,7 @@ class Config(Frozen):
     attacks: Annotated[tuple[AttackSettings, ...], Len(1)]
     baselines: BaselineSettings | None = None
     adaptive: AdaptiveSettings | None = None
+    adaptive_report: Annotated[str, StringConstraints(pattern=r"^[\w-]+$")] | None = None
     against: tuple[str, ...] = ()
     targets: tuple[Target, ...] = ()
     posted: Count = 20
@@ -145,13 +148,14 @@ class Config(Frozen):
         if self.adaptive is not None and self.pools.operators[0] not in {"nai", RETRAIN}:
             raise ValueError(
                 "adaptive attacks are made against the first operator's store and need it to be nai or retrain; "
-                "put one of them first, or leave [adaptive] out"
+                "put one of them first, or leave [adaptive] out; python -m evaluation adaptive attacks robust mutants"
             )
         return self
 
     @model_validator(mode="after")
     def _detectors_are_there(self) -> Self:
         known = {f"LCR {name}" for name in self.pools.operators}
+        known |= {f"doubt {name}" for name in self.pools.operators if is_trained(name)}
         if self.baselines is not None:
             known |= {one.name for one in baselines(self.baselines)}
         if unknown := sorted(set(self.against) - known):

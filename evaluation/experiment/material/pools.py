@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evaluation.attacks.digest import file_digest
 from evaluation.experiment.material.clock import Clock
-from evaluation.experiment.material.pool_settings import RETRAIN, PoolSettings
+from evaluation.experiment.material.pool_settings import RETRAIN, PoolSettings, is_trained, parts_of
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Arrays, Workspace
 from mutant_guard.bank.bank_session import BankSession
@@ -19,16 +19,19 @@ from mutant_guard.decision.calibration.recording import Recording, joined
 from mutant_guard.decision.evidence.kinds import Doubts
 from mutant_guard.errors import ModelError
 from mutant_guard.store.atomic import write_atomically
-from mutant_guard.store.reader import CURRENT, Store, load_store
+from mutant_guard.store.reader import CURRENT, ROBUST, Store, load_store
 from mutant_store.build import BuildSettings, build
 from mutant_store.calibrating.recordings import kept_recordings, record
 from mutant_store.datasets import parse
 from mutant_store.loading.input_spec import InputOptions
 from mutant_store.loading.model_source import ModelSource
 from mutant_store.networks import weights
+from mutant_store.networks.weights import TrainedModel
 from mutant_store.pool.selection import SelectionSettings
 from mutant_store.reporter import Reporter
 from mutant_store.retraining.settings import RetrainSettings, recipe_for
+from mutant_store.robust.settings import RobustSettings
+from mutant_store.robust.settings import recipe_for as robust_recipe
 
 _REFUSED = "refused.txt"
 _SECONDS = "seconds.json"
@@ -106,25 +109,34 @@ class Pools:
             "filter_error": chosen.selection.filter_error,
             "calibration": chosen.calibration.model_dump(),
         }
-        if key.operator == RETRAIN:
-            inputs |= self._trained_with
+        if is_trained(key.operator):
+            inputs |= self._trained_with(key.operator)
         return self._workspace.within("stores").file(key.name, inputs, suffix="")
 
     @cached_property
     def _model_digest(self) -> str:
         return file_digest(self.model)
 
+    def _trained_with(self, operator: str) -> dict[str, object]:
+        """Return all that the trained mutants of an operator's pools depend on besides."""
+        digest, model = self._weights
+        names, channels = parts_of(operator), model.classifier.shape[2]
+        found: dict[str, object] = {"weights": digest, "train": str(parse(self._train).portable())}
+        if RETRAIN in names:
+            told = RetrainSettings(**self.settings.retrained(self._train))
+            found["retraining"] = asdict(recipe_for(model.name, channels, told))
+        if ROBUST in names:
+            asked = self.settings.robust or RobustSettings()
+            # Which of the two it is follows from the settings.
+            recipes = [robust_recipe(model.name, channels, asked, fresh=fresh) for fresh in (False, True)]
+            found["robust"] = [asdict(asked), *(asdict(recipe) for recipe in recipes)]
+        return found
+
     @cached_property
-    def _trained_with(self) -> dict[str, object]:
-        """All that trained mutants depend on besides."""
+    def _weights(self) -> tuple[str, TrainedModel]:
+        """Digest of the classifier's file of weights, and the classifier."""
         path = self.model.with_suffix(_WEIGHTS)
-        model = weights.load(path)
-        told = RetrainSettings(**self.settings.retrained(self._train))
-        return {
-            "weights": file_digest(path),
-            "train": str(parse(self._train).portable()),
-            "retraining": asdict(recipe_for(model.name, model.classifier.shape[2], told)),
-        }
+        return file_digest(path), weights.load(path)
 
     def store(self, key: PoolKey) -> Store | None:
         """Return the pool's store, built if it is not there.
@@ -182,7 +194,7 @@ class Pools:
 
     def _build(self, key: PoolKey, path: Path) -> None:
         settings = self.build_settings(key)
-        if key.operator != RETRAIN:
+        if not is_trained(key.operator):
             build(self.model, self.spec, path, settings, self._report)
             return
         source = ModelSource(str(self.model.with_suffix(_WEIGHTS)))
@@ -292,12 +304,12 @@ class Pools:
     def build_settings(self, key: PoolKey) -> BuildSettings:
         """Return the settings that the pool's store is built with."""
         chosen = self.settings
-        trained = key.operator == RETRAIN
+        trained = is_trained(key.operator)
         return BuildSettings(
             operator=key.operator,
             selection=SelectionSettings(
                 key.rate,
-                chosen.mutants_of(key.operator),
+                chosen.drawn_of(key.operator),
                 key.seed,
                 0.9,
                 chosen.filter_error,
@@ -307,6 +319,7 @@ class Pools:
             calibration=chosen.calibration,
             threads=self._threads,
             retraining=RetrainSettings(**chosen.retrained(self._train)) if trained else None,
+            robust=chosen.robust,
         )
 
 

@@ -20,7 +20,7 @@ from evaluation.attacks.digest import file_digest
 from evaluation.attacks.settings import Pgd
 from evaluation.attacks.threads import one_thread
 from evaluation.experiment.material.config import AdaptiveSettings
-from evaluation.experiment.material.pool_settings import RETRAIN
+from evaluation.experiment.material.pool_settings import is_trained
 from evaluation.experiment.material.pools import PoolKey, Pools
 from evaluation.experiment.material.subject import ExperimentSubject
 from evaluation.experiment.measuring.robustness import Attacked
@@ -59,7 +59,7 @@ def attackers(
     def known(knowledge: str) -> Mutants:
         if knowledge == "store":
             return the_store
-        if key.operator == RETRAIN:
+        if is_trained(key.operator):
             return from_store(pools.another(key, settings.mutants), model)
         filtered_on = subject.train.part(0, _FILTER_IMAGES)
         return drawn(model, filtered_on, store.manifest.rate, settings.mutants, seed + 1)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from evaluation.attacks.digest import file_digest
 from evaluation.baselines import BaselineSettings, Detector, FeatureDetector, baselines, cross_fitted, sample
 from evaluation.experiment.material.subject import ExperimentSubject
+from evaluation.experiment.measuring.doubt_score import DoubtScore
 from evaluation.experiment.records.results import NORMAL
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
 from mutant_guard.decision.calibration.recording import Recording
-from mutant_guard.decision.evidence.kinds import Doubts
 from mutant_store.reporter import Reporter
 
 Scores = NDArray[np.float64]
@@ -94,18 +94,16 @@ def doubt_detector(
     operator: str,
     recordings: Mapping[str, list[Recording]],
     calibration: list[Recording],
-    evidence: Sequence[Doubts],
+    by_pool: Sequence[DoubtScore],
     few: int | None = None,
 ) -> ScoredDetector:
-    """Return the summed doubt of mutants and the weighted one of the original as a detector.
-
-    The unit is a mutant of full doubt.
+    """Return the doubts of mutants and the weighted one of the original as a detector.
 
     Args:
         operator: name of the operator.
         recordings: recordings by kind, one a pool.
         calibration: recordings of the calibration images, one a pool.
-        evidence: doubts of each pool's policies.
+        by_pool: score of each pool.
         few: number of the first mutants that are taken instead of all.
 
     Raises:
@@ -113,39 +111,19 @@ def doubt_detector(
     """
 
     def sums(found: Iterable[Recording]) -> Scores:
-        return np.stack(
-            [summed_doubts(one, doubts, few) for one, doubts in zip(found, evidence, strict=True)]
-        )
+        return np.stack([score.scores(one, few) for one, score in zip(found, by_pool, strict=True)])
 
     scores = {kind: sums(found) for kind, found in recordings.items()}
     clean = sums(found.only_correct() for found in calibration)
+    alone = ", or that of a robust one alone" if any(score.robust for score in by_pool) else ""
     return ScoredDetector(
         f"doubt {operator}" if few is None else f"doubt {operator} {few}",
         OURS,
-        f"summed doubt of {'all' if few is None else f'the first {few}'} mutants and of the classifier itself",
+        f"summed doubt of {'all' if few is None else f'the first {few}'} mutants and of the classifier itself{alone}",
         1.0 + (few or calibration[0].pool),
         {kind: KindScores(scores[NORMAL], found, clean) for kind, found in scores.items() if kind != NORMAL},
         doubts=True,
     )
-
-
-def summed_doubts(recording: Recording, evidence: Doubts, few: int | None = None) -> Scores:
-    """Return summed doubts of mutants and the weighted one of the original, float64 [images].
-
-    The unit is a mutant of full doubt.
-
-    Args:
-        recording: recording with doubts.
-        evidence: doubts of the pool's policies.
-        few: number of the first mutants that are taken instead of all.
-
-    Raises:
-        ValueError: no doubts were recorded.
-    """
-    if recording.doubts is None or recording.own_doubts is None:
-        raise ValueError("no doubts were recorded")
-    total = recording.doubts[:, :few].sum(axis=1, dtype=np.int64) + evidence.weighted(recording.own_doubts)
-    return np.asarray(total / evidence.unit, dtype=np.float64)
 
 
 class Baselines:

@@ -5,9 +5,10 @@ from functools import partial
 
 import numpy as np
 
-from evaluation.experiment.material.pools import PoolKey, Pools, soft_evidence
+from evaluation.experiment.material.pools import PoolKey, Pools
 from evaluation.experiment.measuring import methods
-from evaluation.experiment.measuring.detectors import Call, ScoredDetector, Scores, summed_doubts
+from evaluation.experiment.measuring.detectors import Call, ScoredDetector, Scores
+from evaluation.experiment.measuring.doubt_score import DoubtScore
 from evaluation.experiment.measuring.robustness import Bools, Judge
 from evaluation.experiment.measuring.verdicts import in_server_order, judged
 from evaluation.sample_set import SampleSet
@@ -26,10 +27,11 @@ def judges_of(pools: Pools, key: PoolKey, baselines: list[ScoredDetector]) -> di
         key: key of the pool whose store is served.
         baselines: other detectors, of which softmax confidence judges if it is among them.
     """
-    evidence = soft_evidence(pools.required(key))
-    name, scores = f"LCR {key.operator}", _rates
-    if evidence is not None:
-        name, scores = f"doubt {key.operator}", partial(summed_doubts, evidence=evidence)
+    score = DoubtScore.of(pools.required(key))
+    name: str = f"LCR {key.operator}"
+    scores: Callable[[Recording], Scores] = _rates
+    if score is not None:
+        name, scores = f"doubt {key.operator}", score.scores
     judges: dict[str, Judge] = {
         f"{_POLICY} {key.operator}": partial(_served, pools, key),
         name: partial(_full_pool, pools, key, scores, scores(pools.calibration(key).only_correct())),

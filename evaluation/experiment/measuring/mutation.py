@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from evaluation.experiment.material.config import Config
 from evaluation.experiment.material.pools import PoolKey, Pools, soft_evidence
 from evaluation.experiment.measuring.detectors import ScoredDetector, doubt_detector, label_change_detector
+from evaluation.experiment.measuring.doubt_score import DoubtScore
 from evaluation.experiment.measuring.label_change_rates import LabelChangeTables, rates_of
 from evaluation.experiment.measuring.trained import early_cell, suggestions
 from evaluation.experiment.measuring.verdicts import (
@@ -83,12 +84,11 @@ def tables(config: Config, pools: Pools, samples: Mapping[str, SampleSet]) -> Ta
             if rate == main:
                 found.histograms += made.histograms()
                 calibration = [pools.calibration(key) for key in keys]
-                stores = [pools.required(key) for key in keys]
-                evidence = [each for store in stores if (each := soft_evidence(store)) is not None]
+                by_pool = [one for key in keys if (one := DoubtScore.of(pools.required(key))) is not None]
                 found.detectors.append(label_change_detector(operator, recordings, calibration))
-                if evidence:
+                if by_pool:
                     found.detectors += [
-                        doubt_detector(operator, recordings, calibration, evidence, few)
+                        doubt_detector(operator, recordings, calibration, by_pool, few)
                         for few in dict.fromkeys((None, chosen.few))
                     ]
                 _judge(config, pools, operator, samples, recordings, found)

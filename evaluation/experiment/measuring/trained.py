@@ -12,7 +12,12 @@ from evaluation.experiment.material.pools import PoolKey, Pools, soft_evidence
 from evaluation.experiment.measuring.suggestions import suggestion_cell
 from evaluation.experiment.measuring.verdicts import Verdicts, server_order
 from evaluation.experiment.records.intervals import resampled
-from evaluation.experiment.records.trained_results import EarlyCell, SuggestionCell, TrainedPool
+from evaluation.experiment.records.trained_results import (
+    EarlyCell,
+    RobustFigures,
+    SuggestionCell,
+    TrainedPool,
+)
 from evaluation.sample_set import SampleSet
 from mutant_guard.decision.calibration.recording import Recording
 from mutant_guard.decision.sequential.policies import Policy
@@ -30,19 +35,33 @@ def trained_pool(pools: Pools, key: PoolKey, clean: SampleSet) -> TrainedPool | 
     """
     store = pools.required(key)
     manifest, doubts = store.manifest, soft_evidence(store)
-    if manifest.retraining is None or doubts is None:
+    if doubts is None or (manifest.retraining is None and not manifest.robust):
         return None
     right = (pools.labels(key, clean) == clean.labels[:, None]).mean(axis=0)
-    threshold = int(store.policy("calibrated").boundaries.adversarial_at_least[-1])
+    bounds = store.policy("calibrated").boundaries.adversarial_at_least
+    alone, threshold = (float(bounds[place] / doubts.unit) for place in (1, -1))
     return TrainedPool(
         operator=key.operator,
         seed=key.seed,
-        settings=manifest.retraining.model_dump(mode="json"),
+        settings=manifest.retraining.model_dump(mode="json") if manifest.retraining else {},
         original_accuracy=float(right[0]),
         accuracies=right[1:].tolist(),
         temperatures=(doubts.own_temperature, doubts.temperature),
-        threshold=threshold / doubts.unit,
+        threshold=threshold,
         seconds=pools.build_seconds(key),
+        alone=alone if manifest.robust else None,
+        robust=[
+            RobustFigures(
+                network=one.network,
+                settings={**one.recipe, "data": one.data.spec},
+                accuracy=one.accuracy,
+                robust_accuracy=one.robust_accuracy,
+                certified=one.certified,
+                temperature=doubts.of_mutant(one.mutant)[0],
+                relative_cost=one.relative_cost,
+            )
+            for one in manifest.robust
+        ],
     )
 
 
@@ -80,7 +99,8 @@ def early_cell(
         operator: operator that made the mutants.
         name: name of the policy.
         kind: kind of the images.
-        pools: for each pool, its policy on doubts, the recording, and its verdicts.
+        pools: for each pool, its policy on doubts, the recording with every image's mutants as
+            requests meet them, and the verdicts.
     """
     alarm = np.stack([verdicts.adversarial for _, _, verdicts in pools])
     everyone = np.stack([_all_mutants(policy, recording) for policy, recording, _ in pools])
@@ -97,6 +117,12 @@ def early_cell(
 
 
 def _all_mutants(policy: Policy, recording: Recording) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Check whether all mutants together reach the policy's threshold, bool [images]."""
+    """Check whether all mutants together raise the policy's alarm, bool [images].
+
+    They reach its threshold, or the first one its early alarm.
+    """
     said, start = recording.evidence(policy)
-    return np.asarray(start + said.sum(axis=1, dtype=np.int64) >= policy.boundaries.adversarial_at_least[-1])
+    sums = start[:, None] + np.cumsum(said, axis=1, dtype=np.int64)
+    bounds = policy.boundaries.adversarial_at_least
+    early = (sums[:, : policy.boundaries.mutants] >= bounds[1:]).any(axis=1)
+    return np.asarray(early | (sums[:, -1] >= bounds[-1]))

@@ -316,7 +316,11 @@ class Environment(Record):
 
 
 class Results(Record):
-    """Results of one experiment."""
+    """Results of one experiment.
+
+    ``adaptive_report`` is the name of the report of attacks on such a store by who knows it, made
+    by ``python -m evaluation adaptive``, where there is one.
+    """
 
     name: str
     title: str
@@ -356,3 +360,4 @@ class Results(Record):
     suggestions: list[SuggestionCell] = Field(default=[])
     early: list[EarlyCell] = Field(default=[])
     targets: list[TargetCell] = Field(default=[])
+    adaptive_report: str | None = None

@@ -1,5 +1,7 @@
 """Records of figures that only trained mutants have."""
 
+from pydantic import Field
+
 from evaluation.experiment.records.record import Interval, Record
 
 
@@ -61,19 +63,44 @@ class EarlyCell(Record):
     mutants: Interval
 
 
+class RobustFigures(Record):
+    """Robust mutant of a pool.
+
+    Attributes:
+        network: name of its network.
+        settings: settings of its training.
+        accuracy: share of held-back training images that it gets right.
+        robust_accuracy: share of them that it gets right under attack.
+        certified: whether it was trained with bounds on its answers.
+        temperature: temperature of its softmax.
+        relative_cost: its work for an image, as a multiple of the classifier's.
+    """
+
+    network: str
+    settings: dict[str, object]
+    accuracy: float
+    robust_accuracy: float
+    certified: bool
+    temperature: float
+    relative_cost: float
+
+
 class TrainedPool(Record):
     """Pool of trained mutants: training, accuracy, and the basis of its policies.
 
     Attributes:
         operator: name of the operator.
         seed: seed of the pool.
-        settings: settings of the training.
+        settings: settings of the training of its retrained mutants; none where it has none.
         original_accuracy: accuracy of the classifier on all calibration images.
         accuracies: accuracies of the mutants on these images.
         temperatures: temperatures of the classifier, and of the mutants.
         threshold: summed doubt from which ``calibrated`` raises an alarm, in mutants of full doubt.
         seconds: time from the trained classifier to the published store, on the machine of the
             report and beside whatever else it did.
+        alone: doubt from which the first mutant alone raises the alarm of ``calibrated``; None
+            where it does not.
+        robust: robust mutants of the pool.
     """
 
     operator: str
@@ -84,6 +111,8 @@ class TrainedPool(Record):
     temperatures: tuple[float, float]
     threshold: float
     seconds: float | None
+    alone: float | None = None
+    robust: list[RobustFigures] = Field(default=[])
 
 
 class TargetCell(Record):

@@ -23,7 +23,6 @@ _PLOTS: dict[str, Callable[[Cells], "Figure | None"]] = {
     "mutants-used.png": mutants_plot,
     "adaptive.png": adaptive_plot,
 }
-_HISTOGRAM = "histogram-{}.png"
 
 
 def plots(results: Results) -> dict[str, bytes]:
@@ -36,10 +35,14 @@ def plots(results: Results) -> dict[str, bytes]:
     cells = Cells(results)
     with mpl.rc_context(STYLE):
         figures = {name: plot(cells) for name, plot in _PLOTS.items()}
-        figures |= {_HISTOGRAM.format(name): histogram_plot(cells, name) for name in results.operators}
+        figures |= {_histogram(name): histogram_plot(cells, name) for name in results.operators}
         return {name: png(figure) for name, figure in figures.items() if figure is not None}
 
 
 def possible(results: Results) -> list[str]:
     """Return the names of the pictures that results of these operators can have."""
-    return [*_PLOTS, *(_HISTOGRAM.format(name) for name in results.operators)]
+    return [*_PLOTS, *(_histogram(name) for name in results.operators)]
+
+
+def _histogram(operator: str) -> str:
+    return f"histogram-{operator.replace(':', '-').replace(',', '-')}.png"

@@ -10,7 +10,7 @@ from evaluation.experiment.records.results import AdaptiveCell
 from evaluation.report.cells import Cells, unique
 from evaluation.report.markdown import MISSING, code, listed, percent_interval, picture, section, table
 
-ADAPTIVE, WORST, SHIFTS = "adaptive", "worst-case", "shifts"
+ADAPTIVE, WORST, KNOWN, SHIFTS = "adaptive", "worst-case", "known", "shifts"
 WORST_CASE = "worst case"
 """Name of the best of all attacks of an image."""
 _WEAK = 0.5
@@ -23,13 +23,24 @@ _WEAK_MARK = (
 def robustness_sections(cells: Cells, pictures: Sequence[str]) -> list[str]:
     """Return the sections, those that have cells."""
     found: list[str] = []
-    adaptive = cells.results.adaptive
+    adaptive, elsewhere = cells.results.adaptive, cells.results.adaptive_report
     if adaptive:
         found.append(_worst(cells, pictures))
         found.append(_attacks(adaptive))
+    if elsewhere is not None:
+        found.append(_elsewhere(elsewhere))
     if cells.results.shifts:
         found.append(_shifts(cells))
     return found
+
+
+def _elsewhere(report: str) -> str:
+    return section(
+        "Attackers who know the guard",
+        KNOWN,
+        "A store of robust mutants was attacked by who holds all of it, by who has own mutants and by who has the "
+        f"answers alone, and what can be proved of it stands beside: [reports/{report}](../{report}/report.md).",
+    )
 
 
 def weak(cell: AdaptiveCell) -> bool:

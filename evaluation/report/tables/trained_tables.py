@@ -217,8 +217,8 @@ def _suggestions(cells: Cells) -> str:
 
 def _training(cells: Cells) -> str:
     trained = cells.results.trained
-    same = _shared(trained)
-    told = ", ".join(f"{name} {_written(value)}" for name, value in same.items())
+    retrained = _told([pool.settings for pool in trained if pool.settings])
+    told = f"Settings: {retrained}. " if retrained else ""
     head = [
         "Operator",
         "Seed",
@@ -243,23 +243,52 @@ def _training(cells: Cells) -> str:
     return section(
         "How the mutants were trained",
         TRAINED,
-        f"Settings: {told}. Accuracies are those on all calibration images; temperatures those of the "
+        f"{told}Accuracies are those on all calibration images; temperatures those of the "
         "classifier and of the mutants; the threshold is the summed doubt from which "
         f"{code('calibrated')} raises an alarm, in mutants of full doubt; seconds go from the trained classifier to "
         "the published store, beside other work of the machine. Several of the attacks that are measured have a "
         f"relative among those: {_RELATIVES}.",
         table(head, rows, text=2),
+        *_robust(trained),
     )
 
 
-def _shared(trained: Sequence[TrainedPool]) -> dict[str, object]:
-    """Return the settings that all pools have."""
-    first = trained[0].settings
-    return {
+def _robust(trained: Sequence[TrainedPool]) -> list[str]:
+    """Return the part on robust mutants, where there are some."""
+    found = [(pool, mutant) for pool in trained for mutant in pool.robust]
+    if not found:
+        return []
+    head = ["Operator", "Seed", "Network", "Right", "Right under attack", "Temperature", "Relative cost"]
+    head += ["Alone alarms from"]
+    rows = [
+        [
+            pool.operator,
+            str(pool.seed),
+            mutant.network,
+            percent(mutant.accuracy, 2),
+            percent(mutant.robust_accuracy, 2),
+            number(mutant.temperature, 2),
+            plain(mutant.relative_cost),
+            number(pool.alone, 3),
+        ]
+        for pool, mutant in found
+    ]
+    return [
+        f"**Robust mutants.** Settings: {_told([mutant.settings for _, mutant in found])}. What they get right is of "
+        "held-back training images; the cost is work for an image, as a multiple of the classifier's. From the last "
+        "figure on the doubt of the first mutant alone, with the classifier's weighted own, raises an alarm.",
+        table(head, rows, text=3),
+    ]
+
+
+def _told(settings: Sequence[dict[str, object]]) -> str:
+    """Return the settings that are the same everywhere, in words."""
+    shared = {
         name: value
-        for name, value in first.items()
-        if all(pool.settings.get(name) == value for pool in trained)
+        for name, value in (settings[0] if settings else {}).items()
+        if all(each.get(name) == value for each in settings)
     }
+    return ", ".join(f"{name} {_written(value)}" for name, value in shared.items())
 
 
 def _written(value: object) -> str:

@@ -166,7 +166,7 @@ class Experiment:
             differences=differences(found, averages, columns, main_rates, config.explanations),
             sizes={name: config.pools.mutants_of(name) for name in config.pools.operators},
             trained=self._trained(found),
-            paired=paired_cells(detectors, config.against),
+            paired=[one for one in paired_cells(detectors, config.against) if one.method != one.other],
             suggestions=found.suggestions,
             early=found.early,
             targets=target_cells(config.targets, sizes, cells, found.early, adaptive),

@@ -22,7 +22,7 @@ rates = [0.05]
 main_rate = 0.05
 seeds = [0]
 mutants = 2
-calibration = { max_false_alarm = 0.1, fixed_mutants = 16 }
+calibration = { max_false_alarm = 0.2 }
 
 [pools.retraining]
 share = 0.5

@@ -13,7 +13,7 @@ from evaluation.experiment.records.trained_results import PairedCell
 
 
 def paired_cells(detectors: Iterable[ScoredDetector], against: Iterable[str]) -> list[PairedCell]:
-    """Return every detector on doubts against those named but itself, a cell a kind.
+    """Return every detector on doubts against those named, a cell a kind.
 
     Raises:
         ValueError: one of those named is not among the detectors.
@@ -26,7 +26,6 @@ def paired_cells(detectors: Iterable[ScoredDetector], against: Iterable[str]) ->
         _cell((one.name, one.kinds[kind]), (name, known[name].kinds[kind]), kind)
         for one in ours
         for name in against
-        if name != one.name
         for kind in one.kinds
     ]
 

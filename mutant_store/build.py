@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.decision.calibration.recording import Recording
 from mutant_guard.decision.evidence.kinds import Doubts
-from mutant_guard.errors import ModelError
+from mutant_guard.errors import DataError, ModelError
 from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.manifest import (
@@ -29,7 +29,7 @@ from mutant_guard.store.reader import (
 from mutant_guard.store.signature import load_private_key
 from mutant_store.bank.blocks import LayerChoice
 from mutant_store.bank.builder import Bank, BankBuilder
-from mutant_store.bank.export import Mutants, own_graphs
+from mutant_store.bank.export import mutants_of
 from mutant_store.bank.files import bank_files
 from mutant_store.bank.verify import check_original, largest_difference, spread
 from mutant_store.calibrating.calibrate import calibrate
@@ -142,6 +142,7 @@ def build(
     check_text(str(out), "the directory of the store")
     operators = operators_named(settings.operator)
     layers = _layer_choice(operators, settings)
+    _check_robust(operators, settings)
     key = load_private_key(settings.sign_key) if settings.sign_key else None
     source = model if isinstance(model, ModelSource) else ModelSource(str(model))
     report.step(f"reading {source.model} and {spec}")
@@ -172,7 +173,7 @@ def build(
         retrainer = _retrainer(operators, subject, original, settings, staged)
         _tell(report, retrainer.notes if retrainer else ())
         companions = _taught(companions, retrainer, subject, settings, report)
-        robust = _robust(operators, subject, original, settings, staged, report)
+        robust = _robust(operators, subject, original, settings, staged, report, companions)
         builder = BankBuilder(subject.classifier, subject.layers, activations, companions, robust)
         selection = select(
             subject, builder, operators, settings.selection, staged, report, retrainer, companions, robust
@@ -180,15 +181,7 @@ def build(
         report.step("building and checking the mutant bank")
         bank = builder.build(selection.pool)
         session = bank.session(settings.threads)
-        mutants = Mutants(
-            subject.classifier.model,
-            [layer.name for layer in subject.layers],
-            selection.pool,
-            subject.classifier.input_name,
-            subject.classifier.output_name,
-            own_graphs(bank, companions),
-            {number: network.model for number, network in enumerate(robust, len(companions) + 1)},
-        )
+        mutants = mutants_of(bank, subject.classifier, subject.layers, companions, robust)
         largest_difference(
             session, mutants, spread(len(selection.pool), _VERIFIED), subject.filter.inputs[:_COMPARED]
         )
@@ -257,6 +250,24 @@ def _layer_choice(operators: list[Operator], settings: BuildSettings) -> LayerCh
     if settings.teach and not settings.companions:
         raise ModelError("--teach trains companions: name them with --companion, or leave it out")
     return choice
+
+
+def _check_robust(operators: list[Operator], settings: BuildSettings) -> None:
+    """Check what robust mutants are trained on and from, before anything is read."""
+    if not any(operator.name == ROBUST for operator in operators):
+        return
+    if settings.retraining is None or settings.retraining.train_data is None:
+        raise DataError(
+            "robust mutants need images to train on: give --train-data, such as mnist:DIR@train; those of --data are "
+            "kept for the filter and the calibration"
+        )
+    _started_from(settings)
+
+
+def _started_from(settings: BuildSettings) -> int | None:
+    """Return the place of the companion that robust mutants are trained from; None for none."""
+    names = [(companion.source.model, companion.name) for companion in settings.companions]
+    return None if settings.robust is None else settings.robust.companion(names)
 
 
 def _mutates(operators: list[Operator]) -> bool:
@@ -378,11 +389,14 @@ def _robust(
     settings: BuildSettings,
     staged: Path,
     report: Reporter,
+    companions: list[Companion],
 ) -> list[RobustNetwork]:
     """Train the robust mutants, if they are asked for."""
     if not any(operator.name == ROBUST for operator in operators):
         return []
-    _check_trainable(original, subject)
+    start = _started_from(settings)
+    if start is None:
+        _check_trainable(original, subject)
     from mutant_store.robust.settings import RobustSettings
     from mutant_store.robust.trainer import RobustTrainer
 
@@ -396,6 +410,7 @@ def _robust(
         staged,
         seed=selection.seed,
         jobs=selection.jobs,
+        companion=None if start is None else companions[start],
     )
     _tell(report, trainer.notes)
     report.step(f"training {asked.mutants} robust mutant(s) ({trainer.summary})")
@@ -464,7 +479,9 @@ def _manifest(
         candidates_drawn=selection.drawn,
         ranks=ranks,
         companions=[companion.record(number) for number, companion in enumerate(companions, 1)],
-        robust=[network.record(number) for number, network in enumerate(robust, len(companions) + 1)],
+        robust=[
+            network.record(number, companions) for number, network in enumerate(robust, len(companions) + 1)
+        ],
         views=list(subject.filter.inputs.specs[1:]),
         accuracy_ratio=chosen.accuracy_ratio,
         filter_error=chosen.filter_error,

@@ -32,7 +32,7 @@ _VERDICTS = {
     Decision.NOT_FINITE: (Verdict.UNDECIDED, UndecidedBecause.NOT_FINITE),
 }
 
-_KIND = attrgetter("input", "operator", "rate", "layers", "neurons", "mutants", "companions")
+_KIND = attrgetter("input", "operator", "rate", "layers", "neurons", "mutants", "companions", "robust")
 """Properties of a manifest that determine how long runs take.
 
 Versions with equal properties are one network mutated in one way, and take the same time.

@@ -209,7 +209,9 @@ class RobustRecord(Frozen):
     and ``robust_accuracy`` are the shares of held-back training images that it got right, as they
     are and under attack. ``multiply_adds`` is its work for one image, and ``relative_cost`` that
     work as a multiple of the original's. Where it is ``certified``, it was trained with bounds on
-    its answers, and ``bounds`` is the file of the graph that computes them.
+    its answers, and ``bounds`` is the file of the graph that computes them. ``companion`` is the
+    number of the companion whose weights training started from: the mutant has that one's graph,
+    input and classes, and its own weights. It is None for another start.
     """
 
     mutant: Annotated[int, Ge(1)]
@@ -222,6 +224,7 @@ class RobustRecord(Frozen):
     relative_cost: Annotated[float, Ge(0)]
     certified: bool = False
     bounds: PlainName | None = None
+    companion: Annotated[int, Ge(1)] | None = None
 
 
 class Manifest(Frozen):
@@ -288,6 +291,8 @@ class Manifest(Frozen):
             raise ValueError(
                 "companions and then robust mutants are not the first mutants, with graphs of their own"
             )
+        if any((entry.companion or 0) > len(self.companions) for entry in self.robust):
+            raise ValueError("a robust mutant was trained from a companion that is none of the mutants")
         first = [number for number, rank in enumerate(self.ranks or [0] * self.mutants, 1) if rank == 0]
         if robust and first != robust:
             raise ValueError("robust mutants do not come before all others in every order")

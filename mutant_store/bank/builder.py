@@ -13,7 +13,7 @@ from mutant_guard.bank.pool import Mutant, is_whole
 from mutant_guard.bank.session import IMAGES
 from mutant_guard.bank.shared_tail import IMAGE_INDEX
 from mutant_guard.bank.tail import TailRecord
-from mutant_guard.store.reader import COMPANION, ROBUST
+from mutant_guard.store.reader import ROBUST
 from mutant_store.bank.entries import entry_points
 from mutant_store.bank.free_parameters import bind_parameters, free_parameters
 from mutant_store.bank.hoisting import Hoisted, hoist
@@ -193,14 +193,17 @@ class BankBuilder:
 
     def _own_graphs(self, pool: list[Mutant], prefix: "_Prefix") -> Iterable[TailModel]:
         for number, mutant in enumerate(pool, 1):
-            if mutant.operator == COMPANION:
-                companion = self._companions[number_of(mutant.choice)]
+            if Weights.of(mutant) is not Weights.OWN_GRAPH:
+                continue
+            place = number_of(mutant.choice)
+            robust = self._robust[place] if mutant.operator == ROBUST else None
+            companion = self._companions[place] if robust is None else robust.companion
+            if companion is not None:
                 model, inputs = companion.tail(self._classifier.output_kind)
-                yield TailModel(model, Weights.OWN_GRAPH, inputs, [number])
-            elif mutant.operator == ROBUST:
-                feature = prefix.feature(IMAGES, self._image_shape)
-                model = self._robust[number_of(mutant.choice)].tail(feature)
-                yield TailModel(model, Weights.OWN_GRAPH, [feature], [number])
+            elif robust is not None:
+                inputs = [prefix.feature(IMAGES, self._image_shape)]
+                model = robust.tail(*inputs)
+            yield TailModel(model, Weights.OWN_GRAPH, inputs, [number])
 
     def _entries(self, pool: list[Mutant], weights: Weights) -> Iterable[tuple[int, list[int]]]:
         """Yield the entry points of the mutants with one kind of weights, each with its mutants."""

@@ -14,28 +14,31 @@ from mutant_guard.bank.session import IMAGES
 from mutant_guard.bank.views import view_name, view_number
 from mutant_guard.errors import StoreError
 from mutant_guard.store.manifest import CompanionRecord
-from mutant_guard.store.reader import COMPANION, MUTANTS, PREFIX, WEIGHTS, Store
+from mutant_guard.store.reader import COMPANION, MUTANTS, PREFIX, ROBUST, WEIGHTS, Store
 from mutant_store.bank.builder import Bank
 from mutant_store.bank.weights_file import filled
 from mutant_store.companions.class_order import COMPANION_SCORES
 from mutant_store.companions.companion import Companion
-from mutant_store.graph.classifier import LOGITS
+from mutant_store.graph.classifier import LOGITS, Classifier
 from mutant_store.graph.graph import Graph
-from mutant_store.graph.neurons import find_layers
+from mutant_store.graph.neurons import Layer, find_layers
 from mutant_store.graph.parameters import Parameters
 from mutant_store.operators import OPERATORS
 from mutant_store.operators.given import number_of
+from mutant_store.robust.robust_network import RobustNetwork
 
 
 @dataclass(frozen=True)
 class OwnGraph:
     """Graph of a companion in the bank, with the record of its file's own ends.
 
+    A robust mutant that was trained from a companion has such a graph as well.
+
     Attributes:
         model: the graph, which reads view number ``view``, and ``logits`` of the original where
             several classes of the original share one of its own.
         view: number of the view that it reads.
-        record: its record in the manifest.
+        record: record in the manifest of the companion, or of that which training started from.
     """
 
     model: ModelProto
@@ -72,8 +75,8 @@ class Mutants:
         pool: the mutants; number i is ``pool[i − 1]``.
         input_name: the user's name of the image input.
         output_name: the user's name of the class scores.
-        companions: graphs of the mutants that are companions, by number.
-        robust: graphs from ``images`` to ``logits`` of robust mutants, by number.
+        companions: graphs of the mutants that are companions, or were trained from one, by number.
+        robust: graphs from ``images`` to ``logits`` of the other robust mutants, by number.
     """
 
     original: ModelProto
@@ -112,16 +115,39 @@ class Mutants:
         return graph.to_model()
 
 
-def own_graphs(bank: Bank, companions: Sequence[Companion]) -> dict[int, OwnGraph]:
-    """Return the graphs of the companions of a bank, by the numbers of their mutants."""
-    found = {}
+def mutants_of(
+    bank: Bank,
+    classifier: Classifier,
+    layers: Sequence[Layer],
+    companions: Sequence[Companion],
+    robust: Sequence[RobustNetwork],
+) -> Mutants:
+    """Return the mutants of a bank that was just built.
+
+    Args:
+        bank: the bank.
+        classifier: the original.
+        layers: layers that the mutants change.
+        companions: companions that mutants of the bank name by number.
+        robust: robust networks, named in the same way.
+    """
+    graphs, own = {}, {}
     for tail in bank.tails:
         (number, *_) = tail.mutants
         mutant = bank.pool[number - 1]
+        companion = None
         if mutant.operator == COMPANION:
             companion = companions[number_of(mutant.choice)]
-            found[number] = OwnGraph(tail.model, companion.view, companion.record(number))
-    return found
+        elif mutant.operator == ROBUST:
+            network = robust[number_of(mutant.choice)]
+            companion = network.companion
+            if companion is None:
+                graphs[number] = network.model
+        if companion is not None:
+            own[number] = OwnGraph(tail.model, companion.view, companion.record(number))
+    names = [layer.name for layer in layers]
+    ends = classifier.input_name, classifier.output_name
+    return Mutants(classifier.model, names, bank.pool, *ends, own, graphs)
 
 
 def open_mutants(store: Store) -> Mutants:
@@ -155,6 +181,9 @@ def open_mutants(store: Store) -> Mutants:
 
 def _companions(store: Store, weights: bytes) -> Iterator[tuple[int, OwnGraph]]:
     records = {record.mutant: record for record in store.manifest.companions}
+    for robust in store.manifest.robust:
+        if robust.companion is not None:
+            records[robust.mutant] = records[robust.companion]
     for tail in store.manifest.bank:
         if tail.own_graph and tail.mutants[0] in records:
             (number,) = tail.mutants
@@ -164,7 +193,7 @@ def _companions(store: Store, weights: bytes) -> Iterator[tuple[int, OwnGraph]]:
 
 
 def _robust(store: Store, weights: bytes) -> Iterator[tuple[int, ModelProto]]:
-    numbers = {record.mutant for record in store.manifest.robust}
+    numbers = {record.mutant for record in store.manifest.robust if record.companion is None}
     for tail in store.manifest.bank:
         if tail.own_graph and tail.mutants[0] in numbers:
             (number,), (feature,) = tail.mutants, tail.features

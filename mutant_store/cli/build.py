@@ -377,6 +377,7 @@ def build(
                 labels=labels,
             ),
             robust=robust_settings(
+                operator,
                 mutants=robust_mutants,
                 method=robust_method,
                 certified=certified,
@@ -389,6 +390,7 @@ def build(
                 joint=joint,
                 architecture=architecture,
                 width=width,
+                shift=shift,
                 labels=labels,
             ),
         )

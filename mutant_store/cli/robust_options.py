@@ -107,8 +107,9 @@ Architecture = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|MODULE:CALLABLE",
-        help="Network of the robust mutants: original, whose training starts from the original's weights; or, from "
-        "scratch, strided (a small one), a registered network, or what the callable makes. Default: strided for grey "
+        help="Network of the robust mutants: original, whose training starts from the original's weights; "
+        "companion:NAME, a --companion, from that one's weights (companion where there is one only); or, from scratch, "
+        "strided (a small one), a registered network, or what the callable makes. Default: strided for grey "
         "images and certified mutants, original for coloured images.",
         rich_help_panel=_PANEL,
     ),
@@ -127,6 +128,7 @@ Width = Annotated[
 
 
 def robust_settings(
+    operator: str,
     *,
     mutants: int | None,
     method: Method | None,
@@ -140,13 +142,36 @@ def robust_settings(
     joint: bool,
     architecture: str | None,
     width: float | None,
+    shift: int | None,
     labels: Labels,
 ) -> RobustSettings:
     """Return the settings of robust mutants that these options ask for.
 
     Raises:
-        ModelError: ``certified`` goes with another method.
+        ModelError: ``certified`` goes with another method, or the operator makes no robust mutants.
     """
+    from mutant_guard.store.reader import ROBUST
+
+    said = {
+        "--robust-mutants": mutants,
+        "--robust-method": method,
+        "--certified": certified or None,
+        "--robust-epsilon": epsilon,
+        "--robust-steps": steps,
+        "--robust-epochs": epochs,
+        "--robust-batch-size": batch_size,
+        "--robust-learning-rate": learning_rate,
+        "--robust-clean-weight": clean_weight,
+        "--joint": joint or None,
+        "--architecture": architecture,
+        "--width": width,
+    }
+    given = [option for option, value in said.items() if value is not None]
+    if given and ROBUST not in operator.removeprefix("mixed:").split(","):
+        raise ModelError(
+            f"{', '.join(given)}: for robust mutants, and operator {operator} makes none; add robust to --operator, as "
+            "in mixed:robust,retrain"
+        )
     if certified and method not in (None, "certified"):
         raise ModelError(f"--certified is --robust-method certified, not {method}: leave out one of them")
     return RobustSettings(
@@ -161,5 +186,6 @@ def robust_settings(
         joint=joint or None,
         architecture=architecture,
         width=width,
+        shift=shift,
         labels=labels,
     )

@@ -15,6 +15,7 @@ from torch import nn
 
 from mutant_guard.errors import ModelError
 from mutant_guard.store.choices import OutputKind
+from mutant_guard.store.manifest import InputSpec
 from mutant_guard.store.model_card import ModelCard
 from mutant_store.boundary import boundary, check_no_pointer
 from mutant_store.datasets import load
@@ -185,21 +186,35 @@ def exported(
 
 
 def of_graph(subject: Subject) -> TorchOriginal:
-    """Return the subject's graph as a network, compared with the graph on real images.
+    """Return the subject's graph as a network, see ``as_network``.
 
     Raises:
         ModelError: the graph cannot be converted faithfully; the message says what to give instead.
     """
-    values = int(np.prod(subject.filter.data.images.shape[1:]))
-    images = subject.filter.data.images[: max(2, min(_CONVERTED_ON, _CONVERTED_VALUES // values))]
-    normalised = subject.input.model_copy(update={"layout": "nchw"}).tensor(images)
-    network, architecture = converted(subject.classifier, subject.input.layout, normalised)
+    return as_network(subject.classifier, subject.input, subject.filter.data.images)
+
+
+def as_network(classifier: Classifier, taken: InputSpec, images: NDArray[np.uint8]) -> TorchOriginal:
+    """Return a graph as a network, compared with the graph on real images.
+
+    Args:
+        classifier: the graph.
+        taken: pixels that it takes.
+        images: uint8 [N, H, W, C], the images, of which some are compared.
+
+    Raises:
+        ModelError: the graph cannot be converted faithfully; the message says what to give instead.
+    """
+    values = int(np.prod(images.shape[1:]))
+    images = images[: max(2, min(_CONVERTED_ON, _CONVERTED_VALUES // values))]
+    normalised = taken.model_copy(update={"layout": "nchw"}).tensor(images)
+    network, architecture = converted(classifier, taken.layout, normalised)
     spec = Spec(
         build=lambda _: architecture.build(),
         data="",
-        shape=(subject.input.height, subject.input.width, subject.input.channels),
-        mean=tuple(subject.input.mean),
-        std=tuple(subject.input.std),
+        shape=(taken.height, taken.width, taken.channels),
+        mean=tuple(taken.mean),
+        std=tuple(taken.std),
         epochs=1,
         batch_size=1,
         learning_rate=0.0,

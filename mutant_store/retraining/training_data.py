@@ -55,7 +55,7 @@ def load_training_data(subject: Subject, spec: str | None, labels: Labels) -> Tr
     """
     if spec is None:
         raise DataError(
-            "retraining needs images to train on: give --train-data, such as mnist:DIR@train; those of --data are "
+            "mutants need images to train on: give --train-data, such as mnist:DIR@train; those of --data are "
             "kept for the filter and the calibration"
         )
     shape = subject.input.height, subject.input.width, subject.input.channels

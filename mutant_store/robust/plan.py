@@ -12,9 +12,9 @@ from mutant_store.networks import CLASSIFIERS
 from mutant_store.networks.architecture import Architecture, Made, Registered
 from mutant_store.networks.strided import Strided
 from mutant_store.robust.intervals import check_layers
-from mutant_store.robust.settings import RobustRecipe, RobustSettings, recipe_for
+from mutant_store.robust.settings import ORIGINAL, RobustRecipe, RobustSettings, recipe_for
 
-_STRIDED, _ORIGINAL = "strided", "original"
+_STRIDED = "strided"
 _FOREIGN_GRADIENT = 1.0
 """Longest gradient of networks from elsewhere, which may be deep and without batch normalisation."""
 
@@ -55,7 +55,7 @@ class RobustPlan:
             ModelError: a setting is out of its range, there is no such network, it is made in one
                 width only, does not answer with a score for each class, or cannot be certified.
         """
-        fresh = settings.architecture not in (None, _ORIGINAL) or settings.width not in (None, 1)
+        fresh = settings.architecture not in (None, ORIGINAL) or settings.width not in (None, 1)
         recipe = recipe_for(original.name, shape[2], settings, fresh=fresh)
         architecture = _architecture(settings, recipe, original, shape, classes, grey)
         if not isinstance(architecture, Registered | Strided):
@@ -104,7 +104,7 @@ def _architecture(
     name, width = settings.architecture or recipe.network, settings.width or 1.0
     if name == _STRIDED:
         return Strided(shape, classes, recipe.channels, recipe.dense, width, grey)
-    if name == _ORIGINAL:
+    if name == ORIGINAL:
         if width == 1:
             return original
         if isinstance(original, Registered | Made):
@@ -117,5 +117,5 @@ def _architecture(
         return Registered(name, classes, width)
     if ":" in name:
         return Made(name, width)
-    known = ", ".join([_ORIGINAL, _STRIDED, *CLASSIFIERS])
+    known = ", ".join([ORIGINAL, _STRIDED, *CLASSIFIERS])
     raise ModelError(f"--architecture '{name}': give one of {known}, or MODULE:CALLABLE")

@@ -1,6 +1,7 @@
 """Robust mutant of a classifier, ready to stand in a bank."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from onnx import ModelProto
@@ -10,6 +11,7 @@ from mutant_guard.errors import ModelError
 from mutant_guard.store.manifest import RobustRecord
 from mutant_guard.store.reader import BOUNDS
 from mutant_store.companions.class_order import in_original_order
+from mutant_store.companions.companion import Companion
 from mutant_store.companions.work import multiply_adds
 from mutant_store.graph.classifier import LOGITS
 from mutant_store.graph.graph import Graph
@@ -24,7 +26,9 @@ class RobustNetwork:
     """Network that stands in a bank as a robust mutant.
 
     Attributes:
-        model: graph from ``images`` to ``logits`` of the original's kind.
+        model: graph from ``images`` to ``logits`` of the original's kind; that of ``companion``
+            where it is one.
+        companion: the companion that it was trained from, with its weights; None for none.
         accuracy: share of the filter's images that it gets right.
         multiply_adds: its work for one image.
         relative_cost: that work as a multiple of the original's.
@@ -38,6 +42,7 @@ class RobustNetwork:
     relative_cost: float
     bounds: ModelProto | None
     trained: "RobustMutant"
+    companion: Companion | None = None
 
     @staticmethod
     def of(trained: "RobustMutant", subject: Subject, accuracy_ratio: float) -> "RobustNetwork":
@@ -53,8 +58,10 @@ class RobustNetwork:
                 it was trained for that.
         """
         part = subject.filter
-        scores = part.inputs.scores(trained.classifier.scores)
-        accuracy = float((scores.argmax(axis=1) == part.labels).mean())
+        companion = trained.companion
+        scores = part.inputs.of_view(companion.view if companion else 0).scores(trained.classifier.scores)
+        right = companion.labels(scores, part.labels) if companion else scores.argmax(axis=1) == part.labels
+        accuracy = float(right.mean())
         original = float(part.correct.mean())
         if accuracy < accuracy_ratio * original:
             raise ModelError(
@@ -62,6 +69,10 @@ class RobustNetwork:
                 "would doubt too many clean images; train it longer (--robust-epochs), against smaller changes "
                 "(--robust-epsilon), or lower --accuracy-ratio"
             )
+        if companion is not None:
+            own = replace(companion, classifier=trained.classifier, accuracy=accuracy, taught=None)
+            model, _ = own.tail(subject.classifier.output_kind)
+            return RobustNetwork(model, accuracy, own.multiply_adds, own.relative_cost, None, trained, own)
         model = in_original_order(
             trained.classifier.model, trained.classifier.output_kind, None, subject.classifier.output_kind
         )
@@ -80,18 +91,28 @@ class RobustNetwork:
         )
 
     def tail(self, feature: str) -> ModelProto:
-        """Return its graph in a bank, which reads the original's images under a feature's name."""
+        """Return its graph in a bank, which reads the original's images under a feature's name.
+
+        One that was trained from a companion stands there as that one does, see ``Companion.tail``.
+        """
         graph = Graph(self.model)
         graph.rename(IMAGES, feature)
         return graph.to_model()
 
-    def record(self, mutant: int) -> RobustRecord:
-        """Return its record in the manifest, as the mutant of a number."""
+    def record(self, mutant: int, companions: Sequence[Companion]) -> RobustRecord:
+        """Return its record in the manifest, as the mutant of a number.
+
+        Args:
+            mutant: the number.
+            companions: the companions, which are the mutants from number 1 on.
+        """
+        basis = self.trained.companion
         return RobustRecord(
             mutant=mutant,
             network=self.trained.network,
             recipe=self.trained.recipe,
             data=self.trained.data,
+            companion=None if basis is None else 1 + companions.index(basis),
             accuracy=self.trained.accuracy,
             robust_accuracy=self.trained.robust_accuracy,
             multiply_adds=self.multiply_adds,

@@ -1,6 +1,7 @@
 """Settings of robust mutants: what the user says, and the defaults where nothing is said."""
 
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
@@ -12,6 +13,9 @@ Method = Literal["pgd", "fast", "trades", "ccat", "certified"]
 
 _LEAST_BATCHES = 2000
 METHODS: tuple[Method, ...] = get_args(Method)
+ORIGINAL = "original"
+"""Architecture that stands for the original and its weights."""
+_COMPANION = "companion"
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,9 @@ class RobustSettings:
 
     Attributes:
         mutants: number of robust mutants, at least 1.
-        architecture: ``original``, of width 1 from the original's weights; or, trained from
-            scratch, ``strided``, a registered name or ``module:callable``.
+        architecture: ``original``, of width 1 from the original's weights; ``companion:NAME``, a
+            companion from its weights, or ``companion`` for the only one; or, trained from scratch,
+            ``strided``, a registered name or ``module:callable``.
         width: factor of the numbers of channels of ``architecture``, or of the recipe's network.
         labels: kind of the targets; ``original`` takes the label that the original gives.
         others: same meaning as in ``RobustRecipe``.
@@ -40,6 +45,41 @@ class RobustSettings:
     architecture: str | None = None
     width: float | None = None
     labels: Labels = "data"
+
+    def companion(self, names: Sequence[Collection[str]]) -> int | None:
+        """Return the place of the companion that training starts from; None where it is none.
+
+        Args:
+            names: names of each companion, of which each may stand for it.
+
+        Raises:
+            ModelError: there is no such companion or more than one, or other settings do not go
+                with it.
+        """
+        kind, _, name = (self.architecture or "").partition(":")
+        if kind != _COMPANION:
+            return None
+        asked = f"--architecture {self.architecture}"
+        if self.method == "certified":
+            raise ModelError(
+                f"--certified proves something of the original's pixels, and {asked} reads pixels of its own: leave "
+                "out one of them"
+            )
+        if self.joint or self.width not in (None, 1):
+            option = "--joint" if self.joint else "--width"
+            raise ModelError(f"{option} does not go with {asked}: leave out one of them")
+        found = [place for place, each in enumerate(names) if not name or name in each]
+        if len(found) == 1:
+            return found[0]
+        if not names:
+            raise ModelError(
+                f"{asked}: there are no companions; name them with --companion and give mixed:companion,robust"
+            )
+        known = ", ".join(min(each, key=len) for each in names)
+        fault = "there is no such companion" if not found else "there are several such companions"
+        raise ModelError(
+            f"{asked}: {fault}; give companion:NAME, with NAME as in --companion, one of {known}"
+        )
 
 
 @dataclass(frozen=True)

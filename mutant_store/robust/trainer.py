@@ -1,5 +1,6 @@
 """Robust mutants of a build: trained one by one, and given out as classifiers of their own."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,26 +9,27 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from onnx import ModelProto
 
 from mutant_guard.errors import DataError
 from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.manifest import RecipeValue
 from mutant_guard.store.model_card import DataRange
+from mutant_store.companions.companion import Companion
 from mutant_store.graph.classifier import Classifier
 from mutant_store.loading.subject import Subject
-from mutant_store.loading.torch_source import TorchOriginal, of_graph
-from mutant_store.networks.architecture import Architecture
-from mutant_store.networks.conversion import Converted
+from mutant_store.loading.torch_source import TorchOriginal
 from mutant_store.reporter import Reporter
 from mutant_store.retraining.folder import prepare_folder, state_of
 from mutant_store.retraining.job import IMAGES, ORIGINAL_STATE, TARGETS
 from mutant_store.retraining.processes import TrainingProcesses
 from mutant_store.retraining.seeds import Purpose, seed_for
-from mutant_store.retraining.training_data import TrainingData, answers_of, load_training_data
+from mutant_store.retraining.training_data import TrainingData
+from mutant_store.robust.basis import Basis
 from mutant_store.robust.export import classifier_of
 from mutant_store.robust.job import HELD_BACK, RobustJob
 from mutant_store.robust.plan import RobustPlan
-from mutant_store.robust.settings import RobustSettings
+from mutant_store.robust.settings import ORIGINAL, RobustSettings
 from mutant_store.robust.training import RobustEpoch, load_trained, train_robust
 
 _FOLDER = "robust-"
@@ -44,12 +46,14 @@ class RobustMutant:
         number: number of the mutant.
         classifier: its graph, which reads the original's input and has the original's classes; its
             scores are logits, or of the original's kind where training started from the original.
+            Where it started from a companion, input, classes and scores are that one's.
         accuracy: share of the held-back training images that it gets right.
         robust_accuracy: share of them that it gets right at worst, see ``Robustness``.
         certified: whether it was trained for bounds.
         network: name of its architecture.
         recipe: settings of its training, by name.
         data: images it was trained on.
+        companion: the companion that training started from; None for none.
     """
 
     number: int
@@ -60,6 +64,7 @@ class RobustMutant:
     network: str
     recipe: dict[str, RecipeValue]
     data: DataRange
+    companion: Companion | None = None
 
 
 class RobustTrainer:
@@ -83,6 +88,7 @@ class RobustTrainer:
         *,
         seed: int,
         jobs: int,
+        companion: Companion | None = None,
     ) -> None:
         """Read the training images and prepare what all mutants share.
 
@@ -95,52 +101,53 @@ class RobustTrainer:
             staged: staging directory of the build.
             seed: seed of the build.
             jobs: number of mutants trained at a time.
+            companion: companion that training starts from; None for none.
 
         Raises:
-            DataError: the training images do not fit, see ``load_training_data``, or are too few.
+            DataError: the training images do not fit, see ``Basis.training_data``, or are too few.
             ModelError: the settings or the network do not fit, see ``RobustPlan``, or the graph
                 cannot be converted.
         """
-        spec, classes = subject.input, len(subject.classes)
-        own: Architecture = original.architecture if original else _of_graph(subject)
+        basis = Basis.of(subject, original, companion)
+        if companion is not None:  # it stands in the original's place
+            settings = replace(settings, architecture=ORIGINAL)
+        spec, own, known = basis.input, basis.architecture, basis.known
         grey = (spec.mean[0], spec.std[0]) if spec.channels == 1 else None
-        plan = RobustPlan.of(settings, own, (spec.height, spec.width, spec.channels), classes, grey=grey)
-        training = load_training_data(subject, train_data, settings.labels)
+        plan = RobustPlan.of(settings, own, basis.shape, basis.outputs, grey=grey)
+        training = basis.training_data(subject, train_data, settings.labels)
         if len(training.data) < _LEAST_IMAGES:
             raise DataError(
                 f"--train-data '{train_data}' holds {len(training.data)} images: robust mutants take at least "
                 f"{_LEAST_IMAGES}, better thousands"
             )
-        if settings.labels == "original":
-            training = replace(training, labels=answers_of(subject, training.data).argmax(axis=1))
         if settings.epochs is None:
             trained = len(training.data) - _held_back(len(training.data))
             plan = replace(plan, recipe=plan.recipe.lasting(trained))
         recipe, self.notes = plan.recipe, training.data.notes
-        self._subject, self._plan, self._jobs = subject, plan, jobs
+        self._basis, self._plan, self._jobs = basis, plan, jobs
         job = RobustJob(
             folder=staged,
             architecture=own,
             seed=seed,
             mean=tuple(spec.mean),
             std=tuple(spec.std),
-            shift=(original.spec.shift if original else 0) if recipe.shift is None else recipe.shift,
-            flip=original is not None and original.spec.flip,
-            bf16=original is not None and original.spec.bf16 and recipe.attacks,
-            output_kind=subject.classifier.output_kind,
+            shift=(known.spec.shift if known else 0) if recipe.shift is None else recipe.shift,
+            flip=known is not None and known.spec.flip,
+            bf16=known is not None and known.spec.bf16 and recipe.attacks,
+            output_kind=basis.classifier.output_kind,
             device="cuda" if torch.cuda.is_available() else "cpu",
             recipe=recipe,
             mutant=plan.architecture,
-            classes=classes,
+            classes=basis.outputs,
             from_original=plan.from_original,
         )
         needed = plan.from_original or recipe.joint
-        state = state_of((original or of_graph(subject)).network) if needed else None
-        self.job = replace(job, folder=_prepared(job, subject, state, training, staged))
+        state = state_of(basis.network().network) if needed else None
+        self.job = replace(job, folder=_prepared(job, basis, state, training, staged))
         self._data = training.data.portable_range
         made_of: dict[str, RecipeValue] = {
             "width": settings.width or 1.0,
-            "from_original": plan.from_original,
+            "from_original": plan.from_original and companion is None,
             "labels": settings.labels,
             "shift": job.shift,
             "flip": job.flip,
@@ -153,7 +160,7 @@ class RobustTrainer:
     def summary(self) -> str:
         """Main settings, in words."""
         recipe, job = self._plan.recipe, self.job
-        start = "the original's weights" if self._plan.from_original else "scratch"
+        start = f"{self._basis.name}'s weights" if self._plan.from_original else "scratch"
         against = "bounds" if recipe.method == "certified" else f"{recipe.steps}-step attacks"
         images = len(job.array(IMAGES)) - len(job.array(HELD_BACK))
         return (
@@ -198,10 +205,10 @@ class RobustTrainer:
 
     def _mutant(self, number: int) -> RobustMutant:
         network, found = load_trained(self.job, number)
-        subject = self._subject
+        basis = self._basis
         kind: OutputKind = self.job.output_kind if self.job.from_original else "logits"
-        probe = subject.input.tensor(subject.filter.data.images[:_PROBE])
-        classifier = classifier_of(network, subject.classifier, subject.input, probe, kind)
+        probe = basis.input.tensor(basis.images.pixels[0][:_PROBE])
+        classifier = classifier_of(network, basis.classifier, basis.input, probe, kind)
         certified = self._plan.recipe.method == "certified"
         return RobustMutant(
             number,
@@ -212,6 +219,7 @@ class RobustTrainer:
             self._plan.architecture.name,
             self.recipe,
             self._data,
+            basis.companion,
         )
 
 
@@ -219,21 +227,19 @@ def _held_back(images: int) -> int:
     return min(_HELD_BACK, int(_HELD_BACK_SHARE * images))
 
 
-def _of_graph(subject: Subject) -> Converted:
-    """Return the maker of the original's graph as a network."""
-    content = subject.classifier.model.SerializeToString(deterministic=True)
-    return Converted(content, subject.input.layout)
+def _digest(model: ModelProto) -> str:
+    return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
 
 
 def _prepared(
-    job: RobustJob, subject: Subject, state: bytes | None, training: TrainingData, staged: Path
+    job: RobustJob, basis: Basis, state: bytes | None, training: TrainingData, staged: Path
 ) -> Path:
     """Return a folder with what the job's processes read, see ``prepare_folder``.
 
     Args:
         job: the job.
-        subject: the classifier and its images.
-        state: the original's state; None where it is not needed.
+        basis: classifier in whose pixels and classes the mutants are trained.
+        state: its state as a network; None where that is not needed.
         training: images to train on.
         staged: staging directory of the build.
     """
@@ -247,7 +253,8 @@ def _prepared(
         },
         "architectures": [repr(job.architecture), repr(job.mutant)] if own else repr(job.mutant),
         **training.facts,
-        "input": subject.input.model_dump(),
+        "input": basis.input.model_dump(),
+        "companion": None if basis.companion is None else _digest(basis.classifier.model),
     }
     rng = np.random.default_rng(seed_for(job.seed, Purpose.held_back))
     arrays: dict[str, Callable[[], NDArray[Any]]] = {

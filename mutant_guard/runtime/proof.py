@@ -210,7 +210,7 @@ def _obstacle(manifest: Manifest, policy: Policy) -> str | None:
     first = {number for number, rank in enumerate(ranks, 1) if rank == min(ranks)}
     bounded = {record.mutant for record in manifest.robust if record.bounds is not None}
     if not bounded:
-        return "the store has no certified mutant; build one with --mutants mixed:robust,retrain --certified"
+        return "the store has no certified mutant; build one with --operator mixed:robust,retrain --certified"
     if unbounded := sorted(first - bounded):
         names = ", ".join(map(str, unbounded[:5])) + (" …" if len(unbounded) > 5 else "")
         return (

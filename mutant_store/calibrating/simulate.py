@@ -20,7 +20,7 @@ from mutant_guard.decision.calibration.stages import staged_policy
 from mutant_guard.decision.sequential import builders
 from mutant_guard.decision.sequential.characteristic import over_pool
 from mutant_guard.decision.sequential.policies import Decision, Policy, State
-from mutant_guard.decision.sequential.staged import staged
+from mutant_guard.decision.sequential.staged import Alarm, staged
 from mutant_guard.errors import DataError, StoreError
 from mutant_guard.store.calibration_record import (
     CalibrationSettings,
@@ -302,10 +302,11 @@ def _calibrated(store: Store) -> FinitePoolRecord | StagedRecord:
 
 
 def _reference(store: Store) -> Policy:
-    """Return the policy that always takes all mutants, at the threshold of ``calibrated``."""
+    """Return the policy that always takes all mutants, with the alarms of ``calibrated``."""
     test, pool = _calibrated(store), store.manifest.mutants
     if isinstance(test, StagedRecord):
-        return staged(REFERENCE, test.evidence.doubts, test.threshold, (), pool)
+        alarms = tuple(Alarm(*entry) for entry in test.alarms)
+        return staged(REFERENCE, test.evidence.doubts, test.threshold, (), pool, alarms=alarms)
     return builders.fixed(REFERENCE, pool, test.threshold, pool, store.policy(_CALIBRATED).targets)
 
 

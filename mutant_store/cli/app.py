@@ -35,9 +35,9 @@ def inspect(
 ) -> None:
     """Show what a store holds: model, mutants, data parts, policies and their certified rates."""
     from mutant_guard.store.reader import load_store
+    from mutant_store.cli.mutant_tables import mutant_tables
     from mutant_store.cli.tables import (
         calibration_table,
-        companion_tables,
         estimates_table,
         manifest_table,
     )
@@ -53,7 +53,7 @@ def inspect(
             return
         console = Console()
         tables = manifest_table(opened), calibration_table(opened), estimates_table(opened)
-        for table in (*tables, *companion_tables(opened)):
+        for table in (*tables, *mutant_tables(opened)):
             console.print(table)
 
 

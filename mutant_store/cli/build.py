@@ -312,7 +312,8 @@ def build(
     from mutant_guard.store.calibration_record import CalibrationSettings
     from mutant_store.build import BuildSettings
     from mutant_store.build import build as build_store
-    from mutant_store.cli.tables import companion_tables, estimates_table
+    from mutant_store.cli.mutant_tables import mutant_tables
+    from mutant_store.cli.tables import estimates_table
     from mutant_store.loading.input_spec import InputOptions
     from mutant_store.loading.model_source import ModelSource
     from mutant_store.pool.selection import SelectionSettings
@@ -405,7 +406,7 @@ def build(
             )
         console = Console()
         console.print(f"published [bold]{out}[/bold] version {store.version}")
-        for table in (estimates_table(store), *companion_tables(store)):
+        for table in (estimates_table(store), *mutant_tables(store)):
             console.print(table)
 
 

@@ -62,7 +62,8 @@ def calibrate(
     Settings that are not given stay as they are in the store.
     """
     from mutant_store.calibrating.recalibrate import recalibrate
-    from mutant_store.cli.tables import calibration_table, companion_tables, estimates_table
+    from mutant_store.cli.mutant_tables import mutant_tables
+    from mutant_store.cli.tables import calibration_table, estimates_table
 
     with errors_shown(), BuildReport() as report:
         calibrated = recalibrate(
@@ -85,7 +86,7 @@ def calibrate(
         )
     console = Console()
     console.print(f"published [bold]{store}[/bold] version {calibrated.version}")
-    tables = calibration_table(calibrated), estimates_table(calibrated), *companion_tables(calibrated)
+    tables = calibration_table(calibrated), estimates_table(calibrated), *mutant_tables(calibrated)
     for table in tables:
         console.print(table)
 

@@ -14,7 +14,6 @@ from rich.table import Table
 from mutant_guard.store.calibration_record import CertificateRecord, PolicyRecord, RateEstimate
 from mutant_guard.store.doubts_record import StagedRecord
 from mutant_guard.store.reader import Store
-from mutant_store.calibrating.contributions import contributions
 from mutant_store.calibrating.simulation_report import Grid, ImageSetOutcome, PolicyReport, Simulation
 from mutant_store.publishing.housekeeping import Garbage, Version
 
@@ -100,38 +99,6 @@ def replay_table(simulation: Simulation) -> Table:
         rates = f"{shown.adversarial.rate:.1%}", f"{shown.undecided.rate:.1%}"
         table.add_row(name, _short(policy.behaviour.false_alarms), *rates, *_mutants(shown))
     return table
-
-
-def companion_tables(store: Store) -> list[Table]:
-    """Return a table of what each companion costs and adds, in the order in which requests meet them.
-
-    There is none for a store without companions.
-    """
-    found = contributions(store)
-    if not found:
-        return []
-    table = Table(
-        title=f"companions, cheapest first; found: of {found[0].wrong} clean images that the original gets wrong",
-        title_justify="left",
-    )
-    table.add_column("companion")
-    for column in ("multiply-adds", "right", "agrees", "weight", "found alone", "with those before"):
-        table.add_column(column, justify="right")
-    for each in found:
-        shares = [_share(share, each.interval(share)) for share in (each.alone, each.together)]
-        table.add_row(
-            escape(each.companion.source),
-            f"{each.companion.multiply_adds / 1e6:,.0f} M, {each.companion.relative_cost:.2f}×",
-            f"{each.accuracy:.1%}",
-            f"{each.agreement:.1%}",
-            f"{each.weight:.2f}",
-            *(shares if each.wrong else ["–", "–"]),
-        )
-    return [table]
-
-
-def _share(share: float, interval: tuple[float, float]) -> str:
-    return f"{share:.0%} ({interval[0]:.0%} to {interval[1]:.0%})"
 
 
 def detection_table(simulation: Simulation) -> Table:
@@ -254,8 +221,12 @@ def _sides(policy: PolicyRecord) -> tuple[str, str, str, str]:
     test, bounds = policy.test, policy.error_bounds
     if isinstance(test, StagedRecord):
         unit = test.evidence.doubts.unit
-        cleared = "".join(f", {bound / unit:.2g} after {mutants}" for mutants, bound in test.stages)
-        return f"doubts{cleared}".replace(",", " of", 1), f"{test.threshold / unit:.2g}", "", ""
+        cleared, alarmed = (
+            [f"{bound / unit:.2g} after {mutants}" for mutants, bound in bounds]
+            for bounds in (test.stages, test.alarms)
+        )
+        normal = f"doubts of {', '.join(cleared)}" if cleared else "doubts"
+        return normal, ", ".join([*alarmed, f"{test.threshold / unit:.2g}"]), "", ""
     about = policy.hypotheses
     sides = ("", "") if about is None else (about.low, about.high)
     low, high = (

@@ -16,12 +16,12 @@ def from_store(store: Store, model: TrainedModel) -> Mutants:
     """Return the mutants of a store, with the store's numbers.
 
     Raises:
-        ModelError: the store has mutants of other operators than NAI alone, retrain alone, or
-            robust ones alone or beside retrained ones, or was not built from this model.
+        ModelError: the store has companions, or no robust mutants and others than NAI alone or
+            retrain alone, or was not built from this model.
     """
     pool = unpack(store.arrays(MUTANTS))
     operators = {mutant.operator for mutant in pool}
-    if ROBUST in operators and operators <= {ROBUST, Retrain.name}:
+    if ROBUST in operators:
         mutants: Mutants = StoredNetworks(store)
     elif operators == {Retrain.name}:
         mutants = TrainedMutants(model, [mutant.choice["values"] for mutant in pool])
@@ -30,7 +30,7 @@ def from_store(store: Store, model: TrainedModel) -> Mutants:
     else:
         raise ModelError(
             f"store '{store.name}' has mutants by {', '.join(sorted(operators))}; adaptive attacks follow gradients "
-            "through mutants by nai alone, by retrain alone, or by robust with or without retrain"
+            "through mutants by nai alone, by retrain alone, or by any operator beside robust ones"
         )
     check_scores(mutants, store, model)
     return mutants

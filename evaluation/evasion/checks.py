@@ -10,19 +10,28 @@ from evaluation.evasion.results import Check, EvasionCell
 from evaluation.report.markdown import percent
 
 
-def checks(cells: list[EvasionCell], whole: Attempt, policies: list[str]) -> list[Check]:
+def checks(
+    cells: list[EvasionCell], whole: Attempt, policies: list[str], contradicted: int = 0
+) -> list[Check]:
     """Return the checks, whether each holds, with the figures.
 
     Args:
         cells: success of the attacks.
         whole: attack with changes of any size.
         policies: names of the policies.
+        contradicted: number of images that evade though it is proved that none can, over all sizes
+            and policies.
     """
-    return [
+    proved = [cell.proved for cell in cells if cell.proved is not None]
+    found = [
         _any_size(whole, policies),
         _never_less(cells),
         *(_strongest_knowledge(cells, knowledge) for knowledge in ("method", "answers")),
     ]
+    if proved:
+        told = f"{contradicted} do" if contradicted else f"none does, at {len(proved)} sizes and policies"
+        found.append(Check(name="no image that is proved evades", holds=not contradicted, text=told))
+    return found
 
 
 def _any_size(whole: Attempt, policies: list[str]) -> Check:

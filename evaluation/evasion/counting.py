@@ -1,12 +1,13 @@
 """Evasion counted: of each attack, and of the strongest of all on each image."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.adaptive.strongest.settings import AttackSettings
-from evaluation.evasion.blocks import Found
+from evaluation.adaptive.strongest.settings import AttackSettings, Norm
+from evaluation.evasion.blocks import Bools, Found
 from evaluation.evasion.results import EvasionCell
 from evaluation.experiment.records.intervals import counted
 
@@ -40,18 +41,35 @@ def cell(attempt: Attempt, place: int, policy: str) -> EvasionCell:
     )
 
 
-def strongest(attempts: list[Attempt], place: int, policy: str) -> list[EvasionCell]:
+def strongest(
+    attempts: list[Attempt], place: int, policy: str, proved: Mapping[float, Bools]
+) -> list[EvasionCell]:
     """Return, by norm and size, the success of all attacks together, image by image.
 
     An image counts where any attack of the norm evades at this size or a smaller one.
+
+    Args:
+        attempts: the attacks.
+        place: place of the policy.
+        policy: its name.
+        proved: by size in L∞, which images are proved, bool [N]; nothing where nothing can be.
     """
     cells = []
     for norm, size in dict.fromkeys((attempt.settings.norm, attempt.size) for attempt in attempts):
-        tried = [each for each in attempts if each.settings.norm == norm and each.size <= size]
-        evaded = np.any([each.found.evaded[place] for each in tried], axis=0)
-        fooled = np.any([each.found.fooled for each in tried], axis=0)
-        cells.append(_cell(STRONGEST, "store", norm, size, policy, evaded, fooled, []))
+        evaded, fooled = union(attempts, place, norm, size)
+        made = _cell(STRONGEST, "store", norm, size, policy, evaded, fooled, [])
+        if norm == "linf" and size in proved:
+            held = counted(int(proved[size].sum()), len(evaded))
+            made = made.model_copy(update={"proved": held})
+        cells.append(made)
     return sorted(cells, key=lambda found: (found.norm != "linf", found.norm, found.size))
+
+
+def union(attempts: list[Attempt], place: int, norm: Norm, size: float) -> tuple[Bools, Bools]:
+    """Return which images any attack of a norm evades with, and fools, up to a size: bool [N] each."""
+    tried = [each for each in attempts if each.settings.norm == norm and each.size <= size]
+    evaded = np.any([each.found.evaded[place] for each in tried], axis=0)
+    return np.asarray(evaded), np.asarray(np.any([each.found.fooled for each in tried], axis=0))
 
 
 def _cell(
@@ -60,8 +78,8 @@ def _cell(
     norm: str,
     size: float,
     policy: str,
-    evaded: NDArray[np.bool_],
-    fooled: NDArray[np.bool_],
+    evaded: Bools,
+    fooled: Bools,
     after: list[float],
 ) -> EvasionCell:
     count = len(evaded)

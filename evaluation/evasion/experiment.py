@@ -16,13 +16,14 @@ from evaluation.attacks.threads import one_thread
 from evaluation.evasion.blocks import Found, attack_block, seed_of
 from evaluation.evasion.checks import checks
 from evaluation.evasion.config import EvasionConfig
-from evaluation.evasion.counting import Attempt, cell, strongest
+from evaluation.evasion.counting import Attempt, cell, strongest, union
 from evaluation.evasion.results import EvasionCell, EvasionResults, PolicyFigures
 from evaluation.experiment.material.clock import Clock
 from evaluation.experiment.records.results import Environment
 from evaluation.workspace import Arrays, Workspace
 from mutant_guard.decision.sequential.policies import Policy
 from mutant_guard.errors import DataError
+from mutant_guard.runtime.proof import LARGEST_EPSILON, Proof
 from mutant_guard.store.reader import Store
 from mutant_store.datasets import ImageData, load
 from mutant_store.reporter import Reporter
@@ -93,9 +94,13 @@ class EvasionExperiment:
             )
         names = list(self._policies)
         cells: list[EvasionCell] = []
+        contradicted = 0
         for place, policy in enumerate(names):
             cells += [cell(attempt, place, policy) for attempt in attempts]
-            cells += strongest(attempts, place, policy)
+            proved = self._proved(policy, images, labels)
+            cells += strongest(attempts, place, policy, proved)
+            for size, held in proved.items():
+                contradicted += int((held & union(attempts, place, "linf", size)[0]).sum())
         manifest = self._store.manifest
         operators = self._store.operators()
         counts = {name: operators.count(name) for name in dict.fromkeys(operators)}
@@ -109,7 +114,7 @@ class EvasionExperiment:
             steps={settings.name: _in_words(settings, manifest.classes) for settings in config.attacks},
             policies=[_figures(name, policy) for name, policy in self._policies.items()],
             cells=cells,
-            checks=checks(cells, Attempt(_SANITY, _WHOLE, whole), names),
+            checks=checks(cells, Attempt(_SANITY, _WHOLE, whole), names, contradicted),
             environment=Environment(
                 hardware=hardware.hardware(), versions=hardware.versions(), seconds=self._clock.seconds
             ),
@@ -130,6 +135,21 @@ class EvasionExperiment:
         if not chosen:
             raise DataError(f"the classifier labels no image of '{self._config.data}' rightly")
         return data.images[chosen[:count]], data.labels[chosen[:count]]
+
+    def _proved(
+        self, policy: str, images: NDArray[np.uint8], labels: NDArray[np.int64]
+    ) -> dict[float, NDArray[np.bool_]]:
+        """Return by size which images are proved, bool [N]; nothing where nothing can be proved."""
+        proof = Proof(self._store, self._policies[policy])
+        sizes = [size for size in self._config.sizes if size <= LARGEST_EPSILON]
+        if proof.obstacle is not None:
+            return {}
+        with self._clock.measured("proofs"):
+            found = {}
+            for size in sizes:
+                self._report.step(f"proving at {size:g}, {policy} false alarms")
+                found[size] = proof.holds(images, labels, np.full(len(images), size))
+        return found
 
     def _attacked(
         self,

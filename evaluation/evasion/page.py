@@ -59,31 +59,27 @@ def _sized(cell: EvasionCell) -> str:
 
 def _strongest(results: EvasionResults) -> str:
     cells = [cell for cell in results.cells if cell.attack == STRONGEST]
-    policies = unique(cell.policy for cell in cells)
+    policies, proved = unique(cell.policy for cell in cells), any(cell.proved for cell in cells)
     rows = []
     for norm, size in unique((cell.norm, cell.size) for cell in cells):
         same = [cell for cell in cells if (cell.norm, cell.size) == (norm, size)]
         by_policy = {cell.policy: cell for cell in same}
+        figures = [by_policy[name].evading for name in policies]
+        bounds = [by_policy[name].proved for name in policies if proved]
         rows.append(
             [
                 _sized(same[0]),
                 f"{same[0].images:,}",
-                percent_interval(same[0].fooled),
-                *(percent_interval(by_policy[name].evading) for name in policies),
+                *map(percent_interval, [same[0].fooled, *figures, *bounds]),
             ]
         )
-    head = [
-        "Largest change",
-        "Images",
-        "Fools the classifier",
-        *(f"Evades, {name} false alarms" for name in policies),
-    ]
-    return section(
-        "The strongest attack on each image",
-        "strongest",
-        "Share of the images that any of the attacks below evades with.",
-        table(head, rows),
-    )
+    head = ["Largest change", "Images", "Fools the classifier"]
+    head += [f"Evades, {name} false alarms" for name in policies]
+    head += [f"Proved, {name}" for name in policies if proved]
+    said = "Share of the images that any of the attacks below evades with."
+    if proved:
+        said += " *Proved*: share for which no change of this size can be cleared under a wrong label."
+    return section("The strongest attack on each image", "strongest", said, table(head, rows))
 
 
 def _attacks(results: EvasionResults) -> str:

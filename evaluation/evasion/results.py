@@ -18,6 +18,8 @@ class EvasionCell(Record):
         evading: share wrongly labelled and cleared, with its Clopper–Pearson interval.
         after: share that evades after a quarter, a half, three quarters and all of the steps
             or questions; none for images that are judged at the end alone.
+        proved: share for which no change of that size can be cleared under a wrong label, by the
+            bounds of certified robust mutants; None where there are none, and for single attacks.
     """
 
     attack: str
@@ -29,6 +31,7 @@ class EvasionCell(Record):
     fooled: Interval
     evading: Interval
     after: list[float]
+    proved: Interval | None = None
 
 
 class Check(Record):

@@ -10,9 +10,8 @@ from typer.testing import CliRunner, Result
 from evaluation.train import app
 from mutant_guard.store.reader import Store, load_store
 from tests.support.experiment import Ran, run_experiment
-from tests.support.kept import kept, void
+from tests.support.kept import kept
 from tests.support.retrain_experiment import retrain_config_text
-from tests.support.retraining import build_robust_store
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -53,9 +52,6 @@ def retrain_ran(tiny_model: Path) -> Ran:
 
 
 @pytest.fixture(scope="session")
-def robust_store(digits_model: Path) -> Store:
-    """A store of one robust mutant and two retrained ones of the perceptron; not to be changed by tests."""
-    folder = kept(
-        "robust-evaluation", lambda folder: void(build_robust_store(digits_model, folder / "digits"))
-    )
-    return load_store(folder / "digits")
+def robust_store(certified_store: Path) -> Store:
+    """A store of a robust mutant with bounds and four others; not to be changed by tests."""
+    return load_store(certified_store)

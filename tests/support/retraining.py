@@ -7,7 +7,6 @@ import torch
 from torch.nn import functional
 
 from mutant_guard.store.atomic import write_atomically
-from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.model_card import ModelCard
 from mutant_guard.store.reader import Store
 from mutant_store.build import BuildSettings, build
@@ -18,7 +17,6 @@ from mutant_store.networks.inference import normalised
 from mutant_store.networks.onnx_export import to_onnx
 from mutant_store.pool.selection import SelectionSettings
 from mutant_store.retraining.settings import RetrainSettings
-from mutant_store.robust.settings import RobustSettings
 from tests.support.demo import SETTINGS, SilentReport
 
 TRAIN = "digits@train"
@@ -81,16 +79,3 @@ def build_retrained(
     """Build a store from the holdout split of the digits."""
     source = ModelSource(str(model))
     return build(source, "digits@holdout", out, chosen or settings(), report or SilentReport())
-
-
-def build_robust_store(model: Path, out: Path) -> Store:
-    """Build a store of a robust mutant and two retrained ones of a digits model's ONNX file.
-
-    Few images calibrate it, so that an alarm rate of a fifth is allowed.
-    """
-    chosen = replace(
-        settings(operator="mixed:robust,retrain", accuracy_ratio=0.6),
-        robust=RobustSettings(epsilon=0.15, epochs=6, steps=2),
-        calibration=CalibrationSettings(max_false_alarm=0.2),
-    )
-    return build(model, "digits@holdout", out, chosen, SilentReport())

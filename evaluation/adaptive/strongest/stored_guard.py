@@ -145,19 +145,13 @@ def known_guard(store: Store, policies: Mapping[str, Policy]) -> KnownGuard:
     numbers = sorted(range(1, manifest.mutants + 1), key=lambda number: ranks[number - 1])
     firsts = [number for number in numbers if ranks[number - 1] == min(ranks)]
     networks = networks_of(store)
-    apart, weights = evidence.temperatures, evidence.weights
+    told = [(evidence.own_temperature, evidence.own_weight), *map(evidence.of_mutant, numbers)]
+    temperatures, weights = torch.tensor(told, dtype=torch.float32).unbind(1)
     return KnownGuard(
         networks[0],
         [networks[number] for number in firsts],
         [networks[number] for number in numbers[len(firsts) :]],
-        torch.tensor(
-            [evidence.own_temperature]
-            + [apart[number - 1] if apart else evidence.temperature for number in numbers],
-            dtype=torch.float32,
-        ),
-        torch.tensor(
-            [evidence.own_weight] + [weights[number - 1] if weights else 1.0 for number in numbers],
-            dtype=torch.float32,
-        ),
+        temperatures,
+        weights,
         bounds,
     )

@@ -57,3 +57,10 @@ def test_stronger_attackers_that_know_less_are_noticed() -> None:
     found = checks(cells, whole(True), ["5 %"])
     assert [check.holds for check in found] == [True, True, False, False]
     assert "by answers at 0.1, 5 %: 22.0 % against 20.0 %" in found[3].text
+
+
+def test_an_evading_image_that_was_proved_is_noticed() -> None:
+    proved = cell("store", 2).model_copy(update={"proved": counted(90, 100)})
+    for contradicted, holds in ((0, True), (3, False)):
+        last = checks([proved], whole(True), ["5 %"], contradicted)[-1]
+        assert (last.name, last.holds) == ("no image that is proved evades", holds)

@@ -76,8 +76,19 @@ def test_the_strongest_is_the_union_of_all_attacks(results: EvasionResults) -> N
     assert told == {"joint": 4, "selective": 4, "own mutants": 0, "few pixels": 4, "square": 4, STRONGEST: 0}
 
 
+def test_what_is_proved_stands_beside_what_evades(results: EvasionResults) -> None:
+    cells = [cell for cell in results.cells if cell.proved is not None]
+    assert {(cell.attack, cell.norm, cell.policy, cell.size) for cell in cells} == {
+        (STRONGEST, "linf", policy, size) for policy in ("20 %", "10 %") for size in (0.06, 0.15)
+    }
+    shares = {(cell.policy, cell.size): cell.proved.value for cell in cells if cell.proved is not None}
+    assert shares["20 %", 0.06] > 0.2
+    assert shares["20 %", 0.06] >= shares["20 %", 0.15]
+    assert all(cell.proved.value <= 1 - cell.evading.value for cell in cells if cell.proved is not None)
+
+
 def test_attacks_are_what_they_should_be(results: EvasionResults) -> None:
-    assert [check.holds for check in results.checks] == [True] * 4
+    assert [check.holds for check in results.checks] == [True] * 5
     assert "100.0 % at 20 %, 100.0 % at 10 % false alarms, 4 images" in results.checks[0].text
     assert "in 4 of 4 comparisons" in results.checks[2].text
 
@@ -108,10 +119,10 @@ def test_the_page_says_all_of_it(results: EvasionResults, tmp_path: Path) -> Non
     write(results, tmp_path)
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert page == markdown(results)
-    assert "1 robust, 2 retrain" in page
+    assert "1 robust, 4 nai" in page
     assert "| L∞ 0.15 | 14 |" in page
     assert "* `square`: 20 questions an image" in page
-    assert page.count("holds: ") == 4
+    assert page.count("holds: ") == 5
     assert "does not hold" not in page
     (tmp_path / "report.md").unlink()
     assert CliRunner().invoke(app, ["report", str(tmp_path)]).exit_code == 0

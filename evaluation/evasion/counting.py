@@ -19,11 +19,19 @@ _QUARTERS = 4
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """Attack of a size, and what it found."""
+    """Attack of a size, and what it found.
+
+    Attributes:
+        settings: the attack.
+        size: largest change.
+        found: what it found.
+        budget: number of steps, or questions, that an image may take.
+    """
 
     settings: AttackSettings
     size: float
     found: Found
+    budget: int
 
 
 def cell(attempt: Attempt, place: int, policy: str) -> EvasionCell:
@@ -37,7 +45,7 @@ def cell(attempt: Attempt, place: int, policy: str) -> EvasionCell:
         policy,
         found.evaded[place],
         found.fooled,
-        [] if settings.knowledge == "method" else _after(found.spent[place]),
+        [] if settings.knowledge == "method" else _after(found.spent[place], attempt.budget),
     )
 
 
@@ -96,11 +104,10 @@ def _cell(
     )
 
 
-def _after(spent: NDArray[np.int64]) -> list[float]:
-    """Return the share that evades after each quarter of the most steps that any image took."""
+def _after(spent: NDArray[np.int64], budget: int) -> list[float]:
+    """Return the share that evades after each quarter of the budget."""
     there = spent >= 0
-    most = int(spent.max(initial=0))
     return [
-        round(float((there & (spent * _QUARTERS <= most * quarter)).mean()), 4)
+        round(float((there & (spent * _QUARTERS <= budget * quarter)).mean()), 4)
         for quarter in range(1, _QUARTERS + 1)
     ]

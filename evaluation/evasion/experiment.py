@@ -80,13 +80,14 @@ class EvasionExperiment:
         config = self._config
         images, labels = self._right(config.images)
         attempts: list[Attempt] = []
+        classes = len(self._store.manifest.classes)
         for number, settings in enumerate(config.attacks):
             before: Found | None = None
             for size in sorted(settings.sizes or config.sizes):
                 note = f"{settings.name}, {settings.norm} {size:g}"
                 with self._clock.measured(settings.name):
                     before = self._attacked(settings, number, size, images, labels, before, note)
-                attempts.append(Attempt(settings, size, before))
+                attempts.append(Attempt(settings, size, before, settings.budget(classes)))
         few = config.sanity_images
         with self._clock.measured(_SANITY.name):
             whole = self._attacked(
@@ -101,7 +102,6 @@ class EvasionExperiment:
             cells += strongest(attempts, place, policy, proved)
             for size, held in proved.items():
                 contradicted += int((held & union(attempts, place, "linf", size)[0]).sum())
-        manifest = self._store.manifest
         operators = self._store.operators()
         counts = {name: operators.count(name) for name in dict.fromkeys(operators)}
         return EvasionResults(
@@ -111,10 +111,12 @@ class EvasionExperiment:
             mutants=", ".join(f"{count} {name}" for name, count in counts.items()),
             another=None if self._another is None else self._another.version,
             data=config.data,
-            steps={settings.name: _in_words(settings, manifest.classes) for settings in config.attacks},
+            steps={settings.name: _in_words(settings, classes) for settings in config.attacks},
             policies=[_figures(name, policy) for name, policy in self._policies.items()],
             cells=cells,
-            checks=checks(cells, Attempt(_SANITY, _WHOLE, whole), names, contradicted),
+            checks=checks(
+                cells, Attempt(_SANITY, _WHOLE, whole, _SANITY.budget(classes)), names, contradicted
+            ),
             environment=Environment(
                 hardware=hardware.hardware(), versions=hardware.versions(), seconds=self._clock.seconds
             ),
@@ -234,10 +236,9 @@ def _figures(name: str, policy: Policy) -> PolicyFigures:
     )
 
 
-def _in_words(settings: AttackSettings, classes: list[str]) -> str:
+def _in_words(settings: AttackSettings, classes: int) -> str:
     if not isinstance(settings, GradientAttack):
         return f"{settings.queries:,} questions an image"
-    most = len(classes) - 1
-    targets = most if settings.targets is None else min(settings.targets, most)
+    targets = settings.budget(classes) // (settings.runs * settings.steps)
     combined = "" if settings.combination == "joint" else f", {settings.combination}"
     return f"{targets} targets, {settings.runs} runs of {settings.steps} steps each{combined}"

@@ -54,7 +54,8 @@ class Aim:
             the mutants' only where the original gives the target, or ``orthogonal``: each less what
             works against the other (Bryniarski et al. 2022).
         weight: weight of the mutants' parts, the original's being 1.
-        own: share of the bound that is left to the original's own doubt.
+        own: share of the bound, or of the first mutant's alarm where that is lower, that is left to the
+            original's own doubt.
         through_clips: whether gradients pass clips of the networks, see ``AttackGradients``.
     """
 
@@ -114,7 +115,7 @@ class GuardLoss:
         targets, places = self._targets[rows], self._places[rows]
         self._looks += 1
         self._hunt.spent[places] += 1
-        allowed = min(_SURE, self._aim.own * bound / max(float(weights[0]), _TINY))
+        allowed = min(_SURE, self._aim.own * min(bound, self._alarm) / max(float(weights[0]), _TINY))
         own = self._part(guard.original, 0, images, targets, torch.full((len(rows),), allowed))
         own_sum = weights[0] * own.doubts
 

@@ -2,9 +2,12 @@
 
 from math import lcm
 
-from evaluation.adaptive.strongest.known import KnownGuard
+from evaluation.adaptive.strongest.known import KnownGuard, KnownPolicy
 from evaluation.adaptive.strongest.objective import Aim
 from evaluation.adaptive.strongest.settings import GradientAttack
+
+_ALIKE = 3
+"""Factor between bounds that are worth aiming at one by one."""
 
 
 def plan(settings: GradientAttack, guard: KnownGuard) -> list[Aim]:
@@ -46,12 +49,20 @@ def plan(settings: GradientAttack, guard: KnownGuard) -> list[Aim]:
 def _ends(guard: KnownGuard) -> list[tuple[int, int]]:
     """Return pairs of a number of mutants heard and the place of a policy, the strictest first.
 
-    Policies that clear alike are the same end.
+    Policies whose bounds are within a factor of 3 are the same end.
     """
-    found: dict[tuple[int, float], tuple[int, int]] = {}
+    found: list[tuple[int, int]] = []
     for place, policy in enumerate(guard.policies):
-        last = len(policy.clearing) - 1
-        for heard in sorted({1, last}):
-            if policy.clearing[heard] > 0:
-                found.setdefault((heard, round(float(policy.clearing[heard]), 3)), (heard, place))
-    return list(found.values())
+        for heard in sorted({1, len(policy.clearing) - 1}, reverse=True):
+            others = [guard.policies[other] for number, other in found if number == heard]
+            if policy.clearing[heard] > 0 and not any(_alike(policy, other, heard) for other in others):
+                found.append((heard, place))
+    return found
+
+
+def _alike(one: KnownPolicy, other: KnownPolicy, heard: int) -> bool:
+    """Check whether policies clear alike after a number of mutants, and let as much pass the first."""
+    pairs = [(one.clearing[heard], other.clearing[heard])]
+    if heard > 1:
+        pairs.append((one.alarming[1], other.alarming[1]))
+    return all(max(pair) <= _ALIKE * min(pair) for pair in pairs)

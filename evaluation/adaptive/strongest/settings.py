@@ -39,6 +39,11 @@ class GradientAttack(Frozen):
     targets: Count | None = None
     combination: Literal["joint", "selective", "orthogonal"] = "joint"
 
+    def budget(self, classes: int) -> int:
+        """Return the number of gradients an image, for a number of classes."""
+        targets = classes - 1 if self.targets is None else min(self.targets, classes - 1)
+        return self.runs * self.steps * targets
+
 
 class QueryAttack(Frozen):
     """Square attack on what the guard answers.
@@ -53,6 +58,10 @@ class QueryAttack(Frozen):
     method: Literal["square"]
     sizes: tuple[Size, ...] = ()
     queries: Count = 1000
+
+    def budget(self, classes: int) -> int:
+        """Return the number of questions an image."""
+        return self.queries
 
     @property
     def norm(self) -> Norm:

@@ -31,7 +31,7 @@ def cell(
 def whole(*evaded: bool) -> Attempt:
     found = np.array([evaded])
     nothing = np.zeros((1, len(evaded), 2, 2, 1), dtype=np.uint8)
-    return Attempt(ANY, 1.0, Found(found, nothing, np.zeros(found.shape, dtype=np.int64), found[0]))
+    return Attempt(ANY, 1.0, Found(found, nothing, np.zeros(found.shape, dtype=np.int64), found[0]), 9)
 
 
 def holding(cells: list[EvasionCell], attempt: Attempt) -> list[bool]:

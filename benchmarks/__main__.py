@@ -121,6 +121,30 @@ def serving(
 
 
 @app.command()
+def robust(
+    name: Annotated[str, typer.Argument(help="mnist or cifar10.")],
+    quick: Quick = False,
+    data: Data = None,
+    work: Annotated[
+        Path, typer.Option(help="Folder of stores and attacked images; what is there is not made again.")
+    ] = Path("runs/robust"),
+    out: Out = None,
+) -> None:
+    """Train robust mutants in every way, and attack each store as who holds it; some hours."""
+    from benchmarks.robust import SUBJECTS, measure
+
+    if name not in SUBJECTS:
+        raise typer.BadParameter(f"there is no '{name}': give {' or '.join(SUBJECTS)}")
+    folder = data or data_folder()
+    _report(
+        {"robust": lambda say: measure(name, folder, work, quick, say)},
+        quick,
+        out,
+        "Made by `make bench-robust`, not by hand.",
+    )
+
+
+@app.command()
 def imagenet(
     quick: Quick = False,
     data: Annotated[

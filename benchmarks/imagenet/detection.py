@@ -5,6 +5,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from benchmarks.sections import Section, Table
+from benchmarks.told import Told
 from evaluation.experiment.records.results import Results
 from evaluation.imagenet.config import read_config
 from evaluation.imagenet.experiment import Experiment
@@ -13,16 +14,6 @@ from evaluation.workspace import Workspace
 
 CONFIGS = ("imagenet-lite0", "imagenet-lite1", "imagenet-lite2")
 _FOLDER = Path(__file__).parents[2] / "evaluation" / "configs"
-
-
-class _Told:
-    """Reporter that passes on steps alone."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.step = say
-
-    def progress(self, done: int, total: int, note: str) -> None:
-        """Pass over progress."""
 
 
 def measure(data: Path, work: Path, say: Callable[[str], None]) -> list[Section]:
@@ -47,7 +38,7 @@ def measure(data: Path, work: Path, say: Callable[[str], None]) -> list[Section]
             }
         )
         say(few.title)
-        sections.append(_section(Experiment(name, few, data, Workspace(work / name), _Told(say), 0).run()))
+        sections.append(_section(Experiment(name, few, data, Workspace(work / name), Told(say), 0).run()))
     return sections
 
 

@@ -41,6 +41,20 @@ def test_trained_mutants_have_a_size_and_a_rate_of_their_own() -> None:
     )
 
 
+def test_pools_with_robust_mutants_are_larger_by_them() -> None:
+    mixed = "mixed:robust,retrain"
+    found = _settings(
+        operators=[mixed, "retrain", "robust"],
+        sizes={mixed: 4, "retrain": 6},
+        retraining={"share": 0.5},
+        robust={"mutants": 2, "method": "fast"},
+    )
+    assert [found.drawn_of(name) for name in found.operators] == [4, 6, 10]
+    assert [found.mutants_of(name) for name in found.operators] == [6, 6, 2]
+    assert [found.main_rate_of(name) for name in found.operators] == [0.5, 0.5, 0.05]
+    assert [found.rates_of(name) for name in found.operators] == [[0.5], [0.5], [0.05]]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -58,6 +72,9 @@ def test_trained_mutants_have_a_size_and_a_rate_of_their_own() -> None:
         {"operators": ["retrain"]},
         {"operators": ["retrain"], "retraining": {"epochs": 3}},
         {"retraining": {"share": 0.5, "luck": 1}},
+        {"operators": ["mixed:robust,retrain"], "robust": {}},
+        {"robust": {"luck": 1}},
+        {"robust": {"train_data": "digits@train"}},
         {"retraining": {"share": 0.5, "train_data": "digits@train"}},
     ],
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from annotated_types import Gt, Len, Lt
-from pydantic import model_validator
+from pydantic import StringConstraints, model_validator
 
 from evaluation.adaptive.strongest.settings import AttackSettings, Count, Size
 from evaluation.experiment.material.config import read_toml
@@ -27,6 +27,8 @@ class EvasionConfig(Frozen):
             evade all.
         block: number of images attacked at a time, and kept.
         seed: seed of all random choices.
+        earlier: name of the report of ``python -m evaluation run`` on a store without robust
+            mutants, whose attackers stand beside these; or none.
     """
 
     title: str
@@ -38,6 +40,7 @@ class EvasionConfig(Frozen):
     sanity_images: Count = 50
     block: Count = 100
     seed: int = 0
+    earlier: Annotated[str, StringConstraints(pattern=r"^[\w-]+$")] | None = None
 
     @model_validator(mode="after")
     def _attacks_have_names_of_their_own(self) -> Self:

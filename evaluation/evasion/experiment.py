@@ -15,10 +15,12 @@ from evaluation.attacks.digest import digest
 from evaluation.attacks.threads import one_thread
 from evaluation.evasion.blocks import Found, attack_block, seed_of
 from evaluation.evasion.checks import checks
+from evaluation.evasion.clean_cost import clean_cost
 from evaluation.evasion.config import EvasionConfig
 from evaluation.evasion.counting import Attempt, cell, strongest, union
+from evaluation.evasion.earlier import earlier_cells
 from evaluation.evasion.results import EvasionCell, EvasionResults, PolicyFigures
-from evaluation.experiment.material.clock import Clock
+from evaluation.experiment.material.clock import Clock, build_seconds
 from evaluation.experiment.records.results import Environment
 from evaluation.workspace import Arrays, Workspace
 from mutant_guard.decision.sequential.policies import Policy
@@ -31,6 +33,7 @@ from mutant_store.reporter import Reporter
 _TOGETHER = 200
 _SANITY = GradientAttack(name="any change", method="apgd", runs=3, steps=100)
 _WHOLE = 1.0
+_REPORTS = Path("reports")
 
 
 class EvasionExperiment:
@@ -59,8 +62,8 @@ class EvasionExperiment:
             report: reporter that is told of the steps.
 
         Raises:
-            DataError: an attack needs ``another``, or the store's recordings do not allow a rate of
-                false alarms.
+            DataError: an attack needs ``another``, there is no report ``earlier``, or the store's
+                recordings do not allow a rate of false alarms.
             ModelError: the attacks do not follow gradients through a store's mutants.
         """
         if config.needs_another and another is None:
@@ -74,6 +77,9 @@ class EvasionExperiment:
         self._clock = Clock(workspace.path / "seconds.json")
         self._policies = policies_at(store, config.policies())
         self._served = ServedGuard(store, self._policies)
+        self._earlier = (
+            [] if config.earlier is None else earlier_cells(_REPORTS / config.earlier, config.sizes)
+        )
 
     def run(self) -> EvasionResults:
         """Do what is missing and return the results."""
@@ -112,7 +118,7 @@ class EvasionExperiment:
             another=None if self._another is None else self._another.version,
             data=config.data,
             steps={settings.name: _in_words(settings, classes) for settings in config.attacks},
-            policies=[_figures(name, policy) for name, policy in self._policies.items()],
+            policies=[_figures(self._store, name, policy) for name, policy in self._policies.items()],
             cells=cells,
             checks=checks(
                 cells, Attempt(_SANITY, _WHOLE, whole, _SANITY.budget(classes)), names, contradicted
@@ -120,6 +126,9 @@ class EvasionExperiment:
             environment=Environment(
                 hardware=hardware.hardware(), versions=hardware.versions(), seconds=self._clock.seconds
             ),
+            build_seconds=build_seconds(self._store.path.parent),
+            earlier=config.earlier,
+            earlier_cells=self._earlier,
         )
 
     def _right(self, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -225,7 +234,8 @@ def _unpacked(kept: Mapping[str, NDArray[np.generic]]) -> Found:
     )
 
 
-def _figures(name: str, policy: Policy) -> PolicyFigures:
+def _figures(store: Store, name: str, policy: Policy) -> PolicyFigures:
+    mutants, passes = clean_cost(store, policy)
     bounds, unit = policy.boundaries, policy.evidence.unit
     first = int(bounds.normal_at_most[1])
     return PolicyFigures(
@@ -233,6 +243,8 @@ def _figures(name: str, policy: Policy) -> PolicyFigures:
         clears_first=first / unit if first >= 0 else None,
         alarms_first=float(bounds.adversarial_at_least[1]) / unit,
         threshold=float(bounds.adversarial_at_least[-1]) / unit,
+        mutants=mutants,
+        passes=passes,
     )
 
 

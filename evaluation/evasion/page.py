@@ -45,6 +45,7 @@ def markdown(results: EvasionResults) -> str:
         "policy clears it as served; images are 8-bit, and all were labelled rightly before. Images are of "
         f"{code(results.data)}. Intervals are exact (Clopper–Pearson, 95 %).",
         _strongest(results),
+        _earlier(results),
         _attacks(results),
         _checks(results),
         _policies(results),
@@ -80,6 +81,43 @@ def _strongest(results: EvasionResults) -> str:
     if proved:
         said += " *Proved*: share for which no change of this size can be cleared under a wrong label."
     return section("The strongest attack on each image", "strongest", said, table(head, rows))
+
+
+def _earlier(results: EvasionResults) -> str:
+    """Return the part on a store without robust mutants, at the least strict policy, which it has."""
+    if not results.earlier_cells:
+        return ""
+    policy = results.policies[0].name
+
+    def here(knowledge: str, size: float) -> str:
+        rates = [
+            (cell.evading.value, cell.evading)
+            for cell in results.cells
+            if (cell.norm, cell.size, cell.policy) == ("linf", size, policy)
+            and cell.knowledge == knowledge
+            and (knowledge != "store" or cell.attack == STRONGEST)
+        ]
+        return percent_interval(max(rates, key=lambda rate: rate[0])[1]) if rates else MISSING
+
+    rows = [
+        [
+            _KNOWN[cell.knowledge],
+            f"{_NORMS['linf']} {cell.size:.3g}",
+            f"{cell.images:,}",
+            percent_interval(cell.evading),
+            here(cell.knowledge, cell.size),
+        ]
+        for cell in results.earlier_cells
+    ]
+    detector = code(results.earlier_cells[0].detector)
+    return section(
+        "Beside a store without robust mutants",
+        "earlier",
+        f"What evades {detector} in [reports/{results.earlier}](../{results.earlier}/report.md), by the best of fewer "
+        f"and weaker attacks on each image, and what evades here at {policy} false alarms. Images are not the same.",
+        table(["Attacker knows", "Largest change", "Images there", "Evades there", "Evades here"], rows),
+        level=3,
+    )
 
 
 def _attacks(results: EvasionResults) -> str:
@@ -133,19 +171,24 @@ def _policies(results: EvasionResults) -> str:
             MISSING if policy.clears_first is None else number(policy.clears_first, 4),
             number(policy.alarms_first, 4),
             number(policy.threshold, 4),
+            number(policy.mutants, 2),
+            number(policy.passes, 2),
         ]
         for policy in results.policies
     ]
     return section(
         "Policies under attack",
         "policies",
-        "Bounds on summed doubts, in mutants of full doubt; each policy is certified for its rate of false alarms.",
+        "Bounds on summed doubts, in mutants of full doubt; each policy is certified for its rate of false alarms. "
+        "Mutants and passes are those of a clean image, a pass being the work of the classifier, whose own is one.",
         table(
             [
                 "False alarms",
                 "Cleared by the first mutant up to",
                 "Alarm by the first mutant from",
                 "Alarm from",
+                "Mutants",
+                "Passes",
             ],
             rows,
         ),
@@ -157,6 +200,10 @@ def _setup(results: EvasionResults) -> str:
     seconds = results.environment.seconds
     hardware = results.environment.hardware
     lines = [f"{name}: {taken / 60:.1f} minutes" for name, taken in seconds.items()]
+    if results.build_seconds is not None:
+        lines.insert(
+            0, f"training, calibration and publication of the store: {results.build_seconds / 60:.1f} minutes"
+        )
     if results.another is not None:
         lines.append(f"the attacker's own store is version {code(results.another)}")
     return section("Cost", "cost", bullets([f"{hardware}, one thread", *lines]), level=3)

@@ -1,5 +1,7 @@
 """Results of the strongest attacks on a store."""
 
+from pydantic import Field
+
 from evaluation.experiment.records.record import Interval, Record
 from evaluation.experiment.records.results import Environment
 
@@ -50,12 +52,34 @@ class PolicyFigures(Record):
         clears_first: most doubt that clears after the first mutant; None where none does.
         alarms_first: least doubt that alarms after the first mutant.
         threshold: least summed doubt of an alarm.
+        mutants: mean number of mutants of an image.
+        passes: mean work for an image, as passes of the classifier, its own among them.
     """
 
     name: str
     clears_first: float | None
     alarms_first: float
     threshold: float
+    mutants: float | None = None
+    passes: float | None = None
+
+
+class EarlierCell(Record):
+    """Evasion of a store without robust mutants, from the report of an earlier experiment.
+
+    Attributes:
+        detector: policy of its store.
+        knowledge: what the attacker had: the ``store`` or the ``method``.
+        size: largest change of a pixel.
+        images: number of images attacked.
+        evading: share wrongly labelled without an alarm, by the best of its attacks on each image.
+    """
+
+    detector: str
+    knowledge: str
+    size: float
+    images: int
+    evading: Interval
 
 
 class EvasionResults(Record):
@@ -73,6 +97,10 @@ class EvasionResults(Record):
         cells: the attacks' success.
         checks: checks of the attacks.
         environment: machine, versions and seconds.
+        build_seconds: time from the trained classifier to the published store; None where it was
+            not measured.
+        earlier: name of the report of an earlier experiment; None where none stands beside.
+        earlier_cells: its figures at the same sizes.
     """
 
     name: str
@@ -86,3 +114,6 @@ class EvasionResults(Record):
     cells: list[EvasionCell]
     checks: list[Check]
     environment: Environment
+    build_seconds: float | None = None
+    earlier: str | None = None
+    earlier_cells: list[EarlierCell] = Field(default=[])

@@ -8,6 +8,10 @@ from pathlib import Path
 
 from mutant_guard.store.atomic import write_atomically
 
+BUILD = "build"
+"""Step of the build of a store."""
+_SECONDS = "seconds.json"
+
 
 class Clock:
     """Seconds by step; a run that goes on where another stopped adds to its finished seconds."""
@@ -26,6 +30,17 @@ class Clock:
         finally:
             self.seconds[step] = round(self.seconds.get(step, 0.0) + time.perf_counter() - started, 1)
             write_atomically(self._path, json.dumps(self.seconds).encode())
+
+
+def build_clock(store: Path) -> Clock:
+    """Return the clock of the build of a store, whose file lies beside the store's directory."""
+    place = store.resolve()
+    return Clock(place.with_name(f"{place.name}.{_SECONDS}"))
+
+
+def build_seconds(store: Path) -> float | None:
+    """Return the time it took to build a store; None where it was not measured."""
+    return build_clock(store).seconds.get(BUILD)
 
 
 def _read(path: Path) -> dict[str, float]:

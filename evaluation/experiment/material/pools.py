@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.attacks.digest import file_digest
-from evaluation.experiment.material.clock import Clock
+from evaluation.experiment.material.clock import BUILD, build_clock, build_seconds
 from evaluation.experiment.material.pool_settings import RETRAIN, PoolSettings, is_trained, parts_of
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Arrays, Workspace
@@ -34,8 +34,6 @@ from mutant_store.robust.settings import RobustSettings
 from mutant_store.robust.settings import recipe_for as robust_recipe
 
 _REFUSED = "refused.txt"
-_SECONDS = "seconds.json"
-_BUILD = "build"
 _WEIGHTS = ".safetensors"
 _TOGETHER = 100
 
@@ -198,15 +196,12 @@ class Pools:
             build(self.model, self.spec, path, settings, self._report)
             return
         source = ModelSource(str(self.model.with_suffix(_WEIGHTS)))
-        with Clock(self._seconds(path)).measured(_BUILD):
+        with build_clock(path).measured(BUILD):
             build(source, self.spec, path, settings, self._report)
 
     def build_seconds(self, key: PoolKey) -> float | None:
         """Return the time it took to build a store of trained mutants; None for others."""
-        return Clock(self._seconds(self.path(key))).seconds.get(_BUILD)
-
-    def _seconds(self, path: Path) -> Path:
-        return path.with_name(f"{path.name}.{_SECONDS}")
+        return build_seconds(self.path(key))
 
     def recording(self, key: PoolKey, samples: SampleSet) -> Recording | None:
         """Return label changes of a set under a pool, recorded if they were not.

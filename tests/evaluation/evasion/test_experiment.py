@@ -13,7 +13,9 @@ from evaluation.evasion.config import EvasionConfig
 from evaluation.evasion.counting import STRONGEST
 from evaluation.evasion.experiment import EvasionExperiment
 from evaluation.evasion.page import markdown, rerender, write
-from evaluation.evasion.results import EvasionResults
+from evaluation.evasion.results import EarlierCell, EvasionResults
+from evaluation.experiment.records.intervals import counted
+from evaluation.report.markdown import percent_interval
 from evaluation.workspace import Workspace
 from mutant_guard.errors import DataError
 from mutant_guard.store.reader import Store, load_store
@@ -128,6 +130,22 @@ def test_the_page_says_all_of_it(results: EvasionResults, tmp_path: Path) -> Non
     assert CliRunner().invoke(app, ["report", str(tmp_path)]).exit_code == 0
     assert (tmp_path / "report.md").read_text(encoding="utf-8") == page
     assert not rerender(tmp_path / "nothing")
+
+
+def test_an_earlier_report_stands_beside(results: EvasionResults) -> None:
+    assert "without robust mutants" not in markdown(results)
+    (strongest,) = [
+        cell
+        for cell in results.cells
+        if (cell.attack, cell.norm, cell.size, cell.policy) == (STRONGEST, "linf", 0.15, "20 %")
+    ]
+    before = EarlierCell(
+        detector="calibrated retrain", knowledge="store", size=0.15, images=77, evading=counted(70, 77)
+    )
+    page = markdown(results.model_copy(update={"earlier": "digits-retrain", "earlier_cells": [before]}))
+    assert "[reports/digits-retrain](../digits-retrain/report.md)" in page
+    shown = [percent_interval(each) for each in (before.evading, strongest.evading)]
+    assert f"| the store | L∞ 0.15 | 77 | {shown[0]} | {shown[1]} |" in page
 
 
 def test_a_failed_check_stands_above_the_figures(results: EvasionResults) -> None:

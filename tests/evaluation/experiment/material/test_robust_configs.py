@@ -30,7 +30,7 @@ def test_every_row_of_the_report_without_it_is_asked_for(name: str) -> None:
         for figure, found in (("detected at 5 %", cell.detected_5), ("detected at 1 %", cell.detected_1))
         if found is not None
     }
-    asked = {(target.figure, target.method, target.kind): target for target in config.targets}
+    asked = {(str(target.figure), target.method, target.kind): target for target in config.targets}
     assert asked.keys() > expected.keys()
     for key, found in expected.items():
         prototype, reach = asked[key].prototype, asked[key].reach

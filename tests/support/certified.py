@@ -12,6 +12,7 @@ from mutant_guard.store.reader import Store
 from mutant_store.datasets import load
 from mutant_store.graph.classifier import load_classifier
 from mutant_store.loading.subject import Subject
+from mutant_store.retraining.settings import RetrainSettings
 from mutant_store.robust.robust_network import RobustNetwork
 from mutant_store.robust.trainer import RobustMutant
 from tests.support.demo import build_digits_store, perceptron
@@ -82,4 +83,11 @@ def build_certified_store(model: Path, out: Path) -> Store:
         return [RobustNetwork.of(train_certified_perceptron(), subject, 0.8)]
 
     with patch("mutant_store.build._robust", trained):
-        return build_digits_store(model, out, operator="mixed:robust,nai", mutants=4, accuracy_ratio=0.8)
+        return build_digits_store(
+            model,
+            out,
+            operator="mixed:robust,nai",
+            mutants=4,
+            accuracy_ratio=0.8,
+            retraining=RetrainSettings(train_data="digits@train"),
+        )

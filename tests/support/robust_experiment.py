@@ -21,8 +21,8 @@ operators = ["mixed:robust,retrain"]
 rates = [0.05]
 main_rate = 0.05
 seeds = [0]
-mutants = 2
-calibration = { max_false_alarm = 0.2 }
+mutants = 4
+calibration = { max_false_alarm = 0.1 }
 
 [pools.retraining]
 share = 0.5

@@ -1,7 +1,7 @@
-"""A whole experiment with a robust mutant before retrained ones.
+"""A whole experiment with a robust mutant before others.
 
-Its store is not built anew but one that other tests use, of another classifier of digits: what is counted is what its
-mutants say, whoever the images were made to fool.
+Its store is not built anew but one that other tests use, of another classifier of digits and with other mutants beside
+the robust one: what is counted is what they say, whoever the images were made to fool.
 """
 
 import shutil
@@ -85,7 +85,7 @@ def test_the_pool_is_built_as_the_configuration_says(
     assert out.parent == ran.work / "stores"
     assert out.name.startswith("mixed-robust-retrain-0.5-0-")
     assert settings.operator == OPERATOR
-    assert (settings.selection.mutants, settings.selection.rate) == (2, 0.5)
+    assert (settings.selection.mutants, settings.selection.rate) == (4, 0.5)
     assert settings.robust is not None
     assert (settings.robust.method, settings.robust.epsilon, settings.robust.mutants) == ("fast", 0.1, 1)
     assert settings.retraining is not None
@@ -105,10 +105,10 @@ def test_verdicts_hear_the_robust_mutant_first(
         adversarial, mutants, together = [], [], []
         for doubts, start, numbers in zip(said, own, order, strict=True):
             sums = start + np.cumsum(doubts[numbers])
-            place = next(n for n in (1, 2, 3) if not clears[n] < sums[n - 1] < alarms[n])
+            place = next(n for n in range(1, 6) if not clears[n] < sums[n - 1] < alarms[n])
             adversarial.append(sums[place - 1] >= alarms[place])
             mutants.append(place)
-            together.append(sums[0] >= alarms[1] or sums[2] >= alarms[3])
+            together.append(sums[0] >= alarms[1] or sums[-1] >= alarms[-1])
         (cell,) = [c for c in results.early if (c.policy, c.kind) == ("calibrated", kind)]
         assert cell.adversarial.value == pytest.approx(np.mean(adversarial))
         assert cell.mutants.value == pytest.approx(np.mean(mutants))
@@ -142,15 +142,15 @@ def test_a_robust_mutant_alone_is_detection_too(
 
 
 def test_the_report_shows_it(ran: Ran, results: Results, store: Store) -> None:
-    assert results.sizes == {OPERATOR: 3}
-    assert {m.name: m.forward_passes for m in results.methods}[f"doubt {OPERATOR}"] == 4
+    assert results.sizes == {OPERATOR: 5}
+    assert {m.name: m.forward_passes for m in results.methods}[f"doubt {OPERATOR}"] == 6
     (pool,) = results.trained
     (robust,) = pool.robust
-    assert (robust.network, robust.relative_cost) == ("strided", store.manifest.robust[0].relative_cost)
+    assert (robust.network, robust.relative_cost) == ("perceptron", store.manifest.robust[0].relative_cost)
     assert pool.alone is not None
     assert pool.alone < pool.threshold
     page = (ran.folder / "report.md").read_text(encoding="utf-8")
-    assert f"| {OPERATOR} | 0 | strided | " in page
+    assert f"| {OPERATOR} | 0 | perceptron | " in page
     assert "[reports/digits-robust](../digits-robust/report.md)" in page
     assert "(histogram-mixed-robust-retrain.png)" in page
     assert (ran.folder / "histogram-mixed-robust-retrain.png").exists()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.decision.calibration.recording import Recording
 from mutant_guard.decision.evidence.kinds import Doubts
-from mutant_guard.errors import DataError, ModelError
+from mutant_guard.errors import ModelError
 from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.manifest import (
@@ -142,7 +142,7 @@ def build(
     check_text(str(out), "the directory of the store")
     operators = operators_named(settings.operator)
     layers = _layer_choice(operators, settings)
-    _check_robust(operators, settings)
+    _started_from(settings)  # refuses what does not fit before anything is read
     key = load_private_key(settings.sign_key) if settings.sign_key else None
     source = model if isinstance(model, ModelSource) else ModelSource(str(model))
     report.step(f"reading {source.model} and {spec}")
@@ -250,18 +250,6 @@ def _layer_choice(operators: list[Operator], settings: BuildSettings) -> LayerCh
     if settings.teach and not settings.companions:
         raise ModelError("--teach trains companions: name them with --companion, or leave it out")
     return choice
-
-
-def _check_robust(operators: list[Operator], settings: BuildSettings) -> None:
-    """Check what robust mutants are trained on and from, before anything is read."""
-    if not any(operator.name == ROBUST for operator in operators):
-        return
-    if settings.retraining is None or settings.retraining.train_data is None:
-        raise DataError(
-            "robust mutants need images to train on: give --train-data, such as mnist:DIR@train; those of --data are "
-            "kept for the filter and the calibration"
-        )
-    _started_from(settings)
 
 
 def _started_from(settings: BuildSettings) -> int | None:

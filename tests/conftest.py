@@ -11,6 +11,7 @@ from tests.support.demo import (
     build_companion_store,
     build_digits_store,
     build_retrained_store,
+    build_robust_companion_store,
     train_digits_model,
     train_standardising_model,
     train_wide_model,
@@ -110,3 +111,17 @@ def companion_store(digits_model: Path) -> Path:
         build_companion_store(digits_model, wide, own, folder / "digits")
 
     return kept("companions", make) / "digits"
+
+
+@pytest.fixture(scope="session")
+def robust_companion_store(companion_store: Path, digits_model: Path) -> Path:
+    """Directory of a store of companions, a robust mutant that started from the first, and 2 by nai.
+
+    Not to be changed by tests.
+    """
+
+    def make(folder: Path) -> None:
+        wide, own = (companion_store.parent / name for name in ("wide.onnx", "own.onnx"))
+        build_robust_companion_store(digits_model, wide, own, folder / "digits")
+
+    return kept("robust-companion", make) / "digits"

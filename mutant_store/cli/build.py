@@ -379,6 +379,7 @@ def build(
             ),
             robust=robust_settings(
                 operator,
+                train_data,
                 mutants=robust_mutants,
                 method=robust_method,
                 certified=certified,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from mutant_guard.errors import ModelError
+from mutant_guard.errors import DataError, ModelError
 from mutant_store.cli.console import finite
 from mutant_store.retraining.settings import Labels
 from mutant_store.robust.settings import Method, RobustSettings
@@ -129,6 +129,7 @@ Width = Annotated[
 
 def robust_settings(
     operator: str,
+    train_data: str | None,
     *,
     mutants: int | None,
     method: Method | None,
@@ -147,8 +148,14 @@ def robust_settings(
 ) -> RobustSettings:
     """Return the settings of robust mutants that these options ask for.
 
+    Args:
+        operator: name of the operator, or of several.
+        train_data: SPEC of the training images; None where the user gave none.
+        mutants: value of ``--robust-mutants``, and so on.
+
     Raises:
         ModelError: ``certified`` goes with another method, or the operator makes no robust mutants.
+        DataError: it makes some, and there is nothing to train them on.
     """
     from mutant_guard.store.reader import ROBUST
 
@@ -167,7 +174,13 @@ def robust_settings(
         "--width": width,
     }
     given = [option for option, value in said.items() if value is not None]
-    if given and ROBUST not in operator.removeprefix("mixed:").split(","):
+    robust = ROBUST in operator.removeprefix("mixed:").split(",")
+    if robust and train_data is None:
+        raise DataError(
+            "robust mutants need images to train on: give --train-data, such as mnist:DIR@train; those of --data are "
+            "kept for the filter and the calibration"
+        )
+    if given and not robust:
         raise ModelError(
             f"{', '.join(given)}: for robust mutants, and operator {operator} makes none; add robust to --operator, as "
             "in mixed:robust,retrain"

@@ -49,7 +49,7 @@ class Basis:
             companion: the companion that training starts from.
 
         Raises:
-            ModelError: the companion takes blue, green and red.
+            ModelError: the companion takes blue, green and red, or cannot be converted to torch.
         """
         if companion is None:
             images, classes = subject.filter.inputs.of_view(0), len(subject.classes)
@@ -60,7 +60,11 @@ class Basis:
                 "to take red, green and blue, or give another --architecture"
             )
         images = subject.filter.inputs.of_view(companion.view)
-        return Basis(companion.classifier, companion.input, images, companion.outputs, None, companion)
+        try:
+            known = as_network(companion.classifier, companion.input, images.pixels[0])
+        except ModelError as error:
+            raise ModelError(f"companion {companion.name} cannot be made robust: {error}") from error
+        return Basis(companion.classifier, companion.input, images, companion.outputs, known, companion)
 
     @property
     def name(self) -> str:
@@ -86,14 +90,7 @@ class Basis:
         Raises:
             ModelError: the graph cannot be converted faithfully.
         """
-        if self.known is not None:
-            return self.known
-        try:
-            return as_network(self.classifier, self.input, self.images.pixels[0])
-        except ModelError as error:
-            if self.companion is None:
-                raise
-            raise ModelError(f"{self.name} cannot be made robust: {error}") from error
+        return self.known or as_network(self.classifier, self.input, self.images.pixels[0])
 
     def training_data(self, subject: Subject, spec: str | None, labels: Labels) -> TrainingData:
         """Read training images as the classifier sees them, with labels in its classes.

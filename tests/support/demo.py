@@ -121,6 +121,25 @@ def build_companion_store(model: Path, wide: Path, other: Path, out: Path, **cha
     return build_digits_store(model, out, **chosen)  # type: ignore[arg-type]
 
 
+def build_robust_companion_store(model: Path, wide: Path, other: Path, out: Path) -> Store:
+    """Build a store of two companions, a robust mutant that started from the wide one, and two by nai."""
+    from mutant_store.retraining.settings import RetrainSettings
+    from mutant_store.robust.settings import RobustSettings
+
+    return build_companion_store(
+        model,
+        wide,
+        other,
+        out,
+        operator="mixed:companion,robust,nai",
+        mutants=2,
+        robust=RobustSettings(
+            architecture=f"companion:{wide.name}", epsilon=0.1, steps=2, epochs=2, batch_size=32
+        ),
+        retraining=RetrainSettings(train_data="digits@train"),
+    )
+
+
 def perceptron(
     weights: list[tuple[NDArray[np.float32], NDArray[np.float32]]],
     shape: tuple[int, ...],

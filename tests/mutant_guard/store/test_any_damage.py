@@ -137,6 +137,32 @@ def test_any_field_of_companions(name: str, companion_store: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [
+        ("robust_companion_store", "mutant"),
+        ("robust_companion_store", "companion"),
+        ("certified_store", "bounds"),
+    ],
+)
+def test_any_field_of_robust_mutants(
+    made: str, name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    store = copy_of(request.getfixturevalue(made), tmp_path)
+    assert answers(store)
+    check_field(store, MANIFEST, ("robust", 0, name))
+
+
+def test_a_companion_that_training_started_from_is_one_of_the_store(
+    robust_companion_store: Path, tmp_path: Path
+) -> None:
+    store = copy_of(robust_companion_store, tmp_path)
+    for number, fits in ((2, True), (3, False)):
+        republish(store, manifest=partial(put, way=("robust", 0, "companion"), value=number))
+        assert answers(store) is fits
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["schema_version", "settings", "normal_label_change_rate", "doubts"])
 def test_any_field_of_the_calibration(name: str, retrained_store: Path, tmp_path: Path) -> None:
     check_field(copy_of(retrained_store, tmp_path), CALIBRATION, (name,))

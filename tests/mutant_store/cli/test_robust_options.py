@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mutant_guard.errors import ModelError
+from mutant_guard.errors import DataError, ModelError
 from mutant_store.cli.robust_options import robust_settings
 from mutant_store.robust.settings import RobustSettings
 
@@ -21,12 +21,13 @@ NOTHING: dict[str, Any] = {
     "joint": False,
     "architecture": None,
     "width": None,
+    "shift": None,
     "labels": "data",
 }
 
 
 def test_nothing_said_is_the_default() -> None:
-    assert robust_settings(**NOTHING) == RobustSettings()
+    assert robust_settings("robust", "digits@train", **NOTHING) == RobustSettings()
 
 
 def test_options_become_settings() -> None:
@@ -42,16 +43,44 @@ def test_options_become_settings() -> None:
         "joint": True,
         "architecture": "a:b",
         "width": 2.0,
+        "shift": 3,
         "labels": "original",
     }
-    assert robust_settings(**NOTHING | said) == RobustSettings(**said)
+    assert robust_settings("mixed:robust,nai", "digits@train", **NOTHING | said) == RobustSettings(**said)
 
 
 @pytest.mark.parametrize("method", [None, "certified"])
 def test_certified_is_a_method(method: str | None) -> None:
-    assert robust_settings(**NOTHING | {"certified": True, "method": method}).method == "certified"
+    assert (
+        robust_settings("robust", "digits@train", **NOTHING | {"certified": True, "method": method}).method
+        == "certified"
+    )
 
 
 def test_certified_goes_with_no_other_method() -> None:
     with pytest.raises(ModelError, match="--certified is --robust-method certified, not pgd"):
-        robust_settings(**NOTHING | {"certified": True, "method": "pgd"})
+        robust_settings("robust", "digits@train", **NOTHING | {"certified": True, "method": "pgd"})
+
+
+@pytest.mark.parametrize(
+    ("said", "options"),
+    [
+        ({"certified": True}, "--certified"),
+        ({"mutants": 1, "joint": True}, "--robust-mutants, --joint"),
+        ({"clean_weight": 0.0}, "--robust-clean-weight"),
+    ],
+)
+def test_options_without_robust_mutants_are_refused(said: dict[str, Any], options: str) -> None:
+    with pytest.raises(
+        ModelError, match=f"{options}: for robust mutants, and operator mixed:nai,retrain makes none"
+    ):
+        robust_settings("mixed:nai,retrain", "digits@train", **NOTHING | said)
+
+
+def test_what_retrained_mutants_take_too_is_no_option_of_robust_ones() -> None:
+    assert robust_settings("retrain", None, **NOTHING | {"shift": 2, "labels": "original"}).shift == 2
+
+
+def test_robust_mutants_have_to_be_trained_on_something() -> None:
+    with pytest.raises(DataError, match="robust mutants need images to train on: give --train-data"):
+        robust_settings("mixed:robust,nai", None, **NOTHING)

@@ -4,6 +4,7 @@ import hashlib
 from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.decision.calibration.intervals import clopper_pearson
 from mutant_guard.decision.calibration.recording import Recording
+from mutant_guard.decision.evidence.kinds import UNIT
 from mutant_guard.decision.sequential.characteristic import over_pool
 from mutant_guard.decision.sequential.policies import Decision
 from mutant_guard.errors import DataError
@@ -20,12 +22,13 @@ from mutant_guard.store.reader import RECORDINGS, Store, load_store
 from mutant_store.calibrating import simulate as module
 from mutant_store.calibrating.clean_images import load_images
 from mutant_store.calibrating.recalibrate import recalibrate
-from mutant_store.calibrating.recordings import record, unpack
+from mutant_store.calibrating.recordings import kept_recordings, record, unpack
 from mutant_store.calibrating.simulate import behaviour, simulate, suspicious_sets
 from mutant_store.calibrating.simulation_plots import plots
 from mutant_store.calibrating.simulation_report import CLEAN, WRONG, ImageSetOutcome, Simulation
 from mutant_store.cli.app import app
 from mutant_store.datasets import load
+from tests.support.damage import republish
 from tests.support.demo import SilentReport
 from tests.support.versions import copy_of
 
@@ -300,3 +303,26 @@ def test_the_bank_is_closed_after_recording(
     with pytest.raises(KeyboardInterrupt) if interrupted else nullcontext():
         simulate(published_store[0], report, spec=TEST, policies=["fixed"], grid=False, threads=1)
     assert len(closed) == 1
+
+
+def test_the_full_pool_raises_the_early_alarm_of_a_robust_mutant(
+    certified_store: Path, tmp_path: Path
+) -> None:
+    """Here that alarm comes on every fifth image, and all others are far from the threshold."""
+    store = load_store(certified_store)
+    assert store.calibration.doubts is not None
+    certification = kept_recordings(store)["certification"].weighted(store.calibration.doubts.weights)
+    doubts, own = certification.evidence(store.policy("calibrated"))
+    bound = int(np.quantile(own + doubts[:, 0], 0.8))
+
+    def early(record: dict[str, Any]) -> None:
+        test = record["policies"]["calibrated"]["test"]
+        test |= {"alarms": [[1, bound]], "threshold": 10 * UNIT}
+
+    copy = copy_of(certified_store, tmp_path)
+    republish(copy, calibration=early)
+    found = simulate(copy, SilentReport(), policies=["calibrated"], grid=False, threads=1)
+    alarms = (own + doubts[:, 0] >= bound).mean()
+    assert 0.1 < alarms < 0.3
+    for outcomes in (found.reference.behaviour.outcomes, found.policies["calibrated"].behaviour.outcomes):
+        assert outcomes[CLEAN].adversarial.rate == pytest.approx(alarms, abs=1e-9)

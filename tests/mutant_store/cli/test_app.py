@@ -17,6 +17,21 @@ from mutant_store.datasets import load
 runner = CliRunner()
 
 
+def test_robust_mutants_are_shown_and_exported(certified_store: Path, tmp_path: Path) -> None:
+    shown = runner.invoke(app, ["inspect", str(certified_store)], env={"COLUMNS": "250"}).output
+    (row,) = [line.split() for line in shown.splitlines() if "perceptron" in line]
+    assert " ".join(row[:4]) == "│ 1 │ perceptron"
+    assert row[-2:] == ["yes", "│"]
+    (policy,) = [line for line in shown.splitlines() if line.startswith("│ calibrated │ doubts")]
+    assert policy.split("│")[3].count(" after 1, ") == 1  # the alarm of the first mutant, and the last
+    written = tmp_path / "robust.onnx"
+    result = runner.invoke(app, ["export", str(certified_store), "--mutant", "1", "-o", str(written)])
+    assert result.exit_code == 0, result.output
+    manifest, model = load_store(certified_store).manifest, onnx.load(written)
+    ends = [model.graph.input[0].name, model.graph.output[0].name]
+    assert ends == [manifest.input_name, manifest.output_name] == ["pixels", "scores"]
+
+
 def test_build_publishes_and_says_where(digits_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "stores" / "demo"
     options = [

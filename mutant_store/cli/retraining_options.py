@@ -124,8 +124,8 @@ Shift = Annotated[
     int | None,
     typer.Option(
         min=0,
-        help="Most pixels by which a training image is moved along each axis. Default: lenet and digits-net 1, "
-        "resnet20 and googlenet 4, others 0.",
+        help="Most pixels by which a training image is moved along each axis. Default: lenet, digits-net and robust "
+        "mutants of grey images 1, resnet20 and googlenet 4, others 0.",
         rich_help_panel=_PANEL,
     ),
 ]

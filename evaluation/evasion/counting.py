@@ -74,7 +74,7 @@ def strongest(
 
 
 def union(attempts: list[Attempt], place: int, norm: Norm, size: float) -> tuple[Bools, Bools]:
-    """Return which images any attack of a norm evades with, and fools, up to a size: bool [N] each."""
+    """Return which images any attack of a norm evades on, and fools, up to a size: bool [N]."""
     tried = [each for each in attempts if each.settings.norm == norm and each.size <= size]
     evaded = np.any([each.found.evaded[place] for each in tried], axis=0)
     return np.asarray(evaded), np.asarray(np.any([each.found.fooled for each in tried], axis=0))

@@ -1,4 +1,4 @@
-"""One attack on images: runs towards every wrong label, several times, each after something else."""
+"""One attack on images: runs towards every wrong label, each run after something else."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

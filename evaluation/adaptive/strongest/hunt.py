@@ -59,7 +59,7 @@ class Hunt:
             self.keep(self.judge.judge(levels), levels, places)
 
     def keep(self, answers: Judged, levels: Pixels, places: NDArray[np.int64]) -> None:
-        """Keep those judged images uint8 [M, H, W, C] that evade a policy that nothing evaded before."""
+        """Keep judged images uint8 [M, H, W, C] that evade a policy that nothing evaded before."""
         wrong = answers.labels != self.labels.numpy()[places]
         self.fooled[places] |= wrong
         evades = answers.cleared & wrong

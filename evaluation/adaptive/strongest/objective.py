@@ -54,8 +54,8 @@ class Aim:
             the mutants' only where the original gives the target, or ``orthogonal``: each less what
             works against the other (Bryniarski et al. 2022).
         weight: weight of the mutants' parts, the original's being 1.
-        own: share of the bound, or of the first mutant's alarm where that is lower, that is left to the
-            original's own doubt.
+        own: share of the bound that is left to the original's own doubt, or of the alarm of the
+            first mutant where that is lower.
         through_clips: whether gradients pass clips of the networks, see ``AttackGradients``.
     """
 
@@ -195,7 +195,7 @@ class GuardLoss:
             self._hunt.offer(levels[inside], places[chosen][inside])
 
     def _part(self, network: Network, number: int, images: Tensor, targets: Tensor, most: Tensor) -> "_Part":
-        """Return a network's part of the loss; ``most`` is the doubt float32 [M] that is left to it.
+        """Return a network's part of the loss; ``most`` is the doubt [M] that is left to it.
 
         Where it was enough lately, gradients are computed for those rows alone that lack something.
         """

@@ -61,7 +61,7 @@ def _ends(guard: KnownGuard) -> list[tuple[int, int]]:
 
 
 def _alike(one: KnownPolicy, other: KnownPolicy, heard: int) -> bool:
-    """Check whether policies clear alike after a number of mutants, and let as much pass the first."""
+    """Check whether policies clear alike, and let as much pass the first mutant."""
     pairs = [(one.clearing[heard], other.clearing[heard])]
     if heard > 1:
         pairs.append((one.alarming[1], other.alarming[1]))

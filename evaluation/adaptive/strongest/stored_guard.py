@@ -98,7 +98,7 @@ class ServedGuard:
 
 
 def policies_at(store: Store, rates: Mapping[str, float]) -> dict[str, Policy]:
-    """Calibrate the policy of the verdict at rates of false alarms, on the recordings kept in a store.
+    """Calibrate the policy of the verdict at other rates of false alarms, on a store's recordings.
 
     Args:
         store: the store.

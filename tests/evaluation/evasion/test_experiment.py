@@ -160,3 +160,21 @@ def test_a_failed_check_stands_above_the_figures(results: EvasionResults) -> Non
 def test_own_mutants_need_a_store_of_the_attackers(robust_store: Store, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="give --another"):
         experiment_of(robust_store, None, tmp_path)
+
+
+def test_the_command_attacks_and_says_where_the_page_is(certified_store: Path, tmp_path: Path) -> None:
+    config = tmp_path / "own.toml"
+    config.write_text(
+        'title = "Own"\ndata = "digits@test[0:20]"\nimages = 2\nsanity_images = 1\nsizes = [0.1]\n'
+        'false_alarms = [0.2]\n[[attacks]]\nname = "square"\nmethod = "square"\nqueries = 2\n'
+    )
+    asked = ["adaptive", "--config", str(config), "--store", str(certified_store)]
+    asked += ["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
+    found = CliRunner().invoke(app, asked)
+    assert found.exit_code == 0
+    assert f"wrote {tmp_path}/out/report.md" in found.output.replace("\n", "")
+    assert "# Own" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    config.write_text(config.read_text().replace("digits@test[0:20]", "mnist:{data}/mnist@test"))
+    refused = CliRunner().invoke(app, [*asked, "--data", str(tmp_path / "none")])
+    assert refused.exit_code == 1
+    assert "give --data" in refused.output.replace("\n", " ")

@@ -111,11 +111,12 @@ class Basis:
             training = replace(training, labels=answers_of(subject, training.data).argmax(axis=1))
         if self.companion is None:
             return training
-        data, places = training.data, training.labels
+        count, places = len(training.data), training.labels
+        del training  # two copies of the images may be more than memory holds
         seen = load(str(spec), shape=self.shape, resize=self.input.resize)
-        if len(seen) != len(data):
+        if len(seen) != count:
             raise DataError(
-                f"--train-data '{spec}' has {len(data)} images for the original and {len(seen)} for {self.name}: mend "
+                f"--train-data '{spec}' has {count} images for the original and {len(seen)} for {self.name}: mend "
                 "or remove those that only one of them reads"
             )
         if self.companion.to_companion is not None:

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from evaluation.experiment.records.results import Results
+from tests.support.evasion_tables import attacked, evasion_rows, reported
 from tests.support.pages import ROOT, page, rows
 
 README = page("README.md")
@@ -53,6 +54,14 @@ def test_the_limit_under_it_is_that_of_the_report() -> None:
     assert f"{shown('method', 0.2)} of images past the guard at ε = 0.2" in limit
     assert f"and {shown('method', 0.3)} at ε = 0.3" in limit
     assert f"get {shown('store', 0.2)} and {shown('store', 0.3)} past it" in limit
+
+
+def test_who_holds_a_store_with_a_robust_mutant_gets_as_far_as_the_report_says() -> None:
+    """The table is there as soon as the report is."""
+    there, marker = "mnist-robust" in reported("robust"), "short evasion mnist-robust"
+    assert (f"<!-- {marker} -->" in README) == there
+    if there:
+        assert rows(README, marker) == evasion_rows(attacked("mnist-robust"), short=True)
 
 
 def test_the_limits_further_down_are_those_of_the_reports() -> None:

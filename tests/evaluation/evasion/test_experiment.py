@@ -15,11 +15,12 @@ from evaluation.evasion.experiment import EvasionExperiment
 from evaluation.evasion.page import markdown, rerender, write
 from evaluation.evasion.results import EarlierCell, EvasionResults
 from evaluation.experiment.records.intervals import counted
-from evaluation.report.markdown import percent_interval
+from evaluation.report.markdown import percent, percent_interval
 from evaluation.workspace import Workspace
 from mutant_guard.errors import DataError
 from mutant_guard.store.reader import Store, load_store
 from tests.support.demo import SilentReport
+from tests.support.evasion_tables import evasion_rows
 
 pytestmark = pytest.mark.slow
 
@@ -146,6 +147,24 @@ def test_an_earlier_report_stands_beside(results: EvasionResults) -> None:
     assert "[reports/digits-retrain](../digits-retrain/report.md)" in page
     shown = [percent_interval(each) for each in (before.evading, strongest.evading)]
     assert f"| the store | L∞ 0.15 | 77 | {shown[0]} | {shown[1]} |" in page
+
+
+def test_tables_of_the_pages_are_made_of_it(results: EvasionResults) -> None:
+    whole, short = (evasion_rows(results, short=each) for each in (False, True))
+    assert [len(row) for row in whole] == [3] * len(whole)
+    own = [row for row in whole if row[0].startswith("makes mutants of their own")]
+    assert [row[1:] for row in own] == [
+        [percent(rates(results, "own mutants")[policy, size]) for size in (0.06, 0.15)]
+        for policy in ("20 %", "10 %")
+    ]
+    strongest = rates(results, STRONGEST)
+    expected = ["holds the very store; robust mutant first, 10 % false alarms"]
+    assert [*expected, *(percent(strongest["10 %", size]) for size in (0.06, 0.15))] in short
+    proved = [row for row in whole if "proved" in row[0]]
+    assert len(proved) == 2
+    assert proved[0] == short[-1]
+    cells = [c for c in results.cells if c.attack == STRONGEST and c.policy == "20 %" and c.proved]
+    assert proved[0][1:] == [percent(cell.proved.value) for cell in cells if cell.proved]
 
 
 def test_a_failed_check_stands_above_the_figures(results: EvasionResults) -> None:

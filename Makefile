@@ -118,11 +118,13 @@ stores/cifar10-resnet20-robust/CURRENT stores/cifar10-resnet20-robust-own/CURREN
 		--data "imagefolder:$(DATA)/cifar10@test[0:3000]" --operator mixed:robust,retrain \
 		--seed $(if $(findstring -own,$*),1,0) --out stores/$*
 
-evaluate-robust: stores/mnist-lenet-robust/CURRENT stores/mnist-lenet-robust-own/CURRENT stores/cifar10-resnet20-robust/CURRENT stores/cifar10-resnet20-robust-own/CURRENT | $(VENV)/.dev ## every attack of who holds the store, robust mutants in it: reports/mnist-robust and cifar10-robust (many hours)
+evaluate-robust: stores/mnist-lenet-robust/CURRENT stores/mnist-lenet-robust-own/CURRENT stores/cifar10-resnet20-robust/CURRENT stores/cifar10-resnet20-robust-own/CURRENT | $(VENV)/.dev ## every attack of who holds the store, robust mutants in it, and what else it catches: reports/mnist-robust, mnist-robust-detection and the like of cifar10 (many hours)
 	$(BIN)/python -m evaluation adaptive --config evaluation/configs/mnist-robust.toml --data "$(DATA)" \
 		--store stores/mnist-lenet-robust --another stores/mnist-lenet-robust-own
 	$(BIN)/python -m evaluation adaptive --config evaluation/configs/cifar10-robust.toml --data "$(DATA)" \
 		--store stores/cifar10-resnet20-robust --another stores/cifar10-resnet20-robust-own
+	$(BIN)/python -m evaluation run --config evaluation/configs/mnist-robust-detection.toml --data "$(DATA)"
+	$(BIN)/python -m evaluation run --config evaluation/configs/cifar10-robust-detection.toml --data "$(DATA)"
 
 # Leave the machine alone while it runs; what each table is made of: python -m benchmarks --help.
 bench: | $(VENV)/.dev ## measure everything side by side and rewrite benchmarks/RESULTS.md, DECISION.md and DOUBTS.md

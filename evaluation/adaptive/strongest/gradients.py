@@ -24,6 +24,7 @@ _Pair = int | tuple[int, ...]
 _FEW = 4
 """Most channels of an input for which this pays."""
 _HALVING = 2
+_CLIPS = (torch.clamp, torch.clip, Tensor.clamp, Tensor.clip)
 
 
 class AttackGradients(TorchFunctionMode):
@@ -48,7 +49,7 @@ class AttackGradients(TorchFunctionMode):
             if asked.known:
                 return _Narrow.apply(asked.images, asked.weight, asked.bias, asked.stride, asked.padding)  # type: ignore[no-untyped-call]
         found = func(*args, **kwargs)
-        if self._through_clips and func is torch.clamp and _clips(*args, **kwargs):
+        if self._through_clips and func in _CLIPS and _clips(*args, **kwargs):
             return args[0] + (found - args[0]).detach()
         return found
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from evaluation.experiment.material.pool_settings import is_trained
 from evaluation.experiment.material.pools import PoolKey, Pools
 from evaluation.experiment.measuring.mutation import Tables
 from evaluation.experiment.records.paper import Paper
@@ -145,14 +146,15 @@ def forward_milliseconds(
     return {name: value / stores[name].manifest.mutants for name, value in found.items()}
 
 
-def generate_seconds(pools: Pools, key: PoolKey, report: Reporter) -> float:
+def generate_seconds(pools: Pools, key: PoolKey, report: Reporter) -> float | None:
     """Return the time of an accurate mutant, filtered as the pool's were, in seconds.
 
     It is the mean of 20 that are made for it. For trained mutants it is that of the whole store
-    when it was built.
+    when it was built, None where that was not measured.
     """
-    if (taken := pools.build_seconds(key)) is not None:
-        return taken / pools.settings.mutants_of(key.operator)
+    if is_trained(key.operator):
+        taken = pools.build_seconds(key)
+        return None if taken is None else taken / pools.settings.mutants_of(key.operator)
     settings = pools.build_settings(key)
     subject: Subject = load_subject(
         pools.model,

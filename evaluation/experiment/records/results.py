@@ -160,11 +160,12 @@ class CostCell(Record):
 
     The costs are milliseconds a mutant and image, seconds an accurate mutant, and mutants of
     Algorithm 1. ``mutants`` is the mean on the attacks, None where Algorithm 1 was not run.
+    ``generate_seconds`` is None where mutants were trained and nobody measured it.
     """
 
     operator: str
     forward_ms: float
-    generate_seconds: float
+    generate_seconds: float | None
     mutants: float | None
     paper: tuple[float, float, float] | None
 

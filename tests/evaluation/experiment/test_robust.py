@@ -15,6 +15,7 @@ from evaluation.experiment.material.config import read_config
 from evaluation.experiment.material.pools import Pools
 from evaluation.experiment.material.samples import Samples, make_samples
 from evaluation.experiment.material.subject import ExperimentSubject
+from evaluation.experiment.measuring.cost import generate_seconds
 from evaluation.experiment.measuring.verdicts import server_order
 from evaluation.experiment.records.results import Results
 from mutant_guard.store.reader import Store
@@ -141,10 +142,19 @@ def test_a_robust_mutant_alone_is_detection_too(
     assert target.value == cell.detected_1
 
 
+def test_nobody_knows_how_long_a_store_took_that_was_put_there(
+    pools: Pools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pools, "build_seconds", lambda *_: None)
+    assert generate_seconds(pools, pools.keys(OPERATOR)[0], SilentReport()) is None
+
+
 def test_the_report_shows_it(ran: Ran, results: Results, store: Store) -> None:
     assert results.sizes == {OPERATOR: 5}
     assert {m.name: m.forward_passes for m in results.methods}[f"doubt {OPERATOR}"] == 6
     (pool,) = results.trained
+    assert pool.seconds is not None
+    assert results.costs[0].generate_seconds == pytest.approx(pool.seconds / 5)
     (robust,) = pool.robust
     assert (robust.network, robust.relative_cost) == ("perceptron", store.manifest.robust[0].relative_cost)
     assert pool.alone is not None

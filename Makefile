@@ -109,18 +109,20 @@ evaluate-retrain: | $(VENV)/.dev ## mutants that are trained again: reports/mnis
 	$(BIN)/python -m evaluation run --config evaluation/configs/cifar10-retrain.toml --data "$(DATA)"
 
 # The stores under attack, and those that an attacker without them makes by the same recipe.
-stores/mnist-lenet-robust/CURRENT stores/mnist-lenet-robust-own/CURRENT: stores/%/CURRENT: | $(VENV)/.dev
+stores/mnist-lenet-robust/CURRENT stores/mnist-lenet-robust-own/CURRENT stores/mnist-lenet-certified/CURRENT: stores/%/CURRENT: | $(VENV)/.dev
 	$(BIN)/mutant-store build models/mnist-lenet.safetensors --train-data "mnist:$(MNIST)@train" --data "mnist:$(MNIST)@holdout" \
-		--operator mixed:robust,retrain --seed $(if $(findstring -own,$*),1,0) --out stores/$*
+		--operator mixed:robust,retrain --seed $(if $(findstring -own,$*),1,0) $(if $(findstring -certified,$*),--certified) --out stores/$*
 
 stores/cifar10-resnet20-robust/CURRENT stores/cifar10-resnet20-robust-own/CURRENT: stores/%/CURRENT: | $(VENV)/.dev
 	$(BIN)/mutant-store build models/cifar10-resnet20.safetensors --train-data "imagefolder:$(DATA)/cifar10@train" \
 		--data "imagefolder:$(DATA)/cifar10@test[0:3000]" --operator mixed:robust,retrain \
 		--seed $(if $(findstring -own,$*),1,0) --out stores/$*
 
-evaluate-robust: stores/mnist-lenet-robust/CURRENT stores/mnist-lenet-robust-own/CURRENT stores/cifar10-resnet20-robust/CURRENT stores/cifar10-resnet20-robust-own/CURRENT | $(VENV)/.dev ## every attack of who holds the store, robust mutants in it, and what else it catches: reports/mnist-robust, mnist-robust-detection and the like of cifar10 (many hours)
+evaluate-robust: stores/mnist-lenet-robust/CURRENT stores/mnist-lenet-robust-own/CURRENT stores/mnist-lenet-certified/CURRENT stores/cifar10-resnet20-robust/CURRENT stores/cifar10-resnet20-robust-own/CURRENT | $(VENV)/.dev ## every attack of who holds the store, robust mutants in it, and what else it catches: reports/mnist-robust, mnist-certified, mnist-robust-detection and the like of cifar10 (many hours)
 	$(BIN)/python -m evaluation adaptive --config evaluation/configs/mnist-robust.toml --data "$(DATA)" \
 		--store stores/mnist-lenet-robust --another stores/mnist-lenet-robust-own
+	$(BIN)/python -m evaluation adaptive --config evaluation/configs/mnist-certified.toml --data "$(DATA)" \
+		--store stores/mnist-lenet-certified
 	$(BIN)/python -m evaluation adaptive --config evaluation/configs/cifar10-robust.toml --data "$(DATA)" \
 		--store stores/cifar10-resnet20-robust --another stores/cifar10-resnet20-robust-own
 	$(BIN)/python -m evaluation run --config evaluation/configs/mnist-robust-detection.toml --data "$(DATA)"

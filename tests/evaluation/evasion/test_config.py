@@ -22,6 +22,13 @@ def test_configurations_that_come_along_attack_in_every_way(name: str) -> None:
     assert {attack.norm for attack in config.attacks} == {"linf", "l2", "l0"}
 
 
+def test_certified_mutants_are_attacked_as_robust_ones_are() -> None:
+    certified, robust = (read_config(CONFIGS / f"mnist-{name}.toml") for name in ("certified", "robust"))
+    assert certified.attacks == robust.attacks[: len(certified.attacks)]
+    assert (certified.data, certified.images, certified.sizes) == (robust.data, robust.images, robust.sizes)
+    assert not certified.needs_another
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

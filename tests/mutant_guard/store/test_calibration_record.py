@@ -43,7 +43,7 @@ def test_settings_out_of_range_are_refused(field: dict[str, float]) -> None:
 
 def test_the_record_survives_a_round_trip(published_store: tuple[Path, Store]) -> None:
     record = published_store[1].calibration
-    assert record.schema_version == SCHEMA_VERSION == 5
+    assert record.schema_version == SCHEMA_VERSION == 6
     assert CalibrationRecord.model_validate_json(record.model_dump_json()) == record
     kinds = {name: policy.test.kind for name, policy in record.policies.items()}
     assert kinds == {"calibrated": "finite-pool-sprt", "fixed": "fixed", "paper": "sprt"}

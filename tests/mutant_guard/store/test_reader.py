@@ -61,7 +61,7 @@ def test_a_newer_schema_is_refused_with_the_remedy(copy: Path) -> None:
     shutil.copytree(copy / old, copy / version_of(text))
     (copy / version_of(text) / MANIFEST).write_bytes(text)
     (copy / CURRENT).write_text(version_of(text))
-    with pytest.raises(StoreError, match="schema version 6, this release reads 5; update mutant-guard"):
+    with pytest.raises(StoreError, match="schema version 7, this release reads 6; update mutant-guard"):
         load_store(copy)
 
 

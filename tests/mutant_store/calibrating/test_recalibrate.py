@@ -42,7 +42,11 @@ def quick(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = load_store(copy).calibration
 
     def calibrate(
-        choice: object, certification: object, settings: CalibrationSettings, *others: object
+        choice: object,
+        certification: object,
+        settings: CalibrationSettings,
+        *others: object,
+        robust: bool,
     ) -> object:
         return record.model_copy(update={"settings": settings})
 

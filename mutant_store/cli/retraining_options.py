@@ -68,8 +68,10 @@ Epsilons = Annotated[
 Attacks = Annotated[
     str | None,
     typer.Option(
-        help=f"Attacks they are made by, separated by commas, of {', '.join(ATTACK_WEIGHTS)}. Default: all of them, "
-        "in these proportions: " + ", ".join(f"{weight:g}" for weight in ATTACK_WEIGHTS.values()) + ".",
+        help=f"Attacks they are made by, separated by commas, of {', '.join(ATTACK_WEIGHTS)}. Default: all but "
+        "confident, for lenet all but euclidean, in the proportions "
+        + ", ".join(f"{weight:g}" for weight in ATTACK_WEIGHTS.values())
+        + ".",
         rich_help_panel=_PANEL,
     ),
 ]

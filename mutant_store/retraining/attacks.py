@@ -19,7 +19,10 @@ _STRIDE = 2.5
 _EUCLIDEAN_STEPS, _EUCLIDEAN_STRIDE = 12, 1.25
 _EUCLIDEAN_SHARE = 0.6
 """L2 size as a share of the L∞ size times √values, beyond which hardly an image resists."""
-_CONFIDENCE = 15.0
+_CONFIDENCE, _MOST_CONFIDENCE = 15.0, 25.0
+"""Largest lead of the wrong label, in logits, that the two L2 attacks go up to."""
+_SHORTEST = 1 / 3
+"""Least length of a confident change, as a share of the longest."""
 _SPARSE_STEPS, _SPARSE_SHARE = 15, 0.075
 _NEVER = 1e9
 
@@ -85,24 +88,20 @@ def single_step(batch: Batch) -> Tensor:
 
 
 def euclidean(batch: Batch) -> Tensor:
-    """Ascend the gradient of the margin within an L2 ball, up to a random confidence.
+    """Ascend the gradient of the margin within an L2 ball of an image's size, up to a random confidence.
 
     The confidence is drawn so that some images are very confident.
     """
-    values = batch.pixels[0].numel()
-    size = _EUCLIDEAN_SHARE * batch.epsilons * values**0.5
-    confidence = _CONFIDENCE * batch.uniform(len(batch.labels))
-    change = torch.zeros_like(batch.pixels)
-    for _ in range(_EUCLIDEAN_STEPS):
-        slope = gradient(
-            batch,
-            batch.pixels + change,
-            lambda logits: torch.minimum(_lead(logits, batch.labels), confidence).sum(),
-        )
-        change = change + _EUCLIDEAN_STRIDE / _EUCLIDEAN_STEPS * size * slope / (_norm(slope) + 1e-12)
-        change = change * (size / _norm(change).clamp_min(1e-12)).clamp(max=1)
-        change = (batch.pixels + change).clamp(0, 1) - batch.pixels
-    return batch.pixels + change
+    return _ascended(batch, batch.epsilons, _CONFIDENCE)
+
+
+def confident(batch: Batch) -> Tensor:
+    """Ascend the gradient of the margin within an L2 ball, further and up to more confidence.
+
+    Sizes are drawn up to the largest of the batch, whatever the images' own are.
+    """
+    share = _SHORTEST + (1 - _SHORTEST) * batch.uniform(len(batch.labels), 1, 1, 1)
+    return _ascended(batch, batch.epsilons.max() * share, _MOST_CONFIDENCE)
 
 
 def sparse(batch: Batch) -> Tensor:
@@ -130,6 +129,7 @@ ATTACKS: dict[str, Attack] = {
     "targeted": targeted,
     "single-step": single_step,
     "euclidean": euclidean,
+    "confident": confident,
     "sparse": sparse,
 }
 """Attacks by name."""
@@ -151,6 +151,29 @@ def within(batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
         slope = gradient(batch, (batch.pixels + change).clamp(0, 1), loss)
         change = torch.clamp(change + _STRIDE / batch.steps * size * slope.sign(), -size, size)
     return (batch.pixels + change).clamp(0, 1)
+
+
+def _ascended(batch: Batch, sizes: Tensor, most: float) -> Tensor:
+    """Ascend the margin within L2 balls, up to a confidence drawn for each image.
+
+    Args:
+        batch: the batch.
+        sizes: float32 [n, 1, 1, 1], sizes as those of L∞ balls, from which lengths follow.
+        most: largest confidence.
+    """
+    size = _EUCLIDEAN_SHARE * sizes * batch.pixels[0].numel() ** 0.5
+    confidence = most * batch.uniform(len(batch.labels))
+    change = torch.zeros_like(batch.pixels)
+    for _ in range(_EUCLIDEAN_STEPS):
+        slope = gradient(
+            batch,
+            batch.pixels + change,
+            lambda logits: torch.minimum(_lead(logits, batch.labels), confidence).sum(),
+        )
+        change = change + _EUCLIDEAN_STRIDE / _EUCLIDEAN_STEPS * size * slope / (_norm(slope) + 1e-12)
+        change = change * (size / _norm(change).clamp_min(1e-12)).clamp(max=1)
+        change = (batch.pixels + change).clamp(0, 1) - batch.pixels
+    return batch.pixels + change
 
 
 def gradient(batch: Batch, pixels: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from mutant_store.retraining.adversarial import attacked
 from mutant_store.retraining.attacks import ATTACKS
 from mutant_store.retraining.job import IMAGES, TARGETS, Job
-from mutant_store.retraining.settings import ATTACK_WEIGHTS
+from mutant_store.retraining.settings import ATTACK_WEIGHTS, RECIPES, Recipe
 
 EPSILON = 0.2
 
@@ -39,7 +39,8 @@ def right(job: Job, images: Tensor, targets: Tensor) -> float:
 
 def test_every_attack_has_a_weight() -> None:
     assert ATTACKS.keys() == ATTACK_WEIGHTS.keys()
-    assert sum(ATTACK_WEIGHTS.values()) == pytest.approx(1)
+    for recipe in (Recipe(), *RECIPES.values()):
+        assert sum(ATTACK_WEIGHTS[name] for name in recipe.attacks) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", sorted(ATTACKS))
@@ -56,8 +57,9 @@ def test_no_pixel_moves_further_than_the_size(job: Job, name: str) -> None:
     assert int(moved.max()) == 51  # 0.2 of 255
 
 
-def test_the_l2_size_is_kept(job: Job) -> None:
-    clean, images, _ = made(job, "euclidean")
+@pytest.mark.parametrize("name", ["euclidean", "confident"])
+def test_the_l2_size_is_kept(job: Job, name: str) -> None:
+    clean, images, _ = made(job, name)
     moved = (images.float() - clean.float()).flatten(1).norm(dim=1) / 255
     assert float(moved.max()) <= 0.6 * EPSILON * 8 + 1e-3
     assert float(moved.max()) > 0.4 * EPSILON * 8
@@ -73,8 +75,9 @@ def test_a_sparse_change_is_of_few_pixels_and_ends_with_the_label(job: Job) -> N
     assert set(values.tolist()) <= {0, 255}
 
 
-def test_some_l2_images_are_confident_and_some_are_not(job: Job) -> None:
-    _, images, targets = made(job, "euclidean")
+@pytest.mark.parametrize("name", ["euclidean", "confident"])
+def test_some_l2_images_are_confident_and_some_are_not(job: Job, name: str) -> None:
+    _, images, targets = made(job, name)
     with torch.inference_mode():
         logits = job.logits(job.original(), images.float() / 255)
     own = logits.gather(1, targets[:, None])[:, 0]

@@ -68,7 +68,7 @@ SMALL = {
     "batches of one": Case(lambda: Residual(2, 6, 5, softmax=False), (2, 8, 8), {"dynamic": False}),
     "transformer, batches of one": Case(lambda: VisionTransformer(2, 8, 5), (2, 8, 8), {"dynamic": False}),
 }
-DRAWN = sorted(OPERATORS.keys() - {"retrain", "companion"})
+DRAWN = sorted(OPERATORS.keys() - {"retrain", "companion", "robust"})
 """Operators that draw.
 
 Tests of trained mutants are in ``retraining`` and ``test_session_tail.py``.

@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mutant_guard.store.calibration_record import RateEstimate
 from mutant_store.cli.console import BuildReport, Memory, errors_shown
 from mutant_store.cli.versions import StoreArgument
 
 if TYPE_CHECKING:
+    from mutant_guard.store.calibration_record import RateEstimate
     from mutant_store.certifying.certify import Certification
 
 app = typer.Typer()
@@ -69,5 +69,5 @@ def _table(found: "Certification") -> Table:
     return table
 
 
-def _shown(rate: RateEstimate | None) -> str:
+def _shown(rate: "RateEstimate | None") -> str:
     return "–" if rate is None else f"{rate.rate:.1%} ({100 * rate.low:.1f}–{100 * rate.high:.1f})"

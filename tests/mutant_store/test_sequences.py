@@ -22,6 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 COMMANDS = {
     "build",
     "calibrate",
+    "certify",
     "collect-garbage",
     "export",
     "inspect",
@@ -107,6 +108,7 @@ def test_a_store_goes_from_its_build_to_a_server_and_back(
         for number in (0, 1, load_store(store).manifest.mutants):
             check_export(store, number, tmp_path)
 
+    assert "nothing is proved" in run("certify", store, "--data", clean, "--epsilon", "0.05")
     key, public = tmp_path / "prod.key", tmp_path / "prod.pub"
     run("keygen", tmp_path / "prod")
     run("sign", store, "--key", key)

@@ -24,6 +24,11 @@ def reported(*kinds: str) -> list[str]:
     return sorted(path.parent.name for kind in kinds for path in ROOT.glob(f"reports/*-{kind}/report.md"))
 
 
+def configured(*kinds: str) -> list[str]:
+    """Return the names of the reports that there are configurations of, of these kinds."""
+    return sorted(path.stem for kind in kinds for path in ROOT.glob(f"evaluation/configs/*-{kind}.toml"))
+
+
 def evasion_rows(results: EvasionResults, *, short: bool) -> list[list[str]]:
     """Return the rows of the table on who knows the guard: a name, then a figure a size in L∞.
 

@@ -17,7 +17,7 @@ from mutant_store.retraining.adversarial import make_shard, shards
 from mutant_store.retraining.job import CHOSEN, IMAGES, ORIGINAL_MODEL, ORIGINAL_STATE, TARGETS, Job
 from mutant_store.retraining.settings import Recipe
 from tests.support.kept import kept, void
-from tests.support.retraining import build_retrained, train_digits_net
+from tests.support.retraining import build_retrained
 
 RECIPE = Recipe(epochs=2, adversarial_images=100, epsilons=(0.1, 0.2), steps=3, batch_size=32)
 
@@ -29,12 +29,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def digits_weights() -> Path:
-    """Weights of the registered network, the ONNX file beside them; not to be changed by tests."""
-    return kept("digits-net", lambda folder: void(train_digits_net(folder))) / "digits.safetensors"
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,6 @@ from mutant_store.networks.strided import Strided
 from mutant_store.retraining.job import IMAGES, ORIGINAL_STATE, TARGETS
 from mutant_store.robust.job import HELD_BACK, RobustJob
 from mutant_store.robust.settings import RobustRecipe
-from tests.support.kept import kept, void
-from tests.support.retraining import train_digits_net
 
 RECIPE = RobustRecipe(
     epsilon=0.05,
@@ -43,12 +41,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def digits_weights() -> Path:
-    """Weights of the registered network, the ONNX file beside them; not to be changed by tests."""
-    return kept("digits-net", lambda folder: void(train_digits_net(folder))) / "digits.safetensors"
 
 
 @pytest.fixture(scope="session")

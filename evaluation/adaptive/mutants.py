@@ -1,6 +1,7 @@
 """Function that attackers follow gradients through: a network and mutants of it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from mutant_guard.errors import ModelError
 from mutant_guard.store.reader import Store
 from mutant_store.networks.inference import normalised
 from mutant_store.networks.weights import TrainedModel
+
+Network = Callable[[Tensor], Tensor]
+"""Function from images float32 [M, C, H, W], 0 to 1, to logits float32 [M, classes]."""
 
 _COMPARED = 4
 _TOLERANCE = 1e-2
@@ -67,6 +71,37 @@ class Mutants(ABC):
         """
         places = torch.rand(images, self.count, generator=generator).argsort(1)
         return places[:, :mutants] + 1
+
+
+class SeparateNetworks(Mutants):
+    """Original and mutants that are networks of their own, whatever their architectures.
+
+    Attributes:
+        networks: the original, then mutant 1, 2, ….
+    """
+
+    networks: Sequence[Network]
+
+    def original(self, images: Tensor) -> Tensor:
+        """Return the original's logits float32 [N, classes].
+
+        Args:
+            images: float32 [N, C, H, W], pixel range 0 to 1.
+        """
+        return self.networks[0](images)
+
+    def logits(self, images: Tensor, mutant_index: Tensor) -> Tensor:
+        """Return logits of images under mutants.
+
+        Each network is run once on all images that ask for it.
+        """
+        check_index(images, mutant_index)
+        index = mutant_index.reshape(len(images), -1)
+        found = images.new_zeros(*index.shape, self.classes)
+        for number in sorted(set(index.flatten().tolist())):
+            rows, columns = torch.nonzero(index == number, as_tuple=True)
+            found = found.index_put((rows, columns), self.networks[number](images[rows]))
+        return found.reshape(*mutant_index.shape, -1)
 
 
 def check_index(images: Tensor, mutant_index: Tensor) -> None:

@@ -1,31 +1,22 @@
 """Networks of a store of few mutants, each converted from its own graph."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evaluation.adaptive.mutants import Mutants, check_index, scaled
+from evaluation.adaptive.mutants import Network, SeparateNetworks, scaled
 from mutant_guard.errors import ModelError
 from mutant_guard.store.manifest import InputSpec
 from mutant_guard.store.reader import Store
 from mutant_store.bank.export import open_mutants
 from mutant_store.networks.conversion import ConvertedNetwork
 
-Network = Callable[[Tensor], Tensor]
-"""Function from images float32 [M, C, H, W], 0 to 1, to logits float32 [M, classes]."""
-
 _COMPARED = 3
 _TOLERANCE = 1e-2
 
 
-class StoredNetworks(Mutants):
-    """Original and mutants of a store, robust ones with graphs of their own among them.
-
-    Attributes:
-        networks: the original, then mutant 1, 2, ….
-    """
+class StoredNetworks(SeparateNetworks):
+    """Original and mutants of a store, robust ones with graphs of their own among them."""
 
     def __init__(self, store: Store) -> None:
         """Convert the networks of a store.
@@ -36,27 +27,6 @@ class StoredNetworks(Mutants):
         self.networks, self.count = networks_of(store), store.manifest.mutants
         self.classes = len(store.manifest.classes)
         self._robust = len(store.manifest.robust)
-
-    def original(self, images: Tensor) -> Tensor:
-        """Return the original's logits float32 [N, classes].
-
-        Args:
-            images: float32 [N, C, H, W], pixel range 0 to 1.
-        """
-        return self.networks[0](images)
-
-    def logits(self, images: Tensor, mutant_index: Tensor) -> Tensor:
-        """Return logits of images under mutants.
-
-        Each network is run once on all images that ask for it.
-        """
-        check_index(images, mutant_index)
-        index = mutant_index.reshape(len(images), -1)
-        found = images.new_zeros(*index.shape, self.classes)
-        for number in sorted(set(index.flatten().tolist())):
-            rows, columns = torch.nonzero(index == number, as_tuple=True)
-            found = found.index_put((rows, columns), self.networks[number](images[rows]))
-        return found.reshape(*mutant_index.shape, -1)
 
     def sample(self, images: int, mutants: int, generator: torch.Generator) -> Tensor:
         """Draw mutants for every image: the robust ones, which are heard first, then any others."""

@@ -1,17 +1,22 @@
 """A small trained network on digits, and stores of retrained mutants, made in seconds."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from torch.nn import functional
 
 from mutant_guard.store.atomic import write_atomically
+from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.model_card import ModelCard
 from mutant_guard.store.reader import Store
 from mutant_store.build import BuildSettings, build
 from mutant_store.datasets import ImageData, load
+from mutant_store.loading.input_spec import InputOptions
 from mutant_store.loading.model_source import ModelSource
+from mutant_store.loading.subject import Subject, load_subject
 from mutant_store.networks import CLASSIFIERS, weights
 from mutant_store.networks.inference import normalised
 from mutant_store.networks.onnx_export import to_onnx
@@ -24,6 +29,29 @@ RETRAINING = RetrainSettings(
     train_data=TRAIN, epochs=2, epsilons=(0.1, 0.2), steps=3, batch_size=32, adversarial_images=100
 )
 SELECTION = SelectionSettings(rate=0.05, mutants=2, seed=0, accuracy_ratio=0.8)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """As mutants are trained; threads that wait for each other cost more than they bring on networks this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def subject_of(weights: Path) -> Subject:
+    """Return the digits network, whose ONNX file lies beside its weights, and the holdout's images."""
+    return load_subject(
+        weights.with_suffix(".onnx"),
+        "digits@holdout",
+        InputOptions(),
+        output=None,
+        output_kind=None,
+        classes=None,
+        layers_pattern="",
+        calibration=CalibrationSettings(),
+    )
 
 
 def train_digits_net(folder: Path, *, classes: int = 10) -> Path:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evaluation.adaptive.stored_networks import Network
+from evaluation.adaptive.mutants import Network
 from mutant_guard.decision.evidence.kinds import Doubts
 from mutant_guard.decision.sequential.policies import Policy
 from mutant_guard.errors import ModelError

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evaluation.adaptive.attack import gradient
+from evaluation.adaptive.mutants import Network
 from evaluation.adaptive.orthogonal import without_conflict
-from evaluation.adaptive.stored_networks import Network
 from evaluation.adaptive.strongest.apgd import Look
 from evaluation.adaptive.strongest.balls import Ball
 from evaluation.adaptive.strongest.hunt import LEVELS, Hunt

@@ -1,13 +1,12 @@
 """A trained network on digits, its store of retrained mutants, and a job on it without a build."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.torch
-import torch
 
 from mutant_guard.store.reader import Store, load_store
 from mutant_store.datasets import load
@@ -17,18 +16,9 @@ from mutant_store.retraining.adversarial import make_shard, shards
 from mutant_store.retraining.job import CHOSEN, IMAGES, ORIGINAL_MODEL, ORIGINAL_STATE, TARGETS, Job
 from mutant_store.retraining.settings import Recipe
 from tests.support.kept import kept, void
-from tests.support.retraining import build_retrained
+from tests.support.retraining import build_retrained, one_thread  # noqa: F401
 
 RECIPE = Recipe(epochs=2, adversarial_images=100, epsilons=(0.1, 0.2), steps=3, batch_size=32)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
-    """As mutants are trained; threads that wait for each other cost more than they bring on networks this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

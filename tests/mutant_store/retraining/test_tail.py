@@ -12,14 +12,12 @@ import pytest
 from mutant_guard.bank.session import IMAGES as INPUT
 from mutant_guard.bank.session import open_session, run_session
 from mutant_guard.errors import DataError, ModelError
-from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_store.bank.export import open_mutants
 from mutant_store.datasets import load
 from mutant_store.graph.graph import Graph
 from mutant_store.graph.neurons import find_layers
 from mutant_store.graph.parameters import Parameters
-from mutant_store.loading.input_spec import InputOptions
-from mutant_store.loading.subject import Subject, load_subject
+from mutant_store.loading.subject import Subject
 from mutant_store.publishing.check import check_store
 from mutant_store.retraining.features import allocate_features, feature_parts, make_features
 from mutant_store.retraining.job import (
@@ -32,22 +30,13 @@ from mutant_store.retraining.job import (
     Job,
 )
 from mutant_store.retraining.tail import TailGraphs
-from tests.support.retraining import RETRAINING, build_retrained, settings
+from tests.support.retraining import RETRAINING, build_retrained, settings, subject_of
 
 
 @pytest.fixture
 def subject(digits_weights: Path) -> Subject:
     """The digits network, of which the last two layers are to be trained."""
-    found = load_subject(
-        digits_weights.with_suffix(".onnx"),
-        "digits@holdout",
-        InputOptions(),
-        output=None,
-        output_kind=None,
-        classes=None,
-        layers_pattern="",
-        calibration=CalibrationSettings(),
-    )
+    found = subject_of(digits_weights)
     return replace(found, layers=found.layers[2:])
 
 

@@ -1,24 +1,22 @@
 """A trained network on digits, and jobs of robust mutants beside it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.torch
-import torch
 
-from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_store.datasets import load
-from mutant_store.loading.input_spec import InputOptions
-from mutant_store.loading.subject import Subject, load_subject
+from mutant_store.loading.subject import Subject
 from mutant_store.networks import weights
 from mutant_store.networks.architecture import Architecture, Registered
 from mutant_store.networks.strided import Strided
 from mutant_store.retraining.job import IMAGES, ORIGINAL_STATE, TARGETS
 from mutant_store.robust.job import HELD_BACK, RobustJob
 from mutant_store.robust.settings import RobustRecipe
+from tests.support.retraining import one_thread, subject_of  # noqa: F401
 
 RECIPE = RobustRecipe(
     epsilon=0.05,
@@ -34,28 +32,10 @@ RECIPE = RobustRecipe(
 TINY = Strided((8, 8, 1), 10, channels=(4, 8), dense=16)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
-    """As mutants are trained."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="session")
 def subject(digits_weights: Path) -> Subject:
     """The digits network and its images."""
-    return load_subject(
-        digits_weights.with_suffix(".onnx"),
-        "digits@holdout",
-        InputOptions(),
-        output=None,
-        output_kind=None,
-        classes=None,
-        layers_pattern="",
-        calibration=CalibrationSettings(),
-    )
+    return subject_of(digits_weights)
 
 
 @pytest.fixture

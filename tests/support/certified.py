@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from evaluation.attacks.threads import one_thread
 from mutant_guard.store.reader import Store
 from mutant_store.datasets import load
 from mutant_store.graph.classifier import load_classifier
@@ -33,19 +34,17 @@ def train_certified_perceptron(seed: int = 0) -> RobustMutant:
     ]
     parameters = [value.requires_grad_() for layer in layers for value in layer]
     optimizer = torch.optim.Adam(parameters, lr=0.005)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several would wait for each other longer than such steps take
-    for step in range(_STEPS):
-        chosen = torch.randint(len(labels), (64,), generator=draw)
-        epsilon = EPSILON * min(1.0, 2 * step / _STEPS)
-        clean, worst = _scores(layers, images[chosen], labels[chosen], epsilon)
-        loss = functional.cross_entropy(clean, labels[chosen]) + functional.cross_entropy(
-            worst, labels[chosen]
-        )
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    torch.set_num_threads(threads)
+    with one_thread():  # several would wait for each other longer than such steps take
+        for step in range(_STEPS):
+            chosen = torch.randint(len(labels), (64,), generator=draw)
+            epsilon = EPSILON * min(1.0, 2 * step / _STEPS)
+            clean, worst = _scores(layers, images[chosen], labels[chosen], epsilon)
+            loss = functional.cross_entropy(clean, labels[chosen]) + functional.cross_entropy(
+                worst, labels[chosen]
+            )
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
     weights: list[tuple[NDArray, NDArray]] = [  # type: ignore[type-arg]
         (weight.detach().numpy(), bias.detach().numpy()) for weight, bias in layers
     ]

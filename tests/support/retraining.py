@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from evaluation.attacks.threads import one_thread
 from mutant_guard.store.atomic import write_atomically
 from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.model_card import ModelCard
@@ -32,12 +33,10 @@ SELECTION = SelectionSettings(rate=0.05, mutants=2, seed=0, accuracy_ratio=0.8)
 
 
 @pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
+def trained_on_one_thread() -> Iterator[None]:
     """As mutants are trained; threads that wait for each other cost more than they bring on networks this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
 
 
 def subject_of(weights: Path) -> Subject:

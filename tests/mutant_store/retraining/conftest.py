@@ -16,7 +16,7 @@ from mutant_store.retraining.adversarial import make_shard, shards
 from mutant_store.retraining.job import CHOSEN, IMAGES, ORIGINAL_MODEL, ORIGINAL_STATE, TARGETS, Job
 from mutant_store.retraining.settings import Recipe
 from tests.support.kept import kept, void
-from tests.support.retraining import build_retrained, one_thread  # noqa: F401
+from tests.support.retraining import build_retrained, trained_on_one_thread  # noqa: F401
 
 RECIPE = Recipe(epochs=2, adversarial_images=100, epsilons=(0.1, 0.2), steps=3, batch_size=32)
 

@@ -16,7 +16,7 @@ from mutant_store.networks.strided import Strided
 from mutant_store.retraining.job import IMAGES, ORIGINAL_STATE, TARGETS
 from mutant_store.robust.job import HELD_BACK, RobustJob
 from mutant_store.robust.settings import RobustRecipe
-from tests.support.retraining import one_thread, subject_of  # noqa: F401
+from tests.support.retraining import subject_of, trained_on_one_thread  # noqa: F401
 
 RECIPE = RobustRecipe(
     epsilon=0.05,

@@ -64,9 +64,9 @@ DATA := $(or $(GUARD_DATA_DIR),../shared/data)
 MNIST ?= $(DATA)/mnist
 
 stores/mnist-lenet-retrained/CURRENT: models/mnist-lenet.safetensors | $(VENV)/.dev
-	BIN=$(BIN) MNIST="$(MNIST)" deploy/steps/mnist-store.sh
+	$(BIN)/mutant-store build $< --train-data "mnist:$(MNIST)@train" --data "mnist:$(MNIST)@holdout" --operator retrain --out stores/mnist-lenet-retrained
 
-mnist-retrained-store: stores/mnist-lenet-retrained/CURRENT ## LeNet's store of 8 retrained mutants, a few minutes
+mnist-retrained-store: stores/mnist-lenet-retrained/CURRENT ## LeNet's store of 8 retrained mutants without a robust one, a few minutes
 
 stores/mnist-lenet/CURRENT: models/mnist-lenet.onnx | $(VENV)/.dev
 	$(BIN)/mutant-store build $< --data "mnist:$(MNIST)@holdout" --operator nai --rate 0.05 --mutants 500 --out stores/mnist-lenet

@@ -410,15 +410,17 @@ class Guard:
                 )
             self._proving += 1
         seconds = self._seconds(None)
+        future = self._prover.submit(answer.explain)
+        future.add_done_callback(self._proved)
         try:
             async with asyncio.timeout(None if seconds == inf else seconds):
-                future = self._prover.submit(answer.explain)
                 return await self._across(asyncio.get_running_loop()).follow(future)
         except TimeoutError as error:
             raise _late(seconds) from error
-        finally:
-            with self._lock:
-                self._proving -= 1
+
+    def _proved(self, _: "Future[Explanation]") -> None:
+        with self._lock:
+            self._proving -= 1
 
     async def _aclassify(
         self, model: Model, image: Image, seconds: float, guarded: bool, late_is_error: bool

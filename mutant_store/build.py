@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.decision.calibration.recording import Recording
 from mutant_guard.decision.evidence.kinds import Doubts
-from mutant_guard.errors import ModelError
+from mutant_guard.errors import DataError, ModelError
 from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.manifest import (
@@ -43,7 +43,7 @@ from mutant_store.loading.input_spec import InputOptions
 from mutant_store.loading.model_source import ModelSource, Original, open_original
 from mutant_store.loading.subject import Subject, load_subject
 from mutant_store.loading.treatments import Dialogue
-from mutant_store.operators import OPERATORS, operators_named
+from mutant_store.operators import OPERATORS, name_of, operators_named
 from mutant_store.operators.base import Operator
 from mutant_store.operators.given import GivenNetworks
 from mutant_store.operators.retrain import Retrain
@@ -174,6 +174,8 @@ def build(
         _tell(report, retrainer.notes if retrainer else ())
         companions = _taught(companions, retrainer, subject, settings, report)
         robust = _robust(operators, subject, original, settings, staged, report, companions)
+        if not robust and (others := [each for each in operators if each.name != ROBUST]) != operators:
+            settings, operators = replace(settings, operator=name_of(others)), others
         builder = BankBuilder(subject.classifier, subject.layers, activations, companions, robust)
         selection = select(
             subject, builder, operators, settings.selection, staged, report, retrainer, companions, robust
@@ -379,17 +381,40 @@ def _robust(
     report: Reporter,
     companions: list[Companion],
 ) -> list[RobustNetwork]:
-    """Train the robust mutants, if they are asked for."""
+    """Train the robust mutants, if they are asked for.
+
+    Returns:
+        The mutants; none where they are optional and cannot be made.
+    """
     if not any(operator.name == ROBUST for operator in operators):
         return []
+    from mutant_store.robust.settings import RobustSettings
+
+    asked = settings.robust or RobustSettings()
+    try:
+        return _trained_robust(subject, original, asked, settings, staged, report, companions)
+    except (DataError, ModelError) as error:
+        if not asked.optional:
+            raise
+        report.step(f"WARNING: the store goes without robust mutants: {error}")
+        return []
+
+
+def _trained_robust(
+    subject: Subject,
+    original: Original,
+    asked: "RobustSettings",
+    settings: BuildSettings,
+    staged: Path,
+    report: Reporter,
+    companions: list[Companion],
+) -> list[RobustNetwork]:
     start = _started_from(settings)
     if start is None:
         _check_trainable(original, subject)
-    from mutant_store.robust.settings import RobustSettings
     from mutant_store.robust.trainer import RobustTrainer
 
     selection, retraining = settings.selection, settings.retraining or RetrainSettings()
-    asked = settings.robust or RobustSettings()
     trainer = RobustTrainer(
         subject,
         original.torch,

@@ -88,8 +88,9 @@ def build(
             "neurons), ns (switch neurons of a layer), gf (redraw weights), ws (shuffle the weights of neurons), "
             "retrain (redraw a share of the neurons and train again, see below), robust (train a network against "
             "attacks on itself, see below), or mixed:robust,retrain and the like for a pool of several: all companions "
-            "and robust mutants, and an equal share of each other. Default: companion where there are any, retrain "
-            "where there is --train-data and no --teach, both where there are both, nai elsewhere."
+            "and robust mutants, and an equal share of each other. Default: companion where there are any, "
+            "mixed:robust,retrain where there is --train-data (without robust after --from and --last, and not with "
+            "--teach), nai elsewhere."
         ),
     ] = None,
     rate: Annotated[
@@ -318,7 +319,8 @@ def build(
     from mutant_store.loading.model_source import ModelSource
     from mutant_store.pool.selection import SelectionSettings
 
-    operator = operator or _operator(None if teach else train_data, companion)
+    asked = operator
+    operator = operator or _operator(None if teach else train_data, companion, first is None and last is None)
     with errors_shown():
         settings = BuildSettings(
             operator=operator,
@@ -394,6 +396,7 @@ def build(
                 width=width,
                 shift=shift,
                 labels=labels,
+                optional=asked is None,
             ),
         )
         with BuildReport() as report:
@@ -411,11 +414,16 @@ def build(
             console.print(table)
 
 
-def _operator(train_data: str | None, companions: list[str] | None) -> str:
-    """Return the operator for what there is to make mutants from."""
+def _operator(train_data: str | None, companions: list[str] | None, whole: bool) -> str:
+    """Return the operator for what there is to make mutants from.
+
+    A robust mutant is trained as a whole: there is none where ``whole`` is false.
+    """
     if companions:
         return "companion" if train_data is None else "mixed:companion,retrain"
-    return "nai" if train_data is None else "retrain"
+    if train_data is None:
+        return "nai"
+    return "mixed:robust,retrain" if whole else "retrain"
 
 
 def _pool_size(operator: str) -> int:

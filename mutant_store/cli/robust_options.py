@@ -145,6 +145,7 @@ def robust_settings(
     width: float | None,
     shift: int | None,
     labels: Labels,
+    optional: bool = False,
 ) -> RobustSettings:
     """Return the settings of robust mutants that these options ask for.
 
@@ -152,6 +153,8 @@ def robust_settings(
         operator: name of the operator, or of several.
         train_data: SPEC of the training images; None where the user gave none.
         mutants: value of ``--robust-mutants``, and so on.
+        optional: whether the store may do without robust mutants, unless one of these options asks
+            for them.
 
     Raises:
         ModelError: ``certified`` goes with another method, or the operator makes no robust mutants.
@@ -201,4 +204,5 @@ def robust_settings(
         width=width,
         shift=shift,
         labels=labels,
+        optional=optional and robust and not given,
     )

@@ -1,5 +1,7 @@
 """Mutation operators by name; a new one takes one file and one line here."""
 
+from collections.abc import Sequence
+
 from mutant_guard.errors import ModelError
 from mutant_store.operators.base import Operator
 from mutant_store.operators.companion import CompanionOperator
@@ -41,3 +43,8 @@ def operators_named(text: str) -> list[Operator]:
     if len(set(names)) < len(names):
         raise ModelError(f"'{text}' names an operator twice; name each once")
     return [OPERATORS[name] for name in names]
+
+
+def name_of(operators: Sequence[Operator]) -> str:
+    """Return the name under which ``operators_named`` knows these operators, at least one."""
+    return (_MIXED if len(operators) > 1 else "") + ",".join(operator.name for operator in operators)

@@ -29,6 +29,7 @@ class RobustSettings:
             ``strided``, a registered name or ``module:callable``.
         width: factor of the numbers of channels of ``architecture``, or of the recipe's network.
         labels: kind of the targets; ``original`` takes the label that the original gives.
+        optional: whether the store may do without robust mutants where none can be made.
         others: same meaning as in ``RobustRecipe``.
     """
 
@@ -45,6 +46,7 @@ class RobustSettings:
     architecture: str | None = None
     width: float | None = None
     labels: Labels = "data"
+    optional: bool = False
 
     def companion(self, names: Sequence[Collection[str]]) -> int | None:
         """Return the place of the companion that training starts from; None where it is none.

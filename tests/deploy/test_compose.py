@@ -266,8 +266,8 @@ def test_mnist_is_served_where_its_step_builds_it(compose: dict[str, Any], root:
     mounts = [mount.rsplit(":", 2) for mount in init["volumes"] if mount.endswith(":ro")]
     assert {where for _, where, _ in mounts} == {init["environment"]["MODELS"], init["environment"]["MNIST"]}
     assert "stores:/stores" in init["volumes"]
-    assert "store=${STORES:-stores}/mnist-lenet-retrained\n" in step
-    assert guard["environment"]["GUARD_STORE"] == "/stores/mnist-lenet-retrained"
+    assert "store=${STORES:-stores}/mnist-lenet-robust\n" in step
+    assert guard["environment"]["GUARD_STORE"] == "/stores/mnist-lenet-robust"
     assert (root / "models/mnist-lenet.safetensors").is_file()
 
 

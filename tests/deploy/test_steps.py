@@ -138,7 +138,7 @@ def test_the_mnist_store_is_made_once_and_what_is_missing_is_named(
     assert run(str(data)).returncode == 0
     (call,) = calls.read_text().splitlines()
     assert call.startswith(f"build {weights} --train-data mnist:{data}@train --data mnist:{data}@holdout ")
-    assert call.endswith(f"--out {demo['STORES']}/mnist-lenet-retrained")
+    assert call.endswith(f"--out {demo['STORES']}/mnist-lenet-robust")
     assert run(str(data)).returncode == 0
     assert calls.read_text() == ""
 

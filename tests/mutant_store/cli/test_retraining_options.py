@@ -10,6 +10,8 @@ from mutant_store.cli.app import app
 from mutant_store.loading.model_source import ModelSource
 from mutant_store.retraining.settings import RetrainSettings
 
+DIGITS = "digits@train"
+
 
 class StoppedError(Exception):
     pass
@@ -77,23 +79,36 @@ def test_retrained_pools_are_small_by_default(
     assert given[0][1].retraining == RetrainSettings()
 
 
+@pytest.mark.parametrize(
+    ("options", "operator", "mutants", "optional"),
+    [
+        ([], "nai", 500, False),
+        (["--operator", "gf", "--mutants", "20"], "gf", 20, False),
+        (["--train-data", DIGITS], "mixed:robust,retrain", 8, True),
+        (["--train-data", DIGITS, "--certified"], "mixed:robust,retrain", 8, False),
+        (["--train-data", DIGITS, "--operator", "mixed:robust,retrain"], "mixed:robust,retrain", 8, False),
+        (["--train-data", DIGITS, "--operator", "mixed:retrain,nai"], "mixed:retrain,nai", 8, False),
+        (["--train-data", DIGITS, "--last", "0.5"], "retrain", 8, False),
+        (["--train-data", DIGITS, "--from", "fc1"], "retrain", 8, False),
+        (["--companion", "other.onnx"], "companion", 500, False),
+        (["--companion", "other.onnx", "--train-data", DIGITS], "mixed:companion,retrain", 8, False),
+        (["--companion", "other.onnx", "--train-data", DIGITS, "--teach"], "companion", 500, False),
+    ],
+)
+def test_the_operator_is_chosen_by_what_there_is(
+    options: list[str],
+    operator: str,
+    mutants: int,
+    optional: bool,
+    given: list[tuple[ModelSource, BuildSettings]],
+) -> None:
+    run(*options)
+    settings = given[0][1]
+    assert (settings.operator, settings.selection.mutants) == (operator, mutants)
+    assert settings.robust is not None
+    assert settings.robust.optional == optional
+
+
 def test_sizes_that_are_no_numbers_are_refused(given: list[tuple[ModelSource, BuildSettings]]) -> None:
     assert "--epsilons 'a,b': give sizes in the pixel range 0 to 1" in run("--epsilons", "a,b")
     assert not given
-
-
-@pytest.mark.parametrize(
-    ("options", "operator", "mutants"),
-    [
-        ([], "nai", 500),
-        (["--train-data", "digits@train"], "retrain", 8),
-        (["--train-data", "digits@train", "--operator", "mixed:retrain,nai"], "mixed:retrain,nai", 8),
-        (["--operator", "gf", "--mutants", "20"], "gf", 20),
-    ],
-)
-def test_mutants_are_retrained_where_there_is_something_to_train_on(
-    given: list[tuple[ModelSource, BuildSettings]], options: list[str], operator: str, mutants: int
-) -> None:
-    run(*options)
-    ((_, settings),) = given
-    assert (settings.operator, settings.selection.mutants) == (operator, mutants)

@@ -384,13 +384,19 @@ def _robust(
     """Train the robust mutants, if they are asked for.
 
     Returns:
-        The mutants; none where they are optional and cannot be made.
+        The mutants; none where they are optional and cannot be made, or images are coloured.
     """
     if not any(operator.name == ROBUST for operator in operators):
         return []
     from mutant_store.robust.settings import RobustSettings
 
     asked = settings.robust or RobustSettings()
+    if asked.optional and subject.input.channels != 1:
+        report.step(
+            "no robust mutant, as one of coloured images sees less of what is aimed at the original alone; "
+            "--operator mixed:robust,retrain makes one"
+        )
+        return []
     try:
         return _trained_robust(subject, original, asked, settings, staged, report, companions)
     except (DataError, ModelError) as error:

@@ -89,8 +89,8 @@ def build(
             "retrain (redraw a share of the neurons and train again, see below), robust (train a network against "
             "attacks on itself, see below), or mixed:robust,retrain and the like for a pool of several: all companions "
             "and robust mutants, and an equal share of each other. Default: companion where there are any, "
-            "mixed:robust,retrain where there is --train-data (without robust after --from and --last, and not with "
-            "--teach), nai elsewhere."
+            "mixed:robust,retrain where there is --train-data (without robust for coloured images and after --from and "
+            "--last, and not with --teach), nai elsewhere."
         ),
     ] = None,
     rate: Annotated[

@@ -29,7 +29,8 @@ class RobustSettings:
             ``strided``, a registered name or ``module:callable``.
         width: factor of the numbers of channels of ``architecture``, or of the recipe's network.
         labels: kind of the targets; ``original`` takes the label that the original gives.
-        optional: whether the store may do without robust mutants where none can be made.
+        optional: whether the store may do without robust mutants, where none can be made or they do
+            not pay.
         others: same meaning as in ``RobustRecipe``.
     """
 

@@ -40,8 +40,8 @@ def test_coloured_images_have_a_robust_mutant_only_where_it_is_asked_for(
     digits_model: Path, tmp_path: Path
 ) -> None:
     grey, data = onnx.load(digits_model), load("digits@holdout")
-    values = {entry.name: numpy_helper.to_array(entry) for entry in grey.graph.initializer}
-    first = np.concatenate([values["w0"]] * 3) / np.float32(3)
+    values = {entry.name: numpy_helper.to_array(entry).astype(np.float32) for entry in grey.graph.initializer}
+    first = (np.concatenate([values["w0"]] * 3) / 3).astype(np.float32)
     onnx.save(
         perceptron([(first, values["b0"]), (values["w1"], values["b1"])], (3, 8, 8)), tmp_path / "c.onnx"
     )

@@ -1,0 +1,155 @@
+"""Keyed fingerprints of decoded images, near for near images."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+TABLES = 16
+"""Tokens of a print: tables of the locality-sensitive hash."""
+SKETCH = 128
+"""Length of a sketch, in bytes."""
+_PER_TABLE = 14
+_WIDTH = 56.0
+"""Width of a quantised projection, in grey levels of distance."""
+_FINENESS = 4.0
+"""Steps a grey level of the block means has; whole numbers keep every sum exact."""
+_FEWEST, _MOST = 14, 16
+_EXACT_ROWS = 257
+"""Most rows whose sum fits into 16 bits."""
+_RADIUS = 10.0
+_RADII = {(28, 28, 1): 6.0}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Print:
+    """Fingerprint of one image.
+
+    Attributes:
+        tokens: uint64 [TABLES]; two near images have at least one in common, at the same position.
+            Their top bits are the most random ones.
+        sketch: uint8 [SKETCH], quantised projections modulo 256; see ``distances``.
+    """
+
+    tokens: NDArray[np.uint64]
+    sketch: NDArray[np.uint8]
+
+
+class Fingerprint:
+    """Fingerprints under one key of images of one size.
+
+    An image becomes means of blocks, summed over its channels: noise on single pixels averages out.
+    Keyed random projections of the means are the sketch, from which the distance of two images is
+    estimated (Achlioptas, JCSS 2003: random signs). Quantised and taken together by fourteen they
+    are the tokens (E2LSH; Datar et al., SoCG 2004), by which near images are found.
+
+    Who lacks the key can neither foresee which images collide nor read a print back. Replicas with
+    the same key make equal prints on any machine: all sums are of whole numbers, and exact.
+
+    Attributes:
+        radius: largest distance of two images that count as relatives, root mean square over the
+            means, in grey levels.
+    """
+
+    def __init__(self, key: bytes, height: int, width: int, channels: int) -> None:
+        """Draw the projections.
+
+        Args:
+            key: secret; replicas that share a memory have the same.
+            height: height of the images in pixels.
+            width: width of the images in pixels.
+            channels: number of channels of the images.
+        """
+        self._rows = _blocks(height, 1).T.copy()
+        self._columns = _blocks(width, channels)
+        counts = self._rows.sum(axis=1)[:, None] * self._columns.sum(axis=0)
+        self._scale = (_FINENESS / counts).astype(np.float32)
+        cells = counts.size
+        random = _Stream(key, f"{height} {width} {channels}")
+        signs = random.bits(SKETCH * cells).reshape(cells, SKETCH)
+        self._signs = (2.0 * signs - 1.0).astype(np.float32)
+        self._unit = 1.0 / (_FINENESS * cells**0.5)
+        self._parts = np.stack([random.choice(SKETCH, _PER_TABLE) for _ in range(TABLES)])
+        shape = (TABLES, _PER_TABLE)
+        self._offsets = random.uniform(TABLES * _PER_TABLE).reshape(shape)
+        self._factors = random.words(TABLES * _PER_TABLE).reshape(shape) | np.uint64(1)
+        self.radius = _RADII.get((height, width, channels), _RADIUS)
+        blocks = len(self._rows)
+        self._even = (blocks, height // blocks, width * channels) if height % blocks == 0 else None
+
+    def of(self, pixels: NDArray[np.uint8]) -> Print:
+        """Return the print of an image.
+
+        Args:
+            pixels: uint8 [H, W, C], of the classifier's size.
+        """
+        means = np.rint((self._summed(pixels) @ self._columns) * self._scale)
+        projected = (means.ravel() @ self._signs).astype(np.float64) * self._unit
+        sketch = np.floor(projected).astype(np.int64).astype(np.uint8)
+        steps = np.floor(projected[self._parts] * (1.0 / _WIDTH) + self._offsets).astype(np.int64)
+        tokens = (steps.view(np.uint64) * self._factors).sum(axis=1, dtype=np.uint64)
+        return Print(tokens, sketch)
+
+    def _summed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the sums over the rows of every block, [blocks, W * C]."""
+        if self._even is not None and self._even[1] <= _EXACT_ROWS:
+            sums: NDArray[np.uint16] = pixels.reshape(self._even).sum(axis=1, dtype=np.uint16)
+            return sums.astype(np.float32)
+        summed: NDArray[np.float32] = self._rows @ pixels.reshape(len(pixels), -1).astype(np.float32)
+        return summed
+
+
+def distances(sketch: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Estimate how far images are from one, by their sketches.
+
+    The error of an estimate is about an eleventh of it. Distances of some hundred grey levels come
+    out smaller than they are, and still far.
+
+    Args:
+        sketch: uint8 [SKETCH].
+        others: uint8 [N, SKETCH].
+
+    Returns:
+        float32 [N], root mean square over the block means, in grey levels.
+    """
+    gaps = (others - sketch).view(np.int8).astype(np.float32)
+    squares: NDArray[np.float32] = np.einsum("ij,ij->i", gaps, gaps)
+    roots: NDArray[np.float32] = np.sqrt(squares * np.float32(1.0 / SKETCH))
+    return roots
+
+
+def _blocks(side: int, channels: int) -> NDArray[np.float32]:
+    """Return float32 [side * channels, blocks], 1 where a value belongs to a block."""
+    blocks = next((n for n in range(_MOST, _FEWEST - 1, -1) if side % n == 0), min(side, _MOST))
+    place = np.arange(side) * blocks // side
+    return np.repeat(place[:, None] == np.arange(blocks), channels, axis=0).astype(np.float32)
+
+
+class _Stream:
+    """Random numbers that follow from a key, on any machine and under any release of NumPy."""
+
+    def __init__(self, key: bytes, context: str) -> None:
+        self._secret = hmac.digest(key, b"fingerprints of queries", "sha256")
+        self._context, self._draws = context, 0
+
+    def words(self, count: int) -> NDArray[np.uint64]:
+        """Return uint64 [count]."""
+        self._draws += 1
+        seed = self._secret + f"{self._context} {self._draws}".encode()
+        drawn = np.frombuffer(hashlib.shake_256(seed).digest(8 * count), "<u8")
+        return drawn.astype(np.uint64)
+
+    def bits(self, count: int) -> NDArray[np.uint8]:
+        """Return uint8 [count] of zeros and ones."""
+        words = self.words(-(-count // 64)).astype("<u8")
+        return np.unpackbits(words.view(np.uint8))[:count]
+
+    def uniform(self, count: int) -> NDArray[np.float64]:
+        """Return float64 [count] from 0 to 1."""
+        return (self.words(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+    def choice(self, among: int, count: int) -> NDArray[np.int64]:
+        """Return int64 [count], different numbers below ``among``."""
+        return np.argsort(self.words(among), kind="stable")[:count]

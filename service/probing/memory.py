@@ -1,0 +1,203 @@
+"""Memory of the latest queries in one process, by their fingerprints."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.probing.fingerprint import SKETCH, TABLES, Print, distances
+from service.probing.sequence import UNKNOWN, Sequence, Thresholds
+
+_BUCKET = 4
+"""Entries of a bucket; a new entry takes the place of the oldest."""
+_DIGEST_TABLES = 2
+"""Tables of digests, so that a repeat is found where relatives have filled all other buckets."""
+_FEWEST_BITS = 4
+_WRAP = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What the memory knows of a query.
+
+    Attributes:
+        sequence: sequence that the query belongs to; one of its own where it has no relatives.
+        repeat: whether equal pixels were asked before; such a query counts nowhere.
+        number: number of the query, or of the one that it repeats.
+    """
+
+    sequence: Sequence
+    repeat: bool
+    number: int
+
+
+class QueryMemory:
+    """Latest queries, their near relatives, and the sequences that they form.
+
+    Queries lie in a ring of arrays, and tables of small buckets lead to them: an entry takes about
+    300 bytes, and no Python object. Queries that came before the ring went round, or longer ago
+    than the time limit, are forgotten. Only sequences of two queries and more are objects; of these
+    the ones without a query for longest are dropped where there are too many.
+
+    It belongs to one thread, the one of the event loop, and is not safe in several.
+    """
+
+    def __init__(
+        self,
+        entries: int,
+        seconds: float,
+        *,
+        radius: float,
+        thresholds: Thresholds = Thresholds(),  # noqa: B008
+        sequences: int = 10_000,
+    ) -> None:
+        """Make an empty memory.
+
+        Args:
+            entries: number of queries it remembers; the next power of two is taken, at least 16.
+            seconds: longest time it remembers a query, in seconds.
+            radius: largest distance of relatives; see ``Fingerprint.radius``.
+            thresholds: when a sequence is an attack.
+            sequences: number of sequences with relatives that it keeps.
+        """
+        bits = max(_FEWEST_BITS, (entries - 1).bit_length())
+        self._seconds, self._radius, self._thresholds = seconds, radius, thresholds
+        self._most_sequences = sequences
+        self._capacity = 1 << bits
+        self._mask = self._capacity - 1
+        buckets = bits - 1
+        self._shift = np.uint64(64 - buckets)
+        tables = TABLES + _DIGEST_TABLES
+        self._table = np.zeros((tables << buckets, _BUCKET), np.uint32)
+        self._starts = (np.arange(tables) << buckets).astype(np.uint64)
+        self._keys = np.empty(tables, np.uint64)
+        self._sketches = np.zeros((self._capacity, SKETCH), np.uint8)
+        self._digests = np.zeros(self._capacity, np.uint64)
+        self._times = np.full(self._capacity, -np.inf)
+        self._sequence_of = np.zeros(self._capacity, np.int64)
+        self._labels = np.full(self._capacity, UNKNOWN, np.int32)
+        self._alarms = np.zeros(self._capacity, np.bool_)
+        self._confidences = np.zeros(self._capacity, np.float32)
+        # Zeros in the tables are entries that are too old.
+        self._next = 2 * self._capacity
+        self._sequences: OrderedDict[int, Sequence] = OrderedDict()
+
+    @property
+    def capacity(self) -> int:
+        """Number of queries it remembers at most."""
+        return self._capacity
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all arrays, in bytes; the system lends the memory as it fills."""
+        return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray))
+
+    @property
+    def sequences(self) -> list[Sequence]:
+        """Sequences of two queries and more, the one with the latest query last."""
+        return list(self._sequences.values())
+
+    def seen(self, print_: Print, digest: bytes, caller: str, now: float) -> Seen:
+        """Remember a query, and find the sequence that it belongs to.
+
+        Args:
+            print_: fingerprint of its pixels.
+            digest: hash of its pixels, at least 16 bytes.
+            caller: who asks, by key or address.
+            now: time in seconds, of a clock that does not go back.
+        """
+        words = np.frombuffer(digest, "<u8", _DIGEST_TABLES)
+        key = words[0]
+        keys = self._keys
+        keys[:TABLES], keys[TABLES:] = print_.tokens, words
+        places = (keys >> self._shift) + self._starts
+        buckets = self._table[places]
+        # Modulo 2**32, as the tables keep the numbers.
+        ages = np.uint32(self._next & _WRAP) - buckets
+        found = buckets[ages <= self._capacity] & np.uint32(self._mask)
+        entry = -1
+        if found.size:
+            found = found[self._times[found] >= now - self._seconds]
+        if found.size:
+            same = found[self._digests[found] == key]
+            if same.size:
+                return self._repeated(int(same[0]), now)
+            gaps = distances(print_.sketch, self._sketches[found])
+            nearest = int(gaps.argmin())
+            if gaps[nearest] <= self._radius:
+                entry = int(found[nearest])
+        # Before the query is remembered: it may take the place of its relative.
+        sequence = self._sequence(entry) if entry >= 0 else None
+        number = self._remember(print_, key, now, places, ages)
+        if sequence is None:
+            return Seen(Sequence(number, now, self._thresholds), False, number)
+        sequence.join(caller, now)
+        self._sequence_of[number & self._mask] = sequence.number
+        return Seen(sequence, False, number)
+
+    def answered(self, seen: Seen, label: int, alarm: bool, confidence: float) -> None:
+        """Count the answer to a query; that to a repeat counts nowhere.
+
+        Args:
+            seen: what ``seen`` returned for the query.
+            label: label that was answered.
+            alarm: whether the verdict was an alarm.
+            confidence: the classifier's confidence in the label, 0 to 1.
+        """
+        if seen.repeat:
+            return
+        entry = seen.number & self._mask
+        if self._next - seen.number <= self._capacity:
+            self._labels[entry], self._alarms[entry] = label, alarm
+            self._confidences[entry] = confidence
+        sequence = self._sequences.get(seen.sequence.number, seen.sequence)
+        sequence.answered(label, alarm, confidence)
+
+    def _repeated(self, entry: int, now: float) -> Seen:
+        """Return what is known of a query that was asked before."""
+        number = self._next - 1 - ((self._next - 1 - entry) & self._mask)
+        sequence = self._sequences.get(int(self._sequence_of[entry]))
+        if sequence is None:
+            sequence = self._alone(entry)
+        return Seen(sequence, True, number)
+
+    def _sequence(self, entry: int) -> Sequence:
+        """Return the sequence of a remembered query; it is kept from now on."""
+        sequence = self._sequences.get(int(self._sequence_of[entry]))
+        if sequence is None:
+            sequence = self._alone(entry)
+            self._sequence_of[entry] = sequence.number
+            self._sequences[sequence.number] = sequence
+            if len(self._sequences) > self._most_sequences:
+                self._sequences.popitem(last=False)
+        else:
+            self._sequences.move_to_end(sequence.number)
+        return sequence
+
+    def _alone(self, entry: int) -> Sequence:
+        """Return a remembered query as a sequence of its own."""
+        number = self._next - 1 - ((self._next - 1 - entry) & self._mask)
+        sequence = Sequence(number, float(self._times[entry]), self._thresholds)
+        label = int(self._labels[entry])
+        if label != UNKNOWN:
+            sequence.answered(label, bool(self._alarms[entry]), float(self._confidences[entry]))
+        return sequence
+
+    def _remember(
+        self,
+        print_: Print,
+        key: np.uint64,
+        now: float,
+        places: NDArray[np.uint64],
+        ages: NDArray[np.uint32],
+    ) -> int:
+        """Enter a query into the ring and the tables, and return its number."""
+        number = self._next
+        self._next += 1
+        entry = number & self._mask
+        self._sketches[entry] = print_.sketch
+        self._digests[entry], self._times[entry] = key, now
+        self._sequence_of[entry], self._labels[entry] = number, UNKNOWN
+        self._table[places, ages.argmax(axis=1)] = number & _WRAP
+        return number

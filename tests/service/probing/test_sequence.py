@@ -1,0 +1,64 @@
+import pytest
+
+from service.probing.sequence import UNKNOWN, Sequence, Thresholds
+
+LIMITS = Thresholds(unsettled=5, disagreeing=2, alarms=3, spread=0.25, settled=20)
+
+
+def sequence(answers: list[tuple[int, bool, float]]) -> Sequence:
+    made = Sequence(1, 0.0, LIMITS)
+    for number, answer in enumerate(answers):
+        if number:
+            made.join("me", float(number))
+        made.answered(*answer)
+    return made
+
+
+AGREEING = [(3, False, 0.9)] * 6
+
+
+@pytest.mark.parametrize(
+    ("last", "probing"),
+    [
+        ([], False),
+        ([(4, False, 0.9)], False),
+        ([(4, False, 0.9)] * 2, True),
+        ([(4, False, 0.9), (5, False, 0.9)], True),
+        ([(3, True, 0.9)] * 2, False),
+        ([(3, True, 0.9)] * 3, True),
+        ([(3, False, 0.66)], False),
+        ([(3, False, 0.64)], True),
+        ([(4, False, 0.1)], False),
+    ],
+)
+def test_answers_that_tell_something_decide(last: list[tuple[int, bool, float]], probing: bool) -> None:
+    assert sequence(AGREEING + last).probing is probing
+
+
+def test_few_relatives_are_no_attack_whatever_they_tell() -> None:
+    told = [(1, True, 0.1), (2, True, 0.9), (3, True, 0.5), (1, True, 0.9), (2, True, 0.2)]
+    made = sequence(told)
+    assert made.unsettled
+    assert not made.probing
+    made.join("me", 9.0)
+    assert made.probing
+
+
+def test_many_relatives_are_an_attack_even_where_they_tell_nothing() -> None:
+    assert not sequence([(3, False, 0.9)] * 20).probing
+    assert sequence([(3, False, 0.9)] * 21).probing
+
+
+def test_the_first_answer_stays_the_first() -> None:
+    made = Sequence(1, 0.0, LIMITS)
+    assert made.first_label == UNKNOWN
+    for label in (7, 2, 2, 2):
+        made.answered(label, False, 0.5)
+    assert made.first_label == 7
+    assert made.disagreeing == 1
+
+
+def test_labels_without_end_take_no_memory_without_end() -> None:
+    made = sequence([(label, False, 0.5) for label in range(1000)])
+    assert len(made._labels) <= 8
+    assert made.disagreeing >= 7

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,10 @@ TABLES = 16
 """Tokens of a print: tables of the locality-sensitive hash."""
 SKETCH = 128
 """Length of a sketch, in bytes."""
+WINDOWS = 8
+"""Hashes of windows in a print."""
+EDITED = 3
+"""Hashes in common from which on one image is the other with a part replaced."""
 _PER_TABLE = 14
 _WIDTH = 56.0
 """Width of a quantised projection, in grey levels of distance."""
@@ -19,6 +24,9 @@ _FINENESS = 4.0
 _FEWEST, _MOST = 14, 16
 _EXACT_ROWS = 257
 """Most rows whose sum fits into 16 bits."""
+_WINDOWS_A_SIDE, _SMALLEST_WINDOW, _SAMPLES = 8, 3, 16
+_DIFFERENT = 4
+"""Fewest different values in a window that is hashed: edges of digits look alike."""
 _RADIUS = 10.0
 _RADII = {(28, 28, 1): 6.0}
 
@@ -31,10 +39,14 @@ class Print:
         tokens: uint64 [TABLES]; two near images have at least one in common, at the same position.
             Their top bits are the most random ones.
         sketch: uint8 [SKETCH], quantised projections modulo 256; see ``distances``.
+        windows: uint64 [WINDOWS], hashes of the exact pixels of windows, in order; zeros stand for
+            those that a flat image lacks. Images of which one is the other with a part replaced
+            have hashes in common, at any position.
     """
 
     tokens: NDArray[np.uint64]
     sketch: NDArray[np.uint8]
+    windows: NDArray[np.uint64]
 
 
 class Fingerprint:
@@ -44,6 +56,11 @@ class Fingerprint:
     Keyed random projections of the means are the sketch, from which the distance of two images is
     estimated (Achlioptas, JCSS 2003: random signs). Quantised and taken together by fourteen they
     are the tokens (E2LSH; Datar et al., SoCG 2004), by which near images are found.
+
+    A large change of a small part moves the means far, and leaves other pixels exactly as they
+    were, as no camera, file format or correction of colours does. Therefore the pixels of windows
+    are hashed as well, as Blacklight does (Li et al., USENIX Security 2022), where they are
+    not nearly flat; the smallest hashes are in the print.
 
     Who lacks the key can neither foresee which images collide nor read a print back. Replicas with
     the same key make equal prints on any machine: all sums are of whole numbers, and exact.
@@ -75,6 +92,8 @@ class Fingerprint:
         shape = (TABLES, _PER_TABLE)
         self._offsets = random.uniform(TABLES * _PER_TABLE).reshape(shape)
         self._factors = random.words(TABLES * _PER_TABLE).reshape(shape) | np.uint64(1)
+        self._samples = _samples(random, height, width, channels)
+        self._sample_factors = random.words(self._samples.size).reshape(self._samples.shape) | np.uint64(1)
         self.radius = _RADII.get((height, width, channels), _RADIUS)
         blocks = len(self._rows)
         self._even = (blocks, height // blocks, width * channels) if height % blocks == 0 else None
@@ -90,7 +109,17 @@ class Fingerprint:
         sketch = np.floor(projected).astype(np.int64).astype(np.uint8)
         steps = np.floor(projected[self._parts] * (1.0 / _WIDTH) + self._offsets).astype(np.int64)
         tokens = (steps.view(np.uint64) * self._factors).sum(axis=1, dtype=np.uint64)
-        return Print(tokens, sketch)
+        return Print(tokens, sketch, self._windows(pixels))
+
+    def _windows(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint64]:
+        values = pixels.ravel()[self._samples]
+        ordered = np.sort(values, axis=0)
+        different = np.count_nonzero(ordered[1:] != ordered[:-1], axis=0) + 1
+        sums = (values * self._sample_factors).sum(axis=0, dtype=np.uint64)[different >= _DIFFERENT]
+        sums.sort()
+        windows = np.zeros(WINDOWS, np.uint64)
+        windows[: len(sums)] = sums[:WINDOWS]
+        return windows
 
     def _summed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the sums over the rows of every block, [blocks, W * C]."""
@@ -118,6 +147,37 @@ def distances(sketch: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[n
     squares: NDArray[np.float32] = np.einsum("ij,ij->i", gaps, gaps)
     roots: NDArray[np.float32] = np.sqrt(squares * np.float32(1.0 / SKETCH))
     return roots
+
+
+def shared(windows: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Count the hashes of windows that prints have in common with one.
+
+    Args:
+        windows: uint64 [WINDOWS].
+        others: uint64 [N, WINDOWS].
+
+    Returns:
+        int64 [N].
+    """
+    equal = others[:, :, None] == windows[windows != 0]
+    counts: NDArray[np.int64] = equal.any(axis=2).sum(axis=1)
+    return counts
+
+
+def _samples(random: "_Stream", height: int, width: int, channels: int) -> NDArray[np.int64]:
+    """Return int64 [samples, windows], positions among the values of an image."""
+    rows, columns = (
+        np.linspace(0, side, max(1, min(_WINDOWS_A_SIDE, side // _SMALLEST_WINDOW)) + 1).astype(np.int64)
+        for side in (height, width)
+    )
+    picked = []
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
+            down = top + (random.uniform(_SAMPLES) * (bottom - top)).astype(np.int64)
+            across = left + (random.uniform(_SAMPLES) * (right - left)).astype(np.int64)
+            channel = (random.uniform(_SAMPLES) * channels).astype(np.int64)
+            picked.append((down * width + across) * channels + channel)
+    return np.stack(picked, axis=1)
 
 
 def _blocks(side: int, channels: int) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.probing.fingerprint import SKETCH, TABLES, Print, distances
+from service.probing.fingerprint import EDITED, SKETCH, TABLES, WINDOWS, Print, distances, shared
 from service.probing.sequence import UNKNOWN, Sequence, Thresholds
 
 _BUCKET = 4
@@ -36,7 +36,7 @@ class QueryMemory:
     """Latest queries, their near relatives, and the sequences that they form.
 
     Queries lie in a ring of arrays, and tables of small buckets lead to them: an entry takes about
-    300 bytes, and no Python object. Queries that came before the ring went round, or longer ago
+    450 bytes, and no Python object. Queries that came before the ring went round, or longer ago
     than the time limit, are forgotten. Only sequences of two queries and more are objects; of these
     the ones without a query for longest are dropped where there are too many.
 
@@ -67,12 +67,15 @@ class QueryMemory:
         self._capacity = 1 << bits
         self._mask = self._capacity - 1
         buckets = bits - 1
-        self._shift = np.uint64(64 - buckets)
+        # A table for each token and digest word, and one of eightfold size for all windows.
         tables = TABLES + _DIGEST_TABLES
-        self._table = np.zeros((tables << buckets, _BUCKET), np.uint32)
-        self._starts = (np.arange(tables) << buckets).astype(np.uint64)
-        self._keys = np.empty(tables, np.uint64)
+        self._table = np.zeros(((tables + WINDOWS) << buckets, _BUCKET), np.uint32)
+        self._starts = (np.minimum(np.arange(tables + WINDOWS), tables) << buckets).astype(np.uint64)
+        widths = np.where(np.arange(tables + WINDOWS) < tables, 1, WINDOWS) << buckets
+        self._shifts = (65 - np.frexp(widths)[1]).astype(np.uint64)
+        self._keys = np.empty(tables + WINDOWS, np.uint64)
         self._sketches = np.zeros((self._capacity, SKETCH), np.uint8)
+        self._windows = np.zeros((self._capacity, WINDOWS), np.uint64)
         self._digests = np.zeros(self._capacity, np.uint64)
         self._times = np.full(self._capacity, -np.inf)
         self._sequence_of = np.zeros(self._capacity, np.int64)
@@ -110,29 +113,26 @@ class QueryMemory:
         words = np.frombuffer(digest, "<u8", _DIGEST_TABLES)
         key = words[0]
         keys = self._keys
-        keys[:TABLES], keys[TABLES:] = print_.tokens, words
-        places = (keys >> self._shift) + self._starts
+        keys[:TABLES], keys[TABLES:-WINDOWS], keys[-WINDOWS:] = print_.tokens, words, print_.windows
+        places = (keys >> self._shifts) + self._starts
         buckets = self._table[places]
         # Modulo 2**32, as the tables keep the numbers.
         ages = np.uint32(self._next & _WRAP) - buckets
         found = buckets[ages <= self._capacity] & np.uint32(self._mask)
-        entry = -1
+        entry, edited = -1, False
         if found.size:
             found = found[self._times[found] >= now - self._seconds]
         if found.size:
             same = found[self._digests[found] == key]
             if same.size:
                 return self._repeated(int(same[0]), now)
-            gaps = distances(print_.sketch, self._sketches[found])
-            nearest = int(gaps.argmin())
-            if gaps[nearest] <= self._radius:
-                entry = int(found[nearest])
+            entry, edited = self._relative(print_, found)
         # Before the query is remembered: it may take the place of its relative.
         sequence = self._sequence(entry) if entry >= 0 else None
         number = self._remember(print_, key, now, places, ages)
         if sequence is None:
             return Seen(Sequence(number, now, self._thresholds), False, number)
-        sequence.join(caller, now)
+        sequence.join(caller, now, edited=edited)
         self._sequence_of[number & self._mask] = sequence.number
         return Seen(sequence, False, number)
 
@@ -153,6 +153,14 @@ class QueryMemory:
             self._confidences[entry] = confidence
         sequence = self._sequences.get(seen.sequence.number, seen.sequence)
         sequence.answered(label, alarm, confidence)
+
+    def _relative(self, print_: Print, found: NDArray[np.uint32]) -> tuple[int, bool]:
+        """Return the nearest relative among entries, or -1, and whether the query is one edited."""
+        gaps = distances(print_.sketch, self._sketches[found])
+        edited = shared(print_.windows, self._windows[found]) >= EDITED
+        gaps[~edited & (gaps > self._radius)] = np.inf
+        nearest = int(gaps.argmin())
+        return (int(found[nearest]) if gaps[nearest] < np.inf else -1), bool(edited.any())
 
     def _repeated(self, entry: int, now: float) -> Seen:
         """Return what is known of a query that was asked before."""
@@ -197,6 +205,7 @@ class QueryMemory:
         self._next += 1
         entry = number & self._mask
         self._sketches[entry] = print_.sketch
+        self._windows[entry] = print_.windows
         self._digests[entry], self._times[entry] = key, now
         self._sequence_of[entry], self._labels[entry] = number, UNKNOWN
         self._table[places, ages.argmax(axis=1)] = number & _WRAP

@@ -6,28 +6,36 @@ UNKNOWN = -1
 """Label of a query that is not answered yet."""
 
 _MOST_CALLERS = 16
-_MOST_LABELS = 8
+_MOST_ANSWERS = 8
 
 
 @dataclass(frozen=True)
 class Thresholds:
     """How many relatives are an attack, by what their answers tell.
 
+    Nothing that is measured tells a search by dense noise, whose answers do not change yet, from
+    frames of a still scene. The defaults let videos of some hundred frames pass.
+    ``WITHOUT_VIDEO`` is for deployments that are sent single images and bursts.
+
     Attributes:
         unsettled: number of relatives from which an unsettled sequence is one.
         disagreeing: number of answers unlike the most common one, from which a sequence is
-            unsettled.
-        alarms: number of alarms from which it is.
-        spread: difference of the largest and the smallest confidence in the most common label, from
-            which it is.
+            unsettled; an answer is a label with or without an alarm.
+        spread: difference of the largest and the smallest confidence in the most common answer,
+            from which it is.
+        edited: number of relatives with a part replaced from which any sequence is one.
         settled: number of relatives from which any sequence is one.
     """
 
-    unsettled: int = 8
-    disagreeing: int = 2
-    alarms: int = 2
-    spread: float = 0.3
-    settled: int = 1000
+    unsettled: int = 13
+    disagreeing: int = 3
+    spread: float = 0.5
+    edited: int = 3
+    settled: int = 400
+
+
+WITHOUT_VIDEO = Thresholds(settled=14)
+"""Thresholds where a scene is sent in a dozen frames at most."""
 
 
 class Sequence:
@@ -41,15 +49,18 @@ class Sequence:
         last: time of its latest query.
         callers: number of its queries by caller, exact for those of the first 16 callers; the first
             query of all counts for nobody.
+        edited: number of its queries that are another one with a part replaced, as nothing natural
+            does it: all pixels outside are exactly the same.
         alarms: number of answers with an alarm.
     """
 
     __slots__ = (
+        "_answers",
         "_highest",
-        "_labels",
         "_lowest",
         "alarms",
         "callers",
+        "edited",
         "first",
         "first_label",
         "last",
@@ -68,21 +79,23 @@ class Sequence:
         """
         self.number, self.related, self.first_label = number, 0, UNKNOWN
         self.first = self.last = now
-        self.alarms = 0
+        self.edited = self.alarms = 0
         self.callers: dict[str, int] = {}
         self.thresholds = thresholds
-        self._labels: dict[int, int] = {}
-        self._lowest: dict[int, float] = {}
-        self._highest: dict[int, float] = {}
+        self._answers: dict[tuple[int, bool], int] = {}
+        self._lowest: dict[tuple[int, bool], float] = {}
+        self._highest: dict[tuple[int, bool], float] = {}
 
-    def join(self, caller: str, now: float) -> None:
+    def join(self, caller: str, now: float, *, edited: bool = False) -> None:
         """Count one more distinct query.
 
         Args:
             caller: who asked.
             now: time of the query.
+            edited: whether it is another one with a part replaced.
         """
         self.related += 1
+        self.edited += edited
         self.last = now
         if caller in self.callers or len(self.callers) < _MOST_CALLERS:
             self.callers[caller] = self.callers.get(caller, 0) + 1
@@ -98,37 +111,38 @@ class Sequence:
         if self.first_label == UNKNOWN:
             self.first_label = label
         self.alarms += alarm
-        if label in self._labels or len(self._labels) < _MOST_LABELS:
-            self._labels[label] = self._labels.get(label, 0) + 1
-            self._lowest[label] = min(confidence, self._lowest.get(label, 1.0))
-            self._highest[label] = max(confidence, self._highest.get(label, 0.0))
+        answer = (label, alarm)
+        if answer in self._answers or len(self._answers) < _MOST_ANSWERS:
+            self._answers[answer] = self._answers.get(answer, 0) + 1
+            self._lowest[answer] = min(confidence, self._lowest.get(answer, 1.0))
+            self._highest[answer] = max(confidence, self._highest.get(answer, 0.0))
 
     @property
     def disagreeing(self) -> int:
         """Number of answers unlike the most common one."""
-        counts = self._labels.values()
+        counts = self._answers.values()
         return sum(counts) - max(counts, default=0)
 
     @property
     def spread(self) -> float:
-        """Largest less smallest confidence in the most common label."""
-        if not self._labels:
+        """Largest less smallest confidence in the most common answer."""
+        if not self._answers:
             return 0.0
-        common = max(self._labels, key=self._labels.__getitem__)
+        common = max(self._answers, key=self._answers.__getitem__)
         return self._highest[common] - self._lowest[common]
 
     @property
     def unsettled(self) -> bool:
-        """Whether its answers tell an asker something: labels differ, alarms, another confidence."""
+        """Whether its answers tell an asker something: they differ, or the confidence does."""
         limits = self.thresholds
-        return (
-            self.disagreeing >= limits.disagreeing
-            or self.alarms >= limits.alarms
-            or self.spread >= limits.spread
-        )
+        return self.disagreeing >= limits.disagreeing or self.spread >= limits.spread
 
     @property
     def probing(self) -> bool:
         """Whether it is an attack in the making, under the thresholds."""
         limits = self.thresholds
-        return self.related >= limits.settled or (self.related >= limits.unsettled and self.unsettled)
+        return (
+            self.related >= limits.settled
+            or self.edited >= limits.edited
+            or (self.related >= limits.unsettled and self.unsettled)
+        )

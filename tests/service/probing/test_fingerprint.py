@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.probing.fingerprint import SKETCH, TABLES, Fingerprint, distances
+from service.probing.fingerprint import EDITED, SKETCH, TABLES, WINDOWS, Fingerprint, distances, shared
 
 KEY = b"a key for these tests, 32 bytes."
 SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (37, 61, 3), (224, 224, 3), (600, 520, 1)]
@@ -75,12 +75,36 @@ def test_sketches_estimate_the_distance_of_block_means(
     assert np.abs(np.array(ratios) - 1).max() < 0.35
 
 
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (37, 61, 3), (224, 224, 3)])
+def test_windows_tell_a_replaced_part_from_noise_everywhere(shape: tuple[int, int, int]) -> None:
+    fingerprint = Fingerprint(KEY, *shape)
+    image = noisy(picture(shape, 1), 20)
+    edited = image.copy()
+    edited[: shape[0] // 3, : shape[1] // 3] = 255 - edited[: shape[0] // 3, : shape[1] // 3]
+    windows = fingerprint.of(image).windows
+    assert windows.shape == (WINDOWS,)
+    others = [edited, noisy(image, 2), np.roll(image, 1, axis=1), picture(shape, 2)]
+    counts = shared(windows, np.stack([fingerprint.of(other).windows for other in others]))
+    assert counts[0] >= EDITED
+    assert counts[1:].max() == 0
+
+
+def test_flat_windows_are_never_in_common() -> None:
+    fingerprint = Fingerprint(KEY, 28, 28, 1)
+    image = np.zeros((28, 28, 1), np.uint8)
+    image[::2] = 255
+    one = fingerprint.of(image).windows
+    assert not one.any()
+    assert shared(one, one[None]).tolist() == [0]
+
+
 def test_another_key_or_size_makes_other_prints() -> None:
     image = picture((28, 28, 1), 3)
     one = Fingerprint(KEY, 28, 28, 1).of(image)
     other = Fingerprint(KEY[::-1], 28, 28, 1).of(image)
     assert not (one.tokens == other.tokens).any()
     assert distances(one.sketch, other.sketch[None])[0] > 40
+    assert shared(one.windows, other.windows[None])[0] == 0
     turned = Fingerprint(KEY, 14, 56, 1).of(image.reshape(14, 56, 1))
     assert not (one.tokens == turned.tokens).any()
 
@@ -92,12 +116,13 @@ import numpy as np
 from service.probing.fingerprint import Fingerprint
 pixels = (np.arange(28 * 28) * 7 % 256).astype(np.uint8).reshape(28, 28, 1)
 made = Fingerprint(b"a key for these tests, 32 bytes.", 28, 28, 1).of(pixels)
-print(made.tokens.tobytes().hex(), made.sketch.tobytes().hex())
+print(made.tokens.tobytes().hex(), made.sketch.tobytes().hex(), made.windows.tobytes().hex())
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     pixels = (np.arange(28 * 28) * 7 % 256).astype(np.uint8).reshape(28, 28, 1)
     made = Fingerprint(KEY, 28, 28, 1).of(pixels)
-    assert done.stdout.split() == [made.tokens.tobytes().hex(), made.sketch.tobytes().hex()]
+    parts = (made.tokens, made.sketch, made.windows)
+    assert done.stdout.split() == [part.tobytes().hex() for part in parts]
 
 
 def test_black_and_white_images_are_far_apart() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.probing.fingerprint import SKETCH, TABLES, Fingerprint, Print
+from service.probing.fingerprint import SKETCH, TABLES, WINDOWS, Fingerprint, Print, distances
 from service.probing.memory import QueryMemory, Seen
 from service.probing.sequence import UNKNOWN, Thresholds
 
@@ -16,7 +16,9 @@ FINGERPRINT = Fingerprint(KEY, SIDE, SIDE, 1)
 
 def stranger(random: np.random.Generator) -> Print:
     return Print(
-        random.integers(0, 2**64, TABLES, dtype=np.uint64), random.integers(0, 256, SKETCH, dtype=np.uint8)
+        random.integers(0, 2**64, TABLES, dtype=np.uint64),
+        random.integers(0, 256, SKETCH, dtype=np.uint8),
+        np.sort(random.integers(1, 2**64, WINDOWS, dtype=np.uint64)),
     )
 
 
@@ -41,6 +43,9 @@ class Asker:
     def near(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         noise = self.random.integers(-3, 4, pixels.shape)
         return np.asarray(np.clip(pixels + noise, 0, 255), np.uint8)
+
+    def noise(self) -> NDArray[np.uint8]:
+        return self.random.integers(0, 256, (SIDE, SIDE, 1), dtype=np.uint8)
 
     def picture(self) -> NDArray[np.uint8]:
         coarse = self.random.integers(0, 256, (7, 7))
@@ -70,6 +75,31 @@ def test_relatives_of_relatives_form_one_sequence() -> None:
         seen = asker((start + share * (end - start)).astype(np.uint8))
         assert seen.sequence.related == number
     assert asker.memory.seen(FINGERPRINT.of(end.astype(np.uint8)), bytes(16), "", 61.0).sequence.related == 60
+
+
+def test_a_large_change_of_a_small_part_is_a_relative_and_an_edited_one() -> None:
+    """The means of the images are far apart, and most pixels are the same."""
+    asker = Asker()
+    image = asker.noise()
+    asker(image)
+    for number in range(1, 4):
+        edited = image.copy()
+        row, column = asker.random.integers(0, SIDE - 12, 2)
+        edited[row : row + 12, column : column + 12] ^= 255
+        one, other = FINGERPRINT.of(image), FINGERPRINT.of(edited)
+        assert distances(one.sketch, other.sketch[None])[0] > 2 * FINGERPRINT.radius
+        seen = asker(edited)
+        assert (seen.sequence.related, seen.sequence.edited) == (number, number)
+        assert seen.sequence.probing == (number == 3)
+
+
+def test_noise_on_all_pixels_is_no_edit() -> None:
+    asker = Asker()
+    image = asker.noise()
+    for number in range(12):
+        seen = asker(asker.near(image))
+        assert (seen.sequence.related, seen.sequence.edited) == (number, 0)
+        assert not seen.sequence.probing
 
 
 def test_exact_repeats_count_nowhere() -> None:

@@ -2,7 +2,7 @@ import pytest
 
 from service.probing.sequence import UNKNOWN, Sequence, Thresholds
 
-LIMITS = Thresholds(unsettled=5, disagreeing=2, alarms=3, spread=0.25, settled=20)
+LIMITS = Thresholds(unsettled=5, disagreeing=2, spread=0.25, edited=3, settled=20)
 
 
 def sequence(answers: list[tuple[int, bool, float]]) -> Sequence:
@@ -24,8 +24,9 @@ AGREEING = [(3, False, 0.9)] * 6
         ([(4, False, 0.9)], False),
         ([(4, False, 0.9)] * 2, True),
         ([(4, False, 0.9), (5, False, 0.9)], True),
-        ([(3, True, 0.9)] * 2, False),
-        ([(3, True, 0.9)] * 3, True),
+        ([(3, True, 0.9)], False),
+        ([(3, True, 0.9)] * 2, True),
+        ([(3, True, 0.9)] * 100, True),
         ([(3, False, 0.66)], False),
         ([(3, False, 0.64)], True),
         ([(4, False, 0.1)], False),
@@ -44,6 +45,19 @@ def test_few_relatives_are_no_attack_whatever_they_tell() -> None:
     assert made.probing
 
 
+def test_alarms_that_all_queries_raise_tell_nothing() -> None:
+    made = sequence([(3, True, 0.9)] * 10)
+    assert (made.alarms, made.probing) == (10, False)
+
+
+def test_few_edited_relatives_are_an_attack_whatever_they_tell() -> None:
+    made = sequence([(3, False, 0.9)] * 3)
+    for number in range(4):
+        assert made.probing == (number >= 3)
+        made.join("me", 9.0, edited=True)
+    assert (made.related, made.edited) == (6, 4)
+
+
 def test_many_relatives_are_an_attack_even_where_they_tell_nothing() -> None:
     assert not sequence([(3, False, 0.9)] * 20).probing
     assert sequence([(3, False, 0.9)] * 21).probing
@@ -60,5 +74,5 @@ def test_the_first_answer_stays_the_first() -> None:
 
 def test_labels_without_end_take_no_memory_without_end() -> None:
     made = sequence([(label, False, 0.5) for label in range(1000)])
-    assert len(made._labels) <= 8
+    assert len(made._answers) <= 8
     assert made.disagreeing >= 7

@@ -11,7 +11,7 @@ SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain evaluate-robust evaluate-imagenet bench bench-imagenet bench-robust bench-decision bench-serving soak overload steady drain hostile redis-faults fuzz fuzz-api rehearsal clean
+.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain evaluate-robust evaluate-imagenet bench bench-imagenet bench-robust bench-probing bench-decision bench-serving soak overload steady drain hostile redis-faults fuzz fuzz-api rehearsal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -140,6 +140,9 @@ bench-imagenet: | $(VENV)/.dev ## classifiers of ImageNet's size, from the build
 bench-robust: | $(VENV)/.dev ## ways of training robust mutants, side by side: benchmarks/ROBUST-MNIST.md and ROBUST-CIFAR10.md (many hours)
 	$(BIN)/python -m benchmarks robust mnist --data "$(DATA)" --out benchmarks/ROBUST-MNIST.md
 	$(BIN)/python -m benchmarks robust cifar10 --data "$(DATA)" --out benchmarks/ROBUST-CIFAR10.md
+
+bench-probing: | $(VENV)/.dev ## the memory of queries, its time, fingerprints and false alarms: benchmarks/PROBING.md (a quarter of an hour)
+	$(BIN)/python -m benchmarks probing --data "$(DATA)" --out benchmarks/PROBING.md
 
 bench-decision: | $(VENV)/.dev ## the part on the sequential test alone, some five minutes
 	$(BIN)/python -m benchmarks decision --out benchmarks/DECISION.md

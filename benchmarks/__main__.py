@@ -173,6 +173,20 @@ def imagenet(
 
 
 @app.command()
+def probing(quick: Quick = False, data: Data = None, out: Out = None) -> None:
+    """Measure the memory of queries: time, size, fingerprints side by side, and false alarms."""
+    from benchmarks.probing import measure
+
+    folder = data or data_folder()
+    _report(
+        {"probing": lambda say: measure(folder, quick, say)},
+        quick,
+        out,
+        "Made by `make bench-probing`, not by hand.",
+    )
+
+
+@app.command()
 def beside(
     sources: Annotated[Path, typer.Argument(help="Checkout of other sources of this project.")],
     store: Annotated[

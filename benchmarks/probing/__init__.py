@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.probing import cost, false_alarms, fingerprints
+from benchmarks.probing import cost, false_alarms, fingerprints, subjects
 from benchmarks.sections import Section
 
 
@@ -18,8 +18,9 @@ def measure(data: Path, quick: bool, say: Callable[[str], None]) -> list[Section
     Raises:
         DataError: the images are not there.
     """
+    probed = subjects.subjects(data, quick, say)
     return [
         cost.measure(quick, say),
-        fingerprints.measure(data, quick, say),
-        false_alarms.measure(data, quick, say),
+        fingerprints.measure(probed, quick, say),
+        false_alarms.measure(probed, quick, say),
     ]

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.probing.subjects import ProbedData, subjects
+from benchmarks.probing.subjects import ProbedData
 from benchmarks.sections import Section, Table
 from evaluation.queries.clean_streams import Pixels
 from service.probing.fingerprint import EDITED, distances, shared
@@ -25,14 +24,10 @@ Change = Callable[[Pixels, np.random.Generator], Pixels]
 """Function from an image to another one."""
 
 
-def measure(data: Path, quick: bool, say: Callable[[str], None]) -> Section:
-    """Measure pairs of images, changed and unchanged, under every fingerprint.
-
-    Raises:
-        DataError: the images are not there.
-    """
+def measure(subjects: list[ProbedData], quick: bool, say: Callable[[str], None]) -> Section:
+    """Measure pairs of images, changed and unchanged, under every fingerprint."""
     tables = []
-    for subject in subjects(data, quick, say):
+    for subject in subjects:
         say(f"{subject.title}: fingerprints")
         tables.append(_table(subject, quick))
     return Section("Fingerprints", tables, [])

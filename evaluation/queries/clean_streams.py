@@ -1,7 +1,7 @@
 """Streams of queries that are no attack, and how often a memory of queries takes them for one."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Protocol
@@ -98,18 +98,17 @@ class CleanStreams:
 
     Attributes:
         streams: number of streams.
-        alarmed: number of streams with a query in a sequence that is taken for an attack.
+        alarmed: number of streams with a query in a sequence that is taken for an attack, for each
+            of the thresholds.
         queries: number of queries.
-        alarms: number of queries in such a sequence.
         related: number of relatives at the end of every stream.
         edited: number of queries that were taken for another one with a part replaced.
         repeats: number of queries that repeated another one.
     """
 
+    alarmed: list[int]
     streams: int = 0
-    alarmed: int = 0
     queries: int = 0
-    alarms: int = 0
     related: list[int] = field(default_factory=list)
     edited: int = 0
     repeats: int = 0
@@ -118,26 +117,41 @@ class CleanStreams:
 class _Asker:
     """Asker of one memory."""
 
-    def __init__(self, fingerprint: Fingerprint, classify: Classify, thresholds: Thresholds) -> None:
-        self._fingerprint, self._classify = fingerprint, classify
-        self.memory = QueryMemory(1 << 17, _FOREVER, radius=fingerprint.radius, thresholds=thresholds)
-        self.clean = CleanStreams()
+    def __init__(self, fingerprint: Fingerprint, classify: Classify, limits: Sequence[Thresholds]) -> None:
+        self._fingerprint, self._classify, self._limits = fingerprint, classify, limits
+        self._memory = QueryMemory(1 << 17, _FOREVER, radius=fingerprint.radius)
+        self.clean = CleanStreams([0] * len(limits))
 
     def ask(self, images: Pixels) -> Iterator[Seen]:
         """Ask one image after the other, and yield what is known after each answer."""
         labels, confidences = self._classify(images)
         for image, label, confidence in zip(images, labels, confidences, strict=True):
             digest = hashlib.sha256(image.tobytes()).digest()
-            seen = self.memory.seen(self._fingerprint.of(image), digest, "one", float(self.clean.queries))
-            self.memory.answered(seen, int(label), False, float(confidence))
+            seen = self._memory.seen(self._fingerprint.of(image), digest, "one", 0.0)
+            self._memory.answered(seen, int(label), False, float(confidence))
             self.clean.queries += 1
-            self.clean.alarms += seen.sequence.probing
             self.clean.repeats += seen.repeat
             yield seen
 
+    def count(self, stream: Sequence[Seen], alarmed: NDArray[np.bool_]) -> None:
+        """Count a stream, and the thresholds under which it is taken for an attack."""
+        self.clean.streams += 1
+        self.clean.alarmed = [sum(pair) for pair in zip(self.clean.alarmed, alarmed.tolist(), strict=True)]
+        sequences = {seen.sequence.number: seen.sequence for seen in stream}.values()
+        self.clean.related.append(max(sequence.related for sequence in sequences))
+        self.clean.edited += sum(sequence.edited for sequence in sequences)
+
+    def alarms(self, seen: Seen) -> NDArray[np.bool_]:
+        """Return bool [thresholds], whether the query's sequence is now taken for an attack."""
+        return np.array([seen.sequence.reaches(limits) for limits in self._limits])
+
 
 def independent(
-    before: Pixels, images: Pixels, fingerprint: Fingerprint, classify: Classify, thresholds: Thresholds
+    before: Pixels,
+    images: Pixels,
+    fingerprint: Fingerprint,
+    classify: Classify,
+    limits: Sequence[Thresholds],
 ) -> CleanStreams:
     """Ask independent images, one stream each, of a memory that holds others.
 
@@ -146,16 +160,14 @@ def independent(
         images: images that count.
         fingerprint: fingerprints of the images' size.
         classify: classifier of the images.
-        thresholds: when a sequence is taken for an attack.
+        limits: thresholds; each of them is tried.
     """
-    asker = _Asker(fingerprint, classify, thresholds)
-    for part in (before, images):
-        asker.clean = CleanStreams()
-        for seen in asker.ask(part):
-            asker.clean.streams += 1
-            asker.clean.alarmed += seen.sequence.probing
-            asker.clean.related.append(seen.sequence.related)
-            asker.clean.edited += seen.sequence.edited > 0
+    asker = _Asker(fingerprint, classify, limits)
+    for _ in asker.ask(before):
+        pass
+    asker.clean = CleanStreams([0] * len(limits))
+    for seen in asker.ask(images):
+        asker.count([seen], asker.alarms(seen))
     return asker.clean
 
 
@@ -164,7 +176,7 @@ def near_duplicates(
     images: Pixels,
     fingerprint: Fingerprint,
     classify: Classify,
-    thresholds: Thresholds,
+    limits: Sequence[Thresholds],
     seed: int,
 ) -> CleanStreams:
     """Ask the near-duplicates of each image of one memory.
@@ -177,12 +189,11 @@ def near_duplicates(
         images: images, the first of which is the health check's; each other one begins a stream.
         fingerprint: fingerprints of the images' size.
         classify: classifier of the images.
-        thresholds: when a sequence is taken for an attack.
+        limits: thresholds; each of them is tried.
         seed: seed of noise, motion and retries.
     """
     random = np.random.default_rng(seed)
-    asker = _Asker(fingerprint, classify, thresholds)
-    clean = asker.clean
+    asker = _Asker(fingerprint, classify, limits)
     check, count = images[0], 0
     for image in images[1:]:
         frames: list[Pixels] = []
@@ -191,13 +202,13 @@ def near_duplicates(
             count += 1
             if count % _CHECKED_EVERY == 0:
                 frames.append(check)
-        found = list(asker.ask(np.stack(frames)))
-        own = [seen.sequence for seen, frame in zip(found, frames, strict=True) if frame is not check]
-        clean.streams += 1
-        clean.alarmed += any(seen.sequence.probing for seen in found)
-        clean.related.append(max(sequence.related for sequence in own))
-        clean.edited += sum({sequence.number: sequence.edited for sequence in own}.values())
-    return clean
+        stream, alarmed = [], np.zeros(len(limits), np.bool_)
+        for frame, seen in zip(frames, asker.ask(np.stack(frames)), strict=True):
+            alarmed |= asker.alarms(seen)
+            if frame is not check:
+                stream.append(seen)
+        asker.count(stream, alarmed)
+    return asker.clean
 
 
 def _rounded(values: NDArray[np.floating]) -> Pixels:

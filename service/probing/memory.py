@@ -118,15 +118,15 @@ class QueryMemory:
         buckets = self._table[places]
         # Modulo 2**32, as the tables keep the numbers.
         ages = np.uint32(self._next & _WRAP) - buckets
-        found = buckets[ages <= self._capacity] & np.uint32(self._mask)
+        kept = ages <= self._capacity
         entry, edited = -1, False
-        if found.size:
-            found = found[self._times[found] >= now - self._seconds]
+        found = self._alive(buckets[kept], now)
         if found.size:
             same = found[self._digests[found] == key]
             if same.size:
                 return self._repeated(int(same[0]), now)
-            entry, edited = self._relative(print_, found)
+            windows = buckets[-WINDOWS:][kept[-WINDOWS:]]
+            entry, edited = self._relative(print_, found, windows)
         # Before the query is remembered: it may take the place of its relative.
         sequence = self._sequence(entry) if entry >= 0 else None
         number = self._remember(print_, key, now, places, ages)
@@ -154,13 +154,44 @@ class QueryMemory:
         sequence = self._sequences.get(seen.sequence.number, seen.sequence)
         sequence.answered(label, alarm, confidence)
 
-    def _relative(self, print_: Print, found: NDArray[np.uint32]) -> tuple[int, bool]:
-        """Return the nearest relative among entries, or -1, and whether the query is one edited."""
+    def _alive(self, numbers: NDArray[np.uint32], now: float) -> NDArray[np.uint32]:
+        """Return the entries of numbers, each once, that are not too old."""
+        if not numbers.size:
+            return numbers
+        entries = numbers & np.uint32(self._mask)
+        entries.sort()
+        first = np.empty(len(entries), np.bool_)
+        first[0] = True
+        np.not_equal(entries[1:], entries[:-1], out=first[1:])
+        entries = entries[first]
+        young: NDArray[np.uint32] = entries[self._times[entries] >= now - self._seconds]
+        return young
+
+    def _relative(
+        self, print_: Print, found: NDArray[np.uint32], windows: NDArray[np.uint32]
+    ) -> tuple[int, bool]:
+        """Return the nearest relative, or -1, and whether the query is another one edited.
+
+        Args:
+            print_: fingerprint of the query.
+            found: entries that may be relatives.
+            windows: numbers that the buckets of the query's windows hold, some more than once.
+        """
         gaps = distances(print_.sketch, self._sketches[found])
-        edited = shared(print_.windows, self._windows[found]) >= EDITED
-        gaps[~edited & (gaps > self._radius)] = np.inf
         nearest = int(gaps.argmin())
-        return (int(found[nearest]) if gaps[nearest] < np.inf else -1), bool(edited.any())
+        entry = int(found[nearest]) if gaps[nearest] <= self._radius else -1
+        if len(windows) < EDITED:
+            return entry, False
+        windows = np.sort(windows & np.uint32(self._mask))
+        # Entries that are in as many buckets as an edited one.
+        frequent = windows[EDITED - 1 :][windows[EDITED - 1 :] == windows[: 1 - EDITED]]
+        frequent = frequent[np.isin(frequent, found)]
+        if frequent.size:
+            counts = shared(print_.windows, self._windows[frequent])
+            most = int(counts.argmax())
+            if counts[most] >= EDITED:
+                return (entry if entry >= 0 else int(frequent[most])), True
+        return entry, False
 
     def _repeated(self, entry: int, now: float) -> Seen:
         """Return what is known of a query that was asked before."""

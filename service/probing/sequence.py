@@ -134,15 +134,20 @@ class Sequence:
     @property
     def unsettled(self) -> bool:
         """Whether its answers tell an asker something: they differ, or the confidence does."""
-        limits = self.thresholds
-        return self.disagreeing >= limits.disagreeing or self.spread >= limits.spread
+        return self._unsettled(self.thresholds)
 
     @property
     def probing(self) -> bool:
         """Whether it is an attack in the making, under the thresholds."""
-        limits = self.thresholds
+        return self.reaches(self.thresholds)
+
+    def reaches(self, thresholds: Thresholds) -> bool:
+        """Check whether it would be an attack in the making under other thresholds."""
         return (
-            self.related >= limits.settled
-            or self.edited >= limits.edited
-            or (self.related >= limits.unsettled and self.unsettled)
+            self.related >= thresholds.settled
+            or self.edited >= thresholds.edited
+            or (self.related >= thresholds.unsettled and self._unsettled(thresholds))
         )
+
+    def _unsettled(self, thresholds: Thresholds) -> bool:
+        return self.disagreeing >= thresholds.disagreeing or self.spread >= thresholds.spread

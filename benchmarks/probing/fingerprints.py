@@ -15,7 +15,7 @@ from benchmarks.sections import Section, Table
 from evaluation.queries.clean_streams import Pixels
 from service.probing.fingerprint import EDITED, distances, shared
 
-_PAIRS, _STRANGERS = 200, 10_000
+_PAIRS, _STRANGERS, _NEAREST = 200, 10_000, 1000
 _LARGE, _FEW = 100_000, 40
 _DIGESTS, _QUANTUM, _MATCHING = 50, 50, 25
 _PHASH, _PHASH_RADIUS = 8, 6
@@ -61,6 +61,10 @@ def _table(subject: ProbedData, quick: bool) -> Table:
         for title, made in changed.items():
             same = [method.related(method.of(one), method.of(two)[None])[0] for one, two in made]
             rows[title].append(f"{100 * np.mean(same):.0f} %")
+    sketches = np.stack([subject.fingerprint.of(image).sketch for image in others])
+    asked = subject.images[: _NEAREST // (10 if quick else 1)]
+    nearest = [distances(subject.fingerprint.of(image).sketch, sketches).min() for image in asked]
+    low, middle = np.quantile(nearest, [0.01, 0.5])
     return Table(
         f"Pairs that are relatives, {subject.title}",
         ["", *methods],
@@ -70,7 +74,9 @@ def _table(subject: ProbedData, quick: bool) -> Table:
             f"{_FEW}). 'Means' is the distance of block means, {subject.fingerprint.radius:g} grey levels at most; "
             "'windows' are exact windows. The memory takes either. Blacklight: quantised by "
             f"{_QUANTUM}, windows of {_window(subject)}, {_MATCHING} of {_DIGESTS} digests; pHash: "
-            f"{_PHASH_RADIUS} of {_PHASH**2} bits may differ."
+            f"{_PHASH_RADIUS} of {_PHASH**2} bits may differ.",
+            f"Distance of {len(asked):,} images to the nearest of {len(others):,} others, grey levels: smallest "
+            f"{min(nearest):.1f}, 1 % quantile {low:.1f}, median {middle:.1f}.",
         ],
     )
 

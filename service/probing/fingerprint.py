@@ -15,13 +15,21 @@ SKETCH = 128
 WINDOWS = 8
 """Hashes of windows in a print."""
 EDITED = 3
-"""Hashes in common from which on one image is the other with a part replaced."""
-_PER_TABLE = 14
-_WIDTH = 56.0
-"""Width of a quantised projection, in grey levels of distance."""
+"""Hashes in common from which on one image is the other with a part replaced.
+
+Among 20,000 training digits of MNIST one in 4,000 has as many in common with another, among as many
+photographs of CIFAR-10 none; so do 9 of 10 queries of the square attack with steps of 0.3 on MNIST.
+"""
+_PER_TABLE, _WIDTH = 14, 56.0
+"""Projections that make a token, and the width of their steps in grey levels of distance.
+
+Of 1,000,000 independent images about ten share a bucket, and of images at the radius nine in ten
+share one or more of the sixteen.
+"""
 _FINENESS = 4.0
 """Steps a grey level of the block means has; whole numbers keep every sum exact."""
 _FEWEST, _MOST = 14, 16
+"""Blocks a side: a number that divides it, or the larger one."""
 _EXACT_ROWS = 257
 """Most rows whose sum fits into 16 bits."""
 _WINDOWS_A_SIDE, _SMALLEST_WINDOW, _SAMPLES = 8, 3, 16
@@ -29,6 +37,12 @@ _DIFFERENT = 4
 """Fewest different values in a window that is hashed: edges of digits look alike."""
 _RADIUS = 10.0
 _RADII = {(28, 28, 1): 6.0}
+"""Radii by height, width and channels, in grey levels; ``_RADIUS`` is that of all others.
+
+At most one in a thousand training images has another one that near among 20,000: the 0.1 % quantile
+is 6.8 on MNIST, 13 on CIFAR-10, 14 on the 1,000 ImageNet samples. Digits are alike, so that there
+changes of 25 grey levels lie outside. ``python -m benchmarks probing`` measures it on test images.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks import probing
+from benchmarks.probing import cost, false_alarms, fingerprints, subjects
+from benchmarks.probing.subjects import ProbedData
+from evaluation.queries.clean_streams import KINDS, Pixels
+
+
+def alternating(images: Pixels) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    return np.arange(len(images)) % 2, np.ones(len(images), np.float32)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure with few images and queries, in place of the data sets."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (40, 7, 7, 1), dtype=np.uint8)
+    images = coarse.repeat(4, axis=1).repeat(4, axis=2)
+    noisy = np.clip(images + random.integers(-9, 10, images.shape), 0, 255).astype(np.uint8)
+    probed = ProbedData("Patches", "patches", noisy[:20], noisy[20:], alternating)
+    monkeypatch.setattr(subjects, "subjects", lambda data, quick, say: [probed])
+    monkeypatch.setattr(cost, "_QUICK", 300)
+    monkeypatch.setattr(cost, "_BLOCK", 100)
+    monkeypatch.setattr(cost, "_REQUESTS", 50)
+    monkeypatch.setattr(false_alarms, "_STREAMS", 40)
+    monkeypatch.setattr(false_alarms, "VIDEOS", {"frames": KINDS["burst, tripod"]})
+    monkeypatch.setattr(fingerprints, "_PAIRS", 40)
+
+
+@pytest.mark.usefixtures("small")
+def test_time_size_relatives_and_false_alarms_are_measured() -> None:
+    said: list[str] = []
+    sections = probing.measure(Path(), True, said.append)
+    assert [section.title for section in sections] == ["A memory of queries", "Fingerprints", "False alarms"]
+    figures = {figure.name: figure for section in sections for figure in section.figures}
+    assert 0 < figures["probing_28_request"].value < 1000
+    assert figures["probing_patches_independent"].value == 0
+    assert figures["probing_patches_near_duplicates"].met
+    pairs = {row[0]: row[1:] for row in sections[1].tables[0].rows}
+    assert pairs["nearest of others"][:2] == ["0.0 %", "0.0 %"]
+    assert pairs["NES, noise of 2.5, two draws"][:2] == ["100 %", "0 %"]
+    assert pairs["square of ±50, 5 % of the image"][1] == "100 %"
+    lines = {row[0]: row[1:] for row in sections[2].tables[0].rows}
+    assert lines["Patches: burst, tripod"][:2] == ["4", "11"]
+    assert any("fingerprints" in line for line in said)

@@ -23,8 +23,9 @@ photographs of CIFAR-10 none; so do 9 of 10 queries of the square attack with st
 _PER_TABLE, _WIDTH = 14, 56.0
 """Projections that make a token, and the width of their steps in grey levels of distance.
 
-Of 1,000,000 independent images about ten share a bucket, and of images at the radius nine in ten
-share one or more of the sixteen.
+Of 1,000,000 training images of MNIST twelve share a token on average, of CIFAR-10 three or four,
+nearly all of them with none. Of two images at a distance of 6 grey levels 98 in 100 share one or
+more of the sixteen, at 10 there are 84.
 """
 _FINENESS = 4.0
 """Steps a grey level of the block means has; whole numbers keep every sum exact."""

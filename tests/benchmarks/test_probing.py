@@ -46,4 +46,7 @@ def test_time_size_relatives_and_false_alarms_are_measured() -> None:
     assert pairs["square of ±50, 5 % of the image"][1] == "100 %"
     lines = {row[0]: row[1:] for row in sections[2].tables[0].rows}
     assert lines["Patches: burst, tripod"][:2] == ["4", "11"]
+    choices = {row[0]: row[1:] for row in sections[2].tables[1].rows}
+    assert choices["Patches: 4"] == ["100.00 %"] * 3
+    assert choices["Patches: 13"] == ["0.00 %"] * 3
     assert any("fingerprints" in line for line in said)

@@ -122,12 +122,12 @@ class Fingerprint:
         means = np.rint((self._summed(pixels) @ self._columns) * self._scale)
         projected = (means.ravel() @ self._signs).astype(np.float64) * self._unit
         sketch = np.floor(projected).astype(np.int64).astype(np.uint8)
-        steps = np.floor(projected[self._parts] * (1.0 / _WIDTH) + self._offsets).astype(np.int64)
+        steps = np.floor(projected.take(self._parts) * (1.0 / _WIDTH) + self._offsets).astype(np.int64)
         tokens = (steps.view(np.uint64) * self._factors).sum(axis=1, dtype=np.uint64)
         return Print(tokens, sketch, self._windows(pixels))
 
     def _windows(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint64]:
-        values = pixels.ravel()[self._samples]
+        values = pixels.take(self._samples)
         ordered = np.sort(values, axis=0)
         different = np.count_nonzero(ordered[1:] != ordered[:-1], axis=0) + 1
         sums = (values * self._sample_factors).sum(axis=0, dtype=np.uint64)[different >= _DIFFERENT]

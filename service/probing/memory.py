@@ -13,8 +13,12 @@ _BUCKET = 4
 """Entries of a bucket; a new entry takes the place of the oldest."""
 _DIGEST_TABLES = 2
 """Tables of digests, so that a repeat is found where relatives have filled all other buckets."""
-_FEWEST_BITS = 4
-_WRAP = 0xFFFFFFFF
+_FEWEST_BITS, _MOST_BITS = 4, 22
+_TAG_BITS = 8
+"""Bits of a key that are kept beside an entry's number, so that few strangers have to be compared."""
+_NUMBER = (1 << (32 - _TAG_BITS)) - 1
+"""Number that those of entries are counted modulo one more than in the tables."""
+_TAG_PLACE = 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,13 +59,14 @@ class QueryMemory:
         """Make an empty memory.
 
         Args:
-            entries: number of queries it remembers; the next power of two is taken, at least 16.
+            entries: number of queries it remembers; the next power of two is taken, from 16
+                to 4,194,304.
             seconds: longest time it remembers a query, in seconds.
             radius: largest distance of relatives; see ``Fingerprint.radius``.
             thresholds: when a sequence is an attack.
             sequences: number of sequences with relatives that it keeps.
         """
-        bits = max(_FEWEST_BITS, (entries - 1).bit_length())
+        bits = min(max(_FEWEST_BITS, (entries - 1).bit_length()), _MOST_BITS)
         self._seconds, self._radius, self._thresholds = seconds, radius, thresholds
         self._most_sequences = sequences
         self._capacity = 1 << bits
@@ -70,6 +75,7 @@ class QueryMemory:
         # A table for each token and digest word, and one of eightfold size for all windows.
         tables = TABLES + _DIGEST_TABLES
         self._table = np.zeros(((tables + WINDOWS) << buckets, _BUCKET), np.uint32)
+        self._slots = self._table.reshape(-1)
         self._starts = (np.minimum(np.arange(tables + WINDOWS), tables) << buckets).astype(np.uint64)
         widths = np.where(np.arange(tables + WINDOWS) < tables, 1, WINDOWS) << buckets
         self._shifts = (65 - np.frexp(widths)[1]).astype(np.uint64)
@@ -94,7 +100,8 @@ class QueryMemory:
     @property
     def nbytes(self) -> int:
         """Size of all arrays, in bytes; the system lends the memory as it fills."""
-        return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray))
+        arrays = (value for value in vars(self).values() if isinstance(value, np.ndarray))
+        return sum(value.nbytes for value in arrays if value.base is None)
 
     @property
     def sequences(self) -> list[Sequence]:
@@ -114,11 +121,12 @@ class QueryMemory:
         key = words[0]
         keys = self._keys
         keys[:TABLES], keys[TABLES:-WINDOWS], keys[-WINDOWS:] = print_.tokens, words, print_.windows
-        places = (keys >> self._shifts) + self._starts
-        buckets = self._table[places]
-        # Modulo 2**32, as the tables keep the numbers.
-        ages = np.uint32(self._next & _WRAP) - buckets
-        kept = ages <= self._capacity
+        places = ((keys >> self._shifts) + self._starts).astype(np.intp)
+        # The top byte of an entry is the key's tag, the others are the query's number.
+        tags = (keys >> np.uint64(_TAG_PLACE)).astype(np.uint8).astype(np.uint32) << np.uint32(32 - _TAG_BITS)
+        buckets = self._table.take(places, axis=0) ^ tags[:, None]
+        ages = (np.uint32(self._next & _NUMBER) - buckets) & np.uint32(_NUMBER)
+        kept = (ages <= self._capacity) & (buckets <= _NUMBER)
         entry, edited = -1, False
         found = self._alive(buckets[kept], now)
         if found.size:
@@ -129,7 +137,7 @@ class QueryMemory:
             entry, edited = self._relative(print_, found, windows)
         # Before the query is remembered: it may take the place of its relative.
         sequence = self._sequence(entry) if entry >= 0 else None
-        number = self._remember(print_, key, now, places, ages)
+        number = self._remember(print_, key, now, _BUCKET * places + ages.argmax(axis=1), tags)
         if sequence is None:
             return Seen(Sequence(number, now, self._thresholds), False, number)
         sequence.join(caller, now, edited=edited)
@@ -228,10 +236,10 @@ class QueryMemory:
         print_: Print,
         key: np.uint64,
         now: float,
-        places: NDArray[np.uint64],
-        ages: NDArray[np.uint32],
+        slots: NDArray[np.intp],
+        tags: NDArray[np.uint32],
     ) -> int:
-        """Enter a query into the ring and the tables, and return its number."""
+        """Enter a query into the ring and slots of the tables, and return its number."""
         number = self._next
         self._next += 1
         entry = number & self._mask
@@ -239,5 +247,5 @@ class QueryMemory:
         self._windows[entry] = print_.windows
         self._digests[entry], self._times[entry] = key, now
         self._sequence_of[entry], self._labels[entry] = number, UNKNOWN
-        self._table[places, ages.argmax(axis=1)] = number & _WRAP
+        self._slots[slots] = tags | np.uint32(number & _NUMBER)
         return number

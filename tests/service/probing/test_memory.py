@@ -172,9 +172,9 @@ def test_a_query_may_take_the_place_of_its_own_relative() -> None:
     assert (seen.sequence.related, seen.sequence.first_label, seen.sequence.alarms) == (1, 6, 1)
 
 
-def test_numbers_go_on_after_the_tables_numbers_wrap() -> None:
+def test_numbers_go_on_after_those_of_the_tables_begin_anew() -> None:
     asker = Asker(entries=64)
-    asker.memory._next = 2**32 - 1000
+    asker.memory._next = 2**24 - 1000
     asker.strangers(980)
     image = asker.picture()
     first = asker(image)
@@ -184,7 +184,7 @@ def test_numbers_go_on_after_the_tables_numbers_wrap() -> None:
         seen = asker(asker.near(image))
         assert (seen.sequence.related, seen.sequence.first_label) == (related, 2)
     assert asker(image).sequence.related == 4
-    assert asker.memory._next > 2**32 + 40
+    assert asker.memory._next > 2**24 + 40
 
 
 def test_a_lone_answer_that_comes_after_the_ring_went_round_marks_no_other_query() -> None:
@@ -223,6 +223,7 @@ def test_a_million_queries_take_less_than_half_a_gigabyte() -> None:
     memory = QueryMemory(1_000_000, 60, radius=10)
     assert memory.capacity >= 1_000_000
     assert memory.nbytes < 500e6
+    assert QueryMemory(10**9, 60, radius=10).capacity == 1 << 22
 
 
 def test_the_thresholds_are_those_given() -> None:

@@ -17,8 +17,9 @@ _FEWEST_BITS, _MOST_BITS = 4, 22
 _TAG_BITS = 8
 """Bits of a key that are kept beside an entry's number, so that few strangers have to be compared."""
 _NUMBER = (1 << (32 - _TAG_BITS)) - 1
-"""Number that those of entries are counted modulo one more than in the tables."""
+"""Largest number of a query in the tables, which keep numbers modulo one more."""
 _TAG_PLACE = 24
+"""Lowest bit of a key's tag; the place of the bucket is taken from its top bits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

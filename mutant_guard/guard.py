@@ -5,7 +5,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from math import inf, isnan
 from os import PathLike
@@ -48,6 +48,12 @@ GivenImage = bytes | bytearray | memoryview | str | PathLike[str] | PillowImage 
 """Image as callers give it.
 
 It is an encoded file, the path of one, a Pillow image, or pixels uint8 [H, W, C].
+"""
+
+Asked = Callable[[Prepared, Model], Awaitable[Answer | None]]
+"""Function that is told of an image before it is judged.
+
+It may return an answer, which is then given in place of the guard's, or raise an error.
 """
 
 # Seconds after the deadline within which the inference loop may still answer: a run that has begun
@@ -370,6 +376,7 @@ class Guard:
         timeout: float | None = None,
         guarded: bool = True,
         on_deadline: OnDeadline | None = None,
+        asked: Asked | None = None,
     ) -> Answer:
         """Classify an image without blocking the event loop.
 
@@ -380,12 +387,15 @@ class Guard:
             on_deadline: result past the deadline, in place of the guard's own ``on_deadline``. It
                 is ``error`` where ``timeout`` comes from somebody who gains by an alarm that is
                 not raised.
+            asked: function awaited once the image is prepared, before any mutant is asked and
+                before the cache is looked up. The image is not judged where it returns an answer or
+                raises an error.
         """
         self.start()
         seconds = self._seconds(timeout)
         late_is_error = (on_deadline or self.options.on_deadline) == "error"
         with self.models.lease(store) as model:
-            return await self._aclassify(model, _taken(image), seconds, guarded, late_is_error)
+            return await self._aclassify(model, _taken(image), seconds, guarded, late_is_error, asked)
 
     async def aexplain(self, answer: Answer) -> Explanation:
         """Explain an answer like ``Answer.explain``, without blocking the event loop.
@@ -423,7 +433,13 @@ class Guard:
             self._proving -= 1
 
     async def _aclassify(
-        self, model: Model, image: Image, seconds: float, guarded: bool, late_is_error: bool
+        self,
+        model: Model,
+        image: Image,
+        seconds: float,
+        guarded: bool,
+        late_is_error: bool,
+        asked: Asked | None,
     ) -> Answer:
         loop = asyncio.get_running_loop()
         deadline = time.perf_counter() + seconds
@@ -431,6 +447,8 @@ class Guard:
         try:
             async with asyncio.timeout_at(until) as limit:
                 prepared = await self._prepare(image, model)
+                if asked is not None and (given := await asked(prepared, model)) is not None:
+                    return given
                 if guarded and (kept := await self._look_up(prepared.key, model)) is not None:
                     return self._answer(model, kept, prepared, Timings(prepared.seconds), cached=True)
                 future = model.scheduler.submit(

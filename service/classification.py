@@ -1,16 +1,22 @@
 """Response bodies made from the guard's answers."""
 
+from typing import Any
+
 from mutant_guard.runtime.answer import Answer
 from mutant_guard.wire.verdict import BareClassification, Classification, StoreName
+from service.probing.query import Query
 
 
-def classification(answer: Answer, *, request_id: str, elapsed: float) -> Classification:
+def classification(
+    answer: Answer, *, request_id: str, elapsed: float, query: Query | None = None
+) -> Classification:
     """Return the response body for an answer with a verdict.
 
     Args:
         answer: the guard's answer.
         request_id: id of the request.
         elapsed: seconds from the request's arrival to its answer.
+        query: what is known of the query; None where queries are not remembered.
     """
     model, judgement = answer.model, answer.judgement
     doubt, share = answer.doubt, answer.suggested_share
@@ -33,6 +39,7 @@ def classification(answer: Answer, *, request_id: str, elapsed: float) -> Classi
         suggested_share=None if share is None else round(share, 6),
         policy=model.policy.name,
         error_bounds=model.error_bounds,
+        **_told(query),
         cached=answer.cached,
         elapsed_ms=round(elapsed * 1000, 3),
     )
@@ -55,3 +62,9 @@ def bare_classification(answer: Answer, *, request_id: str, elapsed: float) -> B
         guard="off",
         elapsed_ms=round(elapsed * 1000, 3),
     )
+
+
+def _told(query: Query | None) -> dict[str, Any]:
+    if query is None or not query.disclosed:
+        return {}
+    return {"probing": query.probing, "related_queries": query.related}

@@ -1,6 +1,7 @@
 """The guard as the server runs it: with settings, keys, metrics, traces and shared state."""
 
 import asyncio
+import functools
 from dataclasses import fields
 from typing import Any
 
@@ -14,6 +15,7 @@ from mutant_guard.runtime.model import Model
 from mutant_guard.runtime.options import Options
 from mutant_guard.runtime.registry import ModelRegistry
 from service.keys.key_ring import KeyRing
+from service.probing.query import Query
 from service.settings import Settings
 from service.state import State
 from service.telemetry.metrics import Metrics
@@ -72,6 +74,9 @@ class GuardService:
             cache=self.state.cache,
             observer=ServerObserver(self.metrics, alarm_on_undecided=settings.alarm_on_undecided),
         )
+        if self.state.queries is not None:
+            for model in self.models:
+                self.state.queries.begin(model)
         self.tracing = load_tracing(settings)
         self.draining = False
         self.metrics.watch(
@@ -147,6 +152,7 @@ class GuardService:
         store: str | None = None,
         seconds: float | None = None,
         guarded: bool = True,
+        query: Query | None = None,
     ) -> Answer:
         """Judge an image with ``Guard.aclassify``, within the limits of the settings.
 
@@ -156,8 +162,10 @@ class GuardService:
             seconds: longest the answer may take, as the caller has it; within the limits of the
                 settings.
             guarded: whether mutants are asked; without them the answer is the bare label.
+            query: who asks, where queries are remembered; what is known of the query is noted in it.
 
         Raises:
+            ProbingError: the query is part of an attack in the making, and such are refused.
             GuardRequiredError: the bare label was asked for and the settings do not allow it.
             DeadlineError: the deadline passed before there was a verdict, and the caller shortened
                 it: whoever sends an image must not be able to turn the alarm off.
@@ -167,26 +175,41 @@ class GuardService:
             raise GuardRequiredError(
                 "this server gives no label without a verdict; GUARD_ALLOW_GUARD_OFF=true would allow it"
             )
-        settings = self.settings
+        settings, watch = self.settings, self.state.queries
         if seconds is not None:
             seconds = max(seconds, settings.min_deadline_seconds)
-        if seconds is None or seconds >= settings.deadline_seconds:
-            return await self.guard.aclassify(image, store=store, guarded=guarded)
+        query = query or Query()
+        query.guarded = guarded
+        asked = None if watch is None else functools.partial(watch.asked, query)
         try:
-            return await self.guard.aclassify(
-                image,
-                store=store,
-                timeout=seconds,
-                guarded=guarded,
-                on_deadline=None if settings.alarm_on_undecided else "error",
-            )
+            if seconds is None or seconds >= settings.deadline_seconds:
+                seconds = None
+                answer = await self.guard.aclassify(image, store=store, guarded=guarded, asked=asked)
+            else:
+                answer = await self.guard.aclassify(
+                    image,
+                    store=store,
+                    timeout=seconds,
+                    guarded=guarded,
+                    on_deadline=None if settings.alarm_on_undecided else "error",
+                    asked=asked,
+                )
         except DeadlineError as error:
+            if seconds is None:
+                raise
             raise DeadlineError(
                 f"no verdict within {seconds:g} s, which is what the request allows; allow more"
             ) from error
+        return answer if watch is None else watch.answered(query, answer)
 
-    def answered(self, answer: Answer, request_id: str) -> None:
-        """Count an answer that was given, and remember its verdict."""
+    def answered(self, answer: Answer, request_id: str, query: Query | None = None) -> None:
+        """Count an answer that was given, and remember its verdict.
+
+        Args:
+            answer: the answer.
+            request_id: id of its request.
+            query: what is known of the query, where queries are remembered.
+        """
         self.metrics.answered(answer)
         if answer.guarded:
-            self.state.answered(answer, request_id)
+            self.state.answered(answer, request_id, review=query is None or not query.probing)

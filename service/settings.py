@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mutant_guard.bank.memory import LEAST_BYTES
 from service.keys.api_keys import Detail
+from service.probing.policy import QueryPolicy
+from service.probing.sequence import Thresholds
 from service.variables import PREFIX, check_names
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -188,6 +190,24 @@ class Settings(BaseSettings):
 
     cache_entries: Annotated[int, Gt(0)] = 10_000
     """Most verdicts kept in memory."""
+
+    query_memory: QueryPolicy = QueryPolicy.OFF
+    """Whether queries are remembered, and what is done where many near-identical images are asked
+    for: off, observe, no-scores, refuse or flat.
+    ``observe`` only reports. To such a query, ``no-scores`` answers as to callers who see the
+    verdict alone, ``refuse`` answers 429, and ``flat`` repeats label and verdict of the first one."""
+
+    query_entries: Annotated[int, Ge(16), Le(2**22)] = 2**17
+    """Queries that are remembered of each store; the next power of two counts.
+    One takes some 500 bytes: 65 MB for the default, 500 MB for a million."""
+
+    query_seconds: Annotated[float, Ge(1), Le(30 * 86_400)] = 86_400.0
+    """Seconds that a query is remembered."""
+
+    query_frames: Annotated[int, Ge(2)] = Thresholds().settled
+    """Near-identical images of one scene from which they are a campaign though their answers agree.
+    The default lets videos of a still scene pass. Where single images and bursts are sent, 14 finds
+    attacks sooner."""
 
     review_entries: Annotated[int, Ge(0)] = 1000
     """Most entries of the review queue; the newest are kept. 0 turns the queue off."""

@@ -3,6 +3,8 @@
 from mutant_guard.runtime.answer import Answer
 from mutant_guard.runtime.verdict_cache import MemoryCache, VerdictCache
 from service.order_key import ServerOrderKey
+from service.probing.policy import QueryPolicy
+from service.probing.watch import QueryWatch
 from service.redis.cache import RedisCache
 from service.redis.limit import Limits, OwnLimits, SharedLimits
 from service.redis.link import RedisLink
@@ -14,6 +16,7 @@ from service.review.redis_queue import RedisQueue
 from service.settings import Settings
 from service.telemetry.alarm_history import AlarmHistory
 from service.telemetry.metrics import Metrics
+from service.telemetry.query_metrics import QueryMetrics
 
 _CLOSE_SECONDS = 2.0
 
@@ -27,6 +30,7 @@ class State:
         limits: request rates of API keys.
         reviews: recorder of what waits for review; None where the queue is off.
         alarms: recent alarms, minute by minute.
+        queries: watch over what is asked for; None where queries are not remembered.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
@@ -50,6 +54,9 @@ class State:
         self.cache = self._make_cache()
         self.alarms = AlarmHistory(self._link)
         self.reviews = self._make_reviews()
+        self.queries: QueryWatch | None = None
+        if settings.query_memory is not QueryPolicy.OFF:
+            self.queries = QueryWatch(settings, self.key, QueryMetrics(metrics), self.reviews)
         metrics.order_key(self.key.id)
 
     def start(self) -> None:
@@ -67,11 +74,17 @@ class State:
         if self._link is not None:
             await self._link.close()
 
-    def answered(self, answer: Answer, request_id: str) -> None:
-        """Remember a verdict that was given."""
+    def answered(self, answer: Answer, request_id: str, *, review: bool = True) -> None:
+        """Remember a verdict that was given.
+
+        Args:
+            answer: the answer.
+            request_id: id of its request.
+            review: whether a person may be asked to look at it.
+        """
         if not answer.cached:
             self.alarms.count(answer, alarm=answer.adversarial)
-        if self.reviews is not None:
+        if review and self.reviews is not None:
             self.reviews.note(answer, request_id)
 
     async def _tell_key(self) -> None:

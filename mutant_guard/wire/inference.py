@@ -158,6 +158,10 @@ class InferResponse(_Message):
     model_version: str = Field(examples=["3f9c1d2e4b5a6978"])
     id: str | None = Field(default=None, examples=["42"])
     """Id of the request, if it had one."""
+    parameters: Parameters | None = None
+    """``probing``: whether any of the images is part of an attack in the making.
+    ``related_queries``: most earlier queries that hardly differ from one of them. Left out where the
+    server does not remember queries, or does more than observe them."""
     outputs: list[ResponseOutput]
 
 

@@ -60,6 +60,8 @@ class Finding(_Model):
     """Policy that judged."""
     sampled: bool
     """Whether it was drawn at random, whatever its verdict (``GUARD_REVIEW_SAMPLE``)."""
+    probing: bool = False
+    """Whether a campaign of near-identical images was found by it (``GUARD_QUERY_MEMORY``)."""
 
 
 class ReviewEntry(Finding):

@@ -143,6 +143,12 @@ class Classification(_Model):
     error_bounds: Bounds | None = None
     """Error bounds that hold for this policy.
     Null where the pool or the server's limit on mutants is too small."""
+    probing: bool | None = Field(default=None, examples=[False])
+    """Whether the image is part of an attack in the making: many that hardly differ were asked for.
+    Left out where the server does not remember queries, or does more than observe them."""
+    related_queries: int | None = Field(default=None, examples=[0])
+    """Number of earlier queries that hardly differ from this one, or from one that does.
+    Left out like ``probing``."""
     cached: bool | None = Field(default=None, examples=[False])
     """Whether the verdict was computed for an earlier request with the same pixels."""
     elapsed_ms: float | None = Field(default=None, examples=[2.1])

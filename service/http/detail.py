@@ -3,7 +3,8 @@
 They are the scores and the path of the test. An attacker who makes an adversarial image by asking
 again and again follows the numbers in the answers. These callers get the decision alone. Whether an
 answer comes from the cache, and its time, which tells that, are withheld as well: they say whether
-another caller asked with the same image.
+another caller asked with the same image. So is what the memory of queries knows: an attacker would
+take the steps that it does not relate.
 """
 
 from typing import TypeVar

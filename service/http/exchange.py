@@ -9,6 +9,7 @@ from mutant_guard.runtime.answer import Answer
 from service.guard_service import GuardService
 from service.http.access import Caller
 from service.http.problems import REQUEST_ID, ProblemError, status_of
+from service.probing.query import Query
 from service.telemetry.access_log import log_answer, log_refusal, sender_of
 from service.telemetry.spans import RequestSpan, Stage, stages_until
 from service.telemetry.trace_context import request_id, trace_context
@@ -45,12 +46,18 @@ class Exchange:
         """Seconds since the request arrived."""
         return time.perf_counter() - self._started
 
-    def answered(self, guard: GuardService, *answers: Answer) -> float:
+    def query(self, guard: GuardService) -> Query | None:
+        """Return a record of a query for an image of the request, None where none is remembered."""
+        watch = guard.state.queries
+        return None if watch is None else Query(watch.policy, self.request_id, sender_of(self._scope))
+
+    def answered(self, guard: GuardService, *answers: tuple[Answer, Query | None]) -> float:
         """Count, log and trace the answers to a request.
 
         Args:
             guard: guard that answered.
-            answers: answers to the images of the request, at least one.
+            answers: answers to the images of the request, at least one, each with what is known of
+                the query.
 
         Returns:
             Seconds from the request's arrival to its answer.
@@ -58,11 +65,20 @@ class Exchange:
         elapsed = self.elapsed
         guard.metrics.request_duration.observe(elapsed)
         sender = sender_of(self._scope)
-        for answer in answers:
-            guard.answered(answer, self.request_id)
-            log_answer(answer, self._trace, request_id=self.request_id, sender=sender, elapsed=elapsed)
+        for answer, query in answers:
+            guard.answered(answer, self.request_id, query)
+            log_answer(
+                answer,
+                self._trace,
+                request_id=self.request_id,
+                sender=sender,
+                elapsed=elapsed,
+                related=None if query is None else query.related,
+                probing=None if query is None else query.probing,
+            )
         if guard.settings.tracing:
-            self._record(guard, elapsed, 200, _attributes(answers), _stages(answers))
+            given = tuple(answer for answer, _ in answers)
+            self._record(guard, elapsed, 200, _attributes(given), _stages(given))
         return elapsed
 
     def refused(self, guard: GuardService, error: RequestError | ProblemError) -> None:

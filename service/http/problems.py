@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from mutant_guard.errors import RequestError
 from service.http.headers import SECURITY_HEADERS
+from service.probing.errors import ProbingError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -22,6 +23,7 @@ _STATUS = {
     "bad-image": 422,
     "not-finite": 422,
     "queue-full": 429,
+    "probing": 429,
     "run-failed": 503,
     "not-ready": 503,
     "deadline": 504,
@@ -161,7 +163,8 @@ async def on_request_error(request: Request, error: Exception) -> Response:
     """Answer a request that the guard refuses."""
     if not isinstance(error, RequestError):
         raise error
-    return response(status_of(error), error.code, str(error), request=request)
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, ProbingError) else None
+    return response(status_of(error), error.code, str(error), headers, request=request)
 
 
 async def on_problem(request: Request, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from mutant_guard.wire.inference import InferResponse, ResponseOutput
+from mutant_guard.wire.inference import InferResponse, Parameters, ResponseOutput
 from service.inference_protocol.tensors import OutputTensor, to_binary, to_json
 
 
@@ -12,6 +12,7 @@ def encode(
     model_version: str,
     request_id: str | None,
     outputs: Iterable[tuple[OutputTensor, bool]],
+    parameters: Parameters | None = None,
 ) -> tuple[bytes, int | None]:
     """Return the body of an answer.
 
@@ -20,6 +21,7 @@ def encode(
         model_version: version of the model.
         request_id: the client's name for the request, None where it has none.
         outputs: output tensors, each with whether it is sent as binary data.
+        parameters: parameters of the answer, None where it has none.
 
     Returns:
         The body, and the length in bytes of its JSON where binary data follows it
@@ -35,8 +37,10 @@ def encode(
             described.append(_output(tensor, parameters={"binary_data_size": len(parts[-1])}))
         else:
             described.append(_output(tensor, data=to_json(tensor)))
-    named = {} if request_id is None else {"id": request_id}
-    message = InferResponse(model_name=model_name, model_version=model_version, **named, outputs=described)
+    further: dict[str, Any] = {} if request_id is None else {"id": request_id}
+    if parameters is not None:
+        further["parameters"] = parameters
+    message = InferResponse(model_name=model_name, model_version=model_version, **further, outputs=described)
     header = message.model_dump_json(exclude_unset=True).encode()
     return b"".join((header, *parts)), len(header) if parts else None
 

@@ -45,6 +45,7 @@ class Sequence:
         number: number of the sequence, that of its first query.
         related: number of its queries but one: the relatives a query has in it.
         first_label: label of its first answer; ``UNKNOWN`` before.
+        first_alarm: whether its first answer was an alarm.
         first: time of its first query, in the seconds of the memory's clock.
         last: time of its latest query.
         callers: number of its queries by caller, exact for those of the first 16 callers; the first
@@ -52,6 +53,7 @@ class Sequence:
         edited: number of its queries that are another one with a part replaced, as nothing natural
             does it: all pixels outside are exactly the same.
         alarms: number of answers with an alarm.
+        told: number of relatives when it was last reported; 0 before.
     """
 
     __slots__ = (
@@ -62,11 +64,13 @@ class Sequence:
         "callers",
         "edited",
         "first",
+        "first_alarm",
         "first_label",
         "last",
         "number",
         "related",
         "thresholds",
+        "told",
     )
 
     def __init__(self, number: int, now: float, thresholds: Thresholds) -> None:
@@ -79,7 +83,8 @@ class Sequence:
         """
         self.number, self.related, self.first_label = number, 0, UNKNOWN
         self.first = self.last = now
-        self.edited = self.alarms = 0
+        self.first_alarm = False
+        self.edited = self.alarms = self.told = 0
         self.callers: dict[str, int] = {}
         self.thresholds = thresholds
         self._answers: dict[tuple[int, bool], int] = {}
@@ -109,7 +114,7 @@ class Sequence:
             confidence: the classifier's confidence in the label, 0 to 1.
         """
         if self.first_label == UNKNOWN:
-            self.first_label = label
+            self.first_label, self.first_alarm = label, alarm
         self.alarms += alarm
         answer = (label, alarm)
         if answer in self._answers or len(self._answers) < _MOST_ANSWERS:

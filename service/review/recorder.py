@@ -43,7 +43,8 @@ class _Note:
 
 
 class Recorder:
-    """Recorder that queues alarms, undecided inputs and a sample of all inputs, one by one.
+    """Recorder that queues alarms, undecided inputs, one input of every campaign of queries, and a
+    sample of all inputs, one by one.
 
     While the queue cannot be reached they wait here, up to a bound; what goes beyond it is counted
     as lost. The same pixels wait once, however often they came: a caller who repeats one alarm does
@@ -86,14 +87,20 @@ class Recorder:
                     await self._record_next()
         self._lost(len(self._waiting))
 
-    def note(self, answer: Answer, request_id: str) -> None:
+    def note(self, answer: Answer, request_id: str, *, probing: bool = False) -> None:
         """Note an answer with a verdict, if a person should look at it.
 
         A new input takes some 50 µs.
+
+        Args:
+            answer: the answer.
+            request_id: id of its request.
+            probing: whether a campaign was found by it; a person should then look at it, whatever
+                its verdict.
         """
         key, share = answer.pixels_key, self._settings.review_sample
         sampled = share > 0 and self._key.draws(share, key)
-        if answer.judgement.verdict == Verdict.NORMAL and not sampled:
+        if answer.judgement.verdict == Verdict.NORMAL and not (sampled or probing):
             return
         if (same := self._waiting.get(key)) is not None:
             same.count += 1
@@ -103,7 +110,7 @@ class Recorder:
         if len(self._waiting) >= _MOST_WAITING or self._bytes + size > _MOST_WAITING_BYTES:
             self._lost(1)
             return
-        self._waiting[key] = _Note(_found(answer, request_id, sampled=sampled), pixels, size)
+        self._waiting[key] = _Note(_found(answer, request_id, sampled=sampled, probing=probing), pixels, size)
         self._bytes += size
         self._some.set()
 
@@ -156,12 +163,14 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _reason(found: Found) -> str:
+    if found.probing:
+        return "probing"
     if found.adversarial:
         return "alarm"
     return "sample" if found.verdict == Verdict.NORMAL else "undecided"
 
 
-def _found(answer: Answer, request_id: str, *, sampled: bool) -> Found:
+def _found(answer: Answer, request_id: str, *, sampled: bool, probing: bool) -> Found:
     judgement, model = answer.judgement, answer.model
     share = answer.suggested_share
     return Found(
@@ -181,5 +190,6 @@ def _found(answer: Answer, request_id: str, *, sampled: bool) -> Found:
         suggested_share=None if share is None else round(share, 6),
         policy=model.policy.name,
         sampled=sampled,
+        probing=probing,
         explanation=answer.explain(prove=False),
     )

@@ -56,6 +56,8 @@ def log_answer(
     sender: Sender,
     elapsed: float,
     status: int = 200,
+    related: int | None = None,
+    probing: bool | None = None,
 ) -> None:
     """Log ``classified``, one line for each image of a request.
 
@@ -66,6 +68,9 @@ def log_answer(
         sender: sender of the request.
         elapsed: seconds from the request's arrival to its answer.
         status: HTTP status of the answer.
+        related: number of earlier queries that hardly differ; None where queries are not
+            remembered, and the line then says nothing of it.
+        probing: whether the query is part of an attack in the making; None with ``related``.
     """
     judgement, timings, guarded = answer.judgement, answer.timings, answer.guarded
     because = judgement.undecided_because
@@ -91,6 +96,7 @@ def log_answer(
         elapsed_ms=_milliseconds(elapsed),
         body_sha256=answer.body_sha256,
         status=status,
+        **({} if related is None else {"related_queries": related, "probing": probing}),
     )
 
 

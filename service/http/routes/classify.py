@@ -89,20 +89,26 @@ async def classify(request: Request) -> Response:
         if options.explain:
             may_explain(caller)
         body = await read_image(request, served.settings.max_body_bytes)
+        query = exchange.query(served)
         with Presence(request):
             answer = await served.judge(
-                body, store=options.store, seconds=options.seconds, guarded=options.guard == "on"
+                body,
+                store=options.store,
+                seconds=options.seconds,
+                guarded=options.guard == "on",
+                query=query,
             )
-        told = await served.guard.aexplain(answer) if options.explain and answer.guarded else None
+        scores = caller.detail == Detail.FULL and not (query is not None and query.withheld)
+        explained = options.explain and answer.guarded and scores
+        told = await served.guard.aexplain(answer) if explained else None
     except (RequestError, ProblemError) as error:
         exchange.refused(served, error)
         raise
-    elapsed = exchange.answered(served, answer)
-    scores = caller.detail == Detail.FULL
+    elapsed = exchange.answered(served, (answer, query))
     if not answer.guarded:
         bare = bare_classification(answer, request_id=exchange.request_id, elapsed=elapsed)
         return _json(bare if scores else withheld(bare), exchange)
-    said = classification(answer, request_id=exchange.request_id, elapsed=elapsed)
+    said = classification(answer, request_id=exchange.request_id, elapsed=elapsed, query=query)
     if told is not None:
         said = said.model_copy(update={"explanation": told})
     return _json(said if scores else withheld(said), exchange)

@@ -30,6 +30,7 @@ from service.inference_protocol.outputs import ImageResult, tensors
 from service.inference_protocol.request import InferenceRequest, parse
 from service.inference_protocol.response import encode
 from service.keys.api_keys import Detail
+from service.probing.query import Query
 
 router = APIRouter(tags=["Open Inference Protocol"])
 
@@ -105,17 +106,19 @@ async def _infer(
         model = find_model(guard, name, version)
         body = await _body(request, guard)
         asked, found = await _read(body, length, model, guard, secrets=secrets)
+        queries = [exchange.query(guard) for _ in found]
         with Presence(request):
-            answers = await _judge_all(guard, name, found, _seconds(asked.seconds, timeout_ms))
+            answers = await _judge_all(guard, name, found, _seconds(asked.seconds, timeout_ms), queries)
         model = answers[0].model
         if version is not None:
             check_version(model, version)
-        response = _respond(guard, asked, answers, exchange.request_id, secrets=secrets)
+        known = [query for query in queries if query is not None]
+        response = _respond(asked, answers, exchange.request_id, known, secrets=secrets)
     except (ProtocolError, RequestError, ProblemError) as error:
         problem = _problem(error) if isinstance(error, ProtocolError) else error
         exchange.refused(guard, problem)
         raise problem from error
-    exchange.answered(guard, *answers)
+    exchange.answered(guard, *zip(answers, queries, strict=True))
     return response
 
 
@@ -151,7 +154,11 @@ def _seconds(parameter: float | None, timeout_ms: float | None) -> float | None:
 
 
 async def _judge_all(
-    guard: GuardService, name: str, found: Sequence[Image], seconds: float | None
+    guard: GuardService,
+    name: str,
+    found: Sequence[Image],
+    seconds: float | None,
+    queries: Sequence[Query | None],
 ) -> list[Answer]:
     """Return the answers to all images, made by one version of the model.
 
@@ -161,8 +168,8 @@ async def _judge_all(
         RequestError: the first error for any of the images; the other images are given up.
     """
     tasks = [
-        asyncio.create_task(_judge(guard, name, image, seconds, number, len(found)))
-        for number, image in enumerate(found)
+        asyncio.create_task(_judge(guard, name, image, seconds, number, len(found), query))
+        for number, (image, query) in enumerate(zip(found, queries, strict=True))
     ]
     try:
         return await asyncio.gather(*tasks)
@@ -173,10 +180,16 @@ async def _judge_all(
 
 
 async def _judge(
-    guard: GuardService, name: str, image: Image, seconds: float | None, number: int, count: int
+    guard: GuardService,
+    name: str,
+    image: Image,
+    seconds: float | None,
+    number: int,
+    count: int,
+    query: Query | None,
 ) -> Answer:
     try:
-        return await guard.judge(image, store=name, seconds=seconds)
+        return await guard.judge(image, store=name, seconds=seconds, query=query)
     except BadImageError as error:
         if count > 1:
             error.args = (f"image {number} of {count}: {error}",)
@@ -184,16 +197,45 @@ async def _judge(
 
 
 def _respond(
-    guard: GuardService, asked: InferenceRequest, answers: list[Answer], request_id: str, *, secrets: bool
+    asked: InferenceRequest,
+    answers: list[Answer],
+    request_id: str,
+    queries: Sequence[Query],
+    *,
+    secrets: bool,
 ) -> Response:
+    """Return the response; one query whose scores are withheld withholds those of all images.
+
+    Raises:
+        HiddenOutputError: an output is asked for that the caller may not see.
+    """
     model = answers[0].model
-    chosen = outputs_of(model).chosen(asked, secrets=secrets)
+    withheld = any(query.withheld for query in queries)
+    try:
+        chosen = outputs_of(model).chosen(asked, secrets=secrets and not withheld)
+    except HiddenOutputError as error:
+        raise HiddenOutputError(
+            "the scores of this request are withheld: too many images that hardly differ were asked for; ask for the "
+            "other outputs"
+        ) from error
     results = [_result(answer) for answer in answers]
-    body, length = encode(model.name, model.version, asked.id, tensors(chosen, results))
+    parameters = _told(queries) if secrets else None
+    body, length = encode(model.name, model.version, asked.id, tensors(chosen, results), parameters)
     headers = {"X-Request-Id": request_id}
     if length is None:
         return Response(body, media_type=_JSON, headers=headers)
     return Response(body, media_type=_BINARY, headers=headers | {_LENGTH: str(length)})
+
+
+def _told(queries: Sequence[Query]) -> dict[str, bool | int] | None:
+    """Return the parameters that say what is known of the queries: of any of them, and at most."""
+    told = [query for query in queries if query.disclosed]
+    if not told:
+        return None
+    return {
+        "probing": any(query.probing for query in told),
+        "related_queries": max(query.related for query in told),
+    }
 
 
 def _result(answer: Answer) -> ImageResult:

@@ -24,6 +24,8 @@ WITHHELD = {
     "suggested_share",
     "error_bounds",
     "explanation",
+    "probing",
+    "related_queries",
     "cached",
     "elapsed_ms",
 }
@@ -38,8 +40,12 @@ EXPLANATION = Explanation(
     normal_at_most=[0.1],
     adversarial_at_least=[1.0],
 )
-FULL = Classification.model_validate(EXAMPLES["decided"]["value"]).model_copy(
-    update={"explanation": EXPLANATION, "suggested_label": 3, "suggested_class_name": "3", "doubt": 0.25}
+FULL = (
+    Classification.model_validate(EXAMPLES["decided"]["value"])
+    .model_copy(
+        update={"explanation": EXPLANATION, "suggested_label": 3, "suggested_class_name": "3", "doubt": 0.25}
+    )
+    .model_copy(update={"probing": True, "related_queries": 9})
 )
 
 

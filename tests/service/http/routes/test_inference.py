@@ -166,7 +166,7 @@ async def test_the_sooner_deadline_holds_for_every_image(
 ) -> None:
     given = []
 
-    async def refuse(image: bytes, *, store: str, seconds: float | None) -> Answer:
+    async def refuse(image: bytes, *, store: str, seconds: float | None, query: None) -> Answer:
         given.append(seconds)
         raise QueueFullError("full")
 
@@ -208,7 +208,7 @@ async def test_the_first_error_is_the_answer_and_the_other_images_are_given_up(
 ) -> None:
     ended = []
 
-    async def judge(image: bytes, *, store: str, seconds: float | None) -> Answer:
+    async def judge(image: bytes, *, store: str, seconds: float | None, query: None) -> Answer:
         number = FILES.index(image)
         if number == 1:
             await asyncio.sleep(0)
@@ -268,7 +268,7 @@ async def test_a_client_that_goes_away_frees_what_is_in_flight(
     guard = GuardService(settings_for(digits_store))
     started, ended = asyncio.Event(), []
 
-    async def judge(image: bytes, *, store: str, seconds: float | None) -> Answer:
+    async def judge(image: bytes, *, store: str, seconds: float | None, query: None) -> Answer:
         started.set()
         try:
             await asyncio.sleep(30)

@@ -56,7 +56,7 @@ class State:
         self.reviews = self._make_reviews()
         self.queries: QueryWatch | None = None
         if settings.query_memory is not QueryPolicy.OFF:
-            self.queries = QueryWatch(settings, self.key, QueryMetrics(metrics), self.reviews)
+            self.queries = QueryWatch(settings, self.key, QueryMetrics(metrics), self.reviews, self._link)
         metrics.order_key(self.key.id)
 
     def start(self) -> None:
@@ -65,7 +65,8 @@ class State:
             self.reviews.start()
         if self._link is not None:
             trim = () if self._queue is None else (self._queue.trim,)
-            self._link.watch(self._order.look, self._tell_key, self.alarms.send, *trim)
+            send = () if self.queries is None else (self.queries.send,)
+            self._link.watch(self._order.look, self._tell_key, self.alarms.send, *trim, *send)
 
     async def close(self) -> None:
         """Record what still waits for review, and let go of Redis."""

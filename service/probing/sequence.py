@@ -5,8 +5,8 @@ from dataclasses import dataclass
 UNKNOWN = -1
 """Label of a query that is not answered yet."""
 
-_MOST_CALLERS = 16
-_MOST_ANSWERS = 8
+MOST_CALLERS = 16
+MOST_ANSWERS = 8
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Sequence:
         self.related += 1
         self.edited += edited
         self.last = now
-        if caller in self.callers or len(self.callers) < _MOST_CALLERS:
+        if caller in self.callers or len(self.callers) < MOST_CALLERS:
             self.callers[caller] = self.callers.get(caller, 0) + 1
 
     def answered(self, label: int, alarm: bool, confidence: float) -> None:
@@ -117,10 +117,23 @@ class Sequence:
             self.first_label, self.first_alarm = label, alarm
         self.alarms += alarm
         answer = (label, alarm)
-        if answer in self._answers or len(self._answers) < _MOST_ANSWERS:
+        if answer in self._answers or len(self._answers) < MOST_ANSWERS:
             self._answers[answer] = self._answers.get(answer, 0) + 1
             self._lowest[answer] = min(confidence, self._lowest.get(answer, 1.0))
             self._highest[answer] = max(confidence, self._highest.get(answer, 0.0))
+
+    def restore(self, label: int, alarm: bool, count: int, lowest: float, highest: float) -> None:
+        """Take in how often an answer was given, as another process counted it.
+
+        Args:
+            label: label that was answered.
+            alarm: whether the verdict was an alarm.
+            count: number of these answers.
+            lowest: smallest confidence with which it was given.
+            highest: largest confidence with which it was given.
+        """
+        answer = (label, alarm)
+        self._answers[answer], self._lowest[answer], self._highest[answer] = count, lowest, highest
 
     @property
     def disagreeing(self) -> int:

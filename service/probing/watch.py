@@ -1,7 +1,7 @@
 """Watch over what is asked for: recognises campaigns, reports them, and does what the policy says."""
 
 from dataclasses import dataclass, replace
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from mutant_guard.runtime.answer import Answer, Timings
 from mutant_guard.runtime.judgement import Judgement
@@ -17,6 +17,8 @@ from service.probing.policy import QueryPolicy
 from service.probing.queries import OwnQueries, Queries
 from service.probing.query import Query
 from service.probing.sequence import UNKNOWN, Sequence, Thresholds
+from service.redis.link import RedisLink
+from service.redis.queries import SharedQueries
 from service.review.recorder import Recorder
 from service.settings import Settings
 from service.telemetry.query_metrics import QueryMetrics
@@ -45,7 +47,12 @@ class QueryWatch:
     """
 
     def __init__(
-        self, settings: Settings, key: OrderKey, metrics: QueryMetrics, reviews: Recorder | None
+        self,
+        settings: Settings,
+        key: OrderKey,
+        metrics: QueryMetrics,
+        reviews: Recorder | None,
+        link: RedisLink | None = None,
     ) -> None:
         """Watch with empty memories.
 
@@ -54,8 +61,10 @@ class QueryWatch:
             key: secret from which that of the fingerprints is made.
             metrics: metrics to count in.
             reviews: recorder of what a person should look at; None where the queue is off.
+            link: link to Redis, through which replicas share what they remember; None without one.
         """
         self._settings, self._key, self._metrics, self._reviews = settings, key, metrics, reviews
+        self._link, self._shared = link, WeakSet[SharedQueries]()
         self._watched: WeakKeyDictionary[Model, _Watched] = WeakKeyDictionary()
 
     @property
@@ -66,6 +75,15 @@ class QueryWatch:
     def begin(self, model: Model) -> None:
         """Make the memory of a version of a store, which else is made with its first query."""
         self._of(model)
+
+    async def send(self) -> None:
+        """Send to Redis what no query took along.
+
+        Raises:
+            RedisDownError: Redis is down.
+        """
+        for shared in self._shared:
+            await shared.send()
 
     async def asked(self, query: Query, prepared: Prepared, model: Model) -> Answer | None:
         """Remember a query before it is judged.
@@ -154,17 +172,30 @@ class QueryWatch:
         if watched is not None:
             watched.key, watched.fingerprint = key, fingerprint
             return watched
-        settings = self._settings
-        memory = QueryMemory(
-            settings.query_entries,
-            settings.query_seconds,
-            radius=fingerprint.radius,
-            thresholds=Thresholds(settled=settings.query_frames),
-        )
-        watched = self._watched[model] = _Watched(key, fingerprint, OwnQueries(memory))
+        watched = self._watched[model] = _Watched(key, fingerprint, self._remembered(model, fingerprint))
         queries = watched.queries
         self._metrics.watch(model.name, lambda: queries.entries)
         return watched
+
+    def _remembered(self, model: Model, fingerprint: Fingerprint) -> Queries:
+        """Return an empty memory of this process, or the one of all replicas."""
+        settings = self._settings
+        thresholds = Thresholds(settled=settings.query_frames)
+        entries, seconds, radius = settings.query_entries, settings.query_seconds, fingerprint.radius
+        own = OwnQueries(QueryMemory(entries, seconds, radius=radius, thresholds=thresholds))
+        if self._link is None:
+            return own
+        shared = SharedQueries(
+            self._link,
+            own,
+            name=f"{model.name}:{model.version}",
+            entries=entries,
+            seconds=seconds,
+            radius=radius,
+            thresholds=thresholds,
+        )
+        self._shared.add(shared)
+        return shared
 
     def _report(self, query: Query, watched: _Watched, model: Model) -> None:
         """Report a campaign when it is found, and whenever it has twice as many queries as before."""

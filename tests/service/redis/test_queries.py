@@ -1,0 +1,172 @@
+"""Memory of queries that replicas share, with a real Redis."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from redis import Redis
+
+from benchmarks.serving.redis_server import RedisServer
+from service.probing.fingerprint import Fingerprint
+from service.probing.memory import QueryMemory, Seen
+from service.probing.queries import OwnQueries
+from service.probing.sequence import Thresholds
+from service.redis.link import RedisLink
+from service.redis.queries import SharedQueries, SharedSeen
+
+pytestmark = pytest.mark.anyio
+
+SHAPE = (28, 28, 1)
+MADE = Fingerprint(b"a key of these tests, 32 letters", *SHAPE)
+
+
+def picture(seed: int) -> NDArray[np.uint8]:
+    """Return an image of large patches, far from those of other seeds."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 1)).astype(np.uint8)
+    return np.kron(coarse[..., 0], np.ones((7, 7), np.uint8))[..., None]
+
+
+def near(image: NDArray[np.uint8], seed: int = 0) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).integers(-5, 6, image.shape)
+    changed: NDArray[np.uint8] = np.clip(image + noise, 0, 255).astype(np.uint8)
+    return changed
+
+
+class Replica:
+    """Replica with a link of its own."""
+
+    def __init__(self, url: str, *, entries: int = 64, seconds: float = 60.0) -> None:
+        registry = CollectorRegistry()
+        self.refused = Counter("refused", "refused", registry=registry)
+        up = Gauge("up", "up", registry=registry)
+        self.link = RedisLink(url, seconds=1.0, up=up, refused=self.refused)
+        self.link.first(lambda redis: redis.ping())
+        thresholds = Thresholds()
+        own = OwnQueries(QueryMemory(entries, seconds, radius=MADE.radius, thresholds=thresholds))
+        self.queries = SharedQueries(
+            self.link,
+            own,
+            name="digits:v1",
+            entries=entries,
+            seconds=seconds,
+            radius=MADE.radius,
+            thresholds=thresholds,
+        )
+
+    async def ask(
+        self, image: NDArray[np.uint8], *, label: int = 3, alarm: bool = False, confidence: float = 0.9
+    ) -> Seen:
+        made = MADE.of(image)
+        digest = hashlib.sha256(image.tobytes()).digest()
+        seen = await self.queries.seen(made, digest, "alice", f"r{label}")
+        self.queries.answered(seen, label, alarm, confidence)
+        return seen
+
+
+@asynccontextmanager
+async def replicas(url: str, count: int = 2, **options: float) -> AsyncIterator[list[Replica]]:
+    found = [Replica(url, **options) for _ in range(count)]  # type: ignore[arg-type]
+    try:
+        yield found
+    finally:
+        for replica in found:
+            assert replica.refused._value.get() == 0
+            await replica.link.close()
+
+
+async def test_replicas_agree_on_relatives_repeats_and_answers(running_redis: RedisServer) -> None:
+    image, other = picture(1), picture(2)
+    async with replicas(running_redis.url) as (one, two):
+        first = await one.ask(image, label=3, confidence=0.9)
+        assert isinstance(first, SharedSeen)
+        assert (first.repeat, first.sequence.related, first.sequence.number) == (False, 0, first.number)
+        again = await two.ask(image)
+        assert (again.repeat, again.number, again.sequence.related) == (True, first.number, 0)
+        assert (await two.ask(other)).sequence.related == 0
+        await one.queries.send()
+        second = await two.ask(near(image), label=5, alarm=True, confidence=0.6)
+        assert second.sequence.number == first.number
+        assert (second.sequence.related, second.sequence.first_label) == (1, 3)
+        assert not second.sequence.first_alarm
+        assert two.queries.first_request(second) == "r3"
+        await two.queries.send()
+        third = await one.ask(near(image, 1), label=3, confidence=0.4)
+        sequence = third.sequence
+        assert (sequence.related, sequence.disagreeing, sequence.alarms) == (2, 1, 1)
+        assert sequence.spread == pytest.approx(0.5)
+        assert sequence.callers == {"alice": 2}
+        assert sequence.first <= sequence.last
+        one.queries.told(third)
+        fourth = await one.ask(near(image, 2))
+        assert fourth.sequence.told == 2
+        assert (await two.ask(image)).repeat
+        assert one.queries.entries == 5
+
+
+async def test_a_campaign_over_replicas_is_seen_as_in_one_process(running_redis: RedisServer) -> None:
+    image = picture(3)
+    variants = [image, *(near(image, seed) for seed in range(20))]
+    own = OwnQueries(QueryMemory(64, 60.0, radius=MADE.radius))
+    alone, together = [], []
+    async with replicas(running_redis.url, 3) as found:
+        for number, variant in enumerate(variants):
+            made = MADE.of(variant)
+            seen = await own.seen(made, number.to_bytes(8, "little") * 2, "alice", "r")
+            own.answered(seen, number % 2, number % 2 == 1, 0.5)
+            alone.append((seen.sequence.related, seen.sequence.probing))
+            replica = found[number % 3]
+            asked = await replica.queries.seen(made, number.to_bytes(8, "little") * 2, "alice", "r")
+            replica.queries.answered(asked, number % 2, number % 2 == 1, 0.5)
+            together.append((asked.sequence.related, asked.sequence.probing))
+            for each in found:
+                await each.queries.send()
+    assert together == alone
+    assert alone[-1] == (20, True)
+
+
+async def test_images_with_a_part_replaced_are_counted_as_such(running_redis: RedisServer) -> None:
+    image = near(picture(5))
+    async with replicas(running_redis.url, 1) as (one,):
+        await one.ask(image)
+        for number in range(1, 4):
+            changed = image.copy()
+            changed[7 * number : 7 * number + 6, 2:9] = 255 - changed[7 * number : 7 * number + 6, 2:9]
+            seen = await one.ask(changed)
+            assert (seen.sequence.related, seen.sequence.edited) == (number, number)
+        assert seen.sequence.probing
+
+
+async def test_the_memory_is_bounded_and_expires(running_redis: RedisServer) -> None:
+    async with replicas(running_redis.url, 1, entries=16, seconds=0.5) as (one,):
+        image = picture(100)
+        await one.ask(image)
+        for seed in range(16):
+            await one.ask(picture(200 + seed))
+        assert not (await one.ask(image)).repeat  # the ring has gone round
+        assert (await one.ask(image)).repeat
+        with Redis.from_url(running_redis.url) as redis:
+            keys = list(redis.scan_iter("guard:{queries}:*"))
+            assert keys
+            assert all(0 < redis.pttl(key) <= 1000 for key in keys)
+            await asyncio.sleep(1.6)
+            assert not list(redis.scan_iter("guard:{queries}:*"))
+        assert not (await one.ask(image)).repeat
+
+
+async def test_without_redis_each_process_remembers_its_own(redis_server: RedisServer) -> None:
+    redis_server.start()
+    image = picture(7)
+    async with replicas(redis_server.url, 2) as (one, two):
+        assert isinstance(await one.ask(image), SharedSeen)
+        redis_server.kill()
+        for number in range(30):
+            seen = await one.ask(near(image, number))
+            assert not isinstance(seen, SharedSeen)
+            assert seen.sequence.related == number
+        assert one.queries.first_request(seen) == "r3"
+        assert (await two.ask(near(image))).sequence.related == 0

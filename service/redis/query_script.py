@@ -10,16 +10,19 @@ local caller, request = ARGV[14], ARGV[15]
 
 -- A row: number, time, digest, number of the sequence, label, confidence and alarm in its head, then
 -- the id of the request (32 bytes), windows (64) and sketch (128).
-local HEAD, ROW, REQUEST, WINDOWS, SKETCH = '<dIc8difB', 261, 38, 70, 134
+local HEAD, ROW, REQUEST, WINDOWS, SKETCH = '<ddc8difB', 265, 42, 74, 138
 -- Pages of rows and of buckets stay below 64 KiB, a size in which Redis' allocator deals.
-local ROWS, BUCKETS, BUCKET = 245, 4000, 16
-local MOST_COMPARED = 16
+local ROWS, BUCKETS, BUCKET = 240, 4000, 16
+-- A query is compared with so many, the latest first, until it has so many relatives.
+local MOST_COMPARED, ENOUGH = 16, 4
 
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
 local life = math.ceil(seconds * 1000)
 
 local function text(number) return string.format('%.0f', number) end
+
+local function stamp(time) return string.format('%.3f', time) end
 
 local function row_at(number)
     local place = number % capacity
@@ -102,7 +105,7 @@ for index = 1, count do
                 local _, head = row_of(number - age)
                 if head and head.marks == digest then
                     local known = redis.call('HGETALL', sequence_key(head.sequence))
-                    return {1, text(number - age), text(head.sequence), known, text(head.began),
+                    return {1, text(number - age), text(head.sequence), known, stamp(head.began),
                         head.label, head.alarm, string.format('%.9g', head.confidence), ''}
                 end
             end
@@ -116,7 +119,7 @@ table.sort(order)
 local own, mine = {string.byte(sketch, 1, 128)}, {}
 for at = 1, #windows, 8 do mine[string.sub(windows, at, at + 7)] = true end
 mine[string.rep('\\0', 8)] = nil
-local nearest, relative, edited = math.huge, nil, false
+local nearest, relative, relatives, edited = math.huge, nil, 0, false
 for rank = 1, math.min(#order, MOST_COMPARED) do
     local other = number - order[rank]
     local row, head = row_of(other)
@@ -126,13 +129,20 @@ for rank = 1, math.min(#order, MOST_COMPARED) do
             if mine[string.sub(row, at, at + 7)] then common = common + 1 end
         end
         local gap, theirs = 0, {string.byte(row, SKETCH, ROW)}
+        local limit = common >= edits and math.huge or reach
         for at = 1, 128 do
-            local step = (theirs[at] - own[at] + 128) % 256 - 128
+            local step = theirs[at] - own[at]
+            if step > 127 then step = step - 256 elseif step < -128 then step = step + 256 end
             gap = gap + step * step
+            if gap > limit then break end
         end
         if common >= edits then edited = true end
-        if (gap <= reach or common >= edits) and gap < nearest then nearest, relative = gap, {other, row, head} end
+        if gap <= limit then
+            relatives = relatives + 1
+            if gap < nearest then nearest, relative = gap, {other, row, head} end
+        end
     end
+    if relatives == ENOUGH then break end
 end
 
 local sequence, known = number, {}
@@ -145,7 +155,7 @@ if relative then
         sequence = other
         key = sequence_key(sequence)
         redis.call('DEL', key)
-        redis.call('HSET', key, 'related', 0, 'first', text(head.began),
+        redis.call('HSET', key, 'related', 0, 'first', stamp(head.began),
             'first-request', string.sub(row, REQUEST, WINDOWS - 1))
         if head.label >= 0 then count_answer(key, head.label, head.alarm, head.confidence) end
         local at, place = row_at(other)
@@ -154,7 +164,7 @@ if relative then
     end
     redis.call('HINCRBY', key, 'related', 1)
     if edited then redis.call('HINCRBY', key, 'edited', 1) end
-    redis.call('HSET', key, 'last', string.format('%.3f', now))
+    redis.call('HSET', key, 'last', stamp(now))
     if redis.call('HEXISTS', key, 'c:' .. caller) == 1 or redis.call('HINCRBY', key, 'callers', 1) <= most_callers then
         redis.call('HINCRBY', key, 'c:' .. caller, 1)
     end
@@ -172,14 +182,14 @@ end
 redis.call('INCR', base .. ':n')
 redis.call('PEXPIRE', base .. ':n', 2 * life)
 local key, at = row_at(number)
-write(key, at, struct.pack(HEAD, number, math.floor(now), digest, sequence, -1, 0, 0)
+write(key, at, struct.pack(HEAD, number, now, digest, sequence, -1, 0, 0)
     .. request .. windows .. sketch, ROWS * ROW, redis.call('EXISTS', key) == 1)
 local mark = struct.pack('<I', number % 4294967296)
 for index = 1, count do
     local page, place, there = unpack(oldest[index])
     write(page, place, mark, BUCKETS * BUCKET, there)
 end
-return {0, text(number), text(sequence), known, text(math.floor(now)), -1, 0, '0', request}
+return {0, text(number), text(sequence), known, stamp(now), -1, 0, '0', request}
 """
 """Script that takes in what a replica learned, remembers a query and returns what is known of it.
 

@@ -153,7 +153,7 @@ async def test_the_memory_is_bounded_and_expires(running_redis: RedisServer) -> 
             keys = list(redis.scan_iter("guard:{queries}:*"))
             assert keys
             assert all(0 < redis.pttl(key) <= 1000 for key in keys)
-            await asyncio.sleep(1.6)
+            await asyncio.sleep(1.2)
             assert not list(redis.scan_iter("guard:{queries}:*"))
         assert not (await one.ask(image)).repeat
 

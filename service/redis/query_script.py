@@ -12,7 +12,7 @@ local caller, request = ARGV[14], ARGV[15]
 -- the id of the request (32 bytes), windows (64) and sketch (128).
 local HEAD, ROW, REQUEST, WINDOWS, SKETCH = '<ddc8difB', 265, 42, 74, 138
 -- Pages of rows and of buckets stay below 64 KiB, a size in which Redis' allocator deals.
-local ROWS, BUCKETS, BUCKET = 240, 4000, 16
+local ROWS, BUCKETS, BUCKET = 247, 4095, 16
 -- A query is compared with so many, the latest first, until it has so many relatives.
 local MOST_COMPARED, ENOUGH = 16, 4
 

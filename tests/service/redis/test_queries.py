@@ -4,20 +4,24 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from redis import Redis
+from structlog.testing import capture_logs
 
 from benchmarks.serving.redis_server import RedisServer
+from service.probing.errors import ProbingError
 from service.probing.fingerprint import Fingerprint
 from service.probing.memory import QueryMemory, Seen
 from service.probing.queries import OwnQueries
 from service.probing.sequence import Thresholds
 from service.redis.link import RedisLink
 from service.redis.queries import SharedQueries, SharedSeen
+from tests.support.service import digits, encode, running, settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -170,3 +174,36 @@ async def test_without_redis_each_process_remembers_its_own(redis_server: RedisS
             assert seen.sequence.related == number
         assert one.queries.first_request(seen) == "r3"
         assert (await two.ask(near(image))).sequence.related == 0
+
+
+async def test_servers_refuse_a_campaign_together_and_report_it_once(
+    running_redis: RedisServer, digits_store: Path, quick_looks: None
+) -> None:
+    changes = {"query_memory": "refuse", "query_entries": 64, "redis_url": running_redis.url}
+    settings = settings_for(digits_store, redis_timeout_ms=1000.0, **changes)
+    source = digits(80, noise=0.6)[49]  # its variants are given different labels
+    noise = np.random.default_rng(1).integers(-6, 7, (40, *source.shape))
+    answers: list[bool] = []
+    with capture_logs() as lines:
+        async with running(settings) as one, running(settings) as two:
+            async with asyncio.timeout(10):
+                while not all(g.metrics.registry.get_sample_value("guard_redis_up") for g in (one, two)):
+                    await asyncio.sleep(0.01)
+            for number, each in enumerate(noise):
+                guard, file = (one, two)[number % 2], encode(np.clip(source + each, 0, 255).astype(np.uint8))
+                try:
+                    await guard.judge(file)
+                except ProbingError:
+                    answers.append(False)
+                else:
+                    answers.append(True)
+                assert guard.state.queries is not None
+                await guard.state.queries.send()
+            refused = [g.metrics.registry.get_sample_value("guard_redis_refused_total") for g in (one, two)]
+    assert refused == [0, 0]
+    begins = answers.index(False)
+    assert begins <= Thresholds().unsettled + 1
+    assert not any(answers[begins:])
+    told = [line["queries"] for line in lines if line["event"] == "campaign"]
+    assert told[0] == begins + 1
+    assert told == [told[0], 2 * told[0] - 1]

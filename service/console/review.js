@@ -199,7 +199,7 @@ function line(entry) {
       picture(path, ""),
       h("span", { class: "entry-says" }, says),
       badge(entry.verdict),
-      h("span", { class: "entry-when" }, when(entry.at), entry.seen > 1 ? ` · seen ${entry.seen} times` : "", entry.state === "open" ? "" : ` · ${entry.state}`, entry.sampled ? " · sampled" : ""),
+      h("span", { class: "entry-when" }, when(entry.at), entry.seen > 1 ? ` · seen ${entry.seen} times` : "", entry.state === "open" ? "" : ` · ${entry.state}`, entry.probing ? " · campaign" : "", entry.sampled ? " · sampled" : ""),
     ),
   );
 }

@@ -28,7 +28,7 @@ export function detailsView(entry, decide, place) {
       ...commonFacts(entry),
       ["First seen", exactly(entry.at)],
       ["Seen", entry.seen > 1 ? `${entry.seen} times` : "once"],
-      ["Why here", entry.sampled ? "drawn at random" : "its verdict"],
+      ["Why here", entry.probing ? "many images that hardly differ were asked for" : entry.sampled ? "drawn at random" : "its verdict"],
       ["Request", entry.request_id],
     ]),
   ].filter(Boolean);

@@ -55,12 +55,14 @@ def alerts() -> dict[str, dict[str, Any]]:
 def exported_names() -> set[str]:
     """Every name a query may use: what the server's registry exports, by its own account."""
     from service.telemetry.metrics import Metrics
+    from service.telemetry.query_metrics import QueryMetrics
 
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     metrics.redis_up()
     metrics.redis_refused()
     metrics.api_keys(lambda: 0.0)
+    QueryMetrics(metrics)
     suffixes = {
         "counter": ("_total",),
         "histogram": ("_bucket", "_count", "_sum"),

@@ -135,7 +135,7 @@ def test_queries_are_valid(dashboard: dict[str, Any], tmp_path: Path, promtool: 
 def test_what_belongs_together_is_under_one_heading(dashboard: dict[str, Any]) -> None:
     """Rows are open, and what follows one lies below it."""
     headings = [panel for panel in dashboard["panels"] if panel["type"] == "row"]
-    assert [heading["title"] for heading in headings] == ["Alarms", "Service", "Drift"]
+    assert [heading["title"] for heading in headings] == ["Alarms", "Service", "Drift", "Campaigns"]
     assert not any(heading["collapsed"] or heading["panels"] for heading in headings)
     order = [(panel["gridPos"]["y"], panel["gridPos"]["x"]) for panel in dashboard["panels"]]
     assert order == sorted(order)

@@ -10,6 +10,7 @@ from mutant_guard.store.reader import Store
 from mutant_guard.wire.verdict import Verdict
 from service.guard_service import GuardService
 from service.telemetry.metrics import Metrics
+from service.telemetry.query_metrics import QueryMetrics
 from tests.support.service import HeldSession, digits, encode, running, samples, settings_for
 
 COUNTS = ["1.0", "2.0", "4.0", "8.0", "16.0", "32.0", "64.0", "128.0", "256.0", "512.0", "+Inf"]
@@ -69,6 +70,29 @@ def test_there_are_the_designed_metrics_and_no_others() -> None:
         if hasattr(metric, "_labelnames")
     }
     assert named == {name: labels for name, (_, labels) in DESIGNED.items()}
+
+
+def test_the_memory_of_queries_has_metrics_of_its_own() -> None:
+    metrics = Metrics()
+    before = {family.name for family in metrics.registry.collect()}
+    found = QueryMetrics(metrics)
+    families = {family.name: family.type for family in metrics.registry.collect()}
+    assert {name: kind for name, kind in families.items() if name not in before} == {
+        "guard_queries": "counter",
+        "guard_campaigns": "counter",
+        "guard_query_entries": "gauge",
+    }
+    found.watch("digits", lambda: 7)
+    found.asked("digits", 0, probing=False)
+    found.asked("digits", 3, probing=False)
+    found.asked("digits", 30, probing=True)
+    counted = samples(generate_latest(metrics.registry).decode())
+    for related in ("none", "some", "probing"):
+        labels = frozenset({("store", "digits"), ("related", related)})
+        assert counted["guard_queries_total", labels] == 1
+    assert counted["guard_campaigns_total", frozenset({("store", "digits")})] == 0
+    assert counted["guard_query_entries", frozenset({("store", "digits")})] == 7
+    assert counted["guard_review_queued_total", frozenset({("reason", "probing")})] == 0
 
 
 @pytest.mark.parametrize("name", ["guard_mutants_evaluated", "guard_batch_rows"])

@@ -23,6 +23,7 @@ STORES = [Path("stores/mnist-lenet"), Path("stores/mnist-lenet-retrained"), Path
 _ROUNDS, _SECONDS, _WARM_UP = 7, 3.0, 1.0
 _QUICK_ROUNDS, _QUICK_SECONDS, _QUICK_WARM_UP = 2, 1.0, 0.5
 
+_REMEMBERED = {"query_memory": "observe", "query_entries": "1000000", "query_seconds": "1"}
 _PAPER = "paper"
 _OFF = "/classify?guard=off"
 _JSON = "application/json"
@@ -106,6 +107,7 @@ class _Race:
         same_verdicts.check("guard=off", bare, self._ours, ["label"])
         if any("verdict" in answer for answer in bare):
             raise over_http.NotServedError(f"{server.url}{_OFF} answers with a verdict: the guard is on")
+        self._remembering()
         for name, connections, path in (
             (Names.GUARDED, IN_FLIGHT, "/classify"),
             (Names.OFF, IN_FLIGHT, _OFF),
@@ -113,6 +115,12 @@ class _Race:
             (Names.OFF_ALONE, 1, _OFF),
         ):
             self._contenders[name] = over_http.contender(server, bodies, connections, path)
+
+    def _remembering(self) -> None:
+        """Add a server that remembers queries, each for less time than its image takes to come again."""
+        server = self._stack.enter_context(over_http.ours(self._subject, **_REMEMBERED))
+        self._same(Names.REMEMBERING, server, self._ours)
+        self._contenders[Names.REMEMBERING] = over_http.contender(server, self._subject.bodies, IN_FLIGHT)
 
     def _alternatives(self) -> None:
         server = self._alternative("sessions", POLICY, self._sessions)

@@ -33,6 +33,7 @@ def test_every_contender_is_measured_and_those_that_are_not_there_are_named(
             "engine_vs_sessions",
             "http_vs_sessions",
             "guarded_vs_off",
+            "remembering_vs_not",
             "latency_vs_off",
             "inference_share",
         )

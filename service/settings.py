@@ -172,8 +172,8 @@ class Settings(BaseSettings):
 
     redis_url: SecretStr | None = None
     """Redis server (7 or newer) that replicas share.
-    It holds verdicts, the order key, the rates of API keys and the review queue. Unset: each
-    replica has its own, in memory (and the order key on disk)."""
+    It holds verdicts, the order key, the rates of API keys, the review queue and, where they are
+    remembered, queries. Unset: each replica has its own, in memory (and the order key on disk)."""
 
     redis_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "guard"
     """First part of every key in Redis: letters, digits, dots, dashes and underscores.
@@ -182,7 +182,7 @@ class Settings(BaseSettings):
 
     redis_timeout_ms: Annotated[float, Gt(0)] = 25.0
     """Longest time a request waits for an answer of Redis, in milliseconds.
-    A request waits two or three times. After a timeout, Redis is left alone until it is found to
+    A request waits two to four times. After a timeout, Redis is left alone until it is found to
     answer faster."""
 
     cache_seconds: Annotated[float, Ge(0)] = 300.0
@@ -199,7 +199,7 @@ class Settings(BaseSettings):
 
     query_entries: Annotated[int, Ge(16), Le(2**22)] = 2**17
     """Queries that are remembered of each store; the next power of two counts.
-    One takes some 500 bytes: 65 MB for the default, 500 MB for a million."""
+    One takes some 480 bytes: 62 MB for the default, 500 MB for a million."""
 
     query_seconds: Annotated[float, Ge(1), Le(30 * 86_400)] = 86_400.0
     """Seconds that a query is remembered."""

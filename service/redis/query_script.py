@@ -16,6 +16,10 @@ local ROWS, BUCKETS, BUCKET = 247, 4095, 16
 -- A query is compared with so many, the latest first, until it has so many relatives.
 local MOST_COMPARED, ENOUGH = 16, 4
 
+-- What is remembered expires soon: it is neither written to the append-only file nor sent to replicas,
+-- to which it would be some 4 KB a query.
+redis.set_repl(redis.REPL_NONE)
+
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
 local life = math.ceil(seconds * 1000)

@@ -82,7 +82,7 @@ class QueryWatch:
         Raises:
             RedisDownError: Redis is down.
         """
-        for shared in self._shared:
+        for shared in list(self._shared):
             await shared.send()
 
     async def asked(self, query: Query, prepared: Prepared, model: Model) -> Answer | None:

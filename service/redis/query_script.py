@@ -14,7 +14,7 @@ local HEAD, ROW, REQUEST, WINDOWS, SKETCH = '<ddc8difB', 265, 42, 74, 138
 -- Pages of rows and of buckets stay below 64 KiB, a size in which Redis' allocator deals.
 local ROWS, BUCKETS, BUCKET = 247, 4095, 16
 -- A query is compared with so many, the latest first, until it has so many relatives.
-local MOST_COMPARED, ENOUGH = 16, 4
+local MOST_COMPARED, ENOUGH = 64, 4
 
 -- What is remembered expires soon: it is neither written to the append-only file nor sent to replicas,
 -- to which it would be some 4 KB a query.
@@ -132,18 +132,22 @@ for rank = 1, math.min(#order, MOST_COMPARED) do
         for at = WINDOWS, SKETCH - 8, 8 do
             if mine[string.sub(row, at, at + 7)] then common = common + 1 end
         end
-        local gap, theirs = 0, {string.byte(row, SKETCH, ROW)}
-        local limit = common >= edits and math.huge or reach
-        for at = 1, 128 do
-            local step = theirs[at] - own[at]
-            if step > 127 then step = step - 256 elseif step < -128 then step = step + 256 end
-            gap = gap + step * step
-            if gap > limit then break end
+        local gap = 0
+        for part = 0, 112, 16 do
+            local theirs = {string.byte(row, SKETCH + part, SKETCH + part + 15)}
+            for at = 1, 16 do
+                local step = theirs[at] - own[part + at]
+                if step > 127 then step = step - 256 elseif step < -128 then step = step + 256 end
+                gap = gap + step * step
+            end
+            if gap > reach then break end
         end
         if common >= edits then edited = true end
-        if gap <= limit then
-            relatives = relatives + 1
-            if gap < nearest then nearest, relative = gap, {other, row, head} end
+        if common >= edits or gap <= reach then relatives = relatives + 1 end
+        if gap <= reach and gap < nearest then
+            nearest, relative = gap, {other, row, head}
+        elseif common >= edits and not relative then
+            relative = {other, row, head}
         end
     end
     if relatives == ENOUGH then break end

@@ -30,6 +30,8 @@ from mutant_guard.errors import (
     TooManyPixelsError,
     UnknownStoreError,
 )
+from mutant_guard.runtime.model import Model
+from mutant_guard.runtime.prepared import Prepared
 from mutant_store.publishing.housekeeping import use_version
 from tests.support.demo import build_digits_store
 from tests.support.service import KEY, HeldSession, digits, encode, running, settings_for
@@ -376,3 +378,34 @@ def test_it_reads_no_settings_writes_no_file_and_logs_nothing(digits_store: Path
     assert int(mutants) > 0
     assert threads == "['MainThread']"
     assert list(home.iterdir()) == []
+
+
+def test_who_is_told_of_an_image_may_answer_or_refuse_it(digits_store: Path) -> None:
+    told: list[bytes] = []
+
+    async def ask() -> None:
+        async def look(prepared: Prepared, model: Model) -> Answer | None:
+            told.append(prepared.pixels.tobytes())
+            assert model.name == "digits"
+            if refuses:
+                raise QueueFullError("no more of these")
+            return given
+
+        given: Answer | None = None
+        refuses = False
+        cache = MemoryCache(seconds=60, entries=10)
+        async with Guard(digits_store, order_key=KEY, threads=1, cache=cache) as guard:
+            first, second = (encode(image) for image in IMAGES[:2])
+            usual = await guard.aclassify(first, asked=look)
+            assert usual.judgement == (await guard.aclassify(first)).judgement
+            assert (await guard.aclassify(first, asked=look)).cached  # it is told before the cache is asked
+            given = usual
+            assert await guard.aclassify(second, asked=look) is usual
+            assert await guard.aclassify(second, guarded=False, asked=look) is usual
+            refuses = True
+            with pytest.raises(QueueFullError, match="no more of these"):
+                await guard.aclassify(first, asked=look)
+            assert not (await guard.aclassify(second)).cached
+
+    asyncio.run(ask())
+    assert told == [IMAGES[number].tobytes() for number in (0, 0, 1, 1, 0)]

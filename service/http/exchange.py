@@ -10,7 +10,7 @@ from service.guard_service import GuardService
 from service.http.access import Caller
 from service.http.problems import REQUEST_ID, ProblemError, status_of
 from service.probing.query import Query
-from service.telemetry.access_log import log_answer, log_refusal, sender_of
+from service.telemetry.access_log import Sender, log_answer, log_refusal, sender_of
 from service.telemetry.spans import RequestSpan, Stage, stages_until
 from service.telemetry.trace_context import request_id, trace_context
 
@@ -39,6 +39,7 @@ class Exchange:
         self.caller: Caller | None = None
         self._name = name
         self._scope = request.scope
+        self._sender: Sender | None = None
         self._scope[REQUEST_ID] = self.request_id  # read by the response to a refusal
 
     @property
@@ -49,7 +50,10 @@ class Exchange:
     def query(self, guard: GuardService) -> Query | None:
         """Return a record of a query for an image of the request, None where none is remembered."""
         watch = guard.state.queries
-        return None if watch is None else Query(watch.policy, self.request_id, sender_of(self._scope))
+        if watch is None:
+            return None
+        self._sender = self._sender or sender_of(self._scope)
+        return Query(watch.policy, self.request_id, self._sender)
 
     def answered(self, guard: GuardService, *answers: tuple[Answer, Query | None]) -> float:
         """Count, log and trace the answers to a request.
@@ -64,7 +68,7 @@ class Exchange:
         """
         elapsed = self.elapsed
         guard.metrics.request_duration.observe(elapsed)
-        sender = sender_of(self._scope)
+        sender = self._sender or sender_of(self._scope)
         for answer, query in answers:
             guard.answered(answer, self.request_id, query)
             log_answer(

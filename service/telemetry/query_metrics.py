@@ -33,6 +33,8 @@ class QueryMetrics:
             registry=where,
         )
         self.entries = Gauge("guard_query_entries", "Queries that are remembered.", ["store"], registry=where)
+        # Kept because looking them up costs more than counting.
+        self._counted: dict[str, dict[str, Counter]] = {}
         metrics.review_queued.labels("probing")
 
     def watch(self, store: str, entries: Callable[[], int]) -> None:
@@ -42,8 +44,7 @@ class QueryMetrics:
             store: name of the store.
             entries: returns the number of queries that are remembered.
         """
-        for related in _RELATED:
-            self.queries.labels(store, related)
+        self._counted[store] = {related: self.queries.labels(store, related) for related in _RELATED}
         self.campaigns.labels(store)
         self.entries.labels(store).set_function(entries)
 
@@ -51,8 +52,8 @@ class QueryMetrics:
         """Count a query.
 
         Args:
-            store: name of the store.
+            store: name of a store that is watched.
             related: number of its near relatives.
             probing: whether it is part of a campaign.
         """
-        self.queries.labels(store, "probing" if probing else "some" if related else "none").inc()
+        self._counted[store]["probing" if probing else "some" if related else "none"].inc()

@@ -31,6 +31,8 @@ def test_the_defaults_serve_the_demo_store(monkeypatch: pytest.MonkeyPatch) -> N
     assert (settings.api_keys_file, settings.response_detail, settings.cors_origins) == (None, "full", ())
     assert settings.redis_url is None
     assert (settings.cache_seconds, settings.cache_entries) == (300, 10_000)
+    assert (settings.query_memory, settings.query_entries) == ("off", 131_072)
+    assert (settings.query_seconds, settings.query_frames) == (86_400, 400)
 
 
 @pytest.mark.parametrize(

@@ -459,3 +459,18 @@ def test_a_queue_that_is_off_or_for_others_says_so(bare: Server, keyed: Keyed, o
     send_key(page, keyed.partner)
     expect(page.locator("#review-problem")).to_contain_text("reviewer")
     expect(page.locator("#queue")).to_be_hidden()
+
+
+def test_the_image_by_which_a_campaign_was_found_says_so(
+    retrained_store: Path, tmp_path: Path, open_page: Open
+) -> None:
+    settings = {"GUARD_QUERY_MEMORY": "observe", "GUARD_QUERY_FRAMES": "3", "GUARD_QUERY_ENTRIES": "64"}
+    image = digits(1)[0].astype(np.int64)
+    with serve(retrained_store, tmp_path / "server.log", **settings) as server:
+        for number in range(4):
+            file = encode((image.clip(8) - number).astype(np.uint8))
+            assert httpx.post(f"{server.url}/classify", content=file, trust_env=False).status_code == 200
+        page = open_page(server.url)
+        expect(shown(page)).to_have_count(1)
+        expect(shown(page)).to_contain_text("campaign")
+        expect(details(page)).to_contain_text("many images that hardly differ were asked for")

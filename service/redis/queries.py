@@ -24,7 +24,8 @@ _FORM = 1
 _DIGEST_TABLES = 2
 _FEWEST_BITS = 4
 # The table of windows, of which a query has several, is larger by so many bits.
-_WIDER_BITS = (WINDOWS - 1).bit_length()
+_WIDER_BITS = np.uint64((WINDOWS - 1).bit_length())
+_TAG_PLACE = 24
 _MOST_SEQUENCES = 10_000
 _MOST_NEWS = 1000
 _MOST_SENT = 64
@@ -102,7 +103,7 @@ class SharedQueries:
             digest[:8],
             print_.sketch.tobytes(),
             windows.tobytes(),
-            self._places(words, print_).tobytes(),
+            *self._places(words, print_),
             _DIGEST_TABLES,
             caller[:_CALLER_LENGTH],
             request_id.encode()[:_ID_LENGTH].ljust(_ID_LENGTH),
@@ -143,7 +144,7 @@ class SharedQueries:
             RedisDownError: Redis is down.
         """
         while self._news:
-            await self._look([b"", b"", b"", b"", _DIGEST_TABLES, "", b""])
+            await self._look([b"", b"", b"", b"", b"", _DIGEST_TABLES, "", b""])
 
     async def _look(self, args: list[Any]) -> Any:
         news = [self._news.popleft() for _ in range(min(len(self._news), _MOST_SENT))]
@@ -156,14 +157,20 @@ class SharedQueries:
 
         return await self._link.call(ask)
 
-    def _places(self, words: NDArray[np.uint64], print_: Print) -> NDArray[np.uint32]:
-        """Return the places of the buckets of a query: of its digest, tokens and windows."""
-        keys = np.concatenate([words, print_.tokens])
-        starts = np.arange(len(keys)) << self._buckets
-        single = (keys >> np.uint64(64 - self._buckets)) + starts.astype(np.uint64)
-        windows = print_.windows[print_.windows != 0] >> np.uint64(64 - _WIDER_BITS - self._buckets)
-        wide = windows + np.uint64(len(keys) << self._buckets)
-        return np.concatenate([single, wide]).astype("<u4")
+    def _places(self, words: NDArray[np.uint64], print_: Print) -> tuple[bytes, bytes]:
+        """Return the places of the buckets of a query (uint32), and a tag of each (uint8).
+
+        The first are those of its digest, then come those of its tokens and windows.
+        """
+        windows = print_.windows[print_.windows != 0]
+        keys = np.concatenate([words, print_.tokens, windows])
+        single = len(keys) - len(windows)
+        tables = np.minimum(np.arange(len(keys)), single).astype(np.uint64)
+        bits = np.full(len(keys), self._buckets, np.uint64)
+        bits[single:] += _WIDER_BITS
+        places = (keys >> (np.uint64(64) - bits)) + (tables << np.uint64(self._buckets))
+        tags = (keys >> np.uint64(_TAG_PLACE)).astype(np.uint8)
+        return places.astype("<u4").tobytes(), tags.tobytes()
 
     def _read(self, said: Any) -> SharedSeen:
         """Return what the script said of a query."""

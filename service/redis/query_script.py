@@ -5,8 +5,8 @@ local base, rows_key, table_key = KEYS[1], KEYS[1] .. ':r', KEYS[1] .. ':t'
 local capacity, seconds, reach, edits = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local most_sequences, most_answers, most_callers = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local news = cjson.decode(ARGV[8])
-local digest, sketch, windows, places, twins = ARGV[9], ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13])
-local caller, request = ARGV[14], ARGV[15]
+local digest, sketch, windows, places, tags = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local twins, caller, request = tonumber(ARGV[14]), ARGV[15], ARGV[16]
 
 -- A row: number, time, digest, number of the sequence, label, confidence and alarm in its head, then
 -- the id of the request (32 bytes), windows (64) and sketch (128).
@@ -89,9 +89,11 @@ for _, new in ipairs(news) do
 end
 if #digest == 0 then return 0 end
 
--- Buckets hold numbers modulo 2^32 of the latest four queries each, the tables of digests first.
+-- Buckets hold the latest four queries each, the tables of digests first: numbers modulo 2^24, and
+-- above them a byte of the key, so that few strangers are compared.
 local number = (redis.call('GET', base .. ':n') or 0) + 1 + 2 * capacity
 local found, order, oldest = {}, {}, {}
+local WRAP = 16777216
 local count = #places / 4
 for index = 1, count do
     local place = struct.unpack('<I', places, index * 4 - 3)
@@ -102,9 +104,10 @@ for index = 1, count do
     local kept = there and {struct.unpack('<IIII', bucket)} or {0, 0, 0, 0}
     local most, slot = -1, 0
     for entry = 1, 4 do
-        local age = (number - kept[entry]) % 4294967296
+        local tag = math.floor(kept[entry] / WRAP)
+        local age = (number - kept[entry]) % WRAP
         if age > most then most, slot = age, entry end
-        if age >= 1 and age <= capacity then
+        if tag == string.byte(tags, index) and age >= 1 and age <= capacity then
             if index <= twins and not found[age] then
                 local _, head = row_of(number - age)
                 if head and head.marks == digest then
@@ -192,9 +195,9 @@ redis.call('PEXPIRE', base .. ':n', 2 * life)
 local key, at = row_at(number)
 write(key, at, struct.pack(HEAD, number, now, digest, sequence, -1, 0, 0)
     .. request .. windows .. sketch, ROWS * ROW, redis.call('EXISTS', key) == 1)
-local mark = struct.pack('<I', number % 4294967296)
 for index = 1, count do
     local page, place, there = unpack(oldest[index])
+    local mark = struct.pack('<I', number % WRAP + WRAP * string.byte(tags, index))
     write(page, place, mark, BUCKETS * BUCKET, there)
 end
 return {0, text(number), text(sequence), known, stamp(now), -1, 0, '0', request}
@@ -208,7 +211,8 @@ Arguments: the number of queries that are remembered; for how many seconds; the 
 squared steps between sketches of relatives; how many windows in common make one image the other with
 a part replaced; how many sequences, kinds of answers and callers are kept; what the replica learned,
 as JSON; the query's digest (8 bytes; empty for no query), sketch, windows and places of its buckets
-(uint32), how many of these are of the digest; its caller, and the id of its request (32 bytes).
+(uint32), with a tag of each (a byte); how many of these are of the digest; its caller, and the id
+of its request (32 bytes).
 
 Returns: whether it is a repeat, its number, that of its sequence, the hash of the sequence, the time
 at which the query (or the one it repeats) was first seen, with its label, alarm and confidence.

@@ -136,6 +136,43 @@ def adaptive(
     console.print(f"wrote {target}/report.md", markup=False)
 
 
+@app.command()
+def queries(
+    config: Annotated[Path, typer.Option(help="TOML file such as evaluation/configs/queries-mnist.toml.")],
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the store that is asked; not for a published classifier."),
+    ] = None,
+    data: Data = None,
+    out: Out = None,
+    work: Work = None,
+) -> None:
+    """Attack a store by queries alone, with and without a memory of what was asked.
+
+    One core works. A run that was killed goes on where it stopped.
+    """
+    from evaluation.queries.config import read_config
+    from evaluation.queries.experiment import QueriesExperiment
+    from evaluation.queries.material import published_store
+    from evaluation.queries.page import write
+    from evaluation.workspace import Workspace
+
+    with errors_shown():
+        settings, folder = read_config(config), _folder(data)
+        if settings.needs_folder and not folder.is_dir():
+            raise DataError(f"there is no {folder}; give --data, or set {_DATA} to the folder of the data")
+        place = Workspace(work or Path("runs") / config.stem)
+        target = out or Path("reports") / config.stem
+        with BuildReport() as report:
+            if store is None and settings.published is not None:
+                store = published_store(settings.published, folder, settings.seed, place, report)
+            if store is None:
+                raise DataError(f"give --store, the directory of the store that {config} asks")
+            results = QueriesExperiment(config.stem, settings, folder, store, place, report).run()
+        write(results, target)
+    console.print(f"wrote {target}/report.md", markup=False)
+
+
 def _folder(data: Path | None) -> Path:
     return data or Path(os.environ.get(_DATA) or "../shared/data")
 
@@ -145,11 +182,12 @@ def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a report, with its results.json.")],
 ) -> None:
     """Write a report's page and pictures anew from its results.json."""
-    from evaluation.evasion import page
+    from evaluation.evasion import page as evasion
+    from evaluation.queries import page as queries
     from evaluation.report.write import rerender
 
     with errors_shown():
-        if not page.rerender(folder):
+        if not evasion.rerender(folder) and not queries.rerender(folder):
             rerender(folder)
     console.print(f"wrote {folder}/report.md", markup=False)
 

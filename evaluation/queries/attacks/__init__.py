@@ -1,0 +1,1 @@
+"""Attacks by queries, one a module, named after its method."""

@@ -1,0 +1,39 @@
+"""Memories of queries as the server has them, and the fingerprints that they hold."""
+
+import dataclasses
+
+from evaluation.queries.answer import Pixels
+from evaluation.server import ORDER_KEY
+from service.probing.fingerprint import Fingerprint, Print
+from service.probing.memory import QueryMemory
+from service.probing.sequence import Thresholds
+
+
+class Remembering:
+    """Maker of memories for images of one size, under the key of published figures."""
+
+    def __init__(self, shape: tuple[int, int, int], entries: int, seconds: float) -> None:
+        """Draw the fingerprint's projections.
+
+        Args:
+            shape: height, width and channels of the images.
+            entries: number of queries that a memory holds.
+            seconds: time for which it holds them.
+        """
+        self._fingerprint = Fingerprint(ORDER_KEY.encode(), *shape)
+        self._entries, self._seconds, self._thresholds = entries, seconds, Thresholds()
+
+    def memory(self) -> QueryMemory:
+        """Return an empty memory."""
+        return QueryMemory(
+            self._entries, self._seconds, radius=self._fingerprint.radius, thresholds=self._thresholds
+        )
+
+    def fingerprint(self, pixels: Pixels) -> Print:
+        """Return the fingerprint of an image uint8 [H, W, C]."""
+        return self._fingerprint.of(pixels)
+
+    def settings(self) -> dict[str, float]:
+        """Return what answers depend on, as JSON values."""
+        told = {"entries": self._entries, "seconds": self._seconds, "radius": self._fingerprint.radius}
+        return told | dataclasses.asdict(self._thresholds)

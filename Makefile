@@ -11,7 +11,7 @@ SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain evaluate-robust evaluate-imagenet bench bench-imagenet bench-robust bench-probing bench-decision bench-serving soak overload steady drain hostile redis-faults fuzz fuzz-api rehearsal clean
+.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain evaluate-robust evaluate-queries evaluate-imagenet bench bench-imagenet bench-robust bench-probing bench-decision bench-serving soak overload steady drain hostile redis-faults fuzz fuzz-api rehearsal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -127,6 +127,11 @@ evaluate-robust: stores/mnist-lenet-robust/CURRENT stores/mnist-lenet-robust-own
 		--store stores/cifar10-resnet20-robust --another stores/cifar10-resnet20-robust-own
 	$(BIN)/python -m evaluation run --config evaluation/configs/mnist-robust-detection.toml --data "$(DATA)"
 	$(BIN)/python -m evaluation run --config evaluation/configs/cifar10-robust-detection.toml --data "$(DATA)"
+
+evaluate-queries: stores/mnist-lenet-robust/CURRENT stores/cifar10-resnet20-robust/CURRENT | $(VENV)/.dev ## attacks that only ask, against a memory of what was asked: reports/queries-mnist, -cifar10 and -imagenet (many hours)
+	$(BIN)/python -m evaluation queries --config evaluation/configs/queries-mnist.toml --data "$(DATA)" --store stores/mnist-lenet-robust
+	$(BIN)/python -m evaluation queries --config evaluation/configs/queries-cifar10.toml --data "$(DATA)" --store stores/cifar10-resnet20-robust
+	$(BIN)/python -m evaluation queries --config evaluation/configs/queries-imagenet.toml --data "$(DATA)"
 
 # Leave the machine alone while it runs; what each table is made of: python -m benchmarks --help.
 bench: | $(VENV)/.dev ## measure everything side by side and rewrite benchmarks/RESULTS.md, DECISION.md and DOUBTS.md

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evaluation.queries.answer import Pixels, Service
 from evaluation.queries.attacks import geoda, hop_skip_jump, nes, square, toolbox
@@ -76,6 +75,6 @@ def packed(found: list[tuple[Record, str]]) -> Arrays:
     return arrays
 
 
-def joined(parts: list[Arrays]) -> dict[str, NDArray[Any]]:
+def joined(parts: list[Arrays]) -> Arrays:
     """Join blocks of campaigns."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -126,6 +126,10 @@ class QueriesConfig(Frozen):
     def _there_are_images(self) -> Self:
         if (self.data is None) == (self.published is None):
             raise ValueError("give data, or published, which has its own photographs")
+        if self.published is not None and self.http is not None:
+            raise ValueError(
+                "leave out http: the server would resize and crop photographs of the model's size"
+            )
         return self
 
     @model_validator(mode="after")

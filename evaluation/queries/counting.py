@@ -11,22 +11,26 @@ from evaluation.queries.config import QueriesConfig, Scenario
 from evaluation.queries.results import QueryCell
 from evaluation.queries.settings import AttackSettings
 
+ALL = "all"
+"""Name of all attacks of a scenario together."""
+
 Numbers = NDArray[np.int64]
 
 
 def cell(
-    config: QueriesConfig, scenario: Scenario, attack: AttackSettings, found: dict[str, NDArray[Any]]
+    config: QueriesConfig, scenario: Scenario, attack: AttackSettings | None, found: dict[str, NDArray[Any]]
 ) -> QueryCell:
-    """Return the figures of the campaigns of an attack in a scenario."""
-    count, limit, budget = len(found["queries"]), config.limit(attack.norm), scenario.budget or config.budget
+    """Return the figures of the campaigns of an attack in a scenario; None for all attacks of it."""
+    count, budget = len(found["queries"]), scenario.budget or config.budget
+    limit = None if attack is None else config.limit(attack.norm)
     evaded, seen = found["evaded"], found["seen"]
     remembered = scenario.memory != "off"
     unseen = (evaded > 0) & ((seen < 0) | (evaded < seen))
     return QueryCell(
         scenario=scenario.name,
-        attack=attack.name,
-        norm=attack.norm,
-        size=limit.size,
+        attack=ALL if attack is None else attack.name,
+        norm=None if limit is None else limit.norm,
+        size=None if limit is None else limit.size,
         images=count,
         budget=budget,
         evaded=counted(int((evaded > 0).sum()), count),

@@ -69,11 +69,7 @@ class QueriesExperiment:
         """Do what is missing and return the results."""
         with one_thread():
             self._estimate()
-            cells = [
-                self._cell(scenario, attack)
-                for scenario in self._config.scenarios
-                for attack in self._config.attacks_of(scenario)
-            ]
+            cells = [cell for scenario in self._config.scenarios for cell in self._cells(scenario)]
             agreement = self._agreement()
         self._judge.close()
         return self._results(cells, agreement)
@@ -134,7 +130,14 @@ class QueriesExperiment:
     def _length(self, scenario: Scenario, start: int) -> int:
         return min(self._config.block, len(self._part(scenario).images) - start)
 
-    def _cell(self, scenario: Scenario, attack: AttackSettings) -> QueryCell:
+    def _cells(self, scenario: Scenario) -> list[QueryCell]:
+        config, attacks = self._config, self._config.attacks_of(scenario)
+        found = [self._campaigns(scenario, attack) for attack in attacks]
+        cells = [cell(config, scenario, *each) for each in zip(attacks, found, strict=True)]
+        return cells if len(cells) == 1 else [*cells, cell(config, scenario, None, joined(found))]
+
+    def _campaigns(self, scenario: Scenario, attack: AttackSettings) -> Arrays:
+        """Return all campaigns of an attack in a scenario; those that are kept are read."""
         parts: list[Arrays] = []
         note, total = f"{scenario.name}: {attack.name}", len(self._part(scenario).images)
         with self._clock.measured(scenario.name):
@@ -143,7 +146,7 @@ class QueriesExperiment:
                 path = _slug(attack), self._inputs(scenario, attack, start)
                 parts.append(self._workspace.within("blocks").arrays(*path, make))
                 self._report.progress(min(start + self._config.block, total), total, note)
-        return cell(self._config, scenario, attack, joined(parts))
+        return joined(parts)
 
     def _file(self, scenario: Scenario, attack: AttackSettings, start: int) -> Path:
         return self._workspace.within("blocks").file(_slug(attack), self._inputs(scenario, attack, start))

@@ -16,7 +16,7 @@ Images = NDArray[np.floating[Any]]
 """Images as attacks see them: [N, H, W, C], pixels from 0 to 1, not rounded."""
 
 LEVELS = 255
-_LEAST = 1e-16
+_LEAST, _SLACK = 1e-16, 1e-6
 RIGHT = 1.0
 """Cost from which a query was answered with the right label; the confidence in it comes on top."""
 
@@ -53,9 +53,13 @@ class Limit:
         )
 
     def holds(self, images: Pixels, source: Pixels) -> NDArray[np.bool_]:
-        """Return which images are near enough, bool [N]; half a grey level is forgiven in L∞."""
-        slack = 0.5 / LEVELS if self.norm == "linf" else 1e-9
-        return np.asarray(self.distances(images, source) <= self.size + slack)
+        """Return which images are near enough, bool [N]."""
+        return np.asarray(self.distances(images, source) <= self.size + _SLACK)
+
+    @property
+    def whole(self) -> float:
+        """The size in whole grey levels, of pixels from 0 to 1."""
+        return math.floor((self.size + _SLACK) * LEVELS) / LEVELS
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from evaluation.queries.counting import ALL
 from evaluation.queries.results import QueryCell, QueryResults
 from evaluation.report.cells import unique
 from evaluation.report.markdown import (
@@ -69,13 +70,14 @@ def markdown(results: QueryResults) -> str:
 def _success(results: QueryResults) -> str:
     scenarios = unique(cell.scenario for cell in results.cells)
     rows = []
-    for attack in unique(cell.attack for cell in results.cells):
+    names = unique(cell.attack for cell in results.cells)
+    for attack in sorted(names, key=lambda name: name == ALL):
         by_scenario = {cell.scenario: cell for cell in results.cells if cell.attack == attack}
         one = next(iter(by_scenario.values()))
         rows.append(
             [
                 attack,
-                f"{_NORMS[one.norm]} {one.size:.3g}",
+                MISSING if one.norm is None else f"{_NORMS[one.norm]} {one.size:.3g}",
                 *(_evaded(by_scenario.get(scenario)) for scenario in scenarios),
             ]
         )

@@ -9,9 +9,9 @@ class QueryCell(Record):
 
     Attributes:
         scenario: name of the scenario.
-        attack: name of the attack.
-        norm: measure of a change.
-        size: largest change that counts.
+        attack: name of the attack, or ``all`` for all of the scenario together.
+        norm: measure of a change; None for all together.
+        size: largest change that counts; None for all together.
         images: number of images attacked, one campaign each.
         budget: most queries of a campaign.
         evaded: share of campaigns that found an image near enough that the classifier labels
@@ -31,8 +31,8 @@ class QueryCell(Record):
 
     scenario: str
     attack: str
-    norm: str
-    size: float
+    norm: str | None
+    size: float | None
     images: int
     budget: int
     evaded: Interval

@@ -32,5 +32,6 @@ class Problem:
 
     def inside(self, images: NDArray[Any]) -> NDArray[np.float64]:
         """Return images [N, H, W, C] clipped to the pixel range and to L∞ around the source."""
-        near = np.clip(images, self.source - self.limit.size, self.source + self.limit.size)
+        size = self.limit.whole
+        near = np.clip(images, self.source - size, self.source + size)
         return np.asarray(np.clip(near, 0, 1))

@@ -27,7 +27,7 @@ def attack(oracle: Oracle, problem: Problem, settings: Square) -> None:
         CampaignOverError: the campaign is over.
     """
     height, width, channels = problem.source.shape
-    size, rng = problem.limit.size, problem.rng
+    size, rng = problem.limit.whole, problem.rng
     redraws = settings.redraws if settings.adaptive else 0
     stripes = rng.choice([-size, size], size=(1, 1, width, channels))
     best = problem.inside(problem.source + stripes)

@@ -1,15 +1,17 @@
 """Configuration of the attacks by queries: a TOML file."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from annotated_types import Ge, Len
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from evaluation.experiment.material.config import read_toml
 from evaluation.queries.oracle import Limit, Norm, Rules
 from evaluation.queries.settings import AttackSettings, Count, Positive
 from mutant_guard.store.manifest import Frozen
+from service.probing.sequence import Thresholds
 
 _FOLDER = "{data}"
 
@@ -99,6 +101,7 @@ class QueriesConfig(Frozen):
         limits: largest changes that count.
         entries: number of queries remembered.
         seconds: time for which a query is remembered.
+        thresholds: thresholds of a campaign in place of the server's, by name.
         block: number of images attacked at a time, and kept.
         seed: seed of all random choices.
         attacks: the attacks.
@@ -116,6 +119,7 @@ class QueriesConfig(Frozen):
     limits: Limits
     entries: Count = 100_000
     seconds: Positive = 3600.0
+    thresholds: dict[str, float] = Field(default={})
     block: Count = 5
     seed: Annotated[int, Ge(0)] = 0
     attacks: Annotated[tuple[AttackSettings, ...], Len(1)]
@@ -129,6 +133,15 @@ class QueriesConfig(Frozen):
         if self.published is not None and self.http is not None:
             raise ValueError(
                 "leave out http: the server would resize and crop photographs of the model's size"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _thresholds_are_there(self) -> Self:
+        known = {field.name for field in fields(Thresholds)}
+        if unknown := sorted(set(self.thresholds) - known):
+            raise ValueError(
+                f"there is no threshold {', '.join(unknown)}; there are {', '.join(sorted(known))}"
             )
         return self
 

@@ -62,7 +62,7 @@ class QueriesExperiment:
         self._judge = StoreJudge(store)
         spec = self._judge.spec
         shape = (spec.height, spec.width, spec.channels)
-        self._remembering = Remembering(shape, config.entries, config.seconds)
+        self._remembering = Remembering(shape, config.entries, config.seconds, config.thresholds)
         self._attacked = attacked(config, data, self._judge, workspace)
 
     def run(self) -> QueryResults:

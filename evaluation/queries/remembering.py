@@ -1,6 +1,8 @@
 """Memories of queries as the server has them, and the fingerprints that they hold."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from evaluation.queries.answer import Pixels
 from evaluation.server import ORDER_KEY
@@ -12,16 +14,24 @@ from service.probing.sequence import Thresholds
 class Remembering:
     """Maker of memories for images of one size, under the key of published figures."""
 
-    def __init__(self, shape: tuple[int, int, int], entries: int, seconds: float) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        entries: int,
+        seconds: float,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> None:
         """Draw the fingerprint's projections.
 
         Args:
             shape: height, width and channels of the images.
             entries: number of queries that a memory holds.
             seconds: time for which it holds them.
+            thresholds: thresholds of a campaign in place of the server's, by name.
         """
         self._fingerprint = Fingerprint(ORDER_KEY.encode(), *shape)
-        self._entries, self._seconds, self._thresholds = entries, seconds, Thresholds()
+        self._entries, self._seconds = entries, seconds
+        self._thresholds = Thresholds(**dict[str, Any](thresholds or {}))
 
     def memory(self) -> QueryMemory:
         """Return an empty memory."""

@@ -34,6 +34,7 @@ def test_configurations_that_come_along_ask_in_every_way(name: str) -> None:
     ("line", "message"),
     [
         ('data = "digits@test"\nbudgets = 3', "budgets"),
+        ('data = "digits@test"\nthresholds = { settle = 3 }', "no threshold settle; there are"),
         ("", "give data, or published"),
         (
             'data = "digits@test"\nhttp = { scenarios = ["b"], attacks = ["a"] }',

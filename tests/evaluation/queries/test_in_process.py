@@ -84,3 +84,10 @@ def test_campaigns_get_the_label_of_their_first_query(observed: Sequence[Answer]
 def test_accounts_count_together_and_slow_ones_are_forgotten(observed: Sequence[Answer]) -> None:
     assert first_probing(answers("observe", accounts=30)) == first_probing(observed)
     assert not any(answer.related > 1 for answer in answers("observe", pause=SECONDS + 1))
+
+
+def test_other_thresholds_decide_otherwise(observed: Sequence[Answer]) -> None:
+    remembering = Remembering(SHAPE, 1000, SECONDS, {"unsettled": 2})
+    found = InProcess(judged, remembering, "observe").ask(relatives(), [Query("one", 0)] * COUNT)
+    assert first_probing(found) < first_probing(observed)
+    assert remembering.settings()["unsettled"] == 2

@@ -96,10 +96,19 @@ class Photographs:
 
         A photograph whose shorter side is not ``SIDE`` is resampled to it.
         """
-        rule = ResizeRule("crop", shorter=SIDE)
-        squares = []
+        return self.pictures(classes, ResizeRule("crop", shorter=SIDE), SIDE)
+
+    def pictures(self, classes: NDArray[np.int64], rule: ResizeRule, side: int) -> NDArray[np.uint8]:
+        """Return the photographs of classes at a network's size, uint8 [N, side, side, 3].
+
+        Args:
+            classes: int64 [N], the classes.
+            rule: rule by which photographs get that size.
+            side: height and width.
+        """
+        pictures = []
         for number in classes.tolist():
             with Image.open(self.files[number]) as file:
                 image = file.convert("RGB")
-            squares.append(np.asarray(rule.apply(image, height=SIDE, width=SIDE)))
-        return np.stack(squares)
+            pictures.append(np.asarray(rule.apply(image, height=side, width=side)))
+        return np.stack(pictures)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evaluation.queries.answer import Pixels
 from evaluation.server import ORDER_KEY
@@ -54,7 +55,7 @@ class StoreJudge:
         self._loop.run_until_complete(self._guard.aclose())
         self._loop.close()
 
-    def labels(self, pixels: Pixels) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def labels(self, pixels: Pixels) -> NDArray[np.int64]:
         """Return the classifier's labels of images uint8 [N, H, W, C], int64 [N]."""
         return np.array([one.label for one in self.judge(pixels, guarded=False)], dtype=np.int64)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,9 @@ from evaluation.imagenet.photographs import Photographs
 from evaluation.imagenet.stores import GuardedClassifier
 from evaluation.queries.answer import Pixels
 from evaluation.queries.config import Published, QueriesConfig
-from evaluation.queries.judge import StoreJudge
 from evaluation.workspace import Workspace
 from mutant_guard.errors import DataError
+from mutant_guard.store.manifest import InputSpec
 from mutant_guard.store.resizing import ResizeRule
 from mutant_store.datasets import load
 from mutant_store.reporter import Reporter
@@ -21,6 +22,17 @@ from mutant_store.reporter import Reporter
 _TOGETHER = 200
 _SPARE = 50
 """Rightly labelled images beside those under attack, among which attacks find one to start from."""
+
+
+class Labelling(Protocol):
+    """Classifier that labels images."""
+
+    @property
+    def spec(self) -> InputSpec:
+        """Its input."""
+
+    def labels(self, pixels: Pixels) -> NDArray[np.int64]:
+        """Return the labels of images uint8 [N, H, W, C], int64 [N]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +73,7 @@ def published_store(
         guarded.close()
 
 
-def attacked(config: QueriesConfig, data: Path, judge: StoreJudge, workspace: Workspace) -> Attacked:
+def attacked(config: QueriesConfig, data: Path, judge: Labelling, workspace: Workspace) -> Attacked:
     """Return rightly labelled images in a random order of the seed, each with one to start from.
 
     Raises:
@@ -88,7 +100,7 @@ def attacked(config: QueriesConfig, data: Path, judge: StoreJudge, workspace: Wo
 
 
 def _everything(
-    config: QueriesConfig, data: Path, judge: StoreJudge, workspace: Workspace
+    config: QueriesConfig, data: Path, judge: Labelling, workspace: Workspace
 ) -> tuple[Pixels, NDArray[np.int64]]:
     spec, published = judge.spec, config.published
     if published is None:
@@ -99,18 +111,7 @@ def _everything(
     photographs = _photographs(published, data, config.seed, workspace)
     rule = ResizeRule.parse(PublishedClassifier.named(published.original).resize)
     tested = photographs.tested[: 2 * config.images + 2 * _SPARE]
-    return _cropped(photographs, tested, rule, spec.height), tested
-
-
-def _cropped(photographs: Photographs, numbers: NDArray[np.int64], rule: ResizeRule, size: int) -> Pixels:
-    """Return photographs at the classifier's size, uint8 [N, size, size, 3]."""
-    from PIL import Image
-
-    pictures = []
-    for number in numbers.tolist():
-        with Image.open(photographs.files[number]) as file:
-            pictures.append(np.asarray(rule.apply(file.convert("RGB"), height=size, width=size)))
-    return np.stack(pictures)
+    return photographs.pictures(tested, rule, spec.height), tested
 
 
 def _photographs(published: Published, data: Path, seed: int, workspace: Workspace) -> Photographs:

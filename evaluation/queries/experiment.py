@@ -1,9 +1,9 @@
 """Attacks by queries, from a configuration to results."""
 
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from zlib import crc32
 
 from evaluation import hardware
 from evaluation.attacks.digest import digest
@@ -26,9 +26,6 @@ from evaluation.queries.settings import AttackSettings
 from evaluation.queries.words import attack_in_words, scenario_in_words
 from evaluation.workspace import Arrays, Workspace
 from mutant_store.reporter import Reporter, lasting
-
-_PROBED = 40
-"""Queries of the campaign by which the time of the others is estimated."""
 
 
 class QueriesExperiment:
@@ -104,25 +101,18 @@ class QueriesExperiment:
         return self._attacked.part(slice(scenario.images))
 
     def _estimate(self) -> None:
-        """Say how long what is missing takes at most, by one short campaign of each scenario."""
+        """Do a block of every attack in every scenario, and say how long what is missing takes."""
         seconds = 0.0
         for scenario in self._config.scenarios:
-            missing = [
-                (attack, start)
-                for attack in self._config.attacks_of(scenario)
-                for start in self._blocks(scenario)
-                if not self._file(scenario, attack, start).exists()
-            ]
-            if not missing:
-                continue
-            rules = self._config.rules(scenario)
-            few = Rules(min(_PROBED, rules.budget), _PROBED)
-            begun = time.perf_counter()
-            record, _ = self._campaign(missing[0][0], 0, self._service(scenario), few)
-            each = (time.perf_counter() - begun) / max(record.queries, 1)
-            seconds += each * rules.budget * sum(self._length(scenario, start) for _, start in missing)
+            attacks = self._config.attacks_of(scenario)
+            self._report.step(f"a first block of each attack: {scenario.name}")
+            for attack in attacks:
+                self._done(scenario, attack, 0)
+            blocks = [self._file(scenario, attack, n) for attack in attacks for n in self._blocks(scenario)]
+            done = sum(path.exists() for path in blocks)
+            seconds += self._clock.seconds.get(scenario.name, 0.0) / done * (len(blocks) - done)
         if seconds:
-            self._report.step(f"asking; at most {lasting(seconds)}, less where campaigns end early")
+            self._report.step(f"the other blocks, in about {lasting(seconds)}")
 
     def _blocks(self, scenario: Scenario) -> range:
         return range(0, len(self._part(scenario).images), self._config.block)
@@ -140,13 +130,18 @@ class QueriesExperiment:
         """Return all campaigns of an attack in a scenario; those that are kept are read."""
         parts: list[Arrays] = []
         note, total = f"{scenario.name}: {attack.name}", len(self._part(scenario).images)
-        with self._clock.measured(scenario.name):
-            for start in self._blocks(scenario):
-                make = partial(self._block, scenario, attack, start)
-                path = _slug(attack), self._inputs(scenario, attack, start)
-                parts.append(self._workspace.within("blocks").arrays(*path, make))
-                self._report.progress(min(start + self._config.block, total), total, note)
+        for start in self._blocks(scenario):
+            parts.append(self._done(scenario, attack, start))
+            self._report.progress(min(start + self._config.block, total), total, note)
         return joined(parts)
+
+    def _done(self, scenario: Scenario, attack: AttackSettings, start: int) -> Arrays:
+        """Return a block of campaigns, which is made unless it is there."""
+        inputs, make = self._inputs(scenario, attack, start), partial(self._block, scenario, attack, start)
+        if self._file(scenario, attack, start).exists():
+            return self._workspace.within("blocks").arrays(_slug(attack), inputs, make)
+        with self._clock.measured(scenario.name):
+            return self._workspace.within("blocks").arrays(_slug(attack), inputs, make)
 
     def _file(self, scenario: Scenario, attack: AttackSettings, start: int) -> Path:
         return self._workspace.within("blocks").file(_slug(attack), self._inputs(scenario, attack, start))
@@ -176,7 +171,6 @@ class QueriesExperiment:
         self, attack: AttackSettings, place: int, service: Service, rules: Rules
     ) -> tuple[Record, str]:
         part = self._attacked
-        number = [one.name for one in self._config.attacks].index(attack.name)
         return campaign(
             service,
             attack,
@@ -186,7 +180,7 @@ class QueriesExperiment:
             self._judge.classes,
             self._config.limit(attack.norm),
             rules,
-            seed_of(self._config.seed, number, place),
+            seed_of(self._config.seed, crc32(attack.method.encode()), place),
         )
 
     def _agreement(self) -> list[HttpAgreement]:

@@ -20,8 +20,8 @@ from mutant_store.datasets import load
 from mutant_store.reporter import Reporter
 
 _TOGETHER = 200
-_SPARE = 50
-"""Rightly labelled images beside those under attack, among which attacks find one to start from."""
+_POOL = 50
+"""Rightly labelled images, the first of all, among which attacks find one to start from."""
 
 
 class Labelling(Protocol):
@@ -83,19 +83,19 @@ def attacked(config: QueriesConfig, data: Path, judge: Labelling, workspace: Wor
     rng = np.random.default_rng(config.seed)
     order = rng.permutation(len(images))
     chosen: list[int] = []
-    wanted = config.images + _SPARE
+    wanted = max(config.images, _POOL)
     for start in range(0, len(order), _TOGETHER):
         part = order[start : start + _TOGETHER]
         chosen += part[judge.labels(images[part]) == labels[part]].tolist()
         if len(chosen) >= wanted:
             break
     chosen = chosen[:wanted]
-    if len({int(labels[place]) for place in chosen}) < 2:
+    if len({int(labels[place]) for place in chosen[:_POOL]}) < 2:
         raise DataError(
             f"the classifier labels too few images of '{config.source}' rightly: attacks start from another class"
         )
-    under = chosen[: config.images]
-    starts = [int(rng.choice([place for place in chosen if labels[place] != labels[one]])) for one in under]
+    under, pool = chosen[: config.images], chosen[:_POOL]
+    starts = [int(rng.choice([place for place in pool if labels[place] != labels[one]])) for one in under]
     return Attacked(images[under], labels[under], images[starts])
 
 
@@ -110,8 +110,7 @@ def _everything(
         return found.images, found.labels
     photographs = _photographs(published, data, config.seed, workspace)
     rule = ResizeRule.parse(PublishedClassifier.named(published.original).resize)
-    tested = photographs.tested[: 2 * config.images + 2 * _SPARE]
-    return photographs.pictures(tested, rule, spec.height), tested
+    return photographs.pictures(photographs.tested, rule, spec.height), photographs.tested
 
 
 def _photographs(published: Published, data: Path, seed: int, workspace: Workspace) -> Photographs:

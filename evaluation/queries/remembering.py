@@ -4,6 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from evaluation.attacks.digest import digest
 from evaluation.queries.answer import Pixels
 from evaluation.server import ORDER_KEY
 from service.probing.fingerprint import Fingerprint, Print
@@ -30,7 +33,7 @@ class Remembering:
             thresholds: thresholds of a campaign in place of the server's, by name.
         """
         self._fingerprint = Fingerprint(ORDER_KEY.encode(), *shape)
-        self._entries, self._seconds = entries, seconds
+        self._shape, self._entries, self._seconds = shape, entries, seconds
         self._thresholds = Thresholds(**dict[str, Any](thresholds or {}))
 
     def memory(self) -> QueryMemory:
@@ -43,7 +46,14 @@ class Remembering:
         """Return the fingerprint of an image uint8 [H, W, C]."""
         return self._fingerprint.of(pixels)
 
-    def settings(self) -> dict[str, float]:
+    def settings(self) -> dict[str, float | str]:
         """Return what answers depend on, as JSON values."""
-        told = {"entries": self._entries, "seconds": self._seconds, "radius": self._fingerprint.radius}
-        return told | dataclasses.asdict(self._thresholds)
+        drawn = np.random.default_rng(0).integers(0, 256, self._shape, dtype=np.uint8)
+        one = self._fingerprint.of(drawn)
+        return {
+            "entries": self._entries,
+            "seconds": self._seconds,
+            "radius": self._fingerprint.radius,
+            "print": digest(one.tokens.tobytes(), one.sketch.tobytes()),
+            **dataclasses.asdict(self._thresholds),
+        }

@@ -80,8 +80,8 @@ def test_all_attacks_of_a_scenario_are_counted(
     assert (alone.seen, alone.unseen, alone.seen_median, alone.refusals) == (None, None, None, 0)
     assert 0 < alone.after[100] <= 1
     assert alone.ends == {"evaded": 6}
-    (told,) = [step for step in report.steps if step.startswith("asking; at most")]
-    assert "less where campaigns end early" in told
+    assert [step for step in report.steps if step.startswith("the other blocks, in about ")]
+    assert "a first block of each attack: both" in report.steps
 
 
 def test_the_memory_stops_campaigns_that_evade_without_it(cells: dict[tuple[str, str], QueryCell]) -> None:

@@ -40,6 +40,7 @@ class Scenario(Frozen):
         accounts: number of accounts that take turns; 0 for a new one each query.
         pause: seconds between two queries.
         heeds_verdict: whether the attacker counts an alarm as not fooled.
+        thresholds: thresholds of a campaign in place of the server's defaults, by name.
     """
 
     name: Annotated[str, Len(1)]
@@ -52,6 +53,16 @@ class Scenario(Frozen):
     accounts: Annotated[int, Ge(0)] = 1
     pause: Annotated[float, Ge(0)] = 0.0
     heeds_verdict: bool = True
+    thresholds: dict[str, float] = Field(default={})
+
+    @model_validator(mode="after")
+    def _thresholds_are_there(self) -> Self:
+        known = {field.name for field in fields(Thresholds)}
+        if unknown := sorted(set(self.thresholds) - known):
+            raise ValueError(
+                f"there is no threshold {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+            )
+        return self
 
 
 class HttpCheck(Frozen):
@@ -101,7 +112,6 @@ class QueriesConfig(Frozen):
         limits: largest changes that count.
         entries: number of queries remembered.
         seconds: time for which a query is remembered.
-        thresholds: thresholds of a campaign in place of the server's, by name.
         block: number of images attacked at a time, and kept.
         seed: seed of all random choices.
         attacks: the attacks.
@@ -119,7 +129,6 @@ class QueriesConfig(Frozen):
     limits: Limits
     entries: Count = 100_000
     seconds: Positive = 3600.0
-    thresholds: dict[str, float] = Field(default={})
     block: Count = 5
     seed: Annotated[int, Ge(0)] = 0
     attacks: Annotated[tuple[AttackSettings, ...], Len(1)]
@@ -133,15 +142,6 @@ class QueriesConfig(Frozen):
         if self.published is not None and self.http is not None:
             raise ValueError(
                 "leave out http: the server would resize and crop photographs of the model's size"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _thresholds_are_there(self) -> Self:
-        known = {field.name for field in fields(Thresholds)}
-        if unknown := sorted(set(self.thresholds) - known):
-            raise ValueError(
-                f"there is no threshold {', '.join(unknown)}; there are {', '.join(sorted(known))}"
             )
         return self
 

@@ -57,9 +57,7 @@ class QueriesExperiment:
         self._workspace, self._report = workspace, report
         self._clock = Clock(workspace.path / "seconds.json")
         self._judge = StoreJudge(store)
-        spec = self._judge.spec
-        shape = (spec.height, spec.width, spec.channels)
-        self._remembering = Remembering(shape, config.entries, config.seconds, config.thresholds)
+        self._makers: dict[str, Remembering] = {}
         self._attacked = attacked(config, data, self._judge, workspace)
 
     def run(self) -> QueryResults:
@@ -92,10 +90,19 @@ class QueriesExperiment:
     def _service(self, scenario: Scenario) -> Service:
         return InProcess(
             partial(self._judge.judge, guarded=scenario.guard),
-            None if scenario.memory == "off" else self._remembering,
+            None if scenario.memory == "off" else self._remembering(scenario),
             scenario.memory,
             scenario.scores,
         )
+
+    def _remembering(self, scenario: Scenario) -> Remembering:
+        if scenario.name not in self._makers:
+            spec, config = self._judge.spec, self._config
+            shape = (spec.height, spec.width, spec.channels)
+            self._makers[scenario.name] = Remembering(
+                shape, config.entries, config.seconds, scenario.thresholds
+            )
+        return self._makers[scenario.name]
 
     def _part(self, scenario: Scenario) -> Attacked:
         return self._attacked.part(slice(scenario.images))
@@ -151,14 +158,14 @@ class QueriesExperiment:
         config = self._config
         return {
             "attack": attack.model_dump(exclude={"name"}),
-            "scenario": scenario.model_dump(exclude={"name", "attacks", "images"}),
+            "scenario": scenario.model_dump(exclude={"name", "attacks", "images", "thresholds"}),
             "images": digest(part.images.tobytes(), part.labels.tobytes(), part.starts.tobytes()),
             "start": start,
             "limits": config.limits.model_dump(),
             "budget": config.budget,
             "patience": config.patience,
             "store": self._judge.version,
-            "memory": None if scenario.memory == "off" else self._remembering.settings(),
+            "memory": None if scenario.memory == "off" else self._remembering(scenario).settings(),
             "seed": config.seed,
         }
 

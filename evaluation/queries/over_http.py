@@ -24,6 +24,7 @@ def server_settings(config: QueriesConfig, scenario: Scenario) -> dict[str, str]
         "probing": scenario.memory,
         "probing_entries": str(config.entries),
         "probing_seconds": f"{config.seconds:g}",
+        **{f"probing_{name}": f"{value:g}" for name, value in scenario.thresholds.items()},
     }
 
 

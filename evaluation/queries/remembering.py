@@ -54,6 +54,6 @@ class Remembering:
             "entries": self._entries,
             "seconds": self._seconds,
             "radius": self._fingerprint.radius,
-            "print": digest(one.tokens.tobytes(), one.sketch.tobytes()),
+            "print": digest(one.tokens.tobytes(), one.sketch.tobytes(), one.windows.tobytes()),
             **dataclasses.asdict(self._thresholds),
         }

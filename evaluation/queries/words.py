@@ -24,6 +24,7 @@ def scenario_in_words(scenario: Scenario) -> str:
         parts.append(f"{scenario.accounts:,} accounts" if scenario.accounts else "an account each query")
     if scenario.pause:
         parts.append(f"{lasting(scenario.pause)} between queries")
+    parts += [f"{name} from {value:g}" for name, value in scenario.thresholds.items()]
     return "; ".join(parts)
 
 

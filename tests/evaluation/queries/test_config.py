@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.queries.config import read_config
+from evaluation.queries.config import Scenario, read_config
 from mutant_guard.errors import DataError
 
 CONFIGS = Path(__file__).parents[3] / "evaluation" / "configs"
@@ -34,7 +34,6 @@ def test_configurations_that_come_along_ask_in_every_way(name: str) -> None:
     ("line", "message"),
     [
         ('data = "digits@test"\nbudgets = 3', "budgets"),
-        ('data = "digits@test"\nthresholds = { settle = 3 }', "no threshold settle; there are"),
         ("", "give data, or published"),
         (
             'data = "digits@test"\nhttp = { scenarios = ["b"], attacks = ["a"] }',
@@ -55,3 +54,8 @@ def test_what_is_wrong_is_named(tmp_path: Path, line: str, message: str) -> None
     )
     with pytest.raises(DataError, match=message):
         read_config(path)
+
+
+def test_thresholds_are_those_of_the_memory() -> None:
+    with pytest.raises(ValueError, match="no threshold settle; there are"):
+        Scenario(name="one", thresholds={"settle": 3})

@@ -27,7 +27,6 @@ CONFIG = QueriesConfig(
     patience=10,
     limits=Limits(linf=0.1, l2=0.8),
     entries=1000,
-    thresholds={"unsettled": 4},
     block=3,
     attacks=(
         HopSkipJump(name="hop, skip", method="hopskipjump", first_samples=30),
@@ -36,7 +35,7 @@ CONFIG = QueriesConfig(
     ),
     scenarios=(
         Scenario(name="nothing"),
-        Scenario(name="429", memory="429"),
+        Scenario(name="429", memory="429", thresholds={"unsettled": 4}),
         Scenario(name="both", guard=True, memory="flat", attacks=("adaptive",), images=1, budget=40),
     ),
 )

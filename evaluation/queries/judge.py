@@ -59,6 +59,10 @@ class StoreJudge:
         """Return the classifier's labels of images uint8 [N, H, W, C], int64 [N]."""
         return np.array([one.label for one in self.judge(pixels, guarded=False)], dtype=np.int64)
 
+    def alarms(self, pixels: Pixels) -> NDArray[np.bool_]:
+        """Return which of images uint8 [N, H, W, C] raise an alarm, bool [N]."""
+        return np.array([one.alarm for one in self.judge(pixels, guarded=True)], dtype=np.bool_)
+
     def judge(self, pixels: Pixels, *, guarded: bool) -> list[Judged]:
         """Judge images uint8 [N, H, W, C] at the classifier's size.
 

@@ -21,7 +21,10 @@ from mutant_store.reporter import Reporter
 
 _TOGETHER = 200
 _POOL = 50
-"""Rightly labelled images, the first of all, among which attacks find one to start from."""
+"""Rightly labelled images, the first of all, among which attacks find one to start from.
+
+Who attacks tries images until one is answered without an alarm.
+"""
 
 
 class Labelling(Protocol):
@@ -34,6 +37,9 @@ class Labelling(Protocol):
     def labels(self, pixels: Pixels) -> NDArray[np.int64]:
         """Return the labels of images uint8 [N, H, W, C], int64 [N]."""
 
+    def alarms(self, pixels: Pixels) -> NDArray[np.bool_]:
+        """Return which of images uint8 [N, H, W, C] raise an alarm, bool [N]."""
+
 
 @dataclass(frozen=True, eq=False)
 class Attacked:
@@ -42,7 +48,7 @@ class Attacked:
     Attributes:
         images: uint8 [N, H, W, C], all labelled rightly.
         labels: int64 [N], the true labels.
-        starts: uint8 [N, H, W, C], an image of another label for each.
+        starts: uint8 [N, H, W, C], an image of another label for each, without an alarm.
     """
 
     images: Pixels
@@ -89,13 +95,13 @@ def attacked(config: QueriesConfig, data: Path, judge: Labelling, workspace: Wor
         chosen += part[judge.labels(images[part]) == labels[part]].tolist()
         if len(chosen) >= wanted:
             break
-    chosen = chosen[:wanted]
-    if len({int(labels[place]) for place in chosen[:_POOL]}) < 2:
+    under, pool = chosen[: config.images], np.array(chosen[:_POOL])
+    pool = pool[~judge.alarms(images[pool])] if chosen else pool
+    if len(set(labels[pool].tolist())) < 2:
         raise DataError(
             f"the classifier labels too few images of '{config.source}' rightly: attacks start from another class"
         )
-    under, pool = chosen[: config.images], chosen[:_POOL]
-    starts = [int(rng.choice([place for place in pool if labels[place] != labels[one]])) for one in under]
+    starts = [int(rng.choice(pool[labels[pool] != labels[one]])) for one in under]
     return Attacked(images[under], labels[under], images[starts])
 
 

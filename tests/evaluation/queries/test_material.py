@@ -41,6 +41,7 @@ def test_sources_are_labelled_rightly_and_starts_are_of_another_class(
         assert (judge.labels(found.images) == found.labels).all()
         assert len(found.images) == len(found.starts) == 2
         assert (judge.labels(found.starts) != found.labels).all()
+        assert not judge.alarms(found.starts).any()
         with pytest.raises(DataError, match="start from another class"):
             attacked(config_of(data="digits@test[0:1]"), Path(), judge, Workspace(tmp_path))
     finally:
@@ -63,6 +64,9 @@ def test_photographs_get_the_classifiers_size(archive: Path, tmp_path: Path) -> 
                 next(n for n, one in enumerate(folder.images) if (one == image).all()) for image in pixels
             ]
             return np.array(wnids)[places]
+
+        def alarms(self, pixels: Pixels) -> NDArray[np.bool_]:
+            return np.zeros(len(pixels), dtype=np.bool_)
 
     published = Published(original="lite0", companions=("lite1",), photographs="{data}", calibrating=1)
     found = attacked(config_of(published=published), archive, AlwaysRight(), place)

@@ -11,17 +11,17 @@ from evaluation.attacks.randomness import seed_of
 from evaluation.attacks.threads import one_thread
 from evaluation.experiment.material.clock import Clock
 from evaluation.experiment.records.results import Environment
-from evaluation.queries.answer import Service
 from evaluation.queries.campaign import campaign, joined, packed
 from evaluation.queries.config import HttpCheck, QueriesConfig, Scenario
 from evaluation.queries.counting import cell
-from evaluation.queries.in_process import InProcess
-from evaluation.queries.judge import StoreJudge
 from evaluation.queries.material import Attacked, attacked
 from evaluation.queries.oracle import Record, Rules
-from evaluation.queries.over_http import OverHttp, server_settings
-from evaluation.queries.remembering import Remembering
 from evaluation.queries.results import HttpAgreement, QueryCell, QueryResults
+from evaluation.queries.services.answer import Service
+from evaluation.queries.services.in_process import InProcess
+from evaluation.queries.services.judge import StoreJudge
+from evaluation.queries.services.over_http import OverHttp, server_settings
+from evaluation.queries.services.remembering import Remembering
 from evaluation.queries.settings import AttackSettings
 from evaluation.queries.words import attack_in_words, scenario_in_words
 from evaluation.workspace import Arrays, Workspace

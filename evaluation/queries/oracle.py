@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.queries.answer import Answer, Pixels, Query, Service
+from evaluation.queries.services.answer import Answer, Pixels, Query, Service
 
 Norm = Literal["linf", "l2"]
 Reason = Literal["evaded", "budget", "refused", "gave up"]

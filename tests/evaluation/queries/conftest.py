@@ -6,9 +6,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from evaluation.queries.answer import Pixels
-from evaluation.queries.in_process import Judge
-from evaluation.queries.judge import Judged
+from evaluation.queries.services.answer import Pixels
+from evaluation.queries.services.in_process import Judge
+from evaluation.queries.services.judge import Judged
 from mutant_store.datasets import ImageData, load
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from evaluation.queries.answer import Answer, Pixels, Query
+from evaluation.queries.services.answer import Answer, Pixels, Query
 
 
 class Scripted:

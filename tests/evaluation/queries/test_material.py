@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from evaluation.imagenet.photographs import TEST, Photographs
-from evaluation.queries.answer import Pixels
 from evaluation.queries.config import Limits, Published, QueriesConfig, Scenario
-from evaluation.queries.judge import StoreJudge
 from evaluation.queries.material import attacked
+from evaluation.queries.services.answer import Pixels
+from evaluation.queries.services.judge import StoreJudge
 from evaluation.queries.settings import Square
 from evaluation.workspace import Workspace
 from mutant_guard.errors import DataError

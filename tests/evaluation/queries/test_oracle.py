@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from evaluation.queries.answer import Answer, Query
 from evaluation.queries.oracle import CampaignOverError, Limit, Oracle, Rules
+from evaluation.queries.services.answer import Answer, Query
 from tests.evaluation.queries.scripted import Scripted
 
 SOURCE = np.full((4, 4, 1), 100, np.uint8)

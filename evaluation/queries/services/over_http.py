@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from evaluation.png import encode_png
-from evaluation.queries.answer import Answer, Pixels, Query
 from evaluation.queries.config import QueriesConfig, Scenario
-from evaluation.queries.judge import told_doubt
+from evaluation.queries.services.answer import Answer, Pixels, Query
+from evaluation.queries.services.judge import told_doubt
 from evaluation.server import ORDER_KEY, served
 from mutant_guard.client import BusyError, Classification, GuardClient, Retries
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from evaluation.queries.answer import Answer, Pixels, Query
 from evaluation.queries.config import Memory
-from evaluation.queries.in_process import InProcess
-from evaluation.queries.judge import Judged
-from evaluation.queries.remembering import Remembering
+from evaluation.queries.services.answer import Answer, Pixels, Query
+from evaluation.queries.services.in_process import InProcess
+from evaluation.queries.services.judge import Judged
+from evaluation.queries.services.remembering import Remembering
 
 SHAPE = (16, 16, 1)
 SECONDS = 100.0

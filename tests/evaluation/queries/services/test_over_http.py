@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from evaluation.queries.campaign import campaign
-from evaluation.queries.in_process import InProcess
-from evaluation.queries.judge import StoreJudge
 from evaluation.queries.oracle import Limit, Rules
-from evaluation.queries.over_http import OverHttp
+from evaluation.queries.services.in_process import InProcess
+from evaluation.queries.services.judge import StoreJudge
+from evaluation.queries.services.over_http import OverHttp
 from evaluation.queries.settings import Square
 from mutant_store.datasets import ImageData
 

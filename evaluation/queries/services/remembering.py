@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.attacks.digest import digest
-from evaluation.queries.answer import Pixels
+from evaluation.queries.services.answer import Pixels
 from evaluation.server import ORDER_KEY
 from service.probing.fingerprint import Fingerprint, Print
 from service.probing.memory import QueryMemory

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.queries.answer import Answer, Pixels, Query
 from evaluation.queries.config import Memory
-from evaluation.queries.judge import Judged
-from evaluation.queries.remembering import Remembering
+from evaluation.queries.services.answer import Answer, Pixels, Query
+from evaluation.queries.services.judge import Judged
+from evaluation.queries.services.remembering import Remembering
 from service.probing.memory import QueryMemory
 from service.probing.sequence import UNKNOWN
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.queries.answer import Pixels
+from evaluation.queries.services.answer import Pixels
 from evaluation.server import ORDER_KEY
 from mutant_guard.guard import Guard
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from evaluation.queries.answer import Answer
 from evaluation.queries.campaign import campaign
-from evaluation.queries.in_process import InProcess, Judge
 from evaluation.queries.oracle import Limit, Record, Rules
+from evaluation.queries.services.answer import Answer
+from evaluation.queries.services.in_process import InProcess, Judge
 from evaluation.queries.settings import AttackSettings
 from mutant_store.datasets import ImageData
 from tests.evaluation.queries.scripted import Scripted

@@ -1,0 +1,1 @@
+"""Services that attacks by queries ask: in process, and the real server."""

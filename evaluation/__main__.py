@@ -156,7 +156,9 @@ def queries(
     from evaluation.queries.material import published_store
     from evaluation.queries.page import write
     from evaluation.workspace import Workspace
+    from service.telemetry.logs import configure_logs
 
+    configure_logs("console", quiet=True)
     with errors_shown():
         settings, folder = read_config(config), _folder(data)
         if settings.needs_folder and not folder.is_dir():

@@ -8,7 +8,7 @@ import numpy as np
 from evaluation.queries.attacks import geoda, hop_skip_jump, nes, square, toolbox
 from evaluation.queries.attacks.problem import Problem
 from evaluation.queries.oracle import LEVELS, CampaignOverError, Limit, Oracle, Record, Rules
-from evaluation.queries.services.answer import Pixels, Service
+from evaluation.queries.services.response import Pixels, Service
 from evaluation.queries.settings import AttackSettings
 from evaluation.workspace import Arrays
 

@@ -1,22 +1,18 @@
 """Configuration of the attacks by queries: a TOML file."""
 
-from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Self
 
 from annotated_types import Ge, Len
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from evaluation.experiment.material.config import read_toml
 from evaluation.queries.oracle import Limit, Norm, Rules
 from evaluation.queries.settings import AttackSettings, Count, Positive
 from mutant_guard.store.manifest import Frozen
-from service.probing.sequence import Thresholds
+from service.probing.policy import QueryPolicy
 
 _FOLDER = "{data}"
-
-Memory = Literal["off", "observe", "no-scores", "429", "flat"]
-"""What becomes of queries that belong to a campaign; ``off`` where nothing is remembered."""
 
 
 class Limits(Frozen):
@@ -32,7 +28,7 @@ class Scenario(Frozen):
     Attributes:
         name: name in the report.
         guard: whether the verdict is given; otherwise answers are the bare label.
-        memory: what becomes of queries that belong to a campaign.
+        memory: what becomes of queries that belong to a campaign, if any are remembered.
         attacks: names of the attacks; none stands for all that do not adapt to refusals.
         images: number of images, the first of all; None for all.
         budget: most queries an image; None for that of the experiment.
@@ -40,12 +36,13 @@ class Scenario(Frozen):
         accounts: number of accounts that take turns; 0 for a new one each query.
         pause: seconds between two queries.
         heeds_verdict: whether the attacker counts an alarm as not fooled.
-        thresholds: thresholds of a campaign in place of the server's defaults, by name.
+        frames: near-identical images of a scene from which they are a campaign though their answers
+            agree; None for the server's default.
     """
 
     name: Annotated[str, Len(1)]
     guard: bool = False
-    memory: Memory = "off"
+    memory: QueryPolicy = QueryPolicy.OFF
     attacks: tuple[str, ...] = ()
     images: Count | None = None
     budget: Count | None = None
@@ -53,16 +50,7 @@ class Scenario(Frozen):
     accounts: Annotated[int, Ge(0)] = 1
     pause: Annotated[float, Ge(0)] = 0.0
     heeds_verdict: bool = True
-    thresholds: dict[str, float] = Field(default={})
-
-    @model_validator(mode="after")
-    def _thresholds_are_there(self) -> Self:
-        known = {field.name for field in fields(Thresholds)}
-        if unknown := sorted(set(self.thresholds) - known):
-            raise ValueError(
-                f"there is no threshold {', '.join(unknown)}; there are {', '.join(sorted(known))}"
-            )
-        return self
+    frames: Annotated[int, Ge(2)] | None = None
 
 
 class HttpCheck(Frozen):
@@ -127,7 +115,7 @@ class QueriesConfig(Frozen):
     marks: tuple[Count, ...] = (100, 1000)
     patience: Count = 200
     limits: Limits
-    entries: Count = 100_000
+    entries: Annotated[int, Ge(16)] = 100_000
     seconds: Positive = 3600.0
     block: Count = 5
     seed: Annotated[int, Ge(0)] = 0
@@ -178,6 +166,14 @@ class QueriesConfig(Frozen):
         if scenario.attacks:
             return [attack for attack in self.attacks if attack.name in scenario.attacks]
         return [attack for attack in self.attacks if not getattr(attack, "adaptive", False)]
+
+    def memory(self, scenario: Scenario) -> dict[str, Any]:
+        """Return the settings of the server's memory of queries in a scenario, by name."""
+        if scenario.memory is QueryPolicy.OFF:
+            return {}
+        settings = {"query_memory": scenario.memory.value, "query_entries": self.entries}
+        settings["query_seconds"] = self.seconds
+        return settings if scenario.frames is None else settings | {"query_frames": scenario.frames}
 
     def limit(self, norm: Norm) -> Limit:
         """Return the largest change that counts in a norm."""

@@ -10,6 +10,7 @@ from evaluation.queries.campaign import ENDS
 from evaluation.queries.config import QueriesConfig, Scenario
 from evaluation.queries.results import QueryCell
 from evaluation.queries.settings import AttackSettings
+from service.probing.policy import QueryPolicy
 
 ALL = "all"
 """Name of all attacks of a scenario together."""
@@ -24,7 +25,7 @@ def cell(
     count, budget = len(found["queries"]), scenario.budget or config.budget
     limit = None if attack is None else config.limit(attack.norm)
     evaded, seen = found["evaded"], found["seen"]
-    remembered = scenario.memory != "off"
+    remembered = scenario.memory is not QueryPolicy.OFF
     unseen = (evaded > 0) & ((seen < 0) | (evaded < seen))
     return QueryCell(
         scenario=scenario.name,

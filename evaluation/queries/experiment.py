@@ -17,11 +17,10 @@ from evaluation.queries.counting import cell
 from evaluation.queries.material import Attacked, attacked
 from evaluation.queries.oracle import Record, Rules
 from evaluation.queries.results import HttpAgreement, QueryCell, QueryResults
-from evaluation.queries.services.answer import Service
-from evaluation.queries.services.in_process import InProcess
+from evaluation.queries.services.in_process import InProcess, remembered
 from evaluation.queries.services.judge import StoreJudge
-from evaluation.queries.services.over_http import OverHttp, server_settings
-from evaluation.queries.services.remembering import Remembering
+from evaluation.queries.services.over_http import OverHttp
+from evaluation.queries.services.response import Service
 from evaluation.queries.settings import AttackSettings
 from evaluation.queries.words import attack_in_words, scenario_in_words
 from evaluation.workspace import Arrays, Workspace
@@ -57,7 +56,7 @@ class QueriesExperiment:
         self._workspace, self._report = workspace, report
         self._clock = Clock(workspace.path / "seconds.json")
         self._judge = StoreJudge(store)
-        self._makers: dict[str, Remembering] = {}
+        self._remembered = remembered(self._judge.spec)
         self._attacked = attacked(config, data, self._judge, workspace)
 
     def run(self) -> QueryResults:
@@ -89,20 +88,11 @@ class QueriesExperiment:
 
     def _service(self, scenario: Scenario) -> Service:
         return InProcess(
-            partial(self._judge.judge, guarded=scenario.guard),
-            None if scenario.memory == "off" else self._remembering(scenario),
-            scenario.memory,
-            scenario.scores,
+            self._judge,
+            guarded=scenario.guard,
+            scores=scenario.scores,
+            settings=self._config.memory(scenario),
         )
-
-    def _remembering(self, scenario: Scenario) -> Remembering:
-        if scenario.name not in self._makers:
-            spec, config = self._judge.spec, self._config
-            shape = (spec.height, spec.width, spec.channels)
-            self._makers[scenario.name] = Remembering(
-                shape, config.entries, config.seconds, scenario.thresholds
-            )
-        return self._makers[scenario.name]
 
     def _part(self, scenario: Scenario) -> Attacked:
         return self._attacked.part(slice(scenario.images))
@@ -155,17 +145,17 @@ class QueriesExperiment:
 
     def _inputs(self, scenario: Scenario, attack: AttackSettings, start: int) -> dict[str, object]:
         part = self._part(scenario).part(slice(start, start + self._config.block))
-        config = self._config
+        config, memory = self._config, self._config.memory(scenario)
         return {
             "attack": attack.model_dump(exclude={"name"}),
-            "scenario": scenario.model_dump(exclude={"name", "attacks", "images", "thresholds"}),
+            "scenario": scenario.model_dump(exclude={"name", "attacks", "images"}),
             "images": digest(part.images.tobytes(), part.labels.tobytes(), part.starts.tobytes()),
             "start": start,
             "limits": config.limits.model_dump(),
             "budget": config.budget,
             "patience": config.patience,
             "store": self._judge.version,
-            "memory": None if scenario.memory == "off" else self._remembering(scenario).settings(),
+            "memory": memory and memory | self._remembered,
             "seed": config.seed,
         }
 
@@ -206,8 +196,8 @@ class QueriesExperiment:
     def _both_ways(self, scenario: Scenario, attack: AttackSettings, check: HttpCheck) -> HttpAgreement:
         rules = replace(self._config.rules(scenario), budget=check.budget)
         count, alike = min(check.images, len(self._attacked.images)), 0
-        settings = server_settings(self._config, scenario)
-        with OverHttp(self._store, guarded=scenario.guard, settings=settings) as server:
+        settings = self._config.memory(scenario)
+        with OverHttp(self._store, self._judge, guarded=scenario.guard, settings=settings) as server:
             for place in range(count):
                 here = self._campaign(attack, place, self._service(scenario), rules)
                 there = self._campaign(attack, place, server, rules)

@@ -11,7 +11,7 @@ from evaluation.imagenet.classifiers import PublishedClassifier
 from evaluation.imagenet.photographs import Photographs
 from evaluation.imagenet.stores import GuardedClassifier
 from evaluation.queries.config import Published, QueriesConfig
-from evaluation.queries.services.answer import Pixels
+from evaluation.queries.services.response import Pixels
 from evaluation.workspace import Workspace
 from mutant_guard.errors import DataError
 from mutant_guard.store.manifest import InputSpec

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.queries.services.answer import Answer, Pixels, Query, Service
+from evaluation.queries.services.response import Pixels, Query, Response, Service
 
 Norm = Literal["linf", "l2"]
 Reason = Literal["evaded", "budget", "refused", "gave up"]
@@ -92,7 +92,7 @@ class Replies:
         costs: float64 [N], what score-based attacks lower: 1 and a measure of the confidence in the
             right label (2 where scores are withheld or the query was refused), the doubt of a wrong
             label under alarm (1 where it is not told), minus the confidence of a wrong one without.
-        collided: bool [N], whether the answer says that earlier queries are related.
+        collided: bool [N], whether the attacker can tell that earlier queries are related.
         refused: bool [N], whether there was no answer but a refusal.
     """
 
@@ -108,7 +108,7 @@ class Record:
 
     Attributes:
         queries: number of queries sent.
-        seen: first query that was told to belong to a campaign, or refused.
+        seen: first query of which the service finds that it belongs to a campaign.
         evaded: first query near enough whose wrong label is the classifier's own and was answered,
             without an alarm.
         misled: first query near enough that was answered with a wrong label without an alarm
@@ -177,10 +177,10 @@ class Oracle:
         accounts = self._rules.accounts
         return [Query(f"account-{n % accounts if accounts else n}", n * self._rules.pause) for n in sent]
 
-    def _note(self, answer: Answer, pixels: Pixels, near: bool) -> None:
+    def _note(self, answer: Response, pixels: Pixels, near: bool) -> None:
         record = self.record
         record.queries += 1
-        if record.seen < 0 and (answer.probing or answer.refused):
+        if record.seen < 0 and answer.seen:
             record.seen = record.queries
         if answer.refused:
             record.refusals += 1
@@ -198,16 +198,16 @@ class Oracle:
         record.distance = float(self._limit.distances(pixels[None], self._source)[0])
         raise CampaignOverError("evaded")
 
-    def _replies(self, answers: Sequence[Answer]) -> Replies:
+    def _replies(self, answers: Sequence[Response]) -> Replies:
         told = [self._told(answer) for answer in answers]
         return Replies(
             np.array([fooled for fooled, _ in told]),
             np.array([cost for _, cost in told]),
-            np.array([answer.refused or answer.probing or answer.related > 0 for answer in answers]),
+            np.array([answer.probing or answer.related > 0 for answer in answers]),
             np.array([answer.refused for answer in answers]),
         )
 
-    def _told(self, answer: Answer) -> tuple[bool, float]:
+    def _told(self, answer: Response) -> tuple[bool, float]:
         confidence = 1.0 if answer.confidence is None else answer.confidence
         if answer.label is None or answer.label == self._label:
             return False, RIGHT + (1.0 if answer.label is None else _resolved(confidence))

@@ -1,15 +1,16 @@
 """Scenarios and attacks in words."""
 
-from evaluation.queries.config import Memory, Scenario
+from evaluation.queries.config import Scenario
 from evaluation.queries.settings import AttackSettings
 from mutant_store.reporter import lasting
+from service.probing.policy import QueryPolicy
 
-_POLICIES: dict[Memory, str] = {
-    "off": "nothing is remembered",
-    "observe": "campaigns are told, and answered",
-    "no-scores": "campaigns are answered without scores",
-    "429": "campaigns are refused (429)",
-    "flat": "campaigns get the label of their first query",
+_POLICIES = {
+    QueryPolicy.OFF: "nothing is remembered",
+    QueryPolicy.OBSERVE: "campaigns are told, and answered",
+    QueryPolicy.NO_SCORES: "campaigns are answered without scores",
+    QueryPolicy.REFUSE: "campaigns are refused (429)",
+    QueryPolicy.FLAT: "campaigns get label and verdict of their first query",
 }
 
 
@@ -24,7 +25,8 @@ def scenario_in_words(scenario: Scenario) -> str:
         parts.append(f"{scenario.accounts:,} accounts" if scenario.accounts else "an account each query")
     if scenario.pause:
         parts.append(f"{lasting(scenario.pause)} between queries")
-    parts += [f"{name} from {value:g}" for name, value in scenario.thresholds.items()]
+    if scenario.frames is not None:
+        parts.append(f"from {scenario.frames} images of a scene they are a campaign")
     return "; ".join(parts)
 
 

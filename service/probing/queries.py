@@ -1,6 +1,7 @@
 """Queries that were asked of one version of a store, by whoever remembers them."""
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -54,13 +55,14 @@ class Queries(Protocol):
 class OwnQueries:
     """Queries of this process alone."""
 
-    def __init__(self, memory: QueryMemory) -> None:
+    def __init__(self, memory: QueryMemory, clock: Callable[[], float] = time.monotonic) -> None:
         """Remember in a memory.
 
         Args:
             memory: the memory.
+            clock: function that returns seconds which only go forward.
         """
-        self._memory, self._count = memory, 0
+        self._memory, self._clock, self._count = memory, clock, 0
         self._numbers = np.zeros(memory.capacity, np.int64)
         self._requests = np.zeros(memory.capacity, f"S{_ID_LENGTH}")
 
@@ -71,7 +73,7 @@ class OwnQueries:
 
     async def seen(self, print_: Print, digest: bytes, caller: str, request_id: str) -> Seen:
         """Remember a query, and find the sequence that it belongs to; see ``Queries``."""
-        seen = self._memory.seen(print_, digest, caller, time.monotonic())
+        seen = self._memory.seen(print_, digest, caller, self._clock())
         if not seen.repeat:
             entry = seen.number % self._memory.capacity
             self._numbers[entry] = seen.number
@@ -98,4 +100,4 @@ class OwnQueries:
 
     def first_at(self, seen: Seen) -> float:
         """Return when the sequence of a query began, in seconds since 1970."""
-        return time.time() - (time.monotonic() - seen.sequence.first)
+        return time.time() - (self._clock() - seen.sequence.first)

@@ -1,5 +1,7 @@
 """Watch over what is asked for: recognises campaigns, reports them, and does what the policy says."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -53,6 +55,7 @@ class QueryWatch:
         metrics: QueryMetrics,
         reviews: Recorder | None,
         link: RedisLink | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Watch with empty memories.
 
@@ -62,9 +65,10 @@ class QueryWatch:
             metrics: metrics to count in.
             reviews: recorder of what a person should look at; None where the queue is off.
             link: link to Redis, through which replicas share what they remember; None without one.
+            clock: function that returns seconds which only go forward.
         """
         self._settings, self._key, self._metrics, self._reviews = settings, key, metrics, reviews
-        self._link, self._shared = link, WeakSet[SharedQueries]()
+        self._link, self._shared, self._clock = link, WeakSet[SharedQueries](), clock
         self._watched: WeakKeyDictionary[Model, _Watched] = WeakKeyDictionary()
 
     @property
@@ -182,7 +186,7 @@ class QueryWatch:
         settings = self._settings
         thresholds = Thresholds(settled=settings.query_frames)
         entries, seconds, radius = settings.query_entries, settings.query_seconds, fingerprint.radius
-        own = OwnQueries(QueryMemory(entries, seconds, radius=radius, thresholds=thresholds))
+        own = OwnQueries(QueryMemory(entries, seconds, radius=radius, thresholds=thresholds), self._clock)
         if self._link is None:
             return own
         shared = SharedQueries(

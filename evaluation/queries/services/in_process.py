@@ -1,79 +1,111 @@
-"""Service in process: the judge, then the memory of queries and its policy, as the server has them."""
+"""Service in process: the guard's answers, then the server's own watch over queries."""
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from evaluation.queries.config import Memory
-from evaluation.queries.services.answer import Answer, Pixels, Query
-from evaluation.queries.services.judge import Judged
-from evaluation.queries.services.remembering import Remembering
-from service.probing.memory import QueryMemory
-from service.probing.sequence import UNKNOWN
-
-Judge = Callable[[Pixels], list[Judged]]
+from evaluation.attacks.digest import digest
+from evaluation.queries.services.judge import StoreJudge
+from evaluation.queries.services.response import REFUSAL, Pixels, Query, Response, told_doubt
+from evaluation.server import ORDER_KEY
+from mutant_guard.runtime.answer import Answer
+from mutant_guard.runtime.order import OrderKey
+from mutant_guard.runtime.prepared import Prepared
+from mutant_guard.store.manifest import InputSpec
+from service.probing import query as watched
+from service.probing.errors import ProbingError
+from service.probing.fingerprint import Fingerprint
+from service.probing.policy import QueryPolicy
+from service.probing.sequence import Thresholds
+from service.probing.watch import QueryWatch
+from service.settings import Settings
+from service.telemetry.access_log import Sender
+from service.telemetry.metrics import Metrics
+from service.telemetry.query_metrics import QueryMetrics
 
 
 class InProcess:
-    """Service without a protocol: images at the classifier's size."""
+    """Service without a protocol: images of the classifier's size, and a clock that queries set."""
 
     def __init__(
-        self,
-        judge: Judge,
-        remembering: Remembering | None = None,
-        policy: Memory = "off",
-        scores: bool = True,
+        self, judge: StoreJudge, *, guarded: bool, scores: bool = True, settings: dict[str, Any] | None = None
     ) -> None:
         """Make the service; it has no queries.
 
         Args:
-            judge: function that labels images, with a verdict or without.
-            remembering: maker of the memory; None where nothing is remembered.
-            policy: what becomes of queries that belong to a campaign.
-            scores: whether answers tell the confidence and the doubt.
+            judge: the guard.
+            guarded: whether mutants are asked; otherwise answers are the bare label.
+            scores: whether answers tell what callers of response detail ``full`` read.
+            settings: settings of the server's memory of queries, by name.
         """
-        self._judge, self._remembering, self._policy, self._scores = judge, remembering, policy, scores
-        self._memory: QueryMemory | None = None
+        self._judge, self._guarded, self._scores = judge, guarded, scores
+        self._settings = Settings(store=(Path(judge.name),), **(settings or {}))
+        self._now = 0.0
+        self._watch: QueryWatch | None = None
         self.forget()
 
     def forget(self) -> None:
         """Begin with an empty memory."""
-        self._memory = None if self._remembering is None else self._remembering.memory()
+        if self._settings.query_memory is not QueryPolicy.OFF:
+            key, metrics = OrderKey(ORDER_KEY.encode()), QueryMetrics(Metrics())
+            self._watch = QueryWatch(self._settings, key, metrics, None, clock=lambda: self._now)
 
-    def ask(self, images: Pixels, queries: Sequence[Query]) -> list[Answer]:
-        """Answer images uint8 [N, H, W, C], one after the other."""
-        judged = self._judge(images)
-        if self._memory is None or self._remembering is None:
-            return [self._plain(one, self._scores) for one in judged]
-        return [
-            self._remembered(one, image, query)
-            for one, image, query in zip(judged, images, queries, strict=True)
-        ]
+    def ask(self, images: Pixels, queries: Sequence[Query]) -> list[Response]:
+        """Respond to images uint8 [N, H, W, C], one after the other."""
+        return self._judge.run(self._responses(images, queries))
 
-    def _plain(self, judged: Judged, scores: bool) -> Answer:
-        return Answer(
-            judged.label,
-            judged.label,
-            confidence=judged.confidence if scores else None,
-            alarm=judged.alarm,
-            doubt=judged.doubt if scores else None,
+    async def _responses(self, images: Pixels, queries: Sequence[Query]) -> list[Response]:
+        answers = await self._judge.answers(images, guarded=self._guarded)
+        return [await self._response(*each) for each in zip(answers, queries, strict=True)]
+
+    async def _response(self, answer: Answer, asked: Query) -> Response:
+        watch = self._watch
+        query = watched.Query(
+            self._settings.query_memory, "", Sender(asked.caller, None, None), guarded=self._guarded
+        )
+        if watch is None:
+            return self._told(answer, answer, query)
+        self._now = asked.seconds
+        try:
+            given = await watch.asked(query, _prepared(answer), answer.model) or watch.answered(query, answer)
+        except ProbingError:
+            return REFUSAL
+        return self._told(given, answer, query)
+
+    def _told(self, given: Answer, own: Answer, query: watched.Query) -> Response:
+        """Return what the caller reads of an answer, as the server's route tells it."""
+        scores = self._scores and not query.withheld
+        disclosed = scores and query.disclosed and self._guarded
+        rate = given.label_changes / given.mutants if given.mutants else None
+        return Response(
+            given.label,
+            own.label,
+            confidence=given.confidence if scores else None,
+            alarm=given.adversarial,
+            doubt=told_doubt(given.doubt, rate) if scores else None,
+            probing=query.probing if disclosed else self._scores and query.withheld,
+            related=query.related if disclosed else 0,
+            seen=query.probing,
         )
 
-    def _remembered(self, judged: Judged, image: NDArray[np.uint8], query: Query) -> Answer:
-        memory, remembering = self._memory, self._remembering
-        if memory is None or remembering is None:
-            raise RuntimeError("nothing is remembered")
-        digest = hashlib.sha256(image.tobytes()).digest()
-        seen = memory.seen(remembering.fingerprint(image), digest, query.caller, query.seconds)
-        sequence = seen.sequence
-        probing, related = sequence.probing, sequence.related
-        if probing and self._policy == "429":
-            return Answer(None, None, probing=True, refused=True)
-        memory.answered(seen, judged.label, judged.alarm, judged.confidence)
-        plain = self._plain(judged, self._scores and not (probing and self._policy in {"no-scores", "flat"}))
-        label, alarm = judged.label, judged.alarm
-        if probing and self._policy == "flat" and sequence.first_label != UNKNOWN:
-            label, alarm = sequence.first_label, False
-        return Answer(label, judged.label, plain.confidence, alarm, plain.doubt, probing, related)
+
+def remembered(spec: InputSpec) -> dict[str, Any]:
+    """Return what the memory's answers depend on beside its settings, as JSON values.
+
+    Args:
+        spec: input of the classifier.
+    """
+    shape = (spec.height, spec.width, spec.channels)
+    fingerprint = Fingerprint(ORDER_KEY.encode(), *shape)
+    one = fingerprint.of(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    printed = digest(one.tokens.tobytes(), one.sketch.tobytes(), one.windows.tobytes())
+    return {"print": printed, "radius": fingerprint.radius, **asdict(Thresholds())}
+
+
+def _prepared(answer: Answer) -> Prepared:
+    """Return an image as it was prepared, as far as the watch looks at it."""
+    nothing, order = np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int64)
+    return Prepared(nothing, order, answer.pixels, answer.pixels_key, answer.body_sha256, 0.0)

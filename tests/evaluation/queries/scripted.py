@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Sequence
 
-from evaluation.queries.services.answer import Answer, Pixels, Query
+from evaluation.queries.services.response import Pixels, Query, Response
 
 
 class Scripted:
     """Service that answers by a function of an image, and keeps what it was sent."""
 
-    def __init__(self, answer: Callable[[Pixels], Answer]) -> None:
+    def __init__(self, answer: Callable[[Pixels], Response]) -> None:
         self._answer = answer
         self.images: list[Pixels] = []
         self.queries: list[Query] = []
         self.forgotten = 0
 
-    def ask(self, images: Pixels, queries: Sequence[Query]) -> list[Answer]:
+    def ask(self, images: Pixels, queries: Sequence[Query]) -> list[Response]:
         assert len(images) == len(queries)
         self.images += list(images)
         self.queries += queries

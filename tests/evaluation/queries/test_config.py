@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.queries.config import Scenario, read_config
+from evaluation.queries.config import read_config
 from mutant_guard.errors import DataError
 
 CONFIGS = Path(__file__).parents[3] / "evaluation" / "configs"
@@ -20,14 +20,18 @@ def test_configurations_that_come_along_ask_in_every_way(name: str) -> None:
         ("mnist:/data/", "imagefolder:/data/", "/data/imagenet")
     )
     by_name = {scenario.name: scenario for scenario in config.scenarios}
-    for scenario in ("nothing", "guard", "fingerprints, 429", "both, 429", "both, flat"):
+    for scenario in ("nothing", "guard", "fingerprints, refused", "both, refused", "both, flat"):
         assert {attack.method for attack in config.attacks_of(by_name[scenario])} == PLAIN
-    adaptive = config.attacks_of(by_name["adaptive, both, 429"])
+    adaptive = config.attacks_of(by_name["adaptive, both, refused"])
     assert {attack.method for attack in adaptive} == {"hopskipjump", "square", "nes"}
-    slow = by_name["both, 429, five an hour"]
+    slow = by_name["both, refused, five an hour"]
     assert slow.pause * 5 == config.seconds
     assert config.rules(slow).pause == slow.pause
     assert config.limit("l2").size == config.limits.l2
+    assert config.memory(by_name["nothing"]) == {}
+    single = config.memory(by_name["both, refused, no videos"])
+    assert single == config.memory(slow) | {"query_frames": 14}
+    assert single["query_memory"] == "refuse"
 
 
 @pytest.mark.parametrize(
@@ -54,8 +58,3 @@ def test_what_is_wrong_is_named(tmp_path: Path, line: str, message: str) -> None
     )
     with pytest.raises(DataError, match=message):
         read_config(path)
-
-
-def test_thresholds_are_those_of_the_memory() -> None:
-    with pytest.raises(ValueError, match="no threshold settle; there are"):
-        Scenario(name="one", thresholds={"settle": 3})

@@ -16,6 +16,7 @@ from evaluation.queries.page import markdown, rerender, write
 from evaluation.queries.results import QueryCell, QueryResults
 from evaluation.queries.settings import HopSkipJump, Square
 from evaluation.workspace import Workspace
+from service.probing.policy import QueryPolicy
 from tests.support.demo import SilentReport
 
 CONFIG = QueriesConfig(
@@ -35,8 +36,10 @@ CONFIG = QueriesConfig(
     ),
     scenarios=(
         Scenario(name="nothing"),
-        Scenario(name="429", memory="429", thresholds={"unsettled": 4}),
-        Scenario(name="both", guard=True, memory="flat", attacks=("adaptive",), images=1, budget=40),
+        Scenario(name="refused", memory=QueryPolicy.REFUSE, frames=4),
+        Scenario(
+            name="both", guard=True, memory=QueryPolicy.FLAT, attacks=("adaptive",), images=1, budget=40
+        ),
     ),
 )
 
@@ -71,7 +74,7 @@ def test_all_attacks_of_a_scenario_are_counted(
     names = ["hop, skip", "square", ALL]
     assert list(cells) == [
         *(("nothing", n) for n in names),
-        *(("429", n) for n in names),
+        *(("refused", n) for n in names),
         ("both", "adaptive"),
     ]
     assert [cell.images for cell in cells.values()] == [4, 4, 8, 4, 4, 8, 1]
@@ -86,14 +89,14 @@ def test_all_attacks_of_a_scenario_are_counted(
 
 
 def test_the_memory_stops_campaigns_that_evade_without_it(cells: dict[tuple[str, str], QueryCell]) -> None:
-    stopped, free = cells["429", "hop, skip"], cells["nothing", "hop, skip"]
+    stopped, free = cells["refused", "hop, skip"], cells["nothing", "hop, skip"]
     assert (stopped.evaded.value, stopped.ends) == (0, {"refused": 4})
     assert free.evaded.value > 0.5
     assert stopped.seen is not None
     assert stopped.seen.value == 1
     assert stopped.seen_median is not None
     assert stopped.seen_median < 20 < free.queries
-    assert stopped.refusals == 10
+    assert stopped.refusals >= 10
     assert cells["both", "adaptive"].budget == 40
     assert cells["both", "adaptive"].queries <= 40
 
@@ -123,7 +126,7 @@ def test_the_page_says_all_of_it(results: QueryResults, tmp_path: Path) -> None:
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert page == markdown(results)
     assert "| square | L∞ 0.1 | 75.0 (" in page
-    assert "* `both`: label and verdict; campaigns get the label of their first query" in page
+    assert "* `both`: label and verdict; campaigns get label and verdict of their first query" in page
     assert "* `adaptive`: square: share 0.3, steps 300, adaptive, up to 5 redraws" in page
     assert "Over HTTP" not in page
     (tmp_path / "report.md").unlink()

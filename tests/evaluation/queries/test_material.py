@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from evaluation.imagenet.photographs import TEST, Photographs
 from evaluation.queries.config import Limits, Published, QueriesConfig, Scenario
 from evaluation.queries.material import attacked
-from evaluation.queries.services.answer import Pixels
 from evaluation.queries.services.judge import StoreJudge
+from evaluation.queries.services.response import Pixels
 from evaluation.queries.settings import Square
 from evaluation.workspace import Workspace
 from mutant_guard.errors import DataError

@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 
 from evaluation.queries.oracle import CampaignOverError, Limit, Oracle, Rules
-from evaluation.queries.services.answer import Answer, Query
+from evaluation.queries.services.response import REFUSAL, Query, Response
 from tests.evaluation.queries.scripted import Scripted
 
 SOURCE = np.full((4, 4, 1), 100, np.uint8)
-RIGHT, WRONG = Answer(3, 3, 0.9), Answer(5, 5, 0.6)
-REFUSED = Answer(None, None, probing=True, refused=True)
+RIGHT, WRONG = Response(3, 3, 0.9), Response(5, 5, 0.6)
 LIMIT = Limit("linf", 0.1)
 
 
-def oracle_of(answer: Answer, rules: Rules = Rules(10, 3)) -> tuple[Oracle, Scripted]:  # noqa: B008
+def oracle_of(answer: Response, rules: Rules = Rules(10, 3)) -> tuple[Oracle, Scripted]:  # noqa: B008
     service = Scripted(lambda _: answer)
     return Oracle(service, SOURCE, 3, LIMIT, rules), service
 
@@ -43,7 +42,7 @@ def test_the_budget_is_never_exceeded() -> None:
 
 
 def test_refusals_in_a_row_end_it() -> None:
-    answers = iter([RIGHT, REFUSED, REFUSED, RIGHT, REFUSED, REFUSED, REFUSED, RIGHT])
+    answers = iter([RIGHT, REFUSAL, REFUSAL, RIGHT, REFUSAL, REFUSAL, REFUSAL, RIGHT])
     oracle = Oracle(Scripted(lambda _: next(answers)), SOURCE, 3, LIMIT, Rules(100, 3))
     found = oracle.ask(levels(1, 2, 3, 4))
     assert found.refused.tolist() == found.collided.tolist() == [False, True, True, False]
@@ -57,13 +56,13 @@ def test_refusals_in_a_row_end_it() -> None:
     ("answer", "evaded", "misled"),
     [
         (WRONG, 2, -1),
-        (Answer(5, 5, 0.6, alarm=True), -1, -1),
-        (Answer(5, 3), -1, 2),
-        (Answer(3, 5), -1, -1),
+        (Response(5, 5, 0.6, alarm=True), -1, -1),
+        (Response(5, 3), -1, 2),
+        (Response(3, 5), -1, -1),
         (RIGHT, -1, -1),
     ],
 )
-def test_what_counts_is_near_wrong_and_answered_so(answer: Answer, evaded: int, misled: int) -> None:
+def test_what_counts_is_near_wrong_and_answered_so(answer: Response, evaded: int, misled: int) -> None:
     oracle, _ = oracle_of(answer)
     far, near = 126, 125  # a change of 25.5 levels is the limit
     if evaded > 0:
@@ -86,15 +85,15 @@ def test_lengths_are_of_pixels_from_0_to_1() -> None:
 
 def test_costs_fall_from_the_right_label_to_an_unnoticed_wrong_one() -> None:
     answers = [
-        REFUSED,
-        Answer(3, 3),
-        Answer(3, 3, 0.99999),
-        Answer(3, 3, 0.9999),
-        Answer(3, 3, 0.4),
-        Answer(5, 5, 0.6, alarm=True),
-        Answer(5, 5, 0.6, alarm=True, doubt=0.4),
-        Answer(5, 5, 0.6),
-        Answer(5, 5, 0.9),
+        REFUSAL,
+        Response(3, 3),
+        Response(3, 3, 0.99999),
+        Response(3, 3, 0.9999),
+        Response(3, 3, 0.4),
+        Response(5, 5, 0.6, alarm=True),
+        Response(5, 5, 0.6, alarm=True, doubt=0.4),
+        Response(5, 5, 0.6),
+        Response(5, 5, 0.9),
     ]
     told = iter(answers)
     oracle = Oracle(Scripted(lambda _: next(told)), SOURCE, 3, LIMIT, Rules(100, 3))
@@ -105,7 +104,7 @@ def test_costs_fall_from_the_right_label_to_an_unnoticed_wrong_one() -> None:
 
 
 def test_who_ignores_the_verdict_takes_any_wrong_label_for_success() -> None:
-    answer = Answer(5, 5, 0.6, alarm=True, doubt=0.4)
+    answer = Response(5, 5, 0.6, alarm=True, doubt=0.4)
     heeding, ignoring = (
         oracle_of(answer, Rules(10, 3, heeds_verdict=heeds))[0].ask(levels(100)) for heeds in (True, False)
     )

@@ -8,8 +8,7 @@ from pydantic import TypeAdapter
 
 from evaluation.queries.campaign import campaign
 from evaluation.queries.oracle import Limit, Record, Rules
-from evaluation.queries.services.answer import Answer
-from evaluation.queries.services.in_process import InProcess, Judge
+from evaluation.queries.services.response import REFUSAL, Response
 from evaluation.queries.settings import AttackSettings
 from mutant_store.datasets import ImageData
 from tests.evaluation.queries.scripted import Scripted
@@ -43,8 +42,10 @@ def run(service: Any, settings: dict[str, Any], right: ImageData, rules: Rules) 
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda one: f"{one['method']}{one.get('adaptive', '')}")
-def test_an_undefended_classifier_is_fooled(settings: dict[str, Any], judge: Judge, right: ImageData) -> None:
-    first, second = (run(InProcess(judge), settings, right, Rules(1500, 10)) for _ in range(2))
+def test_an_undefended_classifier_is_fooled(
+    settings: dict[str, Any], perceptron: Scripted, right: ImageData
+) -> None:
+    first, second = (run(perceptron, settings, right, Rules(1500, 10)) for _ in range(2))
     record, end = first
     assert end == "evaded"
     assert 1 < record.evaded == record.queries <= 1500
@@ -54,11 +55,11 @@ def test_an_undefended_classifier_is_fooled(settings: dict[str, Any], judge: Jud
 
 @pytest.mark.parametrize("settings", SETTINGS[:6], ids=lambda one: one["method"])
 def test_refusals_and_flat_answers_stop_every_attack(settings: dict[str, Any], right: ImageData) -> None:
-    refusing = Scripted(lambda _: Answer(None, None, probing=True, refused=True))
+    refusing = Scripted(lambda _: REFUSAL)
     record, end = run(refusing, settings, right, Rules(200, 7))
     assert end in {"refused", "gave up"}
     assert record.queries == record.refusals <= 7
-    flat = Scripted(lambda _: Answer(int(right.labels[0]), int(right.labels[0])))
+    flat = Scripted(lambda _: Response(int(right.labels[0]), int(right.labels[0])))
     record, end = run(flat, settings, right, Rules(60, 7))
     assert end in {"budget", "gave up"}
     assert record.queries <= 60

@@ -1,93 +1,133 @@
-"""Policies of the service in process, with the memory that the server has."""
+"""Policies of the service in process, with the watch over queries that the server has."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from evaluation.queries.config import Memory
-from evaluation.queries.services.answer import Answer, Pixels, Query
-from evaluation.queries.services.in_process import InProcess
-from evaluation.queries.services.judge import Judged
-from evaluation.queries.services.remembering import Remembering
+from evaluation.queries.services.in_process import InProcess, remembered
+from evaluation.queries.services.judge import StoreJudge
+from evaluation.queries.services.response import REFUSAL, Pixels, Query, Response
+from mutant_store.datasets import ImageData
 
-SHAPE = (16, 16, 1)
-SECONDS = 100.0
-COUNT = 30
-
-
-def relatives() -> Pixels:
-    """Return near relatives, all different."""
-    images = np.full((COUNT, *SHAPE), 100, np.uint8)
-    images[np.arange(COUNT), np.arange(COUNT) % 16, np.arange(COUNT) // 16] = 110
-    return images
-
-
-def judged(images: Pixels) -> list[Judged]:
-    """Label every other image 1 and the others 2, under alarm; the first is a 1."""
-    return [Judged(1 + n % 2, 0.9, bool(n % 2), 0.25) for n in range(len(images))]
-
-
-def answers(policy: Memory, pause: float = 1.0, accounts: int = 1) -> Sequence[Answer]:
-    service = InProcess(judged, Remembering(SHAPE, 1000, SECONDS), policy)
-    queries = [Query(f"account-{n % accounts}", n * pause) for n in range(COUNT)]
-    found = service.ask(relatives(), queries)
-    service.forget()
-    assert not service.ask(relatives()[:1], queries[:1])[0].related
-    return found
-
-
-def first_probing(found: Sequence[Answer]) -> int:
-    return next(n for n, answer in enumerate(found) if answer.probing)
+STEPS, FRAMES, SECONDS = 40, 6, 100.0
 
 
 @pytest.fixture(scope="module")
-def observed() -> Sequence[Answer]:
-    return answers("observe")
+def judge(demo_store: Path) -> Iterator[StoreJudge]:
+    judge = StoreJudge(demo_store)
+    yield judge
+    judge.close()
 
 
-def test_observed_campaigns_are_told_and_answered(observed: Sequence[Answer]) -> None:
-    first = first_probing(observed)
-    assert 2 < first < 20
-    assert all(answer.probing for answer in observed[first:])
-    assert [answer.related for answer in observed] == list(range(COUNT))
-    assert [answer.label for answer in observed] == [1, 2] * (COUNT // 2)
-    assert all(answer.own_label == answer.label and answer.confidence == 0.9 for answer in observed)
+@pytest.fixture(scope="module")
+def path(right: ImageData) -> Pixels:
+    """Return images on the way from one digit to another, each near the one before."""
+    source, target = right.images[:2].astype(np.float64)
+    shares = np.linspace(0, 1, STEPS)[:, None, None, None]
+    return np.asarray(np.rint(source + shares * (target - source)), dtype=np.uint8)
 
 
-def test_nothing_is_told_where_nothing_is_remembered() -> None:
-    found = InProcess(judged).ask(relatives(), [Query("one", 0)] * COUNT)
-    assert not any(answer.probing or answer.related for answer in found)
-    assert [answer.alarm for answer in found] == [False, True] * (COUNT // 2)
+def asked(
+    judge: StoreJudge,
+    path: Pixels,
+    policy: str,
+    *,
+    guarded: bool = True,
+    pause: float = 1,
+    scores: bool = True,
+) -> Sequence[Response]:
+    settings = {
+        "query_memory": policy,
+        "query_entries": 1000,
+        "query_seconds": SECONDS,
+        "query_frames": FRAMES,
+    }
+    service = InProcess(judge, guarded=guarded, scores=scores, settings=settings)
+    queries = [Query(f"account-{n}", n * pause) for n in range(len(path))]
+    found = service.ask(path, queries)
+    service.forget()
+    assert not service.ask(path[:1], queries[:1])[0].related
+    return found
 
 
-def test_scores_are_withheld_from_campaigns(observed: Sequence[Answer]) -> None:
-    found, first = answers("no-scores"), first_probing(observed)
-    assert [answer.confidence is None for answer in found] == [n >= first for n in range(COUNT)]
-    assert [answer.doubt is None for answer in found] == [n >= first for n in range(COUNT)]
-    assert [answer.label for answer in found] == [answer.label for answer in observed]
+@pytest.fixture(scope="module")
+def observed(judge: StoreJudge, path: Pixels) -> Sequence[Response]:
+    return asked(judge, path, "observe")
 
 
-def test_campaigns_are_refused(observed: Sequence[Answer]) -> None:
-    found, first = answers("429"), first_probing(observed)
-    assert [answer.refused for answer in found] == [n >= first for n in range(COUNT)]
-    assert all(answer.label is None and answer.own_label is None for answer in found[first:])
+def first_seen(found: Sequence[Response]) -> int:
+    return next(n for n, one in enumerate(found) if one.seen)
 
 
-def test_campaigns_get_the_label_of_their_first_query(observed: Sequence[Answer]) -> None:
-    found, first = answers("flat"), first_probing(observed)
-    assert {answer.label for answer in found[first:]} == {1}
-    assert {answer.confidence for answer in found[first:]} == {None}
-    assert [answer.own_label for answer in found] == [answer.label for answer in observed]
+def test_observed_campaigns_are_told_and_answered(
+    observed: Sequence[Response], judge: StoreJudge, path: Pixels
+) -> None:
+    first = first_seen(observed)
+    assert 2 < first <= FRAMES
+    assert all(one.seen and one.probing for one in observed[first:])
+    assert [one.related for one in observed] == list(range(STEPS))
+    assert (
+        [one.label for one in observed] == [one.own_label for one in observed] == judge.labels(path).tolist()
+    )
+    assert [one.alarm for one in observed] == judge.alarms(path).tolist()
+    assert {one.label for one in observed[:first]} != {one.label for one in observed}
+    assert not any(one.confidence is None or one.doubt is None for one in observed)
 
 
-def test_accounts_count_together_and_slow_ones_are_forgotten(observed: Sequence[Answer]) -> None:
-    assert first_probing(answers("observe", accounts=30)) == first_probing(observed)
-    assert not any(answer.related > 1 for answer in answers("observe", pause=SECONDS + 1))
+def test_nothing_is_told_where_nothing_is_remembered(judge: StoreJudge, path: Pixels) -> None:
+    found = InProcess(judge, guarded=False).ask(path, [Query("one", 0)] * STEPS)
+    assert not any(one.seen or one.probing or one.related or one.alarm for one in found)
+    assert not any(one.confidence is None for one in found)
 
 
-def test_other_thresholds_decide_otherwise(observed: Sequence[Answer]) -> None:
-    remembering = Remembering(SHAPE, 1000, SECONDS, {"unsettled": 2})
-    found = InProcess(judged, remembering, "observe").ask(relatives(), [Query("one", 0)] * COUNT)
-    assert first_probing(found) < first_probing(observed)
-    assert remembering.settings()["unsettled"] == 2
+def test_bare_labels_tell_nothing_of_the_memory(judge: StoreJudge, path: Pixels) -> None:
+    found = asked(judge, path, "observe", guarded=False)
+    assert first_seen(found) <= FRAMES
+    assert not any(one.probing or one.related for one in found)
+
+
+def test_scores_are_withheld_from_campaigns(
+    observed: Sequence[Response], judge: StoreJudge, path: Pixels
+) -> None:
+    found, first = asked(judge, path, "no-scores"), first_seen(observed)
+    told = [n >= first for n in range(STEPS)]
+    assert [one.confidence is None for one in found] == [one.doubt is None for one in found] == told
+    assert [one.probing for one in found] == [one.seen for one in found] == told
+    assert [one.label for one in found] == [one.label for one in observed]
+    assert not any(one.related for one in found)
+
+
+def test_campaigns_are_refused(observed: Sequence[Response], judge: StoreJudge, path: Pixels) -> None:
+    found, first = asked(judge, path, "refuse"), first_seen(observed)
+    assert [one == REFUSAL for one in found] == [n >= first for n in range(STEPS)]
+    assert not any(one.related for one in found)
+
+
+def test_campaigns_get_label_and_verdict_of_their_first_query(
+    observed: Sequence[Response], judge: StoreJudge, path: Pixels
+) -> None:
+    found, first = asked(judge, path, "flat"), first_seen(observed)
+    assert {(one.label, one.alarm) for one in found[first:]} == {(observed[0].label, observed[0].alarm)}
+    assert {(one.confidence, one.doubt, one.probing) for one in found[first:]} == {(None, None, True)}
+    assert [one.own_label for one in found] == [one.label for one in observed]
+
+
+def test_slow_queries_are_forgotten(judge: StoreJudge, path: Pixels) -> None:
+    assert not any(one.related or one.seen for one in asked(judge, path, "observe", pause=SECONDS + 1))
+
+
+def test_callers_who_see_the_verdict_alone_are_told_no_more(
+    observed: Sequence[Response], judge: StoreJudge, path: Pixels
+) -> None:
+    found = asked(judge, path, "observe", scores=False)
+    assert [one.seen for one in found] == [one.seen for one in observed]
+    assert not any(one.probing or one.related or one.confidence or one.doubt for one in found)
+
+
+def test_blocks_depend_on_the_fingerprint(judge: StoreJudge) -> None:
+    found = remembered(judge.spec)
+    assert found == remembered(judge.spec)
+    assert found["print"] != remembered(judge.spec.model_copy(update={"width": 9}))["print"]
+    assert {"settled", "unsettled", "edited", "radius"} <= set(found)

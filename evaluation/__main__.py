@@ -151,6 +151,10 @@ def queries(
 
     One core works. A run that was killed goes on where it stopped.
     """
+    import logging
+
+    import structlog
+
     from evaluation.queries.config import read_config
     from evaluation.queries.experiment import QueriesExperiment
     from evaluation.queries.material import published_store
@@ -159,6 +163,8 @@ def queries(
     from service.telemetry.logs import configure_logs
 
     configure_logs("console", quiet=True)
+    # Campaigns, of which the watch warns, are what is measured.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with errors_shown():
         settings, folder = read_config(config), _folder(data)
         if settings.needs_folder and not folder.is_dir():

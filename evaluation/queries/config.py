@@ -147,6 +147,16 @@ class QueriesConfig(Frozen):
             raise ValueError(f"there is no attack or scenario named {', '.join(unknown)}")
         return self
 
+    @model_validator(mode="after")
+    def _a_server_does_as_scenarios_over_http_say(self) -> Self:
+        names = () if self.http is None else self.http.scenarios
+        for scenario in (one for one in self.scenarios if one.name in names):
+            if not scenario.scores or scenario.accounts != 1 or scenario.pause:
+                raise ValueError(
+                    f"over http scores are told, to one account, without pauses: not '{scenario.name}'"
+                )
+        return self
+
     @property
     def source(self) -> str:
         """The SPEC of the images, or the folder of the photographs, with ``{data}`` in it."""

@@ -44,6 +44,10 @@ def test_configurations_that_come_along_ask_in_every_way(name: str) -> None:
             "no attack or scenario named b",
         ),
         (
+            'data = "digits@test"\nhttp = { scenarios = ["slow"], attacks = ["a"] }',
+            "without pauses: not 'slow'",
+        ),
+        (
             'published = { original = "lite0", companions = ["lite1"], photographs = "x", calibrating = 5 }\n'
             'http = { scenarios = ["one"], attacks = ["a"] }',
             "leave out http",
@@ -54,7 +58,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, line: str, message: str) -> None
     path = tmp_path / "own.toml"
     path.write_text(
         f'title = "x"\nimages = 3\nlimits = {{ linf = 0.1, l2 = 1 }}\n{line}\n'
-        'attacks = [{ name = "a", method = "square" }]\nscenarios = [{ name = "one" }]\n'
+        'attacks = [{ name = "a", method = "square" }]\nscenarios = [{ name = "one" }, { name = "slow", pause = 1 }]\n'
     )
     with pytest.raises(DataError, match=message):
         read_config(path)

@@ -130,6 +130,7 @@ def deployment(demo: Path, tmp_path_factory: pytest.TempPathFactory, root: Path)
                     folder / f"guard-{number}.log",
                     GUARD_REDIS_URL=redis.url,
                     GUARD_REDIS_TIMEOUT_MS="1000",  # a busy machine is no reason for an alert
+                    GUARD_QUERY_MEMORY="observe",
                 )
             )
             for number in range(2)

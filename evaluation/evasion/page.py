@@ -13,8 +13,10 @@ from evaluation.report.markdown import (
     code,
     listed,
     number,
+    of_range,
     percent,
     percent_interval,
+    plain,
     section,
     table,
 )
@@ -55,7 +57,7 @@ def markdown(results: EvasionResults) -> str:
 
 
 def _sized(cell: EvasionCell) -> str:
-    return f"{_NORMS[cell.norm]} {cell.size:.3g}"
+    return f"{_NORMS[cell.norm]} {of_range(cell.size) if cell.norm == 'linf' else plain(cell.size)}"
 
 
 def _strongest(results: EvasionResults) -> str:
@@ -102,7 +104,7 @@ def _earlier(results: EvasionResults) -> str:
     rows = [
         [
             _KNOWN[cell.knowledge],
-            f"{_NORMS['linf']} {cell.size:.3g}",
+            f"{_NORMS['linf']} {of_range(cell.size)}",
             f"{cell.images:,}",
             percent_interval(cell.evading),
             here(cell.knowledge, cell.size),

@@ -84,6 +84,12 @@ def plain(value: float | None, figures: int = 3) -> str:
     return text if "e" not in text else f"{value:.1e}"
 
 
+def of_range(size: float) -> str:
+    """Return a share of the pixel range; of up to 16 of its 255 levels, where these are whole, as such."""
+    levels = round(255 * size)
+    return f"{levels}/255" if 1 <= levels <= 16 and abs(levels - 255 * size) < 1e-3 else plain(size)
+
+
 def interval(figure: Interval | None, digits: int = 3) -> str:
     """Return a figure with its interval, as in ``0.974 (0.968–0.980)``."""
     if figure is None:

@@ -6,7 +6,7 @@
 from evaluation.evasion.counting import STRONGEST
 from evaluation.evasion.results import EvasionResults
 from evaluation.experiment.records.results import Results
-from evaluation.report.markdown import percent, table
+from evaluation.report.markdown import of_range, percent, table
 from tests.support.pages import ROOT
 
 OPERATOR = "mixed:robust,retrain"
@@ -45,9 +45,8 @@ def evasion_rows(results: EvasionResults, *, short: bool) -> list[list[str]]:
     for knowledge, who in knowledges.items():
         before = {cell.size: cell for cell in results.earlier_cells if cell.knowledge == knowledge}
         if before:
-            rows.append(
-                [f"{who}; no robust mutant", *(percent(before[size].evading.value) for size in sizes)]
-            )
+            shares = [percent(before[size].evading.value if size in before else None) for size in sizes]
+            rows.append([f"{who}; no robust mutant", *shares])
     for knowledge, who in knowledges.items():
         for policy in policies:
             cells = [
@@ -56,6 +55,8 @@ def evasion_rows(results: EvasionResults, *, short: bool) -> list[list[str]]:
                 if (cell.knowledge, cell.policy) == (knowledge, policy)
                 and (knowledge != "store" or cell.attack == STRONGEST)
             ]
+            if not cells:
+                continue
             most = [max(cell.evading.value for cell in cells if cell.size == size) for size in sizes]
             rows.append([f"{who}; robust mutant first, {policy} false alarms", *map(percent, most)])
     for policy in policies[:1] if short else policies:
@@ -89,7 +90,7 @@ def _print() -> None:
         results = attacked(name)
         sizes = sorted({cell.size for cell in results.cells if cell.norm == "linf"})
         for short in (False, True):
-            head = ["the attacker", *(f"ε {size:.3g}" for size in sizes)]
+            head = ["the attacker", *(f"ε {of_range(size)}" for size in sizes)]
             print(f"<!-- {'short ' if short else ''}evasion {name} -->")
             print(table(head, evasion_rows(results, short=short)), end="\n\n")
     for name in reported("robust-detection"):

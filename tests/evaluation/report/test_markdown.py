@@ -37,6 +37,14 @@ def test_a_figure_of_any_size_has_three_places(value: float, written: str) -> No
     assert markdown.plain(value) == written
 
 
+@pytest.mark.parametrize(
+    ("size", "written"),
+    [(2 / 255, "2/255"), (0.03137255, "8/255"), (0.2, "0.2"), (0.15, "0.15"), (1.5 / 255, "0.00588")],
+)
+def test_small_shares_of_the_pixel_range_are_levels(size: float, written: str) -> None:
+    assert markdown.of_range(size) == written
+
+
 def test_a_table_is_not_broken_by_what_is_in_it() -> None:
     lines = markdown.table(["a", "b"], [["x | y", "1\n2"], ["", "3"]]).splitlines()
     assert lines == ["| a | b |", "| --- | ---: |", "| x \\| y | 1 2 |", "| – | 3 |"]

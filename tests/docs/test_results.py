@@ -95,7 +95,7 @@ def test_who_knows_a_robust_mutant_gets_as_far_as_the_reports_say(name: str) -> 
     there = name in reported("robust", "certified")
     assert (f"<!-- evasion {name} -->" in PAGE) == there
     if there:
-        assert rows(PAGE, f"evasion {name}") == evasion_rows(attacked(name), short=False)
+        assert rows(PAGE, f"evasion {name}") == evasion_rows(attacked(name))
 
 
 @pytest.mark.parametrize("name", configured("robust-detection"))

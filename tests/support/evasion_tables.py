@@ -1,4 +1,4 @@
-"""Tables of README.md and docs/results.md on robust mutants, as the reports have them.
+"""Tables of docs/results.md on robust mutants, as the reports have them.
 
 ``python -m tests.support.evasion_tables`` prints those of the reports that are there, with their markers.
 """
@@ -29,18 +29,12 @@ def configured(*kinds: str) -> list[str]:
     return sorted(path.stem for kind in kinds for path in ROOT.glob(f"evaluation/configs/*-{kind}.toml"))
 
 
-def evasion_rows(results: EvasionResults, *, short: bool) -> list[list[str]]:
-    """Return the rows of the table on who knows the guard: a name, then a figure a size in L∞.
-
-    Args:
-        results: results of the attacks.
-        short: whether to leave out the attacker with mutants of their own, and what is proved but
-            at the largest rate of false alarms.
-    """
+def evasion_rows(results: EvasionResults) -> list[list[str]]:
+    """Return the rows of the table on who knows the guard: a name, then a figure a size in L∞."""
     linf = [cell for cell in results.cells if cell.norm == "linf"]
     sizes = sorted({cell.size for cell in linf})
     policies = [policy.name for policy in results.policies]
-    knowledges = {"store": _HOLDS} if short else {"method": _OWN, "store": _HOLDS}
+    knowledges = {"method": _OWN, "store": _HOLDS}
     rows = []
     for knowledge, who in knowledges.items():
         before = {cell.size: cell for cell in results.earlier_cells if cell.knowledge == knowledge}
@@ -59,7 +53,7 @@ def evasion_rows(results: EvasionResults, *, short: bool) -> list[list[str]]:
                 continue
             most = [max(cell.evading.value for cell in cells if cell.size == size) for size in sizes]
             rows.append([f"{who}; robust mutant first, {policy} false alarms", *map(percent, most)])
-    for policy in policies[:1] if short else policies:
+    for policy in policies:
         held = {
             cell.size: cell.proved.value
             for cell in linf
@@ -89,10 +83,9 @@ def _print() -> None:
     for name in reported("robust", "certified"):
         results = attacked(name)
         sizes = sorted({cell.size for cell in results.cells if cell.norm == "linf"})
-        for short in (False, True):
-            head = ["the attacker", *(f"ε {of_range(size)}" for size in sizes)]
-            print(f"<!-- {'short ' if short else ''}evasion {name} -->")
-            print(table(head, evasion_rows(results, short=short)), end="\n\n")
+        head = ["the attacker", *(f"ε {of_range(size)}" for size in sizes)]
+        print(f"<!-- evasion {name} -->")
+        print(table(head, evasion_rows(results)), end="\n\n")
     for name in reported("robust-detection"):
         path = ROOT / f"reports/{name}/results.json"
         head = [

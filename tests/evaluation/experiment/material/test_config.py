@@ -20,7 +20,8 @@ _CONFIGS = Path(__file__).parents[4] / "evaluation" / "configs"
     sorted(
         path.stem
         for path in _CONFIGS.glob("*.toml")
-        if not path.stem.startswith("imagenet") and not {"robust", "certified"} & set(path.stem.split("-"))
+        if not path.stem.startswith(("imagenet", "queries"))
+        and not {"robust", "certified"} & set(path.stem.split("-"))
     ),
 )
 def test_the_committed_configurations_load(name: str) -> None:

@@ -119,20 +119,19 @@ def adaptive(
     """
     from evaluation.evasion.config import read_config
     from evaluation.evasion.experiment import EvasionExperiment
-    from evaluation.evasion.page import write
+    from evaluation.evasion.page import PAGE
     from evaluation.workspace import Workspace
     from mutant_guard.store.reader import load_store
 
     with errors_shown():
-        settings, folder = read_config(config), _folder(data)
-        if settings.needs_folder and not folder.is_dir():
-            raise DataError(f"there is no {folder}; give --data, or set {_DATA} to the folder of the data")
+        settings = read_config(config)
+        folder = _folder(data, needed=settings.needs_folder)
         place = Workspace(work or Path("runs") / config.stem)
         target = out or Path("reports") / config.stem
         attacked, own = load_store(store), None if another is None else load_store(another)
         with BuildReport() as report:
             results = EvasionExperiment(config.stem, settings, folder, attacked, own, place, report).run()
-        write(results, target)
+        PAGE.write(results, target)
     console.print(f"wrote {target}/report.md", markup=False)
 
 
@@ -158,7 +157,7 @@ def queries(
     from evaluation.queries.config import read_config
     from evaluation.queries.experiment import QueriesExperiment
     from evaluation.queries.material import published_store
-    from evaluation.queries.page import write
+    from evaluation.queries.page import PAGE
     from evaluation.workspace import Workspace
     from service.telemetry.logs import configure_logs
 
@@ -166,9 +165,8 @@ def queries(
     # Campaigns, of which the watch warns, are what is measured.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with errors_shown():
-        settings, folder = read_config(config), _folder(data)
-        if settings.needs_folder and not folder.is_dir():
-            raise DataError(f"there is no {folder}; give --data, or set {_DATA} to the folder of the data")
+        settings = read_config(config)
+        folder = _folder(data, needed=settings.needs_folder)
         place = Workspace(work or Path("runs") / config.stem)
         target = out or Path("reports") / config.stem
         with BuildReport() as report:
@@ -177,12 +175,15 @@ def queries(
             if store is None:
                 raise DataError(f"give --store, the directory of the store that {config} asks")
             results = QueriesExperiment(config.stem, settings, folder, store, place, report).run()
-        write(results, target)
+        PAGE.write(results, target)
     console.print(f"wrote {target}/report.md", markup=False)
 
 
-def _folder(data: Path | None) -> Path:
-    return data or Path(os.environ.get(_DATA) or "../shared/data")
+def _folder(data: Path | None, *, needed: bool = False) -> Path:
+    folder = data or Path(os.environ.get(_DATA) or "../shared/data")
+    if needed and not folder.is_dir():
+        raise DataError(f"there is no {folder}; give --data, or set {_DATA} to the folder of the data")
+    return folder
 
 
 @app.command()
@@ -190,12 +191,12 @@ def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a report, with its results.json.")],
 ) -> None:
     """Write a report's page and pictures anew from its results.json."""
-    from evaluation.evasion import page as evasion
-    from evaluation.queries import page as queries
+    from evaluation.evasion.page import PAGE as EVASION
+    from evaluation.queries.page import PAGE as QUERIES
     from evaluation.report.write import rerender
 
     with errors_shown():
-        if not evasion.rerender(folder) and not queries.rerender(folder):
+        if not EVASION.rerender(folder) and not QUERIES.rerender(folder):
             rerender(folder)
     console.print(f"wrote {folder}/report.md", markup=False)
 

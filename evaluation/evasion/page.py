@@ -1,41 +1,24 @@
 """Report of the strongest attacks: a page and ``results.json``, of which the page is made."""
 
-from pathlib import Path
-
-from pydantic import ValidationError
-
 from evaluation.evasion.counting import STRONGEST
-from evaluation.evasion.results import EvasionCell, EvasionResults
+from evaluation.evasion.results import EvasionResults
 from evaluation.report.cells import unique
 from evaluation.report.markdown import (
     MISSING,
     bullets,
+    change,
     code,
     listed,
     number,
-    of_range,
     percent,
     percent_interval,
-    plain,
     section,
     table,
 )
-from mutant_guard.store.atomic import write_atomically
+from evaluation.report.page import Page
 
-RESULTS, REPORT = "results.json", "report.md"
-_NORMS = {"linf": "L∞", "l2": "L2", "l0": "pixels"}
 _KNOWN = {"store": "the store", "method": "a store of its own", "answers": "the answers"}
 _WEAK = 0.5
-
-
-def write(results: EvasionResults, folder: Path) -> None:
-    """Write the page and the results; the same results give the same bytes.
-
-    Raises:
-        OSError: the folder or a file cannot be written.
-    """
-    write_atomically(folder / RESULTS, (results.model_dump_json(indent=1) + "\n").encode())
-    write_atomically(folder / REPORT, markdown(results).encode())
 
 
 def markdown(results: EvasionResults) -> str:
@@ -56,10 +39,6 @@ def markdown(results: EvasionResults) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _sized(cell: EvasionCell) -> str:
-    return f"{_NORMS[cell.norm]} {of_range(cell.size) if cell.norm == 'linf' else plain(cell.size)}"
-
-
 def _strongest(results: EvasionResults) -> str:
     cells = [cell for cell in results.cells if cell.attack == STRONGEST]
     policies, proved = unique(cell.policy for cell in cells), any(cell.proved for cell in cells)
@@ -71,7 +50,7 @@ def _strongest(results: EvasionResults) -> str:
         bounds = [by_policy[name].proved for name in policies if proved]
         rows.append(
             [
-                _sized(same[0]),
+                change(same[0].norm, same[0].size),
                 f"{same[0].images:,}",
                 *map(percent_interval, [same[0].fooled, *figures, *bounds]),
             ]
@@ -104,7 +83,7 @@ def _earlier(results: EvasionResults) -> str:
     rows = [
         [
             _KNOWN[cell.knowledge],
-            f"{_NORMS['linf']} {of_range(cell.size)}",
+            change("linf", cell.size),
             f"{cell.images:,}",
             percent_interval(cell.evading),
             here(cell.knowledge, cell.size),
@@ -133,7 +112,7 @@ def _attacks(results: EvasionResults) -> str:
             [
                 attack,
                 _KNOWN[same[0].knowledge],
-                _sized(same[0]),
+                change(same[0].norm, same[0].size),
                 percent_interval(same[0].fooled) + (" †" if same[0].fooled.value < _WEAK else ""),
                 *(percent_interval(by_policy[name].evading) for name in policies),
                 *(" / ".join(percent(share) for share in by_policy[name].after) for name in policies[:1]),
@@ -211,15 +190,4 @@ def _setup(results: EvasionResults) -> str:
     return section("Cost", "cost", bullets([f"{hardware}, one thread", *lines]), level=3)
 
 
-def rerender(folder: Path) -> bool:
-    """Make the page anew from the ``results.json`` in its folder, if it is of such attacks.
-
-    Returns:
-        Whether it is.
-    """
-    try:
-        results = EvasionResults.model_validate_json((folder / RESULTS).read_bytes())
-    except (OSError, ValidationError):
-        return False
-    write(results, folder)
-    return True
+PAGE = Page(EvasionResults, markdown)

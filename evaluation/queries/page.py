@@ -1,15 +1,12 @@
 """Report of the attacks by queries: a page and ``results.json``, of which the page is made."""
 
-from pathlib import Path
-
-from pydantic import ValidationError
-
 from evaluation.queries.counting import ALL
 from evaluation.queries.results import QueryCell, QueryResults
 from evaluation.report.cells import unique
 from evaluation.report.markdown import (
     MISSING,
     bullets,
+    change,
     code,
     percent,
     percent_interval,
@@ -17,34 +14,7 @@ from evaluation.report.markdown import (
     section,
     table,
 )
-from mutant_guard.store.atomic import write_atomically
-
-RESULTS, REPORT = "results.json", "report.md"
-_NORMS = {"linf": "L∞", "l2": "L2"}
-
-
-def write(results: QueryResults, folder: Path) -> None:
-    """Write the page and the results; the same results give the same bytes.
-
-    Raises:
-        OSError: the folder or a file cannot be written.
-    """
-    write_atomically(folder / RESULTS, (results.model_dump_json(indent=1) + "\n").encode())
-    write_atomically(folder / REPORT, markdown(results).encode())
-
-
-def rerender(folder: Path) -> bool:
-    """Make the page anew from the ``results.json`` in its folder, if it is of such attacks.
-
-    Returns:
-        Whether it is.
-    """
-    try:
-        results = QueryResults.model_validate_json((folder / RESULTS).read_bytes())
-    except (OSError, ValidationError):
-        return False
-    write(results, folder)
-    return True
+from evaluation.report.page import Page
 
 
 def markdown(results: QueryResults) -> str:
@@ -77,7 +47,7 @@ def _success(results: QueryResults) -> str:
         rows.append(
             [
                 attack,
-                MISSING if one.norm is None else f"{_NORMS[one.norm]} {one.size:.3g}",
+                MISSING if one.norm is None or one.size is None else change(one.norm, one.size),
                 *(_evaded(by_scenario.get(scenario)) for scenario in scenarios),
             ]
         )
@@ -181,3 +151,6 @@ def _http(results: QueryResults) -> str:
 def _setup(results: QueryResults) -> str:
     lines = [f"{name}: {taken / 60:.1f} minutes" for name, taken in results.environment.seconds.items()]
     return section("Cost", "cost", bullets([f"{results.environment.hardware}, one thread", *lines]), level=3)
+
+
+PAGE = Page(QueryResults, markdown)

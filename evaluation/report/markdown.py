@@ -7,6 +7,7 @@ from evaluation.experiment.records.results import PaperValue
 
 MISSING = "–"
 """Content of a cell that has no figure."""
+_NORMS = {"linf": "L∞", "l2": "L2", "l0": "pixels"}
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, text: int = 1) -> str:
@@ -88,6 +89,11 @@ def of_range(size: float) -> str:
     """Return a share of the pixel range; of up to 16 of its 255 levels, where these are whole, as such."""
     levels = round(255 * size)
     return f"{levels}/255" if 1 <= levels <= 16 and abs(levels - 255 * size) < 1e-3 else plain(size)
+
+
+def change(norm: str, size: float) -> str:
+    """Return the size of a change: a length in ``l2``, pixels in ``l0``, else a share of the pixel range."""
+    return f"{_NORMS[norm]} {of_range(size) if norm == 'linf' else plain(size)}"
 
 
 def interval(figure: Interval | None, digits: int = 3) -> str:

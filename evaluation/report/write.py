@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from evaluation.experiment.records.results import Results
 from evaluation.report.cells import Cells
 from evaluation.report.findings.page import findings
+from evaluation.report.page import REPORT, RESULTS
 from evaluation.report.pictures.plots import plots, possible
 from evaluation.report.tables.baseline_tables import baseline_sections
 from evaluation.report.tables.paper_tables import paper_sections
@@ -18,8 +19,6 @@ from evaluation.report.tables.setup import setup_sections
 from evaluation.report.tables.trained_tables import trained_sections
 from mutant_guard.errors import DataError
 from mutant_guard.store.atomic import write_atomically
-
-RESULTS, REPORT = "results.json", "report.md"
 
 
 def write(results: Results, folder: Path) -> None:

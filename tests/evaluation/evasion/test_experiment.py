@@ -12,7 +12,7 @@ from evaluation.evasion.blocks import Found, attack_block
 from evaluation.evasion.config import EvasionConfig
 from evaluation.evasion.counting import STRONGEST
 from evaluation.evasion.experiment import EvasionExperiment
-from evaluation.evasion.page import markdown, rerender, write
+from evaluation.evasion.page import PAGE, markdown
 from evaluation.evasion.results import EarlierCell, EvasionResults
 from evaluation.experiment.records.intervals import counted
 from evaluation.report.markdown import percent, percent_interval
@@ -119,7 +119,7 @@ def test_finished_blocks_are_read_again(
 
 
 def test_the_page_says_all_of_it(results: EvasionResults, tmp_path: Path) -> None:
-    write(results, tmp_path)
+    PAGE.write(results, tmp_path)
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert page == markdown(results)
     assert "1 robust, 4 nai" in page
@@ -130,7 +130,7 @@ def test_the_page_says_all_of_it(results: EvasionResults, tmp_path: Path) -> Non
     (tmp_path / "report.md").unlink()
     assert CliRunner().invoke(app, ["report", str(tmp_path)]).exit_code == 0
     assert (tmp_path / "report.md").read_text(encoding="utf-8") == page
-    assert not rerender(tmp_path / "nothing")
+    assert not PAGE.rerender(tmp_path / "nothing")
 
 
 def test_an_earlier_report_stands_beside(results: EvasionResults) -> None:

@@ -12,7 +12,7 @@ from evaluation.queries.campaign import campaign
 from evaluation.queries.config import Limits, QueriesConfig, Scenario
 from evaluation.queries.counting import ALL, quantile
 from evaluation.queries.experiment import QueriesExperiment
-from evaluation.queries.page import markdown, rerender, write
+from evaluation.queries.page import PAGE, markdown
 from evaluation.queries.results import QueryCell, QueryResults
 from evaluation.queries.settings import HopSkipJump, Square
 from evaluation.workspace import Workspace
@@ -122,7 +122,7 @@ def test_finished_blocks_are_read_again(
 
 
 def test_the_page_says_all_of_it(results: QueryResults, tmp_path: Path) -> None:
-    write(results, tmp_path)
+    PAGE.write(results, tmp_path)
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert page == markdown(results)
     assert "| square | L∞ 0.1 | 75.0 (" in page
@@ -132,7 +132,7 @@ def test_the_page_says_all_of_it(results: QueryResults, tmp_path: Path) -> None:
     (tmp_path / "report.md").unlink()
     assert CliRunner().invoke(app, ["report", str(tmp_path)]).exit_code == 0
     assert (tmp_path / "report.md").read_text(encoding="utf-8") == page
-    assert not rerender(tmp_path / "nothing")
+    assert not PAGE.rerender(tmp_path / "nothing")
 
 
 def test_what_is_never_reached_has_no_quantile() -> None:

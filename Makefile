@@ -116,7 +116,7 @@ stores/mnist-lenet-robust/CURRENT stores/mnist-lenet-robust-own/CURRENT stores/m
 stores/cifar10-resnet20-robust/CURRENT stores/cifar10-resnet20-robust-own/CURRENT: stores/%/CURRENT: | $(VENV)/.dev
 	$(BIN)/mutant-store build models/cifar10-resnet20.safetensors --train-data "imagefolder:$(DATA)/cifar10@train" \
 		--data "imagefolder:$(DATA)/cifar10@test[0:3000]" --operator mixed:robust,retrain \
-		--seed $(if $(findstring -own,$*),1,0) --out stores/$*
+		--seed $(if $(findstring -own,$*),1 --mutants 4,0) --out stores/$*
 
 evaluate-robust: stores/mnist-lenet-robust/CURRENT stores/mnist-lenet-robust-own/CURRENT stores/mnist-lenet-certified/CURRENT stores/cifar10-resnet20-robust/CURRENT stores/cifar10-resnet20-robust-own/CURRENT | $(VENV)/.dev ## every attack of who holds the store, robust mutants in it, and what else it catches: reports/mnist-robust, mnist-certified, mnist-robust-detection and the like of cifar10 (many hours)
 	$(BIN)/python -m evaluation adaptive --config evaluation/configs/mnist-robust.toml --data "$(DATA)" \

@@ -7,10 +7,12 @@ from math import inf
 from typing import Any
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
+from mutant_guard.errors import one_line
 from service.probing.fingerprint import EDITED, SKETCH, WINDOWS, Print
 from service.probing.memory import Seen
 from service.probing.queries import OwnQueries
@@ -109,11 +111,14 @@ class SharedQueries:
             request_id.encode()[:_ID_LENGTH].ljust(_ID_LENGTH),
         ]
         try:
-            said = await self._look(args)
+            found = self._read(await self._look(args))
         except RedisDownError:
             return await self._own.seen(print_, digest, caller, request_id)
-        self._last = max(self._last, int(said[1]))
-        return self._read(said)
+        except (LookupError, TypeError, ValueError) as error:  # another hand has written there
+            structlog.get_logger().warning("remembered query contradicts itself", error=one_line(error))
+            return await self._own.seen(print_, digest, caller, request_id)
+        self._last = max(self._last, found.number)
+        return found
 
     def answered(self, seen: Seen, label: int, alarm: bool, confidence: float) -> None:
         """Count the answer to a query; see ``Queries``."""

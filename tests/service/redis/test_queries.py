@@ -176,6 +176,20 @@ async def test_without_redis_each_process_remembers_its_own(redis_server: RedisS
         assert (await two.ask(near(image))).sequence.related == 0
 
 
+async def test_what_another_hand_wrote_fails_no_query(running_redis: RedisServer) -> None:
+    image = picture(8)
+    async with replicas(running_redis.url, 1) as (one,):
+        for number in range(2):
+            assert isinstance(await one.ask(near(image, number)), SharedSeen)
+        with Redis.from_url(running_redis.url) as redis:
+            (sequence,) = redis.scan_iter("guard:{queries}:*:s[0-9]*")
+            redis.hset(sequence, mapping={"first": "long ago"})
+        with capture_logs() as logs:
+            seen = await one.ask(near(image, 2))
+        assert not isinstance(seen, SharedSeen)
+        assert [line["event"] for line in logs] == ["remembered query contradicts itself"]
+
+
 async def test_servers_refuse_a_campaign_together_and_report_it_once(
     running_redis: RedisServer, digits_store: Path, quick_looks: None
 ) -> None:

@@ -137,7 +137,10 @@ def _png(body: bytes) -> Picture:
             break
     if parts == MAX_PARTS:
         raise _too_many("chunks", MAX_PARTS)
-    return Picture(b"".join(kept), exif or _raw_profile(texts), _text(texts, _XMP_KEY), _transparent(once))
+    transparent, file = _transparent(once), b"".join(kept)
+    if not texts:
+        return Picture(file, exif, transparent=transparent)
+    return Picture(file, exif or _raw_profile(texts), _text(texts, _XMP_KEY), transparent)
 
 
 def _colour_type(once: dict[bytes, bytes]) -> int:

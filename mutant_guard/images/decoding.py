@@ -19,7 +19,7 @@ from mutant_guard.errors import BadImageError, ImageError, TooManyPixelsError, r
 from mutant_guard.images.containers import Colour, Picture, picture, webp_size
 from mutant_guard.images.orientation import UPRIGHT, exif_of, orientation
 from mutant_guard.store.manifest import InputSpec
-from mutant_guard.store.preprocessing import TRANSPARENT, flat, pixels_of_colour, refuse_colour, to_pixels
+from mutant_guard.store.preprocessing import TRANSPARENT, fitted, flat, pixels_of_colour, refuse_colour
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 """Formats that a request may have, by Pillow's names."""
@@ -82,17 +82,22 @@ def loaded(image: PillowImage, max_pixels: int) -> PillowImage:
         image: one still image, decoded or not yet.
         max_pixels: most pixels of the image.
 
+    Returns:
+        Upright image without transparency, of 8 bits a sample; ``1`` or ``L`` if it is grey.
+
     Raises:
         TooManyPixelsError: the image has more pixels, or a side is too long.
-        BadImageError: the image is animated or damaged.
+        BadImageError: the image is animated or damaged, or has transparent pixels.
     """
     _check_size(*image.size, max_pixels)
     _check_still(image)
     try:
         image.load()
+        return flat(image)
+    except ImageError as error:
+        raise BadImageError(str(error)) from error
     except _DAMAGED as error:
         raise BadImageError(f"the image is damaged or cut short ({reason(error)}); send it again") from error
-    return image
 
 
 def at_sizes(image: PillowImage, specs: Sequence[InputSpec]) -> list[NDArray[np.uint8]]:
@@ -116,7 +121,7 @@ def at_sizes(image: PillowImage, specs: Sequence[InputSpec]) -> list[NDArray[np.
         if key in known:
             continue
         try:
-            known[key] = to_pixels(
+            known[key] = fitted(
                 image, height=spec.height, width=spec.width, channels=spec.channels, resize=spec.resize
             )
         except ImageError as error:
@@ -192,8 +197,7 @@ def _decoded(image: Any, found: Picture, max_pixels: int) -> PillowImage:
     except ImageError as error:
         raise BadImageError(str(error)) from error
     try:
-        _tell_orientation(image, found)
-        return flat(image)
+        return flat(image, upright=_tell_orientation(image, found))
     except ImageError as error:
         raise BadImageError(str(error)) from error
     except _DAMAGED as error:
@@ -254,9 +258,14 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def _tell_orientation(image: Any, found: Picture) -> None:
-    """Reduce the image's metadata to its orientation, so that nothing reads through the rest."""
+def _tell_orientation(image: Any, found: Picture) -> bool:
+    """Reduce the image's metadata to its orientation, so that nothing reads through the rest.
+
+    Returns:
+        Whether the image is upright.
+    """
     exif, xmp = image.info.pop("exif", b""), image.info.pop("xmp", b"")  # of a WebP file
     said = orientation(found.exif or exif, found.xmp or xmp)
     if said != UPRIGHT:
         image.info["exif"] = exif_of(said)
+    return said == UPRIGHT

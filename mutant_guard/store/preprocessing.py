@@ -49,12 +49,23 @@ def to_pixels(
         ImageError: transparent pixels, an unsupported pixel format, another size under ``exact``,
             or an image that is too narrow for ``fit``.
     """
-    image = flat(image).convert(_MODE[channels])
+    return fitted(flat(image), height=height, width=width, channels=channels, resize=resize)
+
+
+def fitted(
+    image: Image.Image, *, height: int, width: int, channels: int, resize: Resize
+) -> NDArray[np.uint8]:
+    """Convert an image from ``flat`` to pixels at model size.
+
+    Arguments, result and errors are those of ``to_pixels``.
+    """
+    if image.mode != (mode := _MODE[channels]):
+        image = image.convert(mode)
     image = ResizeRule.parse(resize).apply(image, height=height, width=width)
     return np.asarray(image, dtype=np.uint8).reshape(height, width, channels)
 
 
-def flat(image: Image.Image) -> Image.Image:
+def flat(image: Image.Image, *, upright: bool = False) -> Image.Image:
     """Turn an image upright, and bring it to 8 bits a sample without transparency.
 
     EXIF data that is damaged turns nothing. 16-bit grey is scaled by 255/65535. An alpha channel,
@@ -63,6 +74,7 @@ def flat(image: Image.Image) -> Image.Image:
 
     Args:
         image: decoded or lazily opened Pillow image, one frame.
+        upright: whether the image is known to be upright, and its metadata need not be read.
 
     Returns:
         Image of a mode that converts to grey and RGB; ``1`` or ``L`` if the image is grey.
@@ -70,7 +82,8 @@ def flat(image: Image.Image) -> Image.Image:
     Raises:
         ImageError: transparent pixels, or an unsupported pixel format.
     """
-    image = _opaque(_upright(image))
+    # Pillow gives an image with a palette that is missing an empty one where it copies the image.
+    image = _opaque(image if upright and image.mode != "P" else _upright(image))
     if image.mode.startswith("I;16"):
         grey = np.asarray(image, dtype=np.uint32)
         return Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8))

@@ -7,13 +7,14 @@ from importlib.metadata import version
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mutant_guard.errors import RequestError
 from service.guard_service import GuardService
 from service.http import problems
 from service.http.access import describe_keys
 from service.http.body import BoundedBodies
-from service.http.headers import add_middlewares
+from service.http.headers import with_headers
 from service.http.hosts import AllowedHosts
 from service.http.options import known_parameters
 from service.http.refusals import on_problem
@@ -24,7 +25,26 @@ from service.http.shortcut import Shortcut
 from service.settings import Settings
 
 
-def create_app(guard: GuardService) -> FastAPI:
+class Application(FastAPI):
+    """FastAPI application behind the checks that every request meets first.
+
+    What FastAPI itself does around a request takes as long as a good part of the test of a small
+    network. So the checks are around it, and requests for a verdict go past it.
+    """
+
+    entrance: ASGIApp | None = None
+    """Application that requests meet first, and which passes on what it does not answer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        await (self.entrance or self.inside)(scope, receive, send)
+
+    async def inside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that has passed the checks, with what FastAPI routes it to."""
+        await super().__call__(scope, receive, send)
+
+
+def create_app(guard: GuardService) -> Application:
     """Return an application that serves one guard, and that starts and closes it."""
 
     @asynccontextmanager
@@ -33,7 +53,7 @@ def create_app(guard: GuardService) -> FastAPI:
         yield
         await guard.close()
 
-    app = FastAPI(
+    app = Application(
         title="mutant-guard",
         version=version("mutant-guard"),
         summary="Image classification with a verdict on whether to trust the label.",
@@ -60,10 +80,9 @@ def create_app(guard: GuardService) -> FastAPI:
     app.add_exception_handler(HTTPException, problems.on_http_exception)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(Exception, problems.on_failure)
-    app.add_middleware(Shortcut, application=app, method="POST", path="/classify", endpoint=classify)
-    app.add_middleware(BoundedBodies, most_bytes=guard.settings.max_bytes_in_flight)
-    app.add_middleware(AllowedHosts, names=_names(guard.settings))
-    add_middlewares(app, guard.settings)
+    shortcut = Shortcut(app.inside, application=app, method="POST", path="/classify", endpoint=classify)
+    bounded = BoundedBodies(shortcut, most_bytes=guard.settings.max_bytes_in_flight)
+    app.entrance = with_headers(AllowedHosts(bounded, names=_names(guard.settings)), guard.settings)
     _show_examples(app)
     return app
 

@@ -5,7 +5,7 @@ import asyncio
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.connections.intake import INTAKE
@@ -88,7 +88,9 @@ async def read_image(request: Request, limit: int) -> bytes:
         ProblemError: 413 over ``limit`` bytes, 415 another content type or a compressed body, 422 a
             form without a file, 400 the client is gone, 503 too many bodies at a time.
     """
-    media_type = request.headers.get("content-type", IMAGE_TYPES[-1]).split(";")[0].strip().lower()
+    media_type = request.headers.get("content-type", IMAGE_TYPES[-1])
+    if media_type not in IMAGE_TYPES:
+        media_type = media_type.split(";")[0].strip().lower()
     if media_type not in (*IMAGE_TYPES, MULTIPART):
         allowed = ", ".join((*IMAGE_TYPES, MULTIPART))
         raise ProblemError(
@@ -127,20 +129,24 @@ async def read_bounded(request: Request, limit: int) -> bytes:
         ProblemError: 413 over ``limit`` bytes, 400 the client is gone, 503 too many bodies at a
             time.
     """
-    too_large = ProblemError(413, "body-too-large", f"the body is larger than {limit:,} bytes; send less")
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > limit:
-        raise too_large
-    received, pieces = 0, []
-    try:
-        async for piece in request.stream():
-            received += len(piece)
-            if received > limit:
-                raise too_large
-            pieces.append(piece)
-    except ClientDisconnect as error:
-        raise ProblemError(400, "incomplete-body", "the connection was closed within the body") from error
-    return b"".join(pieces)
+        raise _too_large(limit)
+    received, pieces, more = 0, [], True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ProblemError(400, "incomplete-body", "the connection was closed within the body")
+        piece, more = message.get("body", b""), message.get("more_body", False)
+        received += len(piece)
+        if received > limit:
+            raise _too_large(limit)
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _too_large(limit: int) -> ProblemError:
+    return ProblemError(413, "body-too-large", f"the body is larger than {limit:,} bytes; send less")
 
 
 async def _first_file(request: Request, body: bytes) -> bytes:

@@ -1,6 +1,5 @@
 """Headers that forbid browsers to keep or frame an answer, guess its type, or read it elsewhere."""
 
-from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +17,7 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 _ADDED = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+_NAMES = frozenset(name for name, _ in _ADDED)
 
 # Methods and headers for pages of other origins, where the settings name any.
 _METHODS = ("GET", "POST")
@@ -58,7 +58,12 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 given = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in given}
-                message["headers"] = given + [header for header in _ADDED if header[0] not in names]
+                added = (
+                    _ADDED
+                    if names.isdisjoint(_NAMES)
+                    else [header for header in _ADDED if header[0] not in names]
+                )
+                message["headers"] = given + added
                 if body_is_coming(scope):
                     message["headers"].append((b"connection", b"close"))
             await send(message)
@@ -66,17 +71,17 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-def add_middlewares(app: FastAPI, settings: Settings) -> None:
-    """Add security headers to every answer, and CORS for the origins that the settings name.
+def with_headers(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """Wrap an application in security headers, and in CORS for the origins that the settings name.
 
     CORS goes without credentials: cookies mean nothing here, and a page sends a key itself.
     """
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
+        app = CORSMiddleware(
+            app,
             allow_origins=settings.cors_origins,
             allow_methods=_METHODS,
             allow_headers=_ASKED_WITH,
             expose_headers=_ANSWERED_WITH,
         )
-    app.add_middleware(SecurityHeaders)  # the last added is the outermost
+    return SecurityHeaders(app)

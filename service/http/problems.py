@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from mutant_guard.errors import RequestError
-from service.http.headers import SECURITY_HEADERS
 from service.probing.errors import ProbingError
 
 MEDIA_TYPE = "application/problem+json"
@@ -187,13 +186,8 @@ async def on_failure(request: Request, _: Exception) -> Response:
 
     The log has the traceback; the caller learns nothing of it.
     """
-    # Starlette answers this outside of every middleware, so the security headers are added here.
     return response(
-        500,
-        "internal-error",
-        "the server failed on this request; its log says why",
-        SECURITY_HEADERS,
-        request=request,
+        500, "internal-error", "the server failed on this request; its log says why", request=request
     )
 
 

@@ -22,6 +22,9 @@ _SWITCH_SECONDS = 0.001
 """Longest time a thread keeps Python's lock while another thread wants it, in seconds.
 It is a fifth of Python's own, since probes and the inference loop have little to do with the lock
 and wait for it often."""
+_GARBAGE = 20_000
+"""Objects that may be left over before those that refer to each other are looked for.
+Python's own 700 are reached every few requests, and hardly a request leaves any."""
 _SPARE_SECONDS = 10.0
 """Seconds that a server without its inference loop may take to end, besides draining and closing."""
 
@@ -111,6 +114,7 @@ def run(guard: GuardService, *, host: str, port: int) -> None:
         # under load.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(_GARBAGE, *gc.get_threshold()[1:])
         sys.setswitchinterval(_SWITCH_SECONDS)
         structlog.get_logger().info(
             "serving", url=_url(listening), stores=guard.models.names, policy=guard.settings.policy

@@ -9,6 +9,7 @@ import structlog
 from starlette.types import Scope
 
 from mutant_guard.runtime.answer import Answer
+from service.telemetry.logs import log_frequent
 from service.telemetry.trace_context import TraceContext
 
 _DETAIL_LENGTH = 500
@@ -74,29 +75,31 @@ def log_answer(
     """
     judgement, timings, guarded = answer.judgement, answer.timings, answer.guarded
     because = judgement.undecided_because
-    structlog.get_logger().info(
+    log_frequent(
         "classified",
-        request_id=request_id,
-        trace_id=trace.trace_id,
-        span_id=trace.span_id,
-        store=answer.model.name,
-        version=answer.model.version,
-        label=judgement.label,
-        verdict=judgement.verdict.value if guarded else None,
-        undecided_because=because.value if guarded and because is not None else None,
-        mutants=judgement.mutants,
-        decided_by=judgement.decided_by if guarded else None,
-        cached=answer.cached,
-        key=sender.key,
-        peer=sender.peer,
-        forwarded_for=sender.forwarded_for,
-        decode_ms=_milliseconds(timings.decode),
-        queue_ms=_milliseconds(timings.queue),
-        mutants_ms=_milliseconds(timings.mutants),
-        elapsed_ms=_milliseconds(elapsed),
-        body_sha256=answer.body_sha256,
-        status=status,
-        **({} if related is None else {"related_queries": related, "probing": probing}),
+        {
+            "request_id": request_id,
+            "trace_id": trace.trace_id,
+            "span_id": trace.span_id,
+            "store": answer.model.name,
+            "version": answer.model.version,
+            "label": judgement.label,
+            "verdict": judgement.verdict.value if guarded else None,
+            "undecided_because": because.value if guarded and because is not None else None,
+            "mutants": judgement.mutants,
+            "decided_by": judgement.decided_by if guarded else None,
+            "cached": answer.cached,
+            "key": sender.key,
+            "peer": sender.peer,
+            "forwarded_for": sender.forwarded_for,
+            "decode_ms": _milliseconds(timings.decode),
+            "queue_ms": _milliseconds(timings.queue),
+            "mutants_ms": _milliseconds(timings.mutants),
+            "elapsed_ms": _milliseconds(elapsed),
+            "body_sha256": answer.body_sha256,
+            "status": status,
+            **({} if related is None else {"related_queries": related, "probing": probing}),
+        },
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Literal
 
 import structlog
@@ -10,6 +11,19 @@ from pydantic_core import PydanticSerializationError, to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from service.telemetry.line_writer import LineWriter
+
+
+def log_frequent(event: str, facts: EventDict) -> None:
+    """Log an event of every request, as ``structlog.get_logger().info(event, **facts)`` does.
+
+    Where lines are JSON, structlog's chain is left out: it takes several times as long as all it
+    does here.
+    """
+    if structlog.get_config()["processors"][-1] is not _as_json:
+        structlog.get_logger().info(event, **facts)
+        return
+    line = {"timestamp": _timestamp(), "level": "info", "event": event, **facts}
+    structlog.get_config()["logger_factory"]().msg(_encoded(line))
 
 
 def configure_logs(form: Literal["console", "json"], *, quiet: bool = False) -> None:
@@ -59,8 +73,16 @@ class _ToStructlog(logging.Handler):
 _BEFORE_OTHERS: EventDict = dict.fromkeys(("timestamp", "level", "event"))
 
 
+def _timestamp() -> str:
+    """Return the time as structlog's ``TimeStamper`` gives it."""
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
 def _as_json(_: WrappedLogger, __: str, event: EventDict) -> bytes:
-    line = {**_BEFORE_OTHERS, **event}
+    return _encoded({**_BEFORE_OTHERS, **event})
+
+
+def _encoded(line: EventDict) -> bytes:
     try:
         return to_json(line, inf_nan_mode="null", fallback=repr)
     except PydanticSerializationError:  # half of a surrogate pair, or bytes that are no text

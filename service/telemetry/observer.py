@@ -29,11 +29,11 @@ class ServerObserver(Observer):
 
     def decoded(self, seconds: float) -> None:
         """Record the seconds that decoding took."""
-        self._metrics.stage_duration.labels("decode").observe(seconds)
+        self._metrics.stages["decode"].observe(seconds)
 
     def looked_up(self, *, hit: bool) -> None:
         """Count a look-up in the verdict cache."""
-        self._metrics.cache_requests.labels("hit" if hit else "miss").inc()
+        (self._metrics.cache_hits if hit else self._metrics.cache_misses).inc()
 
     def ran(self, run: Run) -> None:
         """Count a run, its rows and the time it took."""

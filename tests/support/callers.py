@@ -15,8 +15,9 @@ from starlette.responses import StreamingResponse
 from mutant_guard.errors import QueueFullError, RequestError
 from service.http import problems
 from service.http.access import Caller, identify, may_review, require_admin
+from service.http.app import Application
 from service.http.detail import may_explain
-from service.http.headers import add_middlewares
+from service.http.headers import with_headers
 from service.keys.key_ring import KeyRing
 from service.redis.limit import OwnLimits
 from service.settings import Settings
@@ -28,7 +29,7 @@ def create_app(keys_file: Path | None = None, **settings: object) -> FastAPI:
     It has the same routes under ``/v2``.
     """
     configured = Settings.model_validate({"api_keys_file": keys_file} | settings)
-    app = FastAPI()
+    app = Application()
     state = SimpleNamespace(limits=OwnLimits())
     app.state.guard = SimpleNamespace(keys=KeyRing(keys_file), state=state, settings=configured)
     for kind, handler in (
@@ -39,7 +40,7 @@ def create_app(keys_file: Path | None = None, **settings: object) -> FastAPI:
         (Exception, problems.on_failure),
     ):
         app.add_exception_handler(kind, handler)
-    add_middlewares(app, configured)
+    app.entrance = with_headers(app.inside, configured)
 
     @app.get("/who")
     @app.post("/who")

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from math import inf, isnan
 from os import PathLike
 from pathlib import Path
@@ -41,7 +42,7 @@ from mutant_guard.runtime.probe import probe
 from mutant_guard.runtime.registry import ModelRegistry
 from mutant_guard.runtime.scheduling.bridge import Bridge
 from mutant_guard.runtime.scheduling.outcome import Outcome
-from mutant_guard.runtime.verdict_cache import VerdictCache
+from mutant_guard.runtime.verdict_cache import MemoryCache, VerdictCache
 from mutant_guard.wire.verdict import Explanation, UndecidedBecause, Verdict
 
 GivenImage = bytes | bytearray | memoryview | str | PathLike[str] | PillowImage | NDArray[np.uint8]
@@ -445,8 +446,16 @@ class Guard:
         deadline = time.perf_counter() + seconds
         until = None if seconds == inf else loop.time() + seconds
         try:
-            async with asyncio.timeout_at(until) as limit:
-                prepared = await self._prepare(image, model)
+            prepared = self._prepare_at_once(image, model)
+            # A timer takes as long as all of the waiting where nothing but the inference loop is
+            # waited for, and that one takes turns with this event loop: it keeps the deadline
+            # itself, and while it hangs no timer would fire.
+            alone = prepared is not None and asked is None and model.scheduler.event_loop is loop
+            if alone and (self.cache is None or isinstance(self.cache, MemoryCache)):
+                until = None
+            async with _limit(until) as limit:
+                prepared = prepared or await self._prepare(image, model)
+                self._observer.decoded(prepared.seconds)
                 if asked is not None and (given := await asked(prepared, model)) is not None:
                     return given
                 if guarded and (kept := await self._look_up(prepared.key, model)) is not None:
@@ -454,7 +463,7 @@ class Guard:
                 future = model.scheduler.submit(
                     prepared.inputs, prepared.order, deadline=deadline, guarded=guarded
                 )
-                if until is not None:
+                if limit is not None and until is not None:
                     limit.reschedule(until + _GRACE_SECONDS)  # the loop ends it earlier, unless it hangs
                 outcome = await self._across(loop).follow(future)
         except (TimeoutError, DeadlineError) as error:
@@ -570,15 +579,11 @@ class Guard:
                 )
             self._preparing += 1
         try:
-            prepared = self._prepare_at_once(image, model)
-            if prepared is None:
-                future = self._decoders.submit(prepare, image, model, self.options.max_pixels)
-                prepared = await self._across(asyncio.get_running_loop()).follow(future)
+            future = self._decoders.submit(prepare, image, model, self.options.max_pixels)
+            return await self._across(asyncio.get_running_loop()).follow(future)
         finally:
             with self._lock:
                 self._preparing -= 1
-        self._observer.decoded(prepared.seconds)
-        return prepared
 
     def _prepare_at_once(self, image: Image, model: Model) -> Prepared | None:
         """Prepare a small image in this thread, else return None.
@@ -608,6 +613,11 @@ class Guard:
                 self._observer.note("kept verdict contradicts itself", store=model.name, key=key)
         self._observer.looked_up(hit=found is not None)
         return found
+
+
+def _limit(until: float | None) -> AbstractAsyncContextManager[asyncio.Timeout | None]:
+    """Limit a block to a time of the event loop's clock; None for no limit, and no timer."""
+    return contextlib.nullcontext() if until is None else asyncio.timeout_at(until)
 
 
 def _order_key(given: bytes | str | OrderKey | None, file: str | PathLike[str] | None) -> OrderKey:

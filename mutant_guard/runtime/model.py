@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutant_guard.bank.workers import Workers
+from mutant_guard.decision.evidence.kinds import all_finite
 from mutant_guard.decision.sequential.policies import Decision, Policy
 from mutant_guard.runtime.engine import load_engine
 from mutant_guard.runtime.judgement import Judgement
@@ -221,9 +222,9 @@ class Model:
 
 def _confidence(outcome: Outcome, output_kind: str) -> float:
     """Return the probability of the label, 0 where the scores are not finite and give none."""
-    scores = outcome.scores.astype(np.float64)
-    if not np.isfinite(scores).all():
+    if not all_finite(outcome.scores):
         return 0.0
     if output_kind == "probabilities":
-        return float(scores[outcome.label])
-    return float(1 / np.exp(scores - scores[outcome.label]).sum())
+        return float(outcome.scores[outcome.label])
+    scores = outcome.scores.astype(np.float64)
+    return float(1 / np.add.reduce(np.exp(scores - scores[outcome.label])))

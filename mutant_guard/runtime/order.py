@@ -46,6 +46,7 @@ class Order:
         self.key, self._pool, self._decks = key, pool, decks
         self._ranks = np.array(ranks or [0] * pool, dtype=np.int64)
         self.key_id = key_id(key)
+        self._mac = hmac.new(key, digestmod="sha256")
         self._deck = lru_cache(maxsize=4096)(self._make_deck)
 
     def mutants(self, *pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -57,9 +58,26 @@ class Order:
         Returns:
             int64 [pool], mutant numbers 1 to ``pool``.
         """
-        message = b"".join(f"{view.shape}".encode() + view.tobytes() for view in pixels)
-        drawn = hmac.digest(self.key, message, "sha256")
-        return self._deck(int.from_bytes(drawn[:8], "big") % self._decks)
+        return self.of_digest(self.digest(*pixels))
+
+    def digest(self, *pixels: NDArray[np.uint8]) -> bytes:
+        """Return the HMAC-SHA256 of an image under the key, bytes [32].
+
+        Args:
+            *pixels: uint8 [H, W, C] of each view of the image.
+        """
+        mac = self._mac.copy()
+        for view in pixels:
+            mac.update(f"{view.shape}".encode() + view.tobytes())
+        return mac.digest()
+
+    def of_digest(self, digest: bytes) -> NDArray[np.int64]:
+        """Return the order of the mutants for the image with this digest; see ``mutants``.
+
+        Args:
+            digest: digest of the image, from ``digest``.
+        """
+        return self._deck(int.from_bytes(digest[:8], "big") % self._decks)
 
     def _make_deck(self, number: int) -> NDArray[np.int64]:
         stream = hashlib.shake_256(b"deck" + number.to_bytes(8, "big") + self.key).digest(8 * self._pool)

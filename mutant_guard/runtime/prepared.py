@@ -62,9 +62,9 @@ def prepare(image: Image, model: Model, max_pixels: int) -> Prepared:
     # used.
     order = model.order
     inputs = model.store.manifest.tensors([pixels[None] for pixels in views])
-    content_of = [f"{pixels.shape}:".encode() + pixels.tobytes() for pixels in views]
-    key = hashlib.sha256(b"".join([f"{model.scope(order)}:".encode(), *content_of])).hexdigest()
-    return Prepared(inputs, order.mutants(*views), views[0], key, digest, time.perf_counter() - started)
+    keyed = order.digest(*views)
+    key = hashlib.sha256(f"{model.scope(order)}:".encode() + keyed).hexdigest()
+    return Prepared(inputs, order.of_digest(keyed), views[0], key, digest, time.perf_counter() - started)
 
 
 def _views(

@@ -4,6 +4,7 @@ Its imports are light: the server reads the file with pydantic alone.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import numpy as np
@@ -109,10 +110,17 @@ class InputSpec(Frozen):
 
     @property
     def _scale(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        return np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        return _array(tuple(self.mean)), _array(tuple(self.std))
 
     def _ordered(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return pixels[..., ::-1] if self.channel_order == "bgr" else pixels
+
+
+@lru_cache(maxsize=64)
+def _array(values: tuple[float, ...]) -> NDArray[np.float32]:
+    array = np.array(values, np.float32)
+    array.setflags(write=False)
+    return array
 
 
 class FileEntry(Frozen):

@@ -7,9 +7,8 @@ another caller asked with the same image. So is what the memory of queries knows
 take the steps that it does not relate.
 """
 
-from typing import TypeVar
+from typing import Any
 
-from mutant_guard.wire.verdict import BareClassification, Classification
 from service.http.access import Caller
 from service.http.problems import caller_refused
 from service.keys.api_keys import Detail
@@ -35,13 +34,9 @@ KEPT = frozenset(
 )
 
 
-_A = TypeVar("_A", Classification, BareClassification)
-
-
-def withheld(classification: _A) -> _A:
-    """Return an answer without scores and path; these fields are unset, and so left out."""
-    kept = classification.model_fields_set & KEPT
-    return type(classification).model_construct(**{name: getattr(classification, name) for name in kept})
+def withheld(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of an answer by field, without scores and path."""
+    return {name: value for name, value in values.items() if name in KEPT}
 
 
 def may_explain(caller: Caller) -> None:

@@ -1,11 +1,11 @@
 """Route ``POST /classify``: takes an image and answers with its label and verdict."""
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from pydantic_core import to_json
 
 from mutant_guard.errors import RequestError
 from mutant_guard.wire.verdict import BareClassification, Classification
-from service.classification import bare_classification, classification
+from service.classification import bare_values, classification_values
 from service.http.access import identify
 from service.http.body import IMAGE_TYPES, MULTIPART, read_image
 from service.http.current import service_of
@@ -105,23 +105,14 @@ async def classify(request: Request) -> Response:
         exchange.refused(served, error)
         raise
     elapsed = exchange.answered(served, (answer, query))
-    if not answer.guarded:
-        bare = bare_classification(answer, request_id=exchange.request_id, elapsed=elapsed)
-        return _json(bare if scores else withheld(bare), exchange)
-    said = classification(answer, request_id=exchange.request_id, elapsed=elapsed, query=query)
+    if answer.guarded:
+        said = classification_values(answer, request_id=exchange.request_id, elapsed=elapsed, query=query)
+    else:
+        said = bare_values(answer, request_id=exchange.request_id, elapsed=elapsed)
     if told is not None:
-        said = said.model_copy(update={"explanation": told})
-    return _json(said if scores else withheld(said), exchange)
-
-
-def _json(said: BaseModel, exchange: Exchange) -> Response:
-    """Return a JSON response.
-
-    The model is serialised here, as FastAPI would first validate it again and turn it into
-    dictionaries.
-    """
+        said["explanation"] = told.model_dump(exclude_unset=True)
     return Response(
-        said.model_dump_json(exclude_unset=True),
+        to_json(said if scores else withheld(said)),
         media_type="application/json",
         headers={"X-Request-Id": exchange.request_id},
     )

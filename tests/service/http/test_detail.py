@@ -1,11 +1,8 @@
 """Answers to a caller whose response detail is ``verdict``."""
 
-import json
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
-from httpx import ASGITransport, AsyncClient
 
 from mutant_guard.wire.verdict import BareClassification, Classification, Explanation
 from service.http.detail import KEPT, withheld
@@ -56,12 +53,13 @@ def test_every_field_is_either_kept_or_withheld() -> None:
 
 
 def test_scores_and_path_are_left_out_and_the_rest_is_as_it_was() -> None:
-    told = withheld(FULL).model_dump(mode="json", exclude_unset=True)
+    values = FULL.model_dump(mode="json", exclude_unset=True)
+    told = withheld(values)
     assert told == FULL.model_dump(mode="json", include=set(KEPT), exclude_unset=True)
     assert list(told) == [name for name in FIELDS if name not in WITHHELD]
     assert told["mutants"] == 12
     assert told["suggested_label"] == 3
-    assert FULL.confidence == 0.998  # the log and the metrics still have it
+    assert values["confidence"] == 0.998
 
 
 def test_a_bare_label_has_no_score_either() -> None:
@@ -74,24 +72,15 @@ def test_a_bare_label_has_no_score_either() -> None:
         guard="off",
         elapsed_ms=0.5,
     )
-    told = withheld(bare)
-    assert isinstance(told, BareClassification)
-    assert told.model_dump(exclude_unset=True) == bare.model_dump(exclude={"confidence", "elapsed_ms"})
+    told = withheld(bare.model_dump())
+    assert told == bare.model_dump(exclude={"confidence", "elapsed_ms"})
+    assert BareClassification.model_validate(told).guard == "off"
 
 
-async def test_an_endpoint_answers_without_them() -> None:
-    app = FastAPI()
-
-    @app.get("/", response_model_exclude_unset=True)
-    async def answer() -> Classification:
-        return withheld(FULL)
-
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://localhost") as client:
-        text = (await client.get("/")).text
-        schema = (await client.get("/openapi.json")).json()["components"]["schemas"]["Classification"]
-    assert list(json.loads(text)) == [name for name in FIELDS if name not in WITHHELD]
-    assert "0.998" not in text
-    assert set(schema["required"]) == KEPT - {"guard"}  # clients may rely only on what is always there
+def test_clients_may_rely_only_on_what_is_always_there() -> None:
+    required = Classification.model_json_schema(mode="serialization")["required"]
+    assert set(required) == KEPT - {"guard"}
+    Classification.model_validate(withheld(FULL.model_dump()))
 
 
 @pytest.mark.parametrize(("detail", "status"), [("full", 200), ("verdict", 403)])

@@ -212,6 +212,24 @@ def beside(
 
 
 @app.command()
+def profile(store: Served = SERVED, data: Data = None, quick: Quick = False, out: Out = None) -> None:
+    """Sample a server under load, and show where the time of a request goes."""
+    from benchmarks.serving import request_profile
+    from benchmarks.subjects import ServedStore
+
+    _report(
+        {
+            str(store): lambda say: request_profile.measure(
+                ServedStore.of(store, data or data_folder()), quick, say
+            )
+        },
+        quick,
+        out,
+        "Made by `make profile`, not by hand.",
+    )
+
+
+@app.command()
 def overload(
     store: Served = SERVED,
     data: Data = None,

@@ -17,11 +17,17 @@ from benchmarks.serving.serving_table import Names, section
 from benchmarks.subjects import POLICY, ServedStore
 from evaluation.server import Server, ServerError
 
-STORES = [Path("stores/mnist-lenet"), Path("stores/mnist-lenet-retrained"), Path("stores/cifar10-resnet20")]
-"""Stores that are served; the first is the one with the targets."""
+STORES = [
+    Path("stores") / name
+    for name in ("mnist-lenet", "mnist-lenet-retrained", "cifar10-resnet20", "cifar10-resnet20-retrained")
+]
+"""Stores that are served."""
 
 _ROUNDS, _SECONDS, _WARM_UP = 7, 3.0, 1.0
 _QUICK_ROUNDS, _QUICK_SECONDS, _QUICK_WARM_UP = 2, 1.0, 0.5
+
+CACHE = {"cache_seconds": "60", "cache_entries": "1"}
+"""Settings of a cache that every image is looked up in and put into, and that none is found in."""
 
 _REMEMBERED = {"query_memory": "observe", "query_entries": "1000000", "query_seconds": "1"}
 _PAPER = "paper"
@@ -101,7 +107,10 @@ class _Race:
         )
 
     def _guard(self) -> None:
-        server, bodies = self._stack.enter_context(over_http.ours(self._subject)), self._subject.bodies
+        server, bodies = (
+            self._stack.enter_context(over_http.ours(self._subject, **CACHE)),
+            self._subject.bodies,
+        )
         self._ours = same_verdicts.answers(server, bodies[: self._checked])
         bare = same_verdicts.answers(server, bodies[: self._checked], _OFF)
         same_verdicts.check("guard=off", bare, self._ours, ["label"])
@@ -118,7 +127,7 @@ class _Race:
 
     def _remembering(self) -> None:
         """Add a server that remembers queries, each for less time than its image takes to come again."""
-        server = self._stack.enter_context(over_http.ours(self._subject, **_REMEMBERED))
+        server = self._stack.enter_context(over_http.ours(self._subject, **CACHE, **_REMEMBERED))
         self._same(Names.REMEMBERING, server, self._ours)
         self._contenders[Names.REMEMBERING] = over_http.contender(server, self._subject.bodies, IN_FLIGHT)
 

@@ -1,6 +1,7 @@
 """Vital signs of a server under load: its memory, and how soon its probes answer."""
 
 import asyncio
+import os
 import threading
 from array import array
 from collections import Counter
@@ -23,6 +24,12 @@ def resident(pid: int) -> int:
     """Return the bytes of memory that a process has now."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     return 1024 * int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the seconds of processor time that a process and its threads have taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Probes:

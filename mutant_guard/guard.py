@@ -5,7 +5,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from math import inf, isnan
@@ -110,6 +110,7 @@ class Guard:
         decode_threads: int = 2,
         cache: VerdictCache | None = None,
         observer: Observer = SILENT,
+        versions: Mapping[Path, str] | None = None,
     ) -> None:
         """Open the stores, check every file of them, and load them on their device.
 
@@ -147,6 +148,8 @@ class Guard:
                 ``classify_many``.
             cache: cache in which ``aclassify`` keeps judgements; None for no cache.
             observer: object that is told of every step, for counting and logging.
+            versions: versions to begin with, by the directory of their store; by default the
+                current one.
 
         Raises:
             ValueError: no store is named, a number is NaN, or the order key is given twice or is too
@@ -179,6 +182,7 @@ class Guard:
         self.order_key = _order_key(order_key, order_key_file)
         self._observer = observer
         self._workers = Workers(threads)
+        self._versions = dict(versions or {})
         paths = tuple(Path(store) for store in stores)
         self.models = ModelRegistry(paths, self._open, grace_seconds, self._observer)
         self._preparing, self._lock = 0, threading.Lock()
@@ -539,7 +543,7 @@ class Guard:
         )
 
     def _open(self, path: Path, before: Model | None) -> Model:
-        """Load the current version of a store, and see that it answers.
+        """Load a store's current version, or the one to begin with, and see that it answers.
 
         Raises:
             StoreError: the version does not load, or does not answer.
@@ -553,6 +557,7 @@ class Guard:
                 workers=self._workers,
                 observer=self._observer,
                 before=before,
+                version=self._versions.get(path) if before is None else None,
             )
             probe(model)
         except (StoreError, DeviceError):

@@ -66,8 +66,9 @@ class Model:
         workers: Workers,
         observer: Observer,
         before: "Model | None" = None,
+        version: str | None = None,
     ) -> None:
-        """Open the store's current version and load it on its device.
+        """Open a version of the store and load it on its device.
 
         Args:
             path: the store's directory.
@@ -76,6 +77,7 @@ class Model:
             workers: the threads of this process.
             observer: object that is told of every run.
             before: the version that this one replaces; None if there is none.
+            version: name of the version; by default the current one.
 
         Raises:
             StoreError: the store is missing, unfinished, damaged, not signed as the options
@@ -84,7 +86,7 @@ class Model:
         """
         signer = load_public_key(options.require_signature) if options.require_signature else None
         self.path = path
-        self.store: Store = open_store(path, signed_by=signer)
+        self.store: Store = open_store(path, version, signed_by=signer)
         self.policy: Policy = self.store.policy(options.policy)
         if options.max_mutants is not None:
             self.policy = self.policy.up_to(options.max_mutants)

@@ -3,11 +3,13 @@
 import os
 import select
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
 
 import structlog
 
 _PATIENCE_MS = 25
+_NOBODY_ELSE = nullcontext(True)
 
 
 class LineWriter:
@@ -18,12 +20,15 @@ class LineWriter:
     are lost at once until a line can be written again. Then a further line says how many were lost.
     """
 
-    def __init__(self, file: TextIO | None) -> None:
+    def __init__(self, file: TextIO | None, alone: AbstractContextManager[bool] = _NOBODY_ELSE) -> None:
         """Write to a file.
 
         Args:
             file: the file; None, as ``sys.stderr`` is in a process without one, drops every line.
+            alone: context in which no other process writes to the file, if it says so; without it a
+                line is lost like one that nobody reads.
         """
+        self._alone = alone
         self._file = file
         self._descriptor = _descriptor(file)
         self._lock = threading.RLock()  # reentrant: a signal handler may log while its own thread writes
@@ -43,9 +48,12 @@ class LineWriter:
 
     def _write(self, line: bytes) -> bool:
         try:
-            if self._descriptor is None:
-                return self._write_to_file(line)
-            return self._write_in_parts(self._descriptor, b"\n" + line if self._torn else line)
+            with self._alone as mine:
+                if not mine:
+                    return False
+                if self._descriptor is None:
+                    return self._write_to_file(line)
+                return self._write_in_parts(self._descriptor, b"\n" + line if self._torn else line)
         except (OSError, ValueError):  # the reader is gone, the disk is full, or the file is closed
             return False
 

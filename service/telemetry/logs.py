@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -11,6 +12,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from service.telemetry.line_writer import LineWriter
+from service.telemetry.shared_lock import SharedLock
 
 
 def log_frequent(event: str, facts: EventDict) -> None:
@@ -26,7 +28,9 @@ def log_frequent(event: str, facts: EventDict) -> None:
     structlog.get_config()["logger_factory"]().msg(_encoded(line))
 
 
-def configure_logs(form: Literal["console", "json"], *, quiet: bool = False) -> None:
+def configure_logs(
+    form: Literal["console", "json"], *, quiet: bool = False, shared: int | None = None
+) -> None:
     """Send log events of structlog and of the standard library to standard error.
 
     Start uvicorn with ``log_config=None``, or it formats its own lines. A log call never waits long
@@ -36,8 +40,10 @@ def configure_logs(form: Literal["console", "json"], *, quiet: bool = False) -> 
         form: form of the lines.
         quiet: whether only warnings and worse are logged. This is always so for the standard
             library's loggers (uvicorn's, asyncio's).
+        shared: descriptor of a file that all processes have inherited which write to this standard
+            error, so that lines stay whole; None where it is this process's alone.
     """
-    writer = LineWriter(sys.stderr)
+    writer = LineWriter(sys.stderr, nullcontext(True) if shared is None else SharedLock(shared))
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -6,9 +6,10 @@ from dataclasses import fields
 from typing import Any
 
 import PIL.Image
+from prometheus_client import generate_latest
 
 from mutant_guard.bank.memory import set_limit
-from mutant_guard.errors import DeadlineError, GuardRequiredError, QueueFullError
+from mutant_guard.errors import DeadlineError, GuardRequiredError, QueueFullError, StoreError
 from mutant_guard.guard import GivenImage, Guard
 from mutant_guard.runtime.answer import Answer
 from mutant_guard.runtime.model import Model
@@ -16,6 +17,7 @@ from mutant_guard.runtime.options import Options
 from mutant_guard.runtime.registry import ModelRegistry
 from service.keys.key_ring import KeyRing
 from service.probing.query import Query
+from service.processes.peers import Peers, PeersError
 from service.settings import Settings
 from service.state import State
 from service.telemetry.metrics import Metrics
@@ -46,12 +48,15 @@ class GuardService:
             requests.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics | None = None, peers: Peers | None = None
+    ) -> None:
         """Open the stores and load them on their device.
 
         Args:
             settings: settings of the server.
             metrics: metrics to count in; by default new ones.
+            peers: the other processes of the server, None where there are none.
 
         Raises:
             StoreError: a store is missing, unfinished, damaged or not signed as the settings
@@ -64,7 +69,8 @@ class GuardService:
         self.keys = KeyRing(settings.api_keys_file, grace_seconds=settings.api_keys_grace_seconds)
         if not self.keys.open:
             self.metrics.api_keys(lambda: self.keys.stale_seconds)
-        self.state = State(settings, self.metrics)
+        self._peers = peers
+        self.state = State(settings, self.metrics, peers)
         if settings.memory is not None:
             set_limit(settings.memory)
         self.guard = Guard(
@@ -73,6 +79,7 @@ class GuardService:
             order_key=self.state.key,
             cache=self.state.cache,
             observer=ServerObserver(self.metrics, alarm_on_undecided=settings.alarm_on_undecided),
+            versions={} if peers is None else peers.versions,
         )
         if self.state.queries is not None:
             for model in self.models:
@@ -131,7 +138,7 @@ class GuardService:
             raise QueueFullError.of(self.settings.max_in_flight)
 
     async def load(self, name: str) -> Model:
-        """Serve the current version of a store from now on, without failing any request.
+        """Serve the current version of a store from now on, in every process, without failing any request.
 
         Args:
             name: name of the store.
@@ -143,7 +150,23 @@ class GuardService:
             UnknownStoreError: there is no store of that name.
             StoreError: the version does not load; the previous version stays in service.
         """
-        return await asyncio.to_thread(self.guard.load, name)
+        if self._peers is None:
+            return await asyncio.to_thread(self.guard.load, name)
+        try:
+            await self._peers.load(name)
+        except PeersError as error:
+            raise StoreError(str(error)) from error
+        return self.models.get(name)
+
+    async def exposition(self) -> bytes:
+        """Return the metrics, those of all processes together, in Prometheus' text format.
+
+        Raises:
+            PeersError: the other processes do not answer.
+        """
+        if self._peers is None:
+            return generate_latest(self.metrics.registry)
+        return await self._peers.exposition()
 
     async def judge(
         self,

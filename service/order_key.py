@@ -22,17 +22,21 @@ class ServerOrderKey(OrderKey):
             replicas have.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, given: bytes | None = None) -> None:
         """Take the key from the settings, or else from its file, which is made at the first start.
 
-        Where the file can be neither read nor made, the key is for this process alone and a warning
+        Where the file can be neither read nor made, the key is for this start alone and a warning
         is logged: after a restart the same image may then meet another order.
+
+        Args:
+            settings: settings of the server.
+            given: key of the server's other processes, which stands for the file.
         """
         self._path = settings.order_key_file
         self._kept, self._keep_at = True, 0.0
         self.fixed = settings.order_key is not None
         super().__init__(
-            _load(self._path)
+            (given or _load(self._path))
             if settings.order_key is None
             else settings.order_key.get_secret_value().encode()
         )

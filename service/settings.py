@@ -4,7 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from annotated_types import Ge, Gt, Le, MinLen
 from platformdirs import user_state_path
@@ -63,9 +63,14 @@ class Settings(BaseSettings):
     device: Device = "auto"
     """Device that the mutants run on: cuda, cpu, or auto for cuda if it is there and else cpu."""
 
+    processes: Annotated[int, Ge(1), Le(256)] = 1
+    """Processes that serve together on one port.
+    More than one uses many cores for small networks. They share out the limits on requests, bytes,
+    connections, cached verdicts and memory; ``threads`` and ``decode_threads`` hold for each."""
+
     threads: Annotated[int, Ge(0)] = 0
     """CPU threads that mutants run on, for all stores together.
-    0 takes the cores this process may use."""
+    0 takes the cores this process may use, or its share of them where several serve."""
 
     memory: Annotated[ByteSize, Ge(LEAST_BYTES)] | None = None
     """Memory that runs may take, such as 500MB, beside the program, the weights and the images.
@@ -243,6 +248,15 @@ class Settings(BaseSettings):
     def _known_names(cls, given: object) -> object:
         check_names(os.environ, cls.model_fields)
         return given
+
+    @model_validator(mode="after")
+    def _shared_memory(self) -> Self:
+        if self.processes > 1 and self.query_memory is not QueryPolicy.OFF and self.redis_url is None:
+            raise ValueError(
+                "several processes (GUARD_PROCESSES) remember queries together in Redis alone; set GUARD_REDIS_URL, "
+                "or GUARD_QUERY_MEMORY=off"
+            )
+        return self
 
     @field_validator("store", mode="before")
     @classmethod

@@ -1,10 +1,11 @@
-"""State of a guard between requests: in Redis, shared by all replicas, or else in this process."""
+"""State of a guard between requests: in Redis, shared by all replicas, or else in this server."""
 
 from mutant_guard.runtime.answer import Answer
 from mutant_guard.runtime.verdict_cache import MemoryCache, VerdictCache
 from service.order_key import ServerOrderKey
 from service.probing.policy import QueryPolicy
 from service.probing.watch import QueryWatch
+from service.processes.peers import Peers
 from service.redis.cache import RedisCache
 from service.redis.limit import Limits, OwnLimits, SharedLimits
 from service.redis.link import RedisLink
@@ -33,14 +34,20 @@ class State:
         queries: watch over what is asked for; None where queries are not remembered.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        """Set up the state from the settings, and wait half a second for Redis at most."""
+    def __init__(self, settings: Settings, metrics: Metrics, peers: Peers | None = None) -> None:
+        """Set up the state from the settings, and wait half a second for Redis at most.
+
+        Args:
+            settings: settings of the server.
+            metrics: metrics to count in.
+            peers: the other processes of the server, None where there are none.
+        """
         self._settings, self._metrics = settings, metrics
-        self.key = ServerOrderKey(settings)
+        self.key = ServerOrderKey(settings, None if peers is None else peers.order_key)
         self._order = SharedOrder(self.key, settings.redis_prefix)
         self._link: RedisLink | None = None
         self._queue: RedisQueue | None = None
-        self.limits: Limits = OwnLimits()
+        self.limits: Limits = OwnLimits() if peers is None else peers
         if settings.redis_url is not None:
             self._link = link = RedisLink(
                 settings.redis_url.get_secret_value(),
@@ -50,9 +57,9 @@ class State:
                 prefix=settings.redis_prefix,
             )
             link.first(self._order.first)
-            self.limits = SharedLimits(link)
+            self.limits = SharedLimits(link, self.limits)
         self.cache = self._make_cache()
-        self.alarms = AlarmHistory(self._link)
+        self.alarms = AlarmHistory(self._link, peers)
         self.reviews = self._make_reviews()
         self.queries: QueryWatch | None = None
         if settings.query_memory is not QueryPolicy.OFF:

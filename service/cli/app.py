@@ -18,6 +18,7 @@ from service.cli.command import (
     settings_with,
 )
 from service.cli.keys import keys_app
+from service.cli.process import process
 from service.cli.review import review_app
 from service.telemetry.logs import configure_logs
 
@@ -39,6 +40,14 @@ StoresOption = Annotated[
 ]
 
 
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Processes that serve on the port, for small networks. Default: GUARD_PROCESSES, else 1."
+    ),
+]
+
+
 def _exit(_: int, __: FrameType | None) -> NoReturn:
     sys.exit(0)
 
@@ -52,6 +61,7 @@ def serve(
     max_mutants: MaxMutantsOption = None,
     device: DeviceOption = None,
     require_signature: SignatureOption = None,
+    processes: ProcessesOption = None,
 ) -> None:
     """Serve mutant stores over HTTP.
 
@@ -59,19 +69,26 @@ def serve(
 
     Every other setting is an environment variable with the prefix GUARD_.
     """
-    from service.http.server import run
-
     settings = settings_with(
         store=store,
         policy=policy,
         max_mutants=max_mutants,
         device=device,
         require_signature=require_signature,
+        processes=processes,
     )
+    if settings.processes > 1:
+        from service.processes.supervisor import supervise
+
+        signal.signal(signal.SIGTERM, _exit)  # in effect until the supervisor handles signals itself
+        raise typer.Exit(supervise(settings, host=host, port=port))
     configure_logs(settings.log_format)
     guard = load(settings)
+    from service.http.server import run
+
     signal.signal(signal.SIGTERM, _exit)  # in effect until the server handles signals itself
     run(guard, host=host, port=port)
 
 
 app.command()(classify)
+app.command(hidden=True)(process)

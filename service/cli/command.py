@@ -14,6 +14,7 @@ from service.variables import PREFIX
 
 if TYPE_CHECKING:  # not imported at run time: it imports the engine
     from service.guard_service import GuardService
+    from service.processes.peers import Peers
 
 PolicyOption = Annotated[
     str | None,
@@ -69,12 +70,12 @@ def settings_with(**given: object) -> Settings:
         refuse(f"{named}{first['msg'].removeprefix('Value error, ')}", error)
 
 
-def load(settings: Settings) -> "GuardService":
+def load(settings: Settings, peers: "Peers | None" = None) -> "GuardService":
     """Load a guard, or end the command where its store cannot be served."""
     from service.guard_service import GuardService
 
     try:
-        return GuardService(settings)
+        return GuardService(settings, peers=peers)
     except GuardError as error:
         refuse(str(error), error)
 

@@ -1,5 +1,6 @@
 """Probes and metrics on a port and a thread of their own, which answer under any load."""
 
+import socket
 import threading
 
 from starlette.applications import Starlette
@@ -20,13 +21,16 @@ class ProbeServer:
     same port would wait with them.
     """
 
-    def __init__(self, guard: GuardService, *, host: str, port: int) -> None:
+    def __init__(
+        self, guard: GuardService, *, host: str, port: int, listening: socket.socket | None = None
+    ) -> None:
         """Bind the probe port.
 
         Args:
             guard: guard that the probes are about.
             host: address to listen on.
             port: TCP port to listen on.
+            listening: socket that is bound already, in place of host and port.
 
         Raises:
             SystemExit: the address cannot be listened on.
@@ -42,7 +46,7 @@ class ProbeServer:
             loop="asyncio",
             lifespan="off",
         )
-        self._socket = self._server.config.bind_socket()
+        self._socket = listening or self._server.config.bind_socket()
         self._socket.listen(
             self._server.config.backlog
         )  # probes that come before the thread runs wait for it

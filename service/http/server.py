@@ -15,7 +15,9 @@ from service.http.app import create_app
 from service.http.connections.bounded_server import BoundedServer
 from service.http.connections.clients import connections_possible
 from service.http.connections.refusal import Refusal
+from service.http.connections.url import url_of
 from service.http.probes import ProbeServer
+from service.processes.turns import Turns
 from service.watchdog import EXIT_STATUS, Watchdog
 
 _SWITCH_SECONDS = 0.001
@@ -37,13 +39,14 @@ class Server(BoundedServer):
     flight and ends. Ctrl-C skips the first part, and so does a second signal.
     """
 
-    def __init__(self, guard: GuardService, *, host: str, port: int) -> None:
+    def __init__(self, guard: GuardService, *, host: str, port: int, turns: Turns | None = None) -> None:
         """Make the server of a guard.
 
         Args:
             guard: guard to serve.
             host: address to listen on.
             port: TCP port to listen on.
+            turns: turns among the processes that share the port; None where it is this one's alone.
         """
         settings = guard.settings
         super().__init__(
@@ -52,6 +55,7 @@ class Server(BoundedServer):
             port=port,
             connections=connections_possible(settings.max_connections),
             refused=self._on_refused,
+            turns=turns,
             timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
         )
         self._guard = guard
@@ -82,6 +86,8 @@ class Server(BoundedServer):
         if self._guard.draining:
             return
         self._guard.draining = True
+        if self._turns is not None:
+            self._turns.leave()
         self._stop_at = time.monotonic() + self._guard.settings.drain_seconds
         self.config.encoded_headers.append((b"connection", b"close"))
 
@@ -110,24 +116,34 @@ def run(guard: GuardService, *, host: str, port: int) -> None:
     with ExitStack() as stack:
         if guard.settings.probe_port is not None:
             stack.enter_context(ProbeServer(guard, host=host, port=guard.settings.probe_port))
-        # Objects loaded by now stay. Searching all of them for garbage took a fifth of the time
-        # under load.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_GARBAGE, *gc.get_threshold()[1:])
-        sys.setswitchinterval(_SWITCH_SECONDS)
         structlog.get_logger().info(
-            "serving", url=_url(listening), stores=guard.models.names, policy=guard.settings.policy
+            "serving", url=url_of(listening), stores=guard.models.names, policy=guard.settings.policy
         )
-        settings = guard.settings
-        patience = settings.drain_seconds + 2 * settings.grace_seconds + _SPARE_SECONDS
-        watchdog = stack.enter_context(Watchdog(lambda: guard.failed, server.drain, patience=patience))
-        server.run(sockets=[listening])
+        status = serve_on(listening, server, guard)
     structlog.get_logger().info("stopped")
-    if watchdog.tripped:
-        sys.exit(EXIT_STATUS)
+    if status:
+        sys.exit(status)
 
 
-def _url(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+def serve_on(listening: socket.socket, server: Server, guard: GuardService) -> int:
+    """Serve on a bound socket until a signal or a lost inference loop ends it.
+
+    Args:
+        listening: the socket.
+        server: server of the guard.
+        guard: guard to serve.
+
+    Returns:
+        The exit status of the process.
+    """
+    # Objects loaded by now stay. Searching all of them for garbage took a fifth of the time under
+    # load.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE, *gc.get_threshold()[1:])
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    settings = guard.settings
+    patience = settings.drain_seconds + 2 * settings.grace_seconds + _SPARE_SECONDS
+    with Watchdog(lambda: guard.failed, server.drain, patience=patience) as watchdog:
+        server.run(sockets=[listening])
+    return EXIT_STATUS if watchdog.tripped else 0

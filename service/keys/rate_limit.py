@@ -2,13 +2,28 @@
 
 import time
 from dataclasses import dataclass
-
-from service.keys.api_keys import ApiKey
+from typing import Protocol
 
 # Float sums of many small refills may fall this short of a whole token. The part of a token that is
 # let pass early is owed afterwards.
 _ROUNDING = 1e-9
 _LEAST_SWEEP = 64
+
+
+class Limited(Protocol):
+    """What counts of an API key for its rate."""
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the key in hex."""
+
+    @property
+    def requests_per_second(self) -> float | None:
+        """Requests a second that the key may keep up; None for any number."""
+
+    @property
+    def at_once(self) -> int:
+        """Requests that the key may send at once."""
 
 
 @dataclass(slots=True)
@@ -28,7 +43,7 @@ class RateLimit:
         self._buckets: dict[str, _Bucket] = {}
         self._sweep_above = _LEAST_SWEEP
 
-    def take(self, key: ApiKey) -> float:
+    def take(self, key: Limited) -> float:
         """Use up one token of a key, if it has one.
 
         A key whose limit was changed goes on with the tokens it has, at the new rate.

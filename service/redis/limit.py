@@ -54,13 +54,14 @@ class OwnLimits:
 class SharedLimits:
     """Limits of all replicas together; while Redis does not answer each replica has its own."""
 
-    def __init__(self, link: RedisLink) -> None:
+    def __init__(self, link: RedisLink, own: Limits | None = None) -> None:
         """Use a link to Redis.
 
         Args:
             link: link to Redis.
+            own: limits of this replica alone; by default those of this process.
         """
-        self._link, self._own = link, RateLimit()
+        self._link, self._own = link, own or OwnLimits()
 
     async def take(self, key: ApiKey) -> float:
         """Use up one token of a key in Redis, as ``Limits`` says."""
@@ -71,7 +72,7 @@ class SharedLimits:
         try:
             said = await self._link.call(lambda redis: self._ask(redis, key.sha256, rate, burst))
         except RedisDownError:
-            return self._own.take(key)
+            return await self._own.take(key)
         return float(said)
 
     async def _ask(self, redis: Redis, name: str, rate: float, burst: int) -> bytes:

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from mutant_guard.runtime.answer import Answer
 from mutant_guard.wire.review import MinuteOfAlarms, StoreAlarms
+from service.processes.peers import Peers
 from service.redis.link import RedisDownError, RedisLink, RedisRefusedError
 
 if TYPE_CHECKING:
@@ -26,16 +27,17 @@ _Minute = tuple[str, str, int]
 class AlarmHistory:
     """Verdicts of the last hour, without those from the cache.
 
-    They are those of all replicas where Redis answers, else those of this process.
+    They are those of all replicas where Redis answers, else those of this server's processes.
     """
 
-    def __init__(self, link: RedisLink | None) -> None:
+    def __init__(self, link: RedisLink | None, peers: Peers | None = None) -> None:
         """Start with no verdicts.
 
         Args:
             link: link to Redis, None without a Redis.
+            peers: the other processes of the server, None where there are none.
         """
-        self._link = link
+        self._link, self._peers = link, peers
         self._tested: Counter[_Minute] = Counter()
         self._alarms: Counter[_Minute] = Counter()
         self._unsent_tested: Counter[_Minute] = Counter()
@@ -87,22 +89,34 @@ class AlarmHistory:
         Args:
             model: the model.
             undecided: whether an undecided verdict counts as an alarm.
+
+        Raises:
+            PeersError: the other processes do not answer.
         """
         last = _now()
         minutes = [(model.name, model.version, minute) for minute in range(last - MINUTES + 1, last + 1)]
-        counted = [(self._tested[minute], self._alarms[minute]) for minute in minutes]
-        if self._link is not None:
-            names = [_name(self._link, minute) for minute in minutes]
-            try:
-                shared = await self._link.call(lambda redis: _read(redis, names), seconds=_SECONDS)
-            except RedisDownError:
-                pass
-            else:
-                counted = [
-                    (tested + self._unsent_tested[minute], alarms + self._unsent_alarms[minute])
-                    for minute, (tested, alarms) in zip(minutes, shared, strict=True)
-                ]
+        counted = await self._shared(minutes)
+        if counted is None:
+            counted = self.own(minutes) if self._peers is None else await self._peers.alarms(minutes)
         return _summary(model, minutes, counted, undecided=undecided)
+
+    def own(self, minutes: list[_Minute]) -> list[tuple[int, int]]:
+        """Return verdicts and alarms of this process in minutes; may be called from any thread."""
+        return [(self._tested[minute], self._alarms[minute]) for minute in minutes]
+
+    async def _shared(self, minutes: list[_Minute]) -> list[tuple[int, int]] | None:
+        """Return verdicts and alarms of all replicas in minutes, None where Redis does not tell."""
+        if self._link is None:
+            return None
+        names = [_name(self._link, minute) for minute in minutes]
+        try:
+            shared = await self._link.call(lambda redis: _read(redis, names), seconds=_SECONDS)
+        except RedisDownError:
+            return None
+        return [
+            (tested + self._unsent_tested[minute], alarms + self._unsent_alarms[minute])
+            for minute, (tested, alarms) in zip(minutes, shared, strict=True)
+        ]
 
     def _forget(self) -> None:
         now = _now()

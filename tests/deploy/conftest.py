@@ -54,6 +54,7 @@ def alerts() -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="session")
 def exported_names() -> set[str]:
     """Every name a query may use: what the server's registry exports, by its own account."""
+    from service.processes.process_metrics import ProcessMetrics
     from service.telemetry.metrics import Metrics
     from service.telemetry.query_metrics import QueryMetrics
 
@@ -69,7 +70,8 @@ def exported_names() -> set[str]:
         "info": ("_info",),
         "gauge": ("",),
     }
-    return {family.name + suffix for family in registry.collect() for suffix in suffixes[family.type]}
+    families = [*registry.collect(), *ProcessMetrics().registry.collect()]
+    return {family.name + suffix for family in families for suffix in suffixes[family.type]}
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import httpx
 from tests.support.service import KEY
 
 COMMAND = str(Path(sys.executable).parent / "mutant-guard")
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 @dataclass(frozen=True)

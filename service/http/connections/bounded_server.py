@@ -13,6 +13,7 @@ from uvicorn.config import STARTUP_FAILURE
 from service.http.connections.clients import Clients
 from service.http.connections.connection import Connection, Refused
 from service.http.connections.listener import Listener
+from service.processes.turns import Turns
 
 
 class BoundedServer(uvicorn.Server):
@@ -26,6 +27,7 @@ class BoundedServer(uvicorn.Server):
         port: int,
         connections: int,
         refused: Refused,
+        turns: Turns | None = None,
         **further: Any,
     ) -> None:
         """Make a server without logs, access log, server header and trust in proxies' headers.
@@ -36,6 +38,7 @@ class BoundedServer(uvicorn.Server):
             port: TCP port to listen on.
             connections: most connections at a time.
             refused: reports what connections refuse.
+            turns: turns among the processes that share the port; None where it is this one's alone.
             further: further settings of uvicorn.
         """
         config = uvicorn.Config(
@@ -51,7 +54,7 @@ class BoundedServer(uvicorn.Server):
             **further,
         )
         super().__init__(config)
-        self._clients, self._refused = Clients(connections), refused
+        self._clients, self._refused, self._turns = Clients(connections), refused, turns
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application and listen; all else is as in uvicorn.
@@ -74,7 +77,7 @@ class BoundedServer(uvicorn.Server):
             refused=self._refused,
         )
         self._loop = asyncio.get_running_loop()
-        self.servers = [Listener(listening, protocol, self._clients, self._loop)]  # type: ignore[list-item]
+        self.servers = [Listener(listening, protocol, self._clients, self._loop, self._turns)]  # type: ignore[list-item]
         self.started = True
 
     def cut_off(self) -> None:
@@ -92,4 +95,6 @@ class BoundedServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Look ten times a second for clients that take too long, and whether to stop."""
         self._clients.look()
+        if self._turns is not None:
+            self._turns.tell(len(self._clients))
         return await super().on_tick(counter)

@@ -8,11 +8,14 @@ from collections.abc import Callable
 import structlog
 
 from service.http.connections.clients import Clients
+from service.processes.turns import Turns
 
 _AT_ONCE = 256
 """Most connections taken before anything else goes on."""
 _FULL_SECONDS = 0.02
 """Seconds to wait where there are as many connections as there may be, and every one has work."""
+_TURN_SECONDS = 0.002
+"""Seconds for which a connection is left to the other processes."""
 _EXHAUSTED_SECONDS = 0.5
 """Seconds to wait where the process has no file descriptor left for a connection."""
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -34,6 +37,7 @@ class Listener:
         protocol: Callable[[], asyncio.Protocol],
         clients: Clients,
         loop: asyncio.AbstractEventLoop,
+        turns: Turns | None = None,
     ) -> None:
         """Start to take connections.
 
@@ -42,10 +46,11 @@ class Listener:
             protocol: function that makes the protocol of a connection.
             clients: connections of the server.
             loop: running event loop.
+            turns: turns among the processes that listen on the socket; None where it is this one.
         """
         self.sockets = [listening]
         self._listening, self._protocol, self._loop = listening, protocol, loop
-        self._clients = clients
+        self._clients, self._turns = clients, turns
         self._connecting: set[asyncio.Task[object]] = set()
         self._resume: asyncio.TimerHandle | None = None
         listening.setblocking(False)
@@ -55,6 +60,7 @@ class Listener:
         """Take the connections that wait already, then no more."""
         if self._listening.fileno() < 0:
             return
+        self._turns = None
         self._accept()
         if self._resume is not None:
             self._resume.cancel()
@@ -74,6 +80,9 @@ class Listener:
                 if not self._clients.give_one_up():
                     self._pause(_FULL_SECONDS)
                     return
+            if self._turns is not None and not self._turns.is_mine(len(self._clients)):
+                self._pause(_TURN_SECONDS)
+                return
             try:
                 connection, _ = self._listening.accept()
             except (BlockingIOError, InterruptedError):

@@ -1,10 +1,11 @@
 """Routes of liveness, readiness and metrics."""
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.http.current import service_of
 from service.http.problems import documented, response
+from service.processes.peers import PeersError
 
 router = APIRouter()
 
@@ -34,7 +35,11 @@ async def readyz(request: Request) -> Response:
 
 
 @router.head("/metrics", include_in_schema=False)
-@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response, responses=documented(503))
 async def metrics(request: Request) -> Response:
-    """Return the metrics in the Prometheus text exposition format."""
-    return Response(generate_latest(service_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    """Return the metrics of all processes in the Prometheus text exposition format."""
+    try:
+        text = await service_of(request).exposition()
+    except PeersError as error:  # a part of the counts would look as if they had started anew
+        return response(503, "not-ready", str(error))
+    return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -175,7 +175,8 @@ async def _open(request: Request) -> ReviewQueue:
         raise ProblemError(
             404,
             "review-off",
-            "this server keeps no review queue; GUARD_REVIEW_ENTRIES above 0 has it keep one",
+            "this server keeps no review queue; GUARD_REVIEW_ENTRIES above 0 has it keep one, and several processes "
+            "(GUARD_PROCESSES) keep theirs in Redis (GUARD_REDIS_URL) alone",
         )
     return reviews.queue
 

@@ -1,0 +1,39 @@
+"""Servers of several real processes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.process import Server, serve
+
+PROCESSES = 2
+
+
+def processes_of(server: Server) -> list[int]:
+    """Return the ids of the processes that serve."""
+    pid = server.process.pid
+    return [int(found) for found in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def sockets_of(pid: int) -> int:
+    """Return the number of sockets that a process has open."""
+    folder = Path(f"/proc/{pid}/fd")
+    return sum(str(entry.readlink()).startswith("socket:") for entry in folder.iterdir())
+
+
+@contextmanager
+def shared(store: Path, log: Path, **variables: str) -> Iterator[Server]:
+    """Yield a server of two processes that draws its own order key and keeps no verdicts."""
+    fixed = {"GUARD_PROCESSES": f"{PROCESSES}", "GUARD_ORDER_KEY": "", "GUARD_CACHE_SECONDS": "0"}
+    no_file = {"GUARD_ORDER_KEY_FILE": "/proc/there-can-be-none"}
+    with serve(store, log, **fixed | no_file | variables) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Server of two processes, for tests that leave it as it is."""
+    with shared(demo_store, tmp_path_factory.mktemp("shared") / "log") as server:
+        yield server

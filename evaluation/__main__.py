@@ -10,6 +10,7 @@ from evaluation.console import console
 from mutant_guard.bank.cores import available_cores
 from mutant_guard.errors import DataError
 from mutant_store.cli.console import BuildReport, errors_shown
+from mutant_store.cli.ray_options import GpusPerMutant, Ray, cluster_of
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -40,6 +41,8 @@ def run(
         int, typer.Option(min=0, help="Processes that make adversarial images; 0 takes all cores.")
     ] = 0,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the rest; 0 takes all cores.")] = 0,
+    ray: Ray = None,
+    gpus_per_mutant: GpusPerMutant = 0.0,
 ) -> None:
     """Make all that an experiment needs, from a model, its data and a seed, and write its report.
 
@@ -59,7 +62,7 @@ def run(
             raise DataError(f"there is no {folder}; give --data, or set {_DATA} to the folder of the data")
         place = Workspace(work or Path("runs") / config.stem)
         target = out or Path("reports") / config.stem
-        with BuildReport() as report:
+        with BuildReport() as report, cluster_of(ray, gpus_per_mutant, jobs, report) as cluster:
             experiment = Experiment(
                 config.stem,
                 settings,
@@ -68,6 +71,7 @@ def run(
                 report,
                 jobs=jobs or available_cores(),
                 threads=threads,
+                cluster=cluster,
             )
             results = experiment.run()
         write(results, target)

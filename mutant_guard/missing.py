@@ -25,6 +25,7 @@ _EXTRA_OF = {
     "sklearn": "build",
     "onnx2fx": "retrain",
     "onnxscript": "retrain",
+    "ray": "ray",
     "torch": "retrain",
 }
 _OF_COMMANDS = {"rich", "typer"}

@@ -34,6 +34,7 @@ from mutant_store.bank.files import bank_files
 from mutant_store.bank.verify import check_original, largest_difference, spread
 from mutant_store.calibrating.calibrate import calibrate
 from mutant_store.calibrating.recordings import fitted_doubts, pack, record
+from mutant_store.cluster.ray_cluster import RayCluster
 from mutant_store.companions.companion import Companion
 from mutant_store.companions.ranks import ranks_of
 from mutant_store.datasets.spec import check_text
@@ -117,6 +118,7 @@ def build(
     settings: BuildSettings,
     report: Reporter,
     confirm: Callable[[str], bool] = lambda question: False,
+    cluster: RayCluster | None = None,
 ) -> Store:
     """Make the mutants, filter them, build the bank, calibrate and publish the store.
 
@@ -131,6 +133,8 @@ def build(
         report: receiver of the steps and of the progress.
         confirm: function that asks whether to go on, from a sentence on another treatment of images
             with which the classifier does much better; by default the build ends there.
+        cluster: cluster that attacks, trains and filters; None works on this machine. The store is
+            the same, on one kind of processor.
 
     Returns:
         The published version, loaded.
@@ -170,15 +174,24 @@ def build(
     with building(out):
         staged = out / STAGING
         staged.mkdir(mode=0o700, exist_ok=True)
-        retrainer = _retrainer(operators, subject, original, settings, staged)
+        retrainer = _retrainer(operators, subject, original, settings, staged, cluster)
         _tell(report, retrainer.notes if retrainer else ())
         companions = _taught(companions, retrainer, subject, settings, report)
-        robust = _robust(operators, subject, original, settings, staged, report, companions)
+        robust = _robust(operators, subject, original, settings, staged, report, companions, cluster)
         if not robust and (others := [each for each in operators if each.name != ROBUST]) != operators:
             settings, operators = replace(settings, operator=name_of(others)), others
         builder = BankBuilder(subject.classifier, subject.layers, activations, companions, robust)
         selection = select(
-            subject, builder, operators, settings.selection, staged, report, retrainer, companions, robust
+            subject,
+            builder,
+            operators,
+            settings.selection,
+            staged,
+            report,
+            retrainer,
+            companions,
+            robust,
+            cluster,
         )
         report.step("building and checking the mutant bank")
         bank = builder.build(selection.pool)
@@ -323,7 +336,12 @@ def _record(
 
 
 def _retrainer(
-    operators: list[Operator], subject: Subject, original: Original, settings: BuildSettings, staged: Path
+    operators: list[Operator],
+    subject: Subject,
+    original: Original,
+    settings: BuildSettings,
+    staged: Path,
+    cluster: RayCluster | None,
 ) -> "Retrainer | None":
     if not settings.teach and not any(isinstance(operator, Retrain) for operator in operators):
         return None
@@ -340,6 +358,7 @@ def _retrainer(
         staged,
         seed=selection.seed,
         jobs=selection.jobs,
+        cluster=cluster,
     )
 
 
@@ -380,6 +399,7 @@ def _robust(
     staged: Path,
     report: Reporter,
     companions: list[Companion],
+    cluster: RayCluster | None,
 ) -> list[RobustNetwork]:
     """Train the robust mutants, if they are asked for.
 
@@ -398,7 +418,7 @@ def _robust(
         )
         return []
     try:
-        return _trained_robust(subject, original, asked, settings, staged, report, companions)
+        return _trained_robust(subject, original, asked, settings, staged, report, companions, cluster)
     except (DataError, ModelError) as error:
         if not asked.optional:
             raise
@@ -414,6 +434,7 @@ def _trained_robust(
     staged: Path,
     report: Reporter,
     companions: list[Companion],
+    cluster: RayCluster | None,
 ) -> list[RobustNetwork]:
     start = _started_from(settings)
     if start is None:
@@ -429,6 +450,7 @@ def _trained_robust(
         staged,
         seed=selection.seed,
         jobs=selection.jobs,
+        cluster=cluster,
         companion=None if start is None else companions[start],
     )
     _tell(report, trainer.notes)

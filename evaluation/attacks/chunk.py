@@ -4,8 +4,10 @@ It is the unit of work, and of what is kept of a killed run.
 """
 
 import importlib.metadata
+import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +87,35 @@ class Chunk:
         """Whether the workspace has the result."""
         return Workspace(self.folder).file(self.attack.method, self.inputs).exists()
 
-    def result(self) -> Arrays:
+    def result(self, make: Callable[[], Arrays] | None = None) -> Arrays:
         """Return the attacked images, whether each fools, and the time it took.
 
         The entries are ``images`` uint8 [n, H, W, C], ``fooled`` bool [n] and ``seconds`` float64
         [1]. They are made on one torch thread, or read if they are kept.
 
+        Args:
+            make: makes them elsewhere, see ``made_from``; None makes them here.
+
         Raises:
             DataError: the classifier does not give an image its label.
         """
-        return Workspace(self.folder).arrays(self.attack.method, self.inputs, self._make)
+        return Workspace(self.folder).arrays(self.attack.method, self.inputs, make or self._make)
+
+    def made_from(self, weights_file: bytes) -> Arrays:
+        """Return what ``result`` returns, on a machine that has neither the model nor the workspace.
+
+        Args:
+            weights_file: content of the classifier's file.
+
+        Raises:
+            DataError: the content is not that of the file, or an image does not have its label.
+        """
+        if digest(weights_file) != self.model_digest:
+            raise DataError(f"{self.model} is no longer the file that the attacks began with: run them again")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / self.model.name
+            path.write_bytes(weights_file)
+            return replace(self, model=path)._make()
 
     def _make(self) -> Arrays:
         started = time.perf_counter()

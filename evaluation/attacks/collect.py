@@ -2,11 +2,12 @@
 
 from collections import deque
 from collections.abc import Generator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from evaluation.attacks.settings import AttackSettings, BlackBox
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Arrays, Workspace
 from mutant_guard.errors import DataError
+from mutant_store.cluster.ray_cluster import RayCluster
 from mutant_store.datasets import ImageData
 from mutant_store.reporter import Reporter
 
@@ -61,6 +63,7 @@ def collect(
     report: Reporter,
     jobs: int,
     seeds: NDArray[np.uint8] | None = None,
+    cluster: RayCluster | None = None,
 ) -> Collected:
     """Attack images in their order, a chunk at a time, until enough fool or none is left.
 
@@ -78,6 +81,7 @@ def collect(
             script that calls this needs its ``if __name__ == "__main__"``.
         seeds: for ``black_box``, clean images uint8 [M, H, W, C] that a substitute starts from;
             none of ``images``.
+        cluster: cluster that makes the chunks; None makes them on this machine.
 
     Raises:
         DataError: the classifier labels an image wrongly; ``black_box`` has too few ``seeds``; or
@@ -111,7 +115,7 @@ def collect(
     report.step(f"{attack.name}: up to {count:,} attempts for {attack.samples:,} images that fool")
     results: list[Arrays] = []
     found = attempts = 0
-    made = _in_order(chunks, jobs)
+    made = _in_order(chunks, jobs, cluster)
     for chunk, result in zip(chunks, made, strict=True):
         results.append(result)
         found += int(result["fooled"].sum())
@@ -123,23 +127,32 @@ def collect(
     return _collected(attack, images, sources, results, trained)
 
 
-def _in_order(chunks: list[Chunk], jobs: int) -> Generator[Arrays]:
+def _in_order(chunks: list[Chunk], jobs: int, cluster: RayCluster | None) -> Generator[Arrays]:
     """Yield the results of the chunks, in order.
 
-    From the first chunk that is not kept, ``jobs`` of those not kept are made at a time.
+    From the first chunk that is not kept, several of those not kept are made at a time: ``jobs``, or
+    as many as the cluster takes.
     """
     missing = deque(chunk for chunk in chunks if not chunk.kept)
     running: dict[int, Future[Arrays]] = {}
     with ExitStack() as stack:
-        pool = None
+        pool: Executor | None = None
+        make: tuple[Any, ...] = (Chunk.result,)
         for chunk in chunks:
-            if missing and missing[0].number <= chunk.number and jobs > 1 and pool is None:
-                pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("spawn")))
-            while pool is not None and missing and len(running) < jobs:
+            if missing and missing[0].number <= chunk.number and pool is None:
+                if cluster is not None:
+                    pool = stack.enter_context(cluster.executor())
+                    make = (Chunk.made_from, cluster.put(chunk.model.read_bytes()))
+                elif jobs > 1:
+                    pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("spawn")))
+            while pool is not None and missing and len(running) < (cluster.jobs if cluster else jobs):
                 following = missing.popleft()
-                running[following.number] = pool.submit(Chunk.result, following)
+                running[following.number] = pool.submit(make[0], following, *make[1:])
             future = running.pop(chunk.number, None)
-            yield chunk.result() if future is None else future.result()
+            if future is None or cluster is not None:
+                yield chunk.result(None if future is None else future.result)
+            else:
+                yield future.result()
 
 
 def _collected(

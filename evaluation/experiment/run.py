@@ -50,6 +50,7 @@ from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
 from mutant_guard.bank.cores import available_cores
 from mutant_guard.errors import ModelError
+from mutant_store.cluster.ray_cluster import RayCluster
 from mutant_store.datasets import load
 from mutant_store.networks.inference import logits
 from mutant_store.reporter import Reporter
@@ -71,6 +72,7 @@ class Experiment:
         *,
         jobs: int,
         threads: int,
+        cluster: RayCluster | None = None,
     ) -> None:
         """Describe the experiment; nothing is done.
 
@@ -82,13 +84,15 @@ class Experiment:
             report: reporter that is told of the steps.
             jobs: number of processes that make adversarial images at a time.
             threads: number of CPU threads of everything else; 0 takes all cores.
+            cluster: cluster that makes adversarial images and stores; None makes them on this
+                machine.
         """
         self._name, self._config, self._workspace, self._report = name, config, workspace, report
-        self._jobs, self._threads = jobs, threads
+        self._jobs, self._threads, self._cluster = jobs, threads, cluster
         self._subject = ExperimentSubject(config, data)
         spec = config.spec("holdout", data)
         train = config.spec("train", data)
-        self._pools = Pools(config.model, spec, config.pools, workspace, report, threads, train)
+        self._pools = Pools(config.model, spec, config.pools, workspace, report, threads, train, cluster)
         self._paper = Paper(config.paper)
         self._clock = Clock(workspace.path / "seconds.json")
         self._main = self._pools.keys(config.pools.operators[0])[0]
@@ -103,7 +107,7 @@ class Experiment:
         torch.set_num_threads(self._threads or available_cores())
         self._check()
         with clock.measured("adversarial images"):
-            samples = make_samples(self._subject, self._workspace, self._report, self._jobs)
+            samples = make_samples(self._subject, self._workspace, self._report, self._jobs, self._cluster)
         with clock.measured("mutants and their label changes"):
             found = tables(config, self._pools, samples.sets)
         with clock.measured("baselines"):

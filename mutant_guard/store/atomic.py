@@ -18,7 +18,7 @@ SECRET = 0o600
 """Mode of the files of a store: with its mutants one can make images that pass them."""
 
 
-def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_atomically(path: Path, content: bytes | memoryview, *, mode: int = 0o644) -> None:
     """Replace ``path`` by ``content``, which is made durable first; create its folder if necessary.
 
     Raises:

@@ -24,6 +24,7 @@ from mutant_store.cli.calibration_options import (
 from mutant_store.cli.companion_options import ClassMaps, Companions, companions_named
 from mutant_store.cli.console import BuildReport, Memory, errors_shown, finite, rate_of
 from mutant_store.cli.input_options import numbers_of, resize_rule, size_of
+from mutant_store.cli.ray_options import GpusPerMutant, Ray, cluster_of
 from mutant_store.cli.retraining_options import (
     AdversarialImages,
     AdversarialShare,
@@ -163,6 +164,8 @@ def build(
             help="Batches of mutants filtered, or mutants trained, at a time, on a core each; 0 takes all cores.",
         ),
     ] = 0,
+    ray: Ray = None,
+    gpus_per_mutant: GpusPerMutant = 0.0,
     mean: Annotated[
         str | None,
         typer.Option(
@@ -399,7 +402,7 @@ def build(
                 optional=asked is None,
             ),
         )
-        with BuildReport() as report:
+        with BuildReport() as report, cluster_of(ray, gpus_per_mutant, jobs, report) as cluster:
             store = build_store(
                 ModelSource(model, weights),
                 data,
@@ -407,6 +410,7 @@ def build(
                 settings,
                 report,
                 lambda text: yes or report.confirm(text),
+                cluster,
             )
         console = Console()
         console.print(f"published [bold]{out}[/bold] version {store.version}")

@@ -107,6 +107,10 @@ class Activations:
             found.append(replace(layer, uses=tuple(uses)))
         return found
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent to other machines, which open sessions of their own."""
+        return {name: value for name, value in vars(self).items() if name != "_session"}
+
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:
         """Session that gives out every inner tensor."""

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -66,6 +67,10 @@ class Classifier:
     names: list[str] | None = None
     raw_pixels: bool = False
     notes: tuple[str, ...] = ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent to other machines, which open sessions of their own."""
+        return {name: value for name, value in vars(self).items() if name != "_session"}
 
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:

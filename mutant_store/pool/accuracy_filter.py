@@ -5,10 +5,11 @@ Wang et al. 2019, section III-B, ask for at least 90 % of the original's accurac
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,10 @@ class AccuracyFilter:
     _known: dict[tuple[str, int], dict[int, list[NDArray[np.float32]]]] = field(
         default_factory=dict, repr=False, compare=False
     )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent to other machines: the features that are known here stay."""
+        return {**vars(self), "_known": {}}
 
     @property
     def needed(self) -> int:
@@ -161,6 +166,7 @@ def collect(
     progress: Callable[[Accepted], None],
     chunk: int = 64,
     jobs: int = 1,
+    executor: Executor | None = None,
 ) -> Accepted:
     """Draw candidates in order and keep the accurate ones until there are enough.
 
@@ -174,6 +180,7 @@ def collect(
         chunk: number of candidates judged together, the unit of progress.
         jobs: number of chunks judged at a time. They are taken in order, so it changes nothing but
             the time.
+        executor: judges the chunks, with all that ``draw`` and ``load`` hold; None takes threads.
 
     Returns:
         ``accepted``, with ``wanted`` mutants.
@@ -182,27 +189,27 @@ def collect(
         HopelessError: hardly any candidate is accurate enough.
     """
 
-    def judge(first: int) -> tuple[list[Mutant], NDArray[np.bool_], NDArray[np.float64]]:
+    def judge(first: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         pool = [draw(number) for number in range(first, first + chunk)]
         session = load(pool)
         try:
-            return pool, *filtering.judge(session, len(pool))
+            return filtering.judge(session, len(pool))
         finally:
             session.close()
 
-    pending: deque[Future[tuple[list[Mutant], NDArray[np.bool_], NDArray[np.float64]]]] = deque()
+    pending: deque[Future[tuple[NDArray[np.bool_], NDArray[np.float64]]]] = deque()
     following = accepted.drawn
-    executor = ThreadPoolExecutor(jobs, thread_name_prefix="filter")
+    executor = executor or ThreadPoolExecutor(jobs, thread_name_prefix="filter")
     try:
         while len(accepted.candidates) < wanted:
             while len(pending) < jobs:
                 pending.append(executor.submit(judge, following))
                 following += chunk
-            pool, kept, accuracies = pending.popleft().result()
+            kept, accuracies = pending.popleft().result()
             first = accepted.drawn
             for place in np.flatnonzero(kept)[: wanted - len(accepted.candidates)].tolist():
                 accepted.candidates.append(first + place)
-                accepted.mutants.append(pool[place])
+                accepted.mutants.append(draw(first + place))
                 accepted.accuracies.append(float(accuracies[place]))
             full = len(accepted.candidates) == wanted
             accepted.drawn = accepted.candidates[-1] + 1 if full else first + chunk

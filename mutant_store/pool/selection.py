@@ -18,12 +18,14 @@ from mutant_guard.errors import ModelError
 from mutant_guard.store.reader import COMPANION, ROBUST
 from mutant_store.bank.builder import BankBuilder
 from mutant_store.bank.entries import tail_cost
+from mutant_store.cluster.ray_cluster import RayCluster
 from mutant_store.companions.companion import Companion
 from mutant_store.loading.subject import Subject
 from mutant_store.operators.base import Operator
 from mutant_store.operators.given import GivenNetworks, choice_of
 from mutant_store.operators.retrain import Retrain
 from mutant_store.pool.accuracy_filter import Accepted, AccuracyFilter, HopelessError, collect
+from mutant_store.pool.candidates import Candidates
 from mutant_store.pool.few_images import FewImages
 from mutant_store.pool.progress import FilterCheckpoint
 from mutant_store.pool.rate_search import Trial, find_rate
@@ -111,6 +113,7 @@ def select(
     retrainer: Trainer | None = None,
     companions: Sequence[Companion] = (),
     robust: Sequence[RobustNetwork] = (),
+    cluster: RayCluster | None = None,
 ) -> Selection:
     """Draw and filter the pool; several operators get equal shares and take turns in it.
 
@@ -125,6 +128,7 @@ def select(
         companions: mutants of the operator ``companion``, which come first and are no part of
             ``settings.mutants``.
         robust: mutants of the operator ``robust``, which come next and are no part of it either.
+        cluster: cluster that filters what operators draw; None filters on this machine.
 
     Raises:
         ModelError: hardly any mutant is accurate enough, or an operator has nothing to change at
@@ -134,7 +138,7 @@ def select(
     operators = [operator for operator in operators if not isinstance(operator, GivenNetworks)]
     for turn, operator in enumerate(operators):
         wanted = (settings.mutants - turn + len(operators) - 1) // len(operators)
-        collection = _Collection(subject, builder, operator, settings, staged, report)
+        collection = _Collection(subject, builder, operator, settings, staged, report, cluster)
         if retrainer is not None and operator.name == Retrain.name:
             accepted.append(collection.train(wanted, retrainer))
         else:
@@ -164,9 +168,11 @@ class _Collection:
         settings: SelectionSettings,
         staged: Path,
         report: Reporter,
+        cluster: RayCluster | None,
     ) -> None:
         self._subject, self._builder, self._operator = subject, builder, operator
         self._settings, self._staged, self._report = settings, staged, report
+        self._cluster = cluster
         self._rate = settings.rate or 0.0
         part = subject.filter
         self._filter = AccuracyFilter(
@@ -244,7 +250,8 @@ class _Collection:
         )
         checkpoint = self._checkpoint(wanted)
         accepted = checkpoint.load()
-        accepted.mutants = [self._draw(number) for number in accepted.candidates]
+        candidates, cluster = self._candidates(), self._cluster
+        accepted.mutants = [candidates.draw(number) for number in accepted.candidates]
 
         def progress(found: Accepted) -> None:
             checkpoint.save(found)
@@ -257,11 +264,12 @@ class _Collection:
                 self._filter,
                 wanted,
                 accepted,
-                draw=self._draw,
-                load=self._load,
+                draw=candidates.draw,
+                load=candidates.load,
                 progress=progress,
                 chunk=self._chunk(),
-                jobs=settings.jobs,
+                jobs=settings.jobs if cluster is None else cluster.jobs,
+                executor=None if cluster is None else cluster.executor(),
             )
         except HopelessError as error:
             raise ModelError(f"{error}; {self._suggestion()}") from error
@@ -313,18 +321,17 @@ class _Collection:
         return int(np.clip(_CHUNK_COST / each, _SMALLEST_CHUNK, _LARGEST_CHUNK))
 
     def _draw(self, number: int, rate: float | None = None) -> Mutant:
-        """Draw a mutant from the operator, the rate, the seed and the number alone."""
-        rng = np.random.default_rng([self._settings.seed, number])
-        choice = self._operator.draw(self._builder.parameters, rate or self._rate, rng)
-        return Mutant(self._operator.name, choice)
+        return self._candidates(rate).draw(number)
+
+    def _candidates(self, rate: float | None = None) -> Candidates:
+        beside = self._settings.jobs if self._cluster is None else self._cluster.beside
+        return Candidates(self._builder, self._operator, self._settings.seed, rate or self._rate, beside)
 
     def _load_alone(self, pool: list[Mutant]) -> BankSession:
         return self._builder.build(pool).session(threads=self._settings.jobs)
 
     def _load(self, pool: list[Mutant]) -> BankSession:
-        return self._builder.build(pool).session(
-            threads=1, beside=self._settings.jobs
-        )  # they run side by side
+        return self._candidates().load(pool)
 
     def _checkpoint(self, wanted: int) -> FilterCheckpoint:
         subject, settings, part = self._subject, self._settings, self._subject.filter

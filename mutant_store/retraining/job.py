@@ -78,6 +78,14 @@ class TrainingJob:
         """Number of images that run at a time through a network whose gradient is taken."""
         return together(self.shape(IMAGES))
 
+    def inputs(self) -> list[Path]:
+        """Return the files of the folder that tasks read: arrays, graphs and the original's state."""
+        return sorted(
+            path
+            for path in self.folder.iterdir()
+            if path.suffix in (".npy", ".onnx") or path.name == ORIGINAL_STATE
+        )
+
     def original(self) -> nn.Module:
         """Return the original, on the CPU, in evaluation mode."""
         network = self.architecture.build()

@@ -7,12 +7,13 @@ import multiprocessing
 import os
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 
@@ -25,8 +26,49 @@ Task = Callable[[J, int, Tell], None]
 """Function of a module that works on one number and keeps its results in the job's folder."""
 
 
-class TrainingProcesses(Generic[J]):
-    """Runner of a job's tasks, ``jobs`` at a time.
+class TrainingWorkers(ABC, Generic[J]):
+    """Runner of a job's tasks, several at a time."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """End what still runs."""
+
+    @abstractmethod
+    def run(self, task: Task[J], numbers: list[int], heard: Tell) -> Iterator[int]:
+        """Run a task for all numbers, and yield each number as it is finished, in any order.
+
+        Args:
+            task: task to run.
+            numbers: numbers to run it for.
+            heard: called with every message that the tasks send.
+
+        Raises:
+            GuardError: what runs a task ended before it.
+            Exception: any error that a task raised.
+        """
+
+    def run_in_order(self, task: Task[J], numbers: list[int], heard: Tell) -> Iterator[int]:
+        """Run a task for all numbers, and yield them in order, each as soon as that is possible.
+
+        Arguments and errors are those of ``run``.
+        """
+        finished: set[int] = set()
+        following = iter(numbers)
+        expected = next(following, None)
+        for number in self.run(task, numbers, heard):
+            finished.add(number)
+            while expected is not None and expected in finished:
+                yield expected
+                expected = next(following, None)
+
+
+class TrainingProcesses(TrainingWorkers[J]):
+    """Runner of a job's tasks in processes, ``jobs`` at a time.
 
     A single task, or a task on a GPU, runs in this process.
     """
@@ -36,9 +78,6 @@ class TrainingProcesses(Generic[J]):
         self._job = job
         self._wanted = jobs if job.device == "cpu" else 1
         self._processes: dict[Connection, BaseProcess] = {}
-
-    def __enter__(self) -> "TrainingProcesses[J]":
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
@@ -50,16 +89,10 @@ class TrainingProcesses(Generic[J]):
             process.join()
 
     def run(self, task: Task[J], numbers: list[int], heard: Tell) -> Iterator[int]:
-        """Run a task for all numbers, and yield each number as it is finished, in any order.
-
-        Args:
-            task: task to run.
-            numbers: numbers to run it for.
-            heard: called with every message that the tasks send.
+        """Run a task for all numbers, as ``TrainingWorkers.run`` says.
 
         Raises:
             GuardError: a process ended before its task.
-            Exception: any error that a task raised.
         """
         if self._wanted == 1 or (len(numbers) == 1 and not self._processes):
             for number in numbers:
@@ -85,20 +118,6 @@ class TrainingProcesses(Generic[J]):
                 else:
                     idle.append(ready)
                     yield busy.pop(ready)
-
-    def run_in_order(self, task: Task[J], numbers: list[int], heard: Tell) -> Iterator[int]:
-        """Run a task for all numbers, and yield them in order, each as soon as that is possible.
-
-        Arguments and errors are those of ``run``.
-        """
-        finished: set[int] = set()
-        following = iter(numbers)
-        expected = next(following, None)
-        for number in self.run(task, numbers, heard):
-            finished.add(number)
-            while expected is not None and expected in finished:
-                yield expected
-                expected = next(following, None)
 
     def _started(self, count: int) -> list[Connection]:
         context = multiprocessing.get_context("spawn")

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
-import safetensors.torch
-import torch
 from numpy.typing import NDArray
 
 from mutant_guard.bank.pool import Mutant
 from mutant_guard.store.manifest import RetrainRecord
+from mutant_store.cluster.ray_cluster import RayCluster
+from mutant_store.cluster.training_tasks import training_device, training_workers
 from mutant_store.loading.subject import Subject
 from mutant_store.loading.torch_source import TorchOriginal
 from mutant_store.operators.retrain import Retrain
@@ -30,7 +30,7 @@ from mutant_store.retraining.job import (
     TARGETS,
     Job,
 )
-from mutant_store.retraining.processes import TrainingProcesses
+from mutant_store.retraining.processes import TrainingProcesses, TrainingWorkers
 from mutant_store.retraining.seeds import Purpose, seed_for
 from mutant_store.retraining.settings import RetrainSettings, recipe_for, teaching_recipe
 from mutant_store.retraining.tail import TailGraphs
@@ -48,6 +48,7 @@ class Retrainer:
     Attributes:
         job: the job of its mutants.
         record: the manifest's entry for the retraining.
+        cluster: cluster that trains; None trains on this machine.
         teaching: recipe by which companions are taught.
         train_data: SPEC of the training images.
         notes: sentences on what of the training images was left out.
@@ -62,6 +63,7 @@ class Retrainer:
         *,
         seed: int,
         jobs: int,
+        cluster: RayCluster | None = None,
     ) -> None:
         """Read the training images and prepare what all mutants share, except adversarial images.
 
@@ -71,7 +73,8 @@ class Retrainer:
             settings: the user's settings of retraining.
             staged: staging directory of the build.
             seed: seed of the build.
-            jobs: number of mutants trained at a time.
+            jobs: number of mutants trained at a time, without a cluster.
+            cluster: cluster that trains; None trains on this machine.
 
         Raises:
             DataError: the training images do not fit, see ``load_training_data``.
@@ -84,8 +87,8 @@ class Retrainer:
         recipe = recipe_for(
             original.architecture.name, subject.input.channels, settings, tail=tail is not None
         )
-        self._recipe, self._jobs = recipe, jobs
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._recipe, self._jobs, self.cluster = recipe, jobs, cluster
+        device = training_device(cluster)
         job = Job(
             folder=staged / "retraining",
             architecture=original.architecture,
@@ -125,7 +128,7 @@ class Retrainer:
 
     def attack(self, report: Reporter) -> None:
         """Make the original's adversarial images, unless they are there."""
-        with TrainingProcesses(self.job, self._jobs) as workers:
+        with self._workers() as workers:
             self._attack(workers, report)
 
     def mutants(self, numbers: list[int], report: Reporter) -> Iterator[tuple[int, Mutant]]:
@@ -136,13 +139,10 @@ class Retrainer:
         Raises:
             GuardError: a mutant cannot be put into the bank, or a process that trains one ended.
         """
-        with TrainingProcesses(self.job, self._jobs) as workers:
+        with self._workers() as workers:
             self._attack(workers, report)
             if self._tail is not None:
-                allocate_features(self.job, self._tail.shape)
-                parts = feature_parts(self.job)
-                for done, _ in enumerate(workers.run(make_features, list(range(parts)), lambda _: None), 1):
-                    report.progress(done, parts, "parts of the features")
+                self._features(self._tail, report)
             epochs = dict.fromkeys(numbers, 0)
 
             def show(note: str) -> None:
@@ -158,7 +158,18 @@ class Retrainer:
                 yield number, self._mutant(number)
                 show("epochs")
 
-    def _attack(self, workers: TrainingProcesses[Job], report: Reporter) -> None:
+    def _workers(self) -> TrainingWorkers[Job]:
+        return training_workers(self.job, self._jobs, self.cluster)
+
+    def _features(self, tail: TailGraphs, report: Reporter) -> None:
+        """Compute the features on this machine: all parts are in one file, which only it can write."""
+        allocate_features(self.job, tail.shape)
+        parts = feature_parts(self.job)
+        with TrainingProcesses(self.job, self._jobs) as workers:
+            for done, _ in enumerate(workers.run(make_features, list(range(parts)), lambda _: None), 1):
+                report.progress(done, parts, "parts of the features")
+
+    def _attack(self, workers: TrainingWorkers[Job], report: Reporter) -> None:
         total = len(self.job.array(CHOSEN))
         for done, _ in enumerate(workers.run(make_shard, list(range(shards(self.job))), lambda _: None), 1):
             report.progress(min(done * self.job.shard, total), total, "adversarial images")

@@ -23,6 +23,7 @@ from mutant_guard.store.atomic import write_atomically
 from mutant_guard.store.manifest import InputSpec, RetrainRecord
 from mutant_guard.store.preprocessing import to_pixels
 from mutant_guard.store.resizing import ResizeRule
+from mutant_store.cluster.training_tasks import training_workers
 from mutant_store.companions.companion import Companion
 from mutant_store.datasets import load
 from mutant_store.graph.graph import Graph
@@ -42,7 +43,6 @@ from mutant_store.retraining.job import (
     keep,
     together,
 )
-from mutant_store.retraining.processes import TrainingProcesses
 from mutant_store.retraining.retrainer import Retrainer
 from mutant_store.retraining.training import VALUES, Epoch, mutant_name, train_mutant
 
@@ -120,7 +120,7 @@ def _taught(companion: Companion, retrainer: Retrainer, report: Reporter) -> Com
         note = f"epochs of {companion.name}; {epoch.accuracy:.1%} of its training images as the original"
         report.progress(epoch.epoch, recipe.epochs, note)
 
-    with TrainingProcesses(job, 1) as alone:
+    with training_workers(job, 1, retrainer.cluster) as alone:
         for _ in alone.run(train_mutant, [0], heard):
             pass
     values = safetensors.numpy.load_file(job.folder / mutant_name(0))[VALUES]

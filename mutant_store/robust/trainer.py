@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from onnx import ModelProto
 
@@ -15,6 +14,8 @@ from mutant_guard.errors import DataError
 from mutant_guard.store.choices import OutputKind
 from mutant_guard.store.manifest import RecipeValue
 from mutant_guard.store.model_card import DataRange
+from mutant_store.cluster.ray_cluster import RayCluster
+from mutant_store.cluster.training_tasks import training_device, training_workers
 from mutant_store.companions.companion import Companion
 from mutant_store.graph.classifier import Classifier
 from mutant_store.loading.subject import Subject
@@ -22,7 +23,6 @@ from mutant_store.loading.torch_source import TorchOriginal
 from mutant_store.reporter import Reporter
 from mutant_store.retraining.folder import prepare_folder, state_of
 from mutant_store.retraining.job import IMAGES, ORIGINAL_STATE, TARGETS
-from mutant_store.retraining.processes import TrainingProcesses
 from mutant_store.retraining.seeds import Purpose, seed_for
 from mutant_store.retraining.training_data import TrainingData
 from mutant_store.robust.basis import Basis
@@ -88,6 +88,7 @@ class RobustTrainer:
         *,
         seed: int,
         jobs: int,
+        cluster: RayCluster | None = None,
         companion: Companion | None = None,
     ) -> None:
         """Read the training images and prepare what all mutants share.
@@ -100,7 +101,8 @@ class RobustTrainer:
             train_data: SPEC of the training images.
             staged: staging directory of the build.
             seed: seed of the build.
-            jobs: number of mutants trained at a time.
+            jobs: number of mutants trained at a time, without a cluster.
+            cluster: cluster that trains; None trains on this machine.
             companion: companion that training starts from; None for none.
 
         Raises:
@@ -124,7 +126,7 @@ class RobustTrainer:
             trained = len(training.data) - _held_back(len(training.data))
             plan = replace(plan, recipe=plan.recipe.lasting(trained))
         recipe, self.notes = plan.recipe, training.data.notes
-        self._basis, self._plan, self._jobs = basis, plan, jobs
+        self._basis, self._plan, self._jobs, self._cluster = basis, plan, jobs, cluster
         job = RobustJob(
             folder=staged,
             architecture=own,
@@ -135,7 +137,7 @@ class RobustTrainer:
             flip=known is not None and known.spec.flip,
             bf16=known is not None and known.spec.bf16 and recipe.attacks,
             output_kind=basis.classifier.output_kind,
-            device="cuda" if torch.cuda.is_available() else "cpu",
+            device=training_device(cluster),
             recipe=recipe,
             mutant=plan.architecture,
             classes=basis.outputs,
@@ -185,7 +187,7 @@ class RobustTrainer:
             epochs[epoch.mutant] = epoch.epoch - epoch.collapsed
             report.progress(sum(epochs.values()), len(numbers) * total, self._told(epoch))
 
-        with TrainingProcesses(self.job, self._jobs) as workers:
+        with training_workers(self.job, self._jobs, self._cluster) as workers:
             for number in workers.run_in_order(train_robust, numbers, heard):
                 epochs[number] = total
                 yield number, self._mutant(number)

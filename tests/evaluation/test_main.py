@@ -74,7 +74,7 @@ def test_everything_has_its_place_by_the_files_name(config: Path, recorder: _Rec
     name, settings, data, place, _ = recorder.told
     assert (name, settings.title) == ("mine", "Digits, in brief")
     assert (data, place.path) == (Path("../shared/data"), Path("runs/mine"))
-    assert recorder.options == {"jobs": available_cores(), "threads": 0}
+    assert recorder.options == {"jobs": available_cores(), "threads": 0, "cluster": None}
     assert recorder.written == [(recorder.results, Path("reports/mine"))]
     assert result.stdout == "wrote reports/mine/report.md\n"
 
@@ -87,7 +87,7 @@ def test_every_place_can_be_chosen(
     assert _invoke("run", "--config", str(config), *options).exit_code == 0
     assert recorder.told[2:4][0] == Path("from-the-environment")
     assert recorder.told[3].path == Path("here")
-    assert recorder.options == {"jobs": 3, "threads": 2}
+    assert recorder.options == {"jobs": 3, "threads": 2, "cluster": None}
     assert recorder.written[0][1] == Path("there")
     assert _invoke("run", "--config", str(config), "--data", "given").exit_code == 0
     assert recorder.told[2] == Path("given")

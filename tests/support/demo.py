@@ -15,6 +15,7 @@ from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.model_card import ModelCard
 from mutant_guard.store.reader import Store
 from mutant_store.build import BuildSettings, build
+from mutant_store.cluster.ray_cluster import RayCluster
 from mutant_store.datasets import load
 from mutant_store.loading.input_spec import InputOptions
 from mutant_store.pool.selection import SelectionSettings
@@ -173,13 +174,18 @@ def perceptron(
 
 
 def build_digits_store(
-    model: Path, out: Path, *, report: SilentReport | None = None, **changes: object
+    model: Path,
+    out: Path,
+    *,
+    report: SilentReport | None = None,
+    cluster: RayCluster | None = None,
+    **changes: object,
 ) -> Store:
     """Build a store of 60 NAI mutants from the digits' holdout, with any setting of build or selection changed."""
     names = {field.name for field in fields(SelectionSettings)}
     selection = replace(SETTINGS.selection, **{name: changes.pop(name) for name in names & changes.keys()})  # type: ignore[arg-type]
     settings = replace(SETTINGS, selection=selection, **changes)  # type: ignore[arg-type]
-    return build(model, "digits@holdout", out, settings, report or SilentReport())
+    return build(model, "digits@holdout", out, settings, report or SilentReport(), cluster=cluster)
 
 
 def build_retrained_store(
@@ -190,4 +196,4 @@ def build_retrained_store(
 
     chosen = {"operator": "retrain", "mutants": 4, "rate": 0.5, "accuracy_ratio": 0.8} | changes
     retraining = RetrainSettings(train_data="digits@train", share=0.5, epochs=4)
-    return build_digits_store(model, out, report=report, retraining=retraining, **chosen)
+    return build_digits_store(model, out, report=report, retraining=retraining, **chosen)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.model_card import ModelCard
 from mutant_guard.store.reader import Store
 from mutant_store.build import BuildSettings, build
+from mutant_store.cluster.ray_cluster import RayCluster
 from mutant_store.datasets import ImageData, load
 from mutant_store.loading.input_spec import InputOptions
 from mutant_store.loading.model_source import ModelSource
@@ -101,8 +102,14 @@ def settings(
 
 
 def build_retrained(
-    model: Path | str, out: Path, chosen: BuildSettings | None = None, report: SilentReport | None = None
+    model: Path | str,
+    out: Path,
+    chosen: BuildSettings | None = None,
+    report: SilentReport | None = None,
+    cluster: RayCluster | None = None,
 ) -> Store:
     """Build a store from the holdout split of the digits."""
     source = ModelSource(str(model))
-    return build(source, "digits@holdout", out, chosen or settings(), report or SilentReport())
+    return build(
+        source, "digits@holdout", out, chosen or settings(), report or SilentReport(), cluster=cluster
+    )

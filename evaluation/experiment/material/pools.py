@@ -22,6 +22,7 @@ from mutant_guard.store.atomic import write_atomically
 from mutant_guard.store.reader import CURRENT, ROBUST, Store, load_store
 from mutant_store.build import BuildSettings, build
 from mutant_store.calibrating.recordings import kept_recordings, record
+from mutant_store.cluster.ray_cluster import RayCluster
 from mutant_store.datasets import parse
 from mutant_store.loading.input_spec import InputOptions
 from mutant_store.loading.model_source import ModelSource
@@ -64,6 +65,7 @@ class Pools:
         report: Reporter,
         threads: int = 0,
         train: str = "",
+        cluster: RayCluster | None = None,
     ) -> None:
         """Describe the pools; nothing is built.
 
@@ -75,10 +77,11 @@ class Pools:
             report: reporter that is told of the steps.
             threads: number of CPU threads; 0 takes all cores.
             train: the images that trained it, for mutants that are trained as well.
+            cluster: cluster that builds the stores; None builds them on this machine.
         """
         self.settings = settings
         self.model, self.spec, self._workspace, self._train = model, spec, workspace, train
-        self._report, self._threads = report, threads
+        self._report, self._threads, self._cluster = report, threads, cluster
         self._refused: dict[tuple[str, float], str] = {}
         self._stores: dict[PoolKey, Store | None] = {}
         self._opened: tuple[PoolKey, BankSession] | None = None
@@ -159,7 +162,14 @@ class Pools:
         """
         settings = self.settings.model_copy(update={"sizes": {**self.settings.sizes, key.operator: mutants}})
         others = Pools(
-            self.model, self.spec, settings, self._workspace, self._report, self._threads, self._train
+            self.model,
+            self.spec,
+            settings,
+            self._workspace,
+            self._report,
+            self._threads,
+            self._train,
+            self._cluster,
         )
         return others.required(replace(key, seed=key.seed + 1))
 
@@ -193,11 +203,11 @@ class Pools:
     def _build(self, key: PoolKey, path: Path) -> None:
         settings = self.build_settings(key)
         if not is_trained(key.operator):
-            build(self.model, self.spec, path, settings, self._report)
+            build(self.model, self.spec, path, settings, self._report, cluster=self._cluster)
             return
         source = ModelSource(str(self.model.with_suffix(_WEIGHTS)))
         with build_clock(path).measured(BUILD):
-            build(source, self.spec, path, settings, self._report)
+            build(source, self.spec, path, settings, self._report, cluster=self._cluster)
 
     def build_seconds(self, key: PoolKey) -> float | None:
         """Return the time it took to build a store of trained mutants; None for others."""

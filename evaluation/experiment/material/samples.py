@@ -12,6 +12,7 @@ from evaluation.experiment.records.results import KindResult
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
 from mutant_guard.errors import DataError
+from mutant_store.cluster.ray_cluster import RayCluster
 from mutant_store.datasets import ImageData
 from mutant_store.reporter import Reporter
 
@@ -26,7 +27,13 @@ class Samples:
     records: list[KindResult]
 
 
-def make_samples(subject: ExperimentSubject, workspace: Workspace, report: Reporter, jobs: int) -> Samples:
+def make_samples(
+    subject: ExperimentSubject,
+    workspace: Workspace,
+    report: Reporter,
+    jobs: int,
+    cluster: RayCluster | None = None,
+) -> Samples:
     """Make clean test images, and adversarial ones from rightly labelled test images.
 
     A kind of which no attempt fools the classifier is recorded, but has no images.
@@ -53,6 +60,7 @@ def make_samples(subject: ExperimentSubject, workspace: Workspace, report: Repor
             report,
             jobs,
             seeds=subject.filter.images,
+            cluster=cluster,
         )
         records.append(_attacked(attack, found))
         report.step(f"{attack.name}: {found.fooled:,} of {found.attempts:,} attempts fool")

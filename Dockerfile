@@ -2,8 +2,8 @@
 # constraints.txt.
 #   docker build --target guard      server on CPU: onnxruntime without torch and onnx (the default)
 #   docker build --target guard-gpu  server on CUDA
-#   docker build --target offline    builds stores: torch and onnx. For the much smaller CPU build of torch, name the
-#                                    index that has it: --build-arg PIP_EXTRA_INDEX_URL=...
+#   docker build --target offline    builds stores: torch, onnx and Ray. For the much smaller CPU build of torch, name
+#                                    the index that has it: --build-arg PIP_EXTRA_INDEX_URL=...
 # The cache mounts (BuildKit) keep downloads between builds and out of the images.
 
 # The interpreter that constraints.txt was tested on.
@@ -57,7 +57,7 @@ FROM python AS offline-build
 ARG PIP_EXTRA_INDEX_URL
 WORKDIR /src
 COPY --from=source / .
-RUN --mount=type=cache,target=/root/.cache/pip deploy/steps/install.sh /opt/venv cpu,build,retrain
+RUN --mount=type=cache,target=/root/.cache/pip deploy/steps/install.sh /opt/venv cpu,build,retrain,ray
 
 FROM python AS offline
 LABEL org.opencontainers.image.title="mutant-guard-offline" \
@@ -66,6 +66,8 @@ COPY --from=offline-build /opt/venv /opt/venv
 COPY --from=source /evaluation /opt/demo/evaluation
 # Modes are set whatever the umask of the checkout, since another user runs these scripts.
 COPY --chmod=0755 deploy/steps/demo-store.sh deploy/steps/mnist-store.sh /usr/local/bin/
+# KubeRay starts Ray from a login shell, which looks for programs here.
+COPY --from=offline-build /opt/venv/bin/ray /usr/local/bin/ray
 ENV BIN=/opt/venv/bin MODELS=/models STORES=/stores PYTHONPATH=/opt/demo
 USER 10001:10001
 WORKDIR /var/lib/mutant-guard

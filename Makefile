@@ -23,7 +23,7 @@ $(VENV)/.serve: pyproject.toml constraints.txt deploy/steps/install.sh
 
 $(VENV)/.dev: pyproject.toml constraints.txt deploy/steps/install.sh
 	@echo "Installing everything the tests need into $(VENV)"
-	deploy/steps/install.sh $(VENV) cpu,server,build,retrain,evaluation,docs,recipes,dev --editable
+	deploy/steps/install.sh $(VENV) cpu,server,build,retrain,ray,evaluation,docs,recipes,dev --editable
 	@touch $@ $(VENV)/.serve
 
 # The script trains the classifier first where there is none; one that is newer than its store has the store built anew.

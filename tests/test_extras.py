@@ -107,6 +107,11 @@ def test_operators_can_do_their_work_where_the_server_is_installed(demo_store: P
         (("cpu", "server"), ("layers", "model.onnx"), "onnx', 'build"),
         (("cpu", "server"), ("export", "STORE", "--mutant", "1", "-o", "m.onnx"), "onnx', 'build"),
         (("cpu", "build"), ("build", "lenet", "--data", "digits", "--out", "s"), "torch', 'retrain"),
+        (
+            ("cpu", "build"),
+            ("build", "m.onnx", "--data", "digits", "--out", "s", "--ray", "auto"),
+            "ray', 'ray",
+        ),
         (("build",), ("versions", "STORE"), "safetensors', 'cpu"),
         (("server",), ("versions", "STORE"), "numpy', 'cpu"),
     ],

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "benchmarks": set(PACKAGES),
 }
 UNPICKLING = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-OFFLINE = {"torch", "onnx", "sklearn", "art"}
+OFFLINE = {"torch", "onnx", "sklearn", "art", "ray"}
 SERVER = {"fastapi", "starlette", "uvicorn", "redis", "prometheus_client", "structlog", "pydantic_settings"}
 COMMANDS = {"typer", "rich", "click"}
 MOST_MODULES = 16

@@ -42,7 +42,7 @@ def stages(root: Path) -> dict[str, Stage]:
     return found
 
 
-FINAL = {"guard": "cpu,server", "guard-gpu": "gpu,server", "offline": "cpu,build,retrain"}
+FINAL = {"guard": "cpu,server", "guard-gpu": "gpu,server", "offline": "cpu,build,retrain,ray"}
 every_image = pytest.mark.parametrize("name", FINAL)
 
 

@@ -30,7 +30,8 @@ class Nodes:
 
     def __init__(self) -> None:
         self.cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": _MEMORY}
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "object_store_memory": _MEMORY, "include_dashboard": False},
         )
         self.nodes: list[Any] = []
         self.add()

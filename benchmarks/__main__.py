@@ -187,6 +187,20 @@ def probing(quick: Quick = False, data: Data = None, out: Out = None) -> None:
 
 
 @app.command()
+def cluster(quick: Quick = False, data: Data = None, out: Out = None) -> None:
+    """Time a build by two workers of a Ray cluster on this machine against --jobs 2, some minutes."""
+    from benchmarks.cluster import measure
+
+    folder = data or data_folder()
+    _report(
+        {"cluster": lambda say: measure(folder, quick, say)},
+        quick,
+        out,
+        "Made by `python -m benchmarks cluster`, not by hand. The two ways built in turn.",
+    )
+
+
+@app.command()
 def beside(
     sources: Annotated[Path, typer.Argument(help="Checkout of other sources of this project.")],
     store: Annotated[

@@ -31,8 +31,6 @@ ENVIRONMENT = {
     "RAY_task_oom_retries": str(_RETRIES),
     # Workers of this machine's own cluster are no slower than the processes of --jobs.
     "RAY_worker_niceness": "0",
-    # Its future: tasks without GPUs see those of their node. These see none where they ask for none.
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }
 """Settings of Ray, which its own variables change."""
 
@@ -103,7 +101,8 @@ class RayCluster:
     @property
     def trainings(self) -> int:
         """Number of tasks that train at a time, at least 1."""
-        return self._at_most(self._resource("GPU") / self.gpus) if self.gpus else self.jobs
+        cpus = self._resource("CPU")
+        return self._at_most(min(cpus, self._resource("GPU") / self.gpus) if self.gpus else cpus)
 
     @property
     def beside(self) -> int:

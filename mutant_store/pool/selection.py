@@ -172,7 +172,7 @@ class _Collection:
     ) -> None:
         self._subject, self._builder, self._operator = subject, builder, operator
         self._settings, self._staged, self._report = settings, staged, report
-        self._cluster = cluster
+        self._cluster, self._beside = cluster, settings.jobs if cluster is None else cluster.beside
         self._rate = settings.rate or 0.0
         part = subject.filter
         self._filter = AccuracyFilter(
@@ -324,8 +324,9 @@ class _Collection:
         return self._candidates(rate).draw(number)
 
     def _candidates(self, rate: float | None = None) -> Candidates:
-        beside = self._settings.jobs if self._cluster is None else self._cluster.beside
-        return Candidates(self._builder, self._operator, self._settings.seed, rate or self._rate, beside)
+        return Candidates(
+            self._builder, self._operator, self._settings.seed, rate or self._rate, self._beside
+        )
 
     def _load_alone(self, pool: list[Mutant]) -> BankSession:
         return self._builder.build(pool).session(threads=self._settings.jobs)

@@ -12,10 +12,11 @@ from typing import Any
 KUBERNETES = "1.37.0"
 Schema = dict[str, Any]
 
-_TEXT, _FLAG = {"type": "string"}, {"type": "boolean"}
-_COUNT = {"type": "integer", "minimum": 0}
-_PARAMETERS = {"type": "object", "additionalProperties": _TEXT}
-_TEMPLATE = {"$ref": "#/$defs/io.k8s.api.core.v1.PodTemplateSpec"}
+_TEXT: Schema = {"type": "string"}
+_FLAG: Schema = {"type": "boolean"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_PARAMETERS: Schema = {"type": "object", "additionalProperties": _TEXT}
+_TEMPLATE: Schema = {"$ref": "#/$defs/io.k8s.api.core.v1.PodTemplateSpec"}
 
 
 def _object(needed: dict[str, Schema], **others: Schema) -> Schema:
@@ -28,7 +29,7 @@ def _object(needed: dict[str, Schema], **others: Schema) -> Schema:
     }
 
 
-_GROUP = {"rayStartParams": _PARAMETERS, "template": _TEMPLATE}
+_GROUP: dict[str, Schema] = {"rayStartParams": _PARAMETERS, "template": _TEMPLATE}
 _CLUSTER = _object(
     {"headGroupSpec": _object(_GROUP)},
     rayVersion=_TEXT,

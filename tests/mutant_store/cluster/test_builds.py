@@ -18,6 +18,7 @@ from mutant_store.cluster.ray_cluster import ENVIRONMENT, RayCluster
 from mutant_store.cluster.training_tasks import training_device
 from mutant_store.robust.settings import RobustSettings
 from mutant_store.robust.trainer import RobustTrainer
+from tests.mutant_store.cluster.tasks import refuse, vanish
 from tests.support.demo import SilentReport, build_digits_store
 from tests.support.retraining import build_retrained, subject_of
 
@@ -154,18 +155,6 @@ def test_filter_and_robust_training_change_no_byte(
     there, here = (one.job.folder for one in trained)
     assert (there / "robust-0000.safetensors").read_bytes() == (here / "robust-0000.safetensors").read_bytes()
     assert sorted(path.name for path in there.iterdir()) == sorted(path.name for path in here.iterdir())
-
-
-def refuse(runs: Path) -> None:
-    with runs.open("a") as file:
-        file.write("run\n")
-    raise ModelError("this cannot be done")
-
-
-def vanish(runs: Path) -> None:
-    with runs.open("a") as file:
-        file.write("run\n")
-    os._exit(3)
 
 
 def test_a_tasks_own_error_is_raised_and_a_lost_task_runs_three_times_more(

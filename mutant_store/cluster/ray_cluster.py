@@ -213,6 +213,8 @@ class RayExecutor(Executor):
         Returns:
             The future of its result; its errors are those of ``RayCluster.result``.
         """
+        if kwargs:
+            raise TypeError(f"arguments of tasks have no names: {', '.join(kwargs)}")
         if fn not in self._functions:
             self._functions[fn] = self._cluster.put(fn)
         reference = self._cluster.start(self._functions[fn], *args)

@@ -26,7 +26,7 @@ from mutant_store.retraining.processes import Task, Tell, TrainingProcesses, Tra
 J = TypeVar("J", bound=TrainingJob)
 
 _CHECKPOINT = ".checkpoint"
-_SECONDS = 0.2
+_SECONDS = 0.5
 """Time between looks at what tasks have told."""
 
 

@@ -14,10 +14,14 @@ from ray.cluster_utils import Cluster
 
 from mutant_guard.errors import GuardError, ModelError, StoreError
 from mutant_guard.store.reader import Store, load_store
+from mutant_store.cluster import training_tasks
 from mutant_store.cluster.ray_cluster import ENVIRONMENT, RayCluster
+from mutant_store.cluster.training_tasks import TrainingTasks
+from mutant_store.networks.architecture import Registered
+from mutant_store.retraining.job import TrainingJob
 from mutant_store.robust.settings import RobustSettings
 from mutant_store.robust.trainer import RobustTrainer
-from tests.mutant_store.cluster.tasks import refuse, vanish
+from tests.mutant_store.cluster.tasks import hold, refuse, vanish
 from tests.support.demo import SilentReport, build_digits_store
 from tests.support.retraining import build_retrained, subject_of
 
@@ -81,18 +85,54 @@ class Acting(SilentReport):
             self._act()
 
 
+def test_a_task_goes_on_elsewhere_from_its_checkpoint(
+    nodes: Nodes, connect: Callable[..., RayCluster], tmp_path: Path
+) -> None:
+    job = TrainingJob(
+        folder=tmp_path,
+        architecture=Registered("digits-net", 10),
+        seed=0,
+        mean=(0.0,),
+        std=(1.0,),
+        shift=0,
+        flip=False,
+        bf16=False,
+        output_kind="logits",
+        device="cpu",
+    )
+    images = job.folder / "images.npy"
+    images.write_bytes(b"some images")
+    said: list[str] = []
+
+    def heard(message: str) -> None:
+        said.append(message)
+        if message == "held":
+            assert (job.folder / "held-0003.checkpoint").read_bytes() == b"some"
+            nodes.kill()
+            nodes.add()
+
+    with connect() as cluster, TrainingTasks(job, cluster) as workers:
+        assert list(workers.run(hold, [3], heard)) == [3]
+    assert said == ["held", "gone on"]
+    made = job.folder / "held-0003.safetensors"
+    assert sorted(tmp_path.iterdir()) == [made, images]
+    assert made.read_bytes() == b"somesome images"
+
+
 def test_a_node_that_leaves_changes_no_byte(
     nodes: Nodes,
     connect: Callable[..., RayCluster],
     digits_weights: Path,
     retrained_store: Store,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All work was on it; another comes, and goes on at the epoch that was told."""
+    monkeypatch.setattr(training_tasks, "_SECONDS", 0.05)  # tiny networks are trained in a moment
 
     def replace_node() -> None:
-        nodes.add()
         nodes.kill()
+        nodes.add()
 
     report = Acting(1, replace_node)
     with connect(report) as cluster:

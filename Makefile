@@ -11,7 +11,7 @@ SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain evaluate-robust evaluate-queries evaluate-imagenet bench bench-imagenet bench-robust bench-probing bench-decision bench-serving soak overload steady drain hostile redis-faults fuzz fuzz-api rehearsal clean
+.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain evaluate-robust evaluate-queries evaluate-imagenet bench bench-imagenet bench-robust bench-probing bench-decision bench-serving bench-scale soak overload steady drain hostile redis-faults fuzz fuzz-api rehearsal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -159,6 +159,9 @@ bench-decision: | $(VENV)/.dev ## the part on the sequential test alone, some fi
 # Leave the machine alone for these as well. LitServe and MLServer are installed from PyPI, below runs/.
 bench-serving: stores/mnist-lenet/CURRENT stores/mnist-lenet-retrained/CURRENT stores/cifar10-resnet20/CURRENT stores/cifar10-resnet20-retrained/CURRENT | $(VENV)/.dev ## the server against what people would write instead: benchmarks/SERVING.md (half an hour)
 	$(BIN)/python -m benchmarks serving --data "$(DATA)" --out benchmarks/SERVING.md
+
+bench-scale: stores/mnist-lenet/CURRENT stores/cifar10-resnet20/CURRENT | $(VENV)/.dev ## replicas for 10⁴ to 10⁶ requests a second, simulated beside real ones: benchmarks/SCALE.md (ten minutes)
+	$(BIN)/python -m benchmarks scale --data "$(DATA)" --out benchmarks/SCALE.md
 
 soak: overload steady drain hostile redis-faults fuzz fuzz-api ## all of the following (half an hour); make -k goes on where a target is missed
 

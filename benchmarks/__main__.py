@@ -201,6 +201,56 @@ def cluster(quick: Quick = False, data: Data = None, out: Out = None) -> None:
 
 
 @app.command()
+def scale(
+    quick: Quick = False,
+    store: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Directory of a store of small images; may be given again. Default: LeNet's and ResNet-20's."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with mnist/, cifar10/ and imagenet-samples/. Default: $GUARD_DATA_DIR."),
+    ] = None,
+    work: Annotated[
+        Path, typer.Option(help="Folder of EfficientNet-Lite0's store; what is there is not made again.")
+    ] = Path("runs"),
+    times: Annotated[
+        Path | None, typer.Option(help="JSON file of measured service times: nothing is measured then.")
+    ] = None,
+    p99_ms: Annotated[float, typer.Option(min=1, help="Milliseconds for 99 of a hundred requests.")] = 100.0,
+    domains: Annotated[int, typer.Option(min=2, help="Failure domains, of which one may fail.")] = 3,
+    core_hour: Annotated[float, typer.Option(min=0, help="Price of a core for an hour.")] = 0.04,
+    gbit: Annotated[float, typer.Option(min=0.001, help="Gigabits a second of a machine's network.")] = 10.0,
+    out: Out = None,
+) -> None:
+    """Simulate many replicas with measured service times, beside real ones as far as they go.
+
+    The service times are written beside the results, as scale.json.
+    """
+    from benchmarks import scale
+    from benchmarks.scale import measured, sizing, subjects
+
+    assumptions = sizing.Assumptions(p99_ms, domains, core_hour, gbit)
+
+    def measure(say: Callable[[str], None]) -> "list[Section]":
+        if times is not None:
+            return [scale.extrapolate(measured.read(times), assumptions, quick, say)]
+        found, compared = scale.measure(store or subjects.STORES, data or data_folder(), work, quick, say)
+        if out is not None:
+            measured.write(out.with_name("scale.json"), found)
+        return [compared, scale.extrapolate(found, assumptions, quick, say)]
+
+    _report(
+        {"scale": measure},
+        quick,
+        out,
+        "Made by `make bench-scale`, not by hand. Servers are real; what is simulated says so.",
+    )
+
+
+@app.command()
 def beside(
     sources: Annotated[Path, typer.Argument(help="Checkout of other sources of this project.")],
     store: Annotated[

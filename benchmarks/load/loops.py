@@ -4,12 +4,14 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
-from time import perf_counter
+from dataclasses import replace
+from time import perf_counter, process_time
 
 from benchmarks.load.connection import Connection, LostError, RefusedError
 from benchmarks.load.plan import Plan, Watch, get
 from benchmarks.load.report import Report
 from benchmarks.load.tally import Tally
+from benchmarks.load.timer import Timer
 
 _AGAIN_SECONDS = 0.05
 _LATEST_SECONDS = 1.0
@@ -23,21 +25,22 @@ Servers close idle connections, and a request may meet that on its way.
 
 async def run(plan: Plan) -> Report:
     """Carry out a plan and return its report."""
-    load = _Load(plan)
+    load, before = _Load(plan), process_time()
     watching = asyncio.create_task(load.watch(plan.watch)) if plan.watch is not None else None
     try:
-        await (load.closed() if plan.rate is None else load.open(plan.rate))
+        await (load.closed() if plan.rate is None else load.open())
     finally:
         if watching is not None:
             watching.cancel()
             await asyncio.wait([watching])
-    return load.tally.report()
+    return replace(load.tally.report(), processor=process_time() - before)
 
 
 class _Load:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._requests: Iterator[bytes] = itertools.cycle(plan.requests())
+        self._dues = plan.dues()
         self._start = perf_counter()
         self._end = self._start + plan.seconds
         self._stopped = False
@@ -51,22 +54,25 @@ class _Load:
         ]
         await self._finish(users)
 
-    async def open(self, rate: float) -> None:
-        """Send requests at fixed times.
+    async def open(self) -> None:
+        """Send requests when they are due.
 
         A request leaves on a connection that is free, on a new one, or as soon as there is one.
         """
         due: asyncio.Queue[float | None] = asyncio.Queue()
-        total, number, waiting = round(rate * self._plan.seconds), 0, _Waiting()
-        workers: list[asyncio.Task[None]] = []
-        while number < total and not self._stopped:
-            now = perf_counter()
-            while number < total and self._start + number / rate <= now:
-                due.put_nowait(self._start + number / rate)
-                number += 1
-                if due.qsize() > waiting.count and len(workers) < self._plan.connections:
-                    workers.append(asyncio.create_task(self._worker(due, waiting)))
-            await asyncio.sleep(max(0.0, self._start + number / rate - perf_counter()))
+        waiting, workers = _Waiting(), list[asyncio.Task[None]]()
+        dues = [self._start + seconds for seconds in self._dues]
+        number, total = 0, len(dues)
+        with Timer() as timer:
+            while number < total and not self._stopped:
+                now = perf_counter()
+                while number < total and dues[number] <= now:
+                    due.put_nowait(dues[number])
+                    number += 1
+                    if due.qsize() > waiting.count and len(workers) < self._plan.connections:
+                        workers.append(asyncio.create_task(self._worker(due, waiting)))
+                if number < total:
+                    await timer.until(dues[number])
         for _ in workers:
             due.put_nowait(None)
         await self._finish(workers)

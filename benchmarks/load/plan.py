@@ -1,7 +1,9 @@
 """Task of the load client."""
 
 import base64
+import itertools
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -34,6 +36,7 @@ class Plan:
         seconds: time during which requests are sent.
         rate: requests a second, sent whether or not earlier ones are answered (open loop); None
             sends each when the one before it on its connection is answered (closed loop).
+        seed: seed of a rate's gaps, which are then those of Poisson arrivals; None for equal gaps.
         fresh: number of a closed loop's connections that are opened anew for every request.
         watch: path that says when to stop early.
         grace: seconds after the last request was sent within which requests must be answered.
@@ -47,6 +50,7 @@ class Plan:
     connections: int
     seconds: float
     rate: float | None = None
+    seed: int | None = None
     fresh: int = 0
     watch: Watch | None = None
     grace: float = 60.0
@@ -65,6 +69,16 @@ class Plan:
         if self.api_key is not None:
             head += f"Authorization: Bearer {self.api_key}\r\n"
         return [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in self.bodies]
+
+    def dues(self) -> list[float]:
+        """Return when requests are due, in seconds from the start, ascending; none without a rate."""
+        if self.rate is None:
+            return []
+        if self.seed is None:
+            return [number / self.rate for number in range(round(self.rate * self.seconds))]
+        draws = random.Random(self.seed)  # noqa: S311 - the same arrivals again, no secret
+        gaps = iter(lambda: draws.expovariate(1) / (self.rate or 1), None)
+        return list(itertools.takewhile(lambda due: due < self.seconds, itertools.accumulate(gaps)))
 
     def json(self) -> str:
         """Return the plan as JSON for another process."""

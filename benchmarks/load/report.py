@@ -51,6 +51,7 @@ class Report:
         stopped_after: seconds until the watched path failed, None if it did not.
         waits: latencies of answers 200, from the time at which the request left: the server's share
             alone.
+        processor: seconds of processor time that the client took.
     """
 
     statuses: dict[int, int]
@@ -64,6 +65,7 @@ class Report:
     took: float
     stopped_after: float | None
     waits: Latencies = _NONE
+    processor: float = 0.0
 
     @property
     def ok(self) -> int:

@@ -278,7 +278,7 @@ def beside(
 @app.command()
 def profile(store: Served = SERVED, data: Data = None, quick: Quick = False, out: Out = None) -> None:
     """Sample a server under load, and show where the time of a request goes."""
-    from benchmarks.serving import request_profile
+    from benchmarks import request_profile
     from benchmarks.subjects import ServedStore
 
     _report(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.serving.request_profile import STAGES, shares
+from benchmarks.request_profile import STAGES, shares
 
 LOOP = "MainThread;Runner.run (asyncio/runners.py:118)"
 

@@ -14,6 +14,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from service.telemetry.line_writer import LineWriter
 from service.telemetry.shared_lock import SharedLock
 
+_ALL = structlog.make_filtering_bound_logger(logging.INFO)
+"""Logger that keeps all that the server logs."""
+
 
 def log_frequent(event: str, facts: EventDict) -> None:
     """Log an event of every request, as ``structlog.get_logger().info(event, **facts)`` does.
@@ -21,11 +24,12 @@ def log_frequent(event: str, facts: EventDict) -> None:
     Where lines are JSON, structlog's chain is left out: it takes several times as long as all it
     does here.
     """
-    if structlog.get_config()["processors"][-1] is not _as_json:
+    config = structlog.get_config()
+    if config["wrapper_class"] is not _ALL or _as_json not in config["processors"]:
         structlog.get_logger().info(event, **facts)
         return
     line = {"timestamp": _timestamp(), "level": "info", "event": event, **facts}
-    structlog.get_config()["logger_factory"]().msg(_encoded(line))
+    config["logger_factory"]().msg(_encoded(line))
 
 
 def configure_logs(
@@ -50,7 +54,7 @@ def configure_logs(
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *(_JSON if form == "json" else _console(colours=bool(sys.stderr and sys.stderr.isatty()))),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if quiet else logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING) if quiet else _ALL,
         logger_factory=lambda *_: writer,
         # Every call makes its logger anew, which takes half a microsecond. A cached logger would
         # miss a change of the configuration.

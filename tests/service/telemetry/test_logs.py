@@ -19,7 +19,7 @@ import httpx
 import pytest
 import structlog
 
-from service.telemetry.logs import configure_logs
+from service.telemetry.logs import configure_logs, log_frequent
 from tests.support.service import KEY, digits, encode, free_port
 
 SECRET = "a key that was at hand"  # noqa: S105
@@ -53,6 +53,32 @@ def test_a_line_of_json_begins_with_when_how_bad_and_what(capfd: pytest.CaptureF
         "cached": False,
         "key": None,
     }
+
+
+def test_a_frequent_line_is_the_line_that_structlog_writes(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logs("json")
+    facts = {"label": 7, "verdict": "normal", "cached": False, "key": None, "elapsed_ms": nan}
+    structlog.get_logger().info("classified", **facts)
+    log_frequent("classified", facts)
+    one, other = lines(capfd)
+    stamps = [datetime.fromisoformat(str(line.pop("timestamp"))) for line in (one, other)]
+    assert list(one.items()) == list(other.items())
+    assert timedelta(0) <= stamps[1] - stamps[0] < timedelta(seconds=10)
+
+
+def test_a_frequent_line_goes_through_whatever_structlog_is_set_up_with(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs("json")
+    with structlog.testing.capture_logs() as captured:
+        log_frequent("classified", {"label": 7})
+    assert captured == [{"label": 7, "event": "classified", "log_level": "info"}]
+    configure_logs("json", quiet=True)
+    log_frequent("classified", {"label": 7})
+    assert lines(capfd) == []
+    configure_logs("console")
+    log_frequent("classified", {"label": 7})
+    assert "label=7" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

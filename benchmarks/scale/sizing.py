@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from statistics import fmean
 
 from benchmarks.load.report import Latencies
 from benchmarks.scale.measured import Measured
@@ -21,8 +22,8 @@ FULL = 0.6
 """Share of what a proxy, a Redis or a network could take that it is given."""
 BITS = 8
 _USERS = 64
-_REQUESTS, _QUICK_REQUESTS = 30_000, 3_000
-_CAPACITY_ANSWERS = 4_000
+_REQUESTS, _QUICK_REQUESTS = 15_000, 2_000
+_CAPACITY_ANSWERS = 2_000
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Needs:
 def capacity(times: ServiceTimes, arrangement: Arrangement) -> float:
     """Return the requests a second of a group in which every replica always has work."""
     users = _USERS * arrangement.replicas
-    guess = times.http.work + times.run.seconds(1, 1, max(map(len, times.paths), default=0))
+    guess = times.http.work + times.run.seconds(1, 1, round(fmean(map(len, times.paths))))
     seconds = _CAPACITY_ANSWERS * guess / arrangement.replicas
     while True:
         found = Cluster(times, arrangement).closed(users, seconds)

@@ -17,9 +17,9 @@ REPLICAS = (1, 3)
 SHARES = (0.3, 0.5, 0.7, 0.85)
 """Shares of the measured rate under load that requests are sent at."""
 
-_REQUESTS, _QUICK_REQUESTS = 3000, 400
-_LEAST_SECONDS, _MOST_SECONDS = 4.0, 15.0
-_QUICK_SECONDS = 1.5
+_REQUESTS, _QUICK_REQUESTS = 2000, 200
+_LEAST_SECONDS, _MOST_SECONDS = 4.0, 12.0
+_QUICK_SECONDS = 1.0
 _CONNECTIONS = 400
 """Most connections of the client: the proxy takes 512 from one address."""
 _OFF = 20.0

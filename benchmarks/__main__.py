@@ -294,6 +294,31 @@ def profile(store: Served = SERVED, data: Data = None, quick: Quick = False, out
 
 
 @app.command()
+def processes(
+    store: Annotated[
+        list[Path] | None, typer.Option(help="Directory of a store; may be given again.")
+    ] = None,
+    data: Data = None,
+    number: Annotated[int, typer.Option(min=2, help="Processes of the server that has several.")] = 2,
+    quick: Quick = False,
+    out: Out = None,
+) -> None:
+    """Measure a server of several processes in turn with one of a single process."""
+    from benchmarks.serving import processes as several
+    from benchmarks.subjects import ServedStore
+
+    def measured(path: Path, say: Callable[[str], None]) -> "Section":
+        return several.measure(ServedStore.of(path, data or data_folder()), number, quick, say)
+
+    _report(
+        {str(path): partial(measured, path) for path in store or [SERVED]},
+        quick,
+        out,
+        "Made by `python -m benchmarks processes`. Both servers are up all the time and measured in turn.",
+    )
+
+
+@app.command()
 def overload(
     store: Served = SERVED,
     data: Data = None,

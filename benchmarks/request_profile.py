@@ -15,7 +15,7 @@ from benchmarks.sections import Section, Table
 from benchmarks.serving import over_http
 from benchmarks.serving.engine_alone import IN_FLIGHT
 from benchmarks.serving.throughput import CACHE
-from benchmarks.serving.vitals import cpu_seconds
+from benchmarks.serving.vitals import processor_seconds
 from benchmarks.subjects import ServedStore
 from mutant_guard.errors import GuardError
 
@@ -85,7 +85,7 @@ def measure(subject: ServedStore, quick: bool, say: Callable[[str], None]) -> Se
     say(f"{subject.store.name}: sampling a server under load for {seconds:g} s")
     with over_http.ours(subject, **CACHE) as server:
         plan = Plan(server.port, "/classify", subject.bodies, IN_FLIGHT, seconds + 2 * _WARM_UP)
-        before, load = cpu_seconds(server.process.pid), LoadProcess(plan)
+        before, load = processor_seconds(server.process.pid), LoadProcess(plan)
         try:
             stacks = _sampled(server.process.pid, seconds)
         except BaseException:
@@ -93,7 +93,7 @@ def measure(subject: ServedStore, quick: bool, say: Callable[[str], None]) -> Se
             raise
         report = load.result()
         over_http.check(report, f"{server.url}/classify")
-        spent = (cpu_seconds(server.process.pid) - before) / report.answered
+        spent = (processor_seconds(server.process.pid) - before) / report.answered
     return _section(subject, shares(stacks), spent)
 
 

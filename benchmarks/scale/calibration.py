@@ -9,10 +9,10 @@ from benchmarks.load.plan import Plan
 from benchmarks.load.process import run_load
 from benchmarks.load.report import Report
 from benchmarks.scale.engine_times import EngineTimes
-from benchmarks.scale.processes import processor_seconds
 from benchmarks.scale.proxy import proxy
 from benchmarks.scale.service_times import ServiceTimes, Work
 from benchmarks.serving.over_http import check
+from benchmarks.serving.vitals import processor_seconds
 from benchmarks.subjects import POLICY
 from evaluation.server import ORDER_KEY, Server, free_port, serving
 

@@ -21,15 +21,27 @@ _OK = 200
 
 
 def resident(pid: int) -> int:
-    """Return the bytes of memory that a process has now."""
+    """Return the bytes of memory that a process and those it started have now."""
+    return sum(1024 * int(_status(one)["VmRSS"].split()[0]) for one in _family(pid))
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process and those it started have taken so far, in seconds."""
+    ticks = 0
+    for one in _family(pid):
+        after_name = Path(f"/proc/{one}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        ticks += int(after_name[11]) + int(after_name[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _status(pid: int) -> dict[str, str]:
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
+    return dict(line.split(":", 1) for line in lines)
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the seconds of processor time that a process and its threads have taken."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def _family(pid: int) -> list[int]:
+    """Return the ids of a process and of those that its main thread started."""
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split())]
 
 
 class Probes:

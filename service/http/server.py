@@ -81,6 +81,11 @@ class Server(BoundedServer):
             return
         self.drain()
 
+    @property
+    def draining(self) -> bool:
+        """Whether the server is about to stop."""
+        return self._guard.draining
+
     def drain(self) -> None:
         """Start to drain, and stop ``drain_seconds`` later; may be called from any thread."""
         if self._guard.draining:

@@ -21,6 +21,14 @@ class SharedServer(Server):
     supervisor passes on: a second one would cut the draining short.
     """
 
+    _told = False
+
+    def obey(self, sig: int) -> None:
+        """Do what a signal to the supervisor asks for, as ``handle_exit`` says."""
+        first, self._told = not self._told, True
+        if not (first and sig == signal.SIGTERM and self.draining):
+            self.handle_exit(sig, None)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Drain at SIGTERM, as often as it comes, and leave Ctrl-C to the supervisor."""
@@ -45,7 +53,7 @@ def run(guard: GuardService, peers: Peers, turns: int, ports: list[socket.socket
     host, port = listening.getsockname()[:2]
     number, processes = peers.beginning["number"], guard.settings.processes
     server = SharedServer(guard, host=host, port=port, turns=Turns(turns, number, processes))
-    peers.on_signal = lambda sent: server.handle_exit(sent, None)
+    peers.on_signal = server.obey
 
     def beginning() -> dict[str, Any]:
         versions = {str(model.path): model.version for model in guard.models}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.process import Server, serve
+from tests.support.service import free_port
 
 PROCESSES = 2
 
@@ -33,7 +34,13 @@ def shared(store: Path, log: Path, **variables: str) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def server(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def probe_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def server(demo_store: Path, tmp_path_factory: pytest.TempPathFactory, probe_port: int) -> Iterator[Server]:
     """Server of two processes, for tests that leave it as it is."""
-    with shared(demo_store, tmp_path_factory.mktemp("shared") / "log") as server:
+    log = tmp_path_factory.mktemp("shared") / "log"
+    with shared(demo_store, log, GUARD_PROBE_PORT=f"{probe_port}") as server:
         yield server

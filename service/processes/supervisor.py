@@ -88,10 +88,15 @@ class _Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, number)
         url = url_of(self._listening)
-        first, *others = [await self._spawn(number) for number in range(self._settings.processes)]
-        if not await self._begin(first):
-            for other in others:
-                other.kill()
+        try:
+            first, *others = [await self._spawn(number) for number in range(self._settings.processes)]
+            served = await self._begin(first)
+        except OSError as error:
+            self._log.error("processes cannot be started", reason=str(error), exit_status=EXIT_STATUS)
+            served, self._status = False, EXIT_STATUS
+        if not served:
+            for member in self._members.values():
+                member.kill()
             return self._status
         keeping = [asyncio.create_task(self._keep(first))]
         async with self._changing:
@@ -164,13 +169,16 @@ class _Supervisor:
                 break
         return self._beginning
 
-    async def _keep(self, member: Member) -> None:
+    async def _keep(self, kept: Member) -> None:
         """Replace a process whenever it ends, until the server does."""
+        member: Member | None = kept
         while True:
-            self._gone(member, await member.ended())
+            if member is not None:
+                self._gone(member, await member.ended())
             if self._ending.is_set():
                 return
-            settled = member.since is not None and time.monotonic() - member.since > _SETTLED_SECONDS
+            since = None if member is None else member.since
+            settled = since is not None and time.monotonic() - since > _SETTLED_SECONDS
             self._early = 0 if settled else self._early + 1
             self._metrics.ended.inc()
             if self._early >= _MOST_EARLY:
@@ -187,8 +195,13 @@ class _Supervisor:
             async with self._changing:
                 if self._ending.is_set():
                     return
-                member = await self._spawn(member.number)
-                await self._begin(member)
+                try:
+                    member = await self._spawn(kept.number)
+                except OSError as error:
+                    member = None
+                    self._log.error("a process cannot be started", reason=str(error))
+                else:
+                    await self._begin(member)
 
     def _gone(self, member: Member, status: int) -> None:
         """Forget a process that has ended; what it counted stays counted."""
@@ -218,6 +231,8 @@ class _Supervisor:
             return exposition(merged([*given, self._ended, families_of(self._metrics.registry)])).decode()
         if what == "alarms":
             parts = await self._collect("alarms", **facts)
+            if not parts:
+                raise PeersError("no process answered in time")
             minutes = zip(*parts.values(), strict=True)
             return [[sum(one for one, _ in found), sum(one for _, one in found)] for found in minutes]
         await self._load(asker, facts["name"])

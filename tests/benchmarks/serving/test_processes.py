@@ -16,4 +16,4 @@ def test_both_are_measured_and_so_is_what_the_client_takes(subject: ServedStore)
     (table,) = section.tables
     assert [row[0] for row in table.rows] == ["1", "2"]
     for row in table.rows:
-        assert all(float(cell.split()[0]) > 0 for cell in row[1:])
+        assert all(float(cell.split()[0].replace(",", "")) > 0 for cell in row[1:])

@@ -1,6 +1,7 @@
 """How many replicas large rates take, by a simulation that is held to real servers."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -98,14 +99,17 @@ def extrapolate(
     """
     found = {one.name: sizing.simulate(one.times, assumptions, quick, say) for one in measured}
     by_store = [tables.utilisation(name, sizes, assumptions) for name, sizes in found.items()]
-    rates, rate_figures = tables.sizes(measured, found, assumptions)
-    costs, cost_figures = tables.costs(measured, found, assumptions)
+    # A call costs Redis the same whatever the store, and is measured with one of them.
+    calls = next((one.redis for one in measured if one.redis), [])
+    alike = [replace(one, redis=calls) for one in measured]
+    rates, rate_figures = tables.sizes(alike, found, assumptions)
+    costs, cost_figures = tables.costs(alike, found, assumptions)
     every = [
         *(table for table, _ in by_store),
         rates,
-        tables.limits(measured, found, assumptions),
-        tables.redis(measured),
-        tables.review(measured),
+        tables.limits(alike, found, assumptions),
+        tables.redis(measured, assumptions, quick),
+        tables.review(alike),
         costs,
     ]
     figures = [figure for _, held in by_store for figure in held] + rate_figures + cost_figures

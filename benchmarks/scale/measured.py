@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from benchmarks.scale.redis_cost import RedisCost
 from benchmarks.scale.service_times import ServiceTimes
-from mutant_guard.errors import DataError
+from mutant_guard.errors import DataError, one_line
 from mutant_guard.store.atomic import write_atomically
 
 

@@ -18,6 +18,8 @@ from benchmarks.serving.redis_server import RedisError, RedisServer
 from service.keys import key_file
 from service.keys.api_keys import ApiKey, Role, make_key
 
+_PATIENCE_MS = "1000"
+"""Milliseconds for a call: a replica that gives Redis up for slow would make none."""
 _RATE = 1e6
 """Requests a second of the key: more than come, so that none is refused."""
 
@@ -108,7 +110,7 @@ def measure(
     for use in USES:
         say(f"{served.name}: a redis-server for {use.name}")
         with _redis() as server, TemporaryDirectory() as folder, Redis.from_url(server.url) as redis:
-            secret, settings = None, dict(use.settings)
+            secret, settings = None, {"redis_timeout_ms": _PATIENCE_MS} | use.settings
             if use.keyed:
                 keys = Path(folder) / "keys.json"
                 secret = _key(keys)

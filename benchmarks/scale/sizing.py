@@ -10,6 +10,7 @@ from benchmarks.scale.measured import Measured
 from benchmarks.scale.model.choice import CHOICES
 from benchmarks.scale.model.cluster import Arrangement, Cluster, poisson
 from benchmarks.scale.proxy import Deployed
+from benchmarks.scale.redis_cost import RedisCost
 from benchmarks.scale.service_times import ServiceTimes
 
 RATES = (10_000, 100_000, 1_000_000)
@@ -140,6 +141,28 @@ def simulate(times: ServiceTimes, assumptions: Assumptions, quick: bool, say: Ca
         if 1000 * load.latencies[deployed.balance].p99 <= assumptions.p99_ms and not load.refused
     ]
     return Sizes(own, loads, max(kept, default=0.0))
+
+
+def with_redis(
+    measured: Measured, cost: RedisCost, assumptions: Assumptions, quick: bool
+) -> tuple[float, Latencies]:
+    """Simulate a group that uses a Redis, which is no bottleneck for so few.
+
+    Args:
+        measured: what was measured of the store.
+        cost: cost of the use.
+        assumptions: the time to Redis and back.
+        quick: whether few requests are simulated.
+
+    Returns:
+        Requests a second of a replica that always has work, and latencies at ``FULL`` of that.
+    """
+    deployed = Deployed.read()
+    calls = cost.calls(measured.replica, assumptions.round_trip_ms / 1000)
+    group = Arrangement(GROUP, deployed.balance, proxy_threads=deployed.threads, redis=calls)
+    own = capacity(measured.times, replace(group, replicas=1, proxy=False))
+    arrivals = poisson(FULL * own * GROUP, _QUICK_REQUESTS if quick else _REQUESTS, seed=0)
+    return own, _run(measured.times, group, arrivals)[0]
 
 
 def needs(measured: Measured, sizes: Sizes, rate: float, assumptions: Assumptions) -> Needs:

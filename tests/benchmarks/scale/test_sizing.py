@@ -5,8 +5,10 @@ from math import ceil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from benchmarks import scale
+from benchmarks.__main__ import app
 from benchmarks.scale import measured as file
 from benchmarks.scale import sizing
 from benchmarks.scale.measured import Measured
@@ -87,7 +89,7 @@ def test_the_page_says_what_rates_take_and_cost(measured: Measured) -> None:
     firsts = [row for row in tables["What saturates first"].rows if row[0] == "made-up"]
     most = [float(row[2].replace(",", "")) for row in firsts]
     assert most == sorted(most)
-    assert firsts[0][1] == "a replica (1 cores)"
+    assert firsts[0][1] == "a replica (1 core)"
     (cost,) = [row for row in tables["Cost of a million images"].rows if row[0] == "made-up"]
     assert cost[1:5] == ["400", "60", "20", f"{0.04 * 480 / 3600:.3g}"]
     (alarms,) = [
@@ -114,3 +116,26 @@ def test_what_was_measured_is_kept_in_a_file(measured: Measured, tmp_path: Path)
     path.write_text("[{}]")
     with pytest.raises(DataError, match="holds no service times; measure them with make bench-scale"):
         file.read(path)
+
+
+def test_the_command_simulates_with_times_from_a_file(measured: Measured, tmp_path: Path) -> None:
+    file.write(tmp_path / "scale.json", [measured])
+    given = ["scale", "--quick", "--times", str(tmp_path / "scale.json"), "--out", str(tmp_path / "SCALE.md")]
+    done = CliRunner().invoke(app, [*given, "--core-hour", "36", "--p99-ms", "200"])
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "SCALE.md").read_text()
+    assert "| made-up | 400 | 60 | 20 | 4.8 |" in page, "480 core-seconds at a hundredth a second"
+    assert "with a p99 of at most 200 ms" in page
+    assert "![Scale](scale.png)" in page
+    assert (tmp_path / "scale.png").stat().st_size > 10_000
+    missing = CliRunner().invoke(app, ["scale", "--times", str(tmp_path / "none.json")])
+    assert missing.exit_code == 1
+    assert "none.json holds no service times" in missing.output
+
+
+def test_calls_to_redis_lower_the_capacity_and_lengthen_the_way(measured: Measured) -> None:
+    assumptions = Assumptions(round_trip_ms=2.0)
+    without = sizing.capacity(measured.times, Arrangement(proxy=False))
+    own, latencies = sizing.with_redis(measured, measured.redis[0], assumptions, True)
+    assert own == pytest.approx(1 / (1 / without + 4e-4), rel=0.1), "400 µs of the event loop more"
+    assert latencies.p50 > 2 * 0.002

@@ -63,5 +63,5 @@ def read(path: Path) -> list[Measured]:
         return _ALL.validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise DataError(
-            f"{path} holds no service times; measure them with make bench-scale ({error})"
+            f"{path} holds no service times; measure them with make bench-scale ({one_line(error)})"
         ) from error

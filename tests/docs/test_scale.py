@@ -35,6 +35,7 @@ def test_defaults_and_limits_are_those_of_the_code() -> None:
     assert f"bursts of {BURST};" in TEXT
     assert f"`{deployed.balance}`, which is deployed" in TEXT
     assert f"by its {deployed.replicas} replicas" in TEXT
+    assert f"a round trip ({assumptions.round_trip_ms:g} ms, which is assumed)" in TEXT
     fields = Settings.model_fields
     assert fields["max_in_flight"].default == MAX_IN_FLIGHT
     assert f"refuses beyond {MAX_IN_FLIGHT} in flight" in TEXT

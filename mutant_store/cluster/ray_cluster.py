@@ -24,15 +24,18 @@ _RETRIES = 3
 _SECONDS = 5
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Ray tries for minutes to connect, and for ever where a task lacks memory.
-    "RAY_NUM_REDIS_GET_RETRIES": "1",
-    "RAY_gcs_rpc_server_connect_timeout_s": str(_SECONDS),
-    "RAY_py_gcs_connect_timeout_s": str(_SECONDS),
+    # Ray tries for ever where a task lacks memory.
     "RAY_task_oom_retries": str(_RETRIES),
     # Workers of this machine's own cluster are no slower than the processes of --jobs.
     "RAY_worker_niceness": "0",
 }
 """Settings of Ray, which its own variables change."""
+_CONNECTING = {
+    # Ray tries for minutes to connect to a cluster that is not there.
+    "RAY_NUM_REDIS_GET_RETRIES": "1",
+    "RAY_gcs_rpc_server_connect_timeout_s": str(_SECONDS),
+    "RAY_py_gcs_connect_timeout_s": str(_SECONDS),
+}
 
 
 class RayCluster:
@@ -59,7 +62,7 @@ class RayCluster:
         Raises:
             GuardError: Ray is not installed, there is no such cluster, or it lacks CPUs or GPUs.
         """
-        for name, value in ENVIRONMENT.items():
+        for name, value in (ENVIRONMENT if address == "local" else ENVIRONMENT | _CONNECTING).items():
             os.environ.setdefault(name, value)
         try:
             import ray
@@ -75,7 +78,8 @@ class RayCluster:
         )
         try:
             found = ray.init(address, log_to_driver=False, logging_level="error", **own)  # type: ignore[arg-type]
-        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises all kinds, Exception itself among them
+            ray.shutdown()
             raise GuardError(_no_cluster(address, one_line(error))) from error
         try:
             self._tell(report, found.dashboard_url)
@@ -275,6 +279,8 @@ def _check(address: str) -> None:
 
 
 def _no_cluster(address: str, why: str) -> str:
+    if address == "local":
+        return f"--ray local: Ray did not start on this machine ({why}): end what else runs on it, or leave out --ray"
     return (
         f"--ray {address}: no Ray cluster that this machine is a node of ({why}); start one with ray start --head, "
         "join it with ray start --address, or give --ray local"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+import ray
 
 from mutant_guard.errors import GuardError
 from mutant_store.cluster.ray_cluster import RayCluster
@@ -54,6 +55,17 @@ def test_one_line_tells_of_the_cluster_and_its_dashboard(
     report = SilentReport()
     make(6, 1)._tell(report, dashboard)
     assert report.steps == [f"working on a Ray cluster of 2 node(s), 6 CPUs and 1 GPUs{shown}"]
+
+
+def test_ray_that_does_not_start_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise Exception("The node timed out\nduring startup.")  # noqa: TRY002 - as Ray does
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(
+        GuardError, match=r"^--ray local: Ray did not start on this machine \(The node timed out\)"
+    ):
+        RayCluster("local", SilentReport())
 
 
 @pytest.mark.parametrize(("cpus", "gpus", "per_training"), [(0, 0, 0.0), (4, 0, 0.5), (4, 1, 2.0)])

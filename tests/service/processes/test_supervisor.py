@@ -258,12 +258,12 @@ def test_a_bad_start_is_one_line(case: str, digits_store: Path, tmp_path: Path, 
     variables = {"GUARD_QUERY_MEMORY": "observe"} if case == "memory" else {}
     port = server.port if case == "port" else 0
     done = subprocess.run(
-        [COMMAND, "serve", "--store", str(store), "--port", f"{port}", "--processes", "3"],
+        [COMMAND, "serve", "--store", str(store), "--port", f"{port}", "--processes", "2"],
         env=environment(GUARD_LOG_FORMAT="json", **variables),
         capture_output=True,
         check=False,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     status, said = {"store": (1, "weights.bin"), "memory": (1, "GUARD_REDIS_URL"), "port": (3, "in use")}[
         case

@@ -41,10 +41,7 @@ def service(measured: Sequence[Measured]) -> Table:
                 " + ".join(
                     (
                         micro(run.run),
-                        *(
-                            f"{micro(part)} a {name}"
-                            for name, part in _parts(run.fresh, run.request, run.row)
-                        ),
+                        *(f"{micro(part)} {name}" for name, part in _parts(run.fresh, run.request, run.row)),
                     )
                 ),
                 micro(times.hop),

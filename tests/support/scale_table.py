@@ -19,6 +19,12 @@ FIGURES = (
 
 
 def scale_rows(page: str) -> list[list[str]]:
-    """Return the rows of the table, a store each, from the text of ``benchmarks/SCALE.md``."""
+    """Return the rows of the table, a store each, from the text of ``benchmarks/SCALE.md``.
+
+    A dash stands where no utilisation keeps the objective.
+    """
     shown = dict(re.findall(r"(?m)^\| (scale_\w+) \| ([^|]+?) \|", page))
-    return [[name, *(shown[f"scale_{key}_{figure}"] for figure in FIGURES)] for name, key in STORES.items()]
+    return [
+        [name, *(shown.get(f"scale_{key}_{figure}", "–") for figure in FIGURES)]
+        for name, key in STORES.items()
+    ]

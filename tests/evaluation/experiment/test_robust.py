@@ -45,7 +45,16 @@ def ran(
     config = folder / "robust.toml"
     config.write_text(robust_config_text(tiny_model), encoding="utf-8")
 
-    def build(model: ModelSource, spec: str, out: Path, settings: BuildSettings, report: object) -> None:
+    def build(
+        model: ModelSource,
+        spec: str,
+        out: Path,
+        settings: BuildSettings,
+        report: object,
+        *,
+        cluster: object,
+    ) -> None:
+        assert cluster is None
         built.append((model, out, settings))
         shutil.copytree(robust_store.path.parent, out, dirs_exist_ok=True)
 

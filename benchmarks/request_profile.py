@@ -1,6 +1,5 @@
 """Profile of a request: where the server's time goes, stage by stage."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -138,7 +137,6 @@ def _sampled(pid: int, seconds: float) -> list[str]:
                 capture_output=True,
                 text=True,
                 timeout=10 * seconds + 60,
-                env=os.environ,
                 check=False,
             )
         except FileNotFoundError as error:

@@ -30,9 +30,7 @@ def classification_values(
         query: what is known of the query; None where queries are not remembered.
     """
     model, judgement = answer.model, answer.judgement
-    doubt, suggested, share = answer.doubt, None, None
-    if answer.adversarial and (found := judgement.suggestion) is not None:
-        suggested, share = found
+    doubt, share = answer.doubt, answer.suggested_share
     return {
         "request_id": request_id,
         "store": {"name": model.name, "version": model.version},
@@ -47,8 +45,8 @@ def classification_values(
         "label_change_rate": round(judgement.label_changes / max(judgement.mutants, 1), 6),
         "doubt": None if doubt is None else round(doubt, 6),
         "decided_by": judgement.decided_by,
-        "suggested_label": suggested,
-        "suggested_class_name": None if suggested is None else model.store.manifest.classes[suggested],
+        "suggested_label": answer.suggested_label,
+        "suggested_class_name": answer.suggested_class_name,
         "suggested_share": None if share is None else round(share, 6),
         "policy": model.policy.name,
         "error_bounds": model.error_bounds,

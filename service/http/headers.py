@@ -17,7 +17,6 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 _ADDED = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
-_NAMES = frozenset(name for name, _ in _ADDED)
 
 # Methods and headers for pages of other origins, where the settings name any.
 _METHODS = ("GET", "POST")
@@ -58,12 +57,7 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 given = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in given}
-                added = (
-                    _ADDED
-                    if names.isdisjoint(_NAMES)
-                    else [header for header in _ADDED if header[0] not in names]
-                )
-                message["headers"] = given + added
+                message["headers"] = given + [header for header in _ADDED if header[0] not in names]
                 if body_is_coming(scope):
                     message["headers"].append((b"connection", b"close"))
             await send(message)

@@ -4,7 +4,6 @@ import json
 import logging
 import sys
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from typing import Literal
 
 import structlog
@@ -17,6 +16,8 @@ from service.telemetry.shared_lock import SharedLock
 _ALL = structlog.make_filtering_bound_logger(logging.INFO)
 """Logger that keeps all that the server logs."""
 
+_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
+
 
 def log_frequent(event: str, facts: EventDict) -> None:
     """Log an event of every request, as ``structlog.get_logger().info(event, **facts)`` does.
@@ -28,7 +29,7 @@ def log_frequent(event: str, facts: EventDict) -> None:
     if config["wrapper_class"] is not _ALL or _as_json not in config["processors"]:
         structlog.get_logger().info(event, **facts)
         return
-    line = {"timestamp": _timestamp(), "level": "info", "event": event, **facts}
+    line = _STAMP(None, "info", {"timestamp": None, "level": "info", "event": event, **facts})
     config["logger_factory"]().msg(_encoded(line))
 
 
@@ -51,7 +52,7 @@ def configure_logs(
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _STAMP,
             *(_JSON if form == "json" else _console(colours=bool(sys.stderr and sys.stderr.isatty()))),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING) if quiet else _ALL,
@@ -81,11 +82,6 @@ class _ToStructlog(logging.Handler):
 
 
 _BEFORE_OTHERS: EventDict = dict.fromkeys(("timestamp", "level", "event"))
-
-
-def _timestamp() -> str:
-    """Return the time as structlog's ``TimeStamper`` gives it."""
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _as_json(_: WrappedLogger, __: str, event: EventDict) -> bytes:

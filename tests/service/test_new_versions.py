@@ -15,7 +15,7 @@ from mutant_guard.runtime.engine import load_engine
 from mutant_guard.runtime.model import Model
 from mutant_store.publishing.housekeeping import use_version
 from service.guard_service import GuardService
-from tests.support.service import HeldSession, digits, encode, running, said, settings_for
+from tests.support.service import HeldSession, digits, encode, running, said, settings_for, until
 from tests.support.versions import add_version, copy_of, damage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -42,13 +42,6 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[BankSession]:
         lambda store, **given: queued.pop(0) if queued else load_engine(store, **given),
     )
     return queued
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until another thread makes a condition true."""
-    with anyio.fail_after(10):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 def alone(guard: GuardService, model: Model) -> Callable[[], bool]:

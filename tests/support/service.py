@@ -1,14 +1,16 @@
 """Helpers for tests of the online half: image files, running guards, and a held bank."""
 
+import asyncio
 import io
 import socket
 import struct
 import threading
 import zlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+import anyio
 import numpy as np
 from httpx import ASGITransport, AsyncClient
 from numpy.typing import NDArray
@@ -235,6 +237,13 @@ async def serving(guard: GuardService, *, raise_errors: bool = True) -> AsyncIte
         AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
         yield client
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until another thread makes a condition true."""
+    with anyio.fail_after(10):
+        while not condition():
+            await asyncio.sleep(0.002)
 
 
 def samples(exposition: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -13,7 +13,7 @@ from service.guard_service import GuardService
 from service.probing.policy import QueryPolicy
 from service.probing.query import Query
 from service.telemetry.access_log import Sender
-from tests.support.service import digits, encode, running, settings_for
+from tests.support.service import digits, encode, running, settings_for, until
 from tests.support.versions import add_version, copy_of
 
 pytestmark = pytest.mark.anyio
@@ -46,6 +46,7 @@ async def test_a_new_version_of_a_store_begins_with_an_empty_memory(
         await guard.load("digits")
         assert await related(guard, variants(2, seed=2)) == [0, 1]
         assert guard.metrics.registry.get_sample_value("guard_query_entries", {"store": "digits"}) == 2
+        await until(lambda: not guard.models._closing)
         gc.collect()
         assert before() is None  # nor does the memory of a version outlive it
 

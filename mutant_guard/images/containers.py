@@ -28,7 +28,7 @@ Each scan goes through the whole picture, and takes eleven bytes. Encoders write
 _MAX_TEXT = 1 << 18
 """Most bytes that a text of a PNG file is unpacked to."""
 
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _PICTURE_CHUNKS = frozenset(
     (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT")  # the last three: of animations
 )
@@ -37,11 +37,11 @@ _SAMPLES = {0: 1, 2: 3}
 """Samples of a pixel by colour type, where a tRNS chunk names one colour: grey and RGB."""
 _TEXT_CHUNKS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 _EXIF_KEY, _XMP_KEY = b"Raw profile type exif\0", b"XML:com.adobe.xmp\0"
-_CHUNK = struct.Struct(">I4s")
+CHUNK = struct.Struct(">I4s")
 _WEBP_HEADER_BYTES = 30
 
 _JFIF, _EXIF, _ADOBE, _LAST_APP, _COMMENT = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
-_SCAN, _END = 0xDA, 0xD9
+SCAN, _END = 0xDA, 0xD9
 _EXIF_NAME, _XMP_NAME = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 # Markers of segments. 0xFF before one of the excluded bytes begins no segment: a stuffed byte,
 # arithmetic coding, a restart, the start of the image, padding.
@@ -90,9 +90,9 @@ def picture(body: bytes) -> Picture:
         BadImageError: the file has more parts or scans than any encoder writes, its metadata is
             too large unpacked, or it is ambiguous what is transparent in it.
     """
-    if body.startswith(_PNG):
+    if body.startswith(PNG):
         return _png(body)
-    return _jpeg(body) if body.startswith(_JPEG) else Picture(body)
+    return _jpeg(body) if body.startswith(JPEG) else Picture(body)
 
 
 def webp_size(body: bytes) -> tuple[int, int] | None:
@@ -116,12 +116,12 @@ def webp_size(body: bytes) -> tuple[int, int] | None:
 
 
 def _png(body: bytes) -> Picture:
-    kept, exif, texts = [_PNG], b"", {}
+    kept, exif, texts = [PNG], b"", {}
     once: dict[bytes, bytes] = {}
-    at, parts = len(_PNG), 0
-    while at + _CHUNK.size <= len(body) and parts < MAX_PARTS:
-        length, kind = _CHUNK.unpack_from(body, at)
-        data, end = at + _CHUNK.size, at + length + 12
+    at, parts = len(PNG), 0
+    while at + CHUNK.size <= len(body) and parts < MAX_PARTS:
+        length, kind = CHUNK.unpack_from(body, at)
+        data, end = at + CHUNK.size, at + length + 12
         if kind in _SINGLE_CHUNKS and once.setdefault(kind, body[at:end]) != body[at:end]:
             raise BadImageError(f"the image has several {kind.decode()} chunks; save it anew")
         if kind == b"tRNS" and _colour_type(once) in _SAMPLES:
@@ -144,7 +144,8 @@ def _png(body: bytes) -> Picture:
 
 
 def _colour_type(once: dict[bytes, bytes]) -> int:
-    return int.from_bytes(once.get(b"IHDR", b"")[17:18])
+    """Return the colour type of the header; one that there is not where the header is missing or short."""
+    return int.from_bytes(once.get(b"IHDR", b"")[17:18] or b"\xff")
 
 
 def _transparent(once: dict[bytes, bytes]) -> Colour | None:
@@ -154,7 +155,7 @@ def _transparent(once: dict[bytes, bytes]) -> Colour | None:
         return None
     if len(found) != 12 + 2 * samples or zlib.crc32(found[4:-4]) != int.from_bytes(found[-4:]):
         raise BadImageError("the image's tRNS chunk is damaged; save it anew")
-    return Colour(struct.unpack_from(f">{samples}H", found, _CHUNK.size), once[b"IHDR"][16])
+    return Colour(struct.unpack_from(f">{samples}H", found, CHUNK.size), once[b"IHDR"][16])
 
 
 def _text(texts: dict[bytes, tuple[bytes, bytes]], key: bytes) -> bytes:
@@ -196,11 +197,11 @@ def _raw_profile(texts: dict[bytes, tuple[bytes, bytes]]) -> bytes:
 
 
 def _jpeg(body: bytes) -> Picture:
-    kept, exif, xmp = [_JPEG], [], b""
-    for count, (code, start, end) in enumerate(_segments(body, len(_JPEG))):
+    kept, exif, xmp = [JPEG], [], b""
+    for count, (code, start, end) in enumerate(segments(body, len(JPEG))):
         if count == MAX_PARTS:
             raise _too_many("segments", MAX_PARTS)
-        if code == _SCAN:
+        if code == SCAN:
             _check_scans(body, start)
             kept.append(body[start:])
             break
@@ -220,13 +221,13 @@ def _check_scans(body: bytes, at: int) -> None:
         return
     # Bytes after the picture may hold more such markers; a part of the picture does not.
     scans = 0
-    for code, _, _ in _segments(body, at):
-        scans += code == _SCAN
+    for code, _, _ in segments(body, at):
+        scans += code == SCAN
         if scans > MAX_SCANS:
             raise _too_many("scans", MAX_SCANS)
 
 
-def _segments(body: bytes, at: int) -> Iterator[tuple[int, int, int]]:
+def segments(body: bytes, at: int) -> Iterator[tuple[int, int, int]]:
     """Yield marker, start and end of every segment with a length, up to the end of the image."""
     while at < len(body):
         found = _MARKER.search(body, at, at + _STRETCH)

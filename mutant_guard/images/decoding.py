@@ -18,6 +18,7 @@ from PIL.Image import Image as PillowImage
 from mutant_guard.errors import BadImageError, ImageError, TooManyPixelsError, reason
 from mutant_guard.images.containers import Colour, Picture, picture, webp_size
 from mutant_guard.images.orientation import UPRIGHT, exif_of, orientation
+from mutant_guard.images.plain import plain_file
 from mutant_guard.store.manifest import InputSpec
 from mutant_guard.store.preprocessing import TRANSPARENT, fitted, flat, pixels_of_colour, refuse_colour
 
@@ -171,6 +172,8 @@ def decode_whole(body: bytes, max_pixels: int, formats: tuple[str, ...] = FORMAT
     if not body:
         raise BadImageError("the body is empty; send an image")
     found = picture(body)
+    if (plain := _plain(found, max_pixels)) is not None:
+        return plain
     if (size := webp_size(body)) is not None:
         _check_size(*size, max_pixels)
     try:
@@ -184,6 +187,15 @@ def decode_whole(body: bytes, max_pixels: int, formats: tuple[str, ...] = FORMAT
         raise BadImageError(f"the image's header is damaged ({reason(error)})") from error
     with image:
         return _decoded(image, found, max_pixels)
+
+
+def _plain(found: Picture, max_pixels: int) -> PillowImage | None:
+    """Decode a plain file that is upright; leave every other one to Pillow's plugins."""
+    plain = plain_file(found)
+    if plain is None or orientation(found.exif, found.xmp) != UPRIGHT:
+        return None
+    _check_size(plain.width, plain.height, max_pixels)
+    return plain.decode()
 
 
 def _decoded(image: Any, found: Picture, max_pixels: int) -> PillowImage:

@@ -19,7 +19,7 @@ from benchmarks.fuzz.parts import read
 from mutant_guard.errors import BadImageError, TooManyPixelsError
 from mutant_guard.images.decoding import convert, decode
 from mutant_guard.store.manifest import InputSpec
-from tests.support.service import encode, png_of_size, webp_of_size
+from tests.support.service import chunk, encode, png_of_size, webp_of_size
 
 MAX_PIXELS = 1_000_000
 XMP = b'<x tiff:Orientation="6"/>'
@@ -67,6 +67,13 @@ def test_every_format_gives_the_pixels_that_were_stored(
 def test_what_is_no_image_of_the_allowed_formats_is_refused(body: bytes, message: str) -> None:
     with pytest.raises(BadImageError, match=message):
         pixels(body)
+
+
+@pytest.mark.parametrize("header", [b"", chunk(b"IHDR", b""), chunk(b"IHDR", bytes(8))])
+def test_a_png_with_a_transparent_colour_and_no_whole_header_is_refused(header: bytes) -> None:
+    whole = encode(GREY)
+    with pytest.raises(BadImageError, match="no PNG|damaged"):
+        pixels(whole[:8] + header + chunk(b"tRNS", b"\0\1") + whole[33:])
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])

@@ -464,12 +464,17 @@ class Guard:
                     return given
                 if guarded and (kept := await self._look_up(prepared.key, model)) is not None:
                     return self._answer(model, kept, prepared, Timings(prepared.seconds), cached=True)
-                future = model.scheduler.submit(
-                    prepared.inputs, prepared.order, deadline=deadline, guarded=guarded
+                scheduler, submitted = model.scheduler, (prepared.inputs, prepared.order)
+                future = (
+                    scheduler.submit_in_turn(*submitted, deadline=deadline, guarded=guarded)
+                    if scheduler.event_loop is loop
+                    else self._across(loop).follow(
+                        scheduler.submit(*submitted, deadline=deadline, guarded=guarded)
+                    )
                 )
                 if limit is not None and until is not None:
                     limit.reschedule(until + _GRACE_SECONDS)  # the loop ends it earlier, unless it hangs
-                outcome = await self._across(loop).follow(future)
+                outcome = await future
         except (TimeoutError, DeadlineError) as error:
             raise _late(seconds) from error
         answer = self._answered(model, prepared, outcome, seconds, guarded, late_is_error)

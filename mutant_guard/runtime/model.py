@@ -1,6 +1,7 @@
 """Loaded version of a store, which judges images."""
 
 import asyncio
+from math import exp, isfinite
 from operator import attrgetter
 from pathlib import Path
 
@@ -8,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutant_guard.bank.workers import Workers
-from mutant_guard.decision.evidence.kinds import all_finite
 from mutant_guard.decision.sequential.policies import Decision, Policy
 from mutant_guard.runtime.engine import load_engine
 from mutant_guard.runtime.judgement import Judgement
@@ -224,9 +224,8 @@ class Model:
 
 def _confidence(outcome: Outcome, output_kind: str) -> float:
     """Return the probability of the label, 0 where the scores are not finite and give none."""
-    if not all_finite(outcome.scores):
+    scores = outcome.scores.tolist()  # of few classes, arrays take several times as long
+    if not all(map(isfinite, scores)):
         return 0.0
-    if output_kind == "probabilities":
-        return float(outcome.scores[outcome.label])
-    scores = outcome.scores.astype(np.float64)
-    return float(1 / np.add.reduce(np.exp(scores - scores[outcome.label])))
+    label = scores[outcome.label]
+    return label if output_kind == "probabilities" else 1 / sum(exp(score - label) for score in scores)

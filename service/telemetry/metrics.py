@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
 from mutant_guard.decision.sequential.policies import Policy
 from mutant_guard.runtime.answer import Answer
 from mutant_guard.runtime.scheduling.outcome import Outcome
 from mutant_guard.store.reader import Store
 from mutant_guard.wire.verdict import Verdict
+from service.telemetry.histogram import Histogram
 
 # A time beside every series, which nothing asks for, would double them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -80,7 +81,8 @@ class Metrics:
         self.stage_duration = Histogram(
             "guard_stage_duration_seconds",
             "Time in a stage: decode, queue (until the first run), mutants (until the end of the test).",
-            ["stage"],
+            label="stage",
+            values=("decode", "queue", "mutants"),
             buckets=_SECONDS,
             registry=where,
         )
@@ -161,7 +163,7 @@ class Metrics:
             registry=where,
         )
         # Looking up a child takes longer than counting in it.
-        self.stages = {stage: self.stage_duration.labels(stage) for stage in ("decode", "queue", "mutants")}
+        self.stages = self.stage_duration.tallies
         self.cache_hits, self.cache_misses = map(self.cache_requests.labels, ("hit", "miss"))
         self._redis_up: Gauge | None = None
         self._redis_refused: Counter | None = None

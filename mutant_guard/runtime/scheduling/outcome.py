@@ -1,5 +1,6 @@
 """Request in the inference loop, and the outcome of its test."""
 
+import asyncio
 import contextlib
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from mutant_guard.bank.views import Inputs
 from mutant_guard.decision.sequential.policies import Decision
 from mutant_guard.errors import DeadlineError
+
+_TAKEN = (InvalidStateError, asyncio.InvalidStateError)
+"""Errors of futures that were cancelled."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Outcome:
     @property
     def label_changes(self) -> int:
         """Number of consumed mutants that changed the label."""
-        return int(self.path.sum())
+        return int(np.count_nonzero(self.labels != self.label))
 
 
 @dataclass(eq=False)
@@ -63,7 +67,7 @@ class Request:
         deadline: time at which the request ends undecided.
         submitted: time at which the request was admitted.
         guarded: whether mutants are asked; else the original's label is the answer.
-        future: future that the caller waits on.
+        future: future that the caller waits on; one of the event loop where runs take turns with it.
         started: time at which the first run began.
         features: features that the mutants share, arrays [1, …]; empty before the first run.
         label: the original's label; −1 before the first run.
@@ -81,7 +85,7 @@ class Request:
     deadline: float
     submitted: float
     guarded: bool = True
-    future: "Future[Outcome]" = field(default_factory=Future)
+    future: "Future[Outcome] | asyncio.Future[Outcome]" = field(default_factory=Future)
     started: float = 0.0
     features: list[NDArray[np.float32]] = field(default_factory=list)
     label: int = -1
@@ -100,7 +104,7 @@ class Request:
     def fail(self, error: Exception) -> None:
         """End the request with an error, unless it was cancelled."""
         self.ended = True
-        with contextlib.suppress(InvalidStateError):
+        with contextlib.suppress(*_TAKEN):
             self.future.set_exception(error)
 
     def end(self, decision: Decision, now: float) -> None:
@@ -113,7 +117,7 @@ class Request:
             now: the present time, a value of ``time.perf_counter()``.
         """
         self.ended = True
-        with contextlib.suppress(InvalidStateError):
+        with contextlib.suppress(*_TAKEN):
             if self.scores is None:
                 self.future.set_exception(DeadlineError("the deadline passed before the first run"))
                 return
@@ -132,4 +136,6 @@ class Request:
 
 
 def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    if len(parts) == 1:
+        return parts[0]
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

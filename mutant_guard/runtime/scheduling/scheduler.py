@@ -132,7 +132,24 @@ class Scheduler:
             QueueFullError: the highest number of requests is in flight.
             NotReadyError: the loop is not running.
         """
-        request = Request(inputs, order, deadline, submitted=time.perf_counter(), guarded=guarded)
+        future: Future[Outcome] = Future()
+        self._take(Request(inputs, order, deadline, time.perf_counter(), guarded, future))
+        return future
+
+    def submit_in_turn(
+        self, inputs: Inputs, order: NDArray[np.int64], *, deadline: float = inf, guarded: bool = True
+    ) -> "asyncio.Future[Outcome]":
+        """Admit a request in the event loop that runs take turns with, where no thread is waited for.
+
+        Arguments, result and errors are those of ``submit``, with a future of that event loop.
+        """
+        if self._event_loop is None:
+            raise RuntimeError("runs have a thread of their own; use submit")
+        future: asyncio.Future[Outcome] = self._event_loop.create_future()
+        self._take(Request(inputs, order, deadline, time.perf_counter(), guarded, future))
+        return future
+
+    def _take(self, request: Request) -> None:
         with self._lock:
             if not self.ready:
                 raise NotReadyError("the inference loop is not running; try again in a moment")
@@ -142,7 +159,6 @@ class Scheduler:
             request.future.add_done_callback(self._leave)
             self._arrivals.put(request)
             self._ask_for_a_turn()
-        return request.future
 
     def close(self, seconds: float | None = None) -> None:
         """Stop admitting requests, finish those in flight, and stop the loop.
@@ -161,7 +177,7 @@ class Scheduler:
         elif self._running and self._failure is None:
             self._stopped.wait(seconds)
 
-    def _leave(self, _: "Future[Outcome]") -> None:
+    def _leave(self, _: object) -> None:
         with self._lock:
             self._in_flight -= 1
 

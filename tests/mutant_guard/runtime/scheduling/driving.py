@@ -1,11 +1,13 @@
 """Helpers for tests of the inference loop: images with all labels, a running loop, naive tests."""
 
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from math import comb, inf, log
 
+import anyio
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,7 @@ from mutant_guard.bank import views
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.decision.sequential.policies import Decision, Policy
 from mutant_guard.runtime.scheduling.batches import Batches, Run
-from mutant_guard.runtime.scheduling.outcome import Outcome
+from mutant_guard.runtime.scheduling.outcome import Outcome, Request
 from mutant_guard.runtime.scheduling.row_budget import RowBudget
 from mutant_guard.runtime.scheduling.scheduler import Scheduler
 from mutant_guard.store.calibration_record import FinitePoolRecord, FixedRecord, PolicyRecord, SprtRecord
@@ -109,6 +111,26 @@ def scheduling(
         scheduler.close()
 
 
+@asynccontextmanager
+async def turning(
+    session: BankSession,
+    policy: Policy,
+    *,
+    in_flight: int = 512,
+    budget: RowBudget | None = None,
+    on_run: Callable[[Run], None] = lambda run: None,
+) -> AsyncIterator[Scheduler]:
+    """Yield a scheduler that takes turns with this event loop."""
+    batches = Batches(session, policy, budget or RowBudget(512, fill=1), on_run)
+    scheduler = Scheduler(batches, max_in_flight=in_flight, observer=LOGGING)
+    scheduler.start(asyncio.get_running_loop())
+    try:
+        yield scheduler
+    finally:
+        with anyio.fail_after(10):
+            await asyncio.to_thread(scheduler.close)
+
+
 def submit(scheduler: Scheduler, inputs: Inputs, number: int, *, deadline: float = inf) -> "Future[Outcome]":
     return scheduler.submit(inputs.tensors[number : number + 1], inputs.orders[number], deadline=deadline)
 
@@ -150,3 +172,9 @@ class RecordedSession(HeldSession):
             {number: mutant_index[image_index == row].tolist() for row, number in enumerate(numbers)}
         )
         return scores
+
+
+def outcome_of(request: Request) -> Outcome:
+    """Return the outcome of a request that has ended."""
+    assert request.future.done()
+    return request.future.result()

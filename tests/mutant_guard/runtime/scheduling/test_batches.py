@@ -13,7 +13,13 @@ from mutant_guard.runtime.scheduling.batches import Batches, Run
 from mutant_guard.runtime.scheduling.outcome import Request
 from mutant_guard.runtime.scheduling.row_budget import RowBudget
 from mutant_guard.store.reader import Store
-from tests.mutant_guard.runtime.scheduling.driving import Inputs, RecordedSession, Setting, seen
+from tests.mutant_guard.runtime.scheduling.driving import (
+    Inputs,
+    RecordedSession,
+    Setting,
+    outcome_of,
+    seen,
+)
 
 PAPER = Setting("paper")
 
@@ -98,7 +104,7 @@ def test_an_image_passes_the_prefix_once(
     assert until_all_have_ended(batches, requests) > 4
     assert sum(passed) == 4
     for number, one in enumerate(requests):
-        assert seen(one.future.result(0)) == PAPER.expected(store, inputs, number)
+        assert seen(outcome_of(one)) == PAPER.expected(store, inputs, number)
 
 
 def test_who_wants_the_bare_label_takes_no_rows(
@@ -110,7 +116,7 @@ def test_who_wants_the_bare_label_takes_no_rows(
     batches.run(*batches.plan(requests))
     assert [list(run) for run in session.recorded] == [[0, 2, 4]]
     for number in (1, 3, 5):
-        outcome = requests[number].future.result(0)
+        outcome = outcome_of(requests[number])
         assert (outcome.decision, outcome.mutants) == (Decision.CONTINUE, 0)
         assert outcome.label == inputs.labels[number, 0]
         assert outcome.scores.argmax() == outcome.label
@@ -133,4 +139,4 @@ def test_a_failing_bank_fails_the_run(store: Store, inputs: Inputs, monkeypatch:
     assert not waiting.ended
     monkeypatch.undo()
     batches.run(*batches.plan([waiting]))
-    assert seen(waiting.future.result(0)) == PAPER.expected(store, inputs, 0)
+    assert seen(outcome_of(waiting)) == PAPER.expected(store, inputs, 0)

@@ -9,6 +9,7 @@ import pytest
 from mutant_guard.decision.sequential.policies import Decision
 from mutant_guard.errors import DeadlineError
 from mutant_guard.runtime.scheduling.outcome import Request
+from tests.mutant_guard.runtime.scheduling.driving import outcome_of
 
 
 def untouched(**state: object) -> Request:
@@ -37,7 +38,7 @@ def half_done() -> Request:
 def test_a_request_ends_with_what_it_met(decision: Decision) -> None:
     ended = half_done()
     ended.end(decision, 15.5)
-    outcome = ended.future.result(0)
+    outcome = outcome_of(ended)
     assert (outcome.label, outcome.scores.tolist(), outcome.decision) == (2, [0, 1, 5], decision)
     assert (outcome.mutants, outcome.label_changes) == (3, 2)
     assert outcome.path.tolist() == [True, False, True]
@@ -53,7 +54,7 @@ def test_a_request_decided_before_its_first_mutant_has_met_none() -> None:
     ended = untouched()
     ended.meet(np.array([0, 7, 5], np.float32))
     ended.end(Decision.ADVERSARIAL, 15.5)
-    outcome = ended.future.result(0)
+    outcome = outcome_of(ended)
     assert (outcome.label, outcome.scores.tolist(), outcome.mutants) == (1, [0, 7, 5], 0)
     assert (outcome.labels.tolist(), outcome.evidence.tolist(), outcome.label_changes) == ([], [], 0)
 
@@ -62,7 +63,7 @@ def test_a_request_without_a_label_fails() -> None:
     ended = untouched()
     ended.end(Decision.CONTINUE, 15.5)
     with pytest.raises(DeadlineError):
-        ended.future.result(0)
+        outcome_of(ended)
 
 
 @pytest.mark.parametrize("make", [untouched, half_done], ids=["waiting", "half done"])

@@ -1,46 +1,24 @@
 """The inference loop in turns with the event loop: the same answers, with room for others."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 
 import anyio
 import pytest
 from structlog.testing import capture_logs
 
 from mutant_guard.bank.bank_session import BankSession
-from mutant_guard.decision.sequential.policies import Decision, Policy
+from mutant_guard.decision.sequential.policies import Decision
 from mutant_guard.errors import DeadlineError, NotReadyError, QueueFullError, RunFailedError
-from mutant_guard.runtime.scheduling.batches import Batches, Run
+from mutant_guard.runtime.scheduling.batches import Run
 from mutant_guard.runtime.scheduling.row_budget import RowBudget
-from mutant_guard.runtime.scheduling.scheduler import _MOST_FAILURES, Scheduler
+from mutant_guard.runtime.scheduling.scheduler import _MOST_FAILURES
 from mutant_guard.store.reader import Store
-from tests.mutant_guard.runtime.scheduling.driving import Inputs, Setting, seen, submit
-from tests.support.service import LOGGING, Clock
+from tests.mutant_guard.runtime.scheduling.driving import Inputs, Setting, seen, submit, turning
+from tests.support.service import Clock
 
 pytestmark = pytest.mark.anyio
 
 SETTINGS = [Setting("calibrated"), Setting("paper"), Setting("fixed"), Setting("paper", cap=26)]
-
-
-@asynccontextmanager
-async def turning(
-    session: BankSession,
-    policy: Policy,
-    *,
-    in_flight: int = 512,
-    budget: RowBudget | None = None,
-    on_run: Callable[[Run], None] = lambda run: None,
-) -> AsyncIterator[Scheduler]:
-    """Yield a scheduler that takes turns with this event loop."""
-    batches = Batches(session, policy, budget or RowBudget(512, fill=1), on_run)
-    scheduler = Scheduler(batches, max_in_flight=in_flight, observer=LOGGING)
-    scheduler.start(asyncio.get_running_loop())
-    try:
-        yield scheduler
-    finally:
-        with anyio.fail_after(10):
-            await asyncio.to_thread(scheduler.close)
 
 
 @pytest.fixture

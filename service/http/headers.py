@@ -17,6 +17,7 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 _ADDED = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+_ADDED_NAMES = frozenset(name for name, _ in _ADDED)
 
 # Methods and headers for pages of other origins, where the settings name any.
 _METHODS = ("GET", "POST")
@@ -57,7 +58,9 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 given = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in given}
-                message["headers"] = given + [header for header in _ADDED if header[0] not in names]
+                others = names.isdisjoint(_ADDED_NAMES)
+                given += _ADDED if others else [header for header in _ADDED if header[0] not in names]
+                message["headers"] = given
                 if body_is_coming(scope):
                     message["headers"].append((b"connection", b"close"))
             await send(message)

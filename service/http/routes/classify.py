@@ -1,5 +1,7 @@
 """Route ``POST /classify``: takes an image and answers with its label and verdict."""
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
@@ -72,6 +74,18 @@ EXAMPLES = {
 }
 
 
+class _Answer(Response):
+    """Answer in JSON, whose few headers are written without looking for others."""
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        given = (headers or {}).items()
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", b"application/json"),
+            *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in given),
+        ]
+
+
 @router.post(
     "/classify",
     response_model=Classification | BareClassification,
@@ -111,8 +125,4 @@ async def classify(request: Request) -> Response:
         said = bare_values(answer, request_id=exchange.request_id, elapsed=elapsed)
     if told is not None:
         said["explanation"] = told.model_dump(exclude_unset=True)
-    return Response(
-        to_json(said if scores else withheld(said)),
-        media_type="application/json",
-        headers={"X-Request-Id": exchange.request_id},
-    )
+    return _Answer(to_json(said if scores else withheld(said)), headers={"X-Request-Id": exchange.request_id})

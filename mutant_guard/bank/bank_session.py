@@ -207,6 +207,13 @@ class BankSession:
         others = [view_name(number) for number in range(1, self.views)]
         named = dict(zip([*self._features, *others], features, strict=False))
         named[self._scores] = features[-1]
+        if mutant_index.size == 1 and mutant_index[0]:  # there is nothing to sort or share out
+            number = int(self._tail_of[mutant_index[0]])
+            scores = self._tails[number].scores(named, image_index, self._place[mutant_index])
+            took = time.perf_counter() - started
+            self._row_pace[number].took(1, took)
+            self.seconds += took
+            return scores
         scores = features[-1][image_index]
         rank = self._rank[mutant_index]
         order = np.argsort(rank, kind="stable")[np.count_nonzero(rank == _ORIGINAL) :]

@@ -72,7 +72,7 @@ class SessionTail:
         """Run the rows mutant by mutant; equal mutants in adjacent rows run as one batch."""
         named = {name: features[name] for name in self._features}
         scores = np.empty((len(mutants), self._classes), dtype=np.float32)
-        cuts = [0, *(1 + np.flatnonzero(np.diff(mutants))).tolist(), len(mutants)]
+        cuts = [0, *(1 + (mutants[1:] != mutants[:-1]).nonzero()[0]).tolist(), len(mutants)]
         for start, stop in pairwise(cuts):
             images = image_index[start:stop]
             session = self._sessions[mutants[start]]

@@ -279,14 +279,15 @@ def doubts(
             converted to logits first.
         output_kind: kind of the scores.
     """
-    logits = log_scores(scores, output_kind) / np.asarray(temperature, dtype=np.float64)[..., None]
+    divisor = temperature[:, None] if isinstance(temperature, np.ndarray) else temperature
+    logits = log_scores(scores, output_kind) / divisor
     with np.errstate(invalid="ignore"):  # of scores that are not finite
-        logits -= logits.max(axis=1, keepdims=True)
-    powers = np.exp(logits)
-    mine = powers[np.arange(len(labels)), labels]
-    total = powers.sum(axis=1)
-    doubt = (total - mine) / total
-    return np.asarray(np.rint(np.where(doubt <= 1, doubt, 1.0) * UNIT), dtype=np.int64)
+        logits -= np.maximum.reduce(logits, axis=1, keepdims=True)
+    powers = np.exp(logits, out=logits)
+    total = np.add.reduce(powers, axis=1)
+    doubt = (total - powers[np.arange(len(labels)), labels]) / total
+    doubt = np.fmin(doubt, 1.0, out=doubt)  # 1 where it is NaN
+    return np.asarray(np.rint(doubt * UNIT), dtype=np.int64)
 
 
 def divergences(logits: NDArray[np.float64], others: NDArray[np.float64]) -> Units:

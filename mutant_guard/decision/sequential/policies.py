@@ -155,11 +155,17 @@ class Policy:
             mutants: int64 array of the same shape, number of mutants.
         """
         met = np.minimum(mutants, self.mutants)
-        last = Decision.CAPPED if self.capped else Decision.EXHAUSTED
-        decisions = np.where(mutants >= self.mutants, np.int8(last), np.int8(Decision.CONTINUE))
+        decisions = self._undecided[met]
         decisions[self.boundaries.is_normal(changes, met)] = Decision.NORMAL
         decisions[self.boundaries.is_adversarial(changes, met)] = Decision.ADVERSARIAL
         return decisions
+
+    @cached_property
+    def _undecided(self) -> NDArray[np.int8]:
+        """Decision codes after n mutants where evidence decides nothing, int8 [mutants + 1]."""
+        codes = np.full(self.mutants + 1, Decision.CONTINUE, dtype=np.int8)
+        codes[-1] = Decision.CAPPED if self.capped else Decision.EXHAUSTED
+        return codes
 
     def keeps_baseline(self, *, undecided: bool) -> bool:
         """Check whether clean images raise alarms as often as in calibration.
@@ -186,9 +192,14 @@ class Policy:
         if not self.stops:
             most = np.maximum(self.look_ahead(changes, mutants), self._first)
             return np.minimum(self.boundaries.clearing(changes, mutants), most)
-        stops = np.array([*self.stops, self.mutants])
-        ahead = stops[np.searchsorted(stops[:-1], mutants, side="right")]
-        return np.asarray(np.maximum(np.minimum(ahead, self.mutants) - mutants, 1))
+        ahead = self._ends[np.searchsorted(self._ends[:-1], mutants, side="right")]
+        return np.asarray(np.maximum(ahead - mutants, 1))
+
+    @cached_property
+    def _ends(self) -> Counts:
+        """Stops, and the end of the test behind them, int64 [stops + 1]."""
+        ends = np.array([*self.stops, self.mutants], dtype=np.int64)
+        return np.asarray(np.minimum(ends, self.mutants))
 
     @cached_property
     def _first(self) -> int:
@@ -239,6 +250,9 @@ def advance(policy: Policy, changes: Counts, mutants: Counts, evidence: Signs, l
             order.
         lengths: int64 [requests], number of the K entries that belong to the request, at least 1.
     """
+    if evidence.shape[1] == 1:
+        seen, met = changes + evidence[:, 0], mutants + 1
+        return State(seen, met, policy.decide(seen, met))
     steps = np.arange(1, evidence.shape[1] + 1)
     seen_changes = changes[:, None] + np.cumsum(evidence, axis=1)
     # Before the least look-ahead there is nothing to decide, so nothing to compute.

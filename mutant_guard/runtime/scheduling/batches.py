@@ -81,7 +81,7 @@ class Batches:
         if not taken:
             self._on_run(Run(0, 0, self._session.seconds - before))
             return
-        image_index = np.repeat(np.arange(len(taken)), lengths)
+        image_index = np.arange(len(taken)).repeat(lengths)
         met = [
             request.order[request.mutants : request.mutants + length]
             for request, length in zip(taken, lengths.tolist(), strict=True)
@@ -91,14 +91,10 @@ class Batches:
         scores = self._session.scores(features, image_index, mutant_index)
         self._on_run(Run(len(image_index), len(taken), self._session.seconds - before))
         known = np.array([request.label for request in taken])
-        # a rectangle of requests and mutants, with each request's rows from the left
-        column = np.arange(len(image_index)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        labels = np.zeros((len(taken), int(lengths.max())), dtype=np.int64)
-        evidence = np.zeros_like(labels)
-        labels[image_index, column] = found = labels_of(scores)
-        kind = self._policy.evidence
+        kind, found = self._policy.evidence, labels_of(scores)
         original = features[-1][image_index] if kind.compares else None
-        evidence[image_index, column] = kind.of_mutants(scores, known[image_index], mutant_index, original)
+        weights = kind.of_mutants(scores, known[image_index], mutant_index, original)
+        labels, evidence = _rectangle(found, lengths), _rectangle(weights, lengths)
         changes = np.array([request.changes for request in taken], dtype=np.int64)
         mutants = np.array([request.mutants for request in taken], dtype=np.int64)
         state = advance(self._policy, changes, mutants, evidence, lengths)
@@ -152,6 +148,17 @@ class Batches:
                 request.end(Decision.CONTINUE, now)
             elif decisions[position] != Decision.CONTINUE:
                 request.end(Decision(decisions[position]), now)
+
+
+def _rectangle(values: NDArray[np.int64], lengths: Counts) -> NDArray[np.int64]:
+    """Return values of rows as int64 [requests, K], each request's from the left, then zeros."""
+    widest = int(lengths.max())
+    if widest * len(lengths) == len(values):
+        return values.reshape(-1, widest)
+    filled = np.arange(widest) < lengths[:, None]
+    rectangle = np.zeros(filled.shape, dtype=np.int64)
+    rectangle[filled] = values
+    return rectangle
 
 
 def _up_to_the_finite(

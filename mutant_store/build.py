@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ from mutant_store.bank.export import mutants_of
 from mutant_store.bank.files import bank_files
 from mutant_store.bank.verify import check_original, largest_difference, spread
 from mutant_store.calibrating.calibrate import calibrate
-from mutant_store.calibrating.recordings import fitted_doubts, pack, record
+from mutant_store.calibrating.recordings import fitted_doubts, pack, record, record_in_parts
 from mutant_store.cluster.ray_cluster import RayCluster
 from mutant_store.companions.companion import Companion
 from mutant_store.companions.ranks import ranks_of
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     from mutant_store.robust.settings import RobustSettings
 
 _VERIFIED = 8
+_PARTS = 2
+"""Parts of a recording for each task that a cluster does at a time, so that all end together."""
 _COMPARED = 8
 
 
@@ -205,7 +208,7 @@ def build(
         report.step("recording what mutants say of images that filtered none")
         asked = settings.calibration.decided(mutant.operator for mutant in selection.pool)
         doubts = _doubts(session, len(selection.pool), subject, asked, companions, len(robust))
-        recordings = _record(session, len(selection.pool), subject, report, doubts)
+        recordings = _record(bank, session, subject, report, doubts, cluster)
         report.step("choosing the policies and certifying them")
         ranks = ranks_of([mutant.operator for mutant in selection.pool], companions)
         calibration = calibrate(
@@ -324,13 +327,23 @@ def _doubts(
 
 
 def _record(
-    session: BankSession, mutants: int, subject: Subject, report: Reporter, doubts: Doubts | None
+    bank: Bank,
+    session: BankSession,
+    subject: Subject,
+    report: Reporter,
+    doubts: Doubts | None,
+    cluster: RayCluster | None,
 ) -> dict[str, Recording]:
     parts = {"choice": subject.choice, "certification": subject.certification}
     total, done = sum(len(part.labels) for part in parts.values()), 0
     found = {}
     for name, part in parts.items():
-        found[name] = record(session, mutants, part.inputs, part.labels, _from(done, total, report), doubts)
+        asked = (len(bank.pool), part.inputs, part.labels, _from(done, total, report), doubts)
+        if cluster is None:
+            found[name] = record(session, *asked)
+        else:
+            load = partial(bank.session, threads=1, beside=cluster.beside)
+            found[name] = record_in_parts(load, cluster.executor(), _PARTS * cluster.jobs, *asked)
         done += len(part.labels)
     return found
 

@@ -4,7 +4,10 @@ They are recorded with a bank and kept in a store, to calibrate it anew without 
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from safetensors.numpy import load_file, save
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.bank.memory import even_blocks
 from mutant_guard.bank.views import Images, Inputs
-from mutant_guard.decision.calibration.recording import Recording
+from mutant_guard.decision.calibration.recording import Recording, joined
 from mutant_guard.decision.evidence.kinds import (
     NO_LABEL,
     Doubts,
@@ -86,6 +89,48 @@ def record(
     if evidence is None:
         return Recording(changes, correct)
     return Recording(changes, correct, np.ascontiguousarray(soft[:, 1:]), soft[:, 0].copy())
+
+
+def record_in_parts(
+    load: Callable[[], BankSession],
+    executor: Executor,
+    parts: int,
+    mutants: int,
+    inputs: Images,
+    labels: NDArray[np.int64],
+    progress: Callable[[int], None],
+    evidence: Doubts | None = None,
+) -> Recording:
+    """Record like ``record``, with an executor that records parts of the images at a time.
+
+    Args:
+        load: function that loads the bank where a part is recorded.
+        executor: executor of the parts, which takes along all that ``load`` holds.
+        parts: number of parts, roughly; each has whole blocks of images.
+        mutants: see ``record``, as all that follows and the errors.
+        inputs: the images.
+        labels: int64 [images], the true labels.
+        progress: called with the number of images that are done.
+        evidence: method of computing doubts.
+    """
+
+    def recorded(start: int, stop: int) -> Recording:
+        session = load()
+        try:
+            part = slice(start, stop)
+            return record(session, mutants, inputs[part], labels[part], lambda done: None, evidence)
+        finally:
+            session.close()
+
+    size = _IMAGE_BLOCK * max(1, ceil(len(labels) / parts / _IMAGE_BLOCK))
+    cuts = [*range(0, len(labels), size), len(labels)]
+    with executor:
+        futures = [executor.submit(recorded, *cut) for cut in pairwise(cuts)]
+        found = []
+        for future, stop in zip(futures, cuts[1:], strict=True):
+            found.append(future.result())
+            progress(stop)
+    return joined(found)
 
 
 def _images_together(session: BankSession, mutants: int) -> int:

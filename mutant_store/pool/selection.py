@@ -5,12 +5,16 @@ The record lets a build go on after it was killed.
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mutant_guard.bank.bank_session import BankSession
 from mutant_guard.bank.pool import Mutant
@@ -49,6 +53,10 @@ _RATES = 8
 """Rates that a search tries, roughly."""
 _FAILURES = 3
 """Largest number of trained mutants that are not accurate enough; each is minutes of work."""
+
+
+_Judged = tuple[NDArray[np.bool_], NDArray[np.float64]]
+"""Which of some mutants are accurate, and their accuracies."""
 
 
 class Trainer(Protocol):
@@ -287,30 +295,56 @@ class _Collection:
         )
         accepted = Accepted()
         failed: list[float] = []
+        judge = self._judges()
+
+        def take(number: int, mutant: Mutant, judged: "Future[_Judged]") -> None:
+            kept, accuracies = judged.result()
+            accuracy = float(accuracies[0])
+            accepted.drawn = number + 1
+            if kept[0]:
+                accepted.candidates.append(number)
+                accepted.mutants.append(mutant)
+                accepted.accuracies.append(accuracy)
+            else:
+                failed.append(accuracy)
+            what = "kept" if kept[0] else "not accurate enough, another takes its place"
+            self._report.step(f"mutant {number}: {accuracy:.2%} of the filter's images right, {what}")
+            if len(failed) > _FAILURES:
+                raise ModelError(
+                    f"{len(failed)} of {accepted.drawn} retrained mutants do not keep "
+                    f"{settings.accuracy_ratio:.0%} of the original's accuracy of {part.correct.mean():.2%}: "
+                    f"they get {min(failed):.1%} to {max(failed):.1%} right; train longer with --epochs, redraw "
+                    "a smaller --share, or lower --accuracy-ratio"
+                )
+
         while len(accepted.candidates) < wanted:
             following = range(accepted.drawn, accepted.drawn + wanted - len(accepted.candidates))
+            waiting: deque[tuple[int, Mutant, Future[_Judged]]] = deque()
             for number, mutant in retrainer.mutants(list(following), self._report):
-                session = self._load([mutant])
-                kept, accuracies = self._filter.judge(session, 1)
-                session.close()
-                accuracy = float(accuracies[0])
-                accepted.drawn = number + 1
-                if kept[0]:
-                    accepted.candidates.append(number)
-                    accepted.mutants.append(mutant)
-                    accepted.accuracies.append(accuracy)
-                else:
-                    failed.append(accuracy)
-                what = "kept" if kept[0] else "not accurate enough, another takes its place"
-                self._report.step(f"mutant {number}: {accuracy:.2%} of the filter's images right, {what}")
-                if len(failed) > _FAILURES:
-                    raise ModelError(
-                        f"{len(failed)} of {accepted.drawn} retrained mutants do not keep "
-                        f"{settings.accuracy_ratio:.0%} of the original's accuracy of {part.correct.mean():.2%}: "
-                        f"they get {min(failed):.1%} to {max(failed):.1%} right; train longer with --epochs, redraw "
-                        "a smaller --share, or lower --accuracy-ratio"
-                    )
+                waiting.append((number, mutant, judge(mutant)))
+                while waiting and waiting[0][2].done():
+                    take(*waiting.popleft())
+            while waiting:
+                take(*waiting.popleft())
         return accepted
+
+    def _judges(self) -> Callable[[Mutant], "Future[_Judged]"]:
+        """Return a function that has a mutant judged on the cluster, or judges it at once without one."""
+        candidates, filtering = self._candidates(), self._filter
+
+        def judge(mutant: Mutant) -> _Judged:
+            session = candidates.load([mutant])
+            try:
+                return filtering.judge(session, 1)
+            finally:
+                session.close()
+
+        def at_once(mutant: Mutant) -> "Future[_Judged]":
+            future: Future[_Judged] = Future()
+            future.set_result(judge(mutant))
+            return future
+
+        return at_once if self._cluster is None else partial(self._cluster.executor().submit, judge)
 
     def _chunk(self) -> int:
         """Return the number of candidates that take some seconds together.

@@ -21,8 +21,9 @@ from mutant_guard.errors import ModelError
 from mutant_guard.store.atomic import write_atomically
 from mutant_guard.store.reader import CURRENT, ROBUST, Store, load_store
 from mutant_store.build import BuildSettings, build
-from mutant_store.calibrating.recordings import kept_recordings, record
+from mutant_store.calibrating.recordings import kept_recordings, record, record_in_parts
 from mutant_store.cluster.ray_cluster import RayCluster
+from mutant_store.cluster.sent_store import SentStore
 from mutant_store.datasets import parse
 from mutant_store.loading.input_spec import InputOptions
 from mutant_store.loading.model_source import ModelSource
@@ -236,10 +237,14 @@ class Pools:
         mutants, evidence = store.manifest.mutants, soft_evidence(store)
 
         def make() -> Arrays:
-            session = self._session(key, store)
             tensors = store.manifest.input.tensor(samples.images)
             told = self._told(f"{key.name}: {samples.kind}", len(samples))
-            found = record(session, mutants, tensors, samples.labels, told, evidence)
+            asked = (mutants, tensors, samples.labels, told, evidence)
+            if self._cluster is None:
+                found = record(self._session(key, store), *asked)
+            else:
+                load, executor = SentStore(store).session, self._cluster.executor()
+                found = record_in_parts(load, executor, self._cluster.jobs, *asked)
             made: Arrays = {
                 "changes": np.packbits(found.changes, axis=1),
                 "correct": found.correct.astype(np.uint8),

@@ -1,5 +1,7 @@
 """Recordings of label changes: as the bank gives them, and as a file stores them."""
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +9,10 @@ import pytest
 from safetensors.numpy import load, save
 
 from mutant_guard.decision.calibration.recording import Recording
-from mutant_guard.errors import StoreError
+from mutant_guard.decision.evidence.kinds import Doubts
+from mutant_guard.errors import ModelError, StoreError
 from mutant_guard.store.reader import RECORDINGS, Store
-from mutant_store.calibrating.recordings import pack, record, unpack
+from mutant_store.calibrating.recordings import pack, record, record_in_parts, unpack
 from mutant_store.datasets import load as load_data
 from tests.support.versions import damage
 
@@ -103,3 +106,46 @@ def test_a_flipped_bit_of_a_store_is_noticed_when_it_is_opened(tmp_path: Path) -
     before = unpack(path)["choice"]
     damage(path)  # changes a bit of the arrays, which only the manifest's sha256 detects
     assert not equal(unpack(path)["choice"], before)
+
+
+@pytest.mark.parametrize("parts", [1, 3, 100])
+@pytest.mark.parametrize("soft", [False, True])
+def test_parts_of_the_images_are_recorded_as_all_together(
+    parts: int, soft: bool, published_store: tuple[Path, Store]
+) -> None:
+    store = published_store[1]
+    data = load_data("digits@holdout[0:230]")
+    inputs, mutants = store.manifest.input.tensor(data.images), store.manifest.mutants
+    evidence = Doubts(1.5, 1.0, 1.0) if soft else None
+    session, done = store.session(threads=1), list[int]()
+    whole = record(session, mutants, inputs, data.labels, lambda number: None, evidence)
+    found = record_in_parts(
+        partial(store.session, threads=1),
+        ThreadPoolExecutor(2),
+        parts,
+        mutants,
+        inputs,
+        data.labels,
+        done.append,
+        evidence,
+    )
+    assert pack({"one": found}) == pack({"one": whole})
+    assert (found.doubts is not None) is soft
+    assert done == {1: [230], 3: [100, 200, 230], 100: [50, 100, 150, 200, 230]}[parts]
+
+
+def test_an_error_of_a_part_is_raised(published_store: tuple[Path, Store]) -> None:
+    store = published_store[1]
+    data = load_data("digits@holdout[0:120]")
+    inputs = store.manifest.input.tensor(data.images)
+    inputs[110] = np.nan
+    with pytest.raises(ModelError, match="the classifier gives scores that are not finite"):
+        record_in_parts(
+            partial(store.session, threads=1),
+            ThreadPoolExecutor(2),
+            2,
+            store.manifest.mutants,
+            inputs,
+            data.labels,
+            lambda number: None,
+        )

@@ -135,6 +135,7 @@ def test_a_node_that_leaves_changes_no_byte(
         nodes.add()
 
     report = Acting(1, replace_node)
+    monkeypatch.setattr("mutant_store.build.record", None)  # tasks record
     with connect(report) as cluster:
         assert (cluster.jobs, cluster.trainings, cluster.beside) == (1, 1, 1)
         store = build_retrained(digits_weights, tmp_path / "digits", report=report, cluster=cluster)
@@ -175,12 +176,18 @@ def test_a_killed_build_goes_on_to_the_same_bytes(
 
 
 def test_filter_and_robust_training_change_no_byte(
-    connect: Callable[..., RayCluster], digits_model: Path, digits_weights: Path, tmp_path: Path
+    connect: Callable[..., RayCluster],
+    digits_model: Path,
+    digits_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     changes: dict[str, Any] = {"operator": "mixed:ws,nai", "mutants": 140, "rate": 0.1}
     subject, settings = subject_of(digits_weights), RobustSettings(epochs=1, steps=1, batch_size=64)
     with connect() as cluster:
-        drawn = build_digits_store(digits_model, tmp_path / "there" / "s", cluster=cluster, **changes)
+        with monkeypatch.context() as patch:
+            patch.setattr("mutant_store.build.record", None)  # tasks record
+            drawn = build_digits_store(digits_model, tmp_path / "there" / "s", cluster=cluster, **changes)
         trained = [
             RobustTrainer(
                 subject, None, settings, "digits@train[0:300]", folder, seed=0, jobs=1, cluster=where

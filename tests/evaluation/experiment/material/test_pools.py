@@ -15,6 +15,7 @@ from evaluation.experiment.material.subject import ExperimentSubject
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
 from mutant_guard.errors import ModelError
+from mutant_store.cluster.ray_cluster import RayCluster
 from tests.support.demo import SilentReport
 from tests.support.experiment import KINDS, OPERATORS, Ran
 
@@ -164,3 +165,15 @@ def test_settings_reach_the_store() -> None:
     assert (chosen.rate, chosen.mutants, chosen.seed, chosen.accuracy_ratio) == (0.1, 7, 4, 0.9)
     assert (chosen.filter_error, chosen.jobs) == (0.01, 3)
     assert replace(chosen, seed=5) == found.build_settings(PoolKey("gf", 0.1, 5)).selection
+
+
+@pytest.mark.slow
+def test_a_cluster_records_the_same(
+    ran: Ran, spare: Pools, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, some = spare.keys("nai")[0], samples.sets["normal"]
+    with RayCluster("local", SilentReport(), jobs=1) as cluster:
+        monkeypatch.setattr(spare, "_cluster", cluster)
+        monkeypatch.setattr(module, "record", None)  # tasks record
+        recording = spare.recorded(key, some)
+    assert (recording.changes == ran.changes("nai", 0.05, 0, "normal")).all()

@@ -2,8 +2,8 @@
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ TABLES = 16
 """Tokens of a print: tables of the locality-sensitive hash."""
 SKETCH = 128
 """Length of a sketch, in bytes."""
+STEPS = 4
+"""Steps of a sketch a grey level; distances of more than 32 grey levels come out smaller."""
 WINDOWS = 8
 """Hashes of windows in a print."""
 EDITED = 3
@@ -33,9 +35,13 @@ _FEWEST, _MOST = 14, 16
 """Blocks a side: a number that divides it, or the larger one."""
 _EXACT_ROWS = 257
 """Most rows whose sum fits into 16 bits."""
+_SMALL = 2048
+"""Most values of an image that are summed faster by a product of matrices."""
 _WINDOWS_A_SIDE, _SMALLEST_WINDOW, _SAMPLES = 8, 3, 16
 _DIFFERENT = 4
 """Fewest different values in a window that is hashed: edges of digits look alike."""
+_BITS = np.uint64(1) << (np.arange(256, dtype=np.uint64) * np.uint64(37) % np.uint64(64))
+"""Bit of each value, by which different values are counted; those at a distance of 64 share one."""
 _RADIUS = 10.0
 _RADII = {(28, 28, 1): 6.0}
 """Radii by height, width and channels, in grey levels; ``_RADIUS`` is that of all others.
@@ -46,8 +52,7 @@ changes of 25 grey levels lie outside. ``python -m benchmarks probing`` measures
 """
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Print:
+class Print(NamedTuple):
     """Fingerprint of one image.
 
     Attributes:
@@ -57,11 +62,16 @@ class Print:
         windows: uint64 [WINDOWS], hashes of the exact pixels of windows, in order; zeros stand for
             those that a flat image lacks. Images of which one is the other with a part replaced
             have hashes in common, at any position.
+        place: float32 [SKETCH], the projections before they were quantised, in steps.
+        even: float32 [SKETCH], of length 1: the direction in which an image goes that becomes
+            brighter everywhere.
     """
 
     tokens: NDArray[np.uint64]
     sketch: NDArray[np.uint8]
     windows: NDArray[np.uint64]
+    place: NDArray[np.float32]
+    even: NDArray[np.float32]
 
 
 class Fingerprint:
@@ -102,13 +112,16 @@ class Fingerprint:
         random = _Stream(key, f"{height} {width} {channels}")
         signs = random.bits(SKETCH * cells).reshape(cells, SKETCH)
         self._signs = (2.0 * signs - 1.0).astype(np.float32)
-        self._unit = 1.0 / (_FINENESS * cells**0.5)
+        self._unit = np.float32(STEPS / (_FINENESS * cells**0.5))
+        even = self._signs.sum(axis=0)
+        self._even_light = even / max(np.float32(1), np.float32(np.linalg.norm(even)))
         self._parts = np.stack([random.choice(SKETCH, _PER_TABLE) for _ in range(TABLES)])
         shape = (TABLES, _PER_TABLE)
-        self._offsets = random.uniform(TABLES * _PER_TABLE).reshape(shape)
+        self._offsets = random.uniform(TABLES * _PER_TABLE).reshape(shape).astype(np.float32)
         self._factors = random.words(TABLES * _PER_TABLE).reshape(shape) | np.uint64(1)
-        self._samples = _samples(random, height, width, channels)
-        self._sample_factors = random.words(self._samples.size).reshape(self._samples.shape) | np.uint64(1)
+        self._samples = np.ascontiguousarray(_samples(random, height, width, channels).T)
+        factors = random.words(self._samples.size // 8).reshape(-1, _SAMPLES // 8)
+        self._sample_factors = factors | np.uint64(1)
         self.radius = _RADII.get((height, width, channels), _RADIUS)
         blocks = len(self._rows)
         self._even = (blocks, height // blocks, width * channels) if height % blocks == 0 else None
@@ -119,18 +132,24 @@ class Fingerprint:
         Args:
             pixels: uint8 [H, W, C], of the classifier's size.
         """
-        means = np.rint((self._summed(pixels) @ self._columns) * self._scale)
-        projected = (means.ravel() @ self._signs).astype(np.float64) * self._unit
-        sketch = np.floor(projected).astype(np.int64).astype(np.uint8)
-        steps = np.floor(projected.take(self._parts) * (1.0 / _WIDTH) + self._offsets).astype(np.int64)
-        tokens = (steps.view(np.uint64) * self._factors).sum(axis=1, dtype=np.uint64)
-        return Print(tokens, sketch, self._windows(pixels))
+        means = self._summed(pixels) @ self._columns
+        means *= self._scale
+        np.rint(means, out=means)
+        place = means.ravel() @ self._signs
+        place *= self._unit
+        sketch = np.floor(place).astype(np.int32).astype(np.uint8)
+        steps = (place * np.float32(1.0 / (STEPS * _WIDTH))).take(self._parts)
+        steps += self._offsets
+        hashed = np.floor(steps, out=steps).astype(np.int64).view(np.uint64)
+        hashed *= self._factors
+        return Print(np.add.reduce(hashed, axis=1), sketch, self._windows(pixels), place, self._even_light)
 
     def _windows(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint64]:
         values = pixels.take(self._samples)
-        ordered = np.sort(values, axis=0)
-        different = np.count_nonzero(ordered[1:] != ordered[:-1], axis=0) + 1
-        sums = (values * self._sample_factors).sum(axis=0, dtype=np.uint64)[different >= _DIFFERENT]
+        different = np.bitwise_count(np.bitwise_or.reduce(_BITS.take(values), axis=1))
+        words = values.view("<u8")
+        words = words * self._sample_factors
+        sums = (words[:, 0] + words[:, 1])[different >= _DIFFERENT]
         sums.sort()
         windows = np.zeros(WINDOWS, np.uint64)
         windows[: len(sums)] = sums[:WINDOWS]
@@ -138,7 +157,7 @@ class Fingerprint:
 
     def _summed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the sums over the rows of every block, [blocks, W * C]."""
-        if self._even is not None and self._even[1] <= _EXACT_ROWS:
+        if self._even is not None and self._even[1] <= _EXACT_ROWS and pixels.size > _SMALL:
             sums: NDArray[np.uint16] = pixels.reshape(self._even).sum(axis=1, dtype=np.uint16)
             return sums.astype(np.float32)
         summed: NDArray[np.float32] = self._rows @ pixels.reshape(len(pixels), -1).astype(np.float32)
@@ -160,7 +179,7 @@ def distances(sketch: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[n
     """
     gaps = (others - sketch).view(np.int8).astype(np.float32)
     squares: NDArray[np.float32] = np.einsum("ij,ij->i", gaps, gaps)
-    roots: NDArray[np.float32] = np.sqrt(squares * np.float32(1.0 / SKETCH))
+    roots: NDArray[np.float32] = np.sqrt(squares * np.float32(1.0 / (SKETCH * STEPS**2)))
     return roots
 
 

@@ -1,16 +1,17 @@
 """Memory of the latest queries in one process, by their fingerprints."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.probing.clue import MEMBERS, NOTHING, Clue, clue
 from service.probing.fingerprint import EDITED, SKETCH, TABLES, WINDOWS, Print, distances, shared
 from service.probing.sequence import UNKNOWN, Sequence, Thresholds
 
 _BUCKET = 4
-"""Entries of a bucket; a new entry takes the place of the oldest."""
+"""Entries of a bucket, the latest first; a new entry drives out the oldest."""
 _DIGEST_TABLES = 2
 """Tables of digests, so that a repeat is found where relatives have filled all other buckets."""
 _FEWEST_BITS, _MOST_BITS = 4, 22
@@ -18,8 +19,8 @@ _TAG_BITS = 8
 """Bits of a key that are kept beside an entry's number, so that few strangers have to be compared."""
 _NUMBER = (1 << (32 - _TAG_BITS)) - 1
 """Largest number of a query in the tables, which keep numbers modulo one more."""
-_TAG_PLACE = 24
-"""Lowest bit of a key's tag; the place of the bucket is taken from its top bits."""
+_TAG = np.uint32(0xFFFFFFFF ^ _NUMBER)
+"""Bits of a key's tag, and of an entry's; the place of the bucket is taken from the key's top bits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,11 +77,16 @@ class QueryMemory:
         # A table for each token and digest word, and one of eightfold size for all windows.
         tables = TABLES + _DIGEST_TABLES
         self._table = np.zeros(((tables + WINDOWS) << buckets, _BUCKET), np.uint32)
-        self._slots = self._table.reshape(-1)
         self._starts = (np.minimum(np.arange(tables + WINDOWS), tables) << buckets).astype(np.uint64)
         widths = np.where(np.arange(tables + WINDOWS) < tables, 1, WINDOWS) << buckets
         self._shifts = (65 - np.frexp(widths)[1]).astype(np.uint64)
-        self._keys = np.empty(tables + WINDOWS, np.uint64)
+        # What is made of each query, to save the time of making arrays.
+        self._keys = np.empty(tables + WINDOWS, "<u8")
+        self._tag_bits = self._keys.view("<u4")[::2]
+        self._found = np.empty(tables + WINDOWS, np.uint64)
+        self._places = self._found.view(np.int64)
+        self._tags = np.empty((tables + WINDOWS, 1), np.uint32)
+        self._rows = np.empty((tables + WINDOWS, _BUCKET), np.uint32)
         self._sketches = np.zeros((self._capacity, SKETCH), np.uint8)
         self._windows = np.zeros((self._capacity, WINDOWS), np.uint64)
         self._digests = np.zeros(self._capacity, np.uint64)
@@ -92,6 +98,7 @@ class QueryMemory:
         # Zeros in the tables are entries that are too old.
         self._next = 2 * self._capacity
         self._sequences: OrderedDict[int, Sequence] = OrderedDict()
+        self._members: dict[int, deque[int]] = {}
 
     @property
     def capacity(self) -> int:
@@ -119,29 +126,34 @@ class QueryMemory:
             now: time in seconds, of a clock that does not go back.
         """
         words = np.frombuffer(digest, "<u8", _DIGEST_TABLES)
-        key = words[0]
-        keys = self._keys
+        keys, tags, places = self._keys, self._tags, self._places
         keys[:TABLES], keys[TABLES:-WINDOWS], keys[-WINDOWS:] = print_.tokens, words, print_.windows
-        places = ((keys >> self._shifts) + self._starts).astype(np.intp)
+        if not keys[-1]:
+            # Places of windows that a flat image lacks, where no other image looks.
+            keys[keys == 0] = words[1]
+        np.right_shift(keys, self._shifts, out=self._found)
+        self._found += self._starts
         # The top byte of an entry is the key's tag, the others are the query's number.
-        tags = (keys >> np.uint64(_TAG_PLACE)).astype(np.uint8).astype(np.uint32) << np.uint32(32 - _TAG_BITS)
-        buckets = self._table.take(places, axis=0) ^ tags[:, None]
-        ages = (np.uint32(self._next & _NUMBER) - buckets) & np.uint32(_NUMBER)
-        kept = (ages <= self._capacity) & (buckets <= _NUMBER)
+        np.bitwise_and(self._tag_bits, _TAG, out=tags[:, 0])
+        rows = self._table.take(places, axis=0)
+        numbers = rows ^ tags
+        tagged = numbers <= _NUMBER
         entry, edited = -1, False
-        found = self._alive(buckets[kept], now)
-        if found.size:
-            same = found[self._digests[found] == key]
-            if same.size:
-                return self._repeated(int(same[0]), now)
-            windows = buckets[-WINDOWS:][kept[-WINDOWS:]]
-            entry, edited = self._relative(print_, found, windows)
-        # Before the query is remembered: it may take the place of its relative.
+        if np.count_nonzero(tagged):
+            found = self._alive(numbers[tagged], now)
+            if found.size:
+                same = found[self._digests[found] == words[0]]
+                if same.size:
+                    return self._repeated(int(same[0]), now)
+                entry, edited = self._relative(print_, found, numbers[-WINDOWS:][tagged[-WINDOWS:]])
+        # Before the query is remembered: it may take the place of its relatives.
         sequence = self._sequence(entry) if entry >= 0 else None
-        number = self._remember(print_, key, now, _BUCKET * places + ages.argmax(axis=1), tags)
+        told = NOTHING if sequence is None else self._clue(print_, sequence)
+        number = self._remember(print_, words[0], now, rows)
         if sequence is None:
             return Seen(Sequence(number, now, self._thresholds), False, number)
-        sequence.join(caller, now, edited=edited)
+        sequence.join(caller, now, edited=edited, clue=told)
+        self._members[sequence.number].append(number)
         self._sequence_of[number & self._mask] = sequence.number
         return Seen(sequence, False, number)
 
@@ -163,16 +175,19 @@ class QueryMemory:
         sequence = self._sequences.get(seen.sequence.number, seen.sequence)
         sequence.answered(label, alarm, confidence)
 
+    def _clue(self, print_: Print, sequence: Sequence) -> Clue:
+        """Return what the place of a query in its sequence says; an attack needs no more of it."""
+        if sequence.probing:
+            return NOTHING
+        oldest = self._next - self._capacity
+        entries = [one & self._mask for one in self._members[sequence.number] if one >= oldest]
+        return clue(print_, self._sketches[entries])
+
     def _alive(self, numbers: NDArray[np.uint32], now: float) -> NDArray[np.uint32]:
         """Return the entries of numbers, each once, that are not too old."""
-        if not numbers.size:
-            return numbers
-        entries = numbers & np.uint32(self._mask)
-        entries.sort()
-        first = np.empty(len(entries), np.bool_)
-        first[0] = True
-        np.not_equal(entries[1:], entries[:-1], out=first[1:])
-        entries = entries[first]
+        ages = (np.uint32(self._next & _NUMBER) - numbers) & np.uint32(_NUMBER)
+        kept = set((numbers[ages <= self._capacity] & np.uint32(self._mask)).tolist())
+        entries = np.array(sorted(kept), np.uint32)
         young: NDArray[np.uint32] = entries[self._times[entries] >= now - self._seconds]
         return young
 
@@ -217,8 +232,10 @@ class QueryMemory:
             sequence = self._alone(entry)
             self._sequence_of[entry] = sequence.number
             self._sequences[sequence.number] = sequence
+            self._members[sequence.number] = deque([sequence.number], MEMBERS)
             if len(self._sequences) > self._most_sequences:
-                self._sequences.popitem(last=False)
+                dropped, _ = self._sequences.popitem(last=False)
+                del self._members[dropped]
         else:
             self._sequences.move_to_end(sequence.number)
         return sequence
@@ -232,15 +249,15 @@ class QueryMemory:
             sequence.answered(label, bool(self._alarms[entry]), float(self._confidences[entry]))
         return sequence
 
-    def _remember(
-        self,
-        print_: Print,
-        key: np.uint64,
-        now: float,
-        slots: NDArray[np.intp],
-        tags: NDArray[np.uint32],
-    ) -> int:
-        """Enter a query into the ring and slots of the tables, and return its number."""
+    def _remember(self, print_: Print, key: np.uint64, now: float, rows: NDArray[np.uint32]) -> int:
+        """Enter a query into the ring and the tables, and return its number.
+
+        Args:
+            print_: fingerprint of the query.
+            key: first word of its digest.
+            now: its time.
+            rows: uint32 [keys, bucket], the buckets of its keys as they are.
+        """
         number = self._next
         self._next += 1
         entry = number & self._mask
@@ -248,5 +265,7 @@ class QueryMemory:
         self._windows[entry] = print_.windows
         self._digests[entry], self._times[entry] = key, now
         self._sequence_of[entry], self._labels[entry] = number, UNKNOWN
-        self._slots[slots] = tags | np.uint32(number & _NUMBER)
+        self._rows[:, 1:] = rows[:, :-1]
+        np.bitwise_or(self._tags[:, 0], np.uint32(number & _NUMBER), out=self._rows[:, 0])
+        self._table[self._places] = self._rows
         return number

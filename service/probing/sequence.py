@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from service.probing.clue import NOTHING, Clue
+
 UNKNOWN = -1
 """Label of a query that is not answered yet."""
 
@@ -18,12 +20,16 @@ class Thresholds:
     ``WITHOUT_VIDEO`` is for deployments that are sent single images and bursts.
 
     Attributes:
-        unsettled: number of relatives from which an unsettled sequence is one.
+        unsettled: number of relatives from which an unsettled sequence is one that has any clue: a
+            query that is edited, halves a step or is a sample around another.
         disagreeing: number of answers unlike the most common one, from which a sequence is
             unsettled; an answer is a label with or without an alarm.
         spread: difference of the largest and the smallest confidence in the most common answer,
             from which it is.
         edited: number of relatives with a part replaced from which any sequence is one.
+        halvings: number of steps in a row, each half of the one before, from which a sequence is
+            one whose answers differ.
+        sampled: number of samples around another query from which any sequence is one.
         settled: number of relatives from which any sequence is one.
     """
 
@@ -31,6 +37,8 @@ class Thresholds:
     disagreeing: int = 3
     spread: float = 0.5
     edited: int = 3
+    halvings: int = 2
+    sampled: int = 2
     settled: int = 400
 
 
@@ -52,6 +60,8 @@ class Sequence:
             query of all counts for nobody.
         edited: number of its queries that are another one with a part replaced, as nothing natural
             does it: all pixels outside are exactly the same.
+        halvings: largest number of its steps in a row that each were half of the one before.
+        sampled: number of its queries that are samples around another one of it.
         alarms: number of answers with an alarm.
         told: number of relatives when it was last reported; 0 before.
     """
@@ -66,9 +76,11 @@ class Sequence:
         "first",
         "first_alarm",
         "first_label",
+        "halvings",
         "last",
         "number",
         "related",
+        "sampled",
         "thresholds",
         "told",
     )
@@ -84,26 +96,33 @@ class Sequence:
         self.number, self.related, self.first_label = number, 0, UNKNOWN
         self.first = self.last = now
         self.first_alarm = False
-        self.edited = self.alarms = self.told = 0
+        self.edited = self.halvings = self.sampled = self.alarms = self.told = 0
         self.callers: dict[str, int] = {}
         self.thresholds = thresholds
         self._answers: dict[tuple[int, bool], int] = {}
         self._lowest: dict[tuple[int, bool], float] = {}
         self._highest: dict[tuple[int, bool], float] = {}
 
-    def join(self, caller: str, now: float, *, edited: bool = False) -> None:
+    def join(self, caller: str, now: float, *, edited: bool = False, clue: Clue = NOTHING) -> None:
         """Count one more distinct query.
 
         Args:
             caller: who asked.
             now: time of the query.
             edited: whether it is another one with a part replaced.
+            clue: what its place among the latest queries says.
         """
         self.related += 1
         self.edited += edited
+        self.take(clue)
         self.last = now
         if caller in self.callers or len(self.callers) < MOST_CALLERS:
             self.callers[caller] = self.callers.get(caller, 0) + 1
+
+    def take(self, clue: Clue) -> None:
+        """Count what the place of a query among the latest ones says."""
+        self.halvings = max(self.halvings, clue.halvings)
+        self.sampled += clue.sampled
 
     def answered(self, label: int, alarm: bool, confidence: float) -> None:
         """Count the answer to one of the queries.
@@ -164,8 +183,15 @@ class Sequence:
         return (
             self.related >= thresholds.settled
             or self.edited >= thresholds.edited
-            or (self.related >= thresholds.unsettled and self._unsettled(thresholds))
+            or self.sampled >= thresholds.sampled
+            or (self.halvings >= thresholds.halvings and self.disagreeing > 0)
+            or (self._made and self.related >= thresholds.unsettled and self._unsettled(thresholds))
         )
+
+    @property
+    def _made(self) -> bool:
+        """Whether there is any clue that its queries were made by a search."""
+        return bool(self.edited or self.halvings or self.sampled)
 
     def _unsettled(self, thresholds: Thresholds) -> bool:
         return self.disagreeing >= thresholds.disagreeing or self.spread >= thresholds.spread

@@ -30,6 +30,7 @@ def measure(quick: bool, say: Callable[[str], None]) -> Section:
     entries = _QUICK if quick else _ENTRIES
     say(f"memory of {entries:,} queries")
     random = np.random.default_rng(0)
+    nowhere = np.zeros(SKETCH, np.float32)
     before = _resident()
     memory = QueryMemory(entries, 1e9, radius=10.0)
     started = perf_counter()
@@ -38,7 +39,7 @@ def measure(quick: bool, say: Callable[[str], None]) -> Section:
         sketches = random.integers(0, 256, (_BLOCK, SKETCH), dtype=np.uint8)
         windows = random.integers(1, 2**64, (_BLOCK, WINDOWS), dtype=np.uint64)
         for one in zip(tokens, sketches, windows, strict=True):
-            memory.seen(Print(*one), random.bytes(32), "another", 0.0)
+            memory.seen(Print(*one, nowhere, nowhere), random.bytes(32), "another", 0.0)
     filling = perf_counter() - started
     taken = _resident() - before
     say("time of a query")

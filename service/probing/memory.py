@@ -1,12 +1,12 @@
 """Memory of the latest queries in one process, by their fingerprints."""
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.probing.clue import MEMBERS, NOTHING, Clue, clue
+from service.probing.clue import NOTHING, Latest
 from service.probing.fingerprint import EDITED, SKETCH, TABLES, WINDOWS, Print, distances, shared
 from service.probing.sequence import UNKNOWN, Sequence, Thresholds
 
@@ -98,7 +98,7 @@ class QueryMemory:
         # Zeros in the tables are entries that are too old.
         self._next = 2 * self._capacity
         self._sequences: OrderedDict[int, Sequence] = OrderedDict()
-        self._members: dict[int, deque[int]] = {}
+        self._latest: dict[int, Latest] = {}
 
     @property
     def capacity(self) -> int:
@@ -141,19 +141,21 @@ class QueryMemory:
         entry, edited = -1, False
         if np.count_nonzero(tagged):
             found = self._alive(numbers[tagged], now)
-            if found.size:
-                same = found[self._digests[found] == words[0]]
-                if same.size:
-                    return self._repeated(int(same[0]), now)
+            if found:
+                if np.count_nonzero(tagged[TABLES:-WINDOWS]):
+                    for same in found:
+                        if self._digests[same] == words[0]:
+                            return self._repeated(same)
                 entry, edited = self._relative(print_, found, numbers[-WINDOWS:][tagged[-WINDOWS:]])
         # Before the query is remembered: it may take the place of its relatives.
         sequence = self._sequence(entry) if entry >= 0 else None
-        told = NOTHING if sequence is None else self._clue(print_, sequence)
+        latest = None if sequence is None or sequence.probing else self._latest[sequence.number]
         number = self._remember(print_, words[0], now, rows)
         if sequence is None:
             return Seen(Sequence(number, now, self._thresholds), False, number)
-        sequence.join(caller, now, edited=edited, clue=told)
-        self._members[sequence.number].append(number)
+        sequence.join(caller, now, edited=edited, clue=NOTHING if latest is None else latest.clue(print_))
+        if latest is not None:
+            latest.add(print_.sketch)
         self._sequence_of[number & self._mask] = sequence.number
         return Seen(sequence, False, number)
 
@@ -175,67 +177,69 @@ class QueryMemory:
         sequence = self._sequences.get(seen.sequence.number, seen.sequence)
         sequence.answered(label, alarm, confidence)
 
-    def _clue(self, print_: Print, sequence: Sequence) -> Clue:
-        """Return what the place of a query in its sequence says; an attack needs no more of it."""
-        if sequence.probing:
-            return NOTHING
-        oldest = self._next - self._capacity
-        entries = [one & self._mask for one in self._members[sequence.number] if one >= oldest]
-        return clue(print_, self._sketches[entries])
-
-    def _alive(self, numbers: NDArray[np.uint32], now: float) -> NDArray[np.uint32]:
+    def _alive(self, numbers: NDArray[np.uint32], now: float) -> list[int]:
         """Return the entries of numbers, each once, that are not too old."""
-        ages = (np.uint32(self._next & _NUMBER) - numbers) & np.uint32(_NUMBER)
-        kept = set((numbers[ages <= self._capacity] & np.uint32(self._mask)).tolist())
-        entries = np.array(sorted(kept), np.uint32)
-        young: NDArray[np.uint32] = entries[self._times[entries] >= now - self._seconds]
-        return young
+        mask, capacity, latest, times = self._mask, self._capacity, self._next, self._times
+        oldest = now - self._seconds
+        return [
+            number & mask
+            for number in set(numbers.tolist())
+            if (latest - number) & _NUMBER <= capacity and times[number & mask] >= oldest
+        ]
 
-    def _relative(
-        self, print_: Print, found: NDArray[np.uint32], windows: NDArray[np.uint32]
-    ) -> tuple[int, bool]:
+    def _relative(self, print_: Print, found: list[int], windows: NDArray[np.uint32]) -> tuple[int, bool]:
         """Return the nearest relative, or -1, and whether the query is another one edited.
+
+        A relative that has others is preferred, so that two sequences grow together.
 
         Args:
             print_: fingerprint of the query.
             found: entries that may be relatives.
             windows: numbers that the buckets of the query's windows hold, some more than once.
         """
-        gaps = distances(print_.sketch, self._sketches[found])
+        gaps = distances(print_.sketch, self._sketches.take(found, axis=0))
         nearest = int(gaps.argmin())
-        entry = int(found[nearest]) if gaps[nearest] <= self._radius else -1
+        entry = found[nearest] if gaps[nearest] <= self._radius else -1
+        if entry >= 0 and len(found) > 1 and self._number_of(entry) not in self._sequences:
+            for place in np.flatnonzero(gaps <= self._radius).tolist():
+                if self._number_of(found[place]) in self._sequences:
+                    entry = found[place]
+                    break
         if len(windows) < EDITED:
             return entry, False
-        windows = np.sort(windows & np.uint32(self._mask))
         # Entries that are in as many buckets as an edited one.
-        frequent = windows[EDITED - 1 :][windows[EDITED - 1 :] == windows[: 1 - EDITED]]
-        frequent = frequent[np.isin(frequent, found)]
-        if frequent.size:
+        times = Counter((windows & np.uint32(self._mask)).tolist())
+        frequent = [one for one in found if times[one] >= EDITED]
+        if frequent:
             counts = shared(print_.windows, self._windows[frequent])
             most = int(counts.argmax())
             if counts[most] >= EDITED:
-                return (entry if entry >= 0 else int(frequent[most])), True
+                return (entry if entry >= 0 else frequent[most]), True
         return entry, False
 
-    def _repeated(self, entry: int, now: float) -> Seen:
+    def _number_of(self, entry: int) -> int:
+        """Return the number of the sequence of a remembered query."""
+        return int(self._sequence_of[entry])
+
+    def _repeated(self, entry: int) -> Seen:
         """Return what is known of a query that was asked before."""
         number = self._next - 1 - ((self._next - 1 - entry) & self._mask)
-        sequence = self._sequences.get(int(self._sequence_of[entry]))
+        sequence = self._sequences.get(self._number_of(entry))
         if sequence is None:
             sequence = self._alone(entry)
         return Seen(sequence, True, number)
 
     def _sequence(self, entry: int) -> Sequence:
         """Return the sequence of a remembered query; it is kept from now on."""
-        sequence = self._sequences.get(int(self._sequence_of[entry]))
+        sequence = self._sequences.get(self._number_of(entry))
         if sequence is None:
             sequence = self._alone(entry)
             self._sequence_of[entry] = sequence.number
             self._sequences[sequence.number] = sequence
-            self._members[sequence.number] = deque([sequence.number], MEMBERS)
+            self._latest[sequence.number] = Latest(self._sketches[entry])
             if len(self._sequences) > self._most_sequences:
                 dropped, _ = self._sequences.popitem(last=False)
-                del self._members[dropped]
+                del self._latest[dropped]
         else:
             self._sequences.move_to_end(sequence.number)
         return sequence

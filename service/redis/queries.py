@@ -13,7 +13,8 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from mutant_guard.errors import one_line
-from service.probing.fingerprint import EDITED, SKETCH, WINDOWS, Print
+from service.probing.clue import NOTHING, Latest
+from service.probing.fingerprint import EDITED, SKETCH, STEPS, WINDOWS, Print
 from service.probing.memory import Seen
 from service.probing.queries import OwnQueries
 from service.probing.sequence import MOST_ANSWERS, MOST_CALLERS, UNKNOWN, Sequence, Thresholds
@@ -22,7 +23,7 @@ from service.redis.query_script import LOOK
 
 # The number goes up when the form of what is kept changes, so that replicas of two releases do not
 # read each other's.
-_FORM = 1
+_FORM = 2
 _DIGEST_TABLES = 2
 _FEWEST_BITS = 4
 # The table of windows, of which a query has several, is larger by so many bits.
@@ -82,7 +83,7 @@ class SharedQueries:
         self._limits = [
             self._capacity,
             repr(seconds),
-            repr(radius * radius * SKETCH),
+            repr(radius * radius * SKETCH * STEPS**2),
             EDITED,
             _MOST_SEQUENCES,
             MOST_ANSWERS,
@@ -111,7 +112,7 @@ class SharedQueries:
             request_id.encode()[:_ID_LENGTH].ljust(_ID_LENGTH),
         ]
         try:
-            found = self._read(await self._look(args))
+            found = self._read(await self._look(args), print_)
         except RedisDownError:
             return await self._own.seen(print_, digest, caller, request_id)
         except (LookupError, TypeError, ValueError) as error:  # another hand has written there
@@ -177,8 +178,8 @@ class SharedQueries:
         tags = (keys >> np.uint64(_TAG_PLACE)).astype(np.uint8)
         return places.astype("<u4").tobytes(), tags.tobytes()
 
-    def _read(self, said: Any) -> SharedSeen:
-        """Return what the script said of a query."""
+    def _read(self, said: Any, print_: Print) -> SharedSeen:
+        """Return what the script said of a query, with what its place among the latest ones says."""
         repeat, number, name, fields, began, label, alarm, confidence, request = said
         known = dict(zip(fields[::2], fields[1::2], strict=True))
         sequence = Sequence(int(name), float(began), self._thresholds)
@@ -187,6 +188,11 @@ class SharedQueries:
                 sequence.answered(label, bool(alarm), float(confidence))
             return SharedSeen(sequence, bool(repeat), int(number), request.decode().strip() or None)
         _restore(sequence, known)
+        if not repeat and not sequence.probing:
+            clue = Latest(known.get(b"latest", b"")).clue(print_)
+            if clue != NOTHING:
+                sequence.take(clue)
+                self._news.append(("clue", int(number), sequence.number, clue.halvings, int(clue.sampled)))
         first = known.get(b"first-request", b"").decode("ascii", "replace").strip("\0 ")
         return SharedSeen(sequence, bool(repeat), int(number), first or None)
 
@@ -194,6 +200,7 @@ class SharedQueries:
 def _restore(sequence: Sequence, known: dict[bytes, bytes]) -> None:
     """Fill a sequence with what Redis holds of it."""
     sequence.related, sequence.edited = int(known[b"related"]), int(known.get(b"edited", 0))
+    sequence.halvings, sequence.sampled = int(known.get(b"halvings", 0)), int(known.get(b"sampled", 0))
     sequence.first, sequence.last = float(known[b"first"]), float(known.get(b"last", known[b"first"]))
     sequence.alarms, sequence.told = int(known.get(b"alarms", 0)), int(known.get(b"told", 0))
     sequence.first_label = int(known.get(b"first-label", UNKNOWN))

@@ -15,6 +15,8 @@ local HEAD, ROW, REQUEST, WINDOWS, SKETCH = '<ddc8difB', 265, 42, 74, 138
 local ROWS, BUCKETS, BUCKET = 247, 4095, 16
 -- A query is compared with so many, the latest first, until it has so many relatives.
 local MOST_COMPARED, ENOUGH = 64, 4
+-- Sketches of the latest queries of a sequence that are kept with it, in bytes.
+local LATEST = 2048
 
 -- What is remembered expires soon: it is neither written to the append-only file nor sent to replicas,
 -- to which it would be some 4 KB a query.
@@ -77,6 +79,13 @@ for _, new in ipairs(news) do
     local there = redis.call('EXISTS', key) == 1
     if kind == 'told' then
         if there then redis.call('HSET', key, 'told', new[4]) end
+    elseif kind == 'clue' then
+        if there then
+            if new[4] > tonumber(redis.call('HGET', key, 'halvings') or 0) then
+                redis.call('HSET', key, 'halvings', new[4])
+            end
+            if new[5] > 0 then redis.call('HINCRBY', key, 'sampled', new[5]) end
+        end
     else
         local _, head = row_of(number)
         if head then
@@ -147,8 +156,11 @@ for rank = 1, math.min(#order, MOST_COMPARED) do
         end
         if common >= edits then edited = true end
         if common >= edits or gap <= reach then relatives = relatives + 1 end
-        if gap <= reach and gap < nearest then
-            nearest, relative = gap, {other, row, head}
+        -- One that has relatives is preferred, so that two sequences grow together.
+        local rank_of = gap
+        if gap <= reach and redis.call('EXISTS', sequence_key(head.sequence)) == 0 then rank_of = gap + reach + 1 end
+        if gap <= reach and rank_of < nearest then
+            nearest, relative = rank_of, {other, row, head}
         elseif common >= edits and not relative then
             relative = {other, row, head}
         end
@@ -167,7 +179,7 @@ if relative then
         key = sequence_key(sequence)
         redis.call('DEL', key)
         redis.call('HSET', key, 'related', 0, 'first', stamp(head.began),
-            'first-request', string.sub(row, REQUEST, WINDOWS - 1))
+            'first-request', string.sub(row, REQUEST, WINDOWS - 1), 'latest', string.sub(row, SKETCH))
         if head.label >= 0 then count_answer(key, head.label, head.alarm, head.confidence) end
         local at, place = row_at(other)
         redis.call('SETRANGE', at, place, struct.pack(HEAD, other, head.began, head.marks, sequence,
@@ -188,6 +200,8 @@ if relative then
         redis.call('DEL', base .. ':s' .. dropped[1])
     end
     known = redis.call('HGETALL', key)
+    local latest = redis.call('HGET', key, 'latest') or ''
+    redis.call('HSET', key, 'latest', string.sub(latest .. sketch, -LATEST))
 end
 
 redis.call('INCR', base .. ':n')
@@ -215,5 +229,6 @@ as JSON; the query's digest (8 bytes; empty for no query), sketch, windows and p
 of its request (32 bytes).
 
 Returns: whether it is a repeat, its number, that of its sequence, the hash of the sequence, the time
-at which the query (or the one it repeats) was first seen, with its label, alarm and confidence.
+at which the query (or the one it repeats) was first seen, with its label, alarm and confidence. In
+the hash are the sketches of the queries before this one.
 """

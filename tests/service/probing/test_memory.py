@@ -19,6 +19,8 @@ def stranger(random: np.random.Generator) -> Print:
         random.integers(0, 2**64, TABLES, dtype=np.uint64),
         random.integers(0, 256, SKETCH, dtype=np.uint8),
         np.sort(random.integers(1, 2**64, WINDOWS, dtype=np.uint64)),
+        np.zeros(SKETCH, np.float32),
+        np.zeros(SKETCH, np.float32),
     )
 
 

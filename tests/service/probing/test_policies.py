@@ -128,7 +128,7 @@ async def test_many_accounts_and_addresses_are_one_campaign(digits_store: Path, 
                 answers += await ask(client, [file], headers={"X-API-Key": key, "X-Request-Id": key[-6:]})
             assert first_seen(answers) <= MOST
     told = [line for line in lines if line["event"] == "campaign"]
-    assert len(told) == 2
+    assert len(told) == 3
     assert told[0]["log_level"] == "warning"
     assert told[0]["first_request_id"] == keys[0][-6:]
     assert told[0]["queries"] <= MOST + 1

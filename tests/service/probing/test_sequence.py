@@ -1,15 +1,20 @@
 import pytest
 
+from service.probing.clue import NOTHING, Clue
 from service.probing.sequence import UNKNOWN, Sequence, Thresholds
 
-LIMITS = Thresholds(unsettled=5, disagreeing=2, spread=0.25, edited=3, settled=20)
+LIMITS = Thresholds(
+    unsettled=5, disagreeing=2, spread=0.25, edited=3, halvings=2, sampled=2, settled=20
+)
+HALVED, HALVED_TWICE, SAMPLED = Clue(1), Clue(2), Clue(0, True)
 
 
-def sequence(answers: list[tuple[int, bool, float]]) -> Sequence:
+def sequence(answers: list[tuple[int, bool, float]], clue: Clue = NOTHING) -> Sequence:
+    """Return a sequence, of which the second query gives a clue."""
     made = Sequence(1, 0.0, LIMITS)
     for number, answer in enumerate(answers):
         if number:
-            made.join("me", float(number))
+            made.join("me", float(number), clue=clue if number == 1 else NOTHING)
         made.answered(*answer)
     return made
 
@@ -33,12 +38,37 @@ AGREEING = [(3, False, 0.9)] * 6
     ],
 )
 def test_answers_that_tell_something_decide(last: list[tuple[int, bool, float]], probing: bool) -> None:
-    assert sequence(AGREEING + last).probing is probing
+    assert sequence(AGREEING + last, HALVED).probing is probing
+    assert sequence(AGREEING + last, SAMPLED).probing is probing
+
+
+def test_answers_that_waver_are_no_attack_without_a_clue() -> None:
+    """Frames of a scene between two classes are answered so."""
+    made = sequence([(number % 2, False, number / 20) for number in range(20)])
+    assert (made.unsettled, made.related, made.probing) == (True, 19, False)
+    made.join("me", 9.0)
+    assert made.probing
+
+
+def test_steps_halved_twice_are_an_attack_where_answers_differ() -> None:
+    assert not sequence(AGREEING[:3], HALVED_TWICE).probing
+    assert sequence([*AGREEING[:2], (4, False, 0.9)], HALVED_TWICE).probing
+    assert not sequence([*AGREEING[:2], (4, False, 0.9)], HALVED).probing
+    made = sequence(AGREEING, HALVED_TWICE)
+    made.take(HALVED)
+    assert made.halvings == 2
+
+
+def test_two_samples_around_another_query_are_an_attack_whatever_they_tell() -> None:
+    made = sequence(AGREEING[:3], SAMPLED)
+    assert (made.sampled, made.probing) == (1, False)
+    made.join("me", 9.0, clue=SAMPLED)
+    assert (made.sampled, made.probing) == (2, True)
 
 
 def test_few_relatives_are_no_attack_whatever_they_tell() -> None:
     told = [(1, True, 0.1), (2, True, 0.9), (3, True, 0.5), (1, True, 0.9), (2, True, 0.2)]
-    made = sequence(told)
+    made = sequence(told, SAMPLED)
     assert made.unsettled
     assert not made.probing
     made.join("me", 9.0)

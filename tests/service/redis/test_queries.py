@@ -131,6 +131,34 @@ async def test_a_campaign_over_replicas_is_seen_as_in_one_process(running_redis:
                 await each.queries.send()
     assert together == alone
     assert alone[-1] == (20, True)
+    assert [probing for _, probing in alone].index(True) < 10
+
+
+async def test_a_search_over_replicas_is_seen_as_in_one_process(running_redis: RedisServer) -> None:
+    """Halved steps between two images count for all replicas, and need answers that differ."""
+    first, other = near(picture(3), 1).astype(np.float64), near(picture(4), 2).astype(np.float64)
+    low, high, asked = 0.0, 0.2, []
+    for step in range(7):
+        middle = (low + high) / 2
+        asked.append(np.rint(first + middle * (other - first)).astype(np.uint8))
+        low, high = (low, middle) if step % 2 else (middle, high)
+    own = OwnQueries(QueryMemory(64, 60.0, radius=MADE.radius))
+    alone, together = [], []
+    async with replicas(running_redis.url, 2) as found:
+        for number, image in enumerate(asked):
+            made, digest = MADE.of(image), number.to_bytes(8, "little") * 2
+            seen = await own.seen(made, digest, "alice", "r")
+            own.answered(seen, number % 2, False, 0.5)
+            alone.append((seen.sequence.halvings, seen.sequence.sampled, seen.sequence.probing))
+            queries = found[number % 2].queries
+            shared = await queries.seen(made, digest, "alice", "r")
+            queries.answered(shared, number % 2, False, 0.5)
+            together.append((shared.sequence.halvings, shared.sequence.sampled, shared.sequence.probing))
+            for each in found:
+                await each.queries.send()
+    assert together == alone
+    assert alone[-1][0] >= 2
+    assert alone[-1][2]
 
 
 async def test_images_with_a_part_replaced_are_counted_as_such(running_redis: RedisServer) -> None:
@@ -197,6 +225,7 @@ async def test_servers_refuse_a_campaign_together_and_report_it_once(
     settings = settings_for(digits_store, redis_timeout_ms=1000.0, **changes)
     source = digits(80, noise=0.6)[49]  # its variants are given different labels
     noise = np.random.default_rng(1).integers(-6, 7, (40, *source.shape))
+    noise[0] = 0
     answers: list[bool] = []
     with capture_logs() as lines:
         async with running(settings) as one, running(settings) as two:
@@ -220,4 +249,5 @@ async def test_servers_refuse_a_campaign_together_and_report_it_once(
     assert not any(answers[begins:])
     told = [line["queries"] for line in lines if line["event"] == "campaign"]
     assert told[0] == begins + 1
-    assert told == [told[0], 2 * told[0] - 1]
+    assert told[1:] == [1 + (told[0] - 1) * 2**power for power in range(1, len(told))]
+    assert len(told) > 1

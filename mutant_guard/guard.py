@@ -51,10 +51,11 @@ GivenImage = bytes | bytearray | memoryview | str | PathLike[str] | PillowImage 
 It is an encoded file, the path of one, a Pillow image, or pixels uint8 [H, W, C].
 """
 
-Asked = Callable[[Prepared, Model], Awaitable[Answer | None]]
+Asked = Callable[[Prepared, Model], Answer | Awaitable[Answer | None] | None]
 """Function that is told of an image before it is judged.
 
-It may return an answer, which is then given in place of the guard's, or raise an error.
+It may return an answer, at once or when it is awaited, which is then given in place of the guard's,
+or raise an error.
 """
 
 # Seconds after the deadline within which the inference loop may still answer: a run that has begun
@@ -392,7 +393,7 @@ class Guard:
             on_deadline: result past the deadline, in place of the guard's own ``on_deadline``. It
                 is ``error`` where ``timeout`` comes from somebody who gains by an alarm that is
                 not raised.
-            asked: function awaited once the image is prepared, before any mutant is asked and
+            asked: function called once the image is prepared, before any mutant is asked and
                 before the cache is looked up. The image is not judged where it returns an answer or
                 raises an error.
         """
@@ -450,18 +451,25 @@ class Guard:
         deadline = time.perf_counter() + seconds
         until = None if seconds == inf else loop.time() + seconds
         try:
-            prepared = self._prepare_at_once(image, model)
+            prepared, given = self._prepare_at_once(image, model), None
+            if prepared is not None:
+                given = self._ask(prepared, model, asked)
+                if isinstance(given, Answer):
+                    return given
             # A timer takes as long as all of the waiting where nothing but the inference loop is
             # waited for, and that one takes turns with this event loop: it keeps the deadline
             # itself, and while it hangs no timer would fire.
-            alone = prepared is not None and asked is None and model.scheduler.event_loop is loop
+            alone = prepared is not None and given is None and model.scheduler.event_loop is loop
             if alone and (self.cache is None or isinstance(self.cache, MemoryCache)):
                 until = None
             async with _limit(until) as limit:
-                prepared = prepared or await self._prepare(image, model)
-                self._observer.decoded(prepared.seconds)
-                if asked is not None and (given := await asked(prepared, model)) is not None:
-                    return given
+                if prepared is None:
+                    prepared = await self._prepare(image, model)
+                    given = self._ask(prepared, model, asked)
+                if given is not None:
+                    found = given if isinstance(given, Answer) else await given
+                    if found is not None:
+                        return found
                 if guarded and (kept := await self._look_up(prepared.key, model)) is not None:
                     return self._answer(model, kept, prepared, Timings(prepared.seconds), cached=True)
                 scheduler, submitted = model.scheduler, (prepared.inputs, prepared.order)
@@ -482,6 +490,13 @@ class Guard:
         if guarded and self.cache is not None and kept_for_good:
             await self.cache.put(prepared.key, answer.judgement.model_dump_json().encode())
         return answer
+
+    def _ask(
+        self, prepared: Prepared, model: Model, asked: Asked | None
+    ) -> Answer | Awaitable[Answer | None] | None:
+        """Note that an image is prepared, and return what is known of it before it is judged."""
+        self._observer.decoded(prepared.seconds)
+        return None if asked is None else asked(prepared, model)
 
     def _seconds(self, timeout: float | None) -> float:
         limit = self.options.deadline_seconds

@@ -11,13 +11,11 @@ from evaluation.queries.clean_streams import KINDS, VIDEOS, CleanStreams, indepe
 from mutant_guard.decision.calibration.intervals import clopper_pearson
 from service.probing.sequence import WITHOUT_VIDEO, Thresholds
 
-_STREAMS, _VIDEOS = 500, 50
+_STREAMS, _VIDEOS = 500, 200
 _SEED = 21
-_UNSETTLED, _DISAGREEING = (4, 6, 8, 10, 13), (1, 2, 3)
+_HALVINGS, _SAMPLED = (1, 2, 3), (1, 2, 3)
 _OTHERS = [
-    replace(Thresholds(), unsettled=related, disagreeing=answers, spread=2.0)
-    for related in _UNSETTLED
-    for answers in _DISAGREEING
+    replace(Thresholds(), halvings=steps, sampled=samples) for steps in _HALVINGS for samples in _SAMPLED
 ]
 _LIMITS = (Thresholds(), WITHOUT_VIDEO, *_OTHERS)
 _MOST_INDEPENDENT, _MOST_NEAR = 0.1, 1.0
@@ -30,12 +28,10 @@ def measure(subjects: list[ProbedData], quick: bool, say: Callable[[str], None])
         found, counted, shares = _rows(subject, quick, say)
         rows += found
         figures += counted
-        per_row = [
-            shares[start : start + len(_DISAGREEING)] for start in range(0, len(shares), len(_DISAGREEING))
-        ]
+        per_row = [shares[start : start + len(_SAMPLED)] for start in range(0, len(shares), len(_SAMPLED))]
         choices += [
-            [f"{subject.title}: {related}", *(f"{share:.2f} %" for share in line)]
-            for related, line in zip(_UNSETTLED, per_row, strict=True)
+            [f"{subject.title}: {steps}", *(f"{copies:.2f} / {video:.2f} %" for copies, video in line)]
+            for steps, line in zip(_HALVINGS, per_row, strict=True)
         ]
     table = Table(
         "False alarms on clean streams",
@@ -52,17 +48,17 @@ def measure(subjects: list[ProbedData], quick: bool, say: Callable[[str], None])
         ],
     )
     other = Table(
-        "False alarms under other thresholds, the worst kind of near-duplicates",
-        ["relatives of an unsettled sequence", *(f"{count} answers differ" for count in _DISAGREEING)],
+        "False alarms under other thresholds, the worst kind of near-duplicates / of videos",
+        ["steps halved in a row", *(f"{count} samples" for count in _SAMPLED)],
         choices,
-        ["Videos apart; the spread of the confidence does not count. An accurate classifier allows less."],
+        [],
     )
     return Section("False alarms", [table, other], figures)
 
 
 def _rows(
     subject: ProbedData, quick: bool, say: Callable[[str], None]
-) -> tuple[list[list[str]], list[Figure], list[float]]:
+) -> tuple[list[list[str]], list[Figure], list[tuple[float, float]]]:
     fingerprint, classify = subject.fingerprint, subject.classify
     say(f"{subject.title}: independent images")
     clean = independent(subject.earlier, subject.images, fingerprint, classify, _LIMITS)
@@ -70,7 +66,7 @@ def _rows(
     alone = Figure(f"probing_{subject.key}_independent", worst, "%", _MOST_INDEPENDENT, True)
     label = f"{subject.title}: independent, after {len(subject.earlier):,} others"
     rows = [_row(label, clean, alone)]
-    shares: list[list[float]] = []
+    shares: dict[bool, list[list[float]]] = {False: [], True: []}
     for title, kind in (KINDS | VIDEOS).items():
         say(f"{subject.title}: {title}")
         streams = (_VIDEOS if title in VIDEOS else _STREAMS) // (10 if quick else 1)
@@ -78,12 +74,12 @@ def _rows(
         if subject.key == "imagenet":
             images = images[: 1 + streams // 10]
         clean = near_duplicates(kind, images, fingerprint, classify, _LIMITS, _SEED)
-        if title not in VIDEOS:
-            shares.append([100 * alarmed / clean.streams for alarmed in clean.alarmed])
+        shares[title in VIDEOS].append([100 * alarmed / clean.streams for alarmed in clean.alarmed])
         rows.append(_row(f"{subject.title}: {title}", clean, None))
-    worst_shares = [max(column) for column in zip(*shares, strict=True)]
-    near = Figure(f"probing_{subject.key}_near_duplicates", worst_shares[0], "%", _MOST_NEAR, at_most=True)
-    return rows, [alone, near], worst_shares[2:]
+    copies, videos = ([max(column) for column in zip(*shares[video], strict=True)] for video in (False, True))
+    near = Figure(f"probing_{subject.key}_near_duplicates", copies[0], "%", _MOST_NEAR, at_most=True)
+    moving = Figure(f"probing_{subject.key}_videos", videos[0], "%", _MOST_NEAR, at_most=True)
+    return rows, [alone, near, moving], list(zip(copies, videos, strict=True))[2:]
 
 
 def _row(title: str, clean: CleanStreams, figure: Figure | None) -> list[str]:

@@ -18,6 +18,8 @@ Pixels = NDArray[np.uint8]
 """Image [H, W, C], or images [N, H, W, C]."""
 
 _FOREVER = 1e9
+_NEVER = Thresholds(unsettled=10**9, edited=10**9, halvings=10**9, sampled=10**9, settled=10**9)
+"""Thresholds of the memory itself, which looks no further at a sequence that is an attack."""
 _RETRIED = 0.2
 _CHECKED_EVERY = 10
 _BURST, _VIDEO = 12, 300
@@ -119,7 +121,7 @@ class _Asker:
 
     def __init__(self, fingerprint: Fingerprint, classify: Classify, limits: Sequence[Thresholds]) -> None:
         self._fingerprint, self._classify, self._limits = fingerprint, classify, limits
-        self._memory = QueryMemory(1 << 17, _FOREVER, radius=fingerprint.radius)
+        self._memory = QueryMemory(1 << 17, _FOREVER, radius=fingerprint.radius, thresholds=_NEVER)
         self.clean = CleanStreams([0] * len(limits))
 
     def ask(self, images: Pixels) -> Iterator[Seen]:

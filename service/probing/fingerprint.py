@@ -113,7 +113,7 @@ class Fingerprint:
         signs = random.bits(SKETCH * cells).reshape(cells, SKETCH)
         self._signs = (2.0 * signs - 1.0).astype(np.float32)
         self._unit = np.float32(STEPS / (_FINENESS * cells**0.5))
-        even = self._signs.sum(axis=0)
+        even: NDArray[np.float32] = self._signs.sum(axis=0)
         self._even_light = even / max(np.float32(1), np.float32(np.linalg.norm(even)))
         self._parts = np.stack([random.choice(SKETCH, _PER_TABLE) for _ in range(TABLES)])
         shape = (TABLES, _PER_TABLE)
@@ -135,7 +135,7 @@ class Fingerprint:
         means = self._summed(pixels) @ self._columns
         means *= self._scale
         np.rint(means, out=means)
-        place = means.ravel() @ self._signs
+        place: NDArray[np.float32] = means.ravel() @ self._signs
         place *= self._unit
         sketch = np.floor(place).astype(np.int32).astype(np.uint8)
         steps = (place * np.float32(1.0 / (STEPS * _WIDTH))).take(self._parts)

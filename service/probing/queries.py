@@ -1,7 +1,7 @@
 """Queries that were asked of one version of a store, by whoever remembers them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import numpy as np
@@ -19,8 +19,8 @@ class Queries(Protocol):
     def entries(self) -> int:
         """Number of queries that are remembered."""
 
-    async def seen(self, print_: Print, digest: bytes, caller: str, request_id: str) -> Seen:
-        """Remember a query, and find the sequence that it belongs to.
+    def seen(self, print_: Print, digest: bytes, caller: str, request_id: str) -> Seen | Awaitable[Seen]:
+        """Remember a query, and find the sequence that it belongs to, at once or when it is awaited.
 
         Args:
             print_: fingerprint of its pixels.
@@ -71,7 +71,7 @@ class OwnQueries:
         """Number of queries that are remembered, those too old among them."""
         return min(self._count, self._memory.capacity)
 
-    async def seen(self, print_: Print, digest: bytes, caller: str, request_id: str) -> Seen:
+    def seen(self, print_: Print, digest: bytes, caller: str, request_id: str) -> Seen:
         """Remember a query, and find the sequence that it belongs to; see ``Queries``."""
         seen = self._memory.seen(print_, digest, caller, self._clock())
         if not seen.repeat:

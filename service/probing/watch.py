@@ -1,7 +1,7 @@
 """Watch over what is asked for: recognises campaigns, reports them, and does what the policy says."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -14,7 +14,7 @@ from mutant_guard.wire.verdict import Verdict
 from service.probing.campaign import log_campaign
 from service.probing.errors import ProbingError
 from service.probing.fingerprint import Fingerprint
-from service.probing.memory import QueryMemory
+from service.probing.memory import QueryMemory, Seen
 from service.probing.policy import QueryPolicy
 from service.probing.queries import OwnQueries, Queries
 from service.probing.query import Query
@@ -89,7 +89,9 @@ class QueryWatch:
         for shared in list(self._shared):
             await shared.send()
 
-    async def asked(self, query: Query, prepared: Prepared, model: Model) -> Answer | None:
+    def asked(
+        self, query: Query, prepared: Prepared, model: Model
+    ) -> Answer | Awaitable[Answer | None] | None:
         """Remember a query before it is judged.
 
         The first query that is found to be part of a campaign is judged, whatever the policy: the
@@ -101,18 +103,32 @@ class QueryWatch:
             model: version of the store that is to judge it.
 
         Returns:
-            Answer in place of the guard's; None where the guard is to judge.
+            Answer in place of the guard's; None where the guard is to judge. With Redis, it is to be
+            awaited.
 
         Raises:
             ProbingError: the policy refuses it.
         """
-        watched, store = self._of(model), model.name
+        watched = self._of(model)
         print_ = watched.fingerprint.of(prepared.pixels)
         digest = bytes.fromhex(prepared.key)
-        seen = await watched.queries.seen(print_, digest, query.caller, query.request_id)
+        seen = watched.queries.seen(print_, digest, query.caller, query.request_id)
+        if isinstance(seen, Seen):
+            return self._known(query, prepared, model, watched, seen)
+        return self._awaited(query, prepared, model, watched, seen)
+
+    async def _awaited(
+        self, query: Query, prepared: Prepared, model: Model, watched: _Watched, seen: Awaitable[Seen]
+    ) -> Answer | None:
+        return self._known(query, prepared, model, watched, await seen)
+
+    def _known(
+        self, query: Query, prepared: Prepared, model: Model, watched: _Watched, seen: Seen
+    ) -> Answer | None:
+        """Return the answer to a query of which it is known what was asked before; see ``asked``."""
         query.seen, sequence = seen, seen.sequence
         probing = sequence.probing
-        self._metrics.asked(store, sequence.related, probing=probing)
+        self._metrics.asked(model.name, sequence.related, probing=probing)
         if not probing or not sequence.told:
             return None
         self._report(query, watched, model)

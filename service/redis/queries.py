@@ -114,10 +114,10 @@ class SharedQueries:
         try:
             found = self._read(await self._look(args), print_)
         except RedisDownError:
-            return await self._own.seen(print_, digest, caller, request_id)
+            return self._own.seen(print_, digest, caller, request_id)
         except (LookupError, TypeError, ValueError) as error:  # another hand has written there
             structlog.get_logger().warning("remembered query contradicts itself", error=one_line(error))
-            return await self._own.seen(print_, digest, caller, request_id)
+            return self._own.seen(print_, digest, caller, request_id)
         self._last = max(self._last, found.number)
         return found
 

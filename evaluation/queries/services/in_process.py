@@ -1,6 +1,6 @@
 """Service in process: the guard's answers, then the server's own watch over queries."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,10 @@ class InProcess:
             return self._told(answer, answer, query)
         self._now = asked.seconds
         try:
-            given = await watch.asked(query, _prepared(answer), answer.model) or watch.answered(query, answer)
+            given = watch.asked(query, _prepared(answer), answer.model)
+            if isinstance(given, Awaitable):
+                given = await given
+            given = given or watch.answered(query, answer)
         except ProbingError:
             return REFUSAL
         return self._told(given, answer, query)

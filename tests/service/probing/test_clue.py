@@ -94,7 +94,9 @@ def test_brighter_and_darker_samples_are_samples_still() -> None:
     random = np.random.default_rng(1)
     centre = picture((28, 28, 1), 3).astype(float)
     samples = [
-        rounded(centre * (1 + 0.05 * random.random()) + 6 * random.random() + random.normal(0, 6, centre.shape))
+        rounded(
+            centre * (1 + 0.05 * random.random()) + 6 * random.random() + random.normal(0, 6, centre.shape)
+        )
         for _ in range(10)
     ]
     found = [clue.sampled for clue in clues([rounded(centre), *samples])]

@@ -3,9 +3,7 @@ import pytest
 from service.probing.clue import NOTHING, Clue
 from service.probing.sequence import UNKNOWN, Sequence, Thresholds
 
-LIMITS = Thresholds(
-    unsettled=5, disagreeing=2, spread=0.25, edited=3, halvings=2, sampled=2, settled=20
-)
+LIMITS = Thresholds(unsettled=5, disagreeing=2, spread=0.25, edited=3, halvings=2, sampled=2, settled=20)
 HALVED, HALVED_TWICE, SAMPLED = Clue(1), Clue(2), Clue(0, True)
 
 

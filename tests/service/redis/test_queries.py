@@ -120,7 +120,7 @@ async def test_a_campaign_over_replicas_is_seen_as_in_one_process(running_redis:
     async with replicas(running_redis.url, 3) as found:
         for number, variant in enumerate(variants):
             made = MADE.of(variant)
-            seen = await own.seen(made, number.to_bytes(8, "little") * 2, "alice", "r")
+            seen = own.seen(made, number.to_bytes(8, "little") * 2, "alice", "r")
             own.answered(seen, number % 2, number % 2 == 1, 0.5)
             alone.append((seen.sequence.related, seen.sequence.probing))
             replica = found[number % 3]
@@ -147,7 +147,7 @@ async def test_a_search_over_replicas_is_seen_as_in_one_process(running_redis: R
     async with replicas(running_redis.url, 2) as found:
         for number, image in enumerate(asked):
             made, digest = MADE.of(image), number.to_bytes(8, "little") * 2
-            seen = await own.seen(made, digest, "alice", "r")
+            seen = own.seen(made, digest, "alice", "r")
             own.answered(seen, number % 2, False, 0.5)
             alone.append((seen.sequence.halvings, seen.sequence.sampled, seen.sequence.probing))
             queries = found[number % 2].queries

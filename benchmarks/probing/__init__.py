@@ -1,9 +1,9 @@
-"""Memory of queries: what it takes, which images it takes for relatives, and its false alarms."""
+"""Memory of queries: what it takes, the images it relates, how soon it sees attacks, false alarms."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.probing import cost, false_alarms, fingerprints, subjects
+from benchmarks.probing import cost, false_alarms, fingerprints, searches, subjects
 from benchmarks.sections import Section
 
 
@@ -16,11 +16,12 @@ def measure(data: Path, quick: bool, say: Callable[[str], None]) -> list[Section
         say: function that is told what is going on.
 
     Raises:
-        DataError: the images are not there.
+        DataError: the images or the packages of the attacks are not there.
     """
     probed = subjects.subjects(data, quick, say)
     return [
         cost.measure(quick, say),
         fingerprints.measure(probed, quick, say),
+        searches.measure(probed, quick, say),
         false_alarms.measure(probed, quick, say),
     ]

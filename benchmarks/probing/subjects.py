@@ -27,6 +27,7 @@ class ProbedData:
         earlier: uint8 [N, H, W, C], images that were asked before.
         images: uint8 [N, H, W, C], images that are measured with; no threshold was chosen on them.
         classify: classifier of the images.
+        classes: number of its classes; 1 where it answers all images alike.
     """
 
     title: str
@@ -34,6 +35,7 @@ class ProbedData:
     earlier: Pixels
     images: Pixels
     classify: Classify
+    classes: int = 10
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -70,7 +72,7 @@ def subjects(data: Path, quick: bool, say: Callable[[str], None]) -> list[Probed
             load(f"{cifar}@test[3000:{min(3000 + count, 10_000)}]").images,
             _classifier("cifar10-resnet20.onnx", cifar),
         ),
-        ProbedData("ImageNet samples", "imagenet", samples[:half], samples[half : 2 * half], _one_answer),
+        ProbedData("ImageNet samples", "imagenet", samples[:half], samples[half : 2 * half], _one_answer, 1),
     ]
 
 

@@ -132,10 +132,10 @@ class Fingerprint:
         Args:
             pixels: uint8 [H, W, C], of the classifier's size.
         """
-        means = self._summed(pixels) @ self._columns
+        means: NDArray[np.float32] = self._summed(pixels) @ self._columns
         means *= self._scale
         np.rint(means, out=means)
-        place: NDArray[np.float32] = means.ravel() @ self._signs
+        place: NDArray[np.float32] = np.dot(means.ravel(), self._signs)
         place *= self._unit
         sketch = np.floor(place).astype(np.int32).astype(np.uint8)
         steps = (place * np.float32(1.0 / (STEPS * _WIDTH))).take(self._parts)

@@ -210,9 +210,9 @@ class Settings(BaseSettings):
     """Seconds that a query is remembered."""
 
     query_frames: Annotated[int, Ge(2)] = Thresholds().settled
-    """Near-identical images of one scene from which they are a campaign though their answers agree.
-    The default lets videos of a still scene pass. Where single images and bursts are sent, 14 finds
-    attacks sooner."""
+    """Near-identical images of one scene from which they are a campaign without any clue in their
+    pixels. The default lets videos of a still scene pass. Where single images and bursts are sent,
+    14 finds sooner what gives no clue."""
 
     review_entries: Annotated[int, Ge(0)] = 1000
     """Most entries of the review queue; the newest are kept. 0 turns the queue off."""

@@ -36,8 +36,8 @@ class Scenario(Frozen):
         accounts: number of accounts that take turns; 0 for a new one each query.
         pause: seconds between two queries.
         heeds_verdict: whether the attacker counts an alarm as not fooled.
-        frames: near-identical images of a scene from which they are a campaign though their answers
-            agree; None for the server's default.
+        frames: near-identical images of a scene from which they are a campaign without any clue in
+            their pixels; None for the server's default.
     """
 
     name: Annotated[str, Len(1)]

@@ -42,6 +42,9 @@ def log_campaign(
         callers=dict(sequence.callers),
         alarms=sequence.alarms,
         disagreeing=sequence.disagreeing,
+        edited=sequence.edited,
+        halvings=sequence.halvings,
+        sampled=sequence.sampled,
         **sender._asdict(),
     )
 

@@ -30,6 +30,11 @@ _LEAST = 0.5
 The limits were chosen on attacks and natural streams of MNIST's holdout and CIFAR-10's first 3,000
 test images.
 """
+LIMITS = (
+    *(MEMBERS, _HALVINGS, _HALVED, _ROUNDING, _SHORTEST),
+    *(_ARMS, _CENTRAL, _ACROSS, *_ALIKE, _LEAST),
+)
+"""All that clues depend on beside fingerprints, so that kept results of others are told apart."""
 
 Products = NDArray[np.float32]
 

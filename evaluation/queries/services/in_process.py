@@ -16,6 +16,7 @@ from mutant_guard.runtime.order import OrderKey
 from mutant_guard.runtime.prepared import Prepared
 from mutant_guard.store.manifest import InputSpec
 from service.probing import query as watched
+from service.probing.clue import LIMITS
 from service.probing.errors import ProbingError
 from service.probing.fingerprint import Fingerprint
 from service.probing.policy import QueryPolicy
@@ -58,34 +59,63 @@ class InProcess:
         return self._judge.run(self._responses(images, queries))
 
     async def _responses(self, images: Pixels, queries: Sequence[Query]) -> list[Response]:
-        answers = await self._judge.answers(images, guarded=self._guarded)
-        return [await self._response(*each) for each in zip(answers, queries, strict=True)]
-
-    async def _response(self, answer: Answer, asked: Query) -> Response:
         watch = self._watch
-        query = watched.Query(
-            self._settings.query_memory, "", Sender(asked.caller, None, None), guarded=self._guarded
-        )
         if watch is None:
-            return self._told(answer, answer, query)
-        self._now = asked.seconds
-        try:
-            given = watch.asked(query, _prepared(answer), answer.model)
-            if isinstance(given, Awaitable):
-                given = await given
-            given = given or watch.answered(query, answer)
-        except ProbingError:
-            return REFUSAL
-        return self._told(given, answer, query)
+            answers = await self._judge.answers(images, guarded=self._guarded)
+            return [
+                self._told(one, one.label, self._query(two))
+                for one, two in zip(answers, queries, strict=True)
+            ]
+        # As in the server, nobody is judged whose answer the watch has: guards are asked for some
+        # queries ahead while all are answered, and of flat answers the bare label is looked up last.
+        found: list[Response] = []
+        judged: dict[int, Answer] = {}
+        flat: dict[int, tuple[Answer, watched.Query]] = {}
+        ahead = 1
+        for place, (image, asked) in enumerate(zip(images, queries, strict=True)):
+            query = self._query(asked)
+            self._now = asked.seconds
+            try:
+                given = watch.asked(query, _prepared(image), self._judge.model)
+                if isinstance(given, Awaitable):
+                    given = await given
+                if given is not None:
+                    flat[place], ahead = (given, query), 1
+                    found.append(REFUSAL)
+                    continue
+                if place not in judged:
+                    rest = await self._judge.answers(images[place : place + ahead], guarded=self._guarded)
+                    judged |= enumerate(rest, place)
+                    ahead *= 2
+                given = watch.answered(query, judged[place])
+                found.append(self._told(given, judged[place].label, query))
+            except ProbingError:
+                ahead = 1
+                found.append(REFUSAL)
+        if flat:
+            own = await self._judge.answers(images[list(flat)], guarded=False)
+            for (place, (given, query)), answer in zip(flat.items(), own, strict=True):
+                found[place] = self._told(given, answer.label, query)
+        return found
 
-    def _told(self, given: Answer, own: Answer, query: watched.Query) -> Response:
-        """Return what the caller reads of an answer, as the server's route tells it."""
+    def _query(self, asked: Query) -> watched.Query:
+        sender = Sender(asked.caller, None, None)
+        return watched.Query(self._settings.query_memory, "", sender, guarded=self._guarded)
+
+    def _told(self, given: Answer, own: int, query: watched.Query) -> Response:
+        """Return what the caller reads of an answer, as the server's route tells it.
+
+        Args:
+            given: the answer.
+            own: the classifier's own label.
+            query: the query.
+        """
         scores = self._scores and not query.withheld
         disclosed = scores and query.disclosed and self._guarded
         rate = given.label_changes / given.mutants if given.mutants else None
         return Response(
             given.label,
-            own.label,
+            own,
             confidence=given.confidence if scores else None,
             alarm=given.adversarial,
             doubt=told_doubt(given.doubt, rate) if scores else None,
@@ -105,10 +135,10 @@ def remembered(spec: InputSpec) -> dict[str, Any]:
     fingerprint = Fingerprint(ORDER_KEY.encode(), *shape)
     one = fingerprint.of(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
     printed = digest(one.tokens.tobytes(), one.sketch.tobytes(), one.windows.tobytes())
-    return {"print": printed, "radius": fingerprint.radius, **asdict(Thresholds())}
+    return {"print": printed, "radius": fingerprint.radius, "clues": list(LIMITS), **asdict(Thresholds())}
 
 
-def _prepared(answer: Answer) -> Prepared:
-    """Return an image as it was prepared, as far as the watch looks at it."""
+def _prepared(image: Pixels) -> Prepared:
+    """Return an image as it is prepared, as far as the watch looks at it."""
     nothing, order = np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int64)
-    return Prepared(nothing, order, answer.pixels, answer.pixels_key, answer.body_sha256, 0.0)
+    return Prepared(nothing, order, image, digest(image.tobytes()), "", 0.0)

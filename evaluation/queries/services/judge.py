@@ -22,6 +22,7 @@ class StoreJudge:
     Attributes:
         name: name of the store.
         version: its version.
+        model: the loaded store.
         classes: number of classes.
         spec: input of the classifier.
     """
@@ -39,7 +40,7 @@ class StoreJudge:
             self._guard.start(asyncio.get_running_loop())
 
         self.run(start())
-        model = next(iter(self._guard.models))
+        self.model = model = next(iter(self._guard.models))
         self.name, self.version = model.name, model.store.version
         self.classes, self.spec = len(model.store.manifest.classes), model.store.manifest.input
 

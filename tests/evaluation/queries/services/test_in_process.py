@@ -9,6 +9,7 @@ import pytest
 from evaluation.queries.services.in_process import InProcess, remembered
 from evaluation.queries.services.judge import StoreJudge
 from evaluation.queries.services.response import REFUSAL, Pixels, Query, Response
+from mutant_guard.runtime.answer import Answer
 from mutant_store.datasets import ImageData
 
 STEPS, FRAMES, SECONDS = 40, 6, 100.0
@@ -131,3 +132,26 @@ def test_blocks_depend_on_the_fingerprint(judge: StoreJudge) -> None:
     assert found == remembered(judge.spec)
     assert found["print"] != remembered(judge.spec.model_copy(update={"width": 9}))["print"]
     assert {"settled", "unsettled", "edited", "radius"} <= set(found)
+
+
+@pytest.mark.parametrize("policy", ["refuse", "flat"])
+def test_nobody_is_judged_whose_answer_the_memory_has(
+    observed: Sequence[Response],
+    judge: StoreJudge,
+    path: Pixels,
+    policy: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged: dict[bool, int] = {False: 0, True: 0}
+    answers = judge.answers
+
+    async def counted(pixels: Pixels, *, guarded: bool) -> list[Answer]:
+        judged[guarded] += len(pixels)
+        return await answers(pixels, guarded=guarded)
+
+    monkeypatch.setattr(judge, "answers", counted)
+    service = InProcess(judge, guarded=True, settings={"query_memory": policy, "query_frames": FRAMES})
+    service.ask(path, [Query("one", 0.0)] * STEPS)
+    first = first_seen(observed)
+    assert first < judged[True] <= 2 * first + 1 < STEPS
+    assert judged[False] == (STEPS - first - 1 if policy == "flat" else 0)

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks import probing
-from benchmarks.probing import cost, false_alarms, fingerprints, subjects
+from benchmarks.probing import cost, false_alarms, fingerprints, searches, subjects
 from benchmarks.probing.subjects import ProbedData
 from evaluation.queries.clean_streams import KINDS, Pixels
 
@@ -35,7 +35,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_time_size_relatives_and_false_alarms_are_measured() -> None:
     said: list[str] = []
     sections = probing.measure(Path(), True, said.append)
-    assert [section.title for section in sections] == ["A memory of queries", "Fingerprints", "False alarms"]
+    titles = ["A memory of queries", "Fingerprints", "Attacks", "False alarms"]
+    assert [section.title for section in sections] == titles
+    assert sections[2].tables[0].rows == []  # there are no attacks on patches
     figures = {figure.name: figure for section in sections for figure in section.figures}
     assert 0 < figures["probing_28_request"].value < 1000
     assert figures["probing_patches_independent"].value == 0
@@ -44,9 +46,32 @@ def test_time_size_relatives_and_false_alarms_are_measured() -> None:
     assert pairs["nearest of others"][:2] == ["0.0 %", "0.0 %"]
     assert pairs["NES, noise of 2.5, two draws"][:2] == ["100 %", "0 %"]
     assert pairs["square of ±50, 5 % of the image"][1] == "100 %"
-    lines = {row[0]: row[1:] for row in sections[2].tables[0].rows}
+    lines = {row[0]: row[1:] for row in sections[3].tables[0].rows}
     assert lines["Patches: burst, tripod"][:2] == ["4", "11"]
-    choices = {row[0]: row[1:] for row in sections[2].tables[1].rows}
-    assert choices["Patches: 4"] == ["100.00 %"] * 3
-    assert choices["Patches: 13"] == ["0.00 %"] * 3
+    choices = {row[0]: row[1:] for row in sections[3].tables[1].rows}
+    assert choices == {f"Patches: {steps}": ["0.00 / 0.00 %"] * 3 for steps in (1, 2, 3)}
     assert any("fingerprints" in line for line in said)
+
+
+def brightness(images: Pixels) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Label dark and bright images."""
+    means = images.reshape(len(images), -1).mean(axis=1)
+    return (means > 128).astype(np.int64), (np.abs(means - 128) / 128).astype(np.float32)
+
+
+def test_queries_until_attacks_are_seen_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    levels = np.where(np.arange(12) % 2, 190, 60)[:, None, None, None]
+    images = np.clip(levels + random.normal(0, 20, (12, 28, 28, 1)), 0, 255).astype(np.uint8)
+    monkeypatch.setattr(searches, "_BUDGET", 70)
+    subject = ProbedData("MNIST", "mnist", images[:2], images, brightness, 2)
+    section = searches.measure([subject], True, lambda line: None)
+    rows = {row[0]: row[1:] for row in section.tables[0].rows}
+    assert len(rows) == 10
+    assert 5 <= float(rows["MNIST: HopSkipJump"][1]) <= 12
+    assert float(rows["MNIST: Square"][1]) <= 10
+    assert float(rows["MNIST: NES"][1]) > float(rows["MNIST: NES"][5])
+    assert rows["MNIST: SimBA"][3] == "100 %"
+    (figure,) = section.figures
+    assert (figure.name, figure.at_most, figure.target) == ("probing_mnist_seen", True, 10)
+    assert 3 <= figure.value <= 70

@@ -79,6 +79,45 @@ def test_relatives_of_relatives_form_one_sequence() -> None:
     assert asker.memory.seen(FINGERPRINT.of(end.astype(np.uint8)), bytes(16), "", 61.0).sequence.related == 60
 
 
+def test_a_relative_that_has_others_is_preferred_to_a_nearer_one() -> None:
+    """What comes between two sequences belongs to the one that exists, and both grow together."""
+    asker = Asker()
+    start = 90.0 + asker.picture() / 4
+    way = asker.picture() / 8 - 16.0
+    grey = float(np.sqrt((way**2).mean()))
+    places = (0.0, 0.5, 9.0, 5.2, 7.0)
+    found = [asker(np.rint(start + place * way / grey).astype(np.uint8)) for place in places]
+    assert found[3].sequence is found[4].sequence
+    assert found[3].sequence.number == found[0].number
+    assert found[3].sequence.related == 3
+
+
+def test_flat_images_share_no_windows() -> None:
+    """They lack windows, which otherwise would lead to each other."""
+    asker = Asker()
+    for level in (20, 90, 160, 230):
+        for row in (3, 17):
+            image = np.full((SIDE, SIDE, 1), level, np.uint8)
+            image[row : row + 8, 5:20] = 255 - level
+            assert not FINGERPRINT.of(image).windows.any()
+            seen = asker(image)
+            assert (seen.sequence.related, seen.sequence.edited) == (0, 0)
+            assert asker(image).repeat
+
+
+def test_a_search_is_an_attack_before_a_dozen_queries() -> None:
+    asker = Asker()
+    start, end = asker.near(asker.picture()).astype(float), asker.near(asker.picture()).astype(float)
+    low, high = 0.0, 0.2
+    for step in range(6):
+        middle = (low + high) / 2
+        seen = asker(np.rint(start + middle * (end - start)).astype(np.uint8))
+        asker.memory.answered(seen, step % 2, False, 0.9)
+        low, high = (low, middle) if step % 2 else (middle, high)
+    assert seen.sequence.halvings >= 2
+    assert seen.sequence.probing
+
+
 def test_a_large_change_of_a_small_part_is_a_relative_and_an_edited_one() -> None:
     """The means of the images are far apart, and most pixels are the same."""
     asker = Asker()

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.probing.clue import NOTHING, Latest
+from service.probing.clue import NOTHING
 from service.probing.fingerprint import EDITED, SKETCH, TABLES, WINDOWS, Print, distances, shared
+from service.probing.latest import Latest
 from service.probing.sequence import UNKNOWN, Sequence, Thresholds
 
 _BUCKET = 4

@@ -13,8 +13,9 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from mutant_guard.errors import one_line
-from service.probing.clue import NOTHING, Latest
+from service.probing.clue import NOTHING
 from service.probing.fingerprint import EDITED, SKETCH, STEPS, WINDOWS, Print
+from service.probing.latest import Latest
 from service.probing.memory import Seen
 from service.probing.queries import OwnQueries
 from service.probing.sequence import MOST_ANSWERS, MOST_CALLERS, UNKNOWN, Sequence, Thresholds

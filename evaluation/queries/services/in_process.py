@@ -16,9 +16,9 @@ from mutant_guard.runtime.order import OrderKey
 from mutant_guard.runtime.prepared import Prepared
 from mutant_guard.store.manifest import InputSpec
 from service.probing import query as watched
-from service.probing.clue import LIMITS
 from service.probing.errors import ProbingError
 from service.probing.fingerprint import Fingerprint
+from service.probing.latest import LIMITS
 from service.probing.policy import QueryPolicy
 from service.probing.sequence import Thresholds
 from service.probing.watch import QueryWatch

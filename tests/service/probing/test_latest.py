@@ -5,8 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from evaluation.queries.clean_streams import KINDS, VIDEOS
-from service.probing.clue import MEMBERS, Clue, Latest
+from service.probing.clue import Clue
 from service.probing.fingerprint import SKETCH, Fingerprint
+from service.probing.latest import MEMBERS, Latest
 
 KEY = b"a key for these tests, 32 bytes."
 SHAPES = [(28, 28, 1), (32, 32, 3)]

@@ -150,7 +150,7 @@ bench-robust: | $(VENV)/.dev ## ways of training robust mutants, side by side: b
 	$(BIN)/python -m benchmarks robust mnist --data "$(DATA)" --out benchmarks/ROBUST-MNIST.md
 	$(BIN)/python -m benchmarks robust cifar10 --data "$(DATA)" --out benchmarks/ROBUST-CIFAR10.md
 
-bench-probing: | $(VENV)/.dev ## the memory of queries, its time, fingerprints and false alarms: benchmarks/PROBING.md (a quarter of an hour)
+bench-probing: | $(VENV)/.dev ## the memory of queries, its time, fingerprints, attacks and false alarms: benchmarks/PROBING.md (a quarter of an hour)
 	$(BIN)/python -m benchmarks probing --data "$(DATA)" --out benchmarks/PROBING.md
 
 bench-decision: | $(VENV)/.dev ## the part on the sequential test alone, some five minutes

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.data import data_folder
+from benchmarks.gpu.command import check
 from mutant_store.cli.console import BuildReport, errors_shown
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.subjects import ServedStore
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app.command(name="gpu")(check)
 
 _WIDTH = 132
 """Columns of a table that goes to a file or a pipe."""

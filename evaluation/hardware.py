@@ -2,7 +2,7 @@
 
 import os
 import platform
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 
 from mutant_guard.bank.cores import available_cores
@@ -36,4 +36,7 @@ def load() -> float:
 
 def versions() -> dict[str, str]:
     """Return the versions, by name, of Python and the packages whose speed is measured."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+    found = {
+        name: str(import_module(name).__version__) for name in _PACKAGES
+    }  # onnxruntime has several packages
+    return {"python": platform.python_version(), **found}

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from evaluation.console import console
 from evaluation.training.curve import Point, TrainingCurve
+from evaluation.training.time_limit import fitting_epochs
 from evaluation.training.trainer import Settings, Step, Trainer
 from mutant_guard.errors import DataError
 from mutant_guard.store.atomic import write_atomically
@@ -76,6 +77,14 @@ def train(
             help="Passes over the images. Default: digits-net 40, lenet 12, resnet20 66, googlenet 100.",
         ),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Train for these minutes at most, from now on: fewer epochs are planned where not all of them fit, "
+            "and the learning rate falls by then. At least one is trained.",
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(min=1, help="Images a step. Default: digits-net 32, lenet 64, the others 128."),
@@ -102,9 +111,10 @@ def train(
     """Train a classifier, export it to ONNX, and report its accuracy on held-out images.
 
     Only the images of --data are learned from. A run that is killed goes on at its last finished
-    epoch when the same command is given again, with the same result on a CPU. NAME.curve.csv holds
-    the loss and the accuracies of every epoch.
+    epoch when the same command is given again, with the same result on a CPU unless --minutes is
+    given. NAME.curve.csv holds the loss and the accuracies of every epoch.
     """
+    until = None if minutes is None else time.monotonic() + 60 * minutes
     name = model or _MODELS[dataset]
     if name not in CLASSIFIERS:
         raise typer.BadParameter(f"{name!r} is not registered; it is one of {_NAMES}", param_hint="--model")
@@ -122,8 +132,9 @@ def train(
     )
     if used := threads or classifier.threads:
         torch.set_num_threads(used)
+    torch.backends.cudnn.allow_tf32 = False  # accuracies are those of float32, on a GPU as well
     with errors_shown():
-        _train(classifier, settings, data or CLASSIFIERS[_MODELS[dataset]].data, out)
+        _train(classifier, settings, data or CLASSIFIERS[_MODELS[dataset]].data, out, until)
 
 
 def _device(device: Device) -> str:
@@ -133,14 +144,13 @@ def _device(device: Device) -> str:
     return "cuda" if there and device is not Device.cpu else "cpu"
 
 
-def _train(classifier: Network, settings: Settings, spec: str, out: Path) -> None:
+def _train(classifier: Network, settings: Settings, spec: str, out: Path, until: float | None) -> None:
     with console.status(f"Loading {escape(spec)} …"):
         data = load(spec, shape=classifier.shape)
         holdout = _other_split(data, "holdout", classifier)
     count = f"{len(data):,} images of {data.range.spec}"
-    console.print(
-        f"Training {settings.model} on {count}, {settings.epochs} epochs, on {settings.device}", markup=False
-    )
+    epochs = f"{'' if until is None else 'at most '}{settings.epochs} epochs"
+    console.print(f"Training {settings.model} on {count}, {epochs}, on {settings.device}", markup=False)
     trainer = Trainer(classifier, data, settings)
     checkpoint = out.with_suffix(".checkpoint")
     if reason := trainer.resume(checkpoint):
@@ -148,8 +158,14 @@ def _train(classifier: Network, settings: Settings, spec: str, out: Path) -> Non
     elif trainer.finished:
         console.print(f"Going on after epoch {trainer.finished}, from {checkpoint}", markup=False)
     curve = TrainingCurve(out.with_suffix(".curve.csv"), trainer.finished)
-    while trainer.finished < settings.epochs:
-        curve.append(_run_epoch(trainer, holdout))
+    seconds = []
+    while trainer.finished < trainer.epochs:
+        point = _run_epoch(trainer, holdout)
+        curve.append(point)
+        seconds.append(point.seconds)
+        if until is not None:
+            left = until - time.monotonic()
+            trainer.epochs = fitting_epochs(settings.epochs, trainer.epochs, trainer.finished, seconds, left)
         trainer.save(checkpoint)
     _export(trainer, data, holdout, out)
     checkpoint.unlink(missing_ok=True)
@@ -157,7 +173,7 @@ def _train(classifier: Network, settings: Settings, spec: str, out: Path) -> Non
 
 def _run_epoch(trainer: Trainer, holdout: ImageData | None) -> Point:
     start = time.perf_counter()
-    epoch = f"epoch {trainer.finished + 1}/{trainer.settings.epochs}"
+    epoch = f"epoch {trainer.finished + 1}/{trainer.epochs}"
     columns = TextColumn(epoch), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=trainer.steps)
@@ -166,7 +182,7 @@ def _run_epoch(trainer: Trainer, holdout: ImageData | None) -> Point:
             text = f"loss {step.loss:.4f}  accuracy {step.accuracy:.2%}"
             progress.update(task, completed=step.step, description=text)
 
-        last = trainer.run_epoch(show)
+        last = trainer.run_epoch(show if console.is_terminal else None)
     held = None if holdout is None else accuracy(trainer.model, trainer.classifier, holdout)
     shown = "" if held is None else f"  holdout {held:.2%}"
     console.print(f"{epoch}  loss {last.loss:.4f}  accuracy {last.accuracy:.2%}{shown}")
@@ -175,13 +191,13 @@ def _run_epoch(trainer: Trainer, holdout: ImageData | None) -> Point:
 
 def _export(trainer: Trainer, data: ImageData, holdout: ImageData | None, out: Path) -> None:
     classifier, name = trainer.classifier, trainer.settings.model
-    model = trainer.exportable()
     test = _other_split(data, "test", classifier)
     held = {
-        split: (accuracy(model, classifier, images), len(images))
+        split: (accuracy(trainer.model, classifier, images), len(images))
         for split, images in (("holdout", holdout), ("test", test))
         if images is not None
     }
+    model = trainer.exportable()
     card = ModelCard(
         train_data=data.portable_range,
         mean=list(classifier.mean),
@@ -190,13 +206,13 @@ def _export(trainer: Trainer, data: ImageData, holdout: ImageData | None, out: P
         classes=list(data.class_names),
         accuracy=list(held.values())[-1][0] if held else None,
     )
+    path = out.with_suffix(".safetensors")
+    weights.save(path, name, model, len(data.class_names))
     images = normalised(classifier, data.images[:_CHECKED])
     content = to_onnx(model, card, images)
     difference = largest_difference(content, model, images)
     console.print(f"ONNX Runtime and torch agree to {difference:.1e} on the logits of {len(images)} images")
     accuracies = [f"{split} {right:.2%} of {count:,}" for split, (right, count) in held.items()]
-    path = out.with_suffix(".safetensors")
-    weights.save(path, name, model, len(data.class_names))
     write_atomically(out, content)
     console.print("  ".join([*accuracies, f"{out}", f"{path}"]), markup=False)
 

@@ -12,6 +12,7 @@ from benchmarks.bank.pools import Pool, draw_pool
 from benchmarks.figures import Figure, milliseconds
 from benchmarks.interleave import interleaved
 from benchmarks.sections import Section, Table, held
+from mutant_guard.bank.views import Inputs, joined
 from mutant_guard.decision.sequential.boundaries import Boundaries, Counts
 from mutant_guard.decision.sequential.policies import ErrorBounds, Hypotheses, Policy
 from mutant_guard.runtime.order import Order
@@ -54,8 +55,8 @@ def never_sure(mutants: int) -> NeverSure:
     return NeverSure("never sure", nowhere, mutants, Hypotheses(0, mutants), ErrorBounds(0.0, 0.0))
 
 
-Request = tuple[NDArray[np.float32], NDArray[np.int64]]
-"""A classifier's input float32 [1, …] and the image's order of the mutants, int64 [pool]."""
+Request = tuple[Inputs, NDArray[np.int64]]
+"""An image as the bank reads it, float32 [1, …], and its order of the mutants, int64 [pool]."""
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> Section:
@@ -91,7 +92,7 @@ def _race(pool: Pool, repetitions: int) -> tuple[str, dict[str, float]]:
     """Return the number of images of each deck, as text, and median seconds of both ways."""
     session = pool.bank.session()
     requests = _requests(pool)
-    inputs = np.concatenate([tensor for tensor, _ in requests])
+    inputs = joined([image for image, _ in requests])
     orders = np.stack([order for _, order in requests])
     budget = measured_budget(session, inputs, orders, _LOOK_AHEAD)
     scheduler = Scheduler(Batches(session, never_sure(MUTANTS), budget), max_in_flight=IMAGES)

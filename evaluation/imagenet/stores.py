@@ -27,6 +27,9 @@ from mutant_store.calibrating.recordings import kept_recordings, record
 from mutant_store.loading.pixel_views import PixelViews
 from mutant_store.reporter import Reporter
 
+BUILD = (sys.executable, "-m", "mutant_store.cli", "build")
+"""Command ``mutant-store build``, whether or not it is installed."""
+
 
 @dataclass(frozen=True)
 class Built:
@@ -58,8 +61,7 @@ def build(
         ModelError: the command failed.
     """
     chosen = PublishedClassifier.named(original)
-    command = [str(Path(sys.executable).with_name("mutant-store")), "build"]
-    command += [str(chosen.export(models, photographs.names))]
+    command = [*BUILD, str(chosen.export(models, photographs.names))]
     command += ["--data", photographs.spec(CALIBRATION), "--out", str(out), "--resize", chosen.resize]
     for name in companions:
         companion = PublishedClassifier.named(name)

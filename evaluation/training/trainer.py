@@ -55,6 +55,12 @@ class Trainer:
 
     Every random draw comes from the seed and the number of the epoch, so a checkpoint needs no
     generator state.
+
+    Attributes:
+        epochs: passes over the images that the learning rate is planned for; fewer than the
+            settings' where there is no time for all.
+        steps: steps of an epoch.
+        finished: number of epochs finished.
     """
 
     def __init__(self, classifier: Network, data: ImageData, settings: Settings) -> None:
@@ -67,6 +73,7 @@ class Trainer:
             settings: settings of the run.
         """
         self.classifier, self.settings = classifier, settings
+        self.epochs = settings.epochs
         self.device = torch.device(settings.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
@@ -118,17 +125,23 @@ class Trainer:
         model: nn.Module = self.model.to(device="cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return model
 
-    def run_epoch(self, on_step: Callable[[Step], None] = lambda _: None) -> Step:
-        """Train one more epoch, calling ``on_step`` after every step, and return the last step."""
+    def run_epoch(self, on_step: Callable[[Step], None] | None = None) -> Step:
+        """Train one more epoch, calling ``on_step`` after every step, and return the last step.
+
+        Without ``on_step`` no step waits for the results of the one before: a GPU is kept busy.
+        """
         self.model.train()
         generator = torch.Generator().manual_seed((self.settings.seed << 32) + self.finished)
         loss_sum, right, seen = (torch.zeros((), device=self.device) for _ in range(3))
-        report = Step(self.finished + 1, 0, math.nan, math.nan)
+
+        def so_far(step: int) -> Step:
+            return Step(self.finished + 1, step, float(loss_sum / seen), float(right / seen))
+
         for number, (images, labels) in enumerate(self._batches(generator)):
             for group in self._optimizer.param_groups:
                 group["lr"] = learning_rate(
                     self.finished * self.steps + number,
-                    self.settings.epochs * self.steps,
+                    self.epochs * self.steps,
                     self.settings.learning_rate,
                 )
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.bf16):
@@ -140,10 +153,11 @@ class Trainer:
             loss_sum += loss.detach().float() * len(labels)
             right += (logits.detach().argmax(1) == labels).sum()
             seen += len(labels)
-            report = Step(self.finished + 1, number + 1, float(loss_sum / seen), float(right / seen))
-            on_step(report)
+            if on_step is not None:
+                on_step(so_far(number + 1))
+        last = so_far(self.steps)
         self.finished += 1
-        return report
+        return last
 
     def _batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         mean, std = (

@@ -1,7 +1,6 @@
 """``python -m evaluation.train``: a registered classifier, trained, as ONNX and safetensors."""
 
 import time
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,21 +12,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from evaluation.console import console
 from evaluation.training.curve import Point, TrainingCurve
+from evaluation.training.finished import Held, held_out, other_split, shown, write_onnx
 from evaluation.training.time_limit import fitting_epochs
 from evaluation.training.trainer import Settings, Step, Trainer
-from mutant_guard.errors import DataError
-from mutant_guard.store.atomic import write_atomically
-from mutant_guard.store.model_card import ModelCard
 from mutant_store.cli.console import errors_shown
-from mutant_store.datasets import ImageData, load, parse
+from mutant_store.datasets import ImageData, load
 from mutant_store.networks import CLASSIFIERS, Network, weights
-from mutant_store.networks.inference import accuracy, normalised
-from mutant_store.networks.onnx_export import largest_difference, to_onnx
+from mutant_store.networks.inference import accuracy
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-_CHECKED = 64
-"""Number of images on which the ONNX file is compared with torch."""
 
 
 class DataSet(StrEnum):
@@ -107,7 +100,13 @@ def train(
             "--bf16/--no-bf16", help="Train in bfloat16 arithmetic. Default: only resnet20 and googlenet."
         ),
     ] = None,
-) -> None:
+    onnx: Annotated[
+        bool,
+        typer.Option(
+            "--onnx/--no-onnx", help="Export to ONNX; without, python -m evaluation.export does so later."
+        ),
+    ] = True,
+) -> Held:
     """Train a classifier, export it to ONNX, and report its accuracy on held-out images.
 
     Only the images of --data are learned from. A run that is killed goes on at its last finished
@@ -132,9 +131,11 @@ def train(
     )
     if used := threads or classifier.threads:
         torch.set_num_threads(used)
+    torch.backends.cudnn.benchmark = True  # of a GPU alone: every step has the same shape
     torch.backends.cudnn.allow_tf32 = False  # accuracies are those of float32, on a GPU as well
     with errors_shown():
-        _train(classifier, settings, data or CLASSIFIERS[_MODELS[dataset]].data, out, until)
+        spec = data or CLASSIFIERS[_MODELS[dataset]].data
+        return _train(classifier, settings, spec, out, until, onnx=onnx)
 
 
 def _device(device: Device) -> str:
@@ -144,10 +145,12 @@ def _device(device: Device) -> str:
     return "cuda" if there and device is not Device.cpu else "cpu"
 
 
-def _train(classifier: Network, settings: Settings, spec: str, out: Path, until: float | None) -> None:
+def _train(
+    classifier: Network, settings: Settings, spec: str, out: Path, until: float | None, *, onnx: bool
+) -> Held:
     with console.status(f"Loading {escape(spec)} …"):
         data = load(spec, shape=classifier.shape)
-        holdout = _other_split(data, "holdout", classifier)
+        holdout = other_split(data, "holdout", classifier)
     count = f"{len(data):,} images of {data.range.spec}"
     epochs = f"{'' if until is None else 'at most '}{settings.epochs} epochs"
     console.print(f"Training {settings.model} on {count}, {epochs}, on {settings.device}", markup=False)
@@ -160,15 +163,18 @@ def _train(classifier: Network, settings: Settings, spec: str, out: Path, until:
     curve = TrainingCurve(out.with_suffix(".curve.csv"), trainer.finished)
     seconds = []
     while trainer.finished < trainer.epochs:
-        point = _run_epoch(trainer, holdout)
-        curve.append(point)
-        seconds.append(point.seconds)
-        if until is not None:
-            left = until - time.monotonic()
-            trainer.epochs = fitting_epochs(settings.epochs, trainer.epochs, trainer.finished, seconds, left)
+        began = time.monotonic()
+        curve.append(_run_epoch(trainer, holdout))
         trainer.save(checkpoint)
-    _export(trainer, data, holdout, out)
+        now = time.monotonic()
+        seconds.append(now - began)
+        if until is not None:
+            trainer.epochs = fitting_epochs(
+                settings.epochs, trainer.epochs, trainer.finished, seconds, until - now
+            )
+    held = _finish(trainer, data, holdout, out, onnx=onnx)
     checkpoint.unlink(missing_ok=True)
+    return held
 
 
 def _run_epoch(trainer: Trainer, holdout: ImageData | None) -> Point:
@@ -184,49 +190,22 @@ def _run_epoch(trainer: Trainer, holdout: ImageData | None) -> Point:
 
         last = trainer.run_epoch(show if console.is_terminal else None)
     held = None if holdout is None else accuracy(trainer.model, trainer.classifier, holdout)
-    shown = "" if held is None else f"  holdout {held:.2%}"
-    console.print(f"{epoch}  loss {last.loss:.4f}  accuracy {last.accuracy:.2%}{shown}")
+    text = "" if held is None else f"  holdout {held:.2%}"
+    console.print(f"{epoch}  loss {last.loss:.4f}  accuracy {last.accuracy:.2%}{text}")
     return Point(last.epoch, last.loss, last.accuracy, held, time.perf_counter() - start)
 
 
-def _export(trainer: Trainer, data: ImageData, holdout: ImageData | None, out: Path) -> None:
+def _finish(trainer: Trainer, data: ImageData, holdout: ImageData | None, out: Path, *, onnx: bool) -> Held:
+    """Measure the network where it was trained, and write its files."""
     classifier, name = trainer.classifier, trainer.settings.model
-    test = _other_split(data, "test", classifier)
-    held = {
-        split: (accuracy(trainer.model, classifier, images), len(images))
-        for split, images in (("holdout", holdout), ("test", test))
-        if images is not None
-    }
+    held = held_out(trainer.model, classifier, holdout, other_split(data, "test", classifier))
     model = trainer.exportable()
-    card = ModelCard(
-        train_data=data.portable_range,
-        mean=list(classifier.mean),
-        std=list(classifier.std),
-        layout="nchw",
-        classes=list(data.class_names),
-        accuracy=list(held.values())[-1][0] if held else None,
-    )
     path = out.with_suffix(".safetensors")
     weights.save(path, name, model, len(data.class_names))
-    images = normalised(classifier, data.images[:_CHECKED])
-    content = to_onnx(model, card, images)
-    difference = largest_difference(content, model, images)
-    console.print(f"ONNX Runtime and torch agree to {difference:.1e} on the logits of {len(images)} images")
-    accuracies = [f"{split} {right:.2%} of {count:,}" for split, (right, count) in held.items()]
-    write_atomically(out, content)
-    console.print("  ".join([*accuracies, f"{out}", f"{path}"]), markup=False)
-
-
-def _other_split(data: ImageData, split: str, classifier: Network) -> ImageData | None:
-    """Load the holdout or test images that go with the training images; None if there are none."""
-    spec = parse(data.range.spec)
-    if spec.split is None:
-        return None
-    try:
-        other = load(replace(spec, split=split, start=None, stop=None), shape=classifier.shape)
-    except DataError:
-        return None
-    return None if other.range.overlaps(data.range) else other
+    if onnx:
+        write_onnx(out, model, classifier, data, held)
+    console.print("  ".join([*shown(held), *([f"{out}"] if onnx else []), f"{path}"]), markup=False)
+    return held
 
 
 if __name__ == "__main__":

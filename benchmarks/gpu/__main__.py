@@ -88,8 +88,9 @@ def train_for(
         from benchmarks.gpu import training
 
         spec, piece = f"imagefolder:{data / 'cifar10'}@train", int(piece_mib * 2**20)
-        found = training.measure(spec, (work, out), device, seconds, piece, report.step)
-        _write(out / f"{training.NETWORK}.md", [found], device)
+        recipe = training.GOOGLENET
+        found = training.measure(recipe, spec, (work, out), device, seconds, piece, report.step)
+        _write(out / f"{recipe.name}.md", [found], device)
     _show([found])
 
 

@@ -19,8 +19,14 @@ Scorer = Callable[[Inputs], list[FloatArray]]
 """Function from images to the scores float32 [N, classes] of the original and of each mutant."""
 
 
+LEAST = 8
+"""Mutants that are measured however long they take."""
+
+
 def sessions(mutants: Mutants, most: int, device: Device, until: float) -> list[onnxruntime.InferenceSession]:
-    """Open a session for the original and each mutant, as many as there is time for, at least two.
+    """Open a session for the original and each mutant, as many as there is time for.
+
+    ``LEAST`` mutants are opened in any case, where there are so many.
 
     Args:
         mutants: mutants of a store.
@@ -33,7 +39,7 @@ def sessions(mutants: Mutants, most: int, device: Device, until: float) -> list[
     """
     opened: list[onnxruntime.InferenceSession] = []
     for number in range(most + 1):
-        if len(opened) > 1 and time.monotonic() > until:
+        if len(opened) > LEAST and time.monotonic() > until:
             break
         model = mutants.model(number, original_names=False).SerializeToString()
         opened.append(open_session(model, providers=providers(device), threads=1))

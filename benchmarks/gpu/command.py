@@ -8,7 +8,7 @@ import typer
 
 from benchmarks.data import data_folder
 from benchmarks.gpu.card import NO_GPU, cards
-from benchmarks.gpu.parts import STORES, TRAINING, parts, run
+from benchmarks.gpu.parts import STORES, parts, run
 from mutant_guard.runtime.options import Device
 
 
@@ -18,17 +18,13 @@ def check(
     ] = 9.5,
     device: Annotated[Device, typer.Option(help="cuda, or cpu for a trial of the check itself.")] = "cuda",
     store: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Directory of a store to check in place of those that are built; may be given again."
-        ),
-    ] = None,
-    only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Part to run, lenet, resnet20, lite0 or googlenet; may be given again. Default: all."
+            help="lenet, resnet20, lite0, or the directory of a store; may be given again. Default: these three."
         ),
     ] = None,
+    stores: Annotated[bool, typer.Option(help="Whether stores are checked.")] = True,
+    training: Annotated[bool, typer.Option(help="Whether GoogLeNet is trained.")] = True,
     data: Annotated[
         Path | None,
         typer.Option(help="Folder with mnist/, cifar10/ and imagenet-samples/. Default: $GUARD_DATA_DIR."),
@@ -57,12 +53,8 @@ def check(
         raise typer.Exit(1)
     else:
         typer.echo(f"{', '.join(found)}; {minutes:.1f} minutes")
-    for name in only or []:
-        if name not in (*STORES, TRAINING):
-            raise typer.BadParameter(f"there is no part '{name}': give {', '.join(STORES)} or {TRAINING}")
-    stores = [str(path) for path in store or []] or [name for name in STORES if not only or name in only]
     folders = {"--data": data or data_folder(), "--work": work, "--out": out}
     options = ["--device", device, *(word for pair in folders.items() for word in map(str, pair))]
-    chosen = parts(stores, ("--piece-mib", str(piece_mib)) if not only or TRAINING in only else None)
+    chosen = parts((store or STORES) if stores else (), ("--piece-mib", str(piece_mib)) if training else None)
     if not run(chosen, options, until, lambda text: typer.echo(f"[gpu] {text}")):
         raise typer.Exit(1)

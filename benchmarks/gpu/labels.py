@@ -53,7 +53,7 @@ def compare(expected: FloatArray, found: FloatArray) -> Comparison:
     second, best = np.partition(expected, -2, axis=1)[:, -2:].T
     sure = ~(best - second <= MARGIN)
     differ = sure & (labels_of(expected) != labels_of(found))
-    largest = np.nan_to_num(np.abs(expected - found), nan=np.inf).max(initial=0.0)
+    largest = np.nan_to_num(np.abs(expected - found), nan=np.inf, posinf=np.inf).max(initial=0.0)
     return Comparison(len(expected), int(sure.sum()), int(differ.sum()), float(largest))
 
 

@@ -114,8 +114,8 @@ def install(python: Path, step: Step, until: float, constraints: Path) -> str:
     lines = (_ROOT / "constraints.txt").read_text().splitlines()
     fresh = [line for line in lines if step.anew or _name(line) not in there]
     constraints.write_text("".join(f"{line}\n" for line in fresh))
-    command = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet"]
-    command += ["-c", constraints, *(["--ignore-installed"] if step.anew else []), *step.packages]
+    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet"]
+    command += ["-c", str(constraints), *(["--ignore-installed"] if step.anew else []), *step.packages]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=max(1.0, until - time.monotonic())

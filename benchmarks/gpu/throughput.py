@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -95,9 +96,9 @@ def _race(
     contenders: dict[tuple[str, int], Contender] = {}
     for number in IN_FLIGHT:
         own = requests[:number]
-        contenders[_BANK, number] = lambda own=own: at_once(scheduler, own)
+        contenders[_BANK, number] = partial(at_once, scheduler, own)
         for name, scorer in others.items():
-            contenders[name, number] = lambda scorer=scorer, images=inputs[:number]: scorer(images)
+            contenders[name, number] = partial(scorer, inputs[:number])
     try:
         first = {name: timing.seconds for name, timing in interleaved(contenders, 1).items()}
         each = sum(map(sum, first.values()))

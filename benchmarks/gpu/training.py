@@ -3,24 +3,51 @@
 import csv
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.figures import Figure, quantity
-from benchmarks.sections import Section, Table, held
+from benchmarks.figures import Figure
+from benchmarks.sections import Section, Table
+from benchmarks.sections import held as held_cell
 from evaluation.train import DataSet, Device, train
+from evaluation.training.finished import Held
 from mutant_guard.store.atomic import write_atomically
-from mutant_store.graph.classifier import load_classifier
 
-NETWORK = "googlenet"
-NAME = f"cifar10-{NETWORK}"
+_SHARE = 0.9
+"""Share of the time that the epochs may take; the rest is for the test images and the files."""
 
-_PAPER = 90.5
-_BATCH, _PEAK = 256, 0.2
-_EXPORT, _SHARE = 50.0, 0.25
-"""Seconds kept for the export, and the largest share of the time that they may be."""
+
+@dataclass(frozen=True)
+class Recipe:
+    """Training of a network.
+
+    Attributes:
+        title: name of the network as people write it.
+        data_set: data set, as ``evaluation.train`` has it.
+        network: registered name.
+        batch_size: images a step.
+        learning_rate: peak of the schedule.
+        paper: the paper's accuracy in percent; None where it has none.
+    """
+
+    title: str
+    data_set: DataSet
+    network: str
+    batch_size: int
+    learning_rate: float
+    paper: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the files."""
+        return f"{self.data_set}-{self.network}"
+
+
+GOOGLENET = Recipe("GoogLeNet", DataSet.cifar10, "googlenet", 256, 0.2, 90.5)
 
 
 def measure(
+    recipe: Recipe,
     data: str,
     folders: tuple[Path, Path],
     device: str,
@@ -28,40 +55,42 @@ def measure(
     piece: int,
     say: Callable[[str], None],
 ) -> Section:
-    """Train GoogLeNet, and write weights and curve.
+    """Train a network with seed 0, and write its weights and the curve of the training.
 
     Args:
-        data: SPEC of the training images, whose test images are those of the split ``test``.
-        folders: folder of checkpoint and ONNX file, and folder of the results.
+        recipe: the network, and how it is trained.
+        data: SPEC of the training images; the test images are those of its split ``test``.
+        folders: folder of checkpoint and files, and folder of the results.
         device: ``cpu`` or ``cuda``.
-        seconds: time of all, the export included.
+        seconds: time of all.
         piece: bytes above which the file of weights is cut into pieces; 0 for never.
         say: callback that is told what is going on.
 
     Raises:
         typer.Exit: the training failed, and said why.
-        GuardError: its ONNX file cannot be read.
     """
     work, out = folders
-    model = work / f"{NAME}.onnx"
-    minutes = (seconds - min(_EXPORT, _SHARE * seconds)) / 60
-    say(f"training {NETWORK} for {minutes:.1f} minutes at most")
-    train(
-        DataSet.cifar10,
+    minutes = _SHARE * seconds / 60
+    say(f"training {recipe.title} for {minutes:.1f} minutes at most")
+    model = work / f"{recipe.name}.onnx"
+    held = train(
+        recipe.data_set,
         out=model,
-        model=NETWORK,
+        model=recipe.network,
         data=data,
         minutes=minutes,
-        batch_size=_BATCH,
-        learning_rate=_PEAK,
+        batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
         device=Device(device),
+        bf16=device == "cuda",
+        onnx=False,
     )
     curve = model.with_suffix(".curve.csv").read_bytes()
-    write_atomically(out / f"{NAME}.curve.csv", curve)
+    write_atomically(out / f"{recipe.name}.curve.csv", curve)
     content = model.with_suffix(".safetensors").read_bytes()
-    names = write_pieces(out / f"{NAME}.safetensors", content, piece)
+    names = write_pieces(out / f"{recipe.name}.safetensors", content, piece)
     epochs = list(csv.DictReader(curve.decode().splitlines()))
-    return _section(load_classifier(model).card.accuracy, epochs, names, hashlib.sha256(content).hexdigest())
+    return _section(recipe, held, epochs, names, hashlib.sha256(content).hexdigest())
 
 
 def write_pieces(path: Path, content: bytes, piece: int) -> list[str]:
@@ -85,23 +114,23 @@ def write_pieces(path: Path, content: bytes, piece: int) -> list[str]:
     return [part.name for part in pieces]
 
 
-def _section(accuracy: float | None, epochs: list[dict[str, str]], names: list[str], digest: str) -> Section:
-    figures = [
-        Figure(f"{NETWORK}_epochs", len(epochs), ""),
-        Figure(
-            f"{NETWORK}_seconds_an_epoch", sum(float(row["seconds"]) for row in epochs) / len(epochs), "s"
-        ),
-    ]
-    if accuracy is not None:
-        figures.insert(0, Figure(f"{NETWORK}_test_accuracy", 100 * accuracy, "%", _PAPER))
-    cells = [held(figure) for figure in figures]
+def _section(
+    recipe: Recipe, held: Held, epochs: list[dict[str, str]], names: list[str], digest: str
+) -> Section:
+    key = recipe.network.replace("-", "_")
+    each = sum(float(row["seconds"]) for row in epochs) / len(epochs)
+    figures = [Figure(f"{key}_epochs", len(epochs), ""), Figure(f"{key}_seconds_an_epoch", each, "s")]
+    for split, (right, _) in held.items():
+        target = recipe.paper if split == "test" else None
+        figures.append(Figure(f"{key}_{split}_accuracy", 100 * right, "%", target))
+    of_images = ", ".join(f"{split} {count:,}" for split, (_, count) in held.items())
     notes = [
-        f"CIFAR-10 (JPEG); seed 0, batches of {_BATCH}, peak learning rate {quantity(_PEAK, '')}. Target: the paper's "
-        "accuracy.",
-        f"Weights: {', '.join(names)}{' (put them together with cat)' if len(names) > 1 else ''}; sha256 of the whole "
-        f"file {digest}.",
+        f"Seed 0, batches of {recipe.batch_size}, peak learning rate {recipe.learning_rate:g}. Images of the "
+        f"accuracies: {of_images or 'none'}.",
+        *(["CIFAR-10 (JPEG); the target is the paper's accuracy."] if recipe.paper else []),
+        f"Weights: {', '.join(names)}{' (cat puts them together)' if len(names) > 1 else ''}; sha256 of the whole "
+        f"{digest}. python -m evaluation.export makes the ONNX file.",
     ]
-    head = ["", *(figure.name.removeprefix(f"{NETWORK}_").replace("_", " ") for figure in figures)]
-    return Section(
-        "Training", [Table("GoogLeNet on CIFAR-10", head, [["GoogLeNet", *cells]], notes)], figures
-    )
+    head = ["", *(figure.name.removeprefix(f"{key}_").replace("_", " ") for figure in figures)]
+    rows = [[recipe.title, *map(held_cell, figures)]]
+    return Section("Training", [Table(f"Training of {recipe.title}", head, rows, notes)], figures)

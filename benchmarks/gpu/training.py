@@ -94,7 +94,7 @@ def measure(
 
 
 def write_pieces(path: Path, content: bytes, piece: int) -> list[str]:
-    """Write a file, or pieces ``NAME.0``, ``NAME.1`` … of it, and return the names.
+    """Write a file, or pieces ``NAME.0``, ``NAME.1`` … of it, and return the names in their order.
 
     Args:
         path: path of the file.
@@ -108,7 +108,8 @@ def write_pieces(path: Path, content: bytes, piece: int) -> list[str]:
         write_atomically(path, content)
         return [path.name]
     starts = range(0, len(content), piece)
-    pieces = [path.with_name(f"{path.name}.{number}") for number in range(len(starts))]
+    width = len(str(len(starts) - 1))
+    pieces = [path.with_name(f"{path.name}.{number:0{width}}") for number in range(len(starts))]
     for start, part in zip(starts, pieces, strict=True):
         write_atomically(part, content[start : start + piece])
     return [part.name for part in pieces]

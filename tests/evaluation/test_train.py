@@ -123,6 +123,15 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_from(
     assert [node.op_type for node in onnx.load(out).graph.node].count("Conv") == 2
 
 
+def test_no_more_epochs_are_trained_than_fit_into_the_minutes(tmp_path: Path, run_train: RunTrain) -> None:
+    result = run_train(tmp_path / "tiny.onnx", "--minutes", "0", "--no-onnx")
+    assert result.exit_code == 0, result.output
+    assert "at most 8 epochs" in result.output
+    assert [row[0] for row in timeless(tmp_path / "tiny.onnx")] == ["epoch", "1"]
+    result = run_train(tmp_path / "tiny.onnx", "--minutes", "60", "--no-onnx")
+    assert len(timeless(tmp_path / "tiny.onnx")) == 9
+
+
 def test_data_without_splits_trains_without_reports(tmp_path: Path, run_train: RunTrain) -> None:
     data = load("digits@train[0:100]")
     np.savez(tmp_path / "set.npz", x=data.images, y=data.labels)
@@ -162,7 +171,7 @@ def test_every_option_is_explained() -> None:
         check=True,
         env={**os.environ, "COLUMNS": "200"},
     )
-    for option in ("--model", "--data", "--out", "--epochs", "--batch-size", "--learning-rate", "--seed",
-                   "--device", "--threads", "--bf16"):  # fmt: skip
+    for option in ("--model", "--data", "--out", "--epochs", "--minutes", "--batch-size", "--learning-rate", "--seed",
+                   "--device", "--threads", "--bf16", "--onnx"):  # fmt: skip
         assert option in run.stdout
     assert run.stderr == ""

@@ -46,6 +46,24 @@ def test_one_step_in_all_is_enough() -> None:
     assert run.run_epoch().step == 1
 
 
+def test_the_learning_rate_falls_by_the_last_epoch_that_is_planned() -> None:
+    run, shortened = trainer(replace(SETTINGS, epochs=9)), trainer(replace(SETTINGS, epochs=9))
+    run.run_epoch()
+    shortened.run_epoch()
+    shortened.epochs = 2
+    run.run_epoch()
+    shortened.run_epoch()
+
+    def rate(run: Trainer) -> float:
+        return float(run._optimizer.param_groups[0]["lr"])
+
+    assert rate(shortened) < 0.2 * rate(run)
+
+
+def test_an_epoch_that_nobody_watches_is_the_same() -> None:
+    assert trainer().run_epoch() == trainer().run_epoch(lambda _: None)
+
+
 def test_a_checkpoint_of_other_images_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.checkpoint"
     run = trainer()

@@ -53,8 +53,9 @@ def store(
 
         from benchmarks.gpu import labels, stores, throughput
         from mutant_guard.bank.workers import Workers
-        from mutant_guard.runtime.engine import load_engine
+        from mutant_guard.runtime.engine import load_engine, providers
 
+        providers(device)  # says what is missing before a store is built
         subject = stores.subject(name, data, work, report.step)
         workers = Workers()
         sessions = (

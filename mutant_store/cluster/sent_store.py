@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from mutant_guard.bank.bank_session import BankSession
-from mutant_guard.store.reader import MANIFEST, Store, load_store
+from mutant_guard.store.reader import CALIBRATION, MANIFEST, Store, open_store
 
 
 class SentStore:
@@ -20,7 +20,7 @@ class SentStore:
             StoreError: a file is missing or changed.
         """
         self._name, self._version = store.name, store.version
-        self._files = {name: store.read(name) for name in store.manifest.files}
+        self._files = {name: store.read(name) for name in store.bank_files | {CALIBRATION}}
         self._files[MANIFEST] = store.manifest_text
 
     def session(self) -> BankSession:
@@ -30,4 +30,4 @@ class SentStore:
             path.mkdir(parents=True)
             for name, content in self._files.items():
                 (path / name).write_bytes(content)
-            return load_store(path.parent, self._version).session(threads=1)
+            return open_store(path.parent, self._version).session(threads=1)

@@ -9,6 +9,7 @@ import typer
 from evaluation.console import console
 from mutant_guard.bank.cores import available_cores
 from mutant_guard.errors import DataError
+from mutant_guard.runtime.options import Device
 from mutant_store.cli.console import BuildReport, errors_shown
 from mutant_store.cli.ray_options import GpusPerMutant, Ray, cluster_of
 
@@ -116,13 +117,16 @@ def adaptive(
     data: Data = None,
     out: Out = None,
     work: Work = None,
+    device: Annotated[
+        Device, typer.Option(help="Device of gradients and answers: cpu (one core), cuda, or what there is.")
+    ] = "cpu",
 ) -> None:
     """Attack a store in every way there is, as who holds a copy of it can, and write the report.
 
-    One core works. A run that was killed goes on where it stopped.
+    A run that was killed goes on where it stopped.
     """
     from evaluation.evasion.config import read_config
-    from evaluation.evasion.experiment import EvasionExperiment
+    from evaluation.evasion.experiment import EvasionExperiment, chosen_device
     from evaluation.evasion.page import PAGE
     from evaluation.workspace import Workspace
     from mutant_guard.store.reader import load_store
@@ -134,7 +138,10 @@ def adaptive(
         target = out or Path("reports") / config.stem
         attacked, own = load_store(store), None if another is None else load_store(another)
         with BuildReport() as report:
-            results = EvasionExperiment(config.stem, settings, folder, attacked, own, place, report).run()
+            experiment = EvasionExperiment(
+                config.stem, settings, folder, attacked, own, place, report, chosen_device(device)
+            )
+            results = experiment.run()
         PAGE.write(results, target)
     console.print(f"wrote {target}/report.md", markup=False)
 

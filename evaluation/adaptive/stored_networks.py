@@ -35,8 +35,13 @@ class StoredNetworks(SeparateNetworks):
         return places.argsort(1)[:, :mutants] + 1
 
 
-def networks_of(store: Store) -> list[Network]:
+def networks_of(store: Store, device: str = "cpu") -> list[Network]:
     """Return the original and all mutants of a store, as functions of pixels.
+
+    Args:
+        store: the store.
+        device: ``cpu``, or ``cuda`` for networks that compute there; what they read and answer is on
+            the CPU in either case.
 
     Raises:
         ModelError: a mutant reads another view of the image, or a graph cannot be converted to
@@ -53,6 +58,7 @@ def networks_of(store: Store) -> list[Network]:
         on_pixels(
             ConvertedNetwork(mutants.model(number, original_names=False), manifest.input.layout),
             manifest.input,
+            device,
         )
         for number in range(manifest.mutants + 1)
     ]
@@ -60,16 +66,16 @@ def networks_of(store: Store) -> list[Network]:
     return networks
 
 
-def on_pixels(network: nn.Module, spec: InputSpec) -> Network:
+def on_pixels(network: nn.Module, spec: InputSpec, device: str = "cpu") -> Network:
     """Return a network that reads pixels [N, C, H, W] from 0 to 1, red before green and blue."""
-    frozen = network.eval().requires_grad_(requires_grad=False)
+    frozen = network.eval().requires_grad_(requires_grad=False).to(device)
     mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
     flipped = spec.channel_order == "bgr"
 
     def answer(images: Tensor) -> Tensor:
         read = images.flip(1) if flipped else images
-        found: Tensor = frozen((read - mean) / std)
-        return found
+        found: Tensor = frozen(((read - mean) / std).to(device))
+        return found.to(images.device)
 
     return answer
 

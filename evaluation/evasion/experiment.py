@@ -5,6 +5,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from evaluation import hardware
@@ -24,7 +25,8 @@ from evaluation.experiment.material.clock import Clock, build_seconds
 from evaluation.experiment.records.results import Environment
 from evaluation.workspace import Arrays, Workspace
 from mutant_guard.decision.sequential.policies import Policy
-from mutant_guard.errors import DataError
+from mutant_guard.errors import DataError, DeviceError
+from mutant_guard.runtime.options import Device
 from mutant_guard.runtime.proof import LARGEST_EPSILON, Proof
 from mutant_guard.store.reader import Store
 from mutant_store.datasets import ImageData, load
@@ -48,6 +50,7 @@ class EvasionExperiment:
         another: Store | None,
         workspace: Workspace,
         report: Reporter,
+        device: Device = "cpu",
     ) -> None:
         """Load the store; nothing is attacked.
 
@@ -60,6 +63,7 @@ class EvasionExperiment:
                 has.
             workspace: workspace that keeps finished blocks of images.
             report: reporter that is told of the steps.
+            device: device of gradients and answers, ``cpu`` or ``cuda``.
 
         Raises:
             DataError: an attack needs ``another``, there is no report ``earlier``, or the store's
@@ -73,10 +77,10 @@ class EvasionExperiment:
             )
         self._name, self._config, self._data = name, config, data
         self._store, self._another = store, another
-        self._workspace, self._report = workspace, report
+        self._workspace, self._report, self._device = workspace, report, device
         self._clock = Clock(workspace.path / "seconds.json")
         self._policies = policies_at(store, config.policies())
-        self._served = ServedGuard(store, self._policies)
+        self._served = ServedGuard(store, self._policies, device)
         self._earlier = (
             [] if config.earlier is None else earlier_cells(_REPORTS / config.earlier, config.sizes)
         )
@@ -124,12 +128,17 @@ class EvasionExperiment:
                 cells, Attempt(_SANITY, _WHOLE, whole, _SANITY.budget(classes)), names, contradicted
             ),
             environment=Environment(
-                hardware=hardware.hardware(), versions=hardware.versions(), seconds=self._clock.seconds
+                hardware=self._hardware(), versions=hardware.versions(), seconds=self._clock.seconds
             ),
             build_seconds=build_seconds(self._store.path.parent),
             earlier=config.earlier,
             earlier_cells=self._earlier,
         )
+
+    def _hardware(self) -> str:
+        if self._device == "cpu":
+            return f"{hardware.hardware()}, one thread"
+        return f"{torch.cuda.get_device_name()}; {hardware.hardware()}"
 
     def _right(self, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return images that the original labels rightly, in a random order of the seed."""
@@ -190,6 +199,8 @@ class EvasionExperiment:
                 "rates": list(self._config.policies().values()),
                 "seed": self._seed(number, start),
             }
+            if self._device != "cpu":
+                inputs["device"] = self._device
             if settings.knowledge == "method" and self._another is not None:
                 inputs["another"] = self._another.version
             with one_thread():  # the same images on any number of cores
@@ -221,8 +232,23 @@ class EvasionExperiment:
     @cache  # noqa: B019  # of one experiment, which lives as long as the command
     def _known(self, knowledge: str) -> KnownGuard:
         if knowledge == "method" and self._another is not None:
-            return known_guard(self._another, policies_at(self._another, self._config.policies()))
-        return known_guard(self._store, self._policies)
+            policies = policies_at(self._another, self._config.policies())
+            return known_guard(self._another, policies, self._device)
+        return known_guard(self._store, self._policies, self._device)
+
+
+def chosen_device(device: Device) -> Device:
+    """Return ``cpu`` or ``cuda``; ``auto`` stands for the second where there is one.
+
+    Raises:
+        DeviceError: ``cuda`` is asked for, and torch finds none.
+    """
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise DeviceError("torch finds no CUDA; use --device cpu")
+    if device == "auto":
+        return "cuda" if there else "cpu"
+    return device
 
 
 def _unpacked(kept: Mapping[str, NDArray[np.generic]]) -> Found:

@@ -187,7 +187,7 @@ def _setup(results: EvasionResults) -> str:
         )
     if results.another is not None:
         lines.append(f"the attacker's own store is version {code(results.another)}")
-    return section("Cost", "cost", bullets([f"{hardware}, one thread", *lines]), level=3)
+    return section("Cost", "cost", bullets([hardware, *lines]), level=3)
 
 
 PAGE = Page(EvasionResults, markdown)

@@ -13,6 +13,8 @@ from mutant_guard.runtime.observer import SILENT, Observer
 from mutant_guard.runtime.options import Device
 from mutant_guard.store.reader import Store
 
+_CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+
 
 def load_engine(
     store: Store, *, device: Device, workers: Workers, observer: Observer = SILENT
@@ -48,7 +50,9 @@ def noise(store: Store, images: int) -> Inputs:
 def providers(device: Device) -> list[str | tuple[str, dict[str, str]]]:
     """Return execution providers in order of preference.
 
-    CUDA runs without TF32, whose rounding would change labels.
+    CUDA runs without TF32, whose rounding would change labels. It chooses algorithms of convolutions
+    by cuDNN's rules: trying out all of them, onnxruntime's default, is done again for every number
+    of rows, and a server meets many.
 
     Raises:
         DeviceError: ``cuda`` is requested and this onnxruntime was built without it.
@@ -58,4 +62,4 @@ def providers(device: Device) -> list[str | tuple[str, dict[str, str]]]:
         raise DeviceError(
             "this onnxruntime has no CUDA provider; install mutant-guard[gpu], or use --device cpu"
         )
-    return [(CUDA, {"use_tf32": "0"}), CPU] if there and device != "cpu" else [CPU]
+    return [(CUDA, _CUDA_OPTIONS), CPU] if there and device != "cpu" else [CPU]

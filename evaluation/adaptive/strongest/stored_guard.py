@@ -10,9 +10,12 @@ from evaluation.adaptive.stored_networks import networks_of
 from evaluation.adaptive.strongest.judge import Judged, Pixels
 from evaluation.adaptive.strongest.known import KnownGuard, KnownPolicy
 from evaluation.server import ORDER_KEY
+from mutant_guard.bank.workers import Workers
 from mutant_guard.decision.calibration.simulation import run
 from mutant_guard.decision.evidence.kinds import Doubts, labels_of
 from mutant_guard.decision.sequential.policies import Decision, Policy
+from mutant_guard.runtime.engine import load_engine
+from mutant_guard.runtime.options import Device
 from mutant_guard.runtime.order import Order
 from mutant_guard.store.reader import Store
 from mutant_store.calibrating.calibrate import calibrate
@@ -33,12 +36,25 @@ class ServedGuard:
         policies: names of the policies.
     """
 
-    def __init__(self, store: Store, policies: Mapping[str, Policy]) -> None:
-        """Load the bank on one thread; policies by name, those that are hardest to evade first."""
+    def __init__(self, store: Store, policies: Mapping[str, Policy], device: Device = "cpu") -> None:
+        """Load the bank.
+
+        Args:
+            store: the store.
+            policies: policies by name, those that are hardest to evade first.
+            device: ``cpu`` for one thread, or ``cuda``.
+
+        Raises:
+            DeviceError: as for ``load_engine``.
+        """
         manifest = store.manifest
         self.store, self.policies = store, tuple(policies)
         self._policies = list(policies.values())
-        self._session = store.session(threads=1)
+        self._session = (
+            store.session(threads=1)
+            if device == "cpu"
+            else load_engine(store, device=device, workers=Workers())
+        )
         self._order = Order(
             ORDER_KEY.encode(), pool=manifest.mutants, decks=manifest.decks, ranks=manifest.ranks
         )
@@ -126,12 +142,13 @@ def policies_at(store: Store, rates: Mapping[str, float]) -> dict[str, Policy]:
     return found
 
 
-def known_guard(store: Store, policies: Mapping[str, Policy]) -> KnownGuard:
+def known_guard(store: Store, policies: Mapping[str, Policy], device: Device = "cpu") -> KnownGuard:
     """Return what who holds a store knows of its guard.
 
     Args:
         store: the store.
         policies: policies by name, those that are hardest to evade first.
+        device: device of the networks, ``cpu`` or ``cuda``.
 
     Raises:
         ModelError: a policy does not add up doubts of logits, a mutant reads another view of the
@@ -144,7 +161,7 @@ def known_guard(store: Store, policies: Mapping[str, Policy]) -> KnownGuard:
     ranks = manifest.ranks or [0] * manifest.mutants
     numbers = sorted(range(1, manifest.mutants + 1), key=lambda number: ranks[number - 1])
     firsts = [number for number in numbers if ranks[number - 1] == min(ranks)]
-    networks = networks_of(store)
+    networks = networks_of(store, device)
     told = [(evidence.own_temperature, evidence.own_weight), *map(evidence.of_mutant, numbers)]
     temperatures, weights = torch.tensor(told, dtype=torch.float32).unbind(1)
     return KnownGuard(

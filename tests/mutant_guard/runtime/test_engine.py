@@ -12,7 +12,7 @@ from service.settings import Device
 from tests.support.service import LOGGING
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-WITHOUT_TF32 = (CUDA, {"use_tf32": "0"})
+WITHOUT_TF32 = (CUDA, {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})
 
 
 @pytest.mark.parametrize(

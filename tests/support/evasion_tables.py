@@ -10,7 +10,8 @@ from evaluation.report.markdown import of_range, percent, table
 from tests.support.pages import ROOT
 
 OPERATOR = "mixed:robust,retrain"
-DETECTORS = ("softmax confidence", "doubt retrain", f"doubt {OPERATOR}", f"calibrated {OPERATOR}")
+_ALONE = "doubt retrain"
+_DETECTORS = ("softmax confidence", f"doubt {OPERATOR}", f"calibrated {OPERATOR}")
 _HOLDS, _OWN = "holds the very store", "makes mutants of their own by the same recipe"
 
 
@@ -65,18 +66,31 @@ def evasion_rows(results: EvasionResults) -> list[list[str]]:
     return rows
 
 
-def detection_rows(results: Results) -> list[list[str]]:
-    """Return the rows of the table on detection at 5 % false alarms, a policy's at its own."""
+def detection_rows(name: str) -> list[list[str]]:
+    """Return the rows of the table on detection at 5 % false alarms, a policy's at its own.
+
+    Retrained mutants alone are those of the earlier report on the same images.
+
+    Args:
+        name: name of the report, which ends in ``robust-detection``.
+    """
+    results, earlier = _results(name), _results(name.replace("robust-detection", "retrain"))
     cells = {(cell.method, cell.kind): cell.detected_5 for cell in results.cells}
+    alone = {cell.kind: cell.detected_5 for cell in earlier.cells if cell.method == _ALONE}
     methods = {method.name: method for method in results.methods}
+    methods |= {method.name: method for method in earlier.methods if method.name == _ALONE}
     rows = []
     for kind in dict.fromkeys(cell.kind for cell in results.cells):
-        found = [cells[name, kind] for name in DETECTORS]
+        softmax, *ours = (cells[detector, kind] for detector in _DETECTORS)
+        found = [softmax, alone[kind], *ours]
         rows.append([kind, *(percent(None if each is None else each.value) for each in found)])
-    rows.append(
-        ["*mutants a clean image*", *(f"{methods[name].forward_passes - 1:.1f}" for name in DETECTORS)]
-    )
+    shown = [_DETECTORS[0], _ALONE, *_DETECTORS[1:]]
+    rows.append(["*mutants a clean image*", *(f"{methods[one].forward_passes - 1:.1f}" for one in shown)])
     return rows
+
+
+def _results(name: str) -> Results:
+    return Results.model_validate_json((ROOT / f"reports/{name}/results.json").read_bytes())
 
 
 def _print() -> None:
@@ -87,7 +101,6 @@ def _print() -> None:
         print(f"<!-- evasion {name} -->")
         print(table(head, evasion_rows(results)), end="\n\n")
     for name in reported("robust-detection"):
-        path = ROOT / f"reports/{name}/results.json"
         head = [
             "images",
             "softmax confidence",
@@ -96,7 +109,7 @@ def _print() -> None:
             "`calibrated` of these",
         ]
         print(f"<!-- {name} -->")
-        print(table(head, detection_rows(Results.model_validate_json(path.read_bytes()))), end="\n\n")
+        print(table(head, detection_rows(name)), end="\n\n")
 
 
 if __name__ == "__main__":

@@ -97,7 +97,9 @@ def train(
     bf16: Annotated[
         bool | None,
         typer.Option(
-            "--bf16/--no-bf16", help="Train in bfloat16 arithmetic. Default: only resnet20 and googlenet."
+            "--bf16/--no-bf16",
+            help="Train in bfloat16 arithmetic. Default: resnet20 and googlenet, on a GPU or a "
+            "processor with instructions for it.",
         ),
     ] = None,
     onnx: Annotated[
@@ -119,15 +121,15 @@ def train(
         raise typer.BadParameter(f"{name!r} is not registered; it is one of {_NAMES}", param_hint="--model")
     if out.suffix != ".onnx":
         raise typer.BadParameter(f"{out} must end in .onnx", param_hint="--out")
-    classifier = CLASSIFIERS[name]
+    classifier, settled = CLASSIFIERS[name], _device(device)
     settings = Settings(
         model=name,
         epochs=epochs or classifier.epochs,
         batch_size=batch_size or classifier.batch_size,
         learning_rate=classifier.learning_rate if learning_rate is None else learning_rate,
         seed=seed,
-        bf16=classifier.bf16 if bf16 is None else bf16,
-        device=_device(device),
+        bf16=classifier.bf16_on(settled) if bf16 is None else bf16,
+        device=settled,
     )
     if used := threads or classifier.threads:
         torch.set_num_threads(used)

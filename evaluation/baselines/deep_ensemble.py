@@ -58,7 +58,7 @@ class DeepEnsemble(Detector):
                 batch_size=classifier.batch_size,
                 learning_rate=classifier.learning_rate,
                 seed=derived_seed(seed, number),
-                bf16=classifier.bf16,
+                bf16=classifier.bf16_on("cpu"),
                 device="cpu",
             )
             images = sample(train, self.images, derived_seed(seed, number))

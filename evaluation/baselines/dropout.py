@@ -148,7 +148,7 @@ def fitted(
         batch_size=classifier.batch_size,
         learning_rate=_FINE_TUNING * classifier.learning_rate,
         seed=derived_seed(seed, 0),
-        bf16=classifier.bf16,
+        bf16=classifier.bf16_on("cpu"),
         device="cpu",
     )
     inputs = {"original": fingerprint(model.network), "rate": settings.rate}

@@ -78,7 +78,7 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             network = classifier.build(len(data.class_names))
-        layout = torch.channels_last if settings.bf16 else torch.contiguous_format
+        layout = torch.channels_last if classifier.bf16 or settings.bf16 else torch.contiguous_format
         # torch's annotations leave out the overload with memory_format.
         self.model: nn.Module = network.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
         self._layout = layout

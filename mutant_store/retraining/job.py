@@ -58,6 +58,7 @@ class TrainingJob:
         shift: largest number of pixels by which a training image is moved along each axis.
         flip: whether training images are mirrored at random.
         bf16: whether the network computes in bfloat16 arithmetic.
+        channels_last: whether weights and batches have their channels behind all other axes.
         output_kind: kind of what the original answers.
         device: ``cpu`` or ``cuda``.
     """
@@ -70,6 +71,7 @@ class TrainingJob:
     shift: int
     flip: bool
     bf16: bool
+    channels_last: bool
     output_kind: OutputKind
     device: str
 
@@ -100,7 +102,7 @@ class TrainingJob:
     @property
     def memory_format(self) -> torch.memory_format:
         """Memory format of weights and batches."""
-        return torch.channels_last if self.bf16 else torch.contiguous_format
+        return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def array(self, name: str) -> Tensor:
         """Return an array of the folder, with its memory shared by all processes."""

@@ -98,7 +98,8 @@ class Retrainer:
             std=tuple(subject.input.std),
             shift=0 if tail else spec.shift if recipe.shift is None else recipe.shift,
             flip=spec.flip and not tail,
-            bf16=spec.bf16,
+            bf16=spec.bf16_on(device),
+            channels_last=spec.bf16,
             output_kind=subject.classifier.output_kind,
             device=device,
             tail=tail.part(subject) if tail else None,
@@ -110,7 +111,7 @@ class Retrainer:
             "adversarial_images": len(np.load(self.job.folder / CHOSEN, mmap_mode="r")),
             "shift": job.shift,
             "flip": job.flip,
-            "bf16": spec.bf16,
+            "bf16": job.bf16,
             "device": device,
             "data": training.data.portable_range,
         }

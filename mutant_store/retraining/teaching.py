@@ -111,6 +111,7 @@ def _taught(companion: Companion, retrainer: Retrainer, report: Reporter) -> Com
         shift=recipe.shift or 0,
         flip=False,
         bf16=False,
+        channels_last=False,
         output_kind=companion.classifier.output_kind,
         tail=None,
     )

@@ -127,6 +127,7 @@ class RobustTrainer:
             plan = replace(plan, recipe=plan.recipe.lasting(trained))
         recipe, self.notes = plan.recipe, training.data.notes
         self._basis, self._plan, self._jobs, self._cluster = basis, plan, jobs, cluster
+        device = training_device(cluster)
         job = RobustJob(
             folder=staged,
             architecture=own,
@@ -135,9 +136,10 @@ class RobustTrainer:
             std=tuple(spec.std),
             shift=(known.spec.shift if known else 0) if recipe.shift is None else recipe.shift,
             flip=known is not None and known.spec.flip,
-            bf16=known is not None and known.spec.bf16 and recipe.attacks,
+            bf16=known is not None and known.spec.bf16_on(device) and recipe.attacks,
+            channels_last=known is not None and known.spec.bf16 and recipe.attacks,
             output_kind=basis.classifier.output_kind,
-            device=training_device(cluster),
+            device=device,
             recipe=recipe,
             mutant=plan.architecture,
             classes=basis.outputs,

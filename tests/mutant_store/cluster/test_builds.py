@@ -97,6 +97,7 @@ def test_a_task_goes_on_elsewhere_from_its_checkpoint(
         shift=0,
         flip=False,
         bf16=False,
+        channels_last=False,
         output_kind="logits",
         device="cpu",
     )

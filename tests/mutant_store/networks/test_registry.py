@@ -32,3 +32,13 @@ def test_settings_fit_the_network(name: str) -> None:
     assert parse(classifier.data).split == "train"
     logits = classifier.build(7)(torch.zeros(2, channels, height, width))
     assert logits.shape == (2, 7)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_bfloat16_is_for_devices_that_have_it(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: there)
+    resnet, lenet = CLASSIFIERS["resnet20"], CLASSIFIERS["lenet"]
+    assert resnet.bf16_on("cpu") == there
+    assert resnet.bf16_on("cuda")
+    assert not lenet.bf16_on("cuda")
+    assert torch.ops.mkldnn._is_mkldnn_bf16_supported() is there

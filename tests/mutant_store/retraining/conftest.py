@@ -55,6 +55,7 @@ def make_job(digits_weights: Path, tmp_path: Path) -> Callable[..., Job]:
             shift=spec.shift,
             flip=spec.flip,
             bf16=False,
+            channels_last=False,
             output_kind="logits",
             device="cpu",
         )

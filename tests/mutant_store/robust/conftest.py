@@ -60,6 +60,7 @@ def make_job(digits_weights: Path, tmp_path: Path) -> Callable[..., RobustJob]:
             shift=0,
             flip=False,
             bf16=False,
+            channels_last=False,
             output_kind="logits",
             device="cpu",
             recipe=replace(RECIPE, **changes),  # type: ignore[arg-type]

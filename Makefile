@@ -6,6 +6,7 @@ PORT ?= 8000
 BIN := $(VENV)/bin
 # Tests go side by side, three to two cores since many wait for a server or a browser; those that measure time have the
 # machine to themselves.
+# Processes are as many as keep the cores busy: threads of torch would wait for each other.
 TEST_PROCESSES ?= 3
 SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 export PYTHON
@@ -40,11 +41,11 @@ serve: stores/digits/CURRENT $(if $(wildcard models/digits.onnx),stores/samples)
 	GUARD_SAMPLES_DIR="$${GUARD_SAMPLES_DIR:-stores/samples}" $(BIN)/mutant-guard serve --store stores/digits --host $(HOST) --port $(PORT)
 
 test: $(VENV)/.dev ## run all tests
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not timing"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not timing"
 	$(BIN)/python -m pytest -m timing
 
 test-fast: $(VENV)/.dev ## all logic, in a few minutes: no trainings, whole experiments, browsers, clusters, load
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not timing"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not timing"
 
 docs: $(VENV)/.dev ## build the documentation as a site, in runs/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -105,6 +105,7 @@ def demo(root: Path) -> Path:
     def make(folder: Path) -> None:
         places = {name.upper(): str(folder / name) for name in ("models", "stores", "samples")}
         environment = os.environ | {"BIN": str(Path(sys.executable).parent)} | places
+        environment["DEMO_OPTIONS"] = "--mutants 3 --epochs 5 --robust-epochs 25"
         subprocess.run(
             [str(root / "deploy/steps/demo-store.sh")], env=environment, check=True, capture_output=True
         )

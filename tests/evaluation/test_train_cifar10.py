@@ -36,15 +36,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("name", "layers", "neurons"), [("resnet20", 22, 794), ("googlenet", 65, 7914)])
 def test_a_killed_run_goes_on_to_the_same_network(
-    images: Path,
-    name: str,
-    layers: int,
-    neurons: int,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    name = "resnet20"
     spec, out = f"imagefolder:{images}@train[0:8]", tmp_path / f"{name}.onnx"
 
     def train() -> Result:
@@ -62,7 +57,7 @@ def test_a_killed_run_goes_on_to_the_same_network(
     assert [row.split(",")[0] for row in rows] == ["epoch", "1", "2"]
 
     found = find_layers(Graph(load_classifier(out).model))
-    assert (len(found), neuron_count(found)) == (layers, neurons)
+    assert (len(found), neuron_count(found)) == (22, 794)
     assert {node.op_type for node in onnx.load(out).graph.node}.isdisjoint({"BatchNormalization", "Dropout"})
 
     settings = Settings(name, epochs=2, batch_size=4, learning_rate=0.1, seed=0, bf16=False, device="cpu")

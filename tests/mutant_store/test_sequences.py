@@ -41,7 +41,6 @@ OPERATORS = {
     "gf": ["--rate", "0.01", "--mutants", "12"],
     "ws": ["--rate", "0.05", "--mutants", "12"],
     "mixed:nai,gf,ws": ["--rate", "0.02", "--mutants", "12"],
-    "retrain": ["--rate", "0.5", "--mutants", "3", *RETRAIN],
     "mixed:companion,nai": ["--rate", "0.05", "--mutants", "4"],
     "mixed:retrain,nai": ["--rate", "0.1", "--mutants", "4", *RETRAIN],
 }

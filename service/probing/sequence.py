@@ -30,6 +30,8 @@ class Thresholds:
         halvings: number of steps in a row, each half of the one before, from which a sequence is
             one whose answers differ.
         sampled: number of samples around another query from which any sequence is one.
+        chance: number of relatives for which it takes one sample more: among hundreds of frames some
+            lie so by chance.
         settled: number of relatives from which any sequence is one.
     """
 
@@ -39,6 +41,7 @@ class Thresholds:
     edited: int = 3
     halvings: int = 2
     sampled: int = 2
+    chance: int = 150
     settled: int = 400
 
 
@@ -183,7 +186,7 @@ class Sequence:
         return (
             self.related >= thresholds.settled
             or self.edited >= thresholds.edited
-            or self.sampled >= thresholds.sampled
+            or self.sampled >= thresholds.sampled + self.related // thresholds.chance
             or (self.halvings >= thresholds.halvings and self.disagreeing > 0)
             or (self._made and self.related >= thresholds.unsettled and self._unsettled(thresholds))
         )

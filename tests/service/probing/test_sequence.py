@@ -104,3 +104,14 @@ def test_labels_without_end_take_no_memory_without_end() -> None:
     made = sequence([(label, False, 0.5) for label in range(1000)])
     assert len(made._answers) <= 8
     assert made.disagreeing >= 7
+
+
+def test_among_hundreds_of_frames_some_are_samples_by_chance() -> None:
+    video = Sequence(0, 0.0, Thresholds(chance=10))
+    for number in range(9):
+        video.join("camera", float(number), clue=Clue(sampled=number == 0))
+    assert (video.sampled, video.probing) == (1, False)
+    video.join("camera", 9.0, clue=Clue(sampled=True))
+    assert (video.sampled, video.related, video.probing) == (2, 10, False)
+    video.join("camera", 10.0, clue=Clue(sampled=True))
+    assert (video.sampled, video.probing) == (3, True)

@@ -12,7 +12,7 @@ SIDE_BY_SIDE := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain evaluate-robust evaluate-queries evaluate-imagenet bench bench-imagenet bench-robust bench-probing bench-decision bench-serving profile bench-scale gpu-check soak overload steady drain hostile redis-faults fuzz fuzz-api rehearsal clean
+.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain evaluate-robust evaluate-robust-wide evaluate-queries evaluate-imagenet bench bench-imagenet bench-robust bench-probing bench-decision bench-serving profile bench-scale gpu-check soak overload steady drain hostile redis-faults fuzz fuzz-api rehearsal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -132,6 +132,16 @@ evaluate-robust: stores/mnist-lenet-robust/CURRENT stores/mnist-lenet-robust-own
 		--store stores/cifar10-resnet20-robust --another stores/cifar10-resnet20-robust-own
 	$(BIN)/python -m evaluation run --config evaluation/configs/mnist-robust-detection.toml --data "$(DATA)"
 	$(BIN)/python -m evaluation run --config evaluation/configs/cifar10-robust-detection.toml --data "$(DATA)"
+
+# A network of four times the width takes hours on a CPU, and minutes on a GPU.
+stores/cifar10-resnet20-robust-wide/CURRENT: | $(VENV)/.dev
+	$(BIN)/mutant-store build models/cifar10-resnet20.safetensors --train-data "imagefolder:$(DATA)/cifar10@train" \
+		--data "imagefolder:$(DATA)/cifar10@test[0:3000]" --operator mixed:robust,retrain --architecture resnet20 --width 4 \
+		--robust-epsilon 0.01960784 --robust-epochs 30 --robust-batch-size 128 --robust-learning-rate 0.1 --out stores/cifar10-resnet20-robust-wide
+
+evaluate-robust-wide: stores/cifar10-resnet20-robust-wide/CURRENT | $(VENV)/.dev ## a wider robust mutant of ResNet-20, under every attack of who holds the store: reports/cifar10-robust-wide (wants a GPU)
+	$(BIN)/python -m evaluation adaptive --config evaluation/configs/cifar10-robust-wide.toml --data "$(DATA)" \
+		--store stores/cifar10-resnet20-robust-wide --device auto
 
 # Three mutants that were trained half as long as others, in twenty minutes of a core.
 stores/cifar10-resnet20-small/CURRENT: models/cifar10-resnet20.safetensors | $(VENV)/.dev

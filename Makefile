@@ -148,7 +148,7 @@ stores/cifar10-resnet20-small/CURRENT: models/cifar10-resnet20.safetensors | $(V
 	$(BIN)/mutant-store build $< --train-data "imagefolder:$(DATA)/cifar10@train" --data "imagefolder:$(DATA)/cifar10@test[0:3000]" \
 		--operator retrain --mutants 2 --epochs 2 --adversarial-images 15000 --out stores/cifar10-resnet20-small
 
-evaluate-queries: stores/mnist-lenet-robust/CURRENT stores/cifar10-resnet20-small/CURRENT | $(VENV)/.dev ## attacks that only ask, against a memory of what was asked: reports/queries-mnist, -cifar10 and -imagenet (many hours)
+evaluate-queries: stores/mnist-lenet-robust/CURRENT stores/cifar10-resnet20-small/CURRENT | $(VENV)/.dev ## attacks that only ask, against a memory of what was asked: reports/queries-mnist, -cifar10 and -imagenet (some two hours)
 	$(BIN)/python -m evaluation queries --config evaluation/configs/queries-mnist.toml --data "$(DATA)" --store stores/mnist-lenet-robust
 	$(BIN)/python -m evaluation queries --config evaluation/configs/queries-cifar10.toml --data "$(DATA)" --store stores/cifar10-resnet20-small
 	$(BIN)/python -m evaluation queries --config evaluation/configs/queries-imagenet.toml --data "$(DATA)"

@@ -126,8 +126,9 @@ def adaptive(
     A run that was killed goes on where it stopped.
     """
     from evaluation.evasion.config import read_config
-    from evaluation.evasion.experiment import EvasionExperiment, chosen_device
+    from evaluation.evasion.experiment import EvasionExperiment
     from evaluation.evasion.page import PAGE
+    from evaluation.hardware import chosen_device
     from evaluation.workspace import Workspace
     from mutant_guard.store.reader import load_store
 

@@ -4,8 +4,11 @@ import os
 import platform
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
 from mutant_guard.bank.cores import available_cores
+from mutant_guard.errors import DeviceError
+from mutant_guard.runtime.options import Device
 
 _CPUINFO = Path("/proc/cpuinfo")
 _PACKAGES = ("torch", "onnxruntime", "numpy")
@@ -24,6 +27,20 @@ def cpu_model(cpuinfo: Path = _CPUINFO) -> str:
 def hardware() -> str:
     """Return the processor and the number of cores used."""
     return f"{cpu_model()}, {available_cores()} cores used"
+
+
+def chosen_device(device: Device) -> Literal["cpu", "cuda"]:
+    """Return the device that torch computes on; ``auto`` stands for CUDA where there is a GPU.
+
+    Raises:
+        DeviceError: ``cuda`` is asked for, and torch sees no GPU.
+    """
+    import torch
+
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise DeviceError("torch sees no GPU; use --device cpu")
+    return "cuda" if there and device != "cpu" else "cpu"
 
 
 def load() -> float:

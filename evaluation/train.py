@@ -11,10 +11,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from evaluation.console import console
+from evaluation.hardware import chosen_device
 from evaluation.training.curve import Point, TrainingCurve
 from evaluation.training.finished import Held, held_out, other_split, shown, write_onnx
 from evaluation.training.time_limit import fitting_epochs
 from evaluation.training.trainer import Settings, Step, Trainer
+from mutant_guard.errors import DeviceError
+from mutant_guard.runtime.options import Device
 from mutant_store.cli.console import errors_shown
 from mutant_store.datasets import ImageData, load
 from mutant_store.networks import CLASSIFIERS, Network, weights
@@ -29,14 +32,6 @@ class DataSet(StrEnum):
     digits = "digits"
     mnist = "mnist"
     cifar10 = "cifar10"
-
-
-class Device(StrEnum):
-    """Device to train on."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 _MODELS = {DataSet.digits: "digits-net", DataSet.mnist: "lenet", DataSet.cifar10: "resnet20"}
@@ -89,7 +84,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of every random draw.")] = 0,
     device: Annotated[
         Device, typer.Option(help="Where to train; auto takes CUDA where there is a GPU.")
-    ] = Device.auto,
+    ] = "auto",
     threads: Annotated[
         int | None,
         typer.Option(min=1, help="CPU threads. Default: digits-net 1, lenet 2, the others one a core."),
@@ -141,10 +136,10 @@ def train(
 
 
 def _device(device: Device) -> str:
-    there = torch.cuda.is_available()
-    if device is Device.cuda and not there:
-        raise typer.BadParameter("torch sees no GPU; use --device cpu", param_hint="--device")
-    return "cuda" if there and device is not Device.cpu else "cpu"
+    try:
+        return chosen_device(device)
+    except DeviceError as error:
+        raise typer.BadParameter(str(error), param_hint="--device") from error
 
 
 def _train(

@@ -9,8 +9,9 @@ from pathlib import Path
 from benchmarks.figures import Figure
 from benchmarks.sections import Section, Table
 from benchmarks.sections import held as held_cell
-from evaluation.train import DataSet, Device, train
+from evaluation.train import DataSet, train
 from evaluation.training.finished import Held
+from mutant_guard.runtime.options import Device
 from mutant_guard.store.atomic import write_atomically
 
 _SHARE = 0.9
@@ -50,7 +51,7 @@ def measure(
     recipe: Recipe,
     data: str,
     folders: tuple[Path, Path],
-    device: str,
+    device: Device,
     seconds: float,
     piece: int,
     say: Callable[[str], None],
@@ -81,7 +82,7 @@ def measure(
         minutes=minutes,
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
-        device=Device(device),
+        device=device,
         bf16=device == "cuda",
         onnx=False,
     )

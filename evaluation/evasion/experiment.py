@@ -25,7 +25,7 @@ from evaluation.experiment.material.clock import Clock, build_seconds
 from evaluation.experiment.records.results import Environment
 from evaluation.workspace import Arrays, Workspace
 from mutant_guard.decision.sequential.policies import Policy
-from mutant_guard.errors import DataError, DeviceError
+from mutant_guard.errors import DataError
 from mutant_guard.runtime.options import Device
 from mutant_guard.runtime.proof import LARGEST_EPSILON, Proof
 from mutant_guard.store.reader import Store
@@ -235,20 +235,6 @@ class EvasionExperiment:
             policies = policies_at(self._another, self._config.policies())
             return known_guard(self._another, policies, self._device)
         return known_guard(self._store, self._policies, self._device)
-
-
-def chosen_device(device: Device) -> Device:
-    """Return ``cpu`` or ``cuda``; ``auto`` stands for the second where there is one.
-
-    Raises:
-        DeviceError: ``cuda`` is asked for, and torch finds none.
-    """
-    there = torch.cuda.is_available()
-    if device == "cuda" and not there:
-        raise DeviceError("torch finds no CUDA; use --device cpu")
-    if device == "auto":
-        return "cuda" if there else "cpu"
-    return device
 
 
 def _unpacked(kept: Mapping[str, NDArray[np.generic]]) -> Found:

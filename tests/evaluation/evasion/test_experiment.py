@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from evaluation.__main__ import app
@@ -12,14 +11,13 @@ from evaluation.adaptive.strongest.settings import AttackSettings, GradientAttac
 from evaluation.evasion.blocks import Found, attack_block
 from evaluation.evasion.config import EvasionConfig
 from evaluation.evasion.counting import STRONGEST
-from evaluation.evasion.experiment import EvasionExperiment, chosen_device
+from evaluation.evasion.experiment import EvasionExperiment
 from evaluation.evasion.page import PAGE, markdown
 from evaluation.evasion.results import EarlierCell, EvasionResults
 from evaluation.experiment.records.intervals import counted
 from evaluation.report.markdown import percent, percent_interval
 from evaluation.workspace import Workspace
-from mutant_guard.errors import DataError, DeviceError
-from mutant_guard.runtime.options import Device
+from mutant_guard.errors import DataError
 from mutant_guard.store.reader import Store, load_store
 from tests.support.demo import SilentReport
 from tests.support.evasion_tables import evasion_rows
@@ -199,22 +197,3 @@ def test_the_command_attacks_and_says_where_the_page_is(certified_store: Path, t
     refused = CliRunner().invoke(app, [*asked, "--data", str(tmp_path / "none")])
     assert refused.exit_code == 1
     assert "give --data" in refused.output.replace("\n", " ")
-
-
-@pytest.mark.parametrize(("asked", "there", "chosen"), [
-    ("cpu", True, "cpu"),
-    ("auto", True, "cuda"),
-    ("auto", False, "cpu"),
-    ("cuda", True, "cuda"),
-])  # fmt: skip
-def test_a_gpu_is_taken_where_it_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch, asked: Device, there: bool, chosen: str
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    assert chosen_device(asked) == chosen
-
-
-def test_a_gpu_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(DeviceError, match="torch finds no CUDA; use --device cpu"):
-        chosen_device("cuda")

@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.probing.embeddings import Embed
 from benchmarks.probing.subjects import ProbedData
 from benchmarks.sections import Section, Table
 from evaluation.queries.clean_streams import Pixels
@@ -17,6 +18,7 @@ from service.probing.fingerprint import EDITED, distances, shared
 
 _PAIRS, _STRANGERS, _NEAREST = 200, 10_000, 1000
 _LARGE, _FEW = 100_000, 40
+_FALSE, _CHOOSING = 0.001, 1000
 _DIGESTS, _QUANTUM, _MATCHING = 50, 50, 25
 _PHASH, _PHASH_RADIUS = 8, 6
 
@@ -74,7 +76,9 @@ def _table(subject: ProbedData, quick: bool) -> Table:
             f"{_FEW}). 'Means' is the distance of block means, {subject.fingerprint.radius:g} grey levels at most; "
             "'windows' are exact windows. The memory takes either. Blacklight: quantised by "
             f"{_QUANTUM}, windows of {_window(subject)}, {_MATCHING} of {_DIGESTS} digests; pHash: "
-            f"{_PHASH_RADIUS} of {_PHASH**2} bits may differ.",
+            f"{_PHASH_RADIUS} of {_PHASH**2} bits may differ. "
+            "What the classifier computes anyway is compared by distance, projected to 128 numbers: of one in "
+            "a thousand earlier images another earlier one is as near.",
             f"Distance of {len(asked):,} images to the nearest of {len(others):,} others, grey levels: smallest "
             f"{min(nearest):.1f}, 1 % quantile {low:.1f}, median {middle:.1f}.",
         ],
@@ -116,7 +120,21 @@ def _methods(subject: ProbedData) -> dict[str, _Method]:
             filled, lambda one, all_: np.isin(all_, one[one != 0]).sum(axis=1) >= _MATCHING
         ),
         "pHash": _Method(phash, lambda one, all_: (one != all_).sum(axis=1) <= _PHASH_RADIUS),
+        **{name: _embedded(embed, subject.earlier) for name, embed in subject.embed.items()},
     }
+
+
+def _embedded(embed: Embed, earlier: Pixels) -> _Method:
+    """Return the relation of images that are nearer than one in a thousand earlier images is to another."""
+    known = embed(earlier[:_STRANGERS])
+    nearest = [np.partition(_gaps(one, known), 1)[1] for one in known[:_CHOOSING]]  # 0 is the image itself
+    radius = float(np.quantile(nearest, _FALSE))
+    return _Method(lambda image: embed(image[None])[0], lambda one, all_: _gaps(one, all_) <= radius)
+
+
+def _gaps(one: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = np.linalg.norm(others - one, axis=1)
+    return found
 
 
 def _cosines(side: int) -> NDArray[np.float64]:

@@ -21,6 +21,7 @@ from service.probing.memory import QueryMemory
 from service.probing.sequence import WITHOUT_VIDEO, Thresholds
 
 _IMAGES, _BUDGET = 30, 200
+_LARGE_SHARE, _MANY = 3, 100
 _MOST_QUERIES = 10
 _LIMITS = (Thresholds(), WITHOUT_VIDEO)
 _CONFIGS = Path(__file__).parents[2] / "evaluation" / "configs"
@@ -35,12 +36,13 @@ def measure(subjects: list[ProbedData], quick: bool, say: Callable[[str], None])
     rows, figures = [], []
     for subject in subjects:
         file = _CONFIGS / f"queries-{subject.key}.toml"
-        if subject.classes < 2 or not file.exists():
+        if not file.exists():
             continue
         config, pooled = read_config(file), []
+        images = _IMAGES // (10 if quick else _LARGE_SHARE if subject.classes > _MANY else 1)
         for attack in config.attacks:
             say(f"{subject.title}: {attack.name}")
-            seen, evaded = _campaigns(subject, config, attack, _IMAGES // (10 if quick else 1))
+            seen, evaded = _campaigns(subject, config, attack, images)
             rows.append(_row(f"{subject.title}: {attack.name}", seen, evaded, None))
             if not getattr(attack, "adaptive", False):
                 pooled.append((seen, evaded))

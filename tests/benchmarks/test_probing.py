@@ -1,13 +1,21 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from benchmarks import probing
 from benchmarks.probing import cost, false_alarms, fingerprints, searches, subjects
+from benchmarks.probing.embeddings import embeddings
 from benchmarks.probing.subjects import ProbedData
 from evaluation.queries.clean_streams import KINDS, Pixels
+from mutant_guard.store.manifest import InputSpec
+from mutant_guard.store.model_card import ModelCard
+from mutant_store.graph.classifier import load_classifier
+from mutant_store.networks.onnx_export import to_onnx
 
 
 def alternating(images: Pixels) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -21,7 +29,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     coarse = random.integers(0, 256, (40, 7, 7, 1), dtype=np.uint8)
     images = coarse.repeat(4, axis=1).repeat(4, axis=2)
     noisy = np.clip(images + random.integers(-9, 10, images.shape), 0, 255).astype(np.uint8)
-    probed = ProbedData("Patches", "patches", noisy[:20], noisy[20:], alternating)
+    corner = {"corner": lambda images: images[:, 0, 0].astype(np.float32)}
+    probed = ProbedData("Patches", "patches", noisy[:20], noisy[20:], alternating, embed=corner)
     monkeypatch.setattr(subjects, "subjects", lambda data, quick, say: [probed])
     monkeypatch.setattr(cost, "_QUICK", 300)
     monkeypatch.setattr(cost, "_BLOCK", 100)
@@ -46,6 +55,9 @@ def test_time_size_relatives_and_false_alarms_are_measured() -> None:
     assert pairs["nearest of others"][:2] == ["0.0 %", "0.0 %"]
     assert pairs["NES, noise of 2.5, two draws"][:2] == ["100 %", "0 %"]
     assert pairs["square of ±50, 5 % of the image"][1] == "100 %"
+    assert sections[1].tables[0].columns[-1] == "corner"
+    assert pairs["square of ±50, 5 % of the image"][4] == "100 %"  # a corner is rarely in the square
+    assert pairs["blends of two images, 50 and 45 %"][4] != "100 %"
     lines = {row[0]: row[1:] for row in sections[3].tables[0].rows}
     assert lines["Patches: burst, tripod"][:2] == ["4", "11"]
     choices = {row[0]: row[1:] for row in sections[3].tables[1].rows}
@@ -75,3 +87,23 @@ def test_queries_until_attacks_are_seen_are_measured(monkeypatch: pytest.MonkeyP
     (figure,) = section.figures
     assert (figure.name, figure.at_most, figure.target) == ("probing_mnist_seen", True, 10)
     assert 3 <= figure.value <= 70
+
+
+def test_embeddings_keep_the_distances_of_what_the_classifier_computes() -> None:
+    torch.manual_seed(0)
+    features = nn.Sequential(nn.Flatten(), nn.Linear(64, 40), nn.ReLU(), nn.Linear(40, 300), nn.ReLU())
+    network = nn.Sequential(*features, nn.Linear(300, 3)).eval()
+    card = ModelCard(mean=[0.0], std=[1.0])
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
+    tensor = images.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+    classifier = load_classifier(onnx.ModelProto.FromString(to_onnx(network, card, tensor)))
+    form = InputSpec(height=8, width=8, channels=1, mean=[0.0], std=[1.0], layout="nchw", resize="exact")
+    found = embeddings(classifier, form)
+    assert list(found) == ["middle layer", "last features"]
+    for name, inner in (("middle layer", features[:4]), ("last features", features)):
+        with torch.no_grad():
+            one, two = inner(torch.from_numpy(tensor)).numpy()
+        projected = found[name](images)
+        assert projected.shape == (2, 128)
+        length, exact = np.linalg.norm(projected[0] - projected[1]), np.linalg.norm(one - two)
+        assert 0.75 * exact < length < 1.25 * exact

@@ -19,7 +19,7 @@ from evaluation.server import Server, ServerError
 
 STORES = [
     Path("stores") / name
-    for name in ("mnist-lenet", "mnist-lenet-retrained", "cifar10-resnet20", "cifar10-resnet20-retrained")
+    for name in ("mnist-lenet", "mnist-lenet-retrained", "cifar10-resnet20", "cifar10-resnet20-small")
 ]
 """Stores that are served."""
 

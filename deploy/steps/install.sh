@@ -3,7 +3,7 @@
 # Used by make, by .ci/run and inside the images, so that all three install the same things the same way.
 #   deploy/steps/install.sh VENV EXTRAS [--editable]
 set -eu
-venv=$1 extras=$2 editable=${3:+-e}
+venv=$1 extras=$2 editable=${3:+--no-compile -e} # a developer's modules are compiled when they are imported, as most never are
 python=${PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "mutant-guard needs Python 3.11 or newer; $python is $("$python" -V 2>&1). Set PYTHON=python3.x." >&2

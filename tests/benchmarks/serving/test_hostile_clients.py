@@ -8,7 +8,7 @@ from benchmarks.serving import hostile_clients
 from benchmarks.serving.hostile_clients import ATTACKS, Attack
 from benchmarks.subjects import ServedStore
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.timing
 
 
 def test_others_are_answered_and_what_was_done_is_told(

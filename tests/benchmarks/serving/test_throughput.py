@@ -9,7 +9,7 @@ from benchmarks.serving import throughput as serving
 from benchmarks.serving.serving_table import Names
 from benchmarks.subjects import ServedStore
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.timing
 
 
 def test_every_contender_is_measured_and_those_that_are_not_there_are_named(

@@ -37,6 +37,8 @@ _EXACT_ROWS = 257
 """Most rows whose sum fits into 16 bits."""
 _SMALL = 2048
 """Most values of an image that are summed faster by a product of matrices."""
+_DETAILED, _PATCH = 48, 2
+"""Most values of a block whose mean still shows noise on single pixels, and the side of a patch that does."""
 _WINDOWS_A_SIDE, _SMALLEST_WINDOW, _SAMPLES = 8, 3, 16
 _DIFFERENT = 4
 """Fewest different values in a window that is hashed: edges of digits look alike."""
@@ -62,7 +64,10 @@ class Print(NamedTuple):
         windows: uint64 [WINDOWS], hashes of the exact pixels of windows, in order; zeros stand for
             those that a flat image lacks. Images of which one is the other with a part replaced
             have hashes in common, at any position.
-        place: float32 [SKETCH], the projections before they were quantised, in steps.
+        detail: uint8 [SKETCH], like the sketch, but of patches of 2×2 pixels in place of the blocks
+            where these are large: noise on single pixels is gone from their means, and it is by noise
+            that samples around an image are told. The sketch itself where blocks are small.
+        place: float32 [SKETCH], the projections of the detail before they were quantised, in steps.
         even: float32 [SKETCH], of length 1: the direction in which an image goes that becomes
             brighter everywhere.
     """
@@ -70,6 +75,7 @@ class Print(NamedTuple):
     tokens: NDArray[np.uint64]
     sketch: NDArray[np.uint8]
     windows: NDArray[np.uint64]
+    detail: NDArray[np.uint8]
     place: NDArray[np.float32]
     even: NDArray[np.float32]
 
@@ -122,6 +128,8 @@ class Fingerprint:
         self._samples = np.ascontiguousarray(_samples(random, height, width, channels).T)
         factors = random.words(self._samples.size // 8).reshape(-1, _SAMPLES // 8)
         self._sample_factors = factors | np.uint64(1)
+        large = counts.max() > _DETAILED
+        self._patches = _patches(random, self._rows, self._columns, channels) if large else None
         self.radius = _RADII.get((height, width, channels), _RADIUS)
         blocks = len(self._rows)
         self._even = (blocks, height // blocks, width * channels) if height % blocks == 0 else None
@@ -135,14 +143,23 @@ class Fingerprint:
         means: NDArray[np.float32] = self._summed(pixels) @ self._columns
         means *= self._scale
         np.rint(means, out=means)
-        place: NDArray[np.float32] = np.dot(means.ravel(), self._signs)
-        place *= self._unit
-        sketch = np.floor(place).astype(np.int32).astype(np.uint8)
+        place, sketch = self._projected(means.ravel())
         steps = (place * np.float32(1.0 / (STEPS * _WIDTH))).take(self._parts)
         steps += self._offsets
         hashed = np.floor(steps, out=steps).astype(np.int64).view(np.uint64)
         hashed *= self._factors
-        return Print(np.add.reduce(hashed, axis=1), sketch, self._windows(pixels), place, self._even_light)
+        detail = sketch
+        if self._patches is not None:
+            sums = pixels.take(self._patches).sum(axis=1, dtype=np.uint16).astype(np.float32)
+            place, detail = self._projected(np.rint(sums * np.float32(_FINENESS / self._patches.shape[1])))
+        tokens = np.add.reduce(hashed, axis=1)
+        return Print(tokens, sketch, self._windows(pixels), detail, place, self._even_light)
+
+    def _projected(self, means: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Return the projections of float32 [blocks] in steps, float32 and quantised."""
+        place: NDArray[np.float32] = np.dot(means, self._signs)
+        place *= self._unit
+        return place, np.floor(place).astype(np.int32).astype(np.uint8)
 
     def _windows(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint64]:
         values = pixels.take(self._samples)
@@ -212,6 +229,29 @@ def _samples(random: "_Stream", height: int, width: int, channels: int) -> NDArr
             channel = (random.uniform(_SAMPLES) * channels).astype(np.int64)
             picked.append((down * width + across) * channels + channel)
     return np.stack(picked, axis=1)
+
+
+def _patches(
+    random: "_Stream", rows: NDArray[np.float32], columns: NDArray[np.float32], channels: int
+) -> NDArray[np.int64]:
+    """Return int64 [blocks, values], positions of a patch in each block among the values of an image.
+
+    Args:
+        random: source of the places.
+        rows: float32 [blocks, height], 1 where a row belongs to a block.
+        columns: float32 [width * channels, blocks], 1 where a value of a row belongs to a block.
+        channels: number of channels.
+    """
+    tops, lefts = rows.argmax(axis=1), columns.argmax(axis=0) // channels
+    heights, widths = rows.sum(axis=1), columns.sum(axis=0) // channels
+    draws = random.uniform(2 * len(tops) * len(lefts)).reshape(2, len(tops), len(lefts))
+    down = tops[:, None] + np.floor(draws[0] * (heights[:, None] - _PATCH + 1)).astype(np.int64)
+    across = lefts + np.floor(draws[1] * (widths - _PATCH + 1)).astype(np.int64)
+    width = len(columns)
+    corners = down * width + across * channels
+    inner = np.arange(_PATCH)[:, None] * width + np.arange(_PATCH * channels)
+    found: NDArray[np.int64] = corners.reshape(-1, 1) + inner.ravel()
+    return found
 
 
 def _blocks(side: int, channels: int) -> NDArray[np.float32]:

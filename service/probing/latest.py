@@ -10,7 +10,7 @@ MEMBERS = 16
 """Latest queries of a sequence that a new one is compared with."""
 
 _SQUARE = np.float32(SKETCH * STEPS**2)
-"""Sum of squares of a sketch's steps that a distance of one grey level is."""
+"""Sum of squares of a detail's steps that a distance of one grey level is."""
 _HALVINGS = 3
 _HALVED, _ROUNDING = 0.06, 0.05
 """Share of a step's square by which it may miss the half of the one before, and what rounding adds."""
@@ -39,24 +39,24 @@ Products = NDArray[np.float32]
 
 
 class Latest:
-    """Sketches of the latest queries of a sequence."""
+    """Details of the latest queries of a sequence."""
 
-    __slots__ = ("_count", "_sketches")
+    __slots__ = ("_count", "_details")
 
-    def __init__(self, sketches: bytes | NDArray[np.uint8]) -> None:
-        """Begin with sketches.
+    def __init__(self, details: bytes | NDArray[np.uint8]) -> None:
+        """Begin with details.
 
         Args:
-            sketches: uint8 [N, SKETCH] or [SKETCH], the oldest first, at most ``MEMBERS``.
+            details: uint8 [N, SKETCH] or [SKETCH], the oldest first, at most ``MEMBERS``.
         """
-        given = np.frombuffer(sketches, np.uint8).reshape(-1, SKETCH)
-        self._sketches = np.zeros((MEMBERS, SKETCH), np.uint8)
+        given = np.frombuffer(details, np.uint8).reshape(-1, SKETCH)
+        self._details = np.zeros((MEMBERS, SKETCH), np.uint8)
         self._count = len(given)
-        self._sketches[: len(given)] = given
+        self._details[: len(given)] = given
 
-    def add(self, sketch: NDArray[np.uint8]) -> None:
-        """Take in the sketch of the next query, in the place of the oldest where there are too many."""
-        self._sketches[self._count % MEMBERS] = sketch
+    def add(self, detail: NDArray[np.uint8]) -> None:
+        """Take in the detail of the next query, in the place of the oldest where there are too many."""
+        self._details[self._count % MEMBERS] = detail
         self._count += 1
 
     def clue(self, print_: Print) -> Clue:
@@ -69,22 +69,22 @@ class Latest:
         if count < 2:
             return NOTHING
         latest = [(self._count - back) % MEMBERS for back in range(1, min(_HALVINGS + 1, count) + 1)]
-        halvings = _halvings(np.concatenate([print_.sketch[None], self._sketches.take(latest, axis=0)]))
+        halvings = _halvings(np.concatenate([print_.detail[None], self._details.take(latest, axis=0)]))
         if count <= _ARMS:
             return Clue(halvings)
         ways = np.empty((count + 2, SKETCH), np.float32)
-        ways[:count] = (self._sketches[:count] - print_.sketch).view(np.int8)
+        ways[:count] = (self._details[:count] - print_.detail).view(np.int8)
         ways[count], ways[count + 1] = print_.place, print_.even
         return Clue(halvings, _sampled(ways @ ways.T / _SQUARE))
 
 
-def _halvings(sketches: NDArray[np.uint8]) -> int:
+def _halvings(details: NDArray[np.uint8]) -> int:
     """Return how many of the latest steps are half of the one before, in a row.
 
     Args:
-        sketches: uint8 [N, SKETCH], those of the latest queries, the latest first.
+        details: uint8 [N, SKETCH], those of the latest queries, the latest first.
     """
-    steps = (sketches[:-1] - sketches[1:]).view(np.int8).astype(np.float32)
+    steps = (details[:-1] - details[1:]).view(np.int8).astype(np.float32)
     products = (steps @ steps.T / _SQUARE).tolist()
     for step in range(len(steps) - 1):
         square, before, along = products[step][step], products[step + 1][step + 1], products[step][step + 1]

@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 
 from service.probing.clue import NOTHING
 from service.probing.fingerprint import EDITED, SKETCH, TABLES, WINDOWS, Print, distances, shared
-from service.probing.latest import Latest
+from service.probing.latest import MEMBERS, Latest
 from service.probing.sequence import UNKNOWN, Sequence, Thresholds
 
 _BUCKET = 4
 """Entries of a bucket, the latest first; a new entry drives out the oldest."""
+_WITH_DETAIL = 16
+"""One in so many queries, the latest, is remembered with its detail where that is not its sketch."""
 _DIGEST_TABLES = 2
 """Tables of digests, so that a repeat is found where relatives have filled all other buckets."""
 _FEWEST_BITS, _MOST_BITS = 4, 22
@@ -92,6 +94,8 @@ class QueryMemory:
         self._windows = np.zeros((self._capacity, WINDOWS), np.uint64)
         self._digests = np.zeros(self._capacity, np.uint64)
         self._times = np.full(self._capacity, -np.inf)
+        # The system lends the memory where details are written.
+        self._details = np.zeros((max(self._capacity // _WITH_DETAIL, MEMBERS), SKETCH), np.uint8)
         self._sequence_of = np.zeros(self._capacity, np.int64)
         self._labels = np.full(self._capacity, UNKNOWN, np.int32)
         self._alarms = np.zeros(self._capacity, np.bool_)
@@ -149,14 +153,14 @@ class QueryMemory:
                             return self._repeated(same)
                 entry, edited = self._relative(print_, found, numbers[-WINDOWS:][tagged[-WINDOWS:]])
         # Before the query is remembered: it may take the place of its relatives.
-        sequence = self._sequence(entry) if entry >= 0 else None
+        sequence = self._sequence(entry, print_) if entry >= 0 else None
         latest = None if sequence is None or sequence.probing else self._latest[sequence.number]
         number = self._remember(print_, words[0], now, rows)
         if sequence is None:
             return Seen(Sequence(number, now, self._thresholds), False, number)
         sequence.join(caller, now, edited=edited, clue=NOTHING if latest is None else latest.clue(print_))
         if latest is not None:
-            latest.add(print_.sketch)
+            latest.add(print_.detail)
         self._sequence_of[number & self._mask] = sequence.number
         return Seen(sequence, False, number)
 
@@ -201,9 +205,9 @@ class QueryMemory:
         gaps = distances(print_.sketch, self._sketches.take(found, axis=0))
         nearest = int(gaps.argmin())
         entry = found[nearest] if gaps[nearest] <= self._radius else -1
-        if entry >= 0 and len(found) > 1 and self._number_of(entry) not in self._sequences:
+        if entry >= 0 and len(found) > 1 and self._sequence_number(entry) not in self._sequences:
             for place in np.flatnonzero(gaps <= self._radius).tolist():
-                if self._number_of(found[place]) in self._sequences:
+                if self._sequence_number(found[place]) in self._sequences:
                     entry = found[place]
                     break
         if len(windows) < EDITED:
@@ -218,26 +222,26 @@ class QueryMemory:
                 return (entry if entry >= 0 else frequent[most]), True
         return entry, False
 
-    def _number_of(self, entry: int) -> int:
+    def _sequence_number(self, entry: int) -> int:
         """Return the number of the sequence of a remembered query."""
         return int(self._sequence_of[entry])
 
     def _repeated(self, entry: int) -> Seen:
         """Return what is known of a query that was asked before."""
-        number = self._next - 1 - ((self._next - 1 - entry) & self._mask)
-        sequence = self._sequences.get(self._number_of(entry))
+        number = self._query_number(entry)
+        sequence = self._sequences.get(self._sequence_number(entry))
         if sequence is None:
             sequence = self._alone(entry)
         return Seen(sequence, True, number)
 
-    def _sequence(self, entry: int) -> Sequence:
-        """Return the sequence of a remembered query; it is kept from now on."""
-        sequence = self._sequences.get(self._number_of(entry))
+    def _sequence(self, entry: int, print_: Print) -> Sequence:
+        """Return the sequence of a remembered query, which is kept from now on; a print joins it."""
+        sequence = self._sequences.get(self._sequence_number(entry))
         if sequence is None:
             sequence = self._alone(entry)
             self._sequence_of[entry] = sequence.number
             self._sequences[sequence.number] = sequence
-            self._latest[sequence.number] = Latest(self._sketches[entry])
+            self._latest[sequence.number] = Latest(self._detail(entry, print_))
             if len(self._sequences) > self._most_sequences:
                 dropped, _ = self._sequences.popitem(last=False)
                 del self._latest[dropped]
@@ -245,9 +249,21 @@ class QueryMemory:
             self._sequences.move_to_end(sequence.number)
         return sequence
 
+    def _detail(self, entry: int, print_: Print) -> NDArray[np.uint8]:
+        """Return the detail of a remembered query whose image is as large as that of a print, if it is known."""
+        if print_.detail is print_.sketch:
+            return self._sketches[entry : entry + 1]
+        number, kept = self._query_number(entry), len(self._details)
+        place = number % kept
+        return self._details[place : place + (self._next - number <= kept)]
+
+    def _query_number(self, entry: int) -> int:
+        """Return the number of the query that an entry is of."""
+        return self._next - 1 - ((self._next - 1 - entry) & self._mask)
+
     def _alone(self, entry: int) -> Sequence:
         """Return a remembered query as a sequence of its own."""
-        number = self._next - 1 - ((self._next - 1 - entry) & self._mask)
+        number = self._query_number(entry)
         sequence = Sequence(number, float(self._times[entry]), self._thresholds)
         label = int(self._labels[entry])
         if label != UNKNOWN:
@@ -268,6 +284,8 @@ class QueryMemory:
         entry = number & self._mask
         self._sketches[entry] = print_.sketch
         self._windows[entry] = print_.windows
+        if print_.detail is not print_.sketch:
+            self._details[number % len(self._details)] = print_.detail
         self._digests[entry], self._times[entry] = key, now
         self._sequence_of[entry], self._labels[entry] = number, UNKNOWN
         self._rows[:, 1:] = rows[:, :-1]

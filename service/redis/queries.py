@@ -24,7 +24,7 @@ from service.redis.query_script import LOOK
 
 # The number goes up when the form of what is kept changes, so that replicas of two releases do not
 # read each other's.
-_FORM = 2
+_FORM = 3
 _DIGEST_TABLES = 2
 _FEWEST_BITS = 4
 # The table of windows, of which a query has several, is larger by so many bits.
@@ -111,6 +111,7 @@ class SharedQueries:
             _DIGEST_TABLES,
             caller[:_CALLER_LENGTH],
             request_id.encode()[:_ID_LENGTH].ljust(_ID_LENGTH),
+            b"" if print_.detail is print_.sketch else print_.detail.tobytes(),
         ]
         try:
             found = self._read(await self._look(args), print_)
@@ -151,7 +152,7 @@ class SharedQueries:
             RedisDownError: Redis is down.
         """
         while self._news:
-            await self._look([b"", b"", b"", b"", b"", _DIGEST_TABLES, "", b""])
+            await self._look([b"", b"", b"", b"", b"", _DIGEST_TABLES, "", b"", b""])
 
     async def _look(self, args: list[Any]) -> Any:
         news = [self._news.popleft() for _ in range(min(len(self._news), _MOST_SENT))]

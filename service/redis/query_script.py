@@ -6,16 +6,18 @@ local capacity, seconds, reach, edits = tonumber(ARGV[1]), tonumber(ARGV[2]), to
 local most_sequences, most_answers, most_callers = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local news = cjson.decode(ARGV[8])
 local digest, sketch, windows, places, tags = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
-local twins, caller, request = tonumber(ARGV[14]), ARGV[15], ARGV[16]
+local twins, caller, request, detail = tonumber(ARGV[14]), ARGV[15], ARGV[16], ARGV[17]
 
 -- A row: number, time, digest, number of the sequence, label, confidence and alarm in its head, then
 -- the id of the request (32 bytes), windows (64) and sketch (128).
 local HEAD, ROW, REQUEST, WINDOWS, SKETCH = '<ddc8difB', 265, 42, 74, 138
 -- Pages of rows and of buckets stay below 64 KiB, a size in which Redis' allocator deals.
 local ROWS, BUCKETS, BUCKET = 247, 4095, 16
+-- The latest queries have a row of their number and their detail besides, where that is not their sketch.
+local DETAILS, DETAIL, DETAILED = 481, 136, math.max(math.floor(capacity / 16), 16)
 -- A query is compared with so many, the latest first, until it has so many relatives.
 local MOST_COMPARED, ENOUGH = 64, 4
--- Sketches of the latest queries of a sequence that are kept with it, in bytes.
+-- Details of the latest queries of a sequence that are kept with it, in bytes.
 local LATEST = 2048
 
 -- What is remembered expires soon: it is neither written to the append-only file nor sent to replicas,
@@ -34,6 +36,19 @@ local function row_at(number)
     local place = number % capacity
     local page = math.floor(place / ROWS)
     return rows_key .. text(page), (place - page * ROWS) * ROW
+end
+
+local function detail_at(number)
+    local place = number % DETAILED
+    local page = math.floor(place / DETAILS)
+    return base .. ':d' .. text(page), (place - page * DETAILS) * DETAIL
+end
+
+-- Detail of a query, empty where it is not known.
+local function detail_of(number)
+    local key, at = detail_at(number)
+    local row = redis.call('GETRANGE', key, at, at + DETAIL - 1)
+    return #row == DETAIL and struct.unpack('<d', row) == number and string.sub(row, 9) or ''
 end
 
 local function write(key, at, value, size, there)
@@ -178,8 +193,9 @@ if relative then
         sequence = other
         key = sequence_key(sequence)
         redis.call('DEL', key)
+        local latest = #detail == 0 and string.sub(row, SKETCH) or detail_of(other)
         redis.call('HSET', key, 'related', 0, 'first', stamp(head.began),
-            'first-request', string.sub(row, REQUEST, WINDOWS - 1), 'latest', string.sub(row, SKETCH))
+            'first-request', string.sub(row, REQUEST, WINDOWS - 1), 'latest', latest)
         if head.label >= 0 then count_answer(key, head.label, head.alarm, head.confidence) end
         local at, place = row_at(other)
         redis.call('SETRANGE', at, place, struct.pack(HEAD, other, head.began, head.marks, sequence,
@@ -201,7 +217,7 @@ if relative then
     end
     known = redis.call('HGETALL', key)
     local latest = redis.call('HGET', key, 'latest') or ''
-    redis.call('HSET', key, 'latest', string.sub(latest .. sketch, -LATEST))
+    redis.call('HSET', key, 'latest', string.sub(latest .. (#detail == 0 and sketch or detail), -LATEST))
 end
 
 redis.call('INCR', base .. ':n')
@@ -209,6 +225,10 @@ redis.call('PEXPIRE', base .. ':n', 2 * life)
 local key, at = row_at(number)
 write(key, at, struct.pack(HEAD, number, now, digest, sequence, -1, 0, 0)
     .. request .. windows .. sketch, ROWS * ROW, redis.call('EXISTS', key) == 1)
+if #detail > 0 then
+    key, at = detail_at(number)
+    write(key, at, struct.pack('<d', number) .. detail, DETAILS * DETAIL, redis.call('EXISTS', key) == 1)
+end
 for index = 1, count do
     local page, place, there = unpack(oldest[index])
     local mark = struct.pack('<I', number % WRAP + WRAP * string.byte(tags, index))
@@ -219,16 +239,16 @@ return {0, text(number), text(sequence), known, stamp(now), -1, 0, '0', request}
 """Script that takes in what a replica learned, remembers a query and returns what is known of it.
 
 Its one key is the first part of the names of all keys of a memory: a counter, pages of rows, pages
-of buckets, a hash for each sequence, and a sorted set of the sequences. All of them expire.
+of buckets and of details, a hash for each sequence, and a sorted set of the sequences. All of them expire.
 
 Arguments: the number of queries that are remembered; for how many seconds; the largest sum of
 squared steps between sketches of relatives; how many windows in common make one image the other with
 a part replaced; how many sequences, kinds of answers and callers are kept; what the replica learned,
 as JSON; the query's digest (8 bytes; empty for no query), sketch, windows and places of its buckets
-(uint32), with a tag of each (a byte); how many of these are of the digest; its caller, and the id
-of its request (32 bytes).
+(uint32), with a tag of each (a byte); how many of these are of the digest; its caller, the id
+of its request (32 bytes), and its detail (empty where that is the sketch).
 
 Returns: whether it is a repeat, its number, that of its sequence, the hash of the sequence, the time
 at which the query (or the one it repeats) was first seen, with its label, alarm and confidence. In
-the hash are the sketches of the queries before this one.
+the hash are the details of the queries before this one.
 """

@@ -134,7 +134,8 @@ def remembered(spec: InputSpec) -> dict[str, Any]:
     shape = (spec.height, spec.width, spec.channels)
     fingerprint = Fingerprint(ORDER_KEY.encode(), *shape)
     one = fingerprint.of(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
-    printed = digest(one.tokens.tobytes(), one.sketch.tobytes(), one.windows.tobytes())
+    detail = b"" if one.detail is one.sketch else one.detail.tobytes()
+    printed = digest(one.tokens.tobytes(), one.sketch.tobytes(), one.windows.tobytes() + detail)
     return {"print": printed, "radius": fingerprint.radius, "clues": list(LIMITS), **asdict(Thresholds())}
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.probing.fingerprint import EDITED, SKETCH, TABLES, WINDOWS, Fingerprint, distances, shared
+from service.probing.fingerprint import EDITED, SKETCH, STEPS, TABLES, WINDOWS, Fingerprint, distances, shared
 
 KEY = b"a key for these tests, 32 bytes."
 SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (37, 61, 3), (224, 224, 3), (600, 520, 1)]
@@ -130,3 +130,32 @@ def test_black_and_white_images_are_far_apart() -> None:
     black = fingerprint.of(np.zeros((600, 520, 1), np.uint8))
     white = fingerprint.of(np.full((600, 520, 1), 255, np.uint8))
     assert distances(black.sketch, white.sketch[None])[0] > 1.5 * fingerprint.radius
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_noise_on_single_pixels_shows_in_the_detail(shape: tuple[int, int, int]) -> None:
+    fingerprint = Fingerprint(KEY, *shape)
+    image = picture(shape, 1) // 2 + 64
+    one, other = fingerprint.of(image), fingerprint.of(noisy(image, 12))
+    assert distances(one.detail, other.detail[None])[0] > 2
+    if one.detail is one.sketch:
+        assert shape[0] * shape[1] <= 37 * 61
+    else:
+        assert distances(one.sketch, other.sketch[None])[0] < 1.5
+
+
+def test_the_detail_is_of_patches_within_blocks() -> None:
+    """A change of one block of 256 moves every projection by a sixteenth of it."""
+    fingerprint = Fingerprint(KEY, 224, 224, 3)
+    image = np.full((224, 224, 3), 100, np.uint8)
+    changed = image.copy()
+    changed[14:28, 42:56] = 140
+    gap = fingerprint.of(changed).place - fingerprint.of(image).place
+    assert np.allclose(np.abs(gap), 40 * STEPS / 16, atol=0.01)
+    patched = changed.copy()
+    patched[14:28, 42:56] = np.random.default_rng(0).integers(0, 256, (14, 14, 3))
+    gaps = [
+        np.abs(made.of(patched).place - made.of(image).place).max()
+        for made in (fingerprint, Fingerprint(b"another key for these tests, 32.", 224, 224, 3))
+    ]
+    assert gaps[0] != gaps[1]  # the key says where in a block its patch lies

@@ -10,7 +10,7 @@ from service.probing.fingerprint import SKETCH, Fingerprint
 from service.probing.latest import MEMBERS, Latest
 
 KEY = b"a key for these tests, 32 bytes."
-SHAPES = [(28, 28, 1), (32, 32, 3)]
+SHAPES = [(28, 28, 1), (32, 32, 3), (224, 224, 3)]
 Pixels = NDArray[np.uint8]
 
 
@@ -33,10 +33,10 @@ def clues(images: Iterable[Pixels]) -> list[Clue]:
     for image in images:
         made = Fingerprint(KEY, *image.shape).of(image)
         if latest is None:
-            latest = Latest(made.sketch)
+            latest = Latest(made.detail)
         else:
             found.append(latest.clue(made))
-            latest.add(made.sketch)
+            latest.add(made.detail)
     return found
 
 
@@ -111,9 +111,9 @@ def test_the_latest_queries_are_kept_and_bytes_are_read() -> None:
     assert not clues([centre, *samples])[-1].sampled
     fingerprint = Fingerprint(KEY, 28, 28, 1)
     prints = [fingerprint.of(image) for image in (centre, *samples)]
-    read = Latest(b"".join(each.sketch.tobytes() for each in prints[:5]))
-    written = Latest(prints[0].sketch)
+    read = Latest(b"".join(each.detail.tobytes() for each in prints[:5]))
+    written = Latest(prints[0].detail)
     for each in prints[1:5]:
-        written.add(each.sketch)
+        written.add(each.detail)
     assert read.clue(prints[5]) == written.clue(prints[5]) == Clue(0, True)
     assert Latest(b"").clue(prints[0]) == Latest(bytes(SKETCH)).clue(prints[0]) == Clue()

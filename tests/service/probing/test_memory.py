@@ -15,10 +15,12 @@ FINGERPRINT = Fingerprint(KEY, SIDE, SIDE, 1)
 
 
 def stranger(random: np.random.Generator) -> Print:
+    sketch = random.integers(0, 256, SKETCH, dtype=np.uint8)
     return Print(
         random.integers(0, 2**64, TABLES, dtype=np.uint64),
-        random.integers(0, 256, SKETCH, dtype=np.uint8),
+        sketch,
         np.sort(random.integers(1, 2**64, WINDOWS, dtype=np.uint64)),
+        sketch,
         np.zeros(SKETCH, np.float32),
         np.zeros(SKETCH, np.float32),
     )

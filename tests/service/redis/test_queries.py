@@ -161,6 +161,32 @@ async def test_a_search_over_replicas_is_seen_as_in_one_process(running_redis: R
     assert alone[-1][2]
 
 
+@pytest.mark.parametrize("side", [28, 112])
+async def test_samples_around_an_image_are_seen_over_replicas_as_in_one_process(
+    running_redis: RedisServer, side: int
+) -> None:
+    """Images of 112×112×3 have details that are no sketches."""
+    random = np.random.default_rng(0)
+    shape = (side, side, 3)
+    made = Fingerprint(b"a key of these tests, 32 letters", *shape)
+    centre = np.full(shape, 120) + random.integers(-20, 21, shape)
+    asked = [centre, *(centre + random.normal(0, 6, shape) for _ in range(8))]
+    own = OwnQueries(QueryMemory(64, 60.0, radius=made.radius))
+    alone, together = [], []
+    async with replicas(running_redis.url, 2) as found:
+        for number, image in enumerate(asked):
+            print_, digest = made.of(np.rint(image).astype(np.uint8)), number.to_bytes(8, "little") * 2
+            seen = own.seen(print_, digest, "alice", "r")
+            alone.append((seen.sequence.related, seen.sequence.sampled))
+            shared = await found[number % 2].queries.seen(print_, digest, "alice", "r")
+            together.append((shared.sequence.related, shared.sequence.sampled))
+            for each in found:
+                await each.queries.send()
+    assert together == alone
+    assert alone[-1][0] == 8
+    assert alone[-1][1] > 1
+
+
 async def test_images_with_a_part_replaced_are_counted_as_such(running_redis: RedisServer) -> None:
     image = near(picture(5))
     async with replicas(running_redis.url, 1) as (one,):

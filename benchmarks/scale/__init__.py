@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.scale import engine_times, plot, redis_cost, sizing, subjects, tables, validation
-from benchmarks.scale.calibration import Served, calibrate, replicas, service_times
+from benchmarks.scale.calibration import Calibration, Served, calibrate, replicas, service_times
 from benchmarks.scale.engine_times import EngineTimes
 from benchmarks.scale.measured import Measured
 from benchmarks.scale.sizing import Assumptions
@@ -49,11 +49,14 @@ def measure(
         engine = engine_times.measure(
             served.path, served.bodies, _QUICK_ENGINE_SECONDS if quick else _ENGINE_SECONDS
         )
-        one = _measured(served, engine, served is small[0], _QUICK_SECONDS if quick else _SECONDS, say)
+        seconds = _QUICK_SECONDS if quick else _SECONDS
+        say(f"{served.name}: measuring a replica and the proxy")
+        calibration = calibrate(served, engine, seconds)
+        one = _measured(served, engine, calibration, served is small[0], seconds, say)
         found.append(one)
         if served in small:
             table, held = validation.table(
-                served.name, validation.compare(served, engine, one.times, quick, say)
+                served.name, validation.compare(served, engine, calibration, quick, say)
             )
             compared.append(table)
             figures += held
@@ -61,10 +64,13 @@ def measure(
 
 
 def _measured(
-    served: Served, engine: EngineTimes, redis: bool, seconds: float, say: Callable[[str], None]
+    served: Served,
+    engine: EngineTimes,
+    calibration: Calibration,
+    redis: bool,
+    seconds: float,
+    say: Callable[[str], None],
 ) -> Measured:
-    say(f"{served.name}: measuring a replica and the proxy")
-    calibration = calibrate(served, engine, seconds)
     with replicas(served, engine, 1) as (replica,):
         answer = httpx.post(
             f"{replica.server.url}/classify",

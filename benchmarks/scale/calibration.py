@@ -22,6 +22,9 @@ BUSY = 32
 _TURNS, _NO_TURNS = "1000", "0.001"
 """Milliseconds of a run up to which it takes turns with the event loop: always, and never."""
 _PATH = "/classify"
+_SPARSE = 0.2
+"""Share of the rate under load at which most requests find all processes asleep."""
+_SPARSE_CONNECTIONS = 32
 
 
 @dataclass(frozen=True)
@@ -158,21 +161,23 @@ def loaded(plan: Plan, watched: Sequence[int], what: str) -> Load:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was measured with one replica.
+    """What was measured with one replica, and of several that share the machine.
 
     Attributes:
         alone: one request at a time, through the proxy; watched are the proxy and the replica.
         busy: many, through the proxy; watched are both.
         direct: many, without the proxy; watched is the replica.
+        sparse: a request now and then, through the proxy; watched are the proxy and all replicas.
     """
 
     alone: Load
     busy: Load
     direct: Load
+    sparse: Load
 
 
 def calibrate(served: Served, engine: EngineTimes, seconds: float) -> Calibration:
-    """Load one replica with a request at a time and with many, each for some seconds.
+    """Load one replica with a request at a time, with many and with few, each for some seconds.
 
     Raises:
         NotServedError: a request was not answered with 200.
@@ -182,36 +187,68 @@ def calibrate(served: Served, engine: EngineTimes, seconds: float) -> Calibratio
         port = replica.server.port
         for connections in (1, BUSY):  # warms up
             run_load(served.plan(front.port, seconds / 4, connections=connections))
+        busy = loaded(served.plan(front.port, seconds, connections=BUSY), pids, front.url)
         return Calibration(
             loaded(served.plan(front.port, seconds, connections=1), pids, front.url),
-            loaded(served.plan(front.port, seconds, connections=BUSY), pids, front.url),
+            busy,
             loaded(served.plan(port, seconds, connections=BUSY), pids[1:], replica.server.url),
+            now_and_then(served, front, [replica], busy.report.throughput, seconds),
         )
+
+
+def now_and_then(
+    served: Served, front: Server, found: Sequence[Replica], throughput: float, seconds: float
+) -> Load:
+    """Load replicas with a request now and then, for twice some seconds.
+
+    Args:
+        served: store and images.
+        front: the proxy in front of them.
+        found: the replicas.
+        throughput: answers a second under load.
+        seconds: half the length of the load.
+
+    Raises:
+        NotServedError: a request was not answered with 200.
+    """
+    rate = _SPARSE * throughput
+    plan = served.plan(front.port, 2 * seconds, connections=_SPARSE_CONNECTIONS, rate=rate, seed=0)
+    watched = [front.process.pid, *(replica.server.process.pid for replica in found)]
+    return loaded(plan, watched, front.url)
 
 
 def service_times(name: str, engine: EngineTimes, found: Calibration) -> ServiceTimes:
     """Return the service times that loads show.
 
-    Under load a process has always more to do: what a request takes then is its work. Alone, every
-    request wakes every process: what it takes more is the wake. What is left of a lone request's
-    time is that of the hops.
+    Under load a process has always more to do: what a request takes then is its work. Alone, one
+    of many in a row, it wakes every process: what it takes more is the wake. What is left of a lone
+    request's time is that of the hops. Where requests come now and then, at random, caches have
+    cooled: what they take more is half of what a cold wake takes more, since that is how the time
+    for cooling is set.
 
     Args:
         name: name of the store.
         engine: the engine of the store.
         found: the loads.
     """
-    alone, busy, direct = found.alone, found.busy, found.direct
+    alone, busy, direct, sparse = found.alone, found.busy, found.direct, found.sparse
     handovers = (not engine.takes_turns) + engine.decodes_aside
     decode = engine.decode if engine.decodes_aside else 0.0
     http = max(0.0, direct.spent[0] - engine.seconds(BUSY) - decode)
-    wake = max(0.0, alone.spent[1] - engine.seconds(1) - decode - http) / (1 + handovers)
+    lone = engine.seconds(1) + decode + http
+    between, sharing = sparse.cycle, len(sparse.spent) - 1
+
+    def work(seconds: float, least: float, alone: float, sparse: float, wakes: int, between: float) -> Work:
+        """Return work, with wakes from the processor seconds of a request that are above the least."""
+        wake = max(0.0, alone - least) / wakes
+        return Work(seconds, wake, 2 * max(0.0, (sparse - least) / wakes - wake), between)
+
     idle = max(0.0, alone.cycle - alone.client - sum(alone.spent))
     return ServiceTimes(
         name=name,
-        client=Work(busy.client, max(0.0, alone.client - busy.client)),
-        proxy=Work(busy.spent[0], max(0.0, alone.spent[0] - busy.spent[0]) / 2),
-        http=Work(http, wake),
+        client=work(busy.client, busy.client, alone.client, sparse.client, 1, between),
+        proxy=work(busy.spent[0], busy.spent[0], alone.spent[0], sparse.spent[0], 2, between),
+        http=work(http, lone, alone.spent[1], sum(sparse.spent[1:]), 1 + handovers, sharing * between),
         decode=decode,
         hop=idle / (4 + 2 * handovers),
         takes_turns=engine.takes_turns,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.scale.model.engine import RunLimits, RunTimes
+from benchmarks.scale.model.station import Wake
 
 
 @dataclass(frozen=True)
@@ -13,10 +14,18 @@ class Work:
     Attributes:
         work: seconds while the process has more to do.
         wake: seconds besides, for each time that a request finds it asleep.
+        cold: seconds more of a wake after a long sleep.
+        cooling: seconds of sleep after which 63 % of that are due.
     """
 
     work: float
     wake: float = 0.0
+    cold: float = 0.0
+    cooling: float = 1.0
+
+    def waking(self, delay: float) -> Wake:
+        """Return what it takes the process to wake, with seconds of delay."""
+        return Wake(self.wake, delay, self.cold, self.cooling)
 
 
 @dataclass(frozen=True)

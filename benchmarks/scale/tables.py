@@ -7,6 +7,7 @@ from benchmarks.scale.measured import Measured
 from benchmarks.scale.model.choice import CHOICES
 from benchmarks.scale.proxy import Deployed
 from benchmarks.scale.redis_cost import REVIEW
+from benchmarks.scale.service_times import Work
 from benchmarks.scale.sizing import (
     BITS,
     BURST,
@@ -36,7 +37,7 @@ def service(measured: Sequence[Measured]) -> Table:
             [
                 found.name,
                 *(micro(part.work) for part in (times.client, times.proxy, times.http)),
-                *(micro(part.wake) for part in (times.client, times.proxy, times.http)),
+                *(_waking(part) for part in (times.client, times.proxy, times.http)),
                 micro(times.decode),
                 " + ".join(
                     (
@@ -63,10 +64,14 @@ def service(measured: Sequence[Measured]) -> Table:
     ]
     notes = [
         "Processor time of one request in each process while it has more to do; the wake comes on top for each time "
-        "that a request finds it asleep. A run is one of the engine's, on one thread. Decoding is 0 where the event "
-        "loop does it, and is in its time then.",
+        "that a request finds it asleep, from the first to the second as it has slept for longer. A run is one of the "
+        "engine's, on one thread. Decoding is 0 where the event loop does it, and is in its time then.",
     ]
     return Table("Service times", head, rows, notes)
+
+
+def _waking(part: Work) -> str:
+    return f"{micro(part.wake)} to {micro(part.wake + part.cold)}"
 
 
 def _parts(fresh: float, request: float, row: float) -> list[tuple[str, float]]:

@@ -1,11 +1,19 @@
 """Simulation beside real servers: the same arrivals at both, behind the real haproxy."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.figures import Figure, milliseconds
 from benchmarks.load.report import Latencies
-from benchmarks.scale.calibration import BUSY, Served, loaded, proxied
+from benchmarks.scale.calibration import (
+    BUSY,
+    Calibration,
+    Served,
+    loaded,
+    now_and_then,
+    proxied,
+    service_times,
+)
 from benchmarks.scale.engine_times import EngineTimes
 from benchmarks.scale.model.cluster import Arrangement, Cluster
 from benchmarks.scale.proxy import Deployed
@@ -54,27 +62,31 @@ class Compared:
 
 
 def compare(
-    served: Served, engine: EngineTimes, times: ServiceTimes, quick: bool, say: Callable[[str], None]
+    served: Served, engine: EngineTimes, found: Calibration, quick: bool, say: Callable[[str], None]
 ) -> list[Compared]:
     """Load replicas behind the proxy at some rates, and simulate the same.
+
+    What it takes to wake is measured with as many replicas, since they share caches.
 
     Args:
         served: store and images.
         engine: its engine.
-        times: service times.
+        found: what was measured with one replica.
         quick: whether loads are short.
         say: callback that is told what is going on.
 
     Raises:
         NotServedError: a request was not answered with 200.
     """
-    found = []
+    compared = []
     for count in REPLICAS:
         say(f"{served.name}: {count} behind the proxy, measured and simulated")
-        with proxied(served, engine, count) as (front, _):
+        with proxied(served, engine, count) as (front, running):
             seconds = _QUICK_SECONDS if quick else _LEAST_SECONDS
             loaded(served.plan(front.port, seconds / 2, connections=count * BUSY), [], front.url)  # warms up
             full = loaded(served.plan(front.port, seconds, connections=count * BUSY), [], front.url)
+            sparse = now_and_then(served, front, running, full.report.throughput, seconds)
+            times = service_times(served.name, engine, replace(found, sparse=sparse))
             for share in SHARES:
                 rate = share * full.report.throughput
                 wanted = (_QUICK_REQUESTS if quick else _REQUESTS) / rate
@@ -86,10 +98,10 @@ def compare(
                     seed=round(100 * share),
                 )
                 report = loaded(plan, [], front.url).report
-                found.append(
+                compared.append(
                     Compared(count, share, rate, report.latencies[200], simulated(times, count, plan.dues()))
                 )
-    return found
+    return compared
 
 
 def simulated(times: ServiceTimes, replicas: int, arrivals: Sequence[float]) -> Latencies:

@@ -65,7 +65,7 @@ class _Replica:
     def __init__(self, environment: Environment, cores: Cores, times: ServiceTimes) -> None:
         self._times = times
         self.in_flight = 0
-        self.loop = Station(environment, cores, wake=Wake(times.http.wake, times.hop))
+        self.loop = Station(environment, cores, wake=times.http.waking(times.hop))
         handover = Wake(delay=times.hop)
         thread = self.loop if times.takes_turns else Station(environment, cores, wake=handover)
         self.engine = Engine(environment, cores, times.run, times.limits, thread)
@@ -92,14 +92,14 @@ class Cluster:
         self._paths = itertools.cycle(times.paths)
         self._client = None
         if shared is not None:
-            self._client = Station(environment, cores, wake=Wake(times.client.wake, times.hop))
+            self._client = Station(environment, cores, wake=times.client.waking(times.hop))
         self._proxy = None
         if arrangement.proxy:
             self._proxy = Station(
                 environment,
                 cores,
                 threads=arrangement.proxy_threads,
-                wake=Wake(times.proxy.wake, times.hop),
+                wake=times.proxy.waking(times.hop),
             )
         self._choose = CHOICES[arrangement.balance]()
         self._replicas = [_Replica(environment, cores, times) for _ in range(arrangement.replicas)]

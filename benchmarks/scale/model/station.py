@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from math import expm1
 
 from simpy import Environment, Event
 
@@ -19,10 +20,18 @@ class Wake:
     Attributes:
         work: seconds of processor time.
         delay: seconds that pass besides.
+        cold: seconds of processor time more after a long sleep, when others have used the caches.
+        cooling: seconds of sleep after which 63 % of that are due.
     """
 
     work: float = 0.0
     delay: float = 0.0
+    cold: float = 0.0
+    cooling: float = 1.0
+
+    def after(self, sleep: float) -> float:
+        """Return the seconds of processor time that a wake takes after a sleep of some seconds."""
+        return self.work - self.cold * expm1(-sleep / self.cooling)
 
 
 class Station:
@@ -67,10 +76,10 @@ class Station:
         while True:
             extra = 0.0
             if not self._queue:
-                called = self._environment.event()
+                called, fell_asleep = self._environment.event(), self._environment.now
                 self._sleeping.append(called)
                 yield called
-                extra = self._wake.work
+                extra = self._wake.after(self._environment.now - fell_asleep)
                 if self._wake.delay:
                     yield self._environment.timeout(self._wake.delay)
                 if not self._queue:  # another thread was faster

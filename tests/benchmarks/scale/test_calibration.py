@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.load.report import Latencies, Report
@@ -10,6 +11,7 @@ from benchmarks.scale.calibration import Calibration, Load, Served, calibrate, s
 from benchmarks.scale.engine_times import EngineTimes
 from benchmarks.scale.model.engine import RunLimits, RunTimes
 from benchmarks.scale.proxy import CONFIGURATION, Deployed, ProxyError, configuration
+from benchmarks.scale.service_times import Work
 from benchmarks.subjects import ServedStore
 
 NONE = Latencies(0, 0.0, 0.0, 0.0)
@@ -26,6 +28,7 @@ def test_work_is_that_under_load_and_the_rest_of_a_lone_request_is_wakes_and_hop
         alone=load(500.0, 3e-4, 8e-5, 6e-4),
         busy=load(2000.0, 1e-4, 6e-5, 4e-4),
         direct=load(2500.0, 1e-4, 4e-4),
+        sparse=load(250.0, 4e-4, 9e-5, 5e-4, 2.5e-4),
     )
     times = service_times("made up", ENGINE, found)
     assert (times.client.work, times.client.wake) == pytest.approx((1e-4, 2e-4))
@@ -35,14 +38,31 @@ def test_work_is_that_under_load_and_the_rest_of_a_lone_request_is_wakes_and_hop
     assert times.http.work == pytest.approx(4e-4 - ENGINE.seconds(32))
     assert times.http.wake == pytest.approx(6e-4 - 1.1e-4 - times.http.work)
     assert times.hop == pytest.approx((2e-3 - 3e-4 - 8e-5 - 6e-4) / 4)
+    colder = [part.cold for part in (times.client, times.proxy, times.http)]
+    assert colder == pytest.approx([2e-4, 1e-5, 3e-4]), "twice what a request now and then takes more"
+    assert (times.client.cooling, times.http.cooling) == pytest.approx((1 / 250, 2 / 250)), "two replicas"
+
+
+def test_wakes_that_come_at_random_take_what_was_measured() -> None:
+    """Sleeps between random requests are exponential, and half of the cold shows in their mean."""
+    part = Work(1e-3, wake=1e-4, cold=4e-4, cooling=5e-3)
+    draws = np.random.default_rng(0).exponential(5e-3, 20_000)
+    mean = np.mean([part.waking(0.0).after(float(sleep)) for sleep in draws])
+    assert mean == pytest.approx(1e-4 + 2e-4, rel=0.02)
+    assert part.waking(0.0).after(0.0) == 1e-4
+    assert part.waking(0.0).after(1.0) == pytest.approx(5e-4)
 
 
 def test_nothing_is_below_zero() -> None:
     found = Calibration(
-        alone=load(9e9, 1e-5, 1e-6, 1e-6), busy=load(9e9, 1e-4, 6e-5, 1e-6), direct=load(9e9, 1e-4, 1e-6)
+        alone=load(9e9, 1e-5, 1e-6, 1e-6),
+        busy=load(9e9, 1e-4, 6e-5, 1e-6),
+        direct=load(9e9, 1e-4, 1e-6),
+        sparse=load(9e9, 1e-6, 1e-6, 1e-6),
     )
     times = service_times("made up", ENGINE, found)
     assert (times.hop, times.http.work, times.http.wake, times.proxy.wake, times.client.wake) == (0,) * 5
+    assert (times.http.cold, times.proxy.cold, times.client.cold) == (0,) * 3
 
 
 def test_the_proxy_has_the_deployed_configuration_but_for_the_way_to_its_replicas() -> None:
@@ -88,8 +108,8 @@ def test_real_replicas_are_measured_and_simulated(
     monkeypatch.setattr(validation, "SHARES", (0.5,))
     served = Served(subject.path, "digits", subject.bodies, "image/png")
     try:
-        times = service_times("digits", engine, calibrate(served, engine, 0.4))
-        (found,) = validation.compare(served, engine, times, True, lambda text: None)
+        calibration = calibrate(served, engine, 0.4)
+        (found,) = validation.compare(served, engine, calibration, True, lambda text: None)
     except ProxyError as error:
         pytest.skip(str(error))
     assert found.measured.count == found.simulated.count > 50

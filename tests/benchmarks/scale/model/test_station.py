@@ -7,6 +7,7 @@ from math import factorial
 import pytest
 from simpy import Environment, Event
 
+from benchmarks.scale.model import cores as cores_module
 from benchmarks.scale.model.cores import Cores, OwnCores, SharedCores
 from benchmarks.scale.model.station import Station, Wake
 
@@ -58,13 +59,10 @@ def test_several_threads_wait_as_erlang_says() -> None:
     assert mean_wait(0.6, exponential, threads) == pytest.approx(expected, rel=0.1)
 
 
-@pytest.mark.parametrize("draw", [exponential, lambda _: 1.0])
-def test_shared_cores_take_as_long_whatever_the_lengths_are_spread(
-    draw: Callable[[random.Random], float],
-) -> None:
-    """In an M/G/1 queue with processor sharing the mean time is 1 ÷ (1 − ρ) for every distribution."""
+def mean_time(count: int, draw: Callable[[random.Random], float]) -> float:
+    """Simulate threads that work at random on shared cores, half of the time; return their mean time."""
     environment, draws = Environment(), random.Random(2)  # noqa: S311
-    cores = SharedCores(environment, 1)
+    cores = SharedCores(environment, count)
     took: list[float] = []
 
     def job() -> Generator[Event]:
@@ -74,12 +72,29 @@ def test_shared_cores_take_as_long_whatever_the_lengths_are_spread(
 
     def arrive() -> Generator[Event]:
         for _ in range(COUNT):
-            yield environment.timeout(draws.expovariate(0.5))
+            yield environment.timeout(draws.expovariate(0.5 * count))
             environment.process(job())
 
     environment.process(arrive())
     environment.run()
-    assert sum(took) / COUNT == pytest.approx(1 / (1 - 0.5), rel=0.06)
+    assert len(took) == COUNT
+    return sum(took) / COUNT
+
+
+def test_work_shorter_than_a_slice_is_not_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One core is an M/D/1 queue then: the mean time is 1 + ρ ÷ 2(1 − ρ)."""
+    monkeypatch.setattr(cores_module, "SLICE", 2.0)
+    assert mean_time(1, lambda _: 1.0) == pytest.approx(1 + 0.5 / (2 * (1 - 0.5)), rel=0.03)
+    assert mean_time(2, lambda _: 1.0) < 1 + 0.5 / (2 * (1 - 0.5)) - 0.1
+
+
+@pytest.mark.parametrize("draw", [exponential, lambda _: 1.0])
+def test_cores_with_short_slices_take_as_long_whatever_the_lengths_are_spread(
+    draw: Callable[[random.Random], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an M/G/1 queue with processor sharing the mean time is 1 ÷ (1 − ρ) for every distribution."""
+    monkeypatch.setattr(cores_module, "SLICE", 0.05)
+    assert mean_time(1, draw) == pytest.approx(1 / (1 - 0.5), rel=0.06)
 
 
 def ends(cores: Cores, environment: Environment, lengths: list[float]) -> list[float]:
@@ -92,10 +107,12 @@ def ends(cores: Cores, environment: Environment, lengths: list[float]) -> list[f
     return found
 
 
-def test_two_cores_are_shared_by_three() -> None:
+def test_two_cores_are_shared_by_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores_module, "SLICE", 1.5)
     environment = Environment()
-    # Until 1.5 each of three has two thirds of a core; then two have one each.
-    assert ends(SharedCores(environment, 2), environment, [1, 2, 3]) == pytest.approx([1.5, 2.5, 3.5])
+    # The third waits behind the first until 1. The second's slice is over at 1.5, its rest at 2. The
+    # third's is over at 2.5 and 4.
+    assert ends(SharedCores(environment, 2), environment, [1, 2, 3]) == pytest.approx([1, 2, 4])
     own = Environment()
     assert ends(OwnCores(own), own, [1, 2, 3]) == [1, 2, 3]
 

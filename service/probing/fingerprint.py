@@ -236,6 +236,8 @@ def _patches(
 ) -> NDArray[np.int64]:
     """Return int64 [blocks, values], positions of a patch in each block among the values of an image.
 
+    Patches are smaller where blocks are.
+
     Args:
         random: source of the places.
         rows: float32 [blocks, height], 1 where a row belongs to a block.
@@ -244,12 +246,13 @@ def _patches(
     """
     tops, lefts = rows.argmax(axis=1), columns.argmax(axis=0) // channels
     heights, widths = rows.sum(axis=1), columns.sum(axis=0) // channels
+    high, wide = (min(_PATCH, int(sizes.min())) for sizes in (heights, widths))
     draws = random.uniform(2 * len(tops) * len(lefts)).reshape(2, len(tops), len(lefts))
-    down = tops[:, None] + np.floor(draws[0] * (heights[:, None] - _PATCH + 1)).astype(np.int64)
-    across = lefts + np.floor(draws[1] * (widths - _PATCH + 1)).astype(np.int64)
+    down = tops[:, None] + np.floor(draws[0] * (heights[:, None] - high + 1)).astype(np.int64)
+    across = lefts + np.floor(draws[1] * (widths - wide + 1)).astype(np.int64)
     width = len(columns)
     corners = down * width + across * channels
-    inner = np.arange(_PATCH)[:, None] * width + np.arange(_PATCH * channels)
+    inner = np.arange(high)[:, None] * width + np.arange(wide * channels)
     found: NDArray[np.int64] = corners.reshape(-1, 1) + inner.ravel()
     return found
 

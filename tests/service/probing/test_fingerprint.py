@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from service.probing.fingerprint import EDITED, SKETCH, STEPS, TABLES, WINDOWS, Fingerprint, distances, shared
 
 KEY = b"a key for these tests, 32 bytes."
-SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (37, 61, 3), (224, 224, 3), (600, 520, 1)]
+SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (37, 61, 3), (224, 224, 3), (600, 520, 1), (16, 1600, 3)]
 
 
 def picture(shape: tuple[int, int, int], seed: int) -> NDArray[np.uint8]:

@@ -38,8 +38,8 @@ def measure(quick: bool, say: Callable[[str], None]) -> Section:
         tokens = random.integers(0, 2**64, (_BLOCK, TABLES), dtype=np.uint64)
         sketches = random.integers(0, 256, (_BLOCK, SKETCH), dtype=np.uint8)
         windows = random.integers(1, 2**64, (_BLOCK, WINDOWS), dtype=np.uint64)
-        for tokens_, sketch, windows_ in zip(tokens, sketches, windows, strict=True):
-            print_ = Print(tokens_, sketch, windows_, sketch, nowhere, nowhere)
+        for each, sketch, around in zip(tokens, sketches, windows, strict=True):
+            print_ = Print(each, sketch, around, detail=sketch, place=nowhere, even=nowhere)
             memory.seen(print_, random.bytes(32), "another", 0.0)
     filling = perf_counter() - started
     taken = _resident() - before

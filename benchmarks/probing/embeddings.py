@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, helper
+from onnx import helper
 
 from evaluation.queries.clean_streams import Pixels
 from mutant_guard.bank.memory import even_blocks
@@ -37,19 +37,17 @@ def embeddings(classifier: Classifier, form: InputSpec) -> dict[str, Embed]:
 
 def _embed(graph: Graph, tap: str, classifier: Classifier, form: InputSpec) -> Embed:
     source = [entry for entry in graph.proto.input if entry.name == IMAGES]
-    model: ModelProto = graph.subgraph(source, [helper.make_empty_tensor_value_info(tap)])
+    model = graph.subgraph(source, [helper.make_empty_tensor_value_info(tap)])
     session = open_session(model.SerializeToString(), shared_arena=True)
-    signs: list[NDArray[np.float32]] = []
+    probe = form.tensor(np.zeros((1, form.height, form.width, form.channels), np.uint8))
+    most, values = classifier.rows_at_once(probe.shape[1:]), run_session(session, IMAGES, probe)[0].size
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), (values, _LENGTH)).astype(np.float32)
+    signs /= np.float32(_LENGTH**0.5)
 
     def embed(images: Pixels) -> NDArray[np.float32]:
-        parts = []
-        for block in even_blocks(len(images), classifier.rows_at_once(images.shape[3:] + images.shape[1:3])):
-            values = run_session(session, IMAGES, form.tensor(images[block]))[0]
-            values = values.reshape(len(values), -1)
-            if not signs:
-                drawn = np.random.default_rng(0).choice((-1.0, 1.0), (values.shape[1], _LENGTH))
-                signs.append(drawn.astype(np.float32) / np.float32(_LENGTH**0.5))
-            parts.append(values @ signs[0])
-        return np.concatenate(parts)
+        inputs = (form.tensor(images[block]) for block in even_blocks(len(images), most))
+        return np.concatenate(
+            [run_session(session, IMAGES, part)[0].reshape(len(part), -1) @ signs for part in inputs]
+        )
 
     return embed

@@ -70,7 +70,7 @@ def _rows(
         say(f"{subject.title}: {title}")
         streams = (_VIDEOS if title in VIDEOS else _STREAMS) // (10 if quick else 1)
         images = subject.images[: streams + 1]
-        if subject.key == "imagenet":
+        if subject.large:
             images = images[: 1 + streams // 10]
         clean = near_duplicates(kind, images, fingerprint, classify, _LIMITS, _SEED)
         shares[title in VIDEOS].append([100 * alarmed / clean.streams for alarmed in clean.alarmed])

@@ -17,7 +17,7 @@ from evaluation.queries.clean_streams import Pixels
 from service.probing.fingerprint import EDITED, distances, shared
 
 _PAIRS, _STRANGERS, _NEAREST = 200, 10_000, 1000
-_LARGE, _FEW = 100_000, 40
+_FEW = 40
 _FALSE, _CHOOSING = 0.001, 1000
 _DIGESTS, _QUANTUM, _MATCHING = 50, 50, 25
 _PHASH, _PHASH_RADIUS = 8, 6
@@ -45,7 +45,7 @@ class _Method:
 
 def _table(subject: ProbedData, quick: bool) -> Table:
     random = np.random.default_rng(0)
-    large = subject.images[0].size > _LARGE
+    large = subject.large
     pairs = (_FEW if large else _PAIRS) // (4 if quick else 1)
     others = subject.earlier[: 500 if large else _STRANGERS]
     methods = _methods(subject)
@@ -91,7 +91,7 @@ def _window(subject: ProbedData) -> int:
 
 def _methods(subject: ProbedData) -> dict[str, _Method]:
     fingerprint, length = subject.fingerprint, _window(subject)
-    step = 7 if subject.images[0].size > _LARGE else 1
+    step = 7 if subject.large else 1
     factors = np.random.default_rng(1).integers(0, 2**63, length, dtype=np.uint64) * 2 + 1
 
     def blacklight(image: Pixels) -> NDArray[Any]:

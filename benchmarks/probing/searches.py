@@ -21,7 +21,8 @@ from service.probing.memory import QueryMemory
 from service.probing.sequence import WITHOUT_VIDEO, Thresholds
 
 _IMAGES, _BUDGET = 30, 200
-_LARGE_SHARE, _MANY = 3, 100
+_LARGE_SHARE = 3
+"""One in so many images is attacked where they are large."""
 _MOST_QUERIES = 10
 _LIMITS = (Thresholds(), WITHOUT_VIDEO)
 _CONFIGS = Path(__file__).parents[2] / "evaluation" / "configs"
@@ -39,7 +40,8 @@ def measure(subjects: list[ProbedData], quick: bool, say: Callable[[str], None])
         if not file.exists():
             continue
         config, pooled = read_config(file), []
-        images = _IMAGES // (10 if quick else _LARGE_SHARE if subject.classes > _MANY else 1)
+        fewer = _LARGE_SHARE if subject.large else 1
+        images = _IMAGES // (10 if quick else fewer)
         for attack in config.attacks:
             say(f"{subject.title}: {attack.name}")
             seen, evaded = _campaigns(subject, config, attack, images)

@@ -19,6 +19,8 @@ from service.probing.fingerprint import Fingerprint
 
 _MODELS = Path(__file__).parents[2] / "models"
 _AS_SAVED = InputOptions()
+_LARGE = 100_000
+"""Values of an image above which it is large."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,11 @@ class ProbedData:
     classify: Classify
     classes: int = 10
     embed: Mapping[str, Embed] = field(default_factory=dict)
+
+    @property
+    def large(self) -> bool:
+        """Whether the images are so large that fewer of them are measured."""
+        return int(self.images[0].size) > _LARGE
 
     @property
     def fingerprint(self) -> Fingerprint:

@@ -237,18 +237,12 @@ def service_times(name: str, engine: EngineTimes, found: Calibration) -> Service
     http = max(0.0, direct.spent[0] - engine.seconds(BUSY) - decode)
     lone = engine.seconds(1) + decode + http
     between, sharing = sparse.cycle, len(sparse.spent) - 1
-
-    def work(seconds: float, least: float, alone: float, sparse: float, wakes: int, between: float) -> Work:
-        """Return work, with wakes from the processor seconds of a request that are above the least."""
-        wake = max(0.0, alone - least) / wakes
-        return Work(seconds, wake, 2 * max(0.0, (sparse - least) / wakes - wake), between)
-
     idle = max(0.0, alone.cycle - alone.client - sum(alone.spent))
     return ServiceTimes(
         name=name,
-        client=work(busy.client, busy.client, alone.client, sparse.client, 1, between),
-        proxy=work(busy.spent[0], busy.spent[0], alone.spent[0], sparse.spent[0], 2, between),
-        http=work(http, lone, alone.spent[1], sum(sparse.spent[1:]), 1 + handovers, sharing * between),
+        client=_work(busy.client, busy.client, alone.client, sparse.client, 1, between),
+        proxy=_work(busy.spent[0], busy.spent[0], alone.spent[0], sparse.spent[0], 2, between),
+        http=_work(http, lone, alone.spent[1], sum(sparse.spent[1:]), 1 + handovers, sharing * between),
         decode=decode,
         hop=idle / (4 + 2 * handovers),
         takes_turns=engine.takes_turns,
@@ -256,3 +250,18 @@ def service_times(name: str, engine: EngineTimes, found: Calibration) -> Service
         limits=engine.limits,
         paths=engine.paths,
     )
+
+
+def _work(work: float, least: float, alone: float, sparse: float, wakes: int, between: float) -> Work:
+    """Return work with its wakes, from what requests take above the least in processor seconds.
+
+    Args:
+        work: seconds of a request while the process has more to do.
+        least: seconds of a request by itself that wakes nothing.
+        alone: seconds of one of many in a row.
+        sparse: seconds of one that comes now and then.
+        wakes: number of times that a request wakes the process.
+        between: mean seconds between requests that come now and then.
+    """
+    wake = max(0.0, alone - least) / wakes
+    return Work(work, wake, 2 * max(0.0, (sparse - least) / wakes - wake), between)

@@ -1,7 +1,7 @@
 """Lua script that remembers a query and finds its near relatives, in one step."""
 
 LOOK = """
-local base, rows_key, table_key = KEYS[1], KEYS[1] .. ':r', KEYS[1] .. ':t'
+local base, rows_key, table_key, details_key = KEYS[1], KEYS[1] .. ':r', KEYS[1] .. ':t', KEYS[1] .. ':d'
 local capacity, seconds, reach, edits = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local most_sequences, most_answers, most_callers = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local news = cjson.decode(ARGV[8])
@@ -32,17 +32,15 @@ local function text(number) return string.format('%.0f', number) end
 
 local function stamp(time) return string.format('%.3f', time) end
 
-local function row_at(number)
-    local place = number % capacity
-    local page = math.floor(place / ROWS)
-    return rows_key .. text(page), (place - page * ROWS) * ROW
+-- Key of the page that holds a place, and where in it that begins.
+local function page_at(name, place, places, size)
+    local page = math.floor(place / places)
+    return name .. text(page), (place - page * places) * size
 end
 
-local function detail_at(number)
-    local place = number % DETAILED
-    local page = math.floor(place / DETAILS)
-    return base .. ':d' .. text(page), (place - page * DETAILS) * DETAIL
-end
+local function row_at(number) return page_at(rows_key, number % capacity, ROWS, ROW) end
+
+local function detail_at(number) return page_at(details_key, number % DETAILED, DETAILS, DETAIL) end
 
 -- Detail of a query, empty where it is not known.
 local function detail_of(number)
@@ -121,8 +119,7 @@ local WRAP = 16777216
 local count = #places / 4
 for index = 1, count do
     local place = struct.unpack('<I', places, index * 4 - 3)
-    local page = math.floor(place / BUCKETS)
-    local key, at = table_key .. text(page), (place - page * BUCKETS) * BUCKET
+    local key, at = page_at(table_key, place, BUCKETS, BUCKET)
     local bucket = redis.call('GETRANGE', key, at, at + BUCKET - 1)
     local there = #bucket == BUCKET
     local kept = there and {struct.unpack('<IIII', bucket)} or {0, 0, 0, 0}

@@ -14,7 +14,7 @@ export PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain evaluate-robust evaluate-robust-wide evaluate-queries evaluate-imagenet bench bench-imagenet bench-robust bench-probing bench-decision bench-serving profile bench-scale gpu-check soak overload steady drain hostile redis-faults fuzz fuzz-api rehearsal clean
+.PHONY: help serve demo samples test test-fast docs lint equivalence mnist-retrained-store mnist-store mnist-report recordings recorded-doubts evaluate evaluate-full evaluate-retrain evaluate-robust evaluate-robust-wide evaluate-queries evaluate-imagenet bench bench-imagenet bench-robust bench-probing bench-decision bench-serving bench-cluster profile bench-scale gpu-check soak overload steady drain hostile redis-faults fuzz fuzz-api rehearsal clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -176,6 +176,9 @@ bench-serving: stores/mnist-lenet/CURRENT stores/mnist-lenet-retrained/CURRENT s
 
 bench-scale: stores/mnist-lenet/CURRENT stores/cifar10-resnet20/CURRENT | $(VENV)/.dev ## replicas for 10⁴ to 10⁶ requests a second, simulated beside real ones: benchmarks/SCALE.md (ten minutes)
 	$(BIN)/python -m benchmarks scale --data "$(DATA)" --out benchmarks/SCALE.md
+
+bench-cluster: | $(VENV)/.dev ## a build by two workers of Ray against one by two processes: benchmarks/CLUSTER.md (ten minutes)
+	$(BIN)/python -m benchmarks cluster --data "$(DATA)" --out benchmarks/CLUSTER.md
 
 # Needs an NVIDIA GPU, and no environment of make's: what is installed is used, the rest goes to runs/gpu/venv. With OUT set, results go there.
 gpu-check: ## labels, speed and a training of GoogLeNet on an NVIDIA GPU: runs/gpu/results (under ten minutes)

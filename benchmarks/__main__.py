@@ -46,6 +46,13 @@ Data = Annotated[
     Path | None,
     typer.Option(help="Folder with mnist/ and cifar10/. Default: $GUARD_DATA_DIR, else ../shared/data."),
 ]
+AllData = Annotated[
+    Path | None,
+    typer.Option(help="Folder with mnist/, cifar10/ and imagenet-samples/. Default: $GUARD_DATA_DIR."),
+]
+Lite0 = Annotated[
+    Path, typer.Option(help="Folder of EfficientNet-Lite0's store; what is there is not made again.")
+]
 Served = Annotated[Path, typer.Option(help="Directory of the store to serve.")]
 SERVED = Path("stores/mnist-lenet")
 
@@ -101,10 +108,12 @@ def serving(
     store: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Directory of a store to serve; may be given again. Default: those of the Makefile."
+            help="Directory of a store to serve, or lite0 for EfficientNet-Lite0's; may be given again. Default: "
+            "those of the Makefile and lite0."
         ),
     ] = None,
-    data: Data = None,
+    data: AllData = None,
+    work: Lite0 = Path("runs"),
     out: Out = None,
 ) -> None:
     """Measure the server under load, against alternatives and against itself without its guard.
@@ -112,10 +121,17 @@ def serving(
     The alternatives are what people would write instead of the server.
     """
     from benchmarks.serving import throughput as serving
+    from benchmarks.subjects import ServedStore
 
     folder = data or data_folder()
+
+    def measured(path: Path, say: Callable[[str], None]) -> "Section":
+        large = path == serving.LITE0
+        subject = ServedStore.efficientnet(folder, work, say) if large else ServedStore.of(path, folder)
+        return serving.measure(subject, quick, say)
+
     _report(
-        {str(path): partial(serving.measure, path, folder, quick) for path in store or serving.STORES},
+        {str(path): partial(measured, path) for path in store or [*serving.STORES, serving.LITE0]},
         quick,
         out,
         "Made by `make bench-serving`, not by hand. Servers are processes of their own, measured in turn.",
@@ -198,7 +214,7 @@ def cluster(quick: Quick = False, data: Data = None, out: Out = None) -> None:
         {"cluster": lambda say: measure(folder, quick, say)},
         quick,
         out,
-        "Made by `python -m benchmarks cluster`, not by hand. The two ways built in turn.",
+        "Made by `make bench-cluster`, not by hand. The two ways built in turn.",
     )
 
 
@@ -211,13 +227,8 @@ def scale(
             help="Directory of a store of small images; may be given again. Default: LeNet's and ResNet-20's."
         ),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder with mnist/, cifar10/ and imagenet-samples/. Default: $GUARD_DATA_DIR."),
-    ] = None,
-    work: Annotated[
-        Path, typer.Option(help="Folder of EfficientNet-Lite0's store; what is there is not made again.")
-    ] = Path("runs"),
+    data: AllData = None,
+    work: Lite0 = Path("runs"),
     times: Annotated[
         Path | None, typer.Option(help="JSON file of measured service times: nothing is measured then.")
     ] = None,
@@ -232,14 +243,14 @@ def scale(
     The service times are written beside the results, as scale.json.
     """
     from benchmarks import scale
-    from benchmarks.scale import measured, sizing, subjects
+    from benchmarks.scale import measured, sizing
 
     assumptions = sizing.Assumptions(p99_ms, domains, core_hour, gbit)
 
     def measure(say: Callable[[str], None]) -> "list[Section]":
         if times is not None:
             return [scale.extrapolate(measured.read(times), assumptions, quick, say)]
-        found, compared = scale.measure(store or subjects.STORES, data or data_folder(), work, quick, say)
+        found, compared = scale.measure(store or scale.STORES, data or data_folder(), work, quick, say)
         if out is not None:
             measured.write(out.with_name("scale.json"), found)
         return [compared, scale.extrapolate(found, assumptions, quick, say)]

@@ -3,6 +3,7 @@
 The server is what people would write by hand.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +17,9 @@ from PIL import Image
 
 from benchmarks.alternatives.one_by_one import OneByOne
 from evaluation.server import ORDER_KEY
+from mutant_guard.images.decoding import at_sizes
 from mutant_guard.runtime.order import Order
+from mutant_guard.store.manifest import InputSpec
 from mutant_guard.store.reader import load_store
 
 
@@ -27,17 +30,27 @@ class Kind(StrEnum):
     EAGER = "eager"
 
 
-def create_app(judge: OneByOne, channels: int) -> FastAPI:
-    """Build an application whose one endpoint judges images of the model's size, one at a time.
+def create_app(judge: OneByOne, inputs: Sequence[InputSpec]) -> FastAPI:
+    """Build an application whose one endpoint judges images, one at a time.
 
     It judges on the event loop: a thread gains nothing and costs a change of threads a request.
+
+    Args:
+        judge: the test.
+        inputs: inputs of the networks; images are of their size where that is exact.
     """
     app = FastAPI()
+    channels = inputs[0].channels
+    exact = all(spec.resize == "exact" for spec in inputs)
 
     @app.post("/classify")
     async def classify(request: Request) -> dict[str, object]:
-        pixels = np.asarray(Image.open(BytesIO(await request.body())))
-        found = judge.judge(pixels.reshape(*pixels.shape[:2], channels))
+        image = Image.open(BytesIO(await request.body()))
+        if exact:
+            pixels = np.asarray(image)
+            found = judge.judge(pixels.reshape(*pixels.shape[:2], channels))
+        else:
+            found = judge.judge(*at_sizes(image.convert("RGB"), inputs))
         return {"label": found.label, "verdict": found.verdict.value, "mutants": found.mutants}
 
     @app.get("/readyz")
@@ -69,9 +82,9 @@ def main(
         scores = one_module_each(opened, weights, threads)
     manifest = opened.manifest
     order = Order(ORDER_KEY.encode(), pool=manifest.mutants, decks=manifest.decks)
-    judge = OneByOne(opened.policy(policy), order, manifest.input, scores)
-    judge.judge(np.zeros((manifest.input.height, manifest.input.width, manifest.input.channels), np.uint8))
-    uvicorn.run(create_app(judge, manifest.input.channels), port=port, log_level="warning", access_log=False)
+    judge = OneByOne(opened.policy(policy), order, manifest, scores)
+    judge.judge(*(np.zeros((spec.height, spec.width, spec.channels), np.uint8) for spec in manifest.inputs))
+    uvicorn.run(create_app(judge, manifest.inputs), port=port, log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":

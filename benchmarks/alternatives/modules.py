@@ -10,13 +10,14 @@ from benchmarks.agreement import check_agreement
 from benchmarks.bank import eager
 from mutant_guard.bank.pool import unpack
 from mutant_guard.bank.session import FloatArray
+from mutant_guard.bank.views import Inputs, arrays_of
 from mutant_guard.store.reader import MUTANTS, Store
 from mutant_store.networks import weights
 
 _CHECKED, _IMAGES = 8, 16
 
 
-def one_module_each(store: Store, file: Path, threads: int) -> Callable[[int, FloatArray], FloatArray]:
+def one_module_each(store: Store, file: Path, threads: int) -> Callable[[int, Inputs], FloatArray]:
     """Return a function that scores inputs with one mutant, each mutant a torch module.
 
     Args:
@@ -44,8 +45,8 @@ def one_module_each(store: Store, file: Path, threads: int) -> Callable[[int, Fl
     check_agreement(session, [modules[number] for number in chosen], chosen, spec.tensor(noise))
     session.close()
 
-    def scores(number: int, inputs: FloatArray) -> FloatArray:
+    def scores(number: int, inputs: Inputs) -> FloatArray:
         with torch.inference_mode():
-            return np.asarray(modules[number](torch.from_numpy(inputs)).numpy())
+            return np.asarray(modules[number](torch.from_numpy(arrays_of(inputs)[0])).numpy())
 
     return scores

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutant_guard.bank.session import FloatArray
+from mutant_guard.bank.views import Inputs
 from mutant_guard.decision.evidence.kinds import LABEL_CHANGES
 from mutant_guard.decision.sequential.policies import Policy
 from mutant_guard.runtime.order import Order
-from mutant_guard.store.manifest import InputSpec
+from mutant_guard.store.manifest import Manifest
 from mutant_guard.wire.verdict import Verdict
 
 
@@ -30,31 +31,32 @@ class OneByOne:
     """
 
     def __init__(
-        self, policy: Policy, order: Order, spec: InputSpec, scores: Callable[[int, FloatArray], FloatArray]
+        self, policy: Policy, order: Order, manifest: Manifest, scores: Callable[[int, Inputs], FloatArray]
     ) -> None:
         """Prepare the test.
 
         Args:
             policy: policy of the test.
             order: order of the mutants.
-            spec: input that the classifier takes.
+            manifest: manifest of the store, with what its networks read.
             scores: function that returns scores float32 [1, classes] of a mutant (0: the original)
-                on an input float32 [1, …].
+                on one image.
         """
-        self._policy, self._order, self._spec, self._scores = policy, order, spec, scores
+        self._policy, self._order, self._manifest, self._scores = policy, order, manifest, scores
         self._normal_at_most = policy.boundaries.normal_at_most.tolist()
         self._adversarial_at_least = policy.boundaries.adversarial_at_least.tolist()
         self._counts = policy.evidence == LABEL_CHANGES
 
-    def judge(self, pixels: NDArray[np.uint8]) -> Verdicted:
-        """Return the verdict on pixels uint8 [H, W, C] at model size."""
-        return self.test(self._spec.tensor(pixels[None]), self._order.mutants(pixels))
+    def judge(self, *pixels: NDArray[np.uint8]) -> Verdicted:
+        """Return the verdict on an image, given as pixels uint8 [H, W, C] of each view."""
+        inputs = self._manifest.tensors([view[None] for view in pixels])
+        return self.test(inputs, self._order.mutants(*pixels))
 
-    def test(self, inputs: FloatArray, order: NDArray[np.int64]) -> Verdicted:
-        """Return the verdict on a classifier input float32 [1, …].
+    def test(self, inputs: Inputs, order: NDArray[np.int64]) -> Verdicted:
+        """Return the verdict on an image.
 
         Args:
-            inputs: the input.
+            inputs: the image as the networks read it, arrays [1, …].
             order: mutant numbers in the order of the test, int64 [pool].
         """
         own = self._scores(0, inputs)
@@ -64,7 +66,7 @@ class OneByOne:
         if self._policy.stops and evidence >= self._adversarial_at_least[0]:
             return Verdicted(label, Verdict.ADVERSARIAL, met)
         for number in order[: self._policy.mutants].tolist():
-            evidence += self._said(self._scores(number, inputs), label)
+            evidence += self._said(number, self._scores(number, inputs), label, own)
             met += 1
             if evidence >= self._adversarial_at_least[met]:
                 return Verdicted(label, Verdict.ADVERSARIAL, met)
@@ -72,7 +74,8 @@ class OneByOne:
                 return Verdicted(label, Verdict.NORMAL, met)
         return Verdicted(label, Verdict.UNDECIDED, met)
 
-    def _said(self, scores: FloatArray, label: int) -> int:
+    def _said(self, number: int, scores: FloatArray, label: int, own: FloatArray) -> int:
         if self._counts:
             return int(scores.argmax()) != label
-        return int(self._policy.evidence.of_mutants(scores, np.array([label]))[0])
+        found = self._policy.evidence.of_mutants(scores, np.array([label]), np.array([number]), own)
+        return int(found[0])

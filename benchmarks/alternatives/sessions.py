@@ -5,11 +5,12 @@ from collections.abc import Callable
 import numpy as np
 
 from mutant_guard.bank.session import IMAGES, FloatArray, open_session
+from mutant_guard.bank.views import Inputs, arrays_of
 from mutant_guard.store.reader import Store
 from mutant_store.bank.export import open_mutants
 
 
-def one_session_each(store: Store, threads: int) -> Callable[[int, FloatArray], FloatArray]:
+def one_session_each(store: Store, threads: int) -> Callable[[int, Inputs], FloatArray]:
     """Return a function that scores inputs with one mutant, each mutant a session.
 
     Args:
@@ -17,7 +18,7 @@ def one_session_each(store: Store, threads: int) -> Callable[[int, FloatArray], 
         threads: number of threads of every session; none spins when idle.
 
     Returns:
-        Function of a mutant's number (0: the original) and inputs float32 [N, …] that returns
+        Function of a mutant's number (0: the original) and images as the networks read them that returns
         scores float32 [N, classes].
     """
     mutants = open_mutants(store)
@@ -26,7 +27,11 @@ def one_session_each(store: Store, threads: int) -> Callable[[int, FloatArray], 
         for number in range(store.manifest.mutants + 1)
     ]
 
-    def scores(number: int, inputs: FloatArray) -> FloatArray:
-        return np.asarray(sessions[number].run(None, {IMAGES: inputs})[0])
+    views = [0] * len(sessions)
+    for number, companion in mutants.companions.items():
+        views[number] = companion.view
+
+    def scores(number: int, inputs: Inputs) -> FloatArray:
+        return np.asarray(sessions[number].run(None, {IMAGES: arrays_of(inputs)[views[number]]})[0])
 
     return scores

@@ -6,16 +6,19 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.scale import engine_times, plot, redis_cost, sizing, subjects, tables, validation
+from benchmarks.scale import engine_times, plot, redis_cost, sizing, tables, validation
 from benchmarks.scale.calibration import Calibration, Served, calibrate, replicas, service_times
 from benchmarks.scale.engine_times import EngineTimes
 from benchmarks.scale.measured import Measured
 from benchmarks.scale.sizing import Assumptions
 from benchmarks.sections import Section
-from benchmarks.subjects import POLICY
+from benchmarks.subjects import POLICY, ServedStore
 from mutant_guard.store.reader import load_store
 
 PICTURE = "scale.png"
+STORES = (Path("stores/mnist-lenet"), Path("stores/cifar10-resnet20"))
+"""Stores of small images whose service times are measured."""
+
 _SECONDS, _QUICK_SECONDS = 4.0, 1.0
 _ENGINE_SECONDS, _QUICK_ENGINE_SECONDS = 10.0, 3.0
 
@@ -43,8 +46,8 @@ def measure(
         GuardError: a store, its data, haproxy or redis-server is missing, or a server failed.
     """
     found, figures, compared = [], [], []
-    small = [subjects.small(path, data) for path in stores]
-    for served in [*small, subjects.efficientnet(data, work, say)]:
+    small = [Served.of(ServedStore.of(path, data)) for path in stores]
+    for served in [*small, Served.of(ServedStore.efficientnet(data, work, say))]:
         say(f"{served.name}: measuring its engine")
         engine = engine_times.measure(
             served.path, served.bodies, _QUICK_ENGINE_SECONDS if quick else _ENGINE_SECONDS

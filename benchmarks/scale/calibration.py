@@ -13,7 +13,7 @@ from benchmarks.scale.proxy import proxy
 from benchmarks.scale.service_times import ServiceTimes, Work
 from benchmarks.serving.over_http import check
 from benchmarks.serving.vitals import processor_seconds
-from benchmarks.subjects import POLICY
+from benchmarks.subjects import POLICY, ServedStore
 from evaluation.server import ORDER_KEY, Server, free_port, serving
 
 BUSY = 32
@@ -42,6 +42,11 @@ class Served:
     name: str
     bodies: Sequence[bytes]
     content_type: str
+
+    @classmethod
+    def of(cls, subject: ServedStore) -> "Served":
+        """Return a store with images, as it is served."""
+        return cls(subject.path, subject.store.name, subject.bodies, subject.content_type)
 
     def plan(
         self,

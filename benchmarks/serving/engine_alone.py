@@ -27,8 +27,7 @@ Rate = Callable[[float], float]
 def engine(subject: ServedStore) -> Iterator[Rate]:
     """Run the server's inference loop, always with ``IN_FLIGHT`` requests in flight."""
     guard = Guard(subject.path, policy=POLICY, order_key=ORDER_KEY)
-    scheduler, spec, order = guard.models.default.scheduler, subject.store.manifest.input, subject.order
-    turn = itertools.cycle([(spec.tensor(pixels[None]), order.mutants(pixels)) for pixels in subject.images])
+    scheduler, turn = guard.models.default.scheduler, itertools.cycle(subject.requests)
 
     def rate(seconds: float) -> float:
         done, ended = itertools.count(), threading.Semaphore(0)
@@ -65,9 +64,8 @@ def engine(subject: ServedStore) -> Iterator[Rate]:
 @contextmanager
 def sessions(subject: ServedStore, threads: int) -> Iterator[Rate]:
     """Open a session a mutant, of this many threads, that judges one image at a time."""
-    spec, order = subject.store.manifest.input, subject.order
-    turn = itertools.cycle([(spec.tensor(pixels[None]), order.mutants(pixels)) for pixels in subject.images])
-    judge = OneByOne(subject.store.policy(POLICY), order, spec, one_session_each(subject.store, threads))
+    store, turn = subject.store, itertools.cycle(subject.requests)
+    judge = OneByOne(store.policy(POLICY), subject.order, store.manifest, one_session_each(store, threads))
 
     def rate(seconds: float) -> float:
         done, started = 0, time.perf_counter()

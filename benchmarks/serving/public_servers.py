@@ -18,6 +18,7 @@ from benchmarks.alternatives.public import bare
 from benchmarks.subjects import ServedStore
 from evaluation.server import Server, free_port, started
 from mutant_guard.errors import GuardError
+from mutant_guard.store.resizing import ResizeRule
 from mutant_store.bank.export import open_mutants
 
 FOLDER = Path(__file__).parents[2] / "runs" / "servers"
@@ -186,6 +187,8 @@ def described(subject: ServedStore, place: Path, threads: int) -> Mapping[str, o
         "std": spec.std,
         "layout": spec.layout,
         "threads": threads,
+        "size": [spec.height, spec.width],
+        "shorter": ResizeRule.parse(spec.resize).shorter,
     }
 
 

@@ -22,6 +22,8 @@ STORES = [
     for name in ("mnist-lenet", "mnist-lenet-retrained", "cifar10-resnet20", "cifar10-resnet20-small")
 ]
 """Stores that are served."""
+LITE0 = Path("lite0")
+"""Name of EfficientNet-Lite0's store, which is built where it is missing."""
 
 _ROUNDS, _SECONDS, _WARM_UP = 7, 3.0, 1.0
 _QUICK_ROUNDS, _QUICK_SECONDS, _QUICK_WARM_UP = 2, 1.0, 0.5
@@ -31,7 +33,7 @@ CACHE = {"cache_seconds": "60", "cache_entries": "1"}
 
 _REMEMBERED = {"query_memory": "observe", "query_entries": "1000000", "query_seconds": "1"}
 _PAPER = "paper"
-_OFF = "/classify?guard=off"
+_GUARDED, _OFF = "/classify", "/classify?guard=off"
 _JSON = "application/json"
 _FEW_AT_ONCE = 4
 """Connections to a server that takes a hundred milliseconds an image, one after the other.
@@ -45,22 +47,19 @@ _LEAST_ANSWERS = 16
 _CHECKED, _QUICK_CHECKED, _CHECKED_EAGER, _CHECKED_SLOWLY = 1000, 100, 200, 32
 
 
-def measure(store: Path, data: Path, quick: bool, say: Callable[[str], None]) -> Section:
+def measure(subject: ServedStore, quick: bool, say: Callable[[str], None]) -> Section:
     """Measure all contenders of one store.
 
     Args:
-        store: directory of the store.
-        data: folder with ``mnist`` and ``cifar10``.
+        subject: the store, and images for it.
         quick: whether rounds are few and short.
         say: callback that is told what is going on.
 
     Raises:
-        StoreError: there is no such store.
-        DataError: there are no images for it.
         DisagreementError: servers that are compared do not answer the same.
         NotServedError: a server failed under load.
     """
-    return _Race(ServedStore.of(store, data), quick, say).run()
+    return _Race(subject, quick, say).run()
 
 
 class _Race:
@@ -107,34 +106,31 @@ class _Race:
         )
 
     def _guard(self) -> None:
-        server, bodies = (
-            self._stack.enter_context(over_http.ours(self._subject, **CACHE)),
-            self._subject.bodies,
-        )
-        self._ours = same_verdicts.answers(server, bodies[: self._checked])
-        bare = same_verdicts.answers(server, bodies[: self._checked], _OFF)
+        server = self._stack.enter_context(over_http.ours(self._subject, **CACHE))
+        self._ours = self._answers(server, self._checked)
+        bare = self._answers(server, self._checked, _OFF)
         same_verdicts.check("guard=off", bare, self._ours, ["label"])
         if any("verdict" in answer for answer in bare):
             raise over_http.NotServedError(f"{server.url}{_OFF} answers with a verdict: the guard is on")
         self._remembering()
         for name, connections, path in (
-            (Names.GUARDED, IN_FLIGHT, "/classify"),
+            (Names.GUARDED, IN_FLIGHT, _GUARDED),
             (Names.OFF, IN_FLIGHT, _OFF),
-            (Names.GUARDED_ALONE, 1, "/classify"),
+            (Names.GUARDED_ALONE, 1, _GUARDED),
             (Names.OFF_ALONE, 1, _OFF),
         ):
-            self._contenders[name] = over_http.contender(server, bodies, connections, path)
+            self._contenders[name] = self._contender(server, connections, path)
 
     def _remembering(self) -> None:
         """Add a server that remembers queries, each for less time than its image takes to come again."""
         server = self._stack.enter_context(over_http.ours(self._subject, **CACHE, **_REMEMBERED))
         self._same(Names.REMEMBERING, server, self._ours)
-        self._contenders[Names.REMEMBERING] = over_http.contender(server, self._subject.bodies, IN_FLIGHT)
+        self._contenders[Names.REMEMBERING] = self._contender(server, IN_FLIGHT)
 
     def _alternatives(self) -> None:
         server = self._alternative("sessions", POLICY, self._sessions)
         self._same(Names.SESSIONS_HTTP, server, self._ours)
-        self._contenders[Names.SESSIONS_HTTP] = over_http.contender(server, self._subject.bodies, IN_FLIGHT)
+        self._contenders[Names.SESSIONS_HTTP] = self._contender(server, IN_FLIGHT)
         if not self._subject.weights.exists():
             self._notes.append(f"Eager torch is left out: there is no {self._subject.weights}.")
             return
@@ -150,7 +146,7 @@ class _Race:
         started = time.perf_counter()
         self._same(who, server, expected)
         least = _LEAST_ANSWERS * (time.perf_counter() - started) / len(expected)
-        self._contenders[who] = over_http.contender(server, self._subject.bodies, _FEW_AT_ONCE, least=least)
+        self._contenders[who] = self._contender(server, _FEW_AT_ONCE, least=least)
 
     def _public(self) -> None:
         for public in public_servers.SERVERS:
@@ -178,8 +174,19 @@ class _Race:
         )
 
     def _same(self, who: str, server: Server, expected: list[same_verdicts.Entry]) -> None:
-        found = same_verdicts.answers(server, self._subject.bodies[: len(expected)])
-        same_verdicts.check(who, found, expected)
+        same_verdicts.check(who, self._answers(server, len(expected)), expected)
+
+    def _answers(self, server: Server, count: int, path: str = _GUARDED) -> list[same_verdicts.Entry]:
+        subject = self._subject
+        return same_verdicts.answers(server, subject.bodies[:count], path, subject.content_type)
+
+    def _contender(
+        self, server: Server, connections: int, path: str = _GUARDED, *, least: float = 0.0
+    ) -> Contender:
+        subject = self._subject
+        return over_http.contender(
+            server, subject.bodies, connections, path, subject.content_type, least=least
+        )
 
 
 def _rated(rate: Callable[[float], float]) -> Contender:

@@ -17,7 +17,8 @@ from PIL import Image
 VARIABLE = "BENCHMARK_CLASSIFIER"
 """Environment variable with what ``Bare`` needs, as JSON.
 
-The entries are ``model``, ``mean``, ``std``, ``layout`` (nchw or nhwc) and ``threads``.
+The entries are ``model``, ``mean``, ``std``, ``layout`` (nchw or nhwc), ``threads``, ``size`` (rows and columns) and
+``shorter``, the length of the shorter side before the centre of an image is taken, 0 where images have that size.
 """
 
 
@@ -36,12 +37,23 @@ class Bare:
         self._output = self._session.get_outputs()[-1].name
         self._mean, self._std = (np.array(given[name], dtype=np.float32) for name in ("mean", "std"))
         self._nchw = given["layout"] == "nchw"
+        self._size, self._shorter = given["size"], given["shorter"]
 
     def decode(self, text: str) -> Any:
         """Return the classifier's input, float32 [1, …], of an image file in base64."""
-        pixels = np.asarray(Image.open(BytesIO(base64.b64decode(text))))
+        image: Image.Image = Image.open(BytesIO(base64.b64decode(text)))
+        if self._shorter:
+            image = self._centre(image.convert("RGB"))
+        pixels = np.asarray(image)
         inputs = (np.atleast_3d(pixels).astype(np.float32) / 255 - self._mean) / self._std
         return inputs.transpose(2, 0, 1)[None] if self._nchw else inputs[None]
+
+    def _centre(self, image: Image.Image) -> Image.Image:
+        least, (height, width) = min(image.size), self._size
+        sides = self._shorter * image.width // least, self._shorter * image.height // least
+        image = image.resize(sides, Image.Resampling.BILINEAR)
+        left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+        return image.crop((left, top, left + width, top + height))
 
     def labels(self, inputs: Any) -> list[int]:
         """Return the labels of inputs float32 [N, …]."""

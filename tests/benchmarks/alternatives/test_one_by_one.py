@@ -1,6 +1,7 @@
 """Verdicts of the plainly written test, compared with the server's."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from benchmarks.alternatives.one_by_one import OneByOne
 from benchmarks.alternatives.sessions import one_session_each
 from benchmarks.serving.same_verdicts import expected
 from benchmarks.subjects import ServedStore
+from evaluation.png import encode_png
 from evaluation.server import ORDER_KEY
 from mutant_guard.store.reader import load_store
 from service.guard_service import GuardService
@@ -43,7 +45,7 @@ def plainly(subject: ServedStore, policy: str = "calibrated") -> list[tuple[int,
     judge = OneByOne(
         subject.store.policy(policy),
         subject.order,
-        subject.store.manifest.input,
+        subject.store.manifest,
         one_session_each(subject.store, 1),
     )
     found = [judge.judge(image) for image in subject.images[:COUNT]]
@@ -66,6 +68,15 @@ def test_doubts_are_added_up_alike(retrained_store: Path) -> None:
     assert len({verdict for _, verdict, _ in found}) >= 2
 
 
+def test_companions_are_compared_alike(companion_store: Path) -> None:
+    subject = ServedStore.of(companion_store, Path())
+    store = subject.store
+    judge = OneByOne(store.policy("calibrated"), subject.order, store.manifest, one_session_each(store, 1))
+    found = [judge.test(*request) for request in subject.requests[:COUNT]]
+    assert [(one.label, one.verdict.value, one.mutants) for one in found] == judged(companion_store, subject)
+    assert len({one.mutants for one in found}) >= 2
+
+
 def test_eager_modules_are_the_mutants_of_the_store(tmp_path: Path) -> None:
     file = train_digits_net(tmp_path)
     build_digits_store(file.with_suffix(".onnx"), tmp_path / "store", mutants=5, operator="nai")
@@ -79,7 +90,7 @@ def test_eager_modules_are_the_mutants_of_the_store(tmp_path: Path) -> None:
 
 async def posted(subject: ServedStore, judge: OneByOne) -> tuple[int, dict[str, object]]:
     """Return the status of the probe, and the answer to the first image."""
-    transport = ASGITransport(create_app(judge, 1))
+    transport = ASGITransport(create_app(judge, subject.store.manifest.inputs))
     async with AsyncClient(transport=transport, base_url="http://a") as client:
         answer = await client.post("/classify", content=subject.bodies[0])
         return (await client.get("/readyz")).status_code, answer.json()
@@ -89,9 +100,24 @@ def test_the_application_answers_with_the_verdict(subject: ServedStore) -> None:
     judge = OneByOne(
         subject.store.policy("calibrated"),
         subject.order,
-        subject.store.manifest.input,
+        subject.store.manifest,
         one_session_each(subject.store, 1),
     )
     said = judge.judge(subject.images[0])
+    expected = {"label": said.label, "verdict": said.verdict.value, "mutants": said.mutants}
+    assert asyncio.run(posted(subject, judge)) == (200, expected)
+
+
+def test_the_application_resizes_what_the_store_resizes(companion_store: Path) -> None:
+    store = load_store(companion_store)
+    own, *views = [spec.model_copy(update={"resize": "crop:14"}) for spec in store.manifest.inputs]
+    manifest = store.manifest.model_copy(update={"input": own, "views": views})
+    photograph = np.random.default_rng(0).integers(0, 256, (24, 31, 1), dtype=np.uint8)
+    subject = ServedStore(
+        companion_store, replace(store, manifest=manifest), photograph[None, :8, :8], [encode_png(photograph)]
+    )
+    scores = one_session_each(store, 1)
+    judge = OneByOne(store.policy("calibrated"), subject.order, manifest, scores)
+    said = judge.test(*subject.requests[0])
     expected = {"label": said.label, "verdict": said.verdict.value, "mutants": said.mutants}
     assert asyncio.run(posted(subject, judge)) == (200, expected)

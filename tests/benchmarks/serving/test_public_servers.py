@@ -8,6 +8,8 @@ import pytest
 from benchmarks.alternatives.public.bare import VARIABLE, Bare
 from benchmarks.serving.public_servers import SERVERS, NotInstalledError, PublicServer, described, install
 from benchmarks.subjects import ServedStore
+from evaluation.png import encode_png
+from mutant_guard.images.decoding import at_sizes, decode_whole
 
 
 def test_the_bare_classifier_gives_the_labels_of_the_store(
@@ -22,6 +24,20 @@ def test_the_bare_classifier_gives_the_labels_of_the_store(
     session.close()
     np.testing.assert_allclose(np.concatenate(inputs), spec.tensor(subject.images[:40]), rtol=1e-5, atol=1e-6)
     assert bare.labels(np.concatenate(inputs)) == expected.tolist()
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 31), (31, 24), (288, 500), (12, 12)])
+def test_the_bare_classifier_reads_the_centre_that_the_store_reads(
+    height: int, width: int, subject: ServedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, json.dumps({**described(subject, tmp_path, 1), "shorter": 10}))
+    colours = {"channels": 3, "mean": [0.0] * 3, "std": [1.0] * 3, "resize": "crop:10"}
+    spec = subject.store.manifest.input.model_copy(update=colours)
+    photograph = encode_png(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+    found = Bare().decode(base64.b64encode(photograph).decode())
+    mean, std = subject.store.manifest.input.mean[0], subject.store.manifest.input.std[0]
+    (expected,) = at_sizes(decode_whole(photograph, 1 << 20), [spec])
+    np.testing.assert_allclose(found[0] * std + mean, expected.transpose(2, 0, 1) / 255, atol=1e-5)
 
 
 @pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.key)

@@ -20,7 +20,7 @@ def test_every_contender_is_measured_and_those_that_are_not_there_are_named(
     monkeypatch.setattr(ServedStore, "weights", tmp_path / "none.safetensors")
     for name, value in {"_QUICK_ROUNDS": 1, "_QUICK_SECONDS": 0.2, "_QUICK_WARM_UP": 0.1}.items():
         monkeypatch.setattr(serving, name, value)
-    section = serving.measure(demo_store, tmp_path, True, lambda text: None)
+    section = serving.measure(ServedStore.of(demo_store, tmp_path), True, lambda text: None)
     rates, ratios = section.tables
     expected = [name for name in Names if name not in (Names.EAGER, Names.EAGER_PAPER)]
     assert [row[0] for row in rates.rows] == expected

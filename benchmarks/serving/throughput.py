@@ -132,7 +132,7 @@ class _Race:
         self._same(Names.SESSIONS_HTTP, server, self._ours)
         self._contenders[Names.SESSIONS_HTTP] = self._contender(server, IN_FLIGHT)
         if not self._subject.weights.exists():
-            self._notes.append(f"Eager torch is left out: there is no {self._subject.weights}.")
+            self._notes.append(f"Eager torch is left out: models/ has no {self._subject.weights.name}.")
             return
         modules = threads.of_modules(self._subject)
         self._notes.append(f"Eager torch has the faster of 1 thread and a thread a core: {modules}.")

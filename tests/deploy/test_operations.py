@@ -161,8 +161,8 @@ def test_kubernetes_is_asked_for_what_the_manifests_want(text: str) -> None:
     assert f"rollout restart -n guard deployment/{deployment['metadata']['name']}" in text
 
 
-ROW = re.compile(r"^\| (LeNet|ResNet)[^|]*\|([^\n]*)\|$", flags=re.MULTILINE)
-STORES = ("mnist-lenet-retrained", "mnist-lenet", "cifar10-resnet20")
+ROW = re.compile(r"^\| (LeNet|ResNet|EfficientNet)[^|]*\|([^\n]*)\|$", flags=re.MULTILINE)
+STORES = ("mnist-lenet-retrained", "mnist-lenet", "cifar10-resnet20", "lite0-by-lite1")
 
 
 def numbers(cell: str) -> list[float]:
@@ -190,7 +190,7 @@ def sizes(text: str) -> dict[str, dict[str, float]]:
 def test_the_sizes_are_those_measured(store: str, sizes: dict[str, dict[str, float]], root: Path) -> None:
     measured = (root / "benchmarks/SERVING.md").read_text()
     section = measured[measured.index(f"### {store}: servers") :]
-    rate = re.search(r"^\| mutant-guard \| ([\d,]+)", section, flags=re.MULTILINE)
+    rate = re.search(r"^\| mutant-guard \| ([\d,.]+)", section, flags=re.MULTILINE)
     alone = re.search(r"^\| mutant-guard, one client \| [^|]*\| ([\d.]+)", section, flags=re.MULTILINE)
     share = re.search(r"\| share of the time in onnxruntime \| ([\d.]+)", section)
     assert rate is not None

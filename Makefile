@@ -44,7 +44,7 @@ serve: stores/digits/CURRENT $(if $(wildcard models/digits.onnx),stores/samples)
 
 test: $(VENV)/.dev ## run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not timing"
-	$(BIN)/python -m pytest -m timing
+	$(BIN)/python -m pytest -m timing $$(grep -rl 'mark\.timing' tests)
 
 test-fast: $(VENV)/.dev ## all logic, in a few minutes: no trainings, whole experiments, browsers, clusters, load
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not timing"

@@ -148,7 +148,8 @@ class DataParts(Frozen):
     """Disjoint parts of the clean images, each a range of a source in its fixed order.
 
     ``train`` is the part that trained the classifier, None where the classifier's file does not
-    record it.
+    record it. Of ``choice`` the images beyond the first 500 may certify as well; certificates say
+    how many images did.
     """
 
     train: DataRange | None

@@ -18,8 +18,8 @@ from mutant_guard.decision.calibration.calibration import (
     normal_rate,
     paper_test,
 )
-from mutant_guard.decision.calibration.certification import CalibrationError, Certificate
-from mutant_guard.decision.calibration.recording import Recording
+from mutant_guard.decision.calibration.certification import CalibrationError, Certificate, allowed_alarms
+from mutant_guard.decision.calibration.recording import Recording, joined
 from mutant_guard.decision.calibration.simulation import estimate, run_recorded
 from mutant_guard.decision.calibration.stages import StagedPolicy, all_mutants_policy, staged_policy
 from mutant_guard.decision.evidence.kinds import Doubts
@@ -45,6 +45,10 @@ from mutant_guard.store.manifest import SCHEMA_VERSION
 _Test = SprtRecord | FinitePoolRecord | FixedRecord | StagedRecord
 _CHOICE = 1
 """Seed part that keeps the orders of the choice images apart from those that certify."""
+_ENOUGH = 15
+"""Alarms that certification should allow, so that one image more or less decides little."""
+_CHOOSING = 500
+"""Images that are enough to choose policies."""
 
 
 def calibrate(
@@ -59,6 +63,8 @@ def calibrate(
 ) -> CalibrationRecord:
     """Choose the shape of every policy on ``choice``; certify and estimate it on ``certification``.
 
+    Where certification allows few alarms, images of ``choice`` beyond the first 500 certify too.
+
     Args:
         choice: answers of the mutants on clean images that choose.
         certification: answers of the mutants on other clean images.
@@ -72,6 +78,7 @@ def calibrate(
     Raises:
         DataError: the images do not allow the policies asked for.
     """
+    choice, certification = shared_out(choice, certification, settings)
     served = certification.reordered(seed, ranks)
     try:
         if settings.evidence == "soft":
@@ -102,6 +109,21 @@ def calibrate(
         doubts=None if doubts is None else DoubtsRecord.of(doubts),
         policies=dict(policies),
     )
+
+
+def shared_out(
+    choice: Recording, certification: Recording, settings: CalibrationSettings
+) -> tuple[Recording, Recording]:
+    """Return the images that choose under some settings, and those that certify.
+
+    Where certification would allow fewer than 15 alarms, all but the first 500 images of ``choice``
+    certify too: how many alarms are allowed then matters more than which shape is chosen.
+    """
+    images = int(certification.correct.sum())
+    allowed = allowed_alarms(images, settings.max_false_alarm, settings.confidence)
+    if allowed >= _ENOUGH or len(choice.correct) <= _CHOOSING:
+        return choice, certification
+    return choice.part(slice(_CHOOSING)), joined([choice.part(slice(_CHOOSING, None)), certification])
 
 
 def _soft(

@@ -32,7 +32,7 @@ from mutant_guard.store.calibration_record import (
 from mutant_guard.store.doubts_record import StagedRecord
 from mutant_guard.store.model_card import DataRange
 from mutant_guard.store.reader import CALIBRATION, Store, load_store
-from mutant_store.calibrating.calibrate import choice_in_order
+from mutant_store.calibrating.calibrate import choice_in_order, shared_out
 from mutant_store.calibrating.clean_images import load_images
 from mutant_store.calibrating.recordings import kept_recordings, record
 from mutant_store.calibrating.simulation_report import (
@@ -317,7 +317,7 @@ def _recalibrated(
 
     The orders are those of ``calibrate``, so that the command arrives at the same policy.
     """
-    choice, certification = kept["choice"], kept["certification"]
+    choice, certification = shared_out(kept["choice"], kept["certification"], settings)
     seed, ranks = store.manifest.seed, store.manifest.ranks
     served, doubts = certification.reordered(seed, ranks), store.calibration.doubts
     if settings.evidence == "soft" and doubts is not None:

@@ -18,6 +18,8 @@ from mutant_guard.decision.sequential.staged import Alarm, Stage, staged
 _LEAST = 1e-4
 """Lowest threshold that is tried, in mutants of full doubt."""
 _CANDIDATES = 1500
+_ABOVE = 300
+"""Number of candidates above what any image has that chooses them."""
 _FIRST_SHARE = 0.9
 """Share of the alarms on clean images that the first mutant raises alone, where it may."""
 _LEAST_SHARE = 1e-4
@@ -170,7 +172,9 @@ def _with_early_alarm(
 ) -> list[_Bounds]:
     """Return thresholds, each with an early alarm, from the least to the most sensitive.
 
-    Both bounds are quantiles of the sums of rightly classified ``choice`` images.
+    Both bounds are quantiles of the sums of rightly classified ``choice`` images. As the bound of
+    the early alarm passes an image, that image no longer counts for the threshold. Between two such
+    images, and above all of them, both move steadily, so that certification meets no leap.
     """
     used = choice.pool if mutants is None else min(mutants, choice.pool)
     sums = _sums(choice.only_correct(), evidence)
@@ -179,16 +183,22 @@ def _with_early_alarm(
         cleared = sums[:, stage.mutants - 1] <= stage.at_most
         ends[cleared] = sums[cleared, stage.mutants - 1]
     share = _FIRST_SHARE if used > 1 else 1.0
+    passed = share * max(1, len(first) - 1)
+    rates = np.arange(int(passed) + 1) / passed
+    bounds = np.sort(first)[::-1][: len(rates)]
+    others = [ends[first <= bound] for bound in bounds]
+    levels = 1 - (1 - share) * rates
+    quantiles = [np.quantile(part, level) for part, level in zip(others, levels, strict=True)]
+    thresholds = np.minimum.accumulate(quantiles)
     most = int(evidence.unit * (choice.pool + evidence.own_weight)) + 1
-    found = [_Bounds(most, (Alarm(1, most),))]
-    for alarms in np.geomspace(_LEAST_SHARE, 1, _CANDIDATES):
-        # Between images bounds move in small steps, so that certification meets no leap.
-        bound = 1 + int(np.quantile(first, 1 - share * alarms))
-        others = ends[first < bound]
-        threshold = 1 + int(np.quantile(others, 1 - (1 - share) * alarms))
-        threshold = max(threshold, bound)
-        if (bounds := _Bounds(threshold, (Alarm(1, bound),))) != found[-1]:
-            found.append(bounds)
+    above = [np.geomspace(most, 1 + highest[0], _ABOVE) for highest in (bounds, thresholds)]
+    alarms = np.geomspace(_LEAST_SHARE, 1, _CANDIDATES)
+    below = [1 + np.interp(alarms, rates, known) for known in (bounds, thresholds)]
+    found: list[_Bounds] = []
+    for bound, threshold in np.concatenate([above, below], axis=1).astype(np.int64).T.tolist():
+        candidate = _Bounds(max(threshold, bound), (Alarm(1, bound),))
+        if not found or candidate != found[-1]:
+            found.append(candidate)
     return found
 
 

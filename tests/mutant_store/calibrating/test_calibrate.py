@@ -16,7 +16,7 @@ from mutant_guard.store.calibration_record import (
     FixedRecord,
     SprtRecord,
 )
-from mutant_store.calibrating.calibrate import calibrate
+from mutant_store.calibrating.calibrate import calibrate, shared_out
 
 POOL = 50
 
@@ -120,6 +120,22 @@ def test_more_false_alarms_allowed_lower_the_threshold(record: CalibrationRecord
         return test.threshold
 
     assert threshold(loose) < threshold(record)
+
+
+def test_images_that_need_not_choose_certify_a_low_rate() -> None:
+    choice, certification = recording(1200, 3, wrong=0.0), recording(800, 4, wrong=0.0)
+    images = {}
+    for rate in (0.01, 0.05):
+        found = calibrate(choice, certification, CalibrationSettings(max_false_alarm=rate), 5)
+        certificate = found.policies["calibrated"].certificate
+        assert certificate is not None
+        images[rate] = certificate.images
+    assert images == {0.01: 1500, 0.05: 800}
+    settings = CalibrationSettings(max_false_alarm=0.01)
+    kept, more = shared_out(choice, certification, settings)
+    assert np.array_equal(kept.changes, choice.changes[:500])
+    assert np.array_equal(more.changes, np.concatenate([choice.changes[500:], certification.changes]))
+    assert shared_out(kept, certification, settings) == (kept, certification)
 
 
 def test_a_fixed_size_above_the_pool_is_the_pool() -> None:

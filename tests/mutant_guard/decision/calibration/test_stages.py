@@ -151,6 +151,20 @@ def test_nothing_is_cleared_that_the_first_mutant_doubts_as_hardly_any_clean_ima
     assert (alone == Decision.ADVERSARIAL).all()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_with_an_early_alarm_about_as_many_alarms_are_raised_as_are_allowed(seed: int) -> None:
+    found = staged_policy(
+        robust_first(500, 2 * seed),
+        robust_first(2000, 2 * seed + 1),
+        EVIDENCE,
+        max_false_alarm=0.01,
+        confidence=0.95,
+        clean_mutants=1.5,
+        first_alone=True,
+    )
+    assert 0.8 * found.certificate.allowed <= found.certificate.alarms <= found.certificate.allowed
+
+
 def test_it_has_no_hypotheses_and_says_so() -> None:
     policy = staged("calibrated", EVIDENCE, UNIT, (), POOL)
     assert policy.error_bounds is None

@@ -184,11 +184,13 @@ def _with_early_alarm(
         ends[cleared] = sums[cleared, stage.mutants - 1]
     share = _FIRST_SHARE if used > 1 else 1.0
     passed = share * max(1, len(first) - 1)
-    rates = np.arange(int(passed) + 1) / passed
-    bounds = np.sort(first)[::-1][: len(rates)]
-    others = [ends[first <= bound] for bound in bounds]
+    # As many as there are candidates tell all images apart where few have passed.
+    places = np.unique(np.geomspace(1, 1 + int(passed), _CANDIDATES).astype(np.int64) - 1)
+    rates, bounds = places / passed, np.sort(first)[::-1][np.minimum(places, len(first) - 1)]
     levels = 1 - (1 - share) * rates
-    quantiles = [np.quantile(part, level) for part, level in zip(others, levels, strict=True)]
+    quantiles = [
+        np.quantile(ends[first <= bound], level) for bound, level in zip(bounds, levels, strict=True)
+    ]
     thresholds = np.minimum.accumulate(quantiles)
     most = int(evidence.unit * (choice.pool + evidence.own_weight)) + 1
     above = [np.geomspace(most, 1 + highest[0], _ABOVE) for highest in (bounds, thresholds)]

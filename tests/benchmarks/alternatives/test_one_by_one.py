@@ -48,7 +48,7 @@ def plainly(subject: ServedStore, policy: str = "calibrated") -> list[tuple[int,
         subject.store.manifest,
         one_session_each(subject.store, 1),
     )
-    found = [judge.judge(image) for image in subject.images[:COUNT]]
+    found = [judge.test(*request) for request in subject.requests[:COUNT]]
     return [(one.label, one.verdict.value, one.mutants) for one in found]
 
 
@@ -70,11 +70,9 @@ def test_doubts_are_added_up_alike(retrained_store: Path) -> None:
 
 def test_companions_are_compared_alike(companion_store: Path) -> None:
     subject = ServedStore.of(companion_store, Path())
-    store = subject.store
-    judge = OneByOne(store.policy("calibrated"), subject.order, store.manifest, one_session_each(store, 1))
-    found = [judge.test(*request) for request in subject.requests[:COUNT]]
-    assert [(one.label, one.verdict.value, one.mutants) for one in found] == judged(companion_store, subject)
-    assert len({one.mutants for one in found}) >= 2
+    found = plainly(subject)
+    assert found == judged(companion_store, subject)
+    assert len({mutants for _, _, mutants in found}) >= 2
 
 
 def test_eager_modules_are_the_mutants_of_the_store(tmp_path: Path) -> None:

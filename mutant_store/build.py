@@ -33,7 +33,7 @@ from mutant_store.bank.builder import Bank, BankBuilder
 from mutant_store.bank.export import mutants_of
 from mutant_store.bank.files import bank_files
 from mutant_store.bank.verify import check_original, largest_difference, spread
-from mutant_store.calibrating.calibrate import calibrate
+from mutant_store.calibrating.calibrate import calibrate, first_share_of
 from mutant_store.calibrating.recordings import fitted_doubts, pack, record, record_in_parts
 from mutant_store.cluster.ray_cluster import RayCluster
 from mutant_store.companions.companion import Companion
@@ -218,7 +218,7 @@ def build(
             settings.selection.seed,
             doubts,
             ranks,
-            robust=bool(robust),
+            first_share=first_share_of([network.trained for network in robust]),
         )
         report.step("publishing")
         files, tails = bank_files(bank)

@@ -6,6 +6,7 @@ It chooses the policies and estimates what they do.
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -49,6 +50,10 @@ _ENOUGH = 15
 """Alarms that certification should allow, so that one image more or less decides little."""
 _CHOOSING = 500
 """Images that are enough to choose policies."""
+_ROBUST_SHARE = 0.7
+"""Share of the alarms on clean images that a robust mutant raises alone."""
+_CERTIFIED_SHARE = 0.9
+"""The same of a certified one."""
 
 
 def calibrate(
@@ -59,7 +64,7 @@ def calibrate(
     doubts: Doubts | None = None,
     ranks: Sequence[int] = (),
     *,
-    robust: bool = False,
+    first_share: float = 0.0,
 ) -> CalibrationRecord:
     """Choose the shape of every policy on ``choice``; certify and estimate it on ``certification``.
 
@@ -72,8 +77,8 @@ def calibrate(
         seed: seed of the order in which each image meets the mutants.
         doubts: method by which the doubts of both were computed; None without soft evidence.
         ranks: rank of every mutant in the orders, see ``Order``; none where all are equal.
-        robust: whether the first mutant of every order is a robust one, whose doubt alone may raise
-            an alarm.
+        first_share: share of the alarms on clean images that the doubt of the first mutant alone
+            raises, see ``first_share_of``.
 
     Raises:
         DataError: the images do not allow the policies asked for.
@@ -82,7 +87,7 @@ def calibrate(
     served = certification.reordered(seed, ranks)
     try:
         if settings.evidence == "soft":
-            return _soft(choice, certification, settings, seed, doubts, ranks, robust)
+            return _soft(choice, certification, settings, seed, doubts, ranks, first_share)
         parts = CleanParts(choice, certification, served.changes)
         normal = normal_rate(choice)
         paper = paper_test(normal, **settings.nominal)
@@ -111,6 +116,29 @@ def calibrate(
     )
 
 
+class _Robust(Protocol):
+    """Robust mutant, in a manifest or as it was trained."""
+
+    @property
+    def certified(self) -> bool:
+        """Whether it was trained for bounds, by which something is proved."""
+
+
+def first_share_of(robust: Sequence[_Robust]) -> float:
+    """Return the share of the alarms on clean images that a pool's first mutant raises alone.
+
+    A certified mutant raises more of them: whatever is proved is proved by its doubt alone, while
+    other mutants see more of the attacks that are aimed at the original.
+
+    Args:
+        robust: robust mutants of the pool, any of which may come first; none where no mutant may
+            raise an alarm alone.
+    """
+    if not robust:
+        return 0.0
+    return _CERTIFIED_SHARE if all(mutant.certified for mutant in robust) else _ROBUST_SHARE
+
+
 def shared_out(
     choice: Recording, certification: Recording, settings: CalibrationSettings
 ) -> tuple[Recording, Recording]:
@@ -133,7 +161,7 @@ def _soft(
     seed: int,
     doubts: Doubts | None,
     ranks: Sequence[int],
-    robust: bool,
+    first_share: float,
 ) -> CalibrationRecord:
     if doubts is None:
         raise DataError("this store keeps no doubts to calibrate on; give clean images with --data")
@@ -150,14 +178,15 @@ def _soft(
             evidence,
             **settings.certified,
             clean_mutants=settings.budget,
-            first_alone=robust,
+            first_share=first_share,
         ),
         all_mutants_policy(
             served,
             evidence,
             mutants=settings.fixed_mutants,
             **settings.certified,
-            choice=in_order if robust else None,
+            choice=in_order if first_share else None,
+            first_share=first_share,
         ),
     ]
     policies = [_record(each.policy, _staged(each), each.certificate, served) for each in found]

@@ -14,7 +14,7 @@ from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.manifest import DataParts
 from mutant_guard.store.reader import CALIBRATION, RECORDINGS, Store, load_store
 from mutant_guard.store.signature import load_private_key
-from mutant_store.calibrating.calibrate import calibrate
+from mutant_store.calibrating.calibrate import calibrate, first_share_of
 from mutant_store.calibrating.clean_images import CleanImages, load_images
 from mutant_store.calibrating.recordings import fitted_doubts, kept_recordings, pack, record
 from mutant_store.publishing.publish import CALIBRATING, changing, file_entry, publish, write_version
@@ -67,7 +67,7 @@ def recalibrate(
             store.manifest.seed,
             doubts,
             store.manifest.ranks,
-            robust=bool(store.manifest.robust),
+            first_share=first_share_of(store.manifest.robust),
         )
         report.step("publishing")
         contents = {

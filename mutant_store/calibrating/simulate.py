@@ -32,7 +32,7 @@ from mutant_guard.store.calibration_record import (
 from mutant_guard.store.doubts_record import StagedRecord
 from mutant_guard.store.model_card import DataRange
 from mutant_guard.store.reader import CALIBRATION, Store, load_store
-from mutant_store.calibrating.calibrate import choice_in_order, shared_out
+from mutant_store.calibrating.calibrate import choice_in_order, first_share_of, shared_out
 from mutant_store.calibrating.clean_images import load_images
 from mutant_store.calibrating.recordings import kept_recordings, record
 from mutant_store.calibrating.simulation_report import (
@@ -327,7 +327,7 @@ def _recalibrated(
             doubts.doubts,
             **settings.certified,
             clean_mutants=settings.budget,
-            first_alone=bool(store.manifest.robust),
+            first_share=first_share_of(store.manifest.robust),
         )
         return soft.policy, soft.threshold
     found = calibrated_policy(

@@ -18,7 +18,7 @@ from mutant_guard.runtime.engine import load_engine
 from mutant_guard.runtime.options import Device
 from mutant_guard.runtime.order import Order
 from mutant_guard.store.reader import Store
-from mutant_store.calibrating.calibrate import calibrate
+from mutant_store.calibrating.calibrate import calibrate, first_share_of
 from mutant_store.calibrating.recordings import kept_recordings
 
 CALIBRATED = "calibrated"
@@ -136,7 +136,7 @@ def policies_at(store: Store, rates: Mapping[str, float]) -> dict[str, Policy]:
             store.manifest.seed,
             None if doubts is None else doubts.doubts,
             store.manifest.ranks,
-            robust=bool(store.manifest.robust),
+            first_share=first_share_of(store.manifest.robust),
         )
         found[name] = record.policies[CALIBRATED].policy(name)
     return found

@@ -20,8 +20,6 @@ _LEAST = 1e-4
 _CANDIDATES = 1500
 _ABOVE = 300
 """Number of candidates above what any image has that chooses them."""
-_FIRST_SHARE = 0.9
-"""Share of the alarms on clean images that the first mutant raises alone, where it may."""
 _LEAST_SHARE = 1e-4
 """Lowest share of alarms on clean images that is aimed at."""
 _HALVINGS = 40
@@ -57,7 +55,7 @@ def staged_policy(
     max_false_alarm: float,
     confidence: float,
     clean_mutants: float,
-    first_alone: bool = False,
+    first_share: float = 0.0,
     name: str = "calibrated",
 ) -> StagedPolicy:
     """Calibrate the default policy on doubts: cheap on clean traffic, with a certified alarm rate.
@@ -75,7 +73,7 @@ def staged_policy(
 
     Where the first mutant may decide alone, as a robust one has to, there is an early alarm after
     it. Its bound and the threshold are then lowered together, so that of the alarms on ``choice``
-    it raises nine in ten.
+    it raises a constant share.
 
     Args:
         choice: clean images that choose the stages, in the orders in which they meet the mutants.
@@ -84,16 +82,19 @@ def staged_policy(
         max_false_alarm: largest rate of alarms on rightly classified clean images.
         confidence: one-sided level of the certificate.
         clean_mutants: number of mutants that a clean image may take on average.
-        first_alone: whether the doubt of the first mutant alone may raise an alarm.
+        first_share: share of the alarms on clean images that the doubt of the first mutant alone
+            raises; 0 where it may raise none.
         name: the policy's name.
 
     Raises:
         CalibrationError: too few images, or doubts so great that no threshold keeps the rate.
     """
     check_images(int(certification.correct.sum()), max_false_alarm, confidence)
-    stages = _stages(choice, evidence, clean_mutants, _FIRST_SHARE * max_false_alarm if first_alone else 0.0)
+    stages = _stages(choice, evidence, clean_mutants, first_share * max_false_alarm)
     bounds = (
-        _with_early_alarm(choice, evidence, stages) if first_alone else _thresholds(choice.pool, evidence)
+        _with_early_alarm(choice, evidence, stages, first_share)
+        if first_share
+        else _thresholds(choice.pool, evidence)
     )
     return _certified(name, certification, evidence, stages, None, max_false_alarm, confidence, bounds)
 
@@ -106,6 +107,7 @@ def all_mutants_policy(
     max_false_alarm: float,
     confidence: float,
     choice: Recording | None = None,
+    first_share: float = 0.0,
     name: str = "fixed",
 ) -> StagedPolicy:
     """Calibrate a policy with a fixed number of mutants, then a certified threshold.
@@ -120,6 +122,7 @@ def all_mutants_policy(
         confidence: one-sided level of the certificate.
         choice: other clean images, in such orders, where the doubt of the first mutant alone may
             raise an alarm.
+        first_share: share of the alarms on clean images that this doubt raises.
         name: the policy's name.
 
     Raises:
@@ -129,7 +132,7 @@ def all_mutants_policy(
     if choice is None:
         bounds = _thresholds(certification.pool, evidence)
     else:
-        bounds = _with_early_alarm(choice, evidence, (), mutants)
+        bounds = _with_early_alarm(choice, evidence, (), first_share, mutants)
     return _certified(name, certification, evidence, (), mutants, max_false_alarm, confidence, bounds)
 
 
@@ -168,7 +171,11 @@ def _thresholds(pool: int, evidence: Doubts) -> list[_Bounds]:
 
 
 def _with_early_alarm(
-    choice: Recording, evidence: Doubts, stages: tuple[Stage, ...], mutants: int | None = None
+    choice: Recording,
+    evidence: Doubts,
+    stages: tuple[Stage, ...],
+    first_share: float,
+    mutants: int | None = None,
 ) -> list[_Bounds]:
     """Return thresholds, each with an early alarm, from the least to the most sensitive.
 
@@ -182,7 +189,7 @@ def _with_early_alarm(
     for stage in reversed(stages):
         cleared = sums[:, stage.mutants - 1] <= stage.at_most
         ends[cleared] = sums[cleared, stage.mutants - 1]
-    share = _FIRST_SHARE if used > 1 else 1.0
+    share = first_share if used > 1 else 1.0
     passed = share * max(1, len(first) - 1)
     # As many as there are candidates tell all images apart where few have passed.
     places = np.unique(np.geomspace(1, 1 + int(passed), _CANDIDATES).astype(np.int64) - 1)

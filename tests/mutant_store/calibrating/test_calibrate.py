@@ -1,12 +1,15 @@
 """Calibration: three policies from two recordings, and their certificates."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 from mutant_guard.decision.calibration.certification import allowed_alarms
 from mutant_guard.decision.calibration.intervals import clopper_pearson
 from mutant_guard.decision.calibration.recording import Recording
-from mutant_guard.decision.calibration.simulation import run
+from mutant_guard.decision.calibration.simulation import run, run_recorded
+from mutant_guard.decision.evidence.kinds import UNIT, Doubts
 from mutant_guard.decision.sequential.policies import Decision
 from mutant_guard.errors import DataError
 from mutant_guard.store.calibration_record import (
@@ -16,7 +19,8 @@ from mutant_guard.store.calibration_record import (
     FixedRecord,
     SprtRecord,
 )
-from mutant_store.calibrating.calibrate import calibrate, shared_out
+from mutant_guard.store.doubts_record import StagedRecord
+from mutant_store.calibrating.calibrate import calibrate, first_share_of, shared_out
 
 POOL = 50
 
@@ -27,6 +31,13 @@ def recording(images: int, seed: int, wrong: float = 0.1) -> Recording:
     correct = rng.random(images) >= wrong
     rates = np.where(correct, rng.beta(0.6, 9, images), rng.beta(3, 4, images))
     return Recording(rng.random((images, POOL)) < rates[:, None], correct)
+
+
+def doubts_of(images: int, seed: int) -> Recording:
+    """Draw doubts of clean images, of each mutant by itself."""
+    rng = np.random.default_rng(seed)
+    soft = np.rint(np.clip(rng.exponential(0.1, (images, 9)), 0, 1) * UNIT).astype(np.int32)
+    return Recording(soft[:, 1:] > UNIT // 2, np.ones(images, np.bool_), soft[:, 1:], soft[:, 0] // 8)
 
 
 CHOICE, CERTIFICATION = recording(300, 1), recording(310, 2)
@@ -170,3 +181,27 @@ def test_images_that_allow_no_policy_are_the_callers_to_mend(
 ) -> None:
     with pytest.raises(DataError, match=message):
         calibrate(choice, certification, settings, 0)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Robust mutant."""
+
+    certified: bool
+
+
+@pytest.mark.parametrize("certified", [(False,), (True,), (True, False)])
+def test_a_certified_mutant_raises_more_of_the_alarms_alone(certified: tuple[bool, ...]) -> None:
+    share = first_share_of([Trained(each) for each in certified])
+    assert share == (0.9 if all(certified) else 0.7)
+    choice, certification = doubts_of(2000, 6), doubts_of(2000, 7)
+    settings = CalibrationSettings(evidence="soft", max_false_alarm=0.1)
+    found = calibrate(choice, certification, settings, 5, Doubts(1.0, 1.0, 0.0), first_share=share)
+    test = found.policies["calibrated"].test
+    assert isinstance(test, StagedRecord)
+    ((_, bound),) = test.alarms
+    policy = found.policies["calibrated"].policy("calibrated")
+    clean = doubts_of(20_000, 8)
+    alarms = run_recorded(policy, clean).decisions == Decision.ADVERSARIAL
+    assert clean.doubts is not None
+    assert (clean.doubts[alarms, 0] >= bound).mean() == pytest.approx(share, abs=0.06)

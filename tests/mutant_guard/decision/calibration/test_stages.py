@@ -123,7 +123,7 @@ def test_nothing_is_cleared_that_the_first_mutant_doubts_as_hardly_any_clean_ima
         max_false_alarm=rate,
         confidence=0.95,
         clean_mutants=1.5,
-        first_alone=True,
+        first_share=0.9,
     )
     (alarm,) = found.alarms
     part = robust_first(4000, 2)
@@ -144,6 +144,7 @@ def test_nothing_is_cleared_that_the_first_mutant_doubts_as_hardly_any_clean_ima
         max_false_alarm=rate,
         confidence=0.95,
         choice=robust_first(2000, 0),
+        first_share=0.9,
     )
     (alarm,) = whole.alarms
     alone = run_recorded(whole.policy, part).decisions[part.doubts[:, 0] >= alarm.at_least]
@@ -160,7 +161,7 @@ def test_with_an_early_alarm_about_as_many_alarms_are_raised_as_are_allowed(seed
         max_false_alarm=0.01,
         confidence=0.95,
         clean_mutants=1.5,
-        first_alone=True,
+        first_share=0.9,
     )
     assert 0.8 * found.certificate.allowed <= found.certificate.alarms <= found.certificate.allowed
 

@@ -141,6 +141,9 @@ def serving(
 @app.command()
 def robust(
     name: Annotated[str, typer.Argument(help="mnist or cifar10.")],
+    way: Annotated[
+        list[str] | None, typer.Option(help="A way of training; may be given again. Default: all.")
+    ] = None,
     quick: Quick = False,
     data: Data = None,
     work: Annotated[
@@ -153,9 +156,13 @@ def robust(
 
     if name not in SUBJECTS:
         raise typer.BadParameter(f"there is no '{name}': give {' or '.join(SUBJECTS)}")
+    if unknown := set(way or ()) - SUBJECTS[name].ways.keys():
+        raise typer.BadParameter(
+            f"there is no way {', '.join(unknown)}: give one of {'; '.join(SUBJECTS[name].ways)}"
+        )
     folder = data or data_folder()
     _report(
-        {"robust": lambda say: measure(name, folder, work, quick, say)},
+        {"robust": lambda say: measure(name, folder, work, quick, say, way)},
         quick,
         out,
         "Made by `make bench-robust`, not by hand.",

@@ -1,11 +1,24 @@
 """Ways of training robust mutants, side by side."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from benchmarks import robust
+from evaluation.adaptive.strongest.settings import GradientAttack
+from mutant_store.datasets import load
 from mutant_store.robust.settings import RobustSettings
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_the_images_that_are_attacked_are_the_last_that_there_are(name: str, data_dir: Path) -> None:
+    subject = robust.SUBJECTS[name]
+    assert len(load(subject.attacked.format(data=data_dir))) > 2 * subject.images
+    (trained,), (first,) = (
+        re.findall(r"\[0:(\d+)\]|\[(\d+):", spec) for spec in (subject.train, subject.attacked)
+    )
+    assert max(trained) == max(first)
 
 
 @pytest.mark.slow
@@ -18,6 +31,8 @@ def test_every_way_is_trained_and_attacked_once(
         "digits@test",
         "digits@train[600:900]",
         (0.05, 0.5),
+        20,
+        GradientAttack(name="joint", method="apgd"),
         {"pgd": RobustSettings(learning_rate=0.01)},
     )
     monkeypatch.setitem(robust.SUBJECTS, "digits", subject)

@@ -106,7 +106,9 @@ def _harmless(shifts: Sequence[ShiftCell], name: str) -> str:
 
 
 def _range(alarms: dict[str, float]) -> str:
-    """Return the fewest alarms and the most."""
+    """Return the fewest alarms and the most, each with its shift; one figure where all have it."""
     fewest, most = min(alarms, key=alarms.__getitem__), max(alarms, key=alarms.__getitem__)
-    least = f"{percent(alarms[fewest])} ({fewest})"
-    return least if len(alarms) == 1 else f"from {least} to {percent(alarms[most])} ({most})"
+    least, top = percent(alarms[fewest]), percent(alarms[most])
+    if least == top:
+        return f"{least} ({', '.join(alarms)})"
+    return f"from {least} ({fewest}) to {top} ({most})"

@@ -163,6 +163,9 @@ def test_shifts_are_told_from_images_of_no_class(results: Results) -> None:
     assert "on corrupted images from 10.0 % (gaussian noise) to 30.0 % (rotation)" in line
     assert "on images of no class 40.0 % (fashion)" in line
     assert "no class" not in say(results, shifts=for_each[:3])
+    alike = [shift.model_copy(update={"alarms": {"calibrated nai": shares(1.0)}}) for shift in for_each]
+    line = sentence(say(results, shifts=alike), "**Shifts")
+    assert "on corrupted images 100.0 % (gaussian noise, " in line
 
 
 def test_alarms_on_harmless_shifts_stand_beside_those_of_softmax_confidence(results: Results) -> None:

@@ -118,7 +118,7 @@ stores/mnist-lenet-robust/CURRENT stores/mnist-lenet-robust-own/CURRENT stores/m
 
 stores/cifar10-resnet20-robust/CURRENT stores/cifar10-resnet20-robust-own/CURRENT: stores/%/CURRENT: | $(VENV)/.dev
 	$(BIN)/mutant-store build models/cifar10-resnet20.safetensors --train-data "imagefolder:$(DATA)/cifar10@train" \
-		--data "imagefolder:$(DATA)/cifar10@test[0:3000]" --operator mixed:robust,retrain \
+		--data "imagefolder:$(DATA)/cifar10@holdout" --operator mixed:robust,retrain \
 		--seed $(if $(findstring -own,$*),1 --mutants 4,0) --out stores/$*
 
 evaluate-robust: stores/mnist-lenet-robust/CURRENT stores/mnist-lenet-robust-own/CURRENT stores/mnist-lenet-certified/CURRENT stores/cifar10-resnet20-robust/CURRENT stores/cifar10-resnet20-robust-own/CURRENT | $(VENV)/.dev ## every attack of who holds the store, robust mutants in it, and what else it catches: reports/mnist-robust, mnist-certified, mnist-robust-detection and the like of cifar10 (many hours)
@@ -134,7 +134,7 @@ evaluate-robust: stores/mnist-lenet-robust/CURRENT stores/mnist-lenet-robust-own
 # A network of four times the width takes hours on a CPU, and minutes on a GPU.
 stores/cifar10-resnet20-robust-wide/CURRENT: | $(VENV)/.dev
 	$(BIN)/mutant-store build models/cifar10-resnet20.safetensors --train-data "imagefolder:$(DATA)/cifar10@train" \
-		--data "imagefolder:$(DATA)/cifar10@test[0:3000]" --operator mixed:robust,retrain --architecture resnet20 --width 4 \
+		--data "imagefolder:$(DATA)/cifar10@holdout" --operator mixed:robust,retrain --architecture resnet20 --width 4 \
 		--robust-epsilon 0.01960784 --robust-epochs 30 --robust-batch-size 128 --robust-learning-rate 0.1 --out stores/cifar10-resnet20-robust-wide
 
 evaluate-robust-wide: stores/cifar10-resnet20-robust-wide/CURRENT | $(VENV)/.dev ## a wider robust mutant of ResNet-20, under every attack of who holds the store: reports/cifar10-robust-wide (wants a GPU)

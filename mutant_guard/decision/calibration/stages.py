@@ -7,7 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mutant_guard.decision.calibration.calibration import CertifiedPolicy
-from mutant_guard.decision.calibration.certification import CalibrationError, certify, check_images
+from mutant_guard.decision.calibration.certification import (
+    CalibrationError,
+    allowed_alarms,
+    certify,
+    check_images,
+)
 from mutant_guard.decision.calibration.recording import Recording
 from mutant_guard.decision.calibration.simulation import run_recorded
 from mutant_guard.decision.evidence.kinds import Doubts
@@ -89,8 +94,10 @@ def staged_policy(
     Raises:
         CalibrationError: too few images, or doubts so great that no threshold keeps the rate.
     """
-    check_images(int(certification.correct.sum()), max_false_alarm, confidence)
-    stages = _stages(choice, evidence, clean_mutants, first_share * max_false_alarm)
+    images = int(certification.correct.sum())
+    check_images(images, max_false_alarm, confidence)
+    rate = allowed_alarms(images, max_false_alarm, confidence) / images
+    stages = _stages(choice, evidence, clean_mutants, first_share, rate)
     bounds = (
         _with_early_alarm(choice, evidence, stages, first_share)
         if first_share
@@ -199,8 +206,11 @@ def _with_early_alarm(
         np.quantile(ends[first <= bound], level) for bound, level in zip(bounds, levels, strict=True)
     ]
     thresholds = np.minimum.accumulate(quantiles)
-    most = int(evidence.unit * (choice.pool + evidence.own_weight)) + 1
-    above = [np.geomspace(most, 1 + highest[0], _ABOVE) for highest in (bounds, thresholds)]
+    most = [int(evidence.unit * (heard + evidence.own_weight)) + 1 for heard in (1, choice.pool)]
+    above = [
+        np.geomspace(start, 1 + highest[0], _ABOVE)
+        for start, highest in zip(most, (bounds, thresholds), strict=True)
+    ]
     alarms = np.geomspace(_LEAST_SHARE, 1, _CANDIDATES)
     below = [1 + np.interp(alarms, rates, known) for known in (bounds, thresholds)]
     found: list[_Bounds] = []
@@ -211,17 +221,19 @@ def _with_early_alarm(
     return found
 
 
-def _stages(choice: Recording, evidence: Doubts, clean_mutants: float, alarmed: float) -> tuple[Stage, ...]:
+def _stages(
+    choice: Recording, evidence: Doubts, clean_mutants: float, first_share: float, rate: float
+) -> tuple[Stage, ...]:
     """Bisect the share of clean images that go on after the first mutant.
 
-    The share ``alarmed`` of the images ends there in an alarm.
+    Where the first mutant raises a share of the alarms alone, images end in alarms of the rate that
+    is allowed.
     """
-    sums = _sums(choice, evidence)
-    ended = sums[:, 0] > np.quantile(sums[:, 0], 1 - alarmed)
+    sums, correct = _sums(choice, evidence), choice.correct
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if _mean_mutants(sums, _at(sums, middle), ended) <= clean_mutants:
+        if _mean_mutants(sums, correct, _at(sums, middle), first_share, rate) <= clean_mutants:
             low = middle
         else:
             high = middle
@@ -241,10 +253,18 @@ def _at(sums: Counts, going_on: float) -> tuple[Stage, ...]:
     return tuple(Stage(place, bound) for place, bound in zip(places, at_most, strict=True))
 
 
-def _mean_mutants(sums: NDArray[np.int64], stages: tuple[Stage, ...], ended: NDArray[np.bool_]) -> float:
-    """Return the mean number of mutants of an image where only the first raises alarms, on ``ended``."""
+def _mean_mutants(
+    sums: Counts, correct: NDArray[np.bool_], stages: tuple[Stage, ...], first_share: float, rate: float
+) -> float:
+    """Return the mean number of mutants of an image, without alarms unless the first mutant has a share."""
     used = np.full(len(sums), sums.shape[1])
     for stage in reversed(stages):
         used[sums[:, stage.mutants - 1] <= stage.at_most] = stage.mutants
-    used[ended] = 1
+    if first_share:
+        alone = sums[:, 0] > np.quantile(sums[correct, 0], 1 - first_share * rate)
+        ends = sums[np.arange(len(sums)), used - 1]
+        threshold = np.quantile(ends[correct & ~alone], 1 - (1 - first_share) * rate)
+        reached = sums > threshold
+        alarmed = np.where(reached.any(axis=1), 1 + reached.argmax(axis=1), sums.shape[1])
+        used = np.where(alone, 1, np.minimum(used, alarmed))
     return float(used.mean())

@@ -46,7 +46,7 @@ def quick(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         certification: object,
         settings: CalibrationSettings,
         *others: object,
-        robust: bool,
+        first_share: float,
     ) -> object:
         return record.model_copy(update={"settings": settings})
 

@@ -152,6 +152,28 @@ def test_nothing_is_cleared_that_the_first_mutant_doubts_as_hardly_any_clean_ima
     assert (alone == Decision.ADVERSARIAL).all()
 
 
+def partly_hard(images: int, seed: int) -> Recording:
+    """Draw doubts of clean images, of which three in ten are doubted by all mutants to some degree."""
+    rng = np.random.default_rng(seed)
+    hard = rng.random((images, 1)) < 0.3
+    each = np.where(hard, rng.random((images, POOL)), 0.01 * rng.random((images, POOL)))
+    soft = np.rint(each * UNIT).astype(np.int32)
+    return Recording(soft > UNIT // 2, np.ones(images, np.bool_), soft, np.zeros(images, np.int32))
+
+
+def test_mutants_that_alarms_save_are_spent_on_images_that_go_on() -> None:
+    found = staged_policy(
+        partly_hard(2000, 0),
+        partly_hard(2000, 1),
+        EVIDENCE,
+        max_false_alarm=0.2,
+        confidence=0.95,
+        clean_mutants=1.5,
+        first_share=0.7,
+    )
+    assert 1.4 < run_recorded(found.policy, partly_hard(20_000, 2)).mutants.mean() < 1.5
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_with_an_early_alarm_about_as_many_alarms_are_raised_as_are_allowed(seed: int) -> None:
     found = staged_policy(

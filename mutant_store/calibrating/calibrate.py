@@ -185,7 +185,7 @@ def _soft(
             evidence,
             mutants=settings.fixed_mutants,
             **settings.certified,
-            choice=in_order if first_share else None,
+            choice=in_order,
             first_share=first_share,
         ),
     ]

@@ -127,16 +127,16 @@ def all_mutants_policy(
         mutants: number of mutants.
         max_false_alarm: largest rate of alarms on rightly classified clean images.
         confidence: one-sided level of the certificate.
-        choice: other clean images, in such orders, where the doubt of the first mutant alone may
-            raise an alarm.
-        first_share: share of the alarms on clean images that this doubt raises.
+        choice: other clean images, in such orders; needed where the first mutant has a share.
+        first_share: share of the alarms on clean images that the doubt of the first mutant alone
+            raises; 0 where it may raise none.
         name: the policy's name.
 
     Raises:
         CalibrationError: too few images, or doubts so great that no threshold keeps the rate.
     """
     check_images(int(certification.correct.sum()), max_false_alarm, confidence)
-    if choice is None:
+    if choice is None or not first_share:
         bounds = _thresholds(certification.pool, evidence)
     else:
         bounds = _with_early_alarm(choice, evidence, (), first_share, mutants)
@@ -192,10 +192,7 @@ def _with_early_alarm(
     """
     used = choice.pool if mutants is None else min(mutants, choice.pool)
     sums = _sums(choice.only_correct(), evidence)
-    first, ends = sums[:, 0], sums[:, used - 1].copy()
-    for stage in reversed(stages):
-        cleared = sums[:, stage.mutants - 1] <= stage.at_most
-        ends[cleared] = sums[cleared, stage.mutants - 1]
+    first, ends = sums[:, 0], _ends(sums, _heard(sums, stages, used))
     share = first_share if used > 1 else 1.0
     passed = share * max(1, len(first) - 1)
     # As many as there are candidates tell all images apart where few have passed.
@@ -253,17 +250,27 @@ def _at(sums: Counts, going_on: float) -> tuple[Stage, ...]:
     return tuple(Stage(place, bound) for place, bound in zip(places, at_most, strict=True))
 
 
+def _heard(sums: Counts, stages: tuple[Stage, ...], most: int) -> Counts:
+    """Return the number of mutants after which each image is cleared, ``most`` where no stage clears it."""
+    heard = np.full(len(sums), most)
+    for stage in reversed(stages):
+        heard[sums[:, stage.mutants - 1] <= stage.at_most] = stage.mutants
+    return heard
+
+
+def _ends(sums: Counts, heard: Counts) -> Counts:
+    """Return the sum of every image after the mutants that it hears."""
+    return np.asarray(sums[np.arange(len(sums)), heard - 1])
+
+
 def _mean_mutants(
     sums: Counts, correct: NDArray[np.bool_], stages: tuple[Stage, ...], first_share: float, rate: float
 ) -> float:
     """Return the mean number of mutants of an image, without alarms unless the first mutant has a share."""
-    used = np.full(len(sums), sums.shape[1])
-    for stage in reversed(stages):
-        used[sums[:, stage.mutants - 1] <= stage.at_most] = stage.mutants
+    used = _heard(sums, stages, sums.shape[1])
     if first_share:
         alone = sums[:, 0] > np.quantile(sums[correct, 0], 1 - first_share * rate)
-        ends = sums[np.arange(len(sums)), used - 1]
-        threshold = np.quantile(ends[correct & ~alone], 1 - (1 - first_share) * rate)
+        threshold = np.quantile(_ends(sums, used)[correct & ~alone], 1 - (1 - first_share) * rate)
         reached = sums > threshold
         alarmed = np.where(reached.any(axis=1), 1 + reached.argmax(axis=1), sums.shape[1])
         used = np.where(alone, 1, np.minimum(used, alarmed))

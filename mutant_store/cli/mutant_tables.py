@@ -53,6 +53,7 @@ def _recipe(record: RobustRecord) -> str:
     parts = [str(record.recipe.get("method", ""))]
     parts += [f"ε {size:.3g}"] if isinstance(size, float) else []
     parts += [f"{epochs} epochs"] if epochs is not None else []
+    parts += ["mirrored"] if record.recipe.get("mirror") else []
     return ", ".join(filter(None, parts))
 
 

@@ -126,6 +126,17 @@ Width = Annotated[
     ),
 ]
 
+Mirror = Annotated[
+    bool | None,
+    typer.Option(
+        "--mirror/--no-mirror",
+        help="Have robust mutants answer with the mean of their scores for an image and for its mirror image: harder "
+        "to mislead, for a second pass. --mirror trains on mirrored images as well. Default: where the network was "
+        "trained on mirrored images, certified mutants apart.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
 
 def robust_settings(
     operator: str,
@@ -145,6 +156,7 @@ def robust_settings(
     width: float | None,
     shift: int | None,
     labels: Labels,
+    mirror: bool | None,
     optional: bool = False,
 ) -> RobustSettings:
     """Return the settings of robust mutants that these options ask for.
@@ -175,6 +187,7 @@ def robust_settings(
         "--joint": joint or None,
         "--architecture": architecture,
         "--width": width,
+        "--mirror" if mirror else "--no-mirror": mirror,
     }
     given = [option for option, value in said.items() if value is not None]
     robust = ROBUST in operator.removeprefix("mixed:").split(",")
@@ -204,5 +217,6 @@ def robust_settings(
         width=width,
         shift=shift,
         labels=labels,
+        mirror=mirror,
         optional=optional and robust and not given,
     )

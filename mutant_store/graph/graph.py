@@ -155,6 +155,24 @@ class Graph:
             nodes.append(onnx.helper.make_node("Identity", [source], [output], name=output))
         return nodes
 
+    def copy_behind(self, tensor: str, other: str) -> dict[str, str]:
+        """Copy every node that depends on a tensor; the copies read another tensor in its place.
+
+        Returns:
+            Tensor → its copy, of a fresh name.
+        """
+        found, copies = {tensor: other}, []
+        for node in self.nodes:
+            if found.keys().isdisjoint(reads(node)):
+                continue
+            found.update({name: self.fresh(f"{name}_copy") for name in node.output if name})
+            copies.append(NodeProto())
+            copies[-1].CopyFrom(node)
+            copies[-1].name = self.fresh(f"{node.name}_copy") if node.name else ""
+            _replace_all(copies[-1], found)
+        self.nodes += copies
+        return found
+
     def detach_output(self, name: str) -> None:
         """Give a graph output a node of its own.
 

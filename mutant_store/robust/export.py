@@ -18,6 +18,7 @@ from mutant_store.graph.neurons import find_layers
 from mutant_store.graph.parameters import Parameters
 from mutant_store.networks.conversion import ConvertedNetwork
 from mutant_store.networks.onnx_export import to_onnx
+from mutant_store.robust.mirror import Mirrored, mirrored
 
 _TOLERANCE = 1e-3
 """Largest difference of scores, as a share of the largest score."""
@@ -53,6 +54,8 @@ def classifier_of(
     spec: InputSpec,
     probe: NDArray[np.float32],
     output_kind: OutputKind,
+    *,
+    mirror: bool = False,
 ) -> Classifier:
     """Return a trained network as a graph, compared with the network.
 
@@ -62,6 +65,7 @@ def classifier_of(
         spec: input of the original.
         probe: a few real inputs of the original, float32 [N, …], N at least 2.
         output_kind: kind of what the network answers.
+        mirror: whether the graph answers as ``Mirrored`` does around the network.
 
     Returns:
         A classifier that takes the original's inputs, its batch normalisations folded.
@@ -77,6 +81,9 @@ def classifier_of(
     else:
         content = to_onnx(reading, ModelCard(), probe)
         classifier = load_classifier(onnx.load_from_string(content), output_kind=output_kind)
+    if mirror:
+        classifier = replace(classifier, model=mirrored(classifier.model, spec))
+        reading.network = Mirrored(network)
     with torch.inference_mode():
         expected = reading(torch.from_numpy(probe)).numpy()
     largest = np.abs(classifier.scores(probe) - expected).max()

@@ -25,12 +25,14 @@ class RobustJob(TrainingJob):
         mutant: maker of the network that is trained.
         classes: number of classes.
         from_original: whether training starts from the original's weights.
+        mirror: whether a mutant in the bank answers as ``Mirrored`` does around the trained network.
     """
 
     recipe: RobustRecipe
     mutant: Architecture
     classes: int
     from_original: bool
+    mirror: bool = False
 
     def start(self, number: int) -> nn.Module:
         """Return what the training of a mutant starts from, on the CPU.

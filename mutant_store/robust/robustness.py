@@ -11,6 +11,7 @@ from mutant_store.retraining.job import IMAGES, TARGETS
 from mutant_store.retraining.seeds import Purpose, generator_for
 from mutant_store.robust.adversary import backtracking, other_confidence
 from mutant_store.robust.job import HELD_BACK, RobustJob
+from mutant_store.robust.mirror import Mirrored
 from mutant_store.robust.objectives import box_logits, shown
 
 _STEPS = 10
@@ -35,13 +36,16 @@ class Robustness:
 
 
 def measure(job: RobustJob, network: nn.Module) -> Robustness:
-    """Measure a network on the job's held-back images; it is left in evaluation mode.
+    """Measure a network, as it answers in the bank, on the job's held-back images.
+
+    It is left in evaluation mode.
 
     Args:
         job: job of the training.
         network: network on the job's device.
     """
     network.eval()
+    heard = Mirrored(network) if job.mirror else network
     held = job.array(HELD_BACK)
     generator = generator_for(job.seed, Purpose.robustness)
     right = kept = 0
@@ -49,8 +53,8 @@ def measure(job: RobustJob, network: nn.Module) -> Robustness:
         pixels = (job.array(IMAGES)[rows].float() / 255).to(job.device)
         labels = job.array(TARGETS)[rows].to(job.device)
         with torch.no_grad():
-            right += int((job.answers(network, pixels).argmax(1) == labels).sum())
-        kept += int(_kept(job, network, pixels, labels, generator).sum())
+            right += int((job.answers(heard, pixels).argmax(1) == labels).sum())
+        kept += int(_kept(job, heard, pixels, labels, generator).sum())
     return Robustness(right / len(held), kept / len(held))
 
 

@@ -29,6 +29,9 @@ class RobustSettings:
             ``strided``, a registered name or ``module:callable``.
         width: factor of the numbers of channels of ``architecture``, or of the recipe's network.
         labels: kind of the targets; ``original`` takes the label that the original gives.
+        mirror: whether a mutant answers for an image and its mirror image together, see
+            ``Mirrored``; None where training mirrors images, as the original's did, and nothing is
+            certified.
         optional: whether the store may do without robust mutants, where none can be made or they do
             not pay.
         others: same meaning as in ``RobustRecipe``.
@@ -47,7 +50,22 @@ class RobustSettings:
     architecture: str | None = None
     width: float | None = None
     labels: Labels = "data"
+    mirror: bool | None = None
     optional: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mirror and self.method == "certified":
+            raise ModelError(
+                "--mirror takes the mean of two looks, and --certified proves bounds of one: leave out one of them"
+            )
+
+    def mirrors(self, *, flip: bool) -> bool:
+        """Return whether mutants answer for an image and its mirror image together.
+
+        Args:
+            flip: whether training mirrors images.
+        """
+        return self.method != "certified" and (flip if self.mirror is None else self.mirror)
 
     def companion(self, names: Sequence[Collection[str]]) -> int | None:
         """Return the place of the companion that training starts from; None where it is none.

@@ -126,6 +126,7 @@ class RobustTrainer:
             trained = len(training.data) - _held_back(len(training.data))
             plan = replace(plan, recipe=plan.recipe.lasting(trained))
         recipe, self.notes = plan.recipe, training.data.notes
+        flip = (known is not None and known.spec.flip) or bool(settings.mirror)
         self._basis, self._plan, self._jobs, self._cluster = basis, plan, jobs, cluster
         device = training_device(cluster)
         job = RobustJob(
@@ -135,7 +136,7 @@ class RobustTrainer:
             mean=tuple(spec.mean),
             std=tuple(spec.std),
             shift=(known.spec.shift if known else 0) if recipe.shift is None else recipe.shift,
-            flip=known is not None and known.spec.flip,
+            flip=flip,
             bf16=known is not None and known.spec.bf16_on(device) and recipe.attacks,
             channels_last=known is not None and known.spec.bf16 and recipe.attacks,
             output_kind=basis.classifier.output_kind,
@@ -144,6 +145,7 @@ class RobustTrainer:
             mutant=plan.architecture,
             classes=basis.outputs,
             from_original=plan.from_original,
+            mirror=settings.mirrors(flip=flip),
         )
         needed = plan.from_original or recipe.joint
         state = state_of(basis.network().network) if needed else None
@@ -155,6 +157,7 @@ class RobustTrainer:
             "labels": settings.labels,
             "shift": job.shift,
             "flip": job.flip,
+            "mirror": job.mirror,
             "bf16": job.bf16,
             "device": job.device,
         }
@@ -212,7 +215,8 @@ class RobustTrainer:
         basis = self._basis
         kind: OutputKind = self.job.output_kind if self.job.from_original else "logits"
         probe = basis.input.tensor(basis.images.pixels[0][:_PROBE])
-        classifier = classifier_of(network, basis.classifier, basis.input, probe, kind)
+        mirror = self.job.mirror
+        classifier = classifier_of(network, basis.classifier, basis.input, probe, kind, mirror=mirror)
         certified = self._plan.recipe.method == "certified"
         return RobustMutant(
             number,

@@ -23,6 +23,7 @@ NOTHING: dict[str, Any] = {
     "width": None,
     "shift": None,
     "labels": "data",
+    "mirror": None,
 }
 
 
@@ -45,6 +46,7 @@ def test_options_become_settings() -> None:
         "width": 2.0,
         "shift": 3,
         "labels": "original",
+        "mirror": False,
     }
     assert robust_settings("mixed:robust,nai", "digits@train", **NOTHING | said) == RobustSettings(**said)
 
@@ -62,12 +64,33 @@ def test_certified_goes_with_no_other_method() -> None:
         robust_settings("robust", "digits@train", **NOTHING | {"certified": True, "method": "pgd"})
 
 
+def test_bounds_are_of_one_look() -> None:
+    with pytest.raises(
+        ModelError, match="--mirror takes the mean of two looks, and --certified proves bounds of one"
+    ):
+        robust_settings("robust", "digits@train", **NOTHING | {"certified": True, "mirror": True})
+    settings = robust_settings("robust", "digits@train", **NOTHING | {"certified": True})
+    assert not settings.mirrors(flip=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "flip", "mirrors"),
+    [(None, True, True), (None, False, False), (False, True, False), (True, False, True)],
+)
+def test_mutants_look_twice_where_training_mirrors_images(
+    asked: bool | None, flip: bool, mirrors: bool
+) -> None:
+    assert RobustSettings(mirror=asked).mirrors(flip=flip) is mirrors
+
+
 @pytest.mark.parametrize(
     ("said", "options"),
     [
         ({"certified": True}, "--certified"),
         ({"mutants": 1, "joint": True}, "--robust-mutants, --joint"),
         ({"clean_weight": 0.0}, "--robust-clean-weight"),
+        ({"mirror": True}, "--mirror"),
+        ({"mirror": False}, "--no-mirror"),
     ],
 )
 def test_options_without_robust_mutants_are_refused(said: dict[str, Any], options: str) -> None:

@@ -15,6 +15,7 @@ from mutant_store.loading.subject import Subject
 from mutant_store.loading.torch_source import TorchOriginal, of_file, of_graph
 from mutant_store.retraining.job import TARGETS
 from mutant_store.robust.export import classifier_of
+from mutant_store.robust.robust_network import RobustNetwork
 from mutant_store.robust.settings import RobustSettings
 from mutant_store.robust.trainer import RobustTrainer
 from mutant_store.robust.training import load_trained
@@ -99,6 +100,22 @@ def test_training_starts_from_the_original(
     expected = subject.classifier.scores(subject.probe)
     assert np.allclose(mutant.classifier.scores(subject.probe), expected, atol=1e-3)
     assert operators(mutant.classifier) == operators(subject.classifier)
+
+
+@pytest.mark.parametrize("given", ["network", "graph"])
+def test_a_mutant_may_answer_for_the_mirror_image_too(
+    given: str, subject: Subject, digits_weights: Path, tmp_path: Path
+) -> None:
+    original = of_file(digits_weights) if given == "network" else None
+    own = replace(SETTINGS, architecture="original", epochs=1, learning_rate=1e-9, mirror=True)
+    mine = trainer(subject, original, tmp_path, own)
+    ((_, mutant),) = mine.mutants([1], SilentReport())
+    assert (mine.job.flip, mutant.recipe["flip"], mutant.recipe["mirror"]) == (True, True, True)
+    mirror = np.ascontiguousarray(subject.probe[..., ::-1])
+    expected = (subject.classifier.scores(subject.probe) + subject.classifier.scores(mirror)) / 2
+    assert np.allclose(mutant.classifier.scores(subject.probe), expected, atol=1e-3)
+    robust = RobustNetwork.of(mutant, subject, 0.0)
+    assert robust.relative_cost == pytest.approx(2)
 
 
 @pytest.mark.parametrize("layout", ["nhwc", "flat"])

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from mutant_guard.errors import ModelError
 from mutant_store.robust import training as training_module
 from mutant_store.robust.job import RobustJob
+from mutant_store.robust.mirror import Mirrored
 from mutant_store.robust.robustness import Robustness, measure
 from mutant_store.robust.training import (
     RobustEpoch,
@@ -60,6 +61,14 @@ def test_training_tightens_bounds(make_job: Callable[..., RobustJob]) -> None:
     assert told[-1].held_back.robust_accuracy > 0.3
     attacked = measure(replace(job, recipe=replace(job.recipe, method="pgd")), load_trained(job, 0)[0])
     assert attacked.accuracy >= attacked.robust_accuracy >= told[-1].held_back.robust_accuracy
+
+
+def test_what_answers_for_two_looks_is_measured_so(make_job: Callable[..., RobustJob]) -> None:
+    job = make_job(mutant=None, epsilon=0.1)
+    mirroring, network = replace(job, mirror=True), job.original()
+    found = measure(mirroring, network)
+    assert found == measure(job, Mirrored(network))
+    assert found.accuracy != measure(job, network).accuracy  # a digit's mirror image is mostly no digit
 
 
 def test_a_mutant_is_a_function_of_seed_and_number(make_job: Callable[..., RobustJob]) -> None:

@@ -81,6 +81,8 @@ SUBJECTS = {
             "fast": RobustSettings(),
             "fast, 2 epochs": RobustSettings(epochs=2),
             "fast, 14 epochs": RobustSettings(epochs=14),
+            "fast, labels, 2 epochs": RobustSettings(epochs=2, distill=0.0),
+            "fast, one look, 2 epochs": RobustSettings(epochs=2, mirror=False),
             "fast, strided": RobustSettings(architecture="strided"),
             "pgd": RobustSettings(method="pgd", steps=2),
             "trades": RobustSettings(method="trades", steps=2),

@@ -95,6 +95,17 @@ RobustCleanWeight = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+RobustDistill = Annotated[
+    float | None,
+    typer.Option(
+        callback=finite,
+        min=0,
+        max=100,
+        help="Temperature at which robust mutants learn what the original answers for the clean image, in place of its "
+        "label; 0 learns labels. Default: 3 for coloured images where training starts from the original, else 0.",
+        rich_help_panel=_PANEL,
+    ),
+]
 Joint = Annotated[
     bool,
     typer.Option(
@@ -152,6 +163,7 @@ def robust_settings(
     learning_rate: float | None,
     clean_weight: float | None,
     joint: bool,
+    distill: float | None,
     architecture: str | None,
     width: float | None,
     shift: int | None,
@@ -185,6 +197,7 @@ def robust_settings(
         "--robust-learning-rate": learning_rate,
         "--robust-clean-weight": clean_weight,
         "--joint": joint or None,
+        "--robust-distill": distill,
         "--architecture": architecture,
         "--width": width,
         "--mirror" if mirror else "--no-mirror": mirror,
@@ -213,6 +226,7 @@ def robust_settings(
         learning_rate=learning_rate,
         clean_weight=clean_weight,
         joint=joint or None,
+        distill=distill,
         architecture=architecture,
         width=width,
         shift=shift,

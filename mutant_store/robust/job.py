@@ -34,6 +34,11 @@ class RobustJob(TrainingJob):
     from_original: bool
     mirror: bool = False
 
+    @property
+    def needs_original(self) -> bool:
+        """Whether training runs the original beside the mutant."""
+        return self.recipe.joint or self.recipe.distill > 0
+
     def start(self, number: int) -> nn.Module:
         """Return what the training of a mutant starts from, on the CPU.
 

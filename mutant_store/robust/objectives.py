@@ -60,9 +60,16 @@ def shown(worst: Tensor, labels: Tensor) -> Tensor:
 
 
 def attacked(
-    adversary: Adversary, pixels: Tensor, labels: Tensor, sizes: Tensor, generator: torch.Generator
+    adversary: Adversary,
+    pixels: Tensor,
+    labels: Tensor,
+    sizes: Tensor,
+    generator: torch.Generator,
+    teacher: nn.Module | None = None,
 ) -> Outcome:
     """Return the loss on clean images and on images that the adversary changes.
+
+    With a teacher both learn what it answers for the clean image, see ``distilled``.
 
     Args:
         adversary: attacker of the network.
@@ -70,6 +77,7 @@ def attacked(
         labels: int64 [n].
         sizes: float32 [n, 1, 1, 1], largest change of a pixel.
         generator: source of every draw, on the CPU.
+        teacher: network of the original's kind whose answers are learned; None learns the labels.
     """
     job = adversary.job
     recipe = job.recipe
@@ -79,19 +87,39 @@ def attacked(
     changed = adversary.attack(begun, wanted, sizes[untouched:], generator) if len(begun) else begun
     logits = job.answers(adversary.network, torch.cat([clean, changed]))
     before, after = logits[: len(clean)], logits[len(clean) :]
-    on_clean = cross_entropy(before, labels[: len(clean)], reduction="sum")
+    if teacher is not None:
+        with torch.no_grad():
+            answers = job.logits(teacher, pixels)
+        on_clean = distilled(before, answers[: len(clean)], recipe.distill)
+        on_changed = distilled(after, answers[untouched:], recipe.distill)
+    else:
+        on_clean = cross_entropy(before, labels[: len(clean)], reduction="sum")
+        target = calmed(recipe, wanted, changed - begun, job.classes) if recipe.method == "ccat" else wanted
+        on_changed = cross_entropy(after, target, reduction="sum")
     if recipe.method == "trades":
         divergence = kl_div(log_softmax(after, 1), log_softmax(before, 1), reduction="sum", log_target=True)
-        loss = (on_clean + recipe.beta * divergence) / len(pixels)
+        loss = on_clean + recipe.beta * divergence
+    elif recipe.paired:
+        loss = recipe.clean_weight * on_clean + (1 - recipe.clean_weight) * on_changed
     else:
-        target: Tensor = wanted
-        if recipe.method == "ccat":
-            target = calmed(recipe, wanted, changed - begun, job.classes)
-        on_changed = cross_entropy(after, target, reduction="sum")
-        if recipe.paired:
-            on_clean, on_changed = recipe.clean_weight * on_clean, (1 - recipe.clean_weight) * on_changed
-        loss = (on_clean + on_changed) / len(pixels)
+        loss = on_clean + on_changed
+    loss = loss / len(pixels)
     return Outcome(loss, (after.argmax(1) == wanted).sum(), len(changed))
+
+
+def distilled(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
+    """Return the summed divergence of a network's answers from a teacher's, both softened.
+
+    Source: Hinton, Vinyals, Dean: Distilling the knowledge in a neural network, 2015; on changed
+    images Goldblum et al., AAAI 2020.
+
+    Args:
+        logits: float32 [n, classes].
+        answers: logits of the teacher, float32 [n, classes].
+        temperature: divisor of both, whose square keeps the size of the gradient.
+    """
+    own, taught = (log_softmax(scores / temperature, 1) for scores in (logits, answers))
+    return temperature**2 * kl_div(own, taught, reduction="sum", log_target=True)
 
 
 def calmed(recipe: RobustRecipe, labels: Tensor, change: Tensor, classes: int) -> Tensor:

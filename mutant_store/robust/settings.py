@@ -12,6 +12,8 @@ Method = Literal["pgd", "fast", "trades", "ccat", "certified"]
 """Ways of training against the worst case, see ``RobustRecipe``."""
 
 _LEAST_BATCHES = 2000
+_DISTILLED: tuple[Method, ...] = ("pgd", "fast")
+"""Methods whose targets are labels, and may be the original's answers."""
 METHODS: tuple[Method, ...] = get_args(Method)
 ORIGINAL = "original"
 """Architecture that stands for the original and its weights."""
@@ -47,6 +49,7 @@ class RobustSettings:
     clean_weight: float | None = None
     shift: int | None = None
     joint: bool | None = None
+    distill: float | None = None
     architecture: str | None = None
     width: float | None = None
     labels: Labels = "data"
@@ -129,6 +132,8 @@ class RobustRecipe:
         beta: weight of the divergence in ``trades``.
         power: exponent of ``ccat``, by which the target turns uniform with the size of the change.
         joint: whether the attack increases the original's loss as well.
+        distill: temperature at which the mutant learns the original's answers for the clean image,
+            on it and on its changed copy, in place of the label; 0 learns the labels.
         optimizer: ``sgd`` with Nesterov momentum, or ``adam``.
         learning_rate: peak of the learning rate.
         warm_up: share of training over which the learning rate rises to its peak.
@@ -155,6 +160,7 @@ class RobustRecipe:
     beta: float = 6.0
     power: float = 10.0
     joint: bool = False
+    distill: float = 0.0
     optimizer: Literal["sgd", "adam"] = "adam"
     learning_rate: float = 0.002
     warm_up: float = 0.05
@@ -172,6 +178,11 @@ class RobustRecipe:
             )
         if not 0 <= self.clean_weight < 1:
             raise ModelError("--robust-clean-weight must be at least 0 and below 1")
+        if self.distill and self.method not in _DISTILLED:
+            raise ModelError(
+                f"--robust-distill goes with --robust-method {' and '.join(_DISTILLED)}, not with {self.method}: leave "
+                "out one of them"
+            )
         if self.method == "certified" and self.joint:
             raise ModelError(
                 "--joint trains against an attack and --certified against bounds: leave out one of them"
@@ -208,6 +219,7 @@ _COLOURED = RobustRecipe(
     warm_up=0.15,
     fall=0.85,
     weight_decay=5e-4,
+    distill=3.0,
     shift=None,
 )
 _CERTIFIED = replace(
@@ -252,8 +264,11 @@ def recipe_for(name: str, channels: int, settings: RobustSettings, *, fresh: boo
     else:
         start = _GREY if channels == 1 else _COLOURED
     start = replace(start, **_CHANGES.get(name, {}))
-    if settings.method not in (None, start.method):
-        start = replace(start, method=settings.method, steps=_STEPS.get(settings.method or start.method, 1))
+    method = settings.method or start.method
+    if fresh or method not in _DISTILLED:
+        start = replace(start, distill=0.0)
+    if method != start.method:
+        start = replace(start, method=method, steps=_STEPS.get(method, 1))
     if start.method == "trades":
         start = replace(start, paired=True)
     if fresh and start.network == "original":

@@ -147,7 +147,7 @@ class RobustTrainer:
             from_original=plan.from_original,
             mirror=settings.mirrors(flip=flip),
         )
-        needed = plan.from_original or recipe.joint
+        needed = plan.from_original or job.needs_original
         state = state_of(basis.network().network) if needed else None
         self.job = replace(job, folder=_prepared(job, basis, state, training, staged))
         self._data = training.data.portable_range

@@ -125,7 +125,9 @@ class RobustTraining:
         """Make the network and its optimizer."""
         self._job, self._number, recipe = job, number, job.recipe
         self.network = job.placed(job.start(number))
-        self._original = job.placed(job.original()).requires_grad_(False) if recipe.joint else None
+        original = job.placed(job.original()).requires_grad_(False) if job.needs_original else None
+        self._attacked = original if recipe.joint else None
+        self._teacher = original if recipe.distill else None
         parameters = self.network.parameters()
         self._optimizer: torch.optim.Optimizer
         if recipe.optimizer == "adam":
@@ -217,8 +219,8 @@ class RobustTraining:
         sizes = (largest * recipe.epsilon * drawn).to(job.device)
         if recipe.method == "certified":
             return certified(job, self.network, pixels, labels, sizes)
-        adversary = Adversary(job, self.network, self._original, self.steps)
-        return attacked(adversary, pixels, labels, sizes, generator)
+        adversary = Adversary(job, self.network, self._attacked, self.steps)
+        return attacked(adversary, pixels, labels, sizes, generator, self._teacher)
 
     def _largest(self, done: int) -> float:
         """Return the share of the sizes that changes have after a number of batches."""

@@ -44,10 +44,14 @@ def test_coloured_images_start_from_the_original() -> None:
     plan = RobustPlan.of(RobustSettings(), RESNET, COLOURED, 10)
     assert (plan.recipe.method, plan.from_original) == ("fast", True)
     assert plan.architecture is RESNET
+    assert plan.recipe.distill == 3
     wide = RobustPlan.of(RobustSettings(width=2), RESNET, COLOURED, 10)
     assert not wide.from_original
-    assert wide.recipe.epochs == 4 * plan.recipe.epochs
+    assert (wide.recipe.epochs, wide.recipe.distill) == (4 * plan.recipe.epochs, 0)
     assert 3.9 < units(wide.architecture) / units(plan.architecture) < 4
+    others = [RobustSettings(method=method) for method in ("trades", "ccat", "certified")]
+    assert [RobustPlan.of(other, RESNET, COLOURED, 10).recipe.distill for other in others] == [0, 0, 0]
+    assert RobustPlan.of(RobustSettings(width=2, distill=5), RESNET, COLOURED, 10).recipe.distill == 5
     certified = RobustPlan.of(RobustSettings(method="certified"), RESNET, COLOURED, 10)
     assert isinstance(certified.architecture, Strided)
     assert certified.recipe.epsilon < plan.recipe.epsilon
@@ -80,6 +84,10 @@ def test_named_networks_are_trained_from_scratch() -> None:
         ({"architecture": f"{__name__}:few_classes", "width": 2.0}, "few_classes is made in one width only"),
         ({"architecture": "digits-net", "method": "certified"}, "--certified trains a torch.nn.Sequential"),
         ({"method": "certified", "joint": True}, "--joint trains against an attack and --certified against"),
+        (
+            {"method": "trades", "distill": 2.0},
+            "--robust-distill goes with --robust-method pgd and fast, not with trades",
+        ),
         ({"epsilon": 8.0}, "--robust-epsilon is a size in the pixel range 0 to 1"),
         ({"clean_weight": 1.0}, "--robust-clean-weight must be at least 0 and below 1"),
         ({"method": "magic"}, "--robust-method 'magic': give one of pgd, fast, trades, ccat, certified"),

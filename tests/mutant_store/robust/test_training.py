@@ -1,17 +1,21 @@
 """Training of one robust mutant: what it gains, and that neither kills nor collapses change what comes out."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from mutant_guard.errors import ModelError
+from mutant_store.retraining.job import TARGETS
 from mutant_store.robust import training as training_module
 from mutant_store.robust.job import RobustJob
 from mutant_store.robust.mirror import Mirrored
+from mutant_store.robust.objectives import distilled
 from mutant_store.robust.robustness import Robustness, measure
 from mutant_store.robust.training import (
     RobustEpoch,
@@ -50,6 +54,35 @@ def test_training_makes_the_original_robust(method: str, make_job: Callable[...,
     assert found.robust_accuracy > before.robust_accuracy + 0.1
     assert found.accuracy > 0.8
     assert told[-1].loss < told[0].loss
+
+
+def test_what_answers_like_its_teacher_has_nothing_to_learn() -> None:
+    answers = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0]])
+    other = torch.zeros(2, 3)
+    assert distilled(answers, answers + 1, 3.0) == pytest.approx(0, abs=1e-6)  # a constant says nothing
+    taught = (answers / 3).softmax(1)
+    expected = 9 * (taught * (taught.log() - math.log(1 / 3))).sum()
+    assert distilled(other, answers, 3.0) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_mutant_learns_what_the_original_answers(paired: bool, make_job: Callable[..., RobustJob]) -> None:
+    """Labels that are all wrong are not read: the mutant is right about as often as the original."""
+    job = make_job(mutant=None, method="fast", steps=1, epochs=4, epsilon=0.1, paired=paired, distill=3.0)
+    before, labels = measure(job, job.original()), np.load(job.folder / TARGETS)
+    train_robust(job, 0, lambda _: None)
+    taught = load_trained(job, 0)[1]
+    assert taught.accuracy > 0.8
+    assert taught.robust_accuracy > before.robust_accuracy + 0.1
+    other = make_job(
+        "other", mutant=None, method="fast", steps=1, epochs=4, epsilon=0.1, paired=paired, distill=3.0
+    )
+    np.save(other.folder / TARGETS, (labels + 1) % 10)
+    other = replace(other, recipe=replace(other.recipe, epsilon=1e-6))  # attacks lead away from labels
+    train_robust(other, 0, lambda _: None)
+    network = load_trained(other, 0)[0]
+    np.save(other.folder / TARGETS, labels)
+    assert measure(other, network).accuracy > before.accuracy - 0.03
 
 
 def test_training_tightens_bounds(make_job: Callable[..., RobustJob]) -> None:

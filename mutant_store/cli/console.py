@@ -135,7 +135,7 @@ class BuildReport:
         if self._task is not None:
             self._bar.remove_task(self._task)
             self._task = None
-        self._begun = None
+        self._begun, self._last_line = None, time.monotonic()
         self._console.print(f"  • {text}", markup=False, highlight=False, soft_wrap=True)
         sys.stderr.flush()
 
@@ -159,7 +159,7 @@ class BuildReport:
     def _line(self, done: int, total: int, note: str) -> None:
         now = time.monotonic()
         if self._begun is None:
-            self._begun, self._last_line = (now, done), now
+            self._begun = now, done
         if now - self._last_line < _SECONDS_BETWEEN_LINES:
             return
         self._last_line = now

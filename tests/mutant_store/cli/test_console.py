@@ -39,6 +39,19 @@ def test_without_a_terminal_progress_is_a_line_from_time_to_time(
     ]
 
 
+def test_a_first_part_that_took_long_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(monkeypatch)
+    with BuildReport() as report:
+        report.step("training")
+        clock.now += 600
+        report.progress(1, 7, "epochs")
+        clock.now += 600
+        report.progress(2, 7, "epochs")
+    assert capsys.readouterr().err.splitlines()[1:] == ["    1 of 7 epochs", "    2 of 7 epochs, 50 min left"]
+
+
 def test_on_a_terminal_progress_is_a_bar(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

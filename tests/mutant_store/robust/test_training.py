@@ -158,6 +158,16 @@ def test_what_collapsed_goes_on_from_the_last_good_epoch_with_more_steps(
     assert seen == [(0, 1), (1, 1), (1, 2), (2, 2)]
 
 
+def test_what_comes_and_goes_at_a_high_rate_is_no_collapse(
+    make_job: Callable[..., RobustJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, shares = make_job(method="fast", steps=1, epochs=3, mutant=None), iter([0.6, 0.25, 0.6])
+    training = RobustTraining(job, 0)
+    monkeypatch.setattr(training_module, "measure", lambda *_: Robustness(0.9, next(shares)))
+    told = [training.run_epoch() for _ in range(3)]
+    assert [(epoch.collapsed, epoch.steps) for epoch in told] == [(False, 1)] * 3
+
+
 def test_nothing_collapses_that_learned_nothing_yet(make_job: Callable[..., RobustJob]) -> None:
     told: list[RobustEpoch] = []
     train_robust(make_job(method="fast", steps=1, epochs=1, learning_rate=1e-9), 0, told.append)

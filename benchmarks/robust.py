@@ -81,7 +81,7 @@ SUBJECTS = {
             "fast": RobustSettings(),
             "fast, 2 epochs": RobustSettings(epochs=2),
             "fast, 14 epochs": RobustSettings(epochs=14),
-            "fast, labels, 2 epochs": RobustSettings(epochs=2, distill=0.0),
+            "fast, distilled, 2 epochs": RobustSettings(epochs=2, distill=3.0),
             "fast, one look, 2 epochs": RobustSettings(epochs=2, mirror=False),
             "fast, strided": RobustSettings(architecture="strided"),
             "pgd": RobustSettings(method="pgd", steps=2),

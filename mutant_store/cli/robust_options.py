@@ -102,7 +102,7 @@ RobustDistill = Annotated[
         min=0,
         max=100,
         help="Temperature at which robust mutants learn what the original answers for the clean image, in place of its "
-        "label; 0 learns labels. Default: 3 for coloured images where training starts from the original, else 0.",
+        "label, such as 3; 0 learns labels. Default: 0.",
         rich_help_panel=_PANEL,
     ),
 ]

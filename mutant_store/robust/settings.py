@@ -219,7 +219,6 @@ _COLOURED = RobustRecipe(
     warm_up=0.15,
     fall=0.85,
     weight_decay=5e-4,
-    distill=3.0,
     shift=None,
 )
 _CERTIFIED = replace(
@@ -265,8 +264,6 @@ def recipe_for(name: str, channels: int, settings: RobustSettings, *, fresh: boo
         start = _GREY if channels == 1 else _COLOURED
     start = replace(start, **_CHANGES.get(name, {}))
     method = settings.method or start.method
-    if fresh or method not in _DISTILLED:
-        start = replace(start, distill=0.0)
     if method != start.method:
         start = replace(start, method=method, steps=_STEPS.get(method, 1))
     if start.method == "trades":

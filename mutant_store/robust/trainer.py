@@ -112,7 +112,7 @@ class RobustTrainer:
         """
         basis = Basis.of(subject, original, companion)
         if companion is not None:  # it stands in the original's place
-            settings = replace(settings, architecture=ORIGINAL, distill=settings.distill or 0.0)
+            settings = replace(settings, architecture=ORIGINAL)
         spec, own, known = basis.input, basis.architecture, basis.known
         grey = (spec.mean[0], spec.std[0]) if spec.channels == 1 else None
         plan = RobustPlan.of(settings, own, basis.shape, basis.outputs, grey=grey)

@@ -44,7 +44,7 @@ def test_coloured_images_start_from_the_original() -> None:
     plan = RobustPlan.of(RobustSettings(), RESNET, COLOURED, 10)
     assert (plan.recipe.method, plan.from_original) == ("fast", True)
     assert plan.architecture is RESNET
-    assert plan.recipe.distill == 3
+    assert plan.recipe.distill == 0
     wide = RobustPlan.of(RobustSettings(width=2), RESNET, COLOURED, 10)
     assert not wide.from_original
     assert (wide.recipe.epochs, wide.recipe.distill) == (4 * plan.recipe.epochs, 0)

@@ -54,6 +54,8 @@ def _recipe(record: RobustRecord) -> str:
     parts += [f"ε {size:.3g}"] if isinstance(size, float) else []
     parts += [f"{epochs} epochs"] if epochs is not None else []
     parts += ["mirrored"] if record.recipe.get("mirror") else []
+    networks = record.recipe.get("ensemble", 1)
+    parts += [f"{networks} networks"] if networks != 1 else []
     return ", ".join(filter(None, parts))
 
 

@@ -7,7 +7,7 @@ import typer
 from mutant_guard.errors import DataError, ModelError
 from mutant_store.cli.console import finite
 from mutant_store.retraining.settings import Labels
-from mutant_store.robust.settings import Method, RobustSettings
+from mutant_store.robust.settings import MOST_MUTANTS, Method, RobustSettings
 
 _PANEL = "Robust mutants (--operator robust)"
 
@@ -15,7 +15,7 @@ RobustMutants = Annotated[
     int | None,
     typer.Option(
         min=1,
-        max=1000,
+        max=MOST_MUTANTS,
         help="Number of robust mutants, apart from --mutants. They learn --train-data. Default: 1.",
         rich_help_panel=_PANEL,
     ),
@@ -147,6 +147,16 @@ Mirror = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+RobustEnsemble = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=16,
+        help="Number of networks of a robust mutant, which answers with the mean of their scores: harder to mislead, "
+        "for as many trainings, several at a time, and as many passes. Default: 1.",
+        rich_help_panel=_PANEL,
+    ),
+]
 
 
 def robust_settings(
@@ -169,6 +179,7 @@ def robust_settings(
     shift: int | None,
     labels: Labels,
     mirror: bool | None,
+    ensemble: int | None,
     optional: bool = False,
 ) -> RobustSettings:
     """Return the settings of robust mutants that these options ask for.
@@ -201,6 +212,7 @@ def robust_settings(
         "--architecture": architecture,
         "--width": width,
         "--mirror" if mirror else "--no-mirror": mirror,
+        "--robust-ensemble": ensemble,
     }
     given = [option for option, value in said.items() if value is not None]
     robust = ROBUST in operator.removeprefix("mixed:").split(",")
@@ -232,5 +244,6 @@ def robust_settings(
         shift=shift,
         labels=labels,
         mirror=mirror,
+        ensemble=ensemble or 1,
         optional=optional and robust and not given,
     )

@@ -96,7 +96,7 @@ class TrainingProcesses(TrainingWorkers[J]):
         """
         if self._wanted == 1 or (len(numbers) == 1 and not self._processes):
             for number in numbers:
-                with _one_thread():
+                with one_thread():
                     task(self._job, number, heard)
                 yield number
             return
@@ -165,7 +165,7 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Use as many threads as a process of its own has: results depend on the number."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,5 +1,6 @@
 """Export of a trained robust mutant as a graph that reads what the original's graph reads."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from mutant_store.graph.neurons import find_layers
 from mutant_store.graph.parameters import Parameters
 from mutant_store.networks.conversion import ConvertedNetwork
 from mutant_store.networks.onnx_export import to_onnx
+from mutant_store.robust.ensemble import Ensemble, mean_of
 from mutant_store.robust.mirror import Mirrored, mirrored
 
 _TOLERANCE = 1e-3
@@ -49,7 +51,7 @@ class Reading(nn.Module):
 
 
 def classifier_of(
-    network: nn.Module,
+    networks: Sequence[nn.Module],
     original: Classifier,
     spec: InputSpec,
     probe: NDArray[np.float32],
@@ -57,33 +59,29 @@ def classifier_of(
     *,
     mirror: bool = False,
 ) -> Classifier:
-    """Return a trained network as a graph, compared with the network.
+    """Return trained networks as one graph of the mean of their scores, compared with them.
 
     Args:
-        network: float32 network on the CPU, in evaluation mode, that reads [N, C, H, W].
+        networks: float32 networks of one kind on the CPU, in evaluation mode, that read [N, C, H, W].
         original: the original's graph.
         spec: input of the original.
         probe: a few real inputs of the original, float32 [N, …], N at least 2.
-        output_kind: kind of what the network answers.
-        mirror: whether the graph answers as ``Mirrored`` does around the network.
+        output_kind: kind of what the networks answer.
+        mirror: whether the graph answers as ``Mirrored`` does around them.
 
     Returns:
         A classifier that takes the original's inputs, its batch normalisations folded.
 
     Raises:
-        ModelError: the network cannot be exported, or the graph answers otherwise.
+        ModelError: a network cannot be exported, or the graph answers otherwise.
     """
-    reading = Reading(network, spec).eval()
-    if isinstance(network, ConvertedNetwork):
-        graph = Graph(original.model)
-        Parameters(graph, find_layers(graph)).write(graph, network.values)
-        classifier = replace(original, model=graph.to_model())
-    else:
-        content = to_onnx(reading, ModelCard(), probe)
-        classifier = load_classifier(onnx.load_from_string(content), output_kind=output_kind)
+    found = [_alone(network, original, spec, probe, output_kind) for network in networks]
+    classifier = replace(found[0], model=mean_of([each.model for each in found]))
+    whole: nn.Module = Ensemble(networks)
     if mirror:
         classifier = replace(classifier, model=mirrored(classifier.model, spec))
-        reading.network = Mirrored(network)
+        whole = Mirrored(whole)
+    reading = Reading(whole, spec).eval()
     with torch.inference_mode():
         expected = reading(torch.from_numpy(probe)).numpy()
     largest = np.abs(classifier.scores(probe) - expected).max()
@@ -93,3 +91,19 @@ def classifier_of(
             "torch exports faithfully"
         )
     return classifier
+
+
+def _alone(
+    network: nn.Module,
+    original: Classifier,
+    spec: InputSpec,
+    probe: NDArray[np.float32],
+    output_kind: OutputKind,
+) -> Classifier:
+    """Return one of the networks as a graph."""
+    if isinstance(network, ConvertedNetwork):
+        graph = Graph(original.model)
+        Parameters(graph, find_layers(graph)).write(graph, network.values)
+        return replace(original, model=graph.to_model())
+    content = to_onnx(Reading(network, spec).eval(), ModelCard(), probe)
+    return load_classifier(onnx.load_from_string(content), output_kind=output_kind)

@@ -8,7 +8,7 @@ from mutant_store.networks.architecture import Architecture
 from mutant_store.retraining.job import TrainingJob
 from mutant_store.retraining.seeds import Purpose, drawing_for
 from mutant_store.robust.intervals import initialise
-from mutant_store.robust.settings import RobustRecipe
+from mutant_store.robust.settings import MOST_MUTANTS, RobustRecipe
 
 HELD_BACK = "held-back.npy"
 
@@ -26,6 +26,7 @@ class RobustJob(TrainingJob):
         classes: number of classes.
         from_original: whether training starts from the original's weights.
         mirror: whether a mutant in the bank answers as ``Mirrored`` does around the trained network.
+        ensemble: number of networks that are trained for a mutant, see ``Ensemble``.
     """
 
     recipe: RobustRecipe
@@ -33,6 +34,11 @@ class RobustJob(TrainingJob):
     classes: int
     from_original: bool
     mirror: bool = False
+    ensemble: int = 1
+
+    def members(self, mutant: int) -> list[int]:
+        """Return the numbers of a mutant's networks, of which the first has the mutant's number."""
+        return [mutant + member * MOST_MUTANTS for member in range(self.ensemble)]
 
     @property
     def needs_original(self) -> bool:

@@ -17,6 +17,8 @@ _DISTILLED: tuple[Method, ...] = ("pgd", "fast")
 METHODS: tuple[Method, ...] = get_args(Method)
 ORIGINAL = "original"
 """Architecture that stands for the original and its weights."""
+MOST_MUTANTS = 1000
+"""Largest number of robust mutants of a store."""
 _COMPANION = "companion"
 
 
@@ -34,6 +36,7 @@ class RobustSettings:
         mirror: whether a mutant answers for an image and its mirror image together, see
             ``Mirrored``; None where training mirrors images, as the original's did, and nothing is
             certified.
+        ensemble: number of networks of a mutant, which answers with the mean of their scores.
         optional: whether the store may do without robust mutants, where none can be made or they do
             not pay.
         others: same meaning as in ``RobustRecipe``.
@@ -54,12 +57,15 @@ class RobustSettings:
     width: float | None = None
     labels: Labels = "data"
     mirror: bool | None = None
+    ensemble: int = 1
     optional: bool = False
 
     def __post_init__(self) -> None:
-        if self.mirror and self.method == "certified":
+        if self.method == "certified" and (self.mirror or self.ensemble > 1):
+            option, what = ("--mirror", "looks") if self.mirror else ("--robust-ensemble", "networks")
             raise ModelError(
-                "--mirror takes the mean of two looks, and --certified proves bounds of one: leave out one of them"
+                f"{option} takes the mean of several {what}, and --certified proves bounds of one: leave out one of "
+                "them"
             )
 
     def mirrors(self, *, flip: bool) -> bool:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from onnx import ModelProto
+from torch import nn
 
 from mutant_guard.errors import DataError
 from mutant_guard.store.choices import OutputKind
@@ -23,13 +25,16 @@ from mutant_store.loading.torch_source import TorchOriginal
 from mutant_store.reporter import Reporter
 from mutant_store.retraining.folder import prepare_folder, state_of
 from mutant_store.retraining.job import IMAGES, ORIGINAL_STATE, TARGETS
+from mutant_store.retraining.processes import one_thread
 from mutant_store.retraining.seeds import Purpose, seed_for
 from mutant_store.retraining.training_data import TrainingData
 from mutant_store.robust.basis import Basis
+from mutant_store.robust.ensemble import Ensemble
 from mutant_store.robust.export import classifier_of
 from mutant_store.robust.job import HELD_BACK, RobustJob
 from mutant_store.robust.plan import RobustPlan
-from mutant_store.robust.settings import ORIGINAL, RobustSettings
+from mutant_store.robust.robustness import Robustness, measure
+from mutant_store.robust.settings import MOST_MUTANTS, ORIGINAL, RobustSettings
 from mutant_store.robust.training import RobustEpoch, load_trained, train_robust
 
 _FOLDER = "robust-"
@@ -146,6 +151,7 @@ class RobustTrainer:
             classes=basis.outputs,
             from_original=plan.from_original,
             mirror=settings.mirrors(flip=flip),
+            ensemble=settings.ensemble,
         )
         needed = plan.from_original or job.needs_original
         state = state_of(basis.network().network) if needed else None
@@ -158,6 +164,7 @@ class RobustTrainer:
             "shift": job.shift,
             "flip": job.flip,
             "mirror": job.mirror,
+            "ensemble": job.ensemble,
             "bf16": job.bf16,
             "device": job.device,
         }
@@ -185,21 +192,26 @@ class RobustTrainer:
             GuardError: training diverged, a mutant cannot be exported, or a process that trains one
                 ended.
         """
-        total = self._plan.recipe.epochs
-        epochs = dict.fromkeys(numbers, 0)
+        total, job = self._plan.recipe.epochs, self.job
+        networks = [network for number in numbers for network in job.members(number)]
+        epochs = dict.fromkeys(networks, 0)
 
         def heard(epoch: RobustEpoch) -> None:
             epochs[epoch.mutant] = epoch.epoch - epoch.collapsed
-            report.progress(sum(epochs.values()), len(numbers) * total, self._told(epoch))
+            report.progress(sum(epochs.values()), len(networks) * total, self._told(epoch))
 
-        with training_workers(self.job, self._jobs, self._cluster) as workers:
-            for number in workers.run_in_order(train_robust, numbers, heard):
-                epochs[number] = total
-                yield number, self._mutant(number)
-                report.progress(sum(epochs.values()), len(numbers) * total, "epochs")
+        with training_workers(job, self._jobs, self._cluster) as workers:
+            for network in workers.run_in_order(train_robust, networks, heard):
+                epochs[network] = total
+                number = network % MOST_MUTANTS
+                if network == job.members(number)[-1]:
+                    yield number, self._mutant(number)
+                report.progress(sum(epochs.values()), len(networks) * total, "epochs")
 
     def _told(self, epoch: RobustEpoch) -> str:
-        where = f"epochs; robust mutant {epoch.mutant}: {epoch.epoch} of {self._plan.recipe.epochs}"
+        member, mutant = divmod(epoch.mutant, MOST_MUTANTS)
+        which = f", network {member + 1} of {self.job.ensemble}" if self.job.ensemble > 1 else ""
+        where = f"epochs; robust mutant {mutant}{which}: {epoch.epoch} of {self._plan.recipe.epochs}"
         held = epoch.held_back
         worst = "shown to stay right" if self._plan.recipe.method == "certified" else "right under attack"
         shares = f"{held.accuracy:.1%} of the images held back right, {held.robust_accuracy:.1%} {worst}"
@@ -211,12 +223,13 @@ class RobustTrainer:
         return f"{where}, loss {epoch.loss:.3g}, {shares}"
 
     def _mutant(self, number: int) -> RobustMutant:
-        network, found = load_trained(self.job, number)
-        basis = self._basis
+        trained = [load_trained(self.job, member) for member in self.job.members(number)]
+        networks, basis = [network for network, _ in trained], self._basis
         kind: OutputKind = self.job.output_kind if self.job.from_original else "logits"
         probe = basis.input.tensor(basis.images.pixels[0][:_PROBE])
         mirror = self.job.mirror
-        classifier = classifier_of(network, basis.classifier, basis.input, probe, kind, mirror=mirror)
+        classifier = classifier_of(networks, basis.classifier, basis.input, probe, kind, mirror=mirror)
+        found = trained[0][1] if len(trained) == 1 else self._measured(networks)
         certified = self._plan.recipe.method == "certified"
         return RobustMutant(
             number,
@@ -229,6 +242,13 @@ class RobustTrainer:
             self._data,
             basis.companion,
         )
+
+    def _measured(self, networks: list[nn.Module]) -> Robustness:
+        """Measure an ensemble, here even if a cluster has trained it."""
+        here = self.job.device == "cpu" or torch.cuda.is_available()
+        job = self.job if here else replace(self.job, device="cpu", bf16=False)
+        with one_thread():  # the same shares on any number of cores
+            return measure(job, job.placed(Ensemble(networks)))
 
 
 def _held_back(images: int) -> int:
@@ -257,7 +277,7 @@ def _prepared(
         **{
             name: value
             for name, value in vars(job).items()
-            if name not in ("folder", "architecture", "mutant")
+            if name not in ("folder", "architecture", "mutant", "ensemble")
         },
         "architectures": [repr(job.architecture), repr(job.mutant)] if own else repr(job.mutant),
         **training.facts,

@@ -25,6 +25,7 @@ NOTHING: dict[str, Any] = {
     "shift": None,
     "labels": "data",
     "mirror": None,
+    "ensemble": None,
 }
 
 
@@ -49,6 +50,7 @@ def test_options_become_settings() -> None:
         "shift": 3,
         "labels": "original",
         "mirror": False,
+        "ensemble": 3,
     }
     assert robust_settings("mixed:robust,nai", "digits@train", **NOTHING | said) == RobustSettings(**said)
 
@@ -66,11 +68,19 @@ def test_certified_goes_with_no_other_method() -> None:
         robust_settings("robust", "digits@train", **NOTHING | {"certified": True, "method": "pgd"})
 
 
-def test_bounds_are_of_one_look() -> None:
-    with pytest.raises(
-        ModelError, match="--mirror takes the mean of two looks, and --certified proves bounds of one"
-    ):
-        robust_settings("robust", "digits@train", **NOTHING | {"certified": True, "mirror": True})
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"mirror": True}, "--mirror takes the mean of several looks, and --certified proves bounds of one"),
+        (
+            {"ensemble": 2},
+            "--robust-ensemble takes the mean of several networks, and --certified proves bounds",
+        ),
+    ],
+)
+def test_bounds_are_of_one_look_of_one_network(said: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        robust_settings("robust", "digits@train", **NOTHING | {"certified": True} | said)
     settings = robust_settings("robust", "digits@train", **NOTHING | {"certified": True})
     assert not settings.mirrors(flip=True)
 
@@ -94,6 +104,7 @@ def test_mutants_look_twice_where_training_mirrors_images(
         ({"distill": 0.0}, "--robust-distill"),
         ({"mirror": True}, "--mirror"),
         ({"mirror": False}, "--no-mirror"),
+        ({"ensemble": 1}, "--robust-ensemble"),
     ],
 )
 def test_options_without_robust_mutants_are_refused(said: dict[str, Any], options: str) -> None:

@@ -31,7 +31,7 @@ def test_a_graph_hears_both_looks(layout: Layout, subject: Subject) -> None:
     spec = subject.input.model_copy(update={"layout": layout})
     network = TINY.build().eval()
     alone, both = (
-        classifier_of(network, subject.classifier, spec, spec.tensor(images[:4]), "logits", mirror=mirror)
+        classifier_of([network], subject.classifier, spec, spec.tensor(images[:4]), "logits", mirror=mirror)
         for mirror in (False, True)
     )
     with torch.inference_mode():

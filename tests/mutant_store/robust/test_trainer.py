@@ -13,8 +13,9 @@ from mutant_store.datasets import load
 from mutant_store.graph.classifier import Classifier
 from mutant_store.loading.subject import Subject
 from mutant_store.loading.torch_source import TorchOriginal, of_file, of_graph
-from mutant_store.retraining.job import TARGETS
+from mutant_store.retraining.job import IMAGES, TARGETS
 from mutant_store.robust.export import classifier_of
+from mutant_store.robust.job import HELD_BACK
 from mutant_store.robust.robust_network import RobustNetwork
 from mutant_store.robust.settings import RobustSettings
 from mutant_store.robust.trainer import RobustTrainer
@@ -118,12 +119,37 @@ def test_a_mutant_may_answer_for_the_mirror_image_too(
     assert robust.relative_cost == pytest.approx(2)
 
 
+def test_a_mutant_may_have_several_networks(subject: Subject, digits_weights: Path, tmp_path: Path) -> None:
+    """The first is that of a mutant of one network, so that an ensemble only adds to it."""
+    original, report = of_file(digits_weights), Notes()
+    (_, first), (_, second) = trainer(subject, original, tmp_path).mutants([0, 1], SilentReport())
+    mine = trainer(subject, original, tmp_path, replace(SETTINGS, ensemble=3))
+    found = dict(mine.mutants([0, 1], report))
+    assert list(found) == [0, 1]
+    assert report.calls[-1] == (12, 12)
+    assert "robust mutant 1, network 3 of 3: 2 of 2, loss" in report.notes[-2]
+    for number, alone in enumerate((first, second)):
+        members = [load_trained(mine.job, member)[0] for member in (number, number + 1000, number + 2000)]
+        with torch.inference_mode():
+            scores = [network(torch.from_numpy(subject.probe)).numpy() for network in members]
+        assert np.allclose(found[number].classifier.scores(subject.probe), np.mean(scores, axis=0), atol=1e-3)
+        assert np.allclose(alone.classifier.scores(subject.probe), scores[0], atol=1e-3)
+    assert (found[0].recipe["ensemble"], first.recipe["ensemble"]) == (3, 1)
+    robust = RobustNetwork.of(found[0], subject, 0.0)
+    assert robust.multiply_adds == 3 * RobustNetwork.of(first, subject, 0.0).multiply_adds
+    held = mine.job.array(HELD_BACK)
+    pixels, labels = mine.job.array(IMAGES)[held].float() / 255, mine.job.array(TARGETS)[held]
+    right = found[0].classifier.scores(mine.job.normalised(pixels).numpy()).argmax(1) == labels.numpy()
+    assert found[0].accuracy == pytest.approx(right.mean(), abs=1.5 / len(held))
+    assert 0 < found[0].robust_accuracy <= found[0].accuracy
+
+
 @pytest.mark.parametrize("layout", ["nhwc", "flat"])
 def test_the_graph_reads_what_the_originals_reads(layout: Layout, subject: Subject) -> None:
     images = subject.filter.data.images[:6]
     spec = subject.input.model_copy(update={"layout": layout})
     network = TINY.build().eval()
-    classifier = classifier_of(network, subject.classifier, spec, spec.tensor(images[:4]), "logits")
+    classifier = classifier_of([network], subject.classifier, spec, spec.tensor(images[:4]), "logits")
     with torch.inference_mode():
         expected = network(torch.from_numpy(subject.input.tensor(images))).numpy()
     assert np.allclose(classifier.scores(spec.tensor(images)), expected, atol=1e-4)
@@ -134,7 +160,7 @@ def test_a_graph_that_answers_otherwise_is_refused(subject: Subject, monkeypatch
     network = of_graph(subject).network
     monkeypatch.setattr(Classifier, "scores", lambda self, inputs: np.zeros((len(inputs), 10), np.float32))
     with pytest.raises(ModelError, match="a robust mutant's graph differs from its network by"):
-        classifier_of(network, subject.classifier, subject.input, subject.probe, "logits")
+        classifier_of([network], subject.classifier, subject.input, subject.probe, "logits")
 
 
 def test_labels_may_be_the_originals(subject: Subject, digits_weights: Path, tmp_path: Path) -> None:

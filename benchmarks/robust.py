@@ -81,7 +81,7 @@ SUBJECTS = {
         {
             "fast": RobustSettings(),
             "fast, 2 epochs": RobustSettings(epochs=2),
-            "fast, 14 epochs": RobustSettings(epochs=14),
+            "fast, 7 epochs": RobustSettings(epochs=7),
             "fast, distilled, 2 epochs": RobustSettings(epochs=2, distill=3.0),
             "fast, two networks, 2 epochs": RobustSettings(epochs=2, ensemble=2),
             "fast, one look, 2 epochs": RobustSettings(epochs=2, mirror=False),

@@ -62,8 +62,8 @@ RobustEpochs = Annotated[
     typer.Option(
         min=1,
         max=1000,
-        help="Passes over the training images. Default: grey images 14 (certified 28), coloured ones 7, or 28 where "
-        "training does not start from the original's weights (certified 40); more where they are few.",
+        help="Passes over the training images. Default: 14 (certified 28), and for coloured images 28 where training "
+        "does not start from the original's weights (certified 40); more where they are few.",
         rich_help_panel=_PANEL,
     ),
 ]

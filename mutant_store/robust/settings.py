@@ -217,7 +217,7 @@ _COLOURED = RobustRecipe(
     spread=(0.25, 1.5),
     ramp=0.0,
     steps=1,
-    epochs=7,
+    epochs=14,
     batch_size=104,
     paired=True,
     optimizer="sgd",
@@ -245,7 +245,7 @@ _CERTIFIED_COLOURED = replace(_CERTIFIED, epsilon=2 / 255, epochs=40, shift=None
 _CHANGES: dict[str, dict[str, Any]] = {"digits-net": {"batch_size": 32, "epsilon": 0.1}}
 """Settings by registered original that differ from those for its number of channels."""
 
-_FRESH_EPOCHS = 4
+_FRESH_EPOCHS = 2
 """Factor of the epochs of coloured recipes where training does not start from the original."""
 
 _STEPS: dict[Method, int] = {"pgd": 4, "fast": 1, "trades": 4, "ccat": 6, "certified": 1}

@@ -47,7 +47,7 @@ def test_coloured_images_start_from_the_original() -> None:
     assert plan.recipe.distill == 0
     wide = RobustPlan.of(RobustSettings(width=2), RESNET, COLOURED, 10)
     assert not wide.from_original
-    assert (wide.recipe.epochs, wide.recipe.distill) == (4 * plan.recipe.epochs, 0)
+    assert (wide.recipe.epochs, wide.recipe.distill) == (2 * plan.recipe.epochs, 0)
     assert 3.9 < units(wide.architecture) / units(plan.architecture) < 4
     others = [RobustSettings(method=method) for method in ("trades", "ccat", "certified")]
     assert [RobustPlan.of(other, RESNET, COLOURED, 10).recipe.distill for other in others] == [0, 0, 0]

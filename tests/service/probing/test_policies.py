@@ -222,11 +222,11 @@ async def test_the_inference_protocol_is_no_way_round(digits_store: Path) -> Non
         inputs = [{"name": "image", "shape": [len(files)], "datatype": "BYTES", "data": data}]
         return {"inputs": inputs} | ({"outputs": [{"name": name} for name in outputs]} if outputs else {})
 
-    files = variants(40)
-    async with asked(digits_store, "observe") as (client, _):
+    files, in_order = variants(40), {"inline_ms": 5.0}  # threads would decode them in any order
+    async with asked(digits_store, "observe", **in_order) as (client, _):
         answer = (await client.post(INFER, json=asking(files))).json()
         assert answer["parameters"] == {"probing": True, "related_queries": 39}
-    async with asked(digits_store, "no-scores") as (client, _):
+    async with asked(digits_store, "no-scores", **in_order) as (client, _):
         answer = (await client.post(INFER, json=asking([*files, encode(CLEAN[0])]))).json()
         names = {output["name"] for output in answer["outputs"]}
         assert {"label", "verdict"} <= names
@@ -235,7 +235,7 @@ async def test_the_inference_protocol_is_no_way_round(digits_store: Path) -> Non
         refused = await client.post(INFER, json=asking(variants(2, seed=3), "confidence"))
         assert refused.status_code == 403
         assert "hardly differ" in refused.json()["error"]
-    async with asked(digits_store, "refuse") as (client, _):
+    async with asked(digits_store, "refuse", **in_order) as (client, _):
         assert (await client.post(INFER, json=asking(files))).status_code == 429
         assert (await ask(client, variants(2, seed=3)))[1].status_code == 429
 

@@ -152,8 +152,8 @@ RobustEnsemble = Annotated[
     typer.Option(
         min=1,
         max=16,
-        help="Number of networks of a robust mutant, which answers with the mean of their scores: harder to mislead, "
-        "for as many trainings, several at a time, and as many passes. Default: 1.",
+        help="Number of networks of a robust mutant, which answers with the mean of their scores, for as many "
+        "trainings, several at a time, and as many passes. Default: 1.",
         rich_help_panel=_PANEL,
     ),
 ]

@@ -19,11 +19,11 @@ from evaluation.attacks.digest import digest
 from evaluation.attacks.kept_substitute import restored
 from evaluation.attacks.randomness import seed_of
 from evaluation.attacks.settings import AttackSettings, BlackBox, CarliniWagner
-from evaluation.attacks.threads import one_thread
 from evaluation.workspace import Arrays, Workspace
 from mutant_guard.errors import DataError
 from mutant_store.networks import weights
 from mutant_store.networks.inference import logits
+from mutant_store.threads import one_thread
 
 SIZE = 100
 """Number of images a chunk.

@@ -12,11 +12,11 @@ from evaluation.attacks import substitute
 from evaluation.attacks.digest import digest, file_digest
 from evaluation.attacks.settings import Substitute
 from evaluation.attacks.target import as_pixels
-from evaluation.attacks.threads import one_thread
 from evaluation.workspace import Arrays, Workspace
 from mutant_store.networks import weights as model_weights
 from mutant_store.networks.inference import logits
 from mutant_store.networks.weights import TrainedModel
+from mutant_store.threads import one_thread
 
 
 @dataclass(frozen=True, eq=False)

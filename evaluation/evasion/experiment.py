@@ -13,7 +13,6 @@ from evaluation.adaptive.strongest.known import KnownGuard
 from evaluation.adaptive.strongest.settings import AttackSettings, GradientAttack
 from evaluation.adaptive.strongest.stored_guard import ServedGuard, known_guard, policies_at
 from evaluation.attacks.digest import digest
-from evaluation.attacks.threads import one_thread
 from evaluation.evasion.blocks import Found, attack_block, seed_of
 from evaluation.evasion.checks import checks
 from evaluation.evasion.clean_cost import clean_cost
@@ -31,6 +30,7 @@ from mutant_guard.runtime.proof import LARGEST_EPSILON, Proof
 from mutant_guard.store.reader import Store
 from mutant_store.datasets import ImageData, load
 from mutant_store.reporter import Reporter
+from mutant_store.threads import one_thread
 
 _TOGETHER = 200
 _SANITY = GradientAttack(name="any change", method="apgd", runs=3, steps=100)

@@ -11,13 +11,13 @@ from evaluation.attacks.craft import attacked
 from evaluation.attacks.digest import digest, file_digest
 from evaluation.attacks.randomness import seed_of
 from evaluation.attacks.settings import AttackSettings
-from evaluation.attacks.threads import one_thread
 from evaluation.experiment.records.intervals import counted
 from evaluation.experiment.records.results import KindResult
 from evaluation.imagenet.pictures import PictureClassifier
 from evaluation.sample_set import SampleSet
 from evaluation.workspace import Arrays, Workspace
 from mutant_store.reporter import Reporter
+from mutant_store.threads import one_thread
 
 _IN_THE_NAME = {"name", "method", "paper", "samples", "attempts"}
 _TOGETHER = 10

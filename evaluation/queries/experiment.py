@@ -8,7 +8,6 @@ from zlib import crc32
 from evaluation import hardware
 from evaluation.attacks.digest import digest
 from evaluation.attacks.randomness import seed_of
-from evaluation.attacks.threads import one_thread
 from evaluation.experiment.material.clock import Clock
 from evaluation.experiment.records.results import Environment
 from evaluation.queries.campaign import campaign, joined, packed
@@ -25,6 +24,7 @@ from evaluation.queries.settings import AttackSettings
 from evaluation.queries.words import attack_in_words, scenario_in_words
 from evaluation.workspace import Arrays, Workspace
 from mutant_store.reporter import Reporter, lasting
+from mutant_store.threads import one_thread
 
 
 class QueriesExperiment:

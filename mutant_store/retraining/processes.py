@@ -9,7 +9,7 @@ import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -19,6 +19,7 @@ import torch
 
 from mutant_guard.errors import GuardError
 from mutant_store.retraining.job import TrainingJob
+from mutant_store.threads import one_thread
 
 J = TypeVar("J", bound=TrainingJob)
 Tell = Callable[[Any], None]
@@ -96,7 +97,7 @@ class TrainingProcesses(TrainingWorkers[J]):
         """
         if self._wanted == 1 or (len(numbers) == 1 and not self._processes):
             for number in numbers:
-                with one_thread():
+                with one_thread():  # as in a process of its own: results depend on the number
                     task(self._job, number, heard)
                 yield number
             return
@@ -162,14 +163,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Use as many threads as a process of its own has: results depend on the number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -25,7 +25,6 @@ from mutant_store.loading.torch_source import TorchOriginal
 from mutant_store.reporter import Reporter
 from mutant_store.retraining.folder import prepare_folder, state_of
 from mutant_store.retraining.job import IMAGES, ORIGINAL_STATE, TARGETS
-from mutant_store.retraining.processes import one_thread
 from mutant_store.retraining.seeds import Purpose, seed_for
 from mutant_store.retraining.training_data import TrainingData
 from mutant_store.robust.basis import Basis
@@ -36,6 +35,7 @@ from mutant_store.robust.plan import RobustPlan
 from mutant_store.robust.robustness import Robustness, measure
 from mutant_store.robust.settings import MOST_MUTANTS, ORIGINAL, RobustSettings
 from mutant_store.robust.training import RobustEpoch, load_trained, train_robust
+from mutant_store.threads import one_thread
 
 _FOLDER = "robust-"
 _PROBE = 8

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.bank.networks import Network, load_network
 from benchmarks.bank.pools import Pool, draw_pool
 from benchmarks.subjects import ServedStore
-from evaluation.attacks.threads import one_thread
+from mutant_store.threads import one_thread
 
 
 @pytest.fixture(autouse=True)

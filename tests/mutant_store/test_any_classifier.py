@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from torch import nn
@@ -25,6 +24,7 @@ from mutant_store.graph.parameters import Parameters
 from mutant_store.networks import CLASSIFIERS
 from mutant_store.networks.inference import normalised
 from mutant_store.operators import OPERATORS
+from mutant_store.threads import one_thread
 from tests.support.foreign import train_perceptron
 from tests.support.networks import (
     Residual,
@@ -82,10 +82,8 @@ def _one_thread() -> Iterator[None]:
 
     Beside other work, threads of torch that wait for each other cost many times the sums.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 def real_digits(shape: tuple[int, ...]) -> Images:

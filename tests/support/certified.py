@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from evaluation.attacks.threads import one_thread
 from mutant_guard.store.reader import Store
 from mutant_store.datasets import load
 from mutant_store.graph.classifier import load_classifier
@@ -16,6 +15,7 @@ from mutant_store.loading.subject import Subject
 from mutant_store.retraining.settings import RetrainSettings
 from mutant_store.robust.robust_network import RobustNetwork
 from mutant_store.robust.trainer import RobustMutant
+from mutant_store.threads import one_thread
 from tests.support.demo import build_digits_store, perceptron
 
 EPSILON = 0.12

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from evaluation.attacks.threads import one_thread
 from mutant_guard.store.atomic import write_atomically
 from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.model_card import ModelCard
@@ -24,6 +23,7 @@ from mutant_store.networks.inference import normalised
 from mutant_store.networks.onnx_export import to_onnx
 from mutant_store.pool.selection import SelectionSettings
 from mutant_store.retraining.settings import RetrainSettings
+from mutant_store.threads import one_thread
 from tests.support.demo import SETTINGS, SilentReport
 
 TRAIN = "digits@train"

@@ -18,7 +18,6 @@ from evaluation.adaptive.torch_mutants import drawn
 from evaluation.attacks.craft import attacked
 from evaluation.attacks.digest import file_digest
 from evaluation.attacks.settings import Pgd
-from evaluation.attacks.threads import one_thread
 from evaluation.experiment.material.config import AdaptiveSettings
 from evaluation.experiment.material.pool_settings import is_trained
 from evaluation.experiment.material.pools import PoolKey, Pools
@@ -28,6 +27,7 @@ from evaluation.sample_set import SampleSet
 from evaluation.workspace import Workspace
 from mutant_store.networks.inference import logits
 from mutant_store.reporter import Reporter
+from mutant_store.threads import one_thread
 
 _FILTER_IMAGES = 500
 Pixels = NDArray[np.uint8]

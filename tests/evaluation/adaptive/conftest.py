@@ -10,12 +10,12 @@ import torch
 from evaluation.adaptive.attack import Victims
 from evaluation.adaptive.mutants import Mutants
 from evaluation.adaptive.stored_mutants import from_store
-from evaluation.attacks.threads import one_thread
 from mutant_guard.store.reader import Store, load_store
 from mutant_store.datasets import ImageData, load
 from mutant_store.networks import weights
 from mutant_store.networks.inference import logits
 from mutant_store.networks.weights import TrainedModel
+from mutant_store.threads import one_thread
 from tests.support.demo import build_digits_store
 
 

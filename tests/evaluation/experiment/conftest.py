@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.attacks.threads import one_thread
 from evaluation.experiment.material.config import Config, read_config
 from evaluation.experiment.material.pools import Pools
 from evaluation.experiment.material.samples import Samples, make_samples
 from evaluation.experiment.material.subject import ExperimentSubject
 from evaluation.experiment.records.results import Results
+from mutant_store.threads import one_thread
 from tests.support.demo import SilentReport
 from tests.support.experiment import Ran, config_text, run_experiment
 

@@ -8,10 +8,10 @@ import pytest
 from evaluation.adaptive.strongest.hunt import Hunt
 from evaluation.adaptive.strongest.known import KnownGuard
 from evaluation.adaptive.strongest.stored_guard import ServedGuard, known_guard, policies_at
-from evaluation.attacks.threads import one_thread
 from mutant_guard.decision.sequential.policies import Policy
 from mutant_guard.store.reader import Store
 from mutant_store.datasets import ImageData, load
+from mutant_store.threads import one_thread
 
 
 @pytest.fixture(autouse=True)

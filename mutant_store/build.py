@@ -33,7 +33,7 @@ from mutant_store.bank.builder import Bank, BankBuilder
 from mutant_store.bank.export import mutants_of
 from mutant_store.bank.files import bank_files
 from mutant_store.bank.verify import check_original, largest_difference, spread
-from mutant_store.calibrating.calibrate import calibrate, first_share_of
+from mutant_store.calibrating.calibrate import calibrate, first_share_of, from_original
 from mutant_store.calibrating.recordings import fitted_doubts, pack, record, record_in_parts
 from mutant_store.cluster.ray_cluster import RayCluster
 from mutant_store.companions.companion import Companion
@@ -206,7 +206,10 @@ def build(
         for part in (subject.choice, subject.certification):
             check_original(session, part.inputs, part.scores, subject.classifier.output_kind)
         report.step("recording what mutants say of images that filtered none")
-        asked = settings.calibration.decided(mutant.operator for mutant in selection.pool)
+        trained = [network.trained for network in robust]
+        asked = settings.calibration.decided(
+            (mutant.operator for mutant in selection.pool), from_original=from_original(trained)
+        )
         doubts = _doubts(session, len(selection.pool), subject, asked, companions, len(robust))
         recordings = _record(bank, session, subject, report, doubts, cluster)
         report.step("choosing the policies and certifying them")
@@ -218,7 +221,7 @@ def build(
             settings.selection.seed,
             doubts,
             ranks,
-            first_share=first_share_of([network.trained for network in robust]),
+            first_share=first_share_of(trained),
         )
         report.step("publishing")
         files, tails = bank_files(bank)

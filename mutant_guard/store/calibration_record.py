@@ -61,7 +61,8 @@ class CalibrationSettings(Frozen):
             ``paper`` always counts label changes.
         own_weight: number of mutants that the original's own evidence counts as, where evidence is
             soft (see ``Doubts``), and where the pool has companions times their number; None stands
-            for 1 where it has and 0.25 elsewhere.
+            for 1 where it has, for 0 where it has robust mutants that started from the original,
+            and for 0.25 elsewhere.
     """
 
     max_false_alarm: Share = 0.05
@@ -113,12 +114,20 @@ class CalibrationSettings(Frozen):
         chosen = {name: value for name, value in given.items() if value is not None}
         return CalibrationSettings.model_validate(self.model_dump() | chosen)
 
-    def decided(self, operators: Iterable[str]) -> "CalibrationSettings":
-        """Return these settings with the kind and weight of evidence decided, for a pool's operators."""
+    def decided(self, operators: Iterable[str], *, from_original: bool = False) -> "CalibrationSettings":
+        """Return these settings with the kind and weight of evidence decided, for a pool.
+
+        Args:
+            operators: operators of its mutants.
+            from_original: whether it has robust mutants, all of which started from the original.
+                What the original says itself then counts nothing: whoever attacks it decides that,
+                and the bound of the first doubt can be lower without it.
+        """
         names = set(operators)
         weight = self.own_weight
         if weight is None:
-            weight = _WITH_COMPANIONS if "companion" in names else _OWN_WEIGHT
+            weight = 0.0 if from_original else _OWN_WEIGHT
+            weight = _WITH_COMPANIONS if "companion" in names else weight
         evidence = self.evidence
         if evidence == "auto":
             evidence = "label_change" if names.isdisjoint({"retrain", "companion", "robust"}) else "soft"

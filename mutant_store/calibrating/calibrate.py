@@ -41,7 +41,7 @@ from mutant_guard.store.calibration_record import (
     SprtRecord,
 )
 from mutant_guard.store.doubts_record import DoubtsRecord, StagedRecord
-from mutant_guard.store.manifest import SCHEMA_VERSION
+from mutant_guard.store.manifest import SCHEMA_VERSION, RecipeValue
 
 _Test = SprtRecord | FinitePoolRecord | FixedRecord | StagedRecord
 _CHOICE = 1
@@ -51,9 +51,9 @@ _ENOUGH = 15
 _CHOOSING = 500
 """Images that are enough to choose policies."""
 _ROBUST_SHARE = 0.7
-"""Share of the alarms on clean images that a robust mutant raises alone."""
-_CERTIFIED_SHARE = 0.9
-"""The same of a certified one."""
+"""Share of the alarms on clean images that a small robust mutant raises alone."""
+_LARGE_SHARE = 0.9
+"""Share that one raises which is certified, or trained from the original."""
 
 
 def calibrate(
@@ -123,12 +123,22 @@ class _Robust(Protocol):
     def certified(self) -> bool:
         """Whether it was trained for bounds, by which something is proved."""
 
+    @property
+    def recipe(self) -> dict[str, RecipeValue]:
+        """Settings of its training, by name."""
+
+
+def from_original(robust: Sequence[_Robust]) -> bool:
+    """Return whether a pool has robust mutants, and all of them started from the original."""
+    return bool(robust) and all(mutant.recipe.get("from_original") for mutant in robust)
+
 
 def first_share_of(robust: Sequence[_Robust]) -> float:
     """Return the share of the alarms on clean images that a pool's first mutant raises alone.
 
     A certified mutant raises more of them: whatever is proved is proved by its doubt alone, while
-    other mutants see more of the attacks that are aimed at the original.
+    other mutants see more of the attacks that are aimed at the original. So does one that started
+    from the original, whose doubts see these attacks as well.
 
     Args:
         robust: robust mutants of the pool, any of which may come first; none where no mutant may
@@ -136,7 +146,8 @@ def first_share_of(robust: Sequence[_Robust]) -> float:
     """
     if not robust:
         return 0.0
-    return _CERTIFIED_SHARE if all(mutant.certified for mutant in robust) else _ROBUST_SHARE
+    large = from_original(robust) or all(mutant.certified for mutant in robust)
+    return _LARGE_SHARE if large else _ROBUST_SHARE
 
 
 def shared_out(

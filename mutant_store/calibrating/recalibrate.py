@@ -14,7 +14,7 @@ from mutant_guard.store.calibration_record import CalibrationSettings
 from mutant_guard.store.manifest import DataParts
 from mutant_guard.store.reader import CALIBRATION, RECORDINGS, Store, load_store
 from mutant_guard.store.signature import load_private_key
-from mutant_store.calibrating.calibrate import calibrate, first_share_of
+from mutant_store.calibrating.calibrate import calibrate, first_share_of, from_original
 from mutant_store.calibrating.clean_images import CleanImages, load_images
 from mutant_store.calibrating.recordings import fitted_doubts, kept_recordings, pack, record
 from mutant_store.publishing.publish import CALIBRATING, changing, file_entry, publish, write_version
@@ -93,7 +93,7 @@ def changed_settings(store: Store, **changes: Any) -> CalibrationSettings:
     settings = store.calibration.settings.changed(**changes)
     if settings.evidence != store.calibration.settings.evidence and changes.get("clean_mutants") is None:
         settings = settings.model_copy(update={"clean_mutants": None})
-    return settings.decided(store.operators())
+    return settings.decided(store.operators(), from_original=from_original(store.manifest.robust))
 
 
 def _record(

@@ -111,7 +111,7 @@ OwnWeight = Annotated[
         min=0,
         help="soft evidence: how many mutants the original's own evidence counts as: its doubt of its label, or with "
         "companions the excess of its logits; it may bring an alarm and never clears an image. Default: 0.25; with "
-        "companions 1 for each of them.",
+        "companions 1 for each of them; with robust mutants that started from the original 0.",
         rich_help_panel=_PANEL,
     ),
 ]

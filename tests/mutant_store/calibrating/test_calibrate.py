@@ -20,7 +20,8 @@ from mutant_guard.store.calibration_record import (
     SprtRecord,
 )
 from mutant_guard.store.doubts_record import StagedRecord
-from mutant_store.calibrating.calibrate import calibrate, first_share_of, shared_out
+from mutant_guard.store.manifest import RecipeValue
+from mutant_store.calibrating.calibrate import calibrate, first_share_of, from_original, shared_out
 
 POOL = 50
 
@@ -188,12 +189,28 @@ class Trained:
     """Robust mutant."""
 
     certified: bool
+    recipe: dict[str, RecipeValue]
 
 
-@pytest.mark.parametrize("certified", [(False,), (True,), (True, False)])
-def test_a_certified_mutant_raises_more_of_the_alarms_alone(certified: tuple[bool, ...]) -> None:
-    share = first_share_of([Trained(each) for each in certified])
-    assert share == (0.9 if all(certified) else 0.7)
+SMALL, CERTIFIED = Trained(False, {}), Trained(True, {"from_original": False})
+LARGE = Trained(False, {"from_original": True})
+
+
+@pytest.mark.parametrize(
+    ("robust", "share", "started"),
+    [
+        ([SMALL], 0.7, False),
+        ([CERTIFIED], 0.9, False),
+        ([CERTIFIED, SMALL], 0.7, False),
+        ([LARGE], 0.9, True),
+        ([LARGE, LARGE], 0.9, True),
+        ([LARGE, SMALL], 0.7, False),
+    ],
+)
+def test_a_certified_mutant_and_one_from_the_original_raise_more_of_the_alarms_alone(
+    robust: list[Trained], share: float, started: bool
+) -> None:
+    assert (first_share_of(robust), from_original(robust)) == (share, started)
     choice, certification = doubts_of(2000, 6), doubts_of(2000, 7)
     settings = CalibrationSettings(evidence="soft", max_false_alarm=0.1)
     found = calibrate(choice, certification, settings, 5, Doubts(1.0, 1.0, 0.0), first_share=share)

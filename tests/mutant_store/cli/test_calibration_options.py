@@ -78,6 +78,14 @@ def test_the_originals_evidence_counts_as_one_mutant_beside_companions() -> None
     assert auto.changed(own_weight=2).decided(["companion"]).own_weight == 2
 
 
+def test_the_originals_evidence_counts_nothing_behind_robust_mutants_that_started_from_it() -> None:
+    auto, pool = CalibrationSettings(), ["robust", "retrain"]
+    assert auto.decided(pool, from_original=True).own_weight == 0
+    assert auto.decided(pool).own_weight == 0.25
+    assert auto.decided([*pool, "companion"], from_original=True).own_weight == 1
+    assert auto.changed(own_weight=0.5).decided(pool, from_original=True).own_weight == 0.5
+
+
 def test_the_least_and_the_most_an_option_takes_are_settings() -> None:
     for name in CalibrationSettings.model_fields:
         option = getattr(calibration_options, name.title().replace("_", "")).__metadata__[0]

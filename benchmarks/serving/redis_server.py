@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from benchmarks.serving.loopback_server import loopback_server
 from evaluation.server import free_port
 from mutant_guard.errors import GuardError
 
@@ -104,11 +105,8 @@ class SlowWay:
         there, out = await asyncio.open_connection("127.0.0.1", self._to)
         try:
             await asyncio.gather(self._pass(reader, out, late=False), self._pass(there, writer, late=True))
-        except asyncio.CancelledError:  # raised at the end; asyncio would print it
-            pass
         finally:
             out.close()
-            writer.close()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, late: bool) -> None:
         with contextlib.suppress(OSError):
@@ -123,12 +121,8 @@ class SlowWay:
 async def slow_way(to: int) -> AsyncIterator[SlowWay]:
     """Run a relay to a port of this machine."""
     way = SlowWay(to)
-    server = await asyncio.start_server(way.serve, "127.0.0.1", 0)
-    way.port = server.sockets[0].getsockname()[1]
-    try:
+    async with loopback_server(way.serve) as way.port:
         yield way
-    finally:
-        server.close()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from benchmarks.serving.loopback_server import loopback_server
 from benchmarks.serving.redis_server import RedisServer, slow_way
 from service.redis.link import RedisDownError, RedisLink, RedisRefusedError
 from tests.support.service import free_port, silent_listener
@@ -328,11 +329,9 @@ async def answering(reply: bytes) -> AsyncIterator[str]:
         with contextlib.suppress(ConnectionResetError):  # a client that reads no further
             while await reader.read(1000):
                 writer.write(reply)
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with loopback_server(serve) as port:
+        yield f"redis://127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize(

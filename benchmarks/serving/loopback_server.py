@@ -33,7 +33,7 @@ async def loopback_server(
 
     def accept() -> None:
         connection, _ = listener.accept()
-        connection.setblocking(False)
+        # asyncio does this for connections that it accepts itself; without it, answers in parts are late.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = loop.create_task(serve_and_close(connection))
         serving.add(task)
